@@ -1,15 +1,18 @@
 """Measure how much the loop improves a policy.
 
-    .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
+    .venv/bin/python -m benchmarks.loop [--seeds 101 102 103 104 105] [--rankings 600] [--noise 0.1]
+        [--prompts 400] [--kl-target NATS]
 
 The steps are those of the demo, with default recipes. The seeds were not used for tuning. For each seed, the
 benchmark trains a policy (`sft`) and ranks the policy's answers by the gold reward. A share of the rankings
-(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy twice:
-once by rejection sampling and once by PPO. All three policies answer the same new prompts four times each.
+(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy by
+every method: rejection sampling, RLOO and PPO with the reward model, and DPO on the rankings. All policies
+answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
-The gain's standard error is that of the difference per prompt. The benchmark also prints the seconds of each
-step. The benchmark uses the library alone, without a database or server.
+The gain's standard error is that of the difference per prompt. The benchmark also prints each policy's KL
+divergence from the first policy and the seconds of each step. The benchmark uses the library alone, without a
+database or server.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import TypeAlias, TypeVar
 
 import torch
 
@@ -29,13 +33,18 @@ from training import demo_world
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
-from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
-from training.rlhf.models.loading import Loaded
-from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.generation.evaluation import Evaluation, compare, evaluate, mean_and_error
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded, load_policy
+from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
+from training.rlhf.policy.rollout import Row, pad_rows
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 
@@ -43,6 +52,7 @@ from training.rlhf.reward import reward_model
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
 FRESH_PROMPTS_SEED = 10_000  # added to the run's seed, so that fresh prompts use a seed of their own
 Result = TypeVar("Result")
+RewardsConfig: TypeAlias = RejectionSamplingConfig | RLOOConfig | PPOConfig
 
 
 def timed(seconds: dict[str, float], name: str, step: Callable[[], Result]) -> Result:
@@ -72,7 +82,9 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
     return rankings
 
 
-def chain(seed: int, *, n_rankings: int, noise: float, n_fresh: int, folder: Path) -> None:
+def chain(
+    seed: int, *, n_rankings: int, noise: float, n_fresh: int, kl_target: float | None, folder: Path
+) -> None:
     seconds: dict[str, float] = {}
     prompts: list[Messages] = demo_world.prompts(PROJECT_PROMPTS, seed=seed)
     fresh = [
@@ -103,35 +115,29 @@ def chain(seed: int, *, n_rankings: int, noise: float, n_fresh: int, folder: Pat
             RewardModelConfig(seed=seed), base_model=policy, rankings=rankings, out_dir=folder / "rm"
         ),
     )
-    by_rejection = RejectionSamplingConfig(seed=seed)
-    by_ppo = PPOConfig(seed=seed)
     draw = random.Random(seed)
-    improved = {
-        "rejection_sampling": timed(
-            seconds,
-            "rejection_sampling",
-            lambda: (
-                rejection_sampling.train(
-                    by_rejection,
-                    policy=policy,
-                    reward_model=judge.path,
-                    prompts=draw.sample(prompts, TRAINING_PROMPTS),
-                    out_dir=folder / "rs",
-                ).path
-            ),
+    drawn = draw.sample(prompts, TRAINING_PROMPTS)
+
+    def by_rewards(loop: ModuleType, config: RewardsConfig, name: str) -> Path:
+        path: Path = loop.train(
+            config, policy=policy, reward_model=judge.path, prompts=drawn, out_dir=folder / name
+        ).path
+        return path
+
+    def by_dpo() -> Path:
+        config = DPOConfig(seed=seed)
+        return dpo.train(config, base_model=policy, rankings=rankings, out_dir=folder / "dpo").path
+
+    controlled = {"seed": seed, "kl_target": kl_target}
+    methods: dict[str, Callable[[], Path]] = {
+        "rejection_sampling": lambda: by_rewards(
+            rejection_sampling, RejectionSamplingConfig(seed=seed), "rs"
         ),
-        "ppo": timed(
-            seconds,
-            "ppo",
-            lambda: (
-                ppo.train(
-                    by_ppo,
-                    policy=policy,
-                    reward_model=judge.path,
-                    prompts=draw.sample(prompts, TRAINING_PROMPTS),
-                    out_dir=folder / "ppo",
-                ).path
-            ),
+        "dpo": by_dpo,
+        "rloo": lambda: by_rewards(rloo, RLOOConfig.model_validate(controlled), "rloo"),
+        "ppo": lambda: by_rewards(ppo, PPOConfig.model_validate(controlled), "ppo"),
+        "ppo, 16 steps": lambda: by_rewards(
+            ppo, PPOConfig.model_validate(controlled | {"steps": 16}), "ppo-16"
         ),
     }
     four_answers = EvaluateConfig(responses_per_prompt=4, seed=seed)
@@ -144,25 +150,51 @@ def chain(seed: int, *, n_rankings: int, noise: float, n_fresh: int, folder: Pat
     print(f"  {'sft':20} {seconds['sft']:5.0f} s  gold {first.mean:.3f} ± {first.standard_error:.3f}")
     print(f"  {'sample':20} {seconds['sample']:5.0f} s")
     accuracy = judge.metrics["heldout/accuracy"]
-    print(f"  {'reward_model':20} {seconds['reward_model']:5.0f} s  held-out pair accuracy {accuracy:.3f}")
-    for name, path in improved.items():
+    print(
+        f"  {'reward_model':20} {seconds['reward_model']:5.0f} s  held-out pair accuracy {accuracy:.3f}",
+        flush=True,
+    )
+    for name, method in methods.items():
+        path = timed(seconds, name, method)
         new = gold_of(path)
         gain = compare(new, first)
+        kl, error = kl_from(policy, path, new)
         print(
             f"  {name:20} {seconds[name]:5.0f} s  gold {new.mean:.3f} ± {new.standard_error:.3f}"
-            f"  gain {gain.difference:+.3f} ± {gain.standard_error:.3f}",
+            f"  gain {gain.difference:+.3f} ± {gain.standard_error:.3f}  KL {kl:.2f} ± {error:.2f}"
+            f"  tokens {new.mean_tokens:.1f}  finished {new.finished_share:.3f}",
             flush=True,
         )
+
+
+@torch.no_grad()
+def kl_from(start: Path, path: Path, answers: Evaluation) -> tuple[float, float]:
+    """Return the mean KL divergence of a policy from the starting policy, in nats per answer, and its
+    standard error. The answers must come from the policy."""
+    policies = [load_policy(one) for one in (path, start)]
+    tokenizer = policies[0].tokenizer
+    found: list[float] = []
+    for row in answers.rows:
+        prompt = chat.encode_prompt(tokenizer, row.messages)
+        rows = [Row(prompt, chat.encode_response(tokenizer, text)) for text in row.responses]
+        padded = pad_rows(rows, pad_id=chat.pad_id(tokenizer), device=policies[0].model.device)
+        new, old = (
+            padded.per_answer(token_log_probs(one.model, *padded.inputs, temperature=1.0)[0])
+            for one in policies
+        )
+        found.append(float((new - old).sum(dim=1).mean()))
+    return mean_and_error(found)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103, 104, 105])
     parser.add_argument("--rankings", type=int, default=600)
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=400)
+    parser.add_argument("--kl-target", type=float, help="of RLOO and PPO, in nats per answer")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as in Rankloop's training runs of a model of this size
     for seed in options.seeds:
@@ -172,6 +204,7 @@ def main() -> None:
                 n_rankings=options.rankings,
                 noise=options.noise,
                 n_fresh=options.prompts,
+                kl_target=options.kl_target,
                 folder=Path(folder),
             )
 

@@ -147,12 +147,6 @@ def has_order(row: Row) -> bool:
     return bool(row["tiers"]) or row["not_rankable"] or row["all_bad"]
 
 
-def is_best_known(row: Row) -> bool:
-    """Whether some responses rank above others. Without such an order, the responses in the first tier are
-    not better than any other response."""
-    return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
-
-
 def answer(text: str) -> list[dict[str, str]]:
     """A response in the TRL format: a conversation with one assistant turn."""
     return [{"role": "assistant", "content": text}]

@@ -8,17 +8,19 @@ from uuid import UUID
 from django.db.models import Q
 
 from annotation.datasets.snapshots import freeze_snapshot
-from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
+from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, Ranking, User
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.failures import FailureKind, RunFailure
+from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rewards import UsesRewards
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
+from training.runs.prompt_selection import ALL, matching, n_selected
 from training.runs.recipes.catalog import MODEL_INPUTS, kind_named
+from training.runs.recipes.run_recipes import UsesPrompts
 
 
 class WeightsGone(RunFailure):
@@ -27,6 +29,15 @@ class WeightsGone(RunFailure):
     kind = FailureKind.MODEL_GONE
 
 
+# For each source of demonstrations: the required part of a snapshot, and the advice if a project has none.
+LEARNS_FROM = {
+    "best_responses": ("comparisons", "Rank some responses or import rankings first."),
+    "rewrites": (
+        "rewrites",
+        "Ask for rewrites in the project's form, or import rankings with rewrites first.",
+    ),
+    "all": ("comparisons and no rewrites", "Rank some responses or import rankings first."),
+}
 MODELS_IN_TURN = ("reward_model", "policy")  # the default policy depends on the reward model
 FURTHER = "reward_model_"  # further reward models are the inputs reward_model_2, reward_model_3 and so on
 
@@ -82,8 +93,8 @@ def settle_models(
         if name not in entry.inputs
     ]
     errors += _wrong_base_model(recipe)
-    if "max_prompts" in type(recipe).model_fields and not Prompt.objects.filter(project=project).exists():
-        errors.append(FieldProblem("project", "The project has no prompts. Import some first."))
+    if isinstance(recipe, UsesPrompts):
+        errors += _wrong_prompts(project, recipe)
     models: dict[str, ModelVersion] = {}
     for name in MODELS_IN_TURN:
         if name not in entry.inputs:
@@ -227,24 +238,47 @@ def _needs(name: str, recipe: Recipe) -> bool:
 
 
 def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -> dict[str, str]:
-    if getattr(recipe, "demonstrations", "best_responses") != "best_responses":
+    answers = getattr(recipe, "demonstrations", "best_responses")
+    if answers == "demo_world":
         if given:
-            raise _wrong("inputs.snapshot", "Set demonstrations=best_responses to learn from a snapshot.")
+            raise _wrong(
+                "inputs.snapshot",
+                "Set demonstrations to best_responses, rewrites or all to learn from a snapshot.",
+            )
         return {}
+    learns_from, advice = LEARNS_FROM[answers]
+    reads_comparisons, reads_rewrites = answers != "rewrites", answers in ("rewrites", "all")
     if given:
         snapshot = DatasetSnapshot.objects.filter(by_name_or_id(given), project=project).first()
         if snapshot is None:
             raise _wrong("inputs.snapshot", f"The project has no snapshot {given!r}.")
     else:
-        if not Comparison.objects.counted().filter(project=project).exists():
-            raise _wrong(
-                "inputs.snapshot",
-                "The project has no comparisons. Rank some responses or import rankings first.",
-            )
+        rewritten = Ranking.objects.counted().filter(project=project, rewrite__gt="")
+        compared = Comparison.objects.counted().filter(project=project)
+        if not ((reads_comparisons and compared.exists()) or (reads_rewrites and rewritten.exists())):
+            raise _wrong("inputs.snapshot", f"The project has no {learns_from}. {advice}")
         snapshot = freeze_snapshot(project=project, created_by=user)
-    if snapshot.comparisons == 0:
-        raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} has no comparisons to learn from.")
+    rewrites = snapshot.card.get("rewrites", 0)
+    if not ((reads_comparisons and snapshot.comparisons) or (reads_rewrites and rewrites)):
+        raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} has no {learns_from} to learn from.")
     return {"snapshot": snapshot.name}
+
+
+def _wrong_prompts(project: Project, recipe: UsesPrompts) -> list[FieldProblem]:
+    """Check that the project has prompts, and that the recipe's selection leaves some of them."""
+    if not Prompt.objects.filter(project=project).exists():
+        return [FieldProblem("project", "The project has no prompts. Import some first.")]
+    if recipe.selection == ALL:
+        return []
+    prompts = matching(project=project, split=recipe.used_split, selection=recipe.selection)
+    if not prompts.exists():
+        reason = "None of the project's prompts for this run has this metadata."
+        return [FieldProblem("recipe.prompt_filter", reason)]
+    try:
+        n_selected(prompts, selection=recipe.selection, limit=recipe.max_prompts)
+    except UnusableInput as error:
+        return [FieldProblem("recipe.prompt_mixture", f"{error}")]
+    return []
 
 
 def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:

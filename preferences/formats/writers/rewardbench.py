@@ -11,11 +11,11 @@ from preferences.formats.export_format import (
     ExportFormat,
     Options,
     SnapshotFile,
-    is_best_known,
     json_lines,
     needs_rankings,
 )
 from preferences.formats.losses import Part, all_but
+from preferences.good_answers import is_best_known
 
 READ = ("ranking_id", "split", "messages", "responses", "tiers", "unranked", "all_bad", "prompt_metadata")
 LABELS = {"system": "System", "user": "Human", "assistant": "Assistant", "tool": "Tool"}

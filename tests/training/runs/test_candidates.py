@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,10 +17,17 @@ from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
 from annotation.models import Project, RankingTask, User
-from tests.training.conftest import RunMaker
-from training.models import TrainingRun
+from tests.training.conftest import ModelMaker, RunMaker
+from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker
+from training.models import ModelVersion, RunEvent, TrainingRun
+from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.data.candidates import Candidate
+from training.rlhf.models.loading import save_model
+from training.runs import transitions
 from training.runs.candidates import CANDIDATES, finished_file, keep_candidates, spread_answers
+from training.runs.launch import launch_run
+from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE
+from training.runs.process.main import run_attempt
 
 pytestmark = pytest.mark.django_db
 Clients = Callable[[User | None], APIClient]
@@ -157,3 +166,57 @@ def test_spread_answers_include_the_best_and_the_worst_and_fill_the_range() -> N
     assert [one["score"] for one in spread_answers(answers, 2)] == [10.0, 0.0]
     assert len(spread_answers(answers, 10)) == 7
     assert [one["score"] for one in spread_answers(answers, 5)] == [10.0, 9.0, 4.9, 0.1, 0.0]
+
+
+@pytest.fixture
+def judged(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
+    """The policy of `ranked`, which has answers of varying length, beside a random reward model."""
+    judge = make_model(name="lab-rm-1", kind="reward_model", parent=ranked)
+    save_model(*arbitrary_reward_model(), judge.folder)
+    save_model(*short_speaker(), ranked.folder)
+    return ranked
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stopped_run_resumes_and_leaves_the_same_candidates_and_weights(
+    judged: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {
+        **{"samples_per_prompt": 128, "max_new_tokens": 8, "sample_prompts": 1, "sample_tokens": 4},
+        **{"batch_size": 2, "checkpoint_steps": 1, "max_prompts": 4},
+    }
+
+    def launched() -> TrainingRun:
+        return launch_run(
+            project=judged.project, kind="rejection_sampling", recipe=recipe, inputs={}, user=None
+        )
+
+    def attempted(run: TrainingRun) -> int:
+        attempt = transitions.claim_run(run_id=run.pk, worker="test")
+        assert attempt is not None
+        code = run_attempt(run.pk, attempt)
+        run.refresh_from_db()
+        return code
+
+    whole = launched()
+    assert attempted(whole) == EXIT_DONE
+    write = Checkpoints.save
+
+    def stopped_after_writing(self: Checkpoints, step: int, *state: Any, **options: Any) -> bool:
+        written = write(self, step, *state, **options)
+        if step in {1, 4}:  # in the sampling and in the fine-tuning
+            os.kill(os.getpid(), signal.SIGTERM)
+        return written
+
+    monkeypatch.setattr(Checkpoints, "save", stopped_after_writing)
+    handler = signal.getsignal(signal.SIGTERM)
+    run = launched()
+    codes = [attempted(run) for _ in range(3)]
+    signal.signal(signal.SIGTERM, handler)
+    assert codes == [EXIT_CANCELLED, EXIT_CANCELLED, EXIT_DONE]
+    assert run.result["candidates"] == whole.result["candidates"]
+    models = [ModelVersion.objects.get(run=each).folder / "model.safetensors" for each in (whole, run)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    said = RunEvent.objects.said_of(run, RunEvent.Type.METRICS).values_list("step", "attempt")
+    assert [step for step, _ in said] == list(range(1, run.result["counts"]["steps"] + 1))
+    assert {attempt for _, attempt in said} == {1, 2, 3}

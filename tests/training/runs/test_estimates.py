@@ -4,9 +4,11 @@ writes nothing."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.content.adding import add_prompts
+from annotation.content.importing.imports import import_file
+from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import DatasetSnapshot, Project, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker
@@ -25,8 +29,10 @@ from training.rlhf.models.loading import save_model
 from training.runs import transitions
 from training.runs.estimates import estimates
 from training.runs.estimates.estimates import RunEstimate, estimate_run
+from training.runs.estimates.reading import data_of
 from training.runs.launch import launch_run
 from training.runs.process.main import run_attempt
+from training.runs.recipes import catalog
 from training.runs.recipes.catalog import KINDS
 
 TIME_FACTOR = 2.5  # tolerance factor for short runs on a loaded machine
@@ -71,7 +77,7 @@ def test_every_run_kind_has_an_estimate_without_earlier_runs(
     assert (told.runs, told.machine_known) == (0, False)
     assert "Assumed" in told.time_basis
     assert (told.disk.model > 0) == (kind not in ("sample", "evaluate"))
-    assert (told.disk.checkpoints > told.disk.model) == (kind in ("reward_model", "rejection_sampling"))
+    assert (told.disk.checkpoints > told.disk.model) == (kind not in ("sample", "evaluate"))
     assert not TrainingRun.objects.exists()
     assert not DatasetSnapshot.objects.exists()
 
@@ -172,6 +178,18 @@ def test_estimate_rejects_any_input_that_a_launch_rejects(lab: Project, tmp_path
     best = {"demonstrations": "best_responses"}
     assert reasons("sft", best, snapshot="none-such") == {"inputs.snapshot"}
     assert reasons("sft", best) == set()  # data is not required for an estimate
+
+
+def test_estimate_counts_only_rankings_with_a_rewrite_if_the_run_imitates_rewrites(lab: Project) -> None:
+    rows = [{"prompt": f"Question {n}?", "responses": ["yes", "no"], "tiers": [[0], [1]]} for n in range(5)]
+    rows[0]["rewrite"] = "Maybe."
+    import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, rows)).encode()))
+    freeze_snapshot(project=lab, name="v1")
+    for answers, expected in {"rewrites": 1, "all": 5}.items():
+        recipe = catalog.parse_recipe(kind="sft", settings={"demonstrations": answers})
+        for snapshot in ("", "v1"):
+            found = data_of(project=lab, kind="sft", recipe=recipe, snapshot=snapshot)
+            assert found.items == expected, (answers, snapshot)
 
 
 def test_estimate_reads_model_size_from_the_hub_cache(

@@ -223,7 +223,7 @@ def learn_from_no_ranking(scene: Scene) -> None:
 
 def imitate_a_snapshot_without_training_rankings(scene: Scene) -> None:
     recipe = run_recipes.SFTRecipe(demonstrations="best_responses")  # type: ignore[call-arg]
-    scene.monkeypatch.setattr(Job, "rankings", lambda job: [])
+    scene.monkeypatch.setattr(Job, "demonstrations", lambda job, answers: [])
     run = scene.make_run(recipe=recipe.model_dump(), inputs={"snapshot": "v1"})
     perform(run, attempt=1, work=scene.path, report=NullReporter())
 

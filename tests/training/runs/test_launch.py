@@ -3,6 +3,8 @@ field and writes nothing."""
 
 from __future__ import annotations
 
+import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from annotation.content.adding import add_prompts
+from annotation.content.importing.imports import import_file
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Project, User
 from annotation.projects.projects import create_project
@@ -165,6 +168,28 @@ def test_reward_model_run_freezes_the_current_rankings(
     again = launch(lab, "reward_model", snapshot=str(snapshot.id))
     assert again.inputs["snapshot"] == snapshot.name
     assert DatasetSnapshot.objects.count() == 1
+
+
+def test_each_source_of_demonstrations_requires_its_part_of_a_snapshot(
+    lab: Project, alice: User, rank: Rank
+) -> None:
+    def reason(source: str, **inputs: str) -> str:
+        return refusal(lab, "sft", {"demonstrations": source}, **inputs)["inputs.snapshot"]
+
+    for source in ("best_responses", "all"):
+        assert reason(source).startswith("The project has no comparisons")
+    rank(lab, alice, n=2)
+    assert reason("rewrites").startswith("The project has no rewrites. Ask for rewrites")
+    freeze_snapshot(project=lab, name="before")
+    assert reason("rewrites", snapshot="before") == "Snapshot before has no rewrites to learn from."
+    assert reason("demo_world", snapshot="before").startswith("Set demonstrations to best_responses,")
+
+    written = create_project(slug="written")
+    row = {"prompt": "Is it?", "responses": ["yes", "no"], "rewrite": "Maybe."}
+    import_file(project=written, file=BytesIO(json.dumps(row).encode()))
+    assert refusal(written, "sft", {"demonstrations": "best_responses"}).keys() == {"inputs.snapshot"}
+    for source in ("rewrites", "all"):
+        assert launch(written, "sft", {"demonstrations": source}).inputs.keys() == {"snapshot"}
 
 
 def test_launch_refuses_a_snapshot_from_another_project(

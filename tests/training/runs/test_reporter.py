@@ -67,6 +67,22 @@ def test_remaining_time_is_estimated_from_the_speed_of_the_phase(
     assert report._progress.eta_seconds == 16.0
 
 
+def test_remaining_time_of_a_phase_includes_the_phases_within_its_steps(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, etas = 100.0, []
+    monkeypatch.setattr(reporter.time, "monotonic", lambda: now)
+    report = voice(run)
+    for step in (1, 2, 3):
+        for answers in (0, 8):
+            report.progress("generate", answers, 16)
+            now += 5.0
+            etas.append(report._progress.eta_seconds if report._progress else None)
+        report.progress("train", step, 10)
+        etas.append(report._progress.eta_seconds if report._progress else None)
+    assert etas == [None, 5.0, None, None, 5.0, 80.0, None, 5.0, 70.0]
+
+
 def test_cancel_request_reaches_the_loop_within_one_heartbeat(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         report.check()

@@ -259,3 +259,16 @@ def test_attempt_takes_over_checkpoints_that_are_only_in_subfolders_and_removes_
     assert [path.name for path in (taken / "member-1").iterdir()] == ["step-00000003"]
     assert not folders.is_saving(run, 3)
     folders.remove_attempts(run)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requeued_dpo_run_continues_with_the_reference_of_its_first_attempt(ranked: ModelVersion) -> None:
+    settings = {"epochs": 20, "batch_rankings": 4, "checkpoint_steps": 1, "sample_prompts": 0}
+    run = launch_run(project=ranked.project, kind="dpo", recipe=settings, inputs={}, user=None)
+    with once_it_has_checkpoints(run, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        assert attempted(run) == EXIT_CANCELLED
+    assert (run.state, left(run)) == ("queued", ["attempt-1/checkpoints"])
+    assert attempted(run) == EXIT_DONE
+    assert (run.state, run.attempt, left(run)) == ("succeeded", 2, [])
+    said = RunEvent.objects.filter(run=run, type="metrics").order_by("seq").values_list("step", flat=True)
+    assert list(said) == list(range(1, run.result["counts"]["steps"] + 1))

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 
 from annotation.content.adding import add_prompts, add_ranking_tasks
 from annotation.content.drafts import ResponseDraft, TaskDraft
+from annotation.content.importing.imports import import_file
 from annotation.models import Project, Prompt, RankingTask, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker
@@ -220,7 +221,7 @@ def test_dpo_improves_the_policy_from_a_snapshot_without_a_reward_model(policy: 
     made = ModelVersion.objects.get(name="lab-dpo-1")
     assert (made.kind, made.parent, made.run, made.base_model) == ("policy", policy, run, "demo-world")
     assert (run.result["counts"]["rankings"], run.result["counts"]["steps"]) == (12, run.total_steps)
-    assert {"loss", "rewards/accuracies", "rewards/margins", "heldout/accuracy"} <= set(made.metrics)
+    assert {"loss", "rewards/accuracies", "heldout/accuracy", "objective/kl"} <= set(made.metrics)
     told = RunEvent.objects.filter(run=run, type="metrics").order_by("seq").values_list("data", flat=True)
     assert told[0]["values"]["rewards/margins"] == 0.0
     assert told[len(told) - 1]["values"]["rewards/margins"] > 0.0
@@ -258,6 +259,43 @@ def test_sft_can_use_best_responses_and_start_from_a_policy(policy: ModelVersion
     assert run.inputs["snapshot"] == "v1"
     made = ModelVersion.objects.get(name="lab-sft-2")
     assert (made.parent, made.base_model) == (policy, "demo-world")
+
+
+def test_sft_imitates_rewrites_and_no_response_of_a_ranking_marked_all_bad(
+    policy: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Demonstration] = []
+    train = sft.train
+
+    def listening(*given: Any, demonstrations: list[Demonstration], **more: Any) -> sft.SFTResult:
+        told[:] = demonstrations
+        return train(*given, demonstrations=demonstrations, **more)
+
+    monkeypatch.setattr(sft, "train", listening)
+    kinds = [{}, {"all_bad": True}, {"all_bad": True, "rewrite": "Hello."}, {"rewrite": "Yes, hello."}]
+    rows = [
+        {"prompt": f"Question {n}?", "responses": ["No.", "Hello."], "tiers": [[0], [1]], **kinds[n % 4]}
+        for n in range(24)
+    ]
+    file = tmp_path / "rankings.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    import_file(project=policy.project, file=file)
+    heldout = set(Prompt.objects.filter(split="heldout").values_list("messages__0__content", flat=True))
+    usable = [row for row in rows if row["prompt"] not in heldout]
+    rewritten = [row["rewrite"] for row in usable if "rewrite" in row]
+    best = ["No." for row in usable if not row.keys() & {"all_bad", "rewrite"}]
+
+    for source, expected in {
+        "all": rewritten + best,
+        "rewrites": rewritten,
+        "best_responses": best + ["No." for row in usable if row.get("rewrite") == "Yes, hello."],
+    }.items():
+        run = ran(policy, "sft", QUICK_SFT | {"demonstrations": source}, policy="lab-sft-1")
+        assert sorted(text for _, text in told) == sorted(expected)
+        assert not heldout & {messages[0]["content"] for messages, _ in told}
+        counts = run.result["counts"]
+        assert counts["demonstrations"] == len(expected)
+        assert counts.get("from/rewrites", 0) == (0 if source == "best_responses" else len(rewritten))
 
 
 @pytest.mark.usefixtures("ranked")

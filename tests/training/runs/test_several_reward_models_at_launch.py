@@ -13,9 +13,11 @@ from annotation.content.adding import add_prompts
 from annotation.models import Project
 from config.problems import Problem
 from tests.training.conftest import ModelMaker
+from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_policy
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
+from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.models.loading import save_model
 from training.runs.estimates.estimates import estimate_run
@@ -147,3 +149,29 @@ def test_estimate_of_time_grows_with_the_number_of_reward_models(lab: Project, h
         for recipe in ({}, {"reward_weights": "harmless=1"})
     )
     assert two.seconds.expected > one.seconds.expected
+    end, sentences = (
+        estimate_run(project=lab, kind="ppo", recipe={"reward_spread": spread}, inputs={})
+        for spread in ("end", "sentences")
+    )
+    assert sentences.seconds.expected > end.seconds.expected
+    assert sentences.memory.expected == end.memory.expected
+
+
+def test_run_with_a_floor_reports_every_reward_model(
+    lab: Project, helpful: ModelVersion, tmp_path: Path
+) -> None:
+    small = {"steps": 2, "rollout_prompts": 2, "max_new_tokens": 4, "max_prompts": 2, "samples": 0}
+    recipe = small | {"reward_weights": "helpful=1", "reward_floors": "harmless=start"}
+    report = ListReporter()
+    outcome = perform(launch(lab, recipe), attempt=1, work=tmp_path / "work", report=report)
+    assert outcome.model is not None
+    assert len(report.series("rewards/harmless/multiplier")) == 2
+    assert outcome.metrics["rewards/harmless/floor"] == report.series("rewards/harmless/mean")[0]
+
+
+def test_run_kind_without_support_for_several_reward_models_does_not_ignore_them(
+    lab: Project, helpful: ModelVersion, tmp_path: Path
+) -> None:
+    run = launch(lab, {"reward_weights": "helpful=1, harmless=1"}, kind="rejection_sampling")
+    with pytest.raises(UnusableInput, match="use only one reward model"):
+        perform(run, attempt=1, work=tmp_path / "work", report=NullReporter())

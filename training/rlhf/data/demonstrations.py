@@ -47,6 +47,15 @@ class Encoded:
     left_out: dict[str, int]
     prompts_cut: int
 
+    def first_prompts(self, number: int) -> list[Messages]:
+        """Return the first different prompts, at most `number`."""
+        found: dict[str, Messages] = {}
+        for row, messages in zip(self.rows, self.messages, strict=True):
+            if len(found) == number:
+                break
+            found.setdefault(row.prompt_key, messages)
+        return list(found.values())
+
 
 def encode(
     demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int

@@ -241,7 +241,7 @@ def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:
             annotator=row["annotator"] or "",
             ranking_id=row["ranking_id"] or "",
             training=training_fields(row, responses_as_shown=True),
-            all_bad=row["all_bad"],
+            all_bad=bool(row["all_bad"]),
         )
         if row["unranked"] and (not ranking.rest_unranked or sorted(row["unranked"]) != [*ranking.tiers[-1]]):
             raise ValueError("`unranked` must list exactly the responses that are in no tier")

@@ -29,6 +29,7 @@ class Pulse:
     ) -> None:
         self.check, self.progress, self.total = check, progress, total
         self.done = 0  # answers of earlier batches
+        self.started = False
         self.last = time.monotonic()
 
     def beat(self, answers: Callable[[], float] | None = None) -> None:
@@ -38,6 +39,9 @@ class Pulse:
         if time.monotonic() - self.last < PULSE_SECONDS:
             return
         self.check()
+        if not self.started:
+            self.progress(0, self.total)  # a reporter measures the rate from here
+            self.started = True
         self.progress(self.done + int(answers() if answers else 0), self.total)
         self.last = time.monotonic()
 

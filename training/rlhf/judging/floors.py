@@ -24,7 +24,7 @@ violation was 1.00 standard deviations with the integral alone (rate 0.5), and 0
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 from torch import Tensor
@@ -36,6 +36,7 @@ PROPORTIONAL_GAIN = 2.0  # per standard deviation, as a multiple of the sum of t
 # A reward model with this multiplier provides about 95 % of the reward. A floor that can't be reached would
 # otherwise raise the multiplier without limit, and the multiplier would take as long to fall again.
 MOST_OF_WEIGHTS = 20.0
+SETTLING_ROUNDS, SETTLING_PRECISION = 4, 1e-3
 
 
 class FloorState(TypedDict):
@@ -80,6 +81,44 @@ def adapted_state(
         integrals[name] = clip(state["integrals"][name] + rate * total_weight * violation, 0.0, largest)
         multipliers[name] = clip(integrals[name] + PROPORTIONAL_GAIN * total_weight * violation, 0.0, largest)
     return FloorState(floors=known, integrals=integrals, multipliers=multipliers)
+
+
+def settled_state(
+    scores: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    floors: Mapping[str, Floor],
+    keep: Callable[[Tensor], Sequence[int]],
+) -> FloorState:
+    """Return the state with the smallest multipliers with which a selection of answers respects the floors.
+
+    `scores` maps each reward model's name to z, with shape (N,), of all sampled answers. `keep` selects from
+    them by the combined rewards, with shape (N,), and returns indices. A floor that depends on the starting
+    policy is relative to the mean of all answers, so these must come from the starting policy. With several
+    floors, the multipliers are found in turn, SETTLING_ROUNDS times. A floor that no multiplier reaches gets
+    the largest multiplier.
+    """
+    largest = MOST_OF_WEIGHTS * sum(weights.values())
+    known = {
+        name: floor.value + (float(scores[name].mean()) if floor.from_start else 0.0)
+        for name, floor in floors.items()
+    }
+    multipliers = dict.fromkeys(floors, 0.0)
+
+    def holds(name: str, multiplier: float) -> bool:
+        tried = FloorState(floors=known, integrals={}, multipliers=multipliers | {name: multiplier})
+        kept = list(keep(combined(scores, weights, tried)))
+        return bool(kept) and float(scores[name][kept].mean()) >= known[name]
+
+    for _ in range(SETTLING_ROUNDS if len(floors) > 1 else 1):
+        for name in floors:
+            low, high = 0.0, largest
+            if holds(name, low):
+                high = low
+            while high - low > SETTLING_PRECISION * max(high, SETTLING_PRECISION):
+                middle = (low + high) / 2
+                low, high = (low, middle) if holds(name, middle) else (middle, high)
+            multipliers[name] = high
+    return FloorState(floors=known, integrals=dict(multipliers), multipliers=multipliers)
 
 
 def shares_of(weights: Mapping[str, float], state: FloorState) -> dict[str, float]:

@@ -7,8 +7,8 @@ then have the same meaning for every reward model, and the scores of several rew
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from torch import Tensor
@@ -22,6 +22,7 @@ from training.rlhf.judging.floors import (
     combined,
     combined_spread,
     initial_state,
+    settled_state,
 )
 from training.rlhf.judging.judge import Asked, Judge, open_judge
 from training.rlhf.models.loading import Loaded, ModelSource
@@ -117,6 +118,16 @@ class Judges:
             total_weight=sum(self.weights.values()),
             rate=self.floor_rate,
         )
+
+    def settled(self, judged: Judged, keep: Callable[[Tensor], Sequence[int]]) -> FloorState:
+        """Return the state with which a selection from these answers respects the floors. `keep` selects by
+        the combined rewards (`floors.settled_state`). Rejection sampling uses this instead of `adapted`,
+        because its answers don't change with the reward."""
+        return settled_state(judged.standard, self.weights, self.floors, keep)
+
+    def rescored(self, judged: Judged, state: FloorState) -> Judged:
+        """The same answers, with rewards that are combined with another state."""
+        return replace(judged, scores=combined(judged.standard, self.weights, state))
 
     def metrics(self, judged: Judged, state: FloorState) -> dict[str, float]:
         """Metrics of a step, per reward model: `rewards/<name>/mean` and `floor` in standard deviations, and

@@ -209,8 +209,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
 
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    """Return the cost of direct preference optimisation. Each response has its own row with the prompt. All
-    rows of a ranking share a micro-batch."""
+    """Return the cost of direct preference optimisation. Each response has its own row with the prompt. If
+    the rows of a ranking exceed a micro-batch, they take several passes, which are recomputed."""
     row = min(data.prompt + data.response, recipe.max_length)
     width = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
     heldout = data.items * recipe.heldout_fraction
@@ -218,7 +218,8 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_rankings) * recipe.epochs
     ranking = data.responses * width
     batch = min(recipe.batch_rankings, max(1, data.items)) * ranking
-    places = max(min(recipe.micro_batch_tokens, batch), ranking)
+    places = max(min(recipe.micro_batch_tokens, batch), width)
+    again = ranking > recipe.micro_batch_tokens
     forward = data.responses * forward_operations(policy, row, around=row, projected=min(data.response, row))
     projected = min(CHUNK_TOKENS, places * data.response / (data.prompt + data.response))
     micro_batches = max(steps, trained * ranking / places)
@@ -226,10 +227,10 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
     passed = data.items + evaluations  # rankings without a backward pass: the reference and the evaluations
     loaded = (_weights("policy", policy), Part("Adam's moments", 2 * FLOAT * policy.weights))
     logits = Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary)
-    shown = min(recipe.sample_prompts, data.items)
-    asking = _decoding(
-        policy, 1, data, rows=shown, n=1, limit=recipe.sample_tokens, batches=2, cautious=cautious
-    )
+    limit = recipe.sample_tokens
+    shown, asked = min(recipe.sample_prompts, data.items), min(recipe.kl_samples, data.items)
+    asking = _decoding(policy, 1, data, rows=shown, n=1, limit=limit, batches=2, cautious=cautious)
+    measuring = _decoding(policy, 1, data, rows=asked, n=1, limit=limit, cautious=cautious)
     return Cost(
         (
             Stage(
@@ -246,10 +247,12 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
                     Part("activations", kept_bytes(policy, places, row=width)),
                     logits,
                 ),
-                TRAINING * trained * forward,
-                policy.layers * TRAINING * micro_batches,
+                (TRAINING + again) * trained * forward,
+                policy.layers * (TRAINING + again) * micro_batches,
             ),
             Stage("samples", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
+            # The starting policy, whose divergence is measured, takes the place of the moments.
+            Stage("measure KL", (*loaded, *measuring.parts), measuring.operations, measuring.layer_calls),
         )
     )
 

@@ -17,7 +17,8 @@ The metrics at every step, over the step's pairs of a preferred (chosen) and ano
 - `nll_loss`, with sft_coefficient: negative log-likelihood of the best responses, in nats per token.
 - `learning_rate`, `grad_norm` (before clipping) and `tokens_per_second` (including padding).
 
-Evaluations add `heldout/loss`, `heldout/accuracy`, `heldout/margins` and `heldout/pairs`.
+Evaluations add `heldout/loss`, `heldout/accuracy`, `heldout/margins` and `heldout/pairs`. The result also
+contains `objective/kl`, the KL divergence from the starting policy in nats per sampled answer.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource, open_policy, save_model
+from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
+from training.rlhf.policy.divergence import kl_from_start
 from training.rlhf.policy.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.preference_rows import (
     RankingRows,
@@ -183,7 +185,8 @@ def train(
             report.checkpoint(state.step)
 
     # 1. Let the starting policy answer the sample prompts.
-    shown = sample_prompts(config, [*heldout, *rankings], tokenizer)
+    prompts = usable_prompts([*heldout, *rankings], tokenizer, max(config.sample_prompts, config.kl_samples))
+    shown = prompts[: config.sample_prompts]
     if resumed is None:
         state.before = answer(config, policy, tokenizer, shown, report.check)
 
@@ -217,15 +220,30 @@ def train(
             if store.due():
                 save()
 
-    # 4. Answer the sample prompts again, and save the policy.
+    # 4. Answer the sample prompts again, measure the distance from the starting policy, and save the policy.
     with saving_when_stopped(save):
         after = answer(config, policy, tokenizer, shown, report.check)
     for messages, old, new in zip(shown, state.before, after, strict=True):
         report.sample(total, messages=messages, before=old, after=new, scores={})
+    result = {name: value for name, value in state.metrics.items() if name != "tokens_per_second"}
+    result |= state.heldout
+    if config.kl_samples and not isinstance(base_model, Loaded):  # a model in memory has been changed
+        with saving_when_stopped(save):
+            # No update follows, so the starting policy can take the memory of the moments.
+            optimiser.state.clear()
+            result["objective/kl"] = kl_from_start(
+                Loaded(policy, tokenizer),
+                str(base_model),
+                prompts[: config.kl_samples],
+                max_new_tokens=config.sample_tokens,
+                max_tokens=config.micro_batch_tokens,
+                seed=config.seed,
+                check=report.check,
+            )
     return DPOResult(
         path=save_model(policy, tokenizer, out_dir),
         steps=state.step,
-        metrics={k: v for k, v in state.metrics.items() if k != "tokens_per_second"} | state.heldout,
+        metrics=result,
         rankings=len(groups),
         pairs=sum(count_pairs(group, ties=config.ties) for group in groups),
         left_out=left_out,
@@ -368,13 +386,11 @@ def draw_batches(config: DPOConfig, n: int) -> list[list[int]]:
     return [part.tolist() for order in orders for part in torch.split(order, config.batch_rankings)]
 
 
-def sample_prompts(
-    config: DPOConfig, rankings: Sequence[Ranking], tokenizer: PreTrainedTokenizerBase
-) -> list[Messages]:
-    """Return the first distinct prompts that the chat template can render."""
+def usable_prompts(rankings: Sequence[Ranking], tokenizer: PreTrainedTokenizerBase, n: int) -> list[Messages]:
+    """Return the first n distinct prompts that the chat template can render."""
     shown: dict[str, Messages] = {}
     for ranking in rankings:
-        if len(shown) == config.sample_prompts:
+        if len(shown) == n:
             break
         try:
             chat.encode_prompt(tokenizer, ranking.messages)

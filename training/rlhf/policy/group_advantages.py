@@ -23,9 +23,9 @@ def leave_one_out(rewards: Tensor) -> Tensor:
     K / (K - 1) times `group_relative`. Ahmadian et al. 2024, arXiv 2402.14740. Raises ValueError
     for K < 2.
     """
-    answers = _answers(rewards)
-    others = (rewards.sum(dim=1, keepdim=True) - rewards) / (answers - 1)
-    return rewards - others
+    relative = _relative(rewards)
+    others = (relative.sum(dim=1, keepdim=True) - relative) / (rewards.shape[1] - 1)
+    return relative - others
 
 
 def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
@@ -37,9 +37,9 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
     larger weight of prompts whose answers have nearly equal rewards. The standard deviation is unbiased, as
     in TRL and verl. Raises ValueError for K < 2.
     """
-    _answers(rewards)
-    centred = rewards - rewards.mean(dim=1, keepdim=True)
-    return centred / (rewards.std(dim=1, keepdim=True) + STD_EPSILON) if scale else centred
+    relative = _relative(rewards)
+    centred = relative - relative.mean(dim=1, keepdim=True)
+    return centred / (relative.std(dim=1, keepdim=True) + STD_EPSILON) if scale else centred
 
 
 def group_advantages(rewards: Tensor, *, kind: Advantage, normalise: bool) -> Tensor:
@@ -85,11 +85,13 @@ def token_weights(lengths: Tensor, *, kind: Aggregation, answers: int, tokens: i
             return lengths.new_full(lengths.shape, 1.0 / (limit * answers), dtype=torch.float32)
 
 
-def _answers(rewards: Tensor) -> int:
+def _relative(rewards: Tensor) -> Tensor:
+    """Return the rewards minus the first reward of their prompt. Differences stay the same. Equal rewards
+    become exactly 0; their mean would differ from them by a rounding error, which Adam would enlarge."""
     answers = rewards.shape[1]
     if answers < 2:
         raise ValueError(
             f"an answer is compared with the other answers to its prompt, but there is only {answers} per "
             "prompt; responses_per_prompt must be at least 2"
         )
-    return answers
+    return rewards - rewards[:, :1]

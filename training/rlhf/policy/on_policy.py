@@ -61,7 +61,7 @@ class OnPolicyState:
     def counters(self) -> dict[str, Any]:
         """The state's numbers and texts, as JSON."""
         return {
-            "kl": [self.kl.integral, self.kl.beta],
+            "kl": [self.kl.beta, self.kl.integral, self.kl.kl],
             **{"step": self.step, "position": self.position, "episodes": self.episodes},
             **{"sampled_at": self.sampled_at, "before": self.before},
             **{"first": self.first, "metrics": self.metrics},
@@ -76,8 +76,7 @@ class OnPolicyState:
 
     def restore(self, resumed: Resumed) -> None:
         saved, tensors = dict(resumed.counters), resumed.data
-        integral, beta = saved.pop("kl")
-        self.kl = KLController(self.kl.initial, self.kl.target, integral, beta)
+        self.kl = KLController(self.kl.initial, self.kl.target, *saved.pop("kl"))
         self.position = Position(*saved.pop("position"))
         self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
         for name, value in saved.items():

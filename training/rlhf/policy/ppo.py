@@ -36,6 +36,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from training.rlhf.core.alive import heard_by
 from training.rlhf.core.checkpoint import Resumed, digest, open_store, save_checkpoint, saving_when_stopped
@@ -45,6 +46,9 @@ from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.judging.floors import FloorState
+from training.rlhf.judging.judges import Judges
+from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
@@ -93,8 +97,9 @@ class PPOState:
     """Everything that changes during a run.
 
     ``policy_steps`` counts the steps that trained the policy. ``position`` is the place in the prompts.
-    ``before`` are the sample answers of the initial policy, and ``sampled_at`` is the step of the newest
-    samples. ``kept`` are the newest weights whose answers were within ``kl_ceiling``, if there is a ceiling.
+    ``floors`` is the state of the rewards' floors. ``before`` are the sample answers of the initial policy,
+    and ``sampled_at`` is the step of the newest samples. ``kept`` are the newest weights whose answers were
+    within ``kl_ceiling``, if there is a ceiling.
     """
 
     models: Models
@@ -102,6 +107,7 @@ class PPOState:
     policy_optimiser: torch.optim.Adam
     critic_optimiser: torch.optim.Adam
     kl: KLController
+    floors: FloorState
     step: int = 0
     policy_steps: int = 0
     position: Position = START
@@ -123,10 +129,10 @@ class PPOState:
     def counters(self) -> dict[str, Any]:
         """The state's numbers and texts, as JSON."""
         return {
-            "kl": [self.kl.integral, self.kl.beta],
+            "kl": [self.kl.beta, self.kl.integral, self.kl.kl],
             **{"step": self.step, "policy_steps": self.policy_steps, "position": self.position},
             **{"episodes": self.episodes, "sampled_at": self.sampled_at, "before": self.before},
-            **{"first": self.first, "metrics": self.metrics},
+            **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
         }
 
     def tensors(self, config: PPOConfig) -> dict[str, Tensor]:
@@ -138,8 +144,7 @@ class PPOState:
 
     def restore(self, resumed: Resumed) -> None:
         saved, tensors = dict(resumed.counters), resumed.data
-        integral, beta = saved.pop("kl")
-        self.kl = KLController(self.kl.initial, self.kl.target, integral, beta)
+        self.kl = KLController(self.kl.initial, self.kl.target, *saved.pop("kl"))
         self.position = Position(*saved.pop("position"))
         self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
         for name, value in saved.items():
@@ -162,14 +167,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's rollout, ready for the update. ``position`` is the place in the prompts after it. If the KL
-    of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
+    """One step's rollout, ready for the update. ``position`` is the place in the prompts after it, and
+    ``floors`` is the state of the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the step
+    is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[Part]]
     position: Position
     recovery: bool
     kl: float
+    floors: FloorState
     metrics: dict[str, float]
 
 
@@ -266,6 +273,7 @@ def new_state(config: PPOConfig, models: Models) -> PPOState:
         torch.optim.Adam(models.actor.parameters(), lr=rates["policy"], eps=ADAM_EPSILON),
         torch.optim.Adam(critic.parameters(), lr=rates["critic"], eps=ADAM_EPSILON),
         KLController.starting(config.kl_coefficient, config.kl_target),
+        models.judges.initial_state(),
     )
 
 
@@ -276,7 +284,7 @@ def roll_out(config: PPOConfig, state: PPOState, prompts: EncodedPrompts) -> Bat
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
     )
-    rollout = sample_rollout(config, models, prompts, chosen, step=step)
+    rollout = sample_rollout(config, models, prompts, chosen, step=step, floors=state.floors)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
         [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
@@ -307,6 +315,12 @@ def roll_out(config: PPOConfig, state: PPOState, prompts: EncodedPrompts) -> Bat
         )
         for seen, values in every
     ]
+    if config.reward_spread == "sentences" and not recovery:
+        shaped = shaping_rewards(config, models.judges, rollout, state.floors)
+        per_token = [
+            reward + pad_sequence([shaped[i] for i in seen.numbers], batch_first=True).to(reward.device)
+            for reward, (seen, _) in zip(per_token, every, strict=True)
+        ]
     if config.whiten_rewards:
         per_token = advantages.whiten(per_token, masks, shift_mean=False)
     # 4. Compute advantages per answer, and whiten them over all answers.
@@ -330,7 +344,24 @@ def roll_out(config: PPOConfig, state: PPOState, prompts: EncodedPrompts) -> Bat
         beta=beta,
         estimates_uncertainty=models.judges.estimates_uncertainty,
     )
-    return Batch(rollout, minibatches, position, recovery, kl, metrics | {"objective/kl": kl})
+    metrics |= {"objective/kl": kl} | models.judges.metrics(rollout.judged, state.floors)
+    floors = models.judges.adapted(state.floors, rollout.judged)
+    return Batch(rollout, minibatches, position, recovery, kl, floors, metrics)
+
+
+def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
+    """Return, for each answer, the difference between its rewards spread over sentences and its reward at the
+    end: one tensor of shape (T,), whose sum is 0 if gamma is 1."""
+    return token_scores(
+        judges,
+        rollout.asked,
+        torch.zeros(len(rollout.rows)),
+        lengths=rollout.lengths.tolist(),
+        max_new_tokens=config.max_new_tokens,
+        gamma=config.gamma,
+        clip=config.score_clip,
+        state=floors,
+    )
 
 
 def update(
@@ -354,7 +385,7 @@ def update(
         config, state, batch, demonstrations, trains_policy=trains_policy, trains_critic=trains_critic
     )
     move_reference(config, state.models, step)
-    state.step, state.position = step, batch.position
+    state.step, state.position, state.floors = step, batch.position, batch.floors
     state.policy_steps += trains_policy
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes
@@ -524,7 +555,9 @@ def stay_below_ceiling(config: PPOConfig, state: PPOState, prompts: EncodedPromp
     if config.kl_ceiling is None:
         return
     chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
-    rollout = sample_rollout(config, state.models, prompts, chosen, step=config.steps + 1)
+    rollout = sample_rollout(
+        config, state.models, prompts, chosen, step=config.steps + 1, floors=state.floors
+    )
     kl = mean_kl(
         [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
     )
@@ -535,7 +568,14 @@ def stay_below_ceiling(config: PPOConfig, state: PPOState, prompts: EncodedPromp
 
 def show_samples(config: PPOConfig, state: PPOState, prompts: EncodedPrompts, report: Reporter) -> None:
     """Report sample answers of the current policy beside those of the initial policy."""
-    after = sample_answers(config, state.models, prompts, state.models.actor)
+    after = sample_answers(
+        config,
+        state.models,
+        prompts,
+        state.models.actor,
+        kl_coefficient=state.kl.beta,
+        floors=state.floors,
+    )
     state.before = state.before or after
     report_samples(report, state.step, prompts, state.before, after)
     state.sampled_at = state.step

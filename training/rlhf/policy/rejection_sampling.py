@@ -28,7 +28,6 @@ nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of `
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -37,6 +36,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
+from transformers import PreTrainedModel
 
 from training.rlhf.core.checkpoint import (
     CheckpointStore,
@@ -51,9 +51,8 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
-from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
-from training.rlhf.judging.judges import Asked, Judges, open_judges
+from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
 from training.rlhf.policy import sft
@@ -66,8 +65,8 @@ from training.rlhf.policy.candidates import (
     join,
     no_candidates,
     sample_batch,
-    score,
 )
+from training.rlhf.policy.sample_answers import likely_answers, report_samples
 from training.rlhf.policy.selection import curves, rows_of, selected, selection_metrics
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
@@ -81,7 +80,7 @@ ANSWERS_PER_BATCH = 256  # answers sampled between two reports, and between two 
 
 @dataclass(frozen=True)
 class RejectionSamplingResult:
-    """The saved policy and the figures of the last round.
+    """The saved policy and the figures of the last complete round.
 
     `best_of` maps n to the expected reward of the best of n answers, for every n up to N, and `gold_best_of`
     to the expected gold reward of the same answer (empty if unknown). `kept` is the number of answers that
@@ -191,27 +190,25 @@ def train(
     judges = open_judges(sources, config, policy=loaded)
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
-    rate = config.learning_rate or rate_for(loaded.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
-    config = config.model_copy(update={"learning_rate": rate})
-    shown = range(min(config.sample_prompts, len(asked.ids)))
+    config = with_learning_rate(config, loaded.model)
     store = open_store(checkpoints, config, of=identity(loaded, judges, asked))
     state = State(loaded, sft.new_optimizer(loaded.model, config), LoopProgress())
     progress = state.resume(store, config.samples_per_prompt)
     if progress.before is None:
-        progress.before = greedy(config, loaded, [asked.ids[i] for i in shown], report)
+        progress.before = likely_answers(config, loaded, asked, report.check)
 
     while progress.round <= config.rounds:
         sample_round(config, state, judges, asked, gold, store, report)
         kept = selected(config, state.candidates[-1], loaded)
         if not any(kept):
-            state.candidates.pop()
             break
         tune_round(config, state, asked, kept, store, report)
 
-    if not state.candidates:
+    tuned = state.candidates[: progress.round - 1]
+    if not tuned:
         raise UnusableInput(nothing_kept(config, asked), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
-        after = greedy(config, loaded, [asked.ids[i] for i in shown], report)
+        after = likely_answers(config, loaded, asked, report.check)
         report_samples(progress.step, judges, asked, progress.before, after, report)
         report.check()
     if candidates is not None:
@@ -222,12 +219,12 @@ def train(
             prompts=asked.ids,
             tokenizer=loaded.tokenizer,
         )
-    best, gold_best, unfinished = curves(state.candidates[-1])
+    best, gold_best, unfinished = curves(tuned[-1])
     assert progress.loss is not None
     return RejectionSamplingResult(
         path=save_model(loaded.model, loaded.tokenizer, out_dir),
         steps=progress.step,
-        rounds=len(state.candidates),
+        rounds=len(tuned),
         prompts=len(asked.ids),
         prompts_cut=asked.cut,
         prompts_refused=asked.refused,
@@ -311,41 +308,16 @@ def tune_round(
     progress.round, progress.tuned_from, progress.fit = progress.round + 1, None, None
 
 
+def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
+    """Return the settings with the default learning rate filled in. It is lower than that of `sft`."""
+    rate = config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    return config.model_copy(update={"learning_rate": rate})
+
+
 def tuning_config(config: RejectionSamplingConfig, round: int) -> RejectionSamplingConfig:
     """Return the settings of `sft.fit` in a round. The first round uses the run's own seed."""
     seed = config.seed if round == 1 else seed_for(config.seed, "tuning", round) % 2**31
     return config.model_copy(update={"seed": seed})
-
-
-def greedy(
-    config: RejectionSamplingConfig, policy: Loaded, prompts: Sequence[list[int]], report: Reporter
-) -> list[list[int]]:
-    """Return the most likely answer to each prompt, with one EOS at the end."""
-    room = min(config.sample_tokens, chat.context_length(policy.model) - 1)
-    rows = generate(*policy, prompts, max_new_tokens=room, temperature=0, check=report.check)
-    return [row[0].ended(chat.eos_id(policy.tokenizer)) for row in rows]
-
-
-def report_samples(
-    step: int,
-    judges: Judges,
-    asked: EncodedPrompts,
-    before: Sequence[list[int]],
-    after: Sequence[list[int]],
-    report: Reporter,
-) -> None:
-    for i, (old, new) in enumerate(zip(before, after, strict=True)):
-        question = Asked(asked.messages[i], asked.ids[i], [old, new])
-        scores, _, parts = score(judges, [question], report.check)
-        named = {"reward": scores} | ({f"reward_raw/{k}": v for k, v in parts.items()})
-        values = {
-            f"{name}_{when}": float(pair[j])
-            for name, pair in named.items()
-            for j, when in enumerate(("before", "after"))
-            if not math.isnan(float(pair[j]))
-        }
-        texts = [chat.decode(judges.policy, ids) for ids in (old, new)]
-        report.sample(step, messages=asked.messages[i], before=texts[0], after=texts[1], scores=values)
 
 
 def identity(policy: Loaded, judges: Judges, asked: EncodedPrompts) -> dict[str, Any]:

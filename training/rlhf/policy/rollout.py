@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.batching import cut_by_width
 from training.rlhf.generation.decoding import Completion, generate
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.checks.refusal import Refused
@@ -56,7 +57,8 @@ class Row(NamedTuple):
 class Rollout:
     """The answers that were sampled in one step, with their scores.
 
-    `prompts` are the token IDs of P prompts, and `answers` are the K answers to each of them. `rows`, of
+    `asked` are the prompts with their answers as they were scored, with one EOS at the end of each. `prompts`
+    are the token IDs of P prompts, and `answers` are the K answers to each of them. `rows`, of
     length N = P · K, is the same in one list. The scores are in the order of the rows. `temperature` is the
     sampling temperature, and all log-probabilities of these answers use it too.
     """
@@ -69,6 +71,7 @@ class Rollout:
     finished: Tensor
     lengths: Tensor
     judged: Judged
+    asked: list[Asked] = field(default_factory=list)
 
     def rewards(self, config: RolloutConfig) -> Tensor:
         """Return the reward of each answer, with shape (N,), in standard deviations: the clipped score minus
@@ -152,8 +155,8 @@ def usable_prompts(
     for judge in models.judges.judges:
         if judge.same_tokens and longest >= judge.limit:
             raise Refused(
-                f"an answer of {config.max_new_tokens} tokens leaves no room for a prompt: the reward model "
-                f"{judge.name} reads at most {judge.limit} tokens. Lower max_new_tokens",
+                f"an answer of {config.max_new_tokens} tokens leaves no room for a prompt: a reward model "
+                f"({judge.name}) reads at most {judge.limit} tokens. Lower max_new_tokens",
                 FailureKind.TEXTS_TOO_LONG,
             )
     context = context or chat.context_length(models.actor)
@@ -187,9 +190,16 @@ def temperature_at(config: RolloutConfig, step: int) -> float:
 
 
 def sample_rollout(
-    config: RolloutConfig, models: Models, prompts: EncodedPrompts, chosen: Sequence[int], *, step: int
+    config: RolloutConfig,
+    models: Models,
+    prompts: EncodedPrompts,
+    chosen: Sequence[int],
+    *,
+    step: int,
+    floors: FloorState | None = None,
 ) -> Rollout:
-    """Answer the chosen prompts with the policy and score the answers.
+    """Answer the chosen prompts with the policy and score the answers. `floors` is the state of the rewards'
+    floors, which a recipe with `reward_floors` requires.
 
     Answers are sampled from the policy's whole distribution. With top-k or top-p, they would come from a
     different policy than the one being trained.
@@ -205,7 +215,8 @@ def sample_rollout(
         temperature=temperature,
         generator=generator_for(config.seed, "rollout", step),
     )
-    judged = score(models, [prompts.messages[i] for i in chosen], ids, answers)
+    asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)
+    judged = models.judges.score(asked, floors)
     sampled = [one for group in answers for one in group]
     return Rollout(
         step=step,
@@ -216,7 +227,22 @@ def sample_rollout(
         finished=torch.tensor([one.finished for one in sampled]),
         lengths=torch.tensor([len(one.ids) for one in sampled]),
         judged=judged,
+        asked=asked,
     )
+
+
+def asked_about(
+    models: Models,
+    messages: Sequence[Messages],
+    prompts: Sequence[list[int]],
+    answers: Sequence[Sequence[Completion]],
+) -> list[Asked]:
+    """Return the prompts with their answers for scoring. Each answer has exactly one EOS at its end."""
+    eos = chat.eos_id(models.tokenizer)
+    return [
+        Asked(conversation, ids, [one.ended(eos) for one in group])
+        for conversation, ids, group in zip(messages, prompts, answers, strict=True)
+    ]
 
 
 def score(
@@ -224,14 +250,10 @@ def score(
     messages: Sequence[Messages],
     prompts: Sequence[list[int]],
     answers: Sequence[Sequence[Completion]],
+    floors: FloorState | None = None,
 ) -> Judged:
-    """Score the answers to each prompt. Each answer is scored with exactly one EOS at its end."""
-    eos = chat.eos_id(models.tokenizer)
-    asked = [
-        Asked(conversation, ids, [one.ended(eos) for one in group])
-        for conversation, ids, group in zip(messages, prompts, answers, strict=True)
-    ]
-    return models.judges.score(asked)
+    """Score the answers to each prompt."""
+    return models.judges.score(asked_about(models, messages, prompts, answers), floors)
 
 
 def split_rollout(config: RolloutConfig, rollout: Rollout) -> list[list[list[int]]]:

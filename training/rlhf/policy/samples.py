@@ -5,29 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from transformers import PreTrainedModel
 
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.judging.floors import FloorState
+from training.rlhf.judging.samples import answer_scores, before_and_after
 from training.rlhf.models import chat
-from training.rlhf.policy.rollout import Models, score
+from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.policy.kl import kl_k1
+from training.rlhf.policy.rollout import Models, Row, pad_rows, score
 from training.rlhf.recipes.rollouts import RolloutConfig
 
 
 class SampleAnswer(NamedTuple):
-    """A readable answer to one of the sample prompts, and its score."""
+    """A readable answer to one of the sample prompts, and its scores (`judging.samples.answer_scores`)."""
 
     text: str
-    score: float
+    scores: dict[str, float]
 
 
+@torch.no_grad()
 def sample_answers(
-    config: RolloutConfig, models: Models, prompts: EncodedPrompts, policy: PreTrainedModel
+    config: RolloutConfig,
+    models: Models,
+    prompts: EncodedPrompts,
+    policy: PreTrainedModel,
+    *,
+    kl_coefficient: float | None = None,
+    floors: FloorState | None = None,
 ) -> list[SampleAnswer]:
     """Answer the first few prompts with `policy`. The random numbers are the same at every call, so that the
-    answers differ only if the policies do."""
+    answers differ only if the policies do. Without `kl_coefficient`, their KL is not measured."""
     messages, ids = prompts.messages[: config.samples], prompts.ids[: config.samples]
     if not ids:
         return []
@@ -39,9 +51,24 @@ def sample_answers(
         temperature=config.temperature,
         generator=generator_for(config.seed, "samples"),
     )
-    scores = score(models, messages, ids, answers).scores.tolist()
+    judged = score(models, messages, ids, answers, floors)
     texts = [chat.decode(models.tokenizer, group[0].ids) for group in answers]
-    return [SampleAnswer(*pair) for pair in zip(texts, scores, strict=True)]
+    if kl_coefficient is None:
+        return [SampleAnswer(text, answer_scores(judged, i)) for i, text in enumerate(texts)]
+    rows = pad_rows(
+        [Row(prompt, group[0].ids) for prompt, group in zip(ids, answers, strict=True)],
+        pad_id=chat.eos_id(models.tokenizer),
+        device=policy.device,
+    )
+    own, reference = (
+        rows.per_answer(token_log_probs(model, *rows.inputs, temperature=config.temperature)[0])
+        for model in (policy, models.reference)
+    )
+    kl = kl_k1(own, reference).sum(dim=1).tolist()
+    return [
+        SampleAnswer(text, answer_scores(judged, i, kl=kl[i], kl_coefficient=kl_coefficient))
+        for i, text in enumerate(texts)
+    ]
 
 
 def report_samples(
@@ -53,5 +80,5 @@ def report_samples(
 ) -> None:
     shown = prompts.messages[: len(before)]
     for messages, old, new in zip(shown, before, after, strict=True):
-        scores = {"reward_before": old.score, "reward_after": new.score}
+        scores = before_and_after(old.scores, new.scores)
         report.sample(step, messages=messages, before=old.text, after=new.text, scores=scores)

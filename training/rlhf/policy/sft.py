@@ -94,7 +94,7 @@ def train(
     seed_everything(config.seed)
     policy, tokenizer = open_policy(base_model, config.arguments_of_template)
     data = encode(demonstrations, tokenizer, min(config.max_length, chat.context_length(policy)))
-    shown = data.messages[: config.sample_prompts]
+    shown = data.first_prompts(config.sample_prompts)
     modules, optimisers = {"model": policy}, {"all": new_optimizer(policy, config)}
     of = {
         "demonstrations": digest([(row.prompt, row.response) for row in data.rows]),

@@ -74,8 +74,8 @@ class DPOConfig(Checkpointed):
     micro_batch_tokens: int = Field(
         4096,
         ge=1,
-        description="Maximum number of token positions in one forward pass, including padding. The responses "
-        "of one ranking always share a pass.",
+        description="Maximum number of token positions in one forward pass, including padding. If the "
+        "responses of one ranking exceed it, they take several passes and a third longer.",
     )
     heldout_fraction: float = Field(
         0.1,

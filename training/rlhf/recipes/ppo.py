@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from training.rlhf.recipes.rollouts import RolloutConfig
@@ -42,6 +44,12 @@ class PPOConfig(RolloutConfig):
         description="Weight of the critic's loss. The critic has its own optimiser, and Adam hardly depends"
         " on the weight: it matters only where max_grad_norm clips. Use value_learning_rate to train the"
         " critic faster or more slowly.",
+    )
+    reward_spread: Literal["end", "sentences"] = Field(
+        "end",
+        description="When an answer's reward is paid. end: at its last token. sentences: the reward models"
+        " also score the beginnings of the answer up to the ends of sentences, and each sentence is paid for"
+        " the difference. The sum and the best policy are the same. Useful for long answers.",
     )
     whiten_rewards: bool = Field(
         False,

@@ -10,6 +10,8 @@ from training.rlhf.recipes.base import Checkpointed, Schedule
 from training.rlhf.recipes.templates import UsesTemplate
 
 Packing = Literal["auto", "off"]
+# The answers in a snapshot that a policy can imitate.
+SnapshotAnswers = Literal["best_responses", "rewrites", "all"]
 
 
 class SFTConfig(UsesTemplate, Checkpointed):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.core.seeds import generator_for, seed_for
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER
@@ -30,7 +31,6 @@ from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.scoring import LayoutChoice, score_groups
 
 LEAST_BELIEF = 1e-6  # lower bound that keeps a ranking's weight above 0
-SEEDS_APART = 7919
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
             "keep": "last",
             "patience": None,
             "heldout_fraction": 0.0,
-            "seed": (config.seed + SEEDS_APART * (number + 1)) % 2**31,
+            "seed": seed_for(config.seed, "ensemble member", number) % 2**31,
         }
     )
 
@@ -140,7 +140,7 @@ def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
 def bootstrap_weighted(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
     """Return the rankings with the weights for one member. Each ranking's own weight is multiplied by a draw
     from Exp(1)."""
-    weights = torch.empty(len(rankings)).exponential_(generator=torch.Generator().manual_seed(seed))
+    weights = torch.empty(len(rankings)).exponential_(generator=generator_for(seed, "bootstrap"))
     return [
         replace(ranking, weight=ranking.weight * (weight + LEAST_BELIEF), split="train")
         for ranking, weight in zip(rankings, weights.tolist(), strict=True)

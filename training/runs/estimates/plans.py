@@ -16,7 +16,7 @@ from training.rlhf.models import adapters, shapes
 from training.rlhf.planning import cost, disk
 from training.rlhf.planning.cost import Cost, Data
 from training.rlhf.planning.disk import Disk
-from training.rlhf.planning.further_judges import with_further_judges
+from training.rlhf.planning.scoring import with_scoring
 from training.rlhf.recipes.base import Recipe
 from training.runs.estimates.reading import data_of
 from training.runs.inputs import further_inputs, is_source, source_of
@@ -106,8 +106,13 @@ def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVe
     judging = shapes.shape_in(judge.folder) if judge is not None else None
     further = [shapes.shape_in(models[name].folder) for name in further_inputs(models)]
     usual, cautious = (
-        with_further_judges(
-            _cost(kind, recipe, policy, judging, data, cautious=worst), further, recipe, data, cautious=worst
+        with_scoring(
+            _cost(kind, recipe, policy, judging, data, cautious=worst),
+            judging,
+            further,
+            recipe,
+            data,
+            cautious=worst,
         )
         for worst in (False, True)
     )

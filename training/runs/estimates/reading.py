@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, Response
 from config.problems import FieldProblem, Problem
 from training.models import TrainingRun
+from training.rlhf.core.failures import UnusableInput
 from training.rlhf.planning.cost import Data
 from training.rlhf.recipes.base import Recipe
 from training.runs.inputs import by_name_or_id
-from training.runs.recipes.run_recipes import DEMO_WORLD
+from training.runs.prompt_selection import matching, n_selected
+from training.runs.recipes.run_recipes import DEMO_WORLD, UsesPrompts
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
@@ -61,21 +63,25 @@ def data_of(
 
 def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
     if kind in {Kind.SFT, Kind.REWARD_MODEL, Kind.DPO}:
+        only_rewrites = getattr(recipe, "demonstrations", "") == "rewrites"
         if snapshot:
-            chosen = DatasetSnapshot.objects.filter(by_name_or_id(snapshot), project=project)
-            rows = chosen.values_list("rows", flat=True).first()
-            if rows is None:
+            chosen = DatasetSnapshot.objects.filter(by_name_or_id(snapshot), project=project).first()
+            if chosen is None:
                 reason = f"The project has no snapshot {snapshot!r}."
                 raise Problem(reason, errors=[FieldProblem("inputs.snapshot", reason)])
-            rankings = rows
+            rankings = chosen.card.get("rewrites", 0) if only_rewrites else chosen.rows
+        elif only_rewrites:
+            rankings = Ranking.objects.counted().filter(project=project, rewrite__gt="").count()
         else:
             rankings = Ranking.objects.counted().with_order().filter(project=project).count()
         return min(rankings, int(getattr(recipe, "max_demonstrations", rankings)))
-    prompts = Prompt.objects.filter(project=project)
-    split = getattr(recipe, "split", "all" if kind == Kind.SAMPLE else "train")
-    if split != "all":
-        prompts = prompts.filter(split=split)
-    return min(prompts.count(), int(getattr(recipe, "max_prompts", 0)))
+    if not isinstance(recipe, UsesPrompts):
+        return 0
+    prompts = matching(project=project, split=recipe.used_split, selection=recipe.selection)
+    try:
+        return n_selected(prompts, selection=recipe.selection, limit=recipe.max_prompts)
+    except UnusableInput:
+        return 0  # the launch refuses this selection
 
 
 def _lengths(project: Project) -> tuple[float, float, float, float, float]:

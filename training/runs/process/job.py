@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 
 from annotation.database.outages import through_outages
 from annotation.datasets.snapshots import SnapshotChanged, snapshot_path
@@ -14,22 +16,28 @@ from storage.digests import manifest_of
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.reporter import Reporter
+from training.rlhf.data.demonstration_files import Demonstrations, read_snapshot
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError, Rankings
 from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.sft import SnapshotAnswers
 from training.runs.complete import NewModel
 from training.runs.inputs import further_inputs, is_source, model_input, source_of
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter."""
+    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter. `counts` are added to
+    the counts of the result."""
 
     run: TrainingRun
     attempt: int
     recipe: Recipe
     work: Path
     report: Reporter
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def out_dir(self) -> Path:
@@ -75,12 +83,20 @@ class Job:
         return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent, files=files)
 
     def rankings(self) -> Rankings:
-        """The rankings of the input snapshot. Raises UnusableInput if the snapshot's file is missing, has
+        """The rankings of the input snapshot."""
+        return self._read_snapshot(read_rankings)
+
+    def demonstrations(self, answers: SnapshotAnswers) -> Demonstrations:
+        """The demonstrations in the input snapshot."""
+        return self._read_snapshot(partial(read_snapshot, answers=answers))
+
+    def _read_snapshot(self, read: Callable[[Path], Read]) -> Read:
+        """Call `read` with the input snapshot's file. Raises UnusableInput if the file is missing, has
         changed or can't be read."""
         named = DatasetSnapshot.objects.filter(project=self.run.project, name=self.run.inputs["snapshot"])
         snapshot = through_outages(named.get)
         try:
-            return read_rankings(snapshot_path(snapshot))
+            return read(snapshot_path(snapshot))
         except SnapshotChanged as error:
             raise UnusableInput(str(error), FailureKind.INPUT_CHANGED) from error
         except (Problem, RankingFileError) as error:

@@ -6,7 +6,8 @@ This module imports torch and must therefore be imported only by the training pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -17,8 +18,9 @@ from annotation.content.drafts import ResponseDraft, TaskDraft
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.messages import Demonstration, Messages
+from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
+from training.rlhf.data.demonstration_files import Demonstrations, choose
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.judging.evaluating import RewardModelJudge
 from training.rlhf.models.loading import Loaded, ModelSource
@@ -30,12 +32,17 @@ from training.runs.estimates.machine import used_machine
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.job import Job
-from training.runs.process.prompts import draw_prompts, prompts_to_sample
+from training.runs.process.prompts import DrawnPrompts, draw_prompts, prompts_to_sample
 from training.runs.process.resuming import resumed
 from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
+NO_DEMONSTRATIONS = {
+    "best_responses": "no ranking in the snapshot's training split prefers one response to another",
+    "rewrites": "no ranking in the snapshot's training split has a rewrite",
+    "all": "no ranking in the snapshot's training split has a rewrite or prefers one response to another",
+}
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
@@ -46,7 +53,8 @@ def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> 
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused
     torch.set_num_threads(cpu_threads(job.policy_source))
-    return replace(PERFORM[run.kind](job), machine=used_machine())
+    outcome = PERFORM[run.kind](job)
+    return replace(outcome, counts={**outcome.counts, **job.counts}, machine=used_machine())
 
 
 def perform_sft(job: Job) -> Outcome:
@@ -72,9 +80,13 @@ def perform_sft(job: Job) -> Outcome:
     metrics = {"loss": result.loss}
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss
+    left_out = Counter({f"left_out/{reason}": number for reason, number in result.left_out.items()})
+    left_out["left_out/above_limit"] = sum(
+        number for name, number in demonstrations.counts.items() if name.startswith("from/")
+    ) - len(demonstrations)
     counts = {
         **{"demonstrations": result.rows, "prompts_cut": result.prompts_cut, "steps": result.steps},
-        **{f"left_out/{reason}": number for reason, number in result.left_out.items()},
+        **(left_out + Counter(demonstrations.counts)),
     }
     return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
@@ -104,7 +116,7 @@ def perform_reward_model(job: Job) -> Outcome:
 
 def perform_rejection_sampling(job: Job) -> Outcome:
     recipe = cast(run_recipes.RejectionSamplingRecipe, job.recipe)
-    prompts = _training_prompts(job, recipe.max_prompts)
+    prompts = _drawn_prompts(job)
     candidates = job.work / CANDIDATES
 
     def trained(checkpoints: Path) -> rejection_sampling.RejectionSamplingResult:
@@ -146,7 +158,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
 
 def perform_rloo(job: Job) -> Outcome:
     recipe = cast(run_recipes.RLOORecipe, job.recipe)
-    prompts = _training_prompts(job, recipe.max_prompts)
+    prompts = _drawn_prompts(job)
 
     def trained(checkpoints: Path) -> rloo.RLOOResult:
         return rloo.train(
@@ -170,13 +182,13 @@ def perform_rloo(job: Job) -> Outcome:
 
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
-    prompts = _training_prompts(job, recipe.max_prompts)
+    prompts = _drawn_prompts(job)
 
     def trained(checkpoints: Path) -> ppo.PPOResult:
         return ppo.train(
             recipe,
             policy=job.policy_source,
-            reward_model=_reward_model_folder(job),
+            reward_model=job.reward_models,
             prompts=prompts,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
@@ -217,7 +229,10 @@ def perform_dpo(job: Job) -> Outcome:
 
 def perform_sample(job: Job) -> Outcome:
     recipe = cast(run_recipes.SampleRecipe, job.recipe)
-    prompts = prompts_to_sample(project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed)
+    drawn = prompts_to_sample(
+        project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed, selection=recipe.selection
+    )
+    prompts = _counted(job, drawn)
     sampled = sampling.sample(recipe, policy=job.policy_source, prompts=prompts, report=job.report)
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
@@ -238,8 +253,7 @@ def perform_sample(job: Job) -> Outcome:
 
 def perform_evaluate(job: Job) -> Outcome:
     recipe = cast(run_recipes.EvaluateRecipe, job.recipe)
-    split = None if recipe.split == "all" else recipe.split
-    drawn = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
+    drawn = _drawn_prompts(job)
     # The project can also have imported prompts, which the gold judge can't score. A reward model's chat
     # template can reject a prompt.
     judge = None if recipe.judge == "gold" else RewardModelJudge.load(_reward_model_folder(job))
@@ -282,24 +296,31 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
 }
 
 
-def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonstration]:
+def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
     if recipe.demonstrations == "demo_world":
-        return demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
-    best = [
-        Demonstration(ranking.messages, ranking.responses[ranking.tiers[0][0]])
-        for ranking in job.rankings()
-        if ranking.split == "train" and not ranking.all_tied
-    ]
-    if not best:
-        raise UnusableInput(
-            "no ranking in the snapshot's training split prefers one response to another",
-            FailureKind.DATA_EMPTY,
-        )
-    return best[: recipe.max_demonstrations]
+        made = demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
+        return Demonstrations(made, {"from/demo_world": len(made)})
+    found = job.demonstrations(recipe.demonstrations)
+    if not found:
+        raise UnusableInput(NO_DEMONSTRATIONS[recipe.demonstrations], FailureKind.DATA_EMPTY)
+    return Demonstrations(choose(found, recipe.max_demonstrations, seed=recipe.seed), found.counts)
 
 
-def _training_prompts(job: Job, limit: int) -> list[Messages]:
-    return draw_prompts(project=job.run.project, split="train", limit=limit, seed=job.recipe.seed)
+def _drawn_prompts(job: Job) -> list[Messages]:
+    recipe = cast(run_recipes.UsesPrompts, job.recipe)
+    drawn = draw_prompts(
+        project=job.run.project,
+        split=recipe.used_split,
+        limit=recipe.max_prompts,
+        seed=recipe.seed,
+        selection=recipe.selection,
+    )
+    return _counted(job, drawn)
+
+
+def _counted(job: Job, drawn: DrawnPrompts) -> list[Messages]:
+    job.counts.update(drawn.counts)
+    return drawn.messages
 
 
 def _reward_model_folder(job: Job) -> Path:

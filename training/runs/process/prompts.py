@@ -7,45 +7,71 @@ Each function survives an outage of the database, because a run can read its pro
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from annotation.database.outages import through_outages
 from annotation.models import Project, Prompt
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
+from training.runs.prompt_selection import ALL, counts_of, matching, select
+from training.runs.recipes.run_recipes import PromptSelection
 
 
-def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) -> list[Messages]:
+@dataclass(frozen=True)
+class DrawnPrompts:
+    """The chosen prompts in order. `counts` is the number of prompts of each value in the mixture."""
+
+    messages: list[Messages]
+    counts: dict[str, int]
+
+
+def draw_prompts(
+    *, project: Project, split: str | None, limit: int, seed: int, selection: PromptSelection = ALL
+) -> DrawnPrompts:
     """Return up to `limit` prompts of the split, in random order. If `split` is None, both splits are used.
     Raises UnusableInput if there are no prompts."""
-    prompts = Prompt.objects.filter(project=project)
-    if split is not None:
-        prompts = prompts.filter(split=split)
-    ids = through_outages(lambda: list(prompts.order_by("id").values_list("id", flat=True)))
-    if not ids:
-        raise UnusableInput(
-            f"the project has no {split} prompts" if split else "the project has no prompts",
-            FailureKind.DATA_EMPTY,
-        )
-    random.Random(f"prompts {seed}").shuffle(ids)
-    return _messages(ids[:limit])
+    prompts = matching(project=project, split=split, selection=selection)
+    return _drawn(prompts, split, limit, selection, partial(_shuffled, seed))
 
 
-def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messages]:
+def prompts_to_sample(
+    *, project: Project, limit: int, seed: int, selection: PromptSelection = ALL
+) -> DrawnPrompts:
     """Return up to `limit` prompts of both splits, starting with the prompts that have the fewest tasks.
     Prompts with the same number of tasks are in random order. Raises UnusableInput if there are no
     prompts."""
-    counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
-    rows = through_outages(lambda: list(counted.values_list("n_tasks", "id")))
-    if not rows:
-        raise UnusableInput("the project has no prompts", FailureKind.DATA_EMPTY)
-    random.Random(f"prompts {seed}").shuffle(rows)
-    return _messages([id for _, id in sorted(rows, key=lambda row: row[0])[:limit]])
+    prompts = matching(project=project, split=None, selection=selection)
+    counted = dict(through_outages(lambda: list(prompts.annotate(n=Count("tasks")).values_list("id", "n"))))
+
+    def fewest_tasks_first(ids: list[UUID]) -> list[UUID]:
+        return sorted(_shuffled(seed, ids), key=lambda id: counted.get(id, 0))
+
+    return _drawn(prompts, None, limit, selection, fewest_tasks_first)
 
 
-def _messages(ids: list[UUID]) -> list[Messages]:
+def _drawn(
+    prompts: QuerySet[Prompt],
+    split: str | None,
+    limit: int,
+    selection: PromptSelection,
+    in_order: Callable[[list[UUID]], Sequence[UUID]],
+) -> DrawnPrompts:
+    ids = through_outages(lambda: select(prompts, selection=selection, limit=limit, in_order=in_order))
+    if not ids:
+        what = f"{split} prompts" if split else "prompts"
+        which = " that match prompt_filter" if selection.filter else ""
+        raise UnusableInput(f"the project has no {what}{which}", FailureKind.DATA_EMPTY)
     chosen = Prompt.objects.filter(id__in=ids).values_list("id", "messages")
     found = through_outages(lambda: dict(chosen.all()))
-    return [found[id] for id in ids]
+    counts = through_outages(lambda: counts_of(ids, selection=selection))
+    return DrawnPrompts([found[id] for id in ids], counts)
+
+
+def _shuffled(seed: int, ids: list[UUID]) -> list[UUID]:
+    random.Random(f"prompts {seed}").shuffle(ids)
+    return ids

@@ -52,6 +52,14 @@ class _Batch:
     checkpoint: tuple[int, float] | None
 
 
+@dataclass(frozen=True)
+class _FirstStep:
+    """When a phase began, and at which step."""
+
+    at: float
+    step: int
+
+
 class DatabaseReporter:
     """A training.rlhf.core.reporter.Reporter that writes to the database. Use the reporter as a context
     manager.
@@ -86,7 +94,7 @@ class DatabaseReporter:
         self._progress: Progress | None = None
         self._checkpoint: tuple[int, float] | None = None  # its step, and when it was saved
         self._phase, self._step = "", 0
-        self._phase_started, self._phase_first = time.monotonic(), 0
+        self._first_in: dict[str, _FirstStep] = {}
         self._flushing = self._closing = False
         self._stop_asked = False
         self._lost: str | None = None
@@ -148,12 +156,15 @@ class DatabaseReporter:
     def progress(self, phase: str, step: int, total: int) -> None:
         now = self._alive_at = time.monotonic()
         with self._wake:
-            if phase != self._phase:
+            first = self._first_in.get(phase)
+            if first is None or step <= first.step:
                 # A resumed run can start in the middle of a phase. The rate is therefore measured from the
-                # attempt's own first step.
-                self._phase, self._phase_started, self._phase_first = phase, now, step
-            spent, done = now - self._phase_started, step - self._phase_first
+                # attempt's own first step. A step of PPO also has a phase in which it generates answers. The
+                # rate of the steps includes that time, and the inner phase starts again in every step.
+                first = self._first_in[phase] = _FirstStep(now, step)
+            spent, done = now - first.at, step - first.step
             eta = spent / done * (total - step) if done > 0 and step <= total else None
+            self._phase = phase
             self._step = step
             self._progress = Progress(phase, step, total, None if eta is None else round(eta, 1))
             self._wake.notify_all()

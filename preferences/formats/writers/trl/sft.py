@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,49 +9,21 @@ from preferences.formats.export_format import (
     JSONL,
     ExportFormat,
     Options,
-    Row,
     SnapshotFile,
     answer,
-    is_best_known,
     json_lines,
     needs_answers,
 )
 from preferences.formats.losses import Part, all_but
+from preferences.good_answers import COLUMNS, good_answers
 
-READ = (
-    "ranking_id",
-    "prompt_id",
-    "split",
-    "messages",
-    "responses",
-    "tiers",
-    "unranked",
-    "all_bad",
-    "flags",
-    "rewrite",
-)
-
-
-def completions_of(row: Row) -> Iterator[tuple[str, str]]:
-    """Yield the row's answers as (text, source). A rewrite, if there is one, is the only answer. Otherwise,
-    the answers are the first-tier responses that rank above another response, are not empty, were not marked
-    bad and have no flag."""
-    if row["rewrite"] and row["rewrite"].strip():
-        yield row["rewrite"], "rewrite"
-        return
-    if row["all_bad"] or not is_best_known(row):
-        return
-    flags = json.loads(row["flags"])
-    for index in row["tiers"][0]:
-        response = row["responses"][index]
-        if response["text"].strip() and not flags.get(response["id"]):
-            yield response["text"], "best"
+READ = ("ranking_id", "prompt_id", "split", "messages", *COLUMNS)
 
 
 def _examples(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
     seen: set[int] = set()
     for row in snapshot.rows(*READ):
-        for text, source in completions_of(row):
+        for text, source in good_answers(row):
             key = hash((row["prompt_id"], text))
             if key in seen:
                 continue

@@ -45,7 +45,8 @@ def test_each_reason_to_leave_out_a_demonstration_is_counted() -> None:
     )
     assert found.left_out == {"refused_by_template": 1, "empty": 5, "response_too_long": 1, "repeated": 2}
     assert [chat.decode(tokenizer, row.response) for row in found.rows] == ["w3", "w4", "w4"]
-    assert len(found.messages) == 3
+    assert [prompt[0]["content"] for prompt in found.first_prompts(2)] == ["w1 w2", words(*range(12))]
+    assert len(found.first_prompts(9)) == 2
     assert (found.prompts_cut, found.rows[-1].length) == (1, 12)
 
 

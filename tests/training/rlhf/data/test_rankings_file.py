@@ -281,6 +281,15 @@ def test_duplicate_and_contradictory_rankings_are_counted() -> None:
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}
 
 
+def test_rankings_marked_as_all_bad_keep_the_mark_in_a_snapshot(tmp_path: Path) -> None:
+    plain = row()
+    plain["responses"] = [one | {"sampling": "{}", "metadata": "{}"} for one in plain["responses"]]
+    whole = dict.fromkeys(SCHEMA.names) | BEFORE | plain
+    file = tmp_path / "rankings.parquet"
+    write_rankings(file, [whole | {"ranking_id": f"r{n}", "all_bad": bool(n)} for n in range(2)])
+    assert [ranking.all_bad for ranking in read_rankings(file)] == [False, True]
+
+
 def test_rows_marked_all_bad_without_order_are_omitted_and_unranked_responses_are_last(
     tmp_path: Path,
 ) -> None:
@@ -294,7 +303,7 @@ def test_rows_marked_all_bad_without_order_are_omitted_and_unranked_responses_ar
     )
     below = UNRANKED_TIER
     assert [ranking.tier_of_each() for ranking in rankings] == [[below, below, 0], [1, 1, 0]]
-    assert [ranking.weight for ranking in rankings] == [1.0, 0.25]
+    assert [(ranking.weight, ranking.all_bad) for ranking in rankings] == [(1.0, False), (0.25, True)]
     assert rankings.left_out == left_out(all_bad=1)
 
 

@@ -44,3 +44,29 @@ def asked(prompts: int = 3, answers: int = 2) -> list[Asked]:
         listed = [[*range(20 + p, 22 + p + 2 * a), EOS] for a in range(answers)]
         found.append(Asked([{"role": "user", "content": text}], ids, listed))
     return found
+
+
+def token_reward_model(values: dict[int, float], *, mean: float = 0.5, std: float = 0.5) -> Loaded:
+    """A reward model that scores an answer by the mean of its tokens' values.
+
+    In the model's only layer, all parameters are zero except the norms and the value and output projections.
+    Attention therefore averages the embeddings of all tokens up to EOS. The head reads the first component of
+    that average.
+    """
+    loaded = reward_model(mean=mean, std=std)
+    model: Any = loaded.model
+    with torch.no_grad():
+        embedding = model.model.embed_tokens.weight
+        embedding.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+        embedding[:, 0] = 0.0
+        for token, value in values.items():
+            embedding[token, 0] = value
+        layer = model.model.layers[0]
+        for name, parameter in layer.named_parameters():
+            if "norm" not in name:
+                parameter.zero_()
+        layer.self_attn.v_proj.weight.copy_(torch.eye(32))
+        layer.self_attn.o_proj.weight.copy_(torch.eye(32))
+        model.score.weight.zero_()
+        model.score.weight[0, 0] = 1.0
+    return loaded

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.rlhf.judging.reward_models import asked, policy, reward_model
 from training.rlhf.judging.floors import (
@@ -16,6 +18,7 @@ from training.rlhf.judging.floors import (
     adapted_state,
     combined,
     initial_state,
+    settled_state,
 )
 from training.rlhf.judging.judges import open_judges
 from training.rlhf.recipes.rewards import Floor, UsesRewards
@@ -136,3 +139,41 @@ def test_metrics_contain_mean_floor_and_multiplier_of_each_reward_model() -> Non
     assert found["rewards/harmless/floor"] == 0.5
     assert found["rewards/harmless/multiplier"] == 0.0
     assert math.isclose(found["rewards/helpful/mean"], float(judged.standard["helpful"].mean()))
+
+
+def candidates() -> tuple[dict[str, Tensor], Callable[[Tensor], list[int]]]:
+    """Eight answers to each of 40 prompts with two opposed rewards, and the selection of the best answer to
+    each prompt."""
+    generator = torch.Generator().manual_seed(0)
+    helpful = torch.randn(40, 8, generator=generator)
+    harmless = -0.7 * helpful + 0.7 * torch.randn(40, 8, generator=generator)
+
+    def best(rewards: Tensor) -> list[int]:
+        return (rewards.view(40, 8).argmax(dim=1) + 8 * torch.arange(40)).tolist()
+
+    return {"helpful": helpful.flatten(), "harmless": harmless.flatten()}, best
+
+
+def test_selection_respects_its_floor_with_the_smallest_multiplier() -> None:
+    z, best = candidates()
+    state = settled_state(z, WEIGHTS, START, best)
+    floor, multiplier = state["floors"]["harmless"], state["multipliers"]["harmless"]
+    assert floor == float(z["harmless"].mean())
+
+    def kept(multiplier: float) -> tuple[float, float]:
+        tried = FloorState(floors=state["floors"], integrals={}, multipliers={"harmless": multiplier})
+        rows = best(combined(z, WEIGHTS, tried))
+        return float(z["helpful"][rows].mean()), float(z["harmless"][rows].mean())
+
+    assert kept(0.0)[1] < floor - 0.5
+    assert kept(multiplier)[1] >= floor
+    assert kept(0.99 * multiplier)[1] < floor
+    assert kept(multiplier)[0] > 0.5
+
+
+def test_selection_that_already_respects_its_floor_is_not_changed() -> None:
+    z, best = candidates()
+    state = settled_state(z, WEIGHTS, {"harmless": Floor(False, -5.0)}, best)
+    assert state["multipliers"] == {"harmless": 0.0}
+    unreachable = settled_state(z, WEIGHTS, {"harmless": Floor(False, 50.0)}, best)
+    assert unreachable["multipliers"] == {"harmless": MOST_OF_WEIGHTS}

@@ -21,6 +21,7 @@ from training.rlhf.judging.shaping import (
     token_scores,
 )
 from training.rlhf.models import chat
+from training.rlhf.planning import scoring
 from training.rlhf.policy.advantages import generalised_advantages
 from training.rlhf.recipes.rewards import UsesRewards
 
@@ -191,3 +192,4 @@ def test_at_most_eight_beginnings_of_an_answer_are_scored() -> None:
     messages = [{"role": "user", "content": "?"}]
     [potentials] = potentials_of(judges, [Asked(messages, [5], [ids])], max_new_tokens=len(ids))
     assert 4 < len(potentials.unique()) <= MOST_BEGINNINGS + 1
+    assert scoring.MOST_BEGINNINGS == MOST_BEGINNINGS  # the estimate's copy

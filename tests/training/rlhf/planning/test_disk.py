@@ -15,9 +15,10 @@ from tests.training.rlhf.small_world import arbitrary_reward_model, short_speake
 from training import demo_world
 from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.models import shapes
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.planning import disk
-from training.rlhf.policy import ppo, rejection_sampling
+from training.rlhf.policy import dpo, ppo, rejection_sampling
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -82,6 +83,20 @@ def test_checkpoints_of_rejection_sampling_use_the_predicted_disk_space(tmp_path
     # Answers are shorter than their maximum length.
     answers = foretold.checkpoints / (disk.CHECKPOINTS_KEPT + 1) - of_model
     assert 0.5 * answers < found["data"] < 1.2 * answers
+
+
+def test_dpo_run_uses_the_predicted_disk_space(tmp_path: Path) -> None:
+    policy = tiny.policy(**SHAPE)
+    recipe = DPOConfig(checkpoint_steps=1, sample_prompts=0, learning_rate=1e-4)
+    kept = tmp_path / "checkpoints"
+    result = dpo.train(
+        recipe, base_model=Loaded(policy, tiny.tokenizer()), rankings=RANKINGS, out_dir=tmp_path / "dpo",
+        checkpoints=kept,
+    )  # fmt: skip
+    foretold = disk.trained_policy(shapes.shape_of(policy.config.to_dict()))
+    assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
+    # Two of the three checkpoints that exist at the peak remain.
+    assert tensors_in(kept) == pytest.approx(2 / 3 * foretold.checkpoints, rel=0.1)
 
 
 @pytest.mark.parametrize(

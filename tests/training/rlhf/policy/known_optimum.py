@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -83,12 +84,18 @@ class World:
         best = beta * torch.logsumexp(self.reference + self.rewards / beta, dim=1)
         return float(((found - first) / (best - first)).mean())
 
+    def kl(self, model: PreTrainedModel) -> float:
+        """Return the policy's KL from the initial policy, in nats per answer."""
+        now = log_probs(model, self.answers)
+        return float(expected(now, now - self.reference).mean())
+
 
 def expected(log_probabilities: Tensor, values: Tensor) -> Tensor:
     """Return the expectation of values over the answers to each prompt. The shapes are (P, A) and (P,)."""
     return (log_probabilities.exp() * values).sum(dim=1)
 
 
+@cache
 def world(seed: int = 0) -> World:
     """Return an environment whose initial policy and reward model depend on the seed."""
     start, judge = Loaded(_policy(seed), _tokenizer()), Loaded(_reward_model(seed), _tokenizer())
@@ -101,7 +108,7 @@ def world(seed: int = 0) -> World:
     deviation = expected(reference, (raw - mean) ** 2).mean().sqrt()
     judge.model.config.rankloop = {"reward_mean": float(mean), "reward_std": float(deviation)}
     finished = torch.tensor([answer.finished for answer in answers])
-    rewards = _scores(start, judge, answers) - MISSING_EOS_PENALTY * ~finished
+    rewards = (raw - mean) / deviation - MISSING_EOS_PENALTY * ~finished
     return World(start, judge, answers, rewards, reference)
 
 

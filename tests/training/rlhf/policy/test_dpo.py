@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,8 +23,10 @@ from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
-from training.rlhf.models.loading import Loaded, load_policy
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded, load_policy, save_model
 from training.rlhf.policy import dpo
+from training.rlhf.policy.divergence import kl_from_start
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig
 
@@ -143,22 +146,25 @@ def test_reference_holds_the_log_probability_of_each_response(tmp_path: Path) ->
     torch.testing.assert_close(state.reference, sums_of_log_probs(policy, RANKINGS[:6]), atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("max_tokens", [1, 200, 4096])
-@pytest.mark.parametrize("pad_is_eos", [False, True], ids=["pad", "pad-is-eos"])
+@pytest.mark.parametrize(
+    ("kind", "max_tokens", "pad_is_eos"),
+    [("llama", 100, False), ("llama", 300, True), ("gpt2", 4096, False)],
+    ids=["narrow", "wide-and-pad-is-eos", "dropout"],
+)
 def test_margins_are_exactly_zero_until_the_weights_change(
-    max_tokens: int, pad_is_eos: bool, tmp_path: Path
+    kind: str, max_tokens: int, pad_is_eos: bool, tmp_path: Path
 ) -> None:
     """With a learning rate of 1e-30, an update changes no weight."""
     report = ListReporter()
-    policy = Loaded(tiny.gpt2_policy(), tiny.tokenizer(pad_is_eos=pad_is_eos))
-    policy.model.train()  # GPT-2 has dropout
+    policy = Loaded(tiny.POLICIES[kind](), tiny.tokenizer(pad_is_eos=pad_is_eos))
+    policy.model.train()  # the policy must be in eval mode, because GPT-2 has dropout
     run(
         tmp_path / "policy", policy=policy, report=report, heldout=HELDOUT, learning_rate=1e-30, epochs=2,
-        micro_batch_tokens=max_tokens, evaluations=8,
+        micro_batch_tokens=max_tokens, evaluations=2,
     )  # fmt: skip
     assert report.series("rewards/margins")[:4] == [0.0] * 4
-    assert report.series("heldout/margins") == [0.0] * 8
-    assert report.series("heldout/accuracy") == [0.5] * 8
+    assert report.series("heldout/margins") == [0.0] * 2
+    assert report.series("heldout/accuracy") == [0.5] * 2
     # In the second epoch, other rankings share a micro-batch, and sums are rounded differently.
     assert max(map(abs, report.series("rewards/margins"))) < 1e-6
 
@@ -202,6 +208,17 @@ def test_every_response_goes_through_the_model_once_per_pass(tmp_path: Path) -> 
     policy.model.base_model.register_forward_hook(count, with_kwargs=True)
     run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, epochs=2)
     assert rows[0] == 3 * 16 * 4  # the reference pass and two epochs of four responses each
+
+
+def test_passes_stay_within_the_token_limit_even_if_a_ranking_exceeds_it(tmp_path: Path) -> None:
+    policy, passes = start(), []
+    policy.model.base_model.register_forward_hook(
+        lambda module, arguments, named, output: passes.append(named["input_ids"].shape), with_kwargs=True
+    )
+    run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, micro_batch_tokens=40)
+    assert max(rows * width for rows, width in passes) <= 40
+    assert max(rows for rows, _ in passes) in (2, 3)
+    assert sum(rows for rows, _ in passes) == 3 * 16 * 4  # reference, forward, and again in the backward pass
 
 
 def test_ties_count_as_half_preferences_or_are_left_out(tmp_path: Path) -> None:
@@ -283,6 +300,46 @@ def test_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path)
     with pytest.raises(TrainingDiverged, match=r"step 1: loss inf, .*rankings of this batch: ranking-\d+"):
         run(tmp_path / "policy", loss="ipo", beta=1e-30)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_measured_kl_equals_the_divergence_of_the_two_distributions(tmp_path: Path) -> None:
+    """For answers of one token, the divergence is known exactly from the logits."""
+    policy, other = start(), start(seed=1)
+    folder = save_model(*other, tmp_path / "start")
+    few = [({"role": "user", "content": f"w{n} w2"},) for n in range(3)]
+    exact = []
+    for messages in few:
+        ids = torch.tensor([chat.encode_prompt(policy.tokenizer, messages)])
+        with torch.no_grad():
+            p, q = (
+                model.model(input_ids=ids).logits[0, -1].double().log_softmax(0) for model in (policy, other)
+            )
+        exact.append(float((p.exp() * (p - q)).sum()))
+    found = kl_from_start(
+        policy, str(folder), few * 1500, max_new_tokens=1, max_tokens=8192, seed=0, check=lambda: None
+    )
+    assert found == pytest.approx(sum(exact) / 3, rel=0.05)
+    same = kl_from_start(
+        policy, str(save_model(*policy, tmp_path / "same")), few * 4, max_new_tokens=8, max_tokens=50,
+        seed=0, check=lambda: None,
+    )  # fmt: skip
+    assert same == 0.0
+
+
+def test_guide_program_trains_and_prints_its_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "dpo.md").read_text(), re.DOTALL)
+    rows = [
+        {"messages": list(one.messages), "responses": one.responses, "tiers": one.tiers} for one in RANKINGS
+    ]
+    (tmp_path / "rankings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    save_model(*start(), tmp_path / "models" / "policy")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "docs/dpo.md", "exec"), {})
+    assert re.search(r"384 pairs; left out: {} ; KL: -?\d+\.\d*[1-9]", capsys.readouterr().out)
+    assert list((tmp_path / "checkpoints").glob("step-*")) == []  # the run took less than five minutes
+    load_policy(tmp_path / "models" / "dpo")
 
 
 LONG = {"epochs": 2, "batch_rankings": 16, "evaluations": 4, "sample_prompts": 2, "sample_tokens": 4,

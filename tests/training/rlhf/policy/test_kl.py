@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from training.rlhf.policy import kl
+from training.rlhf.policy import kl as kl_module
 
 LOGITS = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
 
@@ -34,36 +36,36 @@ def test_k1_and_k3_are_unbiased_estimators_of_the_kl() -> None:
     logits, policy, _, reference = distributions()
     value, _ = exact(logits, reference)
     assert value > 0.05
-    for estimator in (kl.kl_k1, kl.kl_k3):
+    for estimator in (kl_module.kl_k1, kl_module.kl_k3):
         assert (policy.exp() * estimator(policy, reference)).sum().item() == pytest.approx(value, abs=1e-12)
-    assert kl.kl_k3(policy, reference).min().item() >= 0
+    assert kl_module.kl_k3(policy, reference).min().item() >= 0
 
 
 def test_k1_as_a_loss_has_zero_expected_gradient() -> None:
     logits, policy, _, reference = distributions()
     weights = policy.exp().detach()  # the sampling itself is not differentiated
-    (found,) = torch.autograd.grad((weights * kl.kl_k1(policy, reference)).sum(), logits)
+    (found,) = torch.autograd.grad((weights * kl_module.kl_k1(policy, reference)).sum(), logits)
     assert found.abs().max().item() < 1e-12
 
 
 @pytest.mark.parametrize("on_policy", [True, False])
 def test_k2_and_k3_as_losses_have_the_gradient_of_the_kl(on_policy: bool) -> None:
     """Off-policy too: during an update, the tokens were sampled by an older policy."""
-    for estimator in (kl.kl_k2_loss, kl.kl_k3_loss):
+    for estimator in (kl_module.kl_k2_loss, kl_module.kl_k3_loss):
         logits, policy, old, reference = distributions()
         old = policy.detach() if on_policy else old
         value, gradient = exact(logits, reference)
         loss = (old.exp() * estimator(policy, old, reference)).sum()
         (found,) = torch.autograd.grad(loss, logits)
         assert torch.allclose(found, gradient, atol=1e-12), estimator
-        if estimator is kl.kl_k3_loss:
+        if estimator is kl_module.kl_k3_loss:
             assert loss.item() == pytest.approx(value, abs=1e-12)
 
 
 def test_k3_without_the_ratio_has_the_gradient_of_the_reverse_kl() -> None:
     """The reason for the weight in `kl_k3_loss`."""
     logits, policy, _, reference = distributions()
-    (found,) = torch.autograd.grad((policy.detach().exp() * kl.kl_k3(policy, reference)).sum(), logits)
+    (found,) = torch.autograd.grad((policy.detach().exp() * kl_module.kl_k3(policy, reference)).sum(), logits)
     backward = (reference.exp() * (reference - logits.log_softmax(0))).sum()
     (expected,) = torch.autograd.grad(backward, logits)
     assert torch.allclose(found, expected, atol=1e-12)
@@ -73,9 +75,49 @@ def test_k3_without_the_ratio_has_the_gradient_of_the_reverse_kl() -> None:
 def test_estimates_of_extreme_ratios_are_finite() -> None:
     far, zero = torch.tensor(-1e4, requires_grad=True), torch.tensor(0.0)
     for estimate in (
-        kl.kl_k3(far, zero),
-        kl.kl_k3_loss(far, zero, zero),
-        kl.kl_k3_loss(zero, far, far),
-        kl.ratio_of(zero, far),
+        kl_module.kl_k3(far, zero),
+        kl_module.kl_k3_loss(far, zero, zero),
+        kl_module.kl_k3_loss(zero, far, far),
+        kl_module.ratio_of(zero, far),
     ):
         assert math.isfinite(estimate.item())
+
+
+def relaxing(kl: float, beta: float) -> float:
+    """A policy whose KL approaches an equilibrium that depends on beta."""
+    return kl + 0.15 * (min(0.16 / beta**2, 60.0) - kl)
+
+
+def drifting(kl: float, beta: float) -> float:
+    """A policy that moves at a constant speed, as with whitened advantages. The gain in reward per nat falls
+    as the policy moves away."""
+    gain, penalty = (kl + 0.05) ** -0.5, 5 * beta
+    return max(kl + 0.3 * (gain - penalty) / math.hypot(gain, penalty), 0.0)
+
+
+@pytest.mark.parametrize("step", [relaxing, drifting])
+@pytest.mark.parametrize("target", [0.5, 2.0, 5.0])
+@pytest.mark.parametrize("coefficient", [0.02, 0.2])
+def test_controller_holds_the_target_of_simulated_policies(
+    step: Callable[[float, float], float], target: float, coefficient: float
+) -> None:
+    """The KL that the controller sees is the mean of 64 answers. The variance of an answer's k1 is about
+    twice the KL."""
+    noise, controller, kl = random.Random(1), kl_module.KLController.starting(coefficient, target), 0.0
+    seen = []
+    for _ in range(60):
+        seen.append(kl)
+        controller = controller.after(kl + noise.gauss(0, (2 * kl / 64) ** 0.5))
+        kl = step(kl, controller.beta)
+    assert sum(seen[-20:]) / 20 == pytest.approx(target, rel=0.2)
+
+
+def test_controller_stays_within_its_limits_and_comes_back() -> None:
+    controller = kl_module.KLController.starting(0.1, 1.0)
+    for _ in range(500):
+        controller = controller.after(1e6)
+    assert controller.beta == pytest.approx(100.0)
+    for _ in range(500):
+        controller = controller.after(0.0)
+    assert controller.beta == pytest.approx(1e-4)
+    assert kl_module.KLController.starting(0.1, None).after(50.0).beta == 0.1

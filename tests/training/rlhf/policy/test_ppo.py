@@ -292,7 +292,10 @@ def test_samples_compare_the_initial_and_the_current_policy(
         row["before"] for row in report.sample_rows[:2]
     ]
     assert any(row["before"] != row["after"] for row in report.sample_rows[4:])
-    assert report.sample_rows[0]["scores"].keys() == {"reward_before", "reward_after"}
+    last = report.sample_rows[-1]["scores"]
+    assert (last["kl_before"], last["kl_after"] != 0.0) == (0.0, True)
+    beta = report.series("kl_coefficient")[-1]
+    assert last["reward_minus_kl_after"] == pytest.approx(last["reward_after"] - beta * last["kl_after"])
 
 
 def test_updates_within_a_step_stop_if_the_kl_exceeds_the_limit(
@@ -312,6 +315,52 @@ def test_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path]
         AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (result.path, folders[0])
     )
     assert all(torch.equal(saved[name], start[name]) for name in start)
+
+
+def test_adaptive_coefficient_holds_the_kl_at_its_target(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Starting from a coefficient that is far too small. The controller of arXiv 1909.08593 ended at more
+    than ten times the target."""
+    report = ListReporter()
+    settings = {"rollout_prompts": 24, "learning_rate": 5e-3, "kl_coefficient": 0.02, "samples": 0}
+    run(folders, tmp_path / "out", report, steps=42, kl_target=2.0, micro_batch_tokens=10_000, **settings)
+    last = report.series("objective/kl")[-14:]
+    assert sum(last) / 14 == pytest.approx(2.0, rel=0.2)
+
+
+def test_policy_moves_back_if_its_kl_exceeds_the_ceiling(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Without a ceiling, the KL rises above 4 in this run."""
+    report = ListReporter()
+    settings = {"rollout_prompts": 16, "learning_rate": 5e-3, "kl_coefficient": 0.0, "samples": 0}
+    result = run(folders, tmp_path / "out", report, steps=24, kl_ceiling=1.0, schedule="constant", **settings)
+    kl, recovery = report.series("objective/kl"), report.series("recovery")
+    assert recovery == [float(value > 1.0) for value in kl]
+    assert 2 < sum(recovery) < 22
+    # Values of single steps are noisy, so the test compares means.
+    changes = [(flag, after - before) for flag, before, after in zip(recovery, kl[:-1], kl[1:], strict=False)]
+    back = [change for flag, change in changes if flag]
+    assert sum(back) < 0
+    assert max(kl) < 4
+    assert result.metrics["went_back"] == float(result.metrics["objective/kl_final"] > 1.0)
+
+
+def test_run_that_ends_beyond_the_ceiling_saves_the_newest_weights_within_it(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The initial policy has a KL of 0. Every later one is beyond this ceiling."""
+    result = run(folders, tmp_path / "out", kl_ceiling=1e-9, kl_coefficient=0.0)
+    assert result.metrics["went_back"] == 1.0
+    saved, start = (
+        AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (result.path, folders[0])
+    )
+    assert all(torch.equal(saved[name], start[name]) for name in start)
+
+
+def test_critic_learns_nothing_in_a_recovery(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    report = ListReporter()
+    run(folders, tmp_path / "out", report, steps=3, kl_ceiling=1e-9, kl_coefficient=0.0)
+    losses = [("loss/value_avg" in row, "loss/policy_avg" in row) for _, row in report.metric_rows]
+    assert losses[0] == (True, True)
+    assert (False, True) in losses[1:]
 
 
 def test_truncation_penalty_is_applied_once_per_answer(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ PROMPTS = demo_world.prompts(96, seed=21)
 QUICK = RejectionSamplingConfig(
     samples_per_prompt=6, max_new_tokens=12, learning_rate=1e-2, epochs=4, batch_size=16, sample_tokens=12
 )
-# One batch holds ANSWERS_PER_BATCH answers, so 64 answers to each of 10 prompts take three batches.
+# One batch holds ANSWERS_PER_BATCH answers, so 32 answers to each of 10 prompts take two batches.
 SMALL = RejectionSamplingConfig(
-    samples_per_prompt=64,
+    samples_per_prompt=32,
     max_new_tokens=8,
     learning_rate=1e-2,
     epochs=2,
@@ -165,11 +165,23 @@ def test_run_fails_if_all_answers_to_each_prompt_have_the_same_reward(tmp_path: 
 def test_run_ends_early_if_a_later_round_has_nothing_to_select(tmp_path: Path) -> None:
     """The first round teaches the policy one answer with probability 1."""
     report = ListReporter()
-    config = changed(SMALL, rounds=3, epochs=60, learning_rate=3e-2, batch_size=16, samples_per_prompt=4)
-    result = trained(config, tmp_path, prompts=[PROMPTS[0]] * 4, report=report)
-    assert result.rounds < 3
-    assert result.kept == 4 * result.rounds
-    assert report.series("best_of/4")[-1] == result.reward_best
+    config = changed(SMALL, rounds=4, epochs=40, learning_rate=3e-2, batch_size=16, samples_per_prompt=4)
+    prompts, file = [PROMPTS[0]] * 4, tmp_path / "candidates"
+    result = trained(config, tmp_path, prompts=prompts, report=report, candidates=file)
+    assert 1 <= result.rounds < 4
+    assert (result.kept, report.series("best_of/4")[-1]) == (4 * result.rounds, result.reward_best)
+    kept = [
+        (line["round"], sum(one["kept"] is not None for one in line["candidates"]))
+        for line in read_candidates(file)
+    ]
+    assert kept == [(n, int(n <= result.rounds)) for n in range(1, result.rounds + 2) for _ in range(4)]
+
+    given = {"prompts": prompts, "checkpoints": tmp_path / "checkpoints"}
+    with pytest.raises(Cancelled):  # at the last check, after the early end
+        trained(config, tmp_path / "again", **given, report=ListReporter(cancel_after=report.checks))
+    again = trained(config, tmp_path / "again", **given)
+    assert (again.steps, again.rounds) == (result.steps, result.rounds)
+    assert same(weights_of(tmp_path), weights_of(tmp_path / "again"))
 
 
 def test_scores_belong_to_the_ids_that_are_imitated() -> None:
@@ -268,7 +280,7 @@ def test_file_of_candidates_gives_the_weights_of_the_run_again(tmp_path: Path) -
     lines = list(read_candidates(file))
     assert [(line["round"], line["prompt"]) for line in lines] == list(itertools.product((1, 2), range(10)))
     answers = lines[0]["candidates"]
-    assert len(answers) == 64
+    assert len(answers) == 32
     ranks = [one["kept"] for one in sorted(answers, key=lambda one: -one["score"]) if one["kept"]]
     assert ranks == [1, 2]
     trained(config, tmp_path / "twice", candidates=tmp_path / "twice" / "again")

@@ -32,6 +32,7 @@ from training.rlhf.reward.beliefs import (
     score_with_spread,
 )
 from training.rlhf.reward.encoding import encode_rankings
+from training.rlhf.reward.lora_ensemble import member_recipe
 from training.rlhf.reward.reward_model import RewardModelResult, train
 from training.rlhf.reward.scoring import score
 from training.rlhf.reward.uncertainty import BrokenUncertainty, load_uncertainty
@@ -325,3 +326,11 @@ def test_encoders_and_adapters_support_uncertainty(kind: str, tmp_path: Path) ->
         rewards = torch.stack(members)
         deviations = torch.cat([one.deviations for one in told if one.deviations is not None], dim=1)
         assert torch.allclose(deviations, rewards - rewards.mean(dim=0), atol=1e-4)
+
+
+def test_members_of_different_seeds_share_no_seed() -> None:
+    """With a sum, the first member of seed 7919 had the data order of the second member of seed 0."""
+    seeds = [
+        member_recipe(RewardModelConfig(seed=seed), n).seed for seed in (0, 7919, 15838) for n in range(8)
+    ]
+    assert len(set(seeds)) == 24

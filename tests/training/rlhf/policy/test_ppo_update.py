@@ -1,0 +1,345 @@
+"""One step of PPO: what its rollout and its update depend on, and what they leave alone."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
+from tests.training.rlhf.policy.test_ppo import EOS, PROMPTS, config_of, loaded, reward_model, rollout_of
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.messages import Demonstration
+from training.rlhf.core.reporter import TrainingDiverged
+from training.rlhf.core.seeds import generator_for
+from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.models.loading import Loaded, load_reward_model, save_model
+from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.policy import ppo, ptx, rollout
+from training.rlhf.policy.reference import weights_of
+from training.rlhf.recipes.ppo import PPOConfig
+
+NOTHING = 1e-300  # a learning rate that doesn't change a weight in single precision
+LAYOUTS: list[dict[str, Any]] = [
+    {"micro_batch_tokens": 1, "minibatches": 3},
+    {"micro_batch_tokens": 60, "minibatches": 1},
+    {"micro_batch_tokens": 10_000, "minibatches": 2},
+]
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reward_model(tmp_path_factory.mktemp("judge"))
+
+
+def state_of(
+    judge: Path, make: Callable[[], PreTrainedModel] = tiny.policy, **changes: Any
+) -> tuple[PPOConfig, ppo.PPOState, EncodedPrompts]:
+    config = config_of(**changes)
+    state = ppo.new_state(config, loaded(Loaded(make(), tiny.tokenizer()), judge, **changes))
+    return config, state, encode_prompts(state.models.tokenizer, PROMPTS, limit=100)
+
+
+def dropping_gpt2() -> PreTrainedModel:
+    """A GPT-2 with dropout, in train mode."""
+    config = GPT2Config(
+        vocab_size=69, n_embd=32, n_layer=2, n_head=2, n_positions=128, bos_token_id=2, eos_token_id=EOS,
+        pad_token_id=0, resid_pdrop=0.2, embd_pdrop=0.2, attn_pdrop=0.2,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).train()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "make", [*tiny.POLICIES.values(), dropping_gpt2], ids=[*tiny.POLICIES, "gpt2 with dropout"]
+)
+def test_log_ratio_is_exactly_zero_at_a_learning_rate_of_zero(
+    make: Callable[[], PreTrainedModel], layout: dict[str, Any], judge: Path
+) -> None:
+    """In every epoch, whatever the padding, the split into micro-batches and their order."""
+    settings = {"epochs": 2, "temperature": 0.7, "learning_rate": NOTHING, "value_learning_rate": NOTHING}
+    config, state, prompts = state_of(judge, make, **settings, **layout)
+    metrics = ppo.update(config, state, ppo.roll_out(config, state, prompts))
+    assert metrics["val/first_log_ratio"] == 0.0
+    assert metrics["policy/approxkl_avg"] == 0.0
+    assert metrics["val/ratio"] == pytest.approx(1.0, abs=1e-12)
+    assert metrics["val/ratio_var"] == pytest.approx(0.0, abs=1e-12)
+    assert metrics["policy/clipfrac_avg"] == metrics["objective/kl"] == 0.0
+    assert metrics["updates"] == 2 * layout["minibatches"]
+
+
+def gradients(module: torch.nn.Module) -> Tensor:
+    return torch.cat([weight.grad.flatten() for weight in module.parameters() if weight.grad is not None])
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Path) -> None:
+    found = []
+    settings = {"minibatches": 1, "kl_estimator": estimator, "entropy_coefficient": 0.1, "dual_clip": 3.0}
+    for tokens in (1, 50, 10_000):
+        config, state, prompts = state_of(judge, micro_batch_tokens=tokens, **settings)
+        with torch.no_grad():  # a reference at a distance, so that the KL has a gradient
+            for weight in state.models.reference.parameters():
+                weight.mul_(0.8)
+            state.critic.head.weight.fill_(0.1)
+        batch = ppo.roll_out(config, state, prompts)
+        [parts] = batch.minibatches
+        total = sum(int(part.seen.mask.sum()) for part in parts)
+        for part in parts:
+            ppo.policy_backward(config, state, part, total, 1.0)
+            ppo.critic_backward(config, state.critic, part, total)
+        found.append((len(parts), gradients(state.models.actor), gradients(state.critic)))
+    numbers = [parts for parts, _, _ in found]
+    assert numbers[0] == 16 > numbers[1] > numbers[2]
+    for _, policy, critic in found[1:]:
+        assert torch.allclose(policy, found[0][1], atol=1e-5)
+        assert torch.allclose(critic, found[0][2], atol=1e-5)
+    assert found[0][1].abs().max() > 1e-2
+
+
+def test_critic_warm_up_leaves_the_policy_its_optimiser_and_its_schedule_alone(judge: Path) -> None:
+    config, state, prompts = state_of(judge, steps=5, critic_warmup_steps=2)
+    before = {name: weight.clone() for name, weight in weights_of(state.models.actor).items()}
+    for _ in range(2):
+        metrics = ppo.update(config, state, ppo.roll_out(config, state, prompts))
+        assert metrics["lr"] == 0.0
+        assert "loss/value_avg" in metrics
+        assert "loss/policy_avg" not in metrics
+        assert all(weight.grad is None for weight in state.models.actor.parameters())
+    assert not state.policy_optimiser.state
+    assert all(torch.equal(weight, before[name]) for name, weight in weights_of(state.models.actor).items())
+    rates = []
+    for _ in range(3):
+        rates.append(ppo.update(config, state, ppo.roll_out(config, state, prompts))["lr"])
+    assert rates == pytest.approx([1e-3, 1e-3 * 2 / 3, 1e-3 / 3])
+    assert {int(values["step"]) for values in state.policy_optimiser.state.values()} == {3 * 4}
+
+
+def test_seeds_and_steps_share_no_random_numbers(judge: Path) -> None:
+    """With `seed + step` as the seed of a step, step 1 of seed 1 gave the answers of step 2 of seed 0."""
+    seen = set()
+    for seed, step in ((0, 1), (0, 2), (1, 1), (1, 2), (2, 1)):
+        config, state, prompts = state_of(judge, seed=seed)
+        sampled = rollout.sample_rollout(config, state.models, prompts, [1] * 8, step=step)
+        seen.add(str([row.answer for row in sampled.rows]))
+    assert len(seen) == 5
+
+
+def test_every_pass_uses_each_prompt_once_in_its_own_order() -> None:
+    position, passes = rollout.START, []
+    drawn: list[int] = []
+    for _ in range(5):
+        chosen, position = rollout.choose_prompts(3, position, count=4, of=7)
+        drawn += chosen
+    passes = [drawn[:7], drawn[7:14]]
+    assert [sorted(one) for one in passes] == [list(range(7))] * 2
+    assert passes[0] != passes[1]
+    assert position == (2, 6)
+    everything, _ = rollout.choose_prompts(3, rollout.START, count=20, of=7)
+    assert everything == drawn
+
+
+def test_ratios_in_the_metrics_are_clamped_as_in_the_loss(judge: Path) -> None:
+    config, state, prompts = state_of(judge)
+    part = ppo.roll_out(config, state, prompts).minibatches[0][0]
+    far = dataclasses.replace(part, seen=dataclasses.replace(part.seen, log_probs=part.seen.log_probs - 100))
+    metrics, _ = ppo.policy_backward(config, state, far, int(part.seen.mask.sum()), 1.0)
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert metrics["val/ratio"] == pytest.approx(math.exp(20), rel=1e-4)
+
+
+def test_entropy_bonus_has_the_gradient_of_the_entropy(judge: Path) -> None:
+    model = tiny.policy()
+    rows = rollout.pad_rows(
+        [rollout.Row([5, 6], [7, 8, EOS]), rollout.Row([9], [10])], pad_id=EOS, device=model.device
+    )
+    _, entropy = token_log_probs(model, *rows.inputs, temperature=0.7, entropy_gradient=True)
+    (found,) = torch.autograd.grad(entropy.sum(), model.lm_head.weight)
+    logits = model(input_ids=rows.input_ids, attention_mask=rows.attention_mask).logits.double() / 0.7
+    chosen = torch.distributions.Categorical(logits=logits[:, :-1][rows.wanted[:, 1:]])
+    (expected,) = torch.autograd.grad(chosen.entropy().sum(), model.lm_head.weight)
+    assert torch.allclose(entropy.double(), chosen.entropy(), atol=1e-5)
+    assert torch.allclose(found, expected, atol=1e-4)
+    assert expected.abs().max() > 0.1
+
+
+def test_ptx_adds_the_gradient_of_the_mean_negative_log_likelihood() -> None:
+    model, words = tiny.policy(), tiny.tokenizer()
+    config = config_of(ptx_coefficient=0.5, ptx_batch_size=6, micro_batch_tokens=30)
+    shown = [Demonstration(PROMPTS[n], tiny.words(*range(n + 1))) for n in range(4)]
+    rows = ptx.encode_demonstrations(config, words, shown, context=100)
+    loss = ptx.ptx_backward(config, model, words, rows, generator_for(0, "demonstrations", 1))
+    found = gradients(model)
+    drawn = torch.randint(4, (6,), generator=generator_for(0, "demonstrations", 1)).tolist()
+    model.zero_grad()
+    log_probs = []
+    for row in (rows[n] for n in drawn):
+        logits = model(torch.tensor([row.prompt + row.answer])).logits[0].log_softmax(-1)
+        log_probs.append(logits[range(len(row.prompt) - 1, row.length - 1), row.answer])
+    expected = -torch.cat(log_probs).mean()
+    assert loss == pytest.approx(expected.item(), abs=1e-5)
+    (0.5 * expected).backward()
+    assert torch.allclose(found, gradients(model), atol=1e-5)
+
+
+def test_ptx_without_usable_demonstrations_is_refused() -> None:
+    config = config_of(ptx_coefficient=0.1)
+    long = [Demonstration(PROMPTS[0], tiny.words(*range(30)))]
+    with pytest.raises(UnusableInput, match="none of the 1 demonstrations can be used") as caught:
+        ptx.encode_demonstrations(config, tiny.tokenizer(), long, context=20)
+    assert caught.value.kind == FailureKind.DATA_EMPTY
+    assert ptx.encode_demonstrations(config_of(), tiny.tokenizer(), [], context=20) == []
+
+
+def test_reference_stays_follows_or_is_reset(judge: Path) -> None:
+    def after_three_steps(**changes: Any) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        config, state, prompts = state_of(judge, steps=3, **changes)
+        weights = [{name: weight.clone() for name, weight in weights_of(state.models.actor).items()}]
+        for _ in range(3):
+            ppo.update(config, state, ppo.roll_out(config, state, prompts))
+            weights.append({name: weight.clone() for name, weight in weights_of(state.models.actor).items()})
+        return weights, weights_of(state.models.reference)
+
+    for changes in (
+        {"reference": "fixed"},
+        {"reference": "ema", "reference_decay": 0.8},
+        {"reference": "reset", "reference_steps": 2},
+    ):
+        policy, reference = after_three_steps(**changes)
+        for name, found in reference.items():
+            start, one, two, three = (weights[name] for weights in policy)
+            expected = {
+                "fixed": start,
+                "ema": 0.512 * start + 0.2 * (0.64 * one + 0.8 * two + three),
+                "reset": two,
+            }[str(changes["reference"])]
+            assert torch.allclose(found, expected, atol=1e-6), (changes, name)
+            assert not torch.equal(start, three)
+
+
+def test_temperature_changes_linearly_and_applies_to_log_probabilities_too(judge: Path) -> None:
+    config, state, prompts = state_of(judge, steps=5, temperature=1.0, temperature_end=0.6)
+    assert [rollout.temperature_at(config, n) for n in range(1, 6)] == pytest.approx([1, 0.9, 0.8, 0.7, 0.6])
+    state.step = 4
+    batch = ppo.roll_out(config, state, prompts)
+    seen = batch.minibatches[0][0].seen
+    cooler, _ = token_log_probs(state.models.actor, *seen.rows.inputs, temperature=0.6)
+    assert torch.equal(seen.log_probs[seen.mask], cooler)
+    assert batch.metrics["temperature"] == pytest.approx(0.6)
+
+
+def test_rewards_are_scores_minus_the_penalties_for_truncation_and_length() -> None:
+    config = config_of(missing_eos_penalty=2.0, length_penalty=0.25, score_clip=3.0)
+    one = rollout_of([rollout.Row([5], [6, EOS]), rollout.Row([5], [6, 7, 8])])
+    scored = dataclasses.replace(one, judged=dataclasses.replace(one.judged, scores=torch.tensor([1.0, 9.0])))
+    assert scored.rewards(config).tolist() == [1.0 - 0.5, 3.0 - 2.0 - 0.75]
+
+
+def train(folder: Path, judge: Any, make: Callable[[], PreTrainedModel] = tiny.policy, **changes: Any) -> Any:
+    report = ListReporter()
+    prompts = changes.pop("prompts", PROMPTS)
+    ppo.train(
+        config_of(samples=0, **changes),
+        policy=Loaded(make(), tiny.tokenizer()),
+        reward_model=judge,
+        prompts=prompts,
+        out_dir=folder / "out",
+        checkpoints=folder / "checkpoints",
+        report=report,
+    )
+    return report
+
+
+def test_equal_rewards_leave_the_policy_where_it_is(judge: Path, tmp_path: Path) -> None:
+    """The score of an answer doesn't depend on the answer, so its advantages are 0."""
+    flat = load_reward_model(judge)
+    with torch.no_grad():
+        flat.model.score.weight.zero_()
+    settings = {"steps": 3, "missing_eos_penalty": 0.0, "gae_lambda": 1.0, "value_learning_rate": NOTHING}
+    report = train(tmp_path, flat, **settings)
+    assert report.series("objective/scores") == [-1.0] * 3
+    assert max(abs(kl) for kl in report.series("objective/kl")) < 1e-2
+    assert "val/explained_variance" not in report.metric_rows[0][1]  # it is undefined for equal returns
+
+
+def test_nan_rewards_and_nan_logits_end_the_run_and_keep_the_last_checkpoint(
+    judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = rollout.sample_rollout
+
+    def broken_at_step_three(config: Any, models: Any, *rest: Any, step: int) -> rollout.Rollout:
+        found = plain(config, models, *rest, step=step)
+        if step == 3:
+            found.judged.scores[0] = math.nan
+        return found
+
+    monkeypatch.setattr(ppo, "sample_rollout", broken_at_step_three)
+    with pytest.raises(TrainingDiverged, match=r"step 3: objective/scores is nan"):
+        train(tmp_path, judge, steps=4, checkpoint_steps=1)
+    assert sorted(one.name for one in (tmp_path / "checkpoints").iterdir())[-1] == "step-00000002"
+    assert not (tmp_path / "out").exists()
+
+    def broken() -> PreTrainedModel:
+        model = tiny.policy()
+        with torch.no_grad():
+            model.lm_head.weight[7] = math.nan
+        return model
+
+    with pytest.raises(TrainingDiverged, match="objective/kl is nan"):
+        train(tmp_path / "logits", judge, broken)
+
+
+def test_policy_that_never_ends_its_answers_learns_from_truncated_ones(judge: Path, tmp_path: Path) -> None:
+    def endless() -> PreTrainedModel:
+        model = tiny.policy(initializer_range=0.05)
+        model.lm_head = torch.nn.Linear(32, 69)
+        with torch.no_grad():
+            model.lm_head.bias[EOS] = -1e4
+        return model
+
+    report = train(tmp_path, judge, endless, steps=2, max_new_tokens=5, missing_eos_penalty=2.0)
+    assert report.series("eos_rate") == report.series("val/num_eos_tokens") == [0.0, 0.0]
+    assert report.series("lengths/response_mean") == [5.0, 5.0]
+    [first, _] = [row for _, row in report.metric_rows]
+    assert first["objective/rlhf_reward"] == pytest.approx(first["objective/scores"] - 2.0, abs=1e-5)
+    assert report.series("policy/approxkl_avg")[-1] > 0
+
+
+def test_unusable_prompts_are_refused_or_counted(judge: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnusableInput, match="no prompts to answer"):
+        train(tmp_path, judge, prompts=[])
+    with pytest.raises(UnusableInput, match="Lower max_new_tokens"):
+        train(tmp_path, judge, max_new_tokens=127)
+    long = [{"role": "user", "content": tiny.words(*[5] * 200)}]
+    strict = tiny.tokenizer()
+    strict.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ messages[-1]['content'] }}"
+    )
+    policy = save_model(tiny.policy(), strict, tmp_path / "policy")
+    reward = load_reward_model(judge)
+    result = ppo.train(
+        config_of(samples=0, steps=1, rollout_prompts=3),
+        policy=policy,
+        reward_model=Loaded(reward.model, strict),
+        prompts=[long, [{"role": "system", "content": "w1"}, *PROMPTS[0]], PROMPTS[1]],
+        out_dir=tmp_path / "out",
+    )
+    assert (result.prompts_cut, result.prompts_refused) == (1, 1)
+
+
+def test_answers_longer_than_a_reward_model_reads_are_refused(judge: Path, tmp_path: Path) -> None:
+    short = load_reward_model(judge)
+    short.model.config.rankloop = short.model.config.rankloop | {"max_length": 8}
+    with pytest.raises(UnusableInput, match=r"reads at most 8 tokens. Lower max_new_tokens") as caught:
+        train(tmp_path, Loaded(copy.deepcopy(short.model), short.tokenizer), max_new_tokens=8)
+    assert caught.value.kind == FailureKind.TEXTS_TOO_LONG

@@ -1,0 +1,60 @@
+"""The cost of scoring, in addition to scoring whole answers with a run's first reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage
+from training.rlhf.planning.transformer import FLOAT, forward_operations, passing_bytes
+from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
+
+MOST_BEGINNINGS = 8  # of judging.shaping, which imports torch
+
+
+def with_scoring(
+    cost: Cost, first: Shape | None, further: Sequence[Shape], recipe: Recipe, data: Data, *, cautious: bool
+) -> Cost:
+    """Return the cost of the run with further frozen reward models in memory during every stage. They score
+    all sampled answers. If the reward is spread over sentences, all reward models also score the beginnings
+    of the answers."""
+    spread = getattr(recipe, "reward_spread", "end") == "sentences"
+    if first is None or not (further or spread):
+        return cost
+    prompts, n, limit = _sampled(recipe, data)
+    answer = float(limit) if cautious else min(float(limit), data.response)
+    whole = data.prompt + n * answer  # the answers to a prompt share it
+    # Beginnings at equal distances have half of the answer's length on average.
+    beginnings = n * (data.prompt + MOST_BEGINNINGS * answer / 2) if spread else 0.0
+    work = [(first, beginnings), *((judge, whole + beginnings) for judge in further)]
+    beside = [Part(_name(len(further)), FLOAT * sum(judge.weights for judge in further))] if further else []
+    stages = tuple(replace(stage, parts=(*stage.parts, *beside)) for stage in cost.stages)
+    loaded = [part for part in stages[0].parts if part.name.startswith("weights")]
+    scoring = Stage(
+        "score",
+        (*loaded, Part("activations", max(passing_bytes(judge, SCORING_TOKENS) for judge, _ in work))),
+        sum(
+            prompts * forward_operations(judge, tokens, around=whole / n, projected=0)
+            for judge, tokens in work
+        ),
+        sum(prompts * judge.layers * tokens / SCORING_TOKENS for judge, tokens in work),
+    )
+    return Cost((*stages, scoring))
+
+
+def _name(further: int) -> str:
+    return f"weights: {further} further reward model{'s' if further > 1 else ''}"
+
+
+def _sampled(recipe: Recipe, data: Data) -> tuple[float, int, int]:
+    """The number of answered prompts, the number of answers to each of them, and the maximum length of an
+    answer."""
+    if isinstance(recipe, RolloutConfig):
+        prompts = recipe.steps * recipe.rollout_prompts
+        return prompts, recipe.responses_per_prompt, recipe.max_new_tokens
+    if isinstance(recipe, RejectionSamplingConfig):
+        return data.items, recipe.samples_per_prompt, recipe.max_new_tokens
+    raise TypeError(f"runs with a {type(recipe).__name__} don't use several reward models")

@@ -1,0 +1,54 @@
+"""The KL divergence of a trained policy from the policy that it started from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.seeds import generator_for
+from training.rlhf.data.batching import Group
+from training.rlhf.generation.decoding import generate
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded, open_policy
+from training.rlhf.policy.preference_rows import RankingRows, score_responses
+
+
+@torch.no_grad()
+def kl_from_start(
+    policy: Loaded,
+    start: str,
+    prompts: Sequence[Messages],
+    *,
+    max_new_tokens: int,
+    max_tokens: int,
+    seed: int,
+    check: Callable[[], None],
+) -> float:
+    """Return an estimate of KL(policy || start) in nats per answer, from one sampled answer per prompt.
+
+    The estimate is the mean log-ratio of the answers' tokens as sampled, like PPO's `objective/kl`. An answer
+    has at most ``max_new_tokens`` tokens. ``start`` is a folder or a hub name. It is loaded only after
+    the policy has answered, and the second model needs as much memory as the weights.
+    """
+    room = min(max_new_tokens, chat.context_length(policy.model) - 1)
+    encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
+    fitting, _ = chat.cut_prompts(encoded, chat.context_length(policy.model) - room)
+    answers = generate(
+        *policy, fitting, max_new_tokens=room, generator=generator_for(seed, "kl"), check=check
+    )
+    groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
+    rows = RankingRows.of(groups, [], pad_id=chat.pad_id(policy.tokenizer), max_tokens=max_tokens)
+
+    def log_probs(model: Loaded) -> Tensor:
+        found = torch.zeros(rows.n_responses)
+        for part in rows.micro_batches(range(len(groups))):
+            check()
+            responses = score_responses(model.model, rows, part)
+            found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
+        return found
+
+    of_policy = log_probs(policy)
+    return float((of_policy - log_probs(open_policy(start))).mean())

@@ -1,0 +1,48 @@
+"""The sample answers of a rejection sampling run: the most likely answers before and after training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from training.rlhf.core.reporter import Reporter
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.judging.judges import Asked, Judges
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded
+from training.rlhf.policy.candidates import score
+from training.rlhf.recipes.sft import SFTConfig
+
+
+def likely_answers(
+    config: SFTConfig, policy: Loaded, asked: EncodedPrompts, check: Callable[[], None]
+) -> list[list[int]]:
+    """Return the most likely answer to each of the first `sample_prompts` prompts, with one EOS at the
+    end."""
+    prompts = asked.ids[: config.sample_prompts]
+    room = min(config.sample_tokens, chat.context_length(policy.model) - 1)
+    rows = generate(*policy, prompts, max_new_tokens=room, temperature=0, check=check)
+    return [row[0].ended(chat.eos_id(policy.tokenizer)) for row in rows]
+
+
+def report_samples(
+    step: int,
+    judges: Judges,
+    asked: EncodedPrompts,
+    before: Sequence[list[int]],
+    after: Sequence[list[int]],
+    report: Reporter,
+) -> None:
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        question = Asked(asked.messages[i], asked.ids[i], [old, new])
+        scores, _, parts = score(judges, [question], report.check)
+        named = {"reward": scores} | ({f"reward_raw/{k}": v for k, v in parts.items()})
+        values = {
+            f"{name}_{when}": float(pair[j])
+            for name, pair in named.items()
+            for j, when in enumerate(("before", "after"))
+            if not math.isnan(float(pair[j]))
+        }
+        texts = [chat.decode(judges.policy, ids) for ids in (old, new)]
+        report.sample(step, messages=asked.messages[i], before=texts[0], after=texts[1], scores=values)

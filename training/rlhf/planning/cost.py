@@ -218,6 +218,7 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
         Part("weights: policy, reference", 2 * FLOAT * policy.weights),
         Part("weights: reward model, critic", 2 * FLOAT * judge.weights),
         Part("Adam's moments", 2 * FLOAT * (policy.weights + judge.weights)),
+        *([Part("weights: policy within kl_ceiling", FLOAT * policy.weights)] if recipe.kl_ceiling else []),
     )
     asking = _decoding(
         policy,

@@ -15,6 +15,7 @@ from typing import cast
 import torch
 
 from annotation.content.drafts import ResponseDraft, TaskDraft
+from annotation.database.outages import through_outages
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
@@ -183,6 +184,7 @@ def perform_rloo(job: Job) -> Outcome:
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
     prompts = _drawn_prompts(job)
+    demonstrations = _mixed_in(job) if recipe.ptx_coefficient > 0 else []
 
     def trained(checkpoints: Path) -> ppo.PPOResult:
         return ppo.train(
@@ -190,6 +192,7 @@ def perform_ppo(job: Job) -> Outcome:
             policy=job.policy_source,
             reward_model=job.reward_models,
             prompts=prompts,
+            demonstrations=demonstrations,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
             report=job.report,
@@ -304,6 +307,22 @@ def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
     if not found:
         raise UnusableInput(NO_DEMONSTRATIONS[recipe.demonstrations], FailureKind.DATA_EMPTY)
     return Demonstrations(choose(found, recipe.max_demonstrations, seed=recipe.seed), found.counts)
+
+
+def _mixed_in(job: Job) -> Demonstrations:
+    """The demonstrations for `ptx_coefficient`: the best responses of the snapshot that the reward model was
+    trained on. Raises UnusableInput if the reward model was not trained on a snapshot."""
+    judge = job.reward_model
+    run = None if judge is None else through_outages(lambda: judge.run)
+    if run is None or not run.inputs.get("snapshot"):
+        raise UnusableInput(
+            "ptx_coefficient mixes in the best responses of the reward model's snapshot, but this reward "
+            "model was not trained on a snapshot. Set ptx_coefficient to 0, or choose another reward model"
+        )
+    found = replace(job, run=run).demonstrations("best_responses")
+    if not found:
+        raise UnusableInput(NO_DEMONSTRATIONS["best_responses"], FailureKind.DATA_EMPTY)
+    return found
 
 
 def _drawn_prompts(job: Job) -> list[Messages]:

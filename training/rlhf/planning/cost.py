@@ -240,6 +240,7 @@ def _on_policy(
         Part("weights: policy, reference", 2 * FLOAT * policy.weights),
         Part(f"weights: reward model{', critic' if critic else ''}", judges * FLOAT * judge.weights),
         Part("Adam's moments", 2 * FLOAT * learning),
+        *([Part("weights: policy within kl_ceiling", FLOAT * policy.weights)] if recipe.kl_ceiling else []),
     )
     asking = _decoding(
         policy,

@@ -4,8 +4,8 @@
 
 The steps are those of the demo, with default recipes. The seeds were not used for tuning. For each seed, the
 benchmark trains a policy (`sft`) and ranks the policy's answers by the gold reward. A share of the rankings
-(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy twice:
-once by rejection sampling and once by PPO. All three policies answer the same new prompts four times each.
+(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy three
+times: by rejection sampling, by RLOO and by PPO. All four policies answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
 The gain's standard error is that of the difference per prompt. The benchmark also prints the seconds of each
@@ -31,11 +31,12 @@ from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
 from training.rlhf.models.loading import Loaded
-from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.policy import ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 
@@ -104,7 +105,7 @@ def chain(seed: int, *, n_rankings: int, noise: float, n_fresh: int, folder: Pat
         ),
     )
     by_rejection = RejectionSamplingConfig(seed=seed)
-    by_ppo = PPOConfig(seed=seed)
+    by_rloo, by_ppo = RLOOConfig(seed=seed), PPOConfig(seed=seed)
     draw = random.Random(seed)
     improved = {
         "rejection_sampling": timed(
@@ -117,6 +118,19 @@ def chain(seed: int, *, n_rankings: int, noise: float, n_fresh: int, folder: Pat
                     reward_model=judge.path,
                     prompts=draw.sample(prompts, TRAINING_PROMPTS),
                     out_dir=folder / "rs",
+                ).path
+            ),
+        ),
+        "rloo": timed(
+            seconds,
+            "rloo",
+            lambda: (
+                rloo.train(
+                    by_rloo,
+                    policy=policy,
+                    reward_model=judge.path,
+                    prompts=draw.sample(prompts, TRAINING_PROMPTS),
+                    out_dir=folder / "rloo",
                 ).path
             ),
         ),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
 
 CHECKPOINTS_KEPT = 2
 RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
@@ -33,10 +34,12 @@ def policy(shape: Shape) -> Disk:
     return Disk(FLOAT * shape.weights)
 
 
-def trained_policy(shape: Shape) -> Disk:
-    """The disk space of a run that saves a policy and writes checkpoints of its weights and Adam's moments.
-    A third checkpoint is written before the oldest of two is deleted."""
-    return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * 3 * FLOAT * shape.weights)
+def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
+    """The disk space of a PPO or RLOO run. Its checkpoints also contain a moving reference and the newest
+    weights within `kl_ceiling`."""
+    copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
+    one = 3 * (shape.weights + (critic.weights if critic else 0)) + copies * shape.weights
+    return Disk(FLOAT * shape.weights, FLOAT * (CHECKPOINTS_KEPT + 1) * one)
 
 
 def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:

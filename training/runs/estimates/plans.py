@@ -104,17 +104,19 @@ def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, 
     return Plan(
         _cost(kind, recipe, policy, judging, data, cautious=False),
         _cost(kind, recipe, policy, judging, data, cautious=True),
-        _disk(kind, recipe, policy),
+        _disk(kind, recipe, policy, judging),
         policy.weights,
     )
 
 
-def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
+def _disk(kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None) -> Disk:
     if kind == Kind.REWARD_MODEL:
         return disk.reward_model(cast(RewardModelRecipe, recipe), policy)
     if kind == Kind.RLOO:
-        return disk.trained_policy(policy)
-    return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING, Kind.PPO) else Disk()
+        return disk.on_policy(cast(RLOORecipe, recipe), policy)
+    if kind == Kind.PPO:
+        return disk.on_policy(cast(PPORecipe, recipe), policy, critic=judge or policy)
+    return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING) else Disk()
 
 
 def _cost(

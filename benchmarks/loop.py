@@ -5,7 +5,8 @@
 The steps are those of the demo, with default recipes. The seeds were not used for tuning. For each seed, the
 benchmark trains a policy (`sft`) and ranks the policy's answers by the gold reward. A share of the rankings
 (`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy three
-times: by rejection sampling, by RLOO and by PPO. All four policies answer the same new prompts four times each.
+times: by rejection sampling, by RLOO and by PPO. All four policies answer the same new prompts four times
+each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
 The gain's standard error is that of the difference per prompt. The benchmark also prints the seconds of each

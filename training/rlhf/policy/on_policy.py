@@ -13,6 +13,7 @@ from training.rlhf.core.checkpoint import Resumed
 from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.judging.floors import FloorState
 from training.rlhf.policy.kl import KLController
 from training.rlhf.policy.reference import fill_weights, weights_of
 from training.rlhf.policy.rollout import (
@@ -33,7 +34,8 @@ from training.rlhf.recipes.rollouts import RolloutConfig
 class OnPolicyState:
     """Everything that changes during a run.
 
-    ``position`` is the place in the prompts. ``episodes`` counts answers. ``before`` are the sample answers
+    ``position`` is the place in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
+    counts answers. ``before`` are the sample answers
     of the initial policy, and ``sampled_at`` is the step of the newest samples. ``kept`` are the newest
     weights whose answers were within ``kl_ceiling``, if there is a ceiling.
     """
@@ -41,6 +43,7 @@ class OnPolicyState:
     models: Models
     policy_optimiser: torch.optim.Adam
     kl: KLController
+    floors: FloorState
     step: int = 0
     position: Position = START
     episodes: int = 0
@@ -64,7 +67,7 @@ class OnPolicyState:
             "kl": [self.kl.beta, self.kl.integral, self.kl.kl],
             **{"step": self.step, "position": self.position, "episodes": self.episodes},
             **{"sampled_at": self.sampled_at, "before": self.before},
-            **{"first": self.first, "metrics": self.metrics},
+            **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
         }
 
     def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
@@ -93,7 +96,14 @@ def show_samples(
     due = state.step % config.sample_every == 0 or state.step == config.steps
     if not due or state.sampled_at == state.step:
         return
-    after = sample_answers(config, state.models, prompts, state.models.actor)
+    after = sample_answers(
+        config,
+        state.models,
+        prompts,
+        state.models.actor,
+        kl_coefficient=state.kl.beta,
+        floors=state.floors,
+    )
     state.before = state.before or after
     report_samples(report, state.step, prompts, state.before, after)
     state.sampled_at = state.step
@@ -111,7 +121,9 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
     if config.kl_ceiling is None:
         return
     chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
-    rollout = sample_rollout(config, state.models, prompts, chosen, step=config.steps + 1)
+    rollout = sample_rollout(
+        config, state.models, prompts, chosen, step=config.steps + 1, floors=state.floors
+    )
     kl = mean_kl(
         [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
     )

@@ -30,7 +30,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from training.rlhf.core.alive import heard_by
-from training.rlhf.core.checkpoint import Resumed, digest, open_store, save_checkpoint, saving_when_stopped
+from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
 from training.rlhf.core.loop_state import Modules, Optimisers, fingerprint
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
@@ -55,10 +55,16 @@ from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.policy import advantages, losses
 from training.rlhf.policy.critic import Critic, critic_for, values_of
 from training.rlhf.policy.kl import KLController, kl_k1, kl_k3, ratio_of
+from training.rlhf.policy.on_policy import (
+    OnPolicyState,
+    keep_below_ceiling,
+    mean_kl,
+    show_samples,
+    stay_below_ceiling,
+)
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
-from training.rlhf.policy.reference import fill_weights, move_reference, weights_of
+from training.rlhf.policy.reference import move_reference
 from training.rlhf.policy.rollout import (
-    START,
     MicroBatch,
     Models,
     Position,
@@ -71,7 +77,6 @@ from training.rlhf.policy.rollout import (
     split_rollout,
     usable_prompts,
 )
-from training.rlhf.policy.samples import SampleAnswer, report_samples, sample_answers
 from training.rlhf.recipes.ppo import PPOConfig
 
 # Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
@@ -92,66 +97,24 @@ class PPOResult:
     prompts_refused: int
 
 
-@dataclass
-class PPOState:
-    """Everything that changes during a run.
+@dataclass(kw_only=True)
+class PPOState(OnPolicyState):
+    """Everything that changes during a run. ``policy_steps`` counts the steps that trained the policy."""
 
-    ``policy_steps`` counts the steps that trained the policy. ``position`` is the place in the prompts.
-    ``floors`` is the state of the rewards' floors. ``before`` are the sample answers of the initial policy,
-    and ``sampled_at`` is the step of the newest samples. ``kept`` are the newest weights whose answers were
-    within ``kl_ceiling``, if there is a ceiling.
-    """
-
-    models: Models
     critic: Critic
-    policy_optimiser: torch.optim.Adam
     critic_optimiser: torch.optim.Adam
-    kl: KLController
-    floors: FloorState
-    step: int = 0
     policy_steps: int = 0
-    position: Position = START
-    episodes: int = 0
-    sampled_at: int = -1
-    before: list[SampleAnswer] = field(default_factory=list)
-    first: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    kept: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def modules(self) -> Modules:
-        return {"policy": self.models.actor, "critic": self.critic}
+        return {**super().modules, "critic": self.critic}
 
     @property
     def optimisers(self) -> Optimisers:
-        return {"policy": self.policy_optimiser, "critic": self.critic_optimiser}
+        return {**super().optimisers, "critic": self.critic_optimiser}
 
     def counters(self) -> dict[str, Any]:
-        """The state's numbers and texts, as JSON."""
-        return {
-            "kl": [self.kl.beta, self.kl.integral, self.kl.kl],
-            **{"step": self.step, "policy_steps": self.policy_steps, "position": self.position},
-            **{"episodes": self.episodes, "sampled_at": self.sampled_at, "before": self.before},
-            **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
-        }
-
-    def tensors(self, config: PPOConfig) -> dict[str, Tensor]:
-        """The state's tensors apart from the trained weights and the optimisers' moments."""
-        moving = weights_of(self.models.reference) if config.reference != "fixed" else {}
-        return {f"reference.{name}": tensor for name, tensor in moving.items()} | {
-            f"kept.{name}": tensor for name, tensor in self.kept.items()
-        }
-
-    def restore(self, resumed: Resumed) -> None:
-        saved, tensors = dict(resumed.counters), resumed.data
-        self.kl = KLController(self.kl.initial, self.kl.target, *saved.pop("kl"))
-        self.position = Position(*saved.pop("position"))
-        self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
-        for name, value in saved.items():
-            setattr(self, name, value)
-        fill_weights(self.models.reference, part_of(tensors, "reference."))
-        device = self.models.actor.device
-        self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
+        return super().counters() | {"policy_steps": self.policy_steps}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +199,7 @@ def train(
     while True:
         with saving_when_stopped(save), heard_by(report.check):
             report.check()
-            if state.sampled_at < state.step and (
-                state.step % config.sample_every == 0 or state.step == config.steps
-            ):
-                show_samples(config, state, usable, report)
+            show_samples(config, state, usable, report)
             if state.step == config.steps:
                 stay_below_ceiling(config, state, usable)
                 break
@@ -268,12 +228,12 @@ def new_state(config: PPOConfig, models: Models) -> PPOState:
         "critic": config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6),
     }
     return PPOState(
-        models,
-        critic,
-        torch.optim.Adam(models.actor.parameters(), lr=rates["policy"], eps=ADAM_EPSILON),
-        torch.optim.Adam(critic.parameters(), lr=rates["critic"], eps=ADAM_EPSILON),
-        KLController.starting(config.kl_coefficient, config.kl_target),
-        models.judges.initial_state(),
+        models=models,
+        critic=critic,
+        policy_optimiser=torch.optim.Adam(models.actor.parameters(), lr=rates["policy"], eps=ADAM_EPSILON),
+        critic_optimiser=torch.optim.Adam(critic.parameters(), lr=rates["critic"], eps=ADAM_EPSILON),
+        kl=KLController.starting(config.kl_coefficient, config.kl_target),
+        floors=models.judges.initial_state(),
     )
 
 
@@ -371,8 +331,7 @@ def update(
     metrics."""
     step, beta = state.step + 1, state.kl.beta
     trains_policy, trains_critic = step > config.critic_warmup_steps, not batch.recovery
-    if config.kl_ceiling is not None and not batch.recovery:
-        state.kept = {name: tensor.clone() for name, tensor in weights_of(state.models.actor).items()}
+    keep_below_ceiling(config, state, recovery=batch.recovery)
     after_warmup = config.steps - config.critic_warmup_steps
     rates = {
         "policy": rate_factor(config.schedule, state.policy_steps, after_warmup) if trains_policy else 0.0,
@@ -544,43 +503,6 @@ def rollout_metrics(
     return metrics | ({} if explained is None else {"val/explained_variance": explained})
 
 
-def mean_kl(seen: Sequence[MicroBatch]) -> float:
-    """Return the mean KL from the reference, in nats per answer (k1)."""
-    return float(torch.cat([(one.log_probs - one.reference).sum(dim=1) for one in seen]).mean())
-
-
-def stay_below_ceiling(config: PPOConfig, state: PPOState, prompts: EncodedPrompts) -> None:
-    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, go back to the
-    newest weights whose KL did not."""
-    if config.kl_ceiling is None:
-        return
-    chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
-    rollout = sample_rollout(
-        config, state.models, prompts, chosen, step=config.steps + 1, floors=state.floors
-    )
-    kl = mean_kl(
-        [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
-    )
-    state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(kl > config.kl_ceiling)}
-    if kl > config.kl_ceiling:
-        fill_weights(state.models.actor, state.kept)
-
-
-def show_samples(config: PPOConfig, state: PPOState, prompts: EncodedPrompts, report: Reporter) -> None:
-    """Report sample answers of the current policy beside those of the initial policy."""
-    after = sample_answers(
-        config,
-        state.models,
-        prompts,
-        state.models.actor,
-        kl_coefficient=state.kl.beta,
-        floors=state.floors,
-    )
-    state.before = state.before or after
-    report_samples(report, state.step, prompts, state.before, after)
-    state.sampled_at = state.step
-
-
 def clipped_norm(module: nn.Module, limit: float) -> float:
     return float(nn.utils.clip_grad_norm_(module.parameters(), limit))
 
@@ -592,7 +514,3 @@ def add(sums: defaultdict[str, float], values: Mapping[str, float]) -> None:
 
 def means(sums: Mapping[str, float], updates: int) -> dict[str, float]:
     return {name: value / updates for name, value in sums.items()} | {"updates": float(updates)}
-
-
-def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

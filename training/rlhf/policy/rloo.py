@@ -40,6 +40,7 @@ from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.judging.floors import FloorState
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.policy import losses
@@ -85,14 +86,15 @@ class RLOOResult:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One step's rollout, ready for the update. ``advantages``, with shape (N,), are in the order of its
-    rows. ``position`` is the place in the prompts after it. If the KL of the answers exceeds ``kl_ceiling``,
-    the step is a ``recovery``."""
+    rows. ``position`` is the place in the prompts after it, and ``floors`` the state of the floors. If the KL
+    of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[MicroBatch]]
     advantages: Tensor
     position: Position
     recovery: bool
+    floors: FloorState
     metrics: dict[str, float]
 
 
@@ -176,6 +178,7 @@ def new_state(config: RLOOConfig, models: Models) -> OnPolicyState:
         models=models,
         policy_optimiser=torch.optim.Adam(models.actor.parameters(), lr=rate, eps=ADAM_EPSILON),
         kl=KLController.starting(config.kl_coefficient, config.kl_target),
+        floors=models.judges.initial_state(),
     )
 
 
@@ -186,7 +189,7 @@ def roll_out(config: RLOOConfig, state: OnPolicyState, prompts: EncodedPrompts) 
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
     )
-    rollout = sample_rollout(config, models, prompts, chosen, step=step)
+    rollout = sample_rollout(config, models, prompts, chosen, step=step, floors=state.floors)
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
         [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, rollout)
@@ -212,8 +215,10 @@ def roll_out(config: RLOOConfig, state: OnPolicyState, prompts: EncodedPrompts) 
     }
     if config.kl_ceiling is not None:
         metrics["recovery"] = float(recovery)
+    metrics |= models.judges.metrics(rollout.judged, state.floors)
     require_finite(step, metrics)
-    return Batch(rollout, minibatches, advantages.flatten(), position, recovery, metrics)
+    floors = models.judges.adapted(state.floors, rollout.judged)
+    return Batch(rollout, minibatches, advantages.flatten(), position, recovery, floors, metrics)
 
 
 def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
@@ -225,7 +230,7 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
         group["lr"] = optimiser.defaults["lr"] * rate_factor(config.schedule, state.step, config.steps)
     passes = epochs(config, state, batch)
     move_reference(config, state.models, step)
-    state.step, state.position = step, batch.position
+    state.step, state.position, state.floors = step, batch.position, batch.floors
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes
     state.metrics |= {"lr": float(optimiser.param_groups[0]["lr"]), "episode": float(state.episodes)}

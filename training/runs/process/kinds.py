@@ -124,7 +124,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
         return rejection_sampling.train(
             recipe,
             policy=job.policy_source,
-            reward_model=_reward_model_folder(job),
+            reward_model=job.reward_models,
             prompts=prompts,
             out_dir=job.out_dir,
             gold=demo_world.gold_reward if all(map(demo_world.knows, prompts)) else None,
@@ -165,7 +165,7 @@ def perform_rloo(job: Job) -> Outcome:
         return rloo.train(
             recipe,
             policy=job.policy_source,
-            reward_model=_reward_model_folder(job),
+            reward_model=job.reward_models,
             prompts=prompts,
             out_dir=job.out_dir,
             checkpoints=checkpoints,

@@ -276,8 +276,10 @@ def test_nan_rewards_and_nan_logits_end_the_run_and_keep_the_last_checkpoint(
 ) -> None:
     plain = rollout.sample_rollout
 
-    def broken_at_step_three(config: Any, models: Any, *rest: Any, step: int) -> rollout.Rollout:
-        found = plain(config, models, *rest, step=step)
+    def broken_at_step_three(
+        config: Any, models: Any, *rest: Any, step: int, **options: Any
+    ) -> rollout.Rollout:
+        found = plain(config, models, *rest, step=step, **options)
         if step == 3:
             found.judged.scores[0] = math.nan
         return found

@@ -206,8 +206,12 @@ def train(
     for step, indices in enumerate(steps, start=1):
         if step > state.step:
             rate = peak * rate_factor(config.schedule, step - 1, total, warmup=warmup)
-            with saving_when_stopped(save):
-                update(config, state, rows, indices, step=step, rate=rate, check=report.check)
+            try:
+                with saving_when_stopped(save):
+                    update(config, state, rows, indices, step=step, rate=rate, check=report.check)
+            except TrainingDiverged:
+                save()  # the weights from before the step, for a look at the cause
+                raise
         if step > state.reported:
             evaluated: dict[str, float] = {}
             if rows.heldout and step in evaluate_at:

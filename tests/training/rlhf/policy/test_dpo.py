@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
@@ -298,8 +299,11 @@ def test_policy_with_nan_weights_is_refused_before_training(tmp_path: Path) -> N
 def test_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path) -> None:
     """IPO's target of 1 / (2 beta) is 5e29, and its square exceeds the range of float32."""
     with pytest.raises(TrainingDiverged, match=r"step 1: loss inf, .*rankings of this batch: ranking-\d+"):
-        run(tmp_path / "policy", loss="ipo", beta=1e-30)
-    assert list(tmp_path.iterdir()) == []
+        run(tmp_path / "policy", loss="ipo", beta=1e-30, checkpoints=tmp_path / "checkpoints")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+    [before] = (tmp_path / "checkpoints").iterdir()
+    kept = load_file(before / "weights.safetensors")
+    assert all(torch.equal(kept[f"policy.{name}"], p) for name, p in start().model.named_parameters())
 
 
 def test_measured_kl_equals_the_divergence_of_the_two_distributions(tmp_path: Path) -> None:

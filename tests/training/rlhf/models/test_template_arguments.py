@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from tokenizers import AddedToken
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import saved
@@ -205,3 +206,12 @@ def test_policy_and_reward_model_are_compared_with_the_same_arguments(tmp_path: 
         check_pair(policy, other)
     with pytest.raises(Refused, match="have different chat templates"):
         refuse_other_tokens(load_policy(policy), load_reward_model(other))
+
+
+@pytest.mark.parametrize(("special", "text"), [(False, "<think> w1 </think> w2"), (True, "w1 w2")])
+def test_reasoning_is_part_of_the_answer(special: bool, text: str) -> None:
+    """Only tags that are special tokens are removed, not the reasoning between them."""
+    words = tiny.tokenizer()
+    words.add_tokens([AddedToken(tag, special=special) for tag in ("<think>", "</think>")])
+    ids = words("<think> w1 </think> w2", add_special_tokens=False)["input_ids"]
+    assert chat.decode(words, ids) == text

@@ -120,9 +120,12 @@ def train_dpo(folder: Path, out: Path, checkpoints: Path | None, report: Reporte
 
 
 def train_ppo(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
-    """The critic warms up in the first step. Demonstrations are mixed in."""
+    """The critic warms up in the first step. Demonstrations are mixed in, and a reward has a floor."""
     return ppo.train(
-        PPOConfig(critic_warmup_steps=1, ptx_coefficient=0.5, ptx_batch_size=3, **ROLLOUTS),
+        PPOConfig(
+            **{"critic_warmup_steps": 1, "ptx_coefficient": 0.5, "ptx_batch_size": 3},
+            **{"reward_floors": "other=start", **ROLLOUTS},
+        ),
         policy=folder / "policy",
         reward_model=rewards(folder),
         prompts=PROMPTS,

@@ -72,9 +72,8 @@ def test_loop_of_each_kind_that_is_cancelled_and_then_killed_ends_like_an_uninte
     assert expected.checks > FEWEST_CHECKS[kind]
     chance = random.Random(kind)
     check = chance.randrange(expected.checks // 3, expected.checks * 2 // 3)
-    # The cancelled attempt wrote a checkpoint. The second attempt is killed in the middle of the remaining
-    # part, and the third one ends.
-    tick = chance.randrange(expected.ticks // 10, expected.ticks // 4)
+    # The cancelled attempt wrote a checkpoint. The second attempt is killed soon, and the third one ends.
+    tick = chance.randrange(1, expected.ticks // 12)
     resumed = killer.run(kind, folder, f"killed-{kind}", ("cancel", "", check), ("tick", "", tick))
     assert resumed.kills == 1
     assert resumed.result == expected.result

@@ -22,7 +22,7 @@ METRICS_SHOWN = 4
 # The metrics that fit on one line, the most important first. The run's page shows all metrics.
 TELLING = [
     *("loss", "heldout_loss", "accuracy", "heldout/accuracy"),
-    *("objective/scores", "objective/kl", "policy/entropy", "lengths/response_mean"),
+    *("objective/scores", "objective/kl", "policy/entropy_avg", "lengths/response_mean"),
     *("reward_mean", "reward_best", "mean_tokens"),
 ]
 QUEUE = "training"

@@ -71,7 +71,7 @@ def test_every_run_kind_has_an_estimate_without_earlier_runs(
     assert (told.runs, told.machine_known) == (0, False)
     assert "Assumed" in told.time_basis
     assert (told.disk.model > 0) == (kind not in ("sample", "evaluate"))
-    assert (told.disk.checkpoints > told.disk.model) == (kind == "reward_model")
+    assert (told.disk.checkpoints > told.disk.model) == (kind in ("reward_model", "rloo", "ppo"))
     assert not TrainingRun.objects.exists()
     assert not DatasetSnapshot.objects.exists()
 

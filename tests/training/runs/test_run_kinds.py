@@ -173,14 +173,14 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
     assert RunEvent.objects.filter(run=compared, type="metrics").count() == 2
     assert {"objective/kl", "objective/scores"} <= set(without_critic.metrics)
 
-    improved = ran(
-        policy, "ppo", {"steps": 2, "rollout_prompts": 4, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}
-    )
+    few = {"steps": 2, "rollout_prompts": 4, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}
+    improved = ran(policy, "ppo", few | {"ptx_coefficient": 0.1})
     assert improved.inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
     better = ModelVersion.objects.get(name="lab-ppo-1")
     assert better.parent == policy
     assert RunEvent.objects.filter(run=improved, type="metrics").count() == 2
-    assert {"objective/kl", "objective/scores"} <= set(better.metrics)
+    assert {"objective/kl", "objective/scores", "loss/ptx"} <= set(better.metrics)
+    assert improved.result["counts"] == {"prompts": 4, "prompts_cut": 0, "prompts_refused": 0}
 
     before = RankingTask.objects.count()
     asked = ran(policy, "sample", {"max_prompts": 5, "max_new_tokens": 8, "overlap": 2, "priority": 7})

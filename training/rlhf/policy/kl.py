@@ -108,7 +108,7 @@ class KLController:
 
     def after(self, kl: float) -> KLController:
         """Return the controller for the next step. `kl` is this step's mean KL in nats per answer."""
-        if self.target is None or self.initial == 0.0:
+        if self.target is None:
             return self
         error = min(max(kl / self.target - 1.0, LOWEST_ERROR), HIGHEST_ERROR)
         approaches = kl < self.kl if error > 0 else kl > self.kl

@@ -116,7 +116,9 @@ class RolloutConfig(UsesRewards, Checkpointed):
     )
 
     @model_validator(mode="after")
-    def _ceiling_is_above_target(self) -> Self:
+    def _kl_settings_fit(self) -> Self:
+        if self.kl_target is not None and self.kl_coefficient == 0:
+            raise ValueError("kl_target adapts kl_coefficient, which must then be above 0")
         if self.kl_ceiling is not None and self.kl_target is not None and self.kl_ceiling <= self.kl_target:
             raise ValueError("kl_ceiling must be above kl_target")
         return self

@@ -16,6 +16,7 @@ from typing import TypeVar, cast
 import torch
 
 from annotation.content.drafts import ResponseDraft, TaskDraft
+from annotation.database.outages import through_outages
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.checkpoint import CheckpointRefused
@@ -144,6 +145,7 @@ def perform_rloo(job: Job) -> Outcome:
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
+    demonstrations = _mixed_in(job) if recipe.ptx_coefficient > 0 else []
 
     def trained(checkpoints: Path) -> ppo.PPOResult:
         return ppo.train(
@@ -151,6 +153,7 @@ def perform_ppo(job: Job) -> Outcome:
             policy=job.policy_source,
             reward_model=_reward_model_folder(job),
             prompts=prompts,
+            demonstrations=demonstrations,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
             report=job.report,
@@ -234,6 +237,24 @@ def _resuming(job: Job, train: Callable[[Path], Result]) -> Result:
 def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonstration]:
     if recipe.demonstrations == "demo_world":
         return demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
+    return _best_responses(job)[: recipe.max_demonstrations]
+
+
+def _mixed_in(job: Job) -> Sequence[Demonstration]:
+    """The demonstrations for `ptx_coefficient`: the best responses of the snapshot that the reward model was
+    trained on. Raises UnusableInput if the reward model was not trained on a snapshot."""
+    judge = job.reward_model
+    run = through_outages(lambda: judge.run if judge else None)
+    if run is None or not run.inputs.get("snapshot"):
+        raise UnusableInput(
+            "ptx_coefficient mixes in the best responses of the reward model's snapshot, but this reward "
+            "model was not trained on a snapshot. Set ptx_coefficient to 0, or choose another reward model"
+        )
+    return _best_responses(replace(job, run=run))
+
+
+def _best_responses(job: Job) -> list[Demonstration]:
+    """The best response of each ranking in the run's snapshot, from the training split."""
     best = [
         Demonstration(ranking.messages, ranking.responses[ranking.tiers[0][0]])
         for ranking in job.rankings()
@@ -244,7 +265,7 @@ def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonst
             "no ranking in the snapshot's training split prefers one response to another",
             FailureKind.DATA_EMPTY,
         )
-    return best[: recipe.max_demonstrations]
+    return best
 
 
 def _training_prompts(job: Job, limit: int) -> list[Messages]:

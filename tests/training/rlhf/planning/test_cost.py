@@ -218,6 +218,8 @@ def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     assert ppo.bytes > 40 * policy.weights  # (4 models + 2 gradients + 4 moments) × 4 bytes
     rloo = cost.rloo(RLOOConfig(), policy, policy, data(1000)).peak
     assert 24 * policy.weights < rloo.bytes < ppo.bytes  # (3 models + gradients + 2 moments) × 4 bytes
+    bounded = cost.ppo(PPOConfig(kl_ceiling=5.0), policy, policy, data(1000)).peak
+    assert bounded.bytes == ppo.bytes + 4 * policy.weights
     longer = SampleConfig(max_new_tokens=256)
     assert (
         cost.sample(longer, policy, data(64)).peak.bytes

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.policy import kl as kl_module
+from training.rlhf.recipes.ppo import PPOConfig
 
 LOGITS = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
 
@@ -121,3 +122,10 @@ def test_controller_stays_within_its_limits_and_comes_back() -> None:
         controller = controller.after(0.0)
     assert controller.beta == pytest.approx(1e-4)
     assert kl_module.KLController.starting(0.1, None).after(50.0).beta == 0.1
+
+
+def test_settings_that_no_controller_can_follow_are_refused() -> None:
+    with pytest.raises(ValueError, match="kl_coefficient, which must then be above 0"):
+        PPOConfig.model_validate({"kl_target": 1.0, "kl_coefficient": 0.0})
+    with pytest.raises(ValueError, match="kl_ceiling must be above kl_target"):
+        PPOConfig.model_validate({"kl_target": 1.0, "kl_ceiling": 1.0})

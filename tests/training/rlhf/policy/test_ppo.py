@@ -23,7 +23,7 @@ from training.rlhf.reward.scoring import load_for_training, score
 from training.rlhf.reward.uncertainty import LastLayer, write
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
-EOS = 1
+PAD, EOS = 0, 1
 GOOD = 67  # the ID of the token "good", which these tests reward
 
 
@@ -172,12 +172,13 @@ def test_critic_starts_at_an_explained_variance_of_zero_and_learns(
 
 
 def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
-    """Finished answers are scored unchanged, and truncated answers are scored with EOS appended."""
+    """Finished answers are scored unchanged, and truncated answers are scored with EOS appended. If another
+    stop token ended the answer, such as the padding token, EOS takes its place."""
     models = loaded(*folders)
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [
         [Completion([9, GOOD, 12, EOS], True), Completion([9, GOOD, 12], False)],
-        [Completion([GOOD, GOOD, EOS], True), Completion([EOS], True)],
+        [Completion([GOOD, GOOD, PAD], True), Completion([EOS], True)],
     ]
     found = rollout.score(models, PROMPTS[:2], prompts, answers)
     texts = [["w5 good w8", "w5 good w8"], ["good good", ""]]
@@ -316,7 +317,7 @@ def test_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path]
 
 def test_adaptive_coefficient_holds_the_kl_at_its_target(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """Starting from a coefficient that is far too small. The controller of arXiv 1909.08593 ended at more
-    than ten times the target."""
+    than eight times the target."""
     report = ListReporter()
     settings = {"rollout_prompts": 24, "learning_rate": 5e-3, "kl_coefficient": 0.02, "samples": 0}
     run(folders, tmp_path / "out", report, steps=42, kl_target=2.0, micro_batch_tokens=10_000, **settings)

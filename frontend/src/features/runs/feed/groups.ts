@@ -7,6 +7,7 @@ import { words } from "@/shared/format";
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
+  { title: "Prompts with equal rewards", pattern: /reward_zero_std/, detail: true },
   { title: "Reward", pattern: /reward|scores?($|[/_])|gold/ },
   {
     title: "KL to the reference",
@@ -14,8 +15,10 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   },
   { title: "Accuracy", pattern: /accuracy/ },
   { title: "Loss", pattern: /loss/ },
+  { title: "Entropy per response", pattern: /^objective\/entropy$/, detail: true },
   { title: "Entropy", pattern: /entropy/ },
   { title: "Length", pattern: /length/ },
+  { title: "Finished responses, number", pattern: /num_eos/, detail: true },
   { title: "Finished responses", pattern: /eos|finished/ },
   { title: "Update size", pattern: /approx_?kl|clip_?frac|ratio/, detail: true },
   { title: "Explained variance", pattern: /explained_variance/, detail: true },

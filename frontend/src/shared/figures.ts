@@ -55,6 +55,7 @@ const FIGURES: Record<string, string> = {
   logps_rejected: "Log-probability, rejected",
   nll_loss: "Supervised loss",
   reward_mean: "Mean reward",
+  frac_reward_zero_std: "Prompts with equal rewards",
   reward_std: "Reward spread (s.d.)",
   objective_spread: "Reward uncertainty (s.d.)",
   reward_spread: "Reward uncertainty",

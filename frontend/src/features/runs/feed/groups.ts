@@ -12,6 +12,7 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
   { title: "Accuracy", pattern: /accurac(y|ies)/ },
+  { title: "Prompts with equal rewards", pattern: /reward_zero_std/, detail: true },
   { title: "Reward", pattern: /reward|margins|scores?($|[/_])|gold/ },
   { title: "Log-probability", pattern: /^logps\//, detail: true },
   {

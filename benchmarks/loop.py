@@ -29,6 +29,7 @@ from typing import TypeAlias, TypeVar
 
 import torch
 
+from preferences.text import storage_fault
 from training import demo_world
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.rankings import Ranking
@@ -67,7 +68,8 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:
-        texts = tuple(text for text, _ in asked.responses)
+        # As on the platform: now and then a weak policy samples a NUL character, which can't be stored.
+        texts = tuple(text for text, _ in asked.responses if not storage_fault(text))
         if len(texts) < 2:
             continue
         places = list(range(len(texts)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -64,7 +64,7 @@ class OnPolicyState:
     def counters(self) -> dict[str, Any]:
         """The state's numbers and texts, as JSON."""
         return {
-            "kl": [self.kl.beta, self.kl.integral, self.kl.kl],
+            "kl": asdict(self.kl),
             **{"step": self.step, "position": self.position, "episodes": self.episodes},
             **{"sampled_at": self.sampled_at, "before": self.before},
             **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
@@ -79,7 +79,7 @@ class OnPolicyState:
 
     def restore(self, resumed: Resumed) -> None:
         saved, tensors = dict(resumed.counters), resumed.data
-        self.kl = KLController(self.kl.initial, self.kl.target, *saved.pop("kl"))
+        self.kl = KLController(**saved.pop("kl"))
         self.position = Position(*saved.pop("position"))
         self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
         for name, value in saved.items():

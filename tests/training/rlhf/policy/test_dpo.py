@@ -8,8 +8,6 @@ import itertools
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -383,50 +381,3 @@ def test_cancelled_run_resumes_bitwise_wherever_it_was_cancelled(
     assert reports[-1].sample_rows == told.sample_rows
     reference = [row for report in reports for row in report.progress_rows if row[0] == "reference"]
     assert reference == [row for row in told.progress_rows if row[0] == "reference"]  # none repeated
-
-
-_KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy.test_dpo import LONG, HELDOUT, run
-
-folder = Path(sys.argv[1])
-
-class Killed(ListReporter):
-    at = None
-    def progress(self, phase, step, total):
-        super().progress(phase, step, total)
-        if (phase, step) == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-def forked(at):
-    pid = os.fork()
-    if not pid:
-        report = Killed()
-        report.at = at
-        run(folder / "policy", report=report, heldout=HELDOUT, checkpoints=folder / "checkpoints",
-            checkpoint_steps=2, **LONG)
-        (folder / "progress.json").write_text(json.dumps(report.progress_rows))
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-print([forked(at) for at in (("reference", 1), ("reference", 5), ("train", 1), ("train", 4), None)])
-"""
-
-
-def test_killed_run_resumes_bitwise(undisturbed: tuple[dpo.DPOResult, ListReporter], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(tmp_path)],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.stdout == "[-9, -9, -9, -9, 0]\n", done.stderr
-    assert all_weights(tmp_path / "policy") == all_weights(undisturbed[0].path)
-    first = json.loads((tmp_path / "progress.json").read_text())[0]
-    assert first[0] == "train"
-    assert 2 <= first[1] <= 4

@@ -10,7 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForC
 from tests.training.rlhf.small_world import short_speaker, tokenizer, untrained_policy
 from training import demo_world
 from training.rlhf.generation import decoding
-from training.rlhf.generation.decoding import generate, pick_tokens
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.picking import pick_tokens
 from training.rlhf.models import chat
 
 PROMPTS = [chat.encode_prompt(tokenizer(), messages) for messages in demo_world.prompts(6, seed=9)]

@@ -146,7 +146,7 @@ def train(
     repeats = count_repeats([*rankings, *heldout])
     if not heldout:
         rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
-    policy, tokenizer = open_policy(base_model)
+    policy, tokenizer = open_policy(base_model, config.arguments_of_template)
     limit = min(config.max_length, chat.context_length(policy))
     groups, left_out, prompts_cut = encode_preferences(
         rankings, tokenizer, ties=config.ties, max_length=limit
@@ -415,7 +415,7 @@ def answer(
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     room = min(config.sample_tokens, chat.context_length(policy) - 1)
     completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0, check=check)
-    return [chat.decode(tokenizer, row[0].ids) for row in completions]
+    return [chat.decode(tokenizer, row[0].content) for row in completions]
 
 
 def nothing_to_learn_from(left_out: dict[str, int], *, heldout: int) -> UnusableInput:

@@ -29,8 +29,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def train(
                 stay_below_ceiling(config, state, usable)
                 break
             started = time.perf_counter()
-            batch = roll_out(config, state, usable)
+            batch = roll_out(config, state, usable, progress=partial(report.progress, "generate"))
         rolled_out = time.perf_counter()
         with heard_by(report.check):
             updated = update(config, state, batch, shown)
@@ -237,14 +238,22 @@ def new_state(config: PPOConfig, models: Models) -> PPOState:
     )
 
 
-def roll_out(config: PPOConfig, state: PPOState, prompts: EncodedPrompts) -> Batch:
+def roll_out(
+    config: PPOConfig,
+    state: PPOState,
+    prompts: EncodedPrompts,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Batch:
     """Sample and score answers, and compute their advantages. Doesn't change the state."""
     step, models, beta = state.step + 1, state.models, state.kl.beta
     # 1. Sample answers to the next prompts and score them.
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
     )
-    rollout = sample_rollout(config, models, prompts, chosen, step=step, floors=state.floors)
+    rollout = sample_rollout(
+        config, models, prompts, chosen, step=step, floors=state.floors, progress=progress
+    )
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
         [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]

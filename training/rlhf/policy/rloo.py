@@ -25,8 +25,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -155,7 +156,7 @@ def train(
                 stay_below_ceiling(config, state, usable)
                 break
             started = time.perf_counter()
-            batch = roll_out(config, state, usable)
+            batch = roll_out(config, state, usable, progress=partial(report.progress, "generate"))
         rolled_out = time.perf_counter()
         with heard_by(report.check):
             updated = update(config, state, batch)
@@ -182,14 +183,22 @@ def new_state(config: RLOOConfig, models: Models) -> OnPolicyState:
     )
 
 
-def roll_out(config: RLOOConfig, state: OnPolicyState, prompts: EncodedPrompts) -> Batch:
+def roll_out(
+    config: RLOOConfig,
+    state: OnPolicyState,
+    prompts: EncodedPrompts,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Batch:
     """Sample and score answers, and compare the answers to each prompt. Doesn't change the state."""
     step, models, beta = state.step + 1, state.models, state.kl.beta
     # 1. Sample answers to the next prompts and score them.
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
     )
-    rollout = sample_rollout(config, models, prompts, chosen, step=step, floors=state.floors)
+    rollout = sample_rollout(
+        config, models, prompts, chosen, step=step, floors=state.floors, progress=progress
+    )
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
         [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, rollout)

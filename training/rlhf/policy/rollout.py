@@ -8,7 +8,7 @@ save.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -197,9 +197,11 @@ def sample_rollout(
     *,
     step: int,
     floors: FloorState | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Rollout:
     """Answer the chosen prompts with the policy and score the answers. `floors` is the state of the rewards'
-    floors, which a recipe with `reward_floors` requires.
+    floors, which a recipe with `reward_floors` requires. `progress` is called every few seconds with the
+    number of answers so far and the total.
 
     Answers are sampled from the policy's whole distribution. With top-k or top-p, they would come from a
     different policy than the one being trained.
@@ -214,6 +216,7 @@ def sample_rollout(
         max_new_tokens=config.max_new_tokens,
         temperature=temperature,
         generator=generator_for(config.seed, "rollout", step),
+        progress=progress,
     )
     asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)
     judged = models.judges.score(asked, floors)

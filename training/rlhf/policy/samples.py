@@ -52,7 +52,7 @@ def sample_answers(
         generator=generator_for(config.seed, "samples"),
     )
     judged = score(models, messages, ids, answers, floors)
-    texts = [chat.decode(models.tokenizer, group[0].ids) for group in answers]
+    texts = [chat.decode(models.tokenizer, group[0].content) for group in answers]
     if kl_coefficient is None:
         return [SampleAnswer(text, answer_scores(judged, i)) for i, text in enumerate(texts)]
     rows = pad_rows(

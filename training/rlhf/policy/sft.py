@@ -301,4 +301,4 @@ def answers(
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     room = min(max_tokens, chat.context_length(policy) - 1)
     completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0, check=check)
-    return [chat.decode(tokenizer, row[0].ids) for row in completions]
+    return [chat.decode(tokenizer, row[0].content) for row in completions]

@@ -7,9 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.templates import UsesTemplate
 
 
-class DPOConfig(Checkpointed):
+class DPOConfig(UsesTemplate, Checkpointed):
     """Settings for direct preference optimisation (DPO) and identity preference optimisation (IPO)."""
 
     loss: Literal["dpo", "ipo"] = Field(

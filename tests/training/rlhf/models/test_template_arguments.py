@@ -14,6 +14,7 @@ from tokenizers import AddedToken
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import saved
 from training.rlhf.core.messages import Demonstration
+from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation.evaluation import evaluate
 from training.rlhf.generation.sampling import sample
 from training.rlhf.models import chat
@@ -23,10 +24,12 @@ from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, open_policy, save_model
 from training.rlhf.models.pairs import refuse_other_tokens
 from training.rlhf.models.templates import arguments_of, with_arguments
-from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.recipes.templates import parse_arguments
 from training.rlhf.reward.scoring import load_for_training
@@ -139,7 +142,22 @@ def trained_by_ppo(policy: Path, judge: Path, out: Path) -> Path:
     return ppo.train(config, out_dir=out, **given).path
 
 
-@pytest.mark.parametrize("train", [trained_by_sft, trained_by_rejection_sampling, trained_by_ppo])
+def trained_by_rloo(policy: Path, judge: Path, out: Path) -> Path:
+    config = RLOOConfig(template_arguments=OFF, steps=1, rollout_prompts=2, max_new_tokens=4)
+    given: dict[str, Any] = {"policy": policy, "reward_model": judge, "prompts": [QUESTION] * 4}
+    return rloo.train(config, out_dir=out, **given).path
+
+
+def trained_by_dpo(policy: Path, judge: Path, out: Path) -> Path:
+    config = DPOConfig(template_arguments=OFF, sample_prompts=0, heldout_fraction=0)
+    rankings = [Ranking(tuple(QUESTION), ("w4", "w5"), ((0,), (1,)))]
+    return dpo.train(config, base_model=policy, rankings=rankings, out_dir=out).path
+
+
+@pytest.mark.parametrize(
+    "train",
+    [trained_by_sft, trained_by_rejection_sampling, trained_by_ppo, trained_by_rloo, trained_by_dpo],
+)
 def test_every_loop_reads_prompts_with_the_arguments_of_its_recipe(
     train: Callable[[Path, Path, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

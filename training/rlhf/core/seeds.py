@@ -22,8 +22,11 @@ def seed_for(seed: int, purpose: str, *numbers: int) -> int:
 
 def generator_for(seed: int, purpose: str, *numbers: int) -> torch.Generator:
     """Return a new generator on the CPU, seeded with `seed_for`. A loop that makes a new generator at every
-    step has no generator state to save in its checkpoints. Torch's CPU generator uses only the lower 32 bits of
-    a seed, so two of 10,000 streams are equal with a probability of 1 %."""
+    step has no generator state to save in its checkpoints.
+
+    Torch's CPU generator uses only the lower 32 bits of a seed, so two of 10,000 streams are equal with a
+    probability of 1 %.
+    """
     import torch
 
     return torch.Generator().manual_seed(seed_for(seed, purpose, *numbers))

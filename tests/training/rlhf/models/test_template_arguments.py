@@ -167,7 +167,7 @@ def test_every_loop_reads_prompts_with_the_arguments_of_its_recipe(
 
     def watching(*given: Any) -> list[int]:
         ids = encode(*given)
-        if given[1] == QUESTION:
+        if list(given[1]) == QUESTION:
             seen.add(str(given[0].decode(ids)))
         return ids
 

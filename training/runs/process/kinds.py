@@ -218,7 +218,7 @@ def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonst
 def _mixed_in(job: Job) -> Sequence[Demonstration]:
     """The demonstrations for `ptx_coefficient`: the best responses of the snapshot that the reward model was
     trained on. Raises UnusableInput if the reward model was not trained on a snapshot."""
-    run = through_outages(lambda: job.reward_model and job.reward_model.run)
+    run = through_outages(lambda: job.reward_model.run if job.reward_model else None)
     if run is None or not run.inputs.get("snapshot"):
         raise UnusableInput(
             "ptx_coefficient mixes in the best responses of the reward model's snapshot, but this reward "

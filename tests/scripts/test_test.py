@@ -14,6 +14,7 @@ ENVIRONMENT = """
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf '%s\\n' "$*"; }
+stamped() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 VENV=.venv
 exec 9>"$VENV/.setup-lock"
 """
@@ -36,6 +37,7 @@ FAILURES = {
     "import rules": (".venv/bin/lint-imports", "exit 1"),
     "packages": (".venv/bin/pip", '[ "$1" != check ]'),
     "browser": ("bin/chromium", "exit 1"),
+    "PPO oracle": (".venv/bin/pip", '[ "$1" != install ]'),
 }
 
 
@@ -43,8 +45,8 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = Programs(folder / "bin").real(
-            *("awk", "bash", "cat", "chmod", "cp", "diff", "dirname", "env", "id", "mktemp", "renice", "rm"),
-            *("tail", "tee"),
+            *("awk", "bash", "cat", "chmod", "cp", "diff", "dirname", "env", "id", "mkdir"),
+            *("mktemp", "renice", "rm", "tail", "tee"),
         )
         self.tools = Programs(folder / ".venv" / "bin")
         (folder / "scripts").mkdir()
@@ -124,7 +126,7 @@ def test_outdated_schema_fails_the_run(repository: Repository, program: str, bod
 
 
 def test_installed_package_that_differs_from_the_lock_fails_the_run(repository: Repository) -> None:
-    repository.fake(".venv/bin/pip", '[ "$*" = check ]')
+    repository.fake(".venv/bin/pip", '[ "$*" = check ] || [ "$1" = install ]')
     status, output = repository.test()
     assert status == 1, output
     assert "FAILED: packages" in output

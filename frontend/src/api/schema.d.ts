@@ -8042,13 +8042,6 @@ export interface operations {
                     "application/gzip": string;
                 };
             };
-            /** @description The run has no candidates. The problem's detail says why. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description A refusal. */
             default: {
                 headers: {
@@ -8091,13 +8084,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AddedTasks"];
                 };
-            };
-            /** @description The run has no candidates. The problem's detail says why. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description A refusal. */
             default: {

@@ -17,7 +17,6 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_policy
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.models.loading import save_model
 from training.runs.estimates.estimates import estimate_run
@@ -167,11 +166,3 @@ def test_run_with_a_floor_reports_every_reward_model(
     assert outcome.model is not None
     assert len(report.series("rewards/harmless/multiplier")) == 2
     assert outcome.metrics["rewards/harmless/floor"] == report.series("rewards/harmless/mean")[0]
-
-
-def test_run_kind_without_support_for_several_reward_models_does_not_ignore_them(
-    lab: Project, helpful: ModelVersion, tmp_path: Path
-) -> None:
-    run = launch(lab, {"reward_weights": "helpful=1, harmless=1"}, kind="rejection_sampling")
-    with pytest.raises(UnusableInput, match="use only one reward model"):
-        perform(run, attempt=1, work=tmp_path / "work", report=NullReporter())

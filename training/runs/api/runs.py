@@ -192,7 +192,6 @@ class CandidatesView(RunView):
     @extend_schema(
         responses={
             (200, "application/gzip"): OpenApiTypes.BINARY,
-            404: OpenApiResponse(description="The run has no candidates. The problem's detail says why."),
         }
     )
     def get(self, request: Request, run_id: str) -> StreamingHttpResponse:
@@ -219,7 +218,6 @@ class CandidateTasksView(RunView):
         responses={
             200: serializers.AddedTasksSerializer,
             201: serializers.AddedTasksSerializer,
-            404: OpenApiResponse(description="The run has no candidates. The problem's detail says why."),
         },
     )
     def post(self, request: Request, run_id: str) -> Response:

@@ -31,6 +31,8 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.policy import advantages, kl, ppo
 from training.rlhf.policy.rollout import Row, observe
 
+# The oracle's warning classes can't be sent to the process that collects the results.
+pytestmark = pytest.mark.filterwarnings("ignore")
 ORACLE = Path(__file__).resolve().parents[4] / ".oracles"
 PAD, TOKENS, TEMPERATURE = 0, 6, 0.8
 UNBIASED = (47 / 48) ** 0.5  # TRL whitens with the unbiased variance, of 48 tokens here

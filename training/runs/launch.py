@@ -14,7 +14,7 @@ from config.problems import FieldProblem, Problem
 from training.models import RunEvent, TrainingRun
 from training.runs.inputs import settle_inputs, settle_models
 from training.runs.progress.events import CHANNEL
-from training.runs.recipes.catalog import parse_recipe, preset_settings
+from training.runs.recipes.catalog import parse_recipe, preset_settings, stored_recipe
 from training.runs.transitions import requeue_finished
 from training.runs.wake import wake_worker
 
@@ -65,7 +65,7 @@ def resume_run(*, run: TrainingRun, max_minutes: float | None = None) -> Trainin
     """
     with transaction.atomic():
         if max_minutes is not None:
-            recipe = parse_recipe(kind=run.kind, settings=run.recipe | {"max_minutes": max_minutes})
+            recipe = stored_recipe(kind=run.kind, settings=run.recipe | {"max_minutes": max_minutes})
             run.recipe = recipe.model_dump(mode="json")
             run.save(update_fields=["recipe"])
         requeue_finished(run=run)

@@ -42,14 +42,16 @@ class Judged:
     `scores`, with shape (N,), is the run's reward: in standard deviations, after the deduction for caution,
     and combined if there are several reward models. `spreads`, with shape (N,), is the standard deviation of
     the uncertainty, in the same unit. It is 0 without an uncertainty estimate. `parts` maps each reward
-    model's name to its raw rewards, and `standard` to its scores in standard deviations. Both have shape
-    (N,). `truncated` and `refused` count answers by reward model, as in `judge.Rewards`.
+    model's name to its raw rewards. `standard` maps it to its scores, and `deviations` to their uncertainty,
+    in standard deviations. All have shape (N,). `truncated` and `refused` count answers by reward model, as
+    in `judge.Rewards`.
     """
 
     scores: Tensor
     spreads: Tensor
     parts: dict[str, Tensor]
     standard: dict[str, Tensor] = field(default_factory=dict)
+    deviations: dict[str, Tensor] = field(default_factory=dict)
     truncated: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
 
@@ -90,7 +92,8 @@ class Judges:
         """
         if state is None and self.floors:
             raise UnusableInput(
-                "`reward_floors` is set, but this kind of run has no support for floors. Leave it empty"
+                "`reward_floors` is set, so the reward depends on the state of the floors. Pass `state`: "
+                "`initial_state()` before the first step, and then the result of `adapted`"
             )
         state = state or self.initial_state()
         found = {judge.name: judge.rewards(asked, self.policy) for judge in self.judges}
@@ -102,6 +105,7 @@ class Judges:
             combined_spread(spreads, self.weights, state),
             parts={name: one.raw for name, one in found.items()},
             standard=standard,
+            deviations=spreads,
             truncated={name: one.truncated for name, one in found.items()},
             refused={name: one.refused for name, one in found.items()},
         )
@@ -119,15 +123,23 @@ class Judges:
             rate=self.floor_rate,
         )
 
-    def settled(self, judged: Judged, keep: Callable[[Tensor], Sequence[int]]) -> FloorState:
+    def settled(
+        self, state: FloorState, judged: Judged, keep: Callable[[Tensor], Sequence[int]]
+    ) -> FloorState:
         """Return the state with which a selection from these answers respects the floors. `keep` selects by
         the combined rewards (`floors.settled_state`). Rejection sampling uses this instead of `adapted`,
-        because its answers don't change with the reward."""
-        return settled_state(judged.standard, self.weights, self.floors, keep)
+        because its answers don't change with the reward. A floor that `state` contains keeps its value. The
+        other floors are relative to these answers, which must come from the starting policy."""
+        known = {name: Floor(False, value) for name, value in state["floors"].items()}
+        return settled_state(judged.standard, self.weights, {**self.floors, **known}, keep)
 
     def rescored(self, judged: Judged, state: FloorState) -> Judged:
         """The same answers, with rewards that are combined with another state."""
-        return replace(judged, scores=combined(judged.standard, self.weights, state))
+        return replace(
+            judged,
+            scores=combined(judged.standard, self.weights, state),
+            spreads=combined_spread(judged.deviations, self.weights, state),
+        )
 
     def metrics(self, judged: Judged, state: FloorState) -> dict[str, float]:
         """Metrics of a step, per reward model: `rewards/<name>/mean` and `floor` in standard deviations, and

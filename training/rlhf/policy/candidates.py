@@ -18,7 +18,8 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.judging.judges import Asked, Judged, Judges
+from training.rlhf.judging.floors import FloorState
+from training.rlhf.judging.judges import Asked, Judge, Judged, Judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
@@ -27,7 +28,7 @@ ANSWERS_PER_CHECK = 32  # answers scored between two checks for cancellation
 
 Gold = Callable[[Messages, str], float]
 
-_PART = "part."
+_PART, _DEVIATION = "part.", "spread."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Candidates:
     (A,), their lengths. Each answer ends with exactly one EOS, also if it was truncated. All other columns
     have shape (A,). `scores` and `spreads` are in standard deviations of the reward model's training rewards.
     A score is NaN if a reward model can't read the answer to its end, because of its length. `gold` is NaN
-    where the gold reward is unknown. `parts` maps each reward model's name to its raw rewards.
+    where the gold reward is unknown. `parts` maps each reward model's name to its raw rewards, and
+    `deviations` to the spreads of its scores.
     """
 
     n: int
@@ -49,6 +51,7 @@ class Candidates:
     spreads: Tensor
     gold: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+    deviations: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_prompts(self) -> int:
@@ -68,7 +71,8 @@ class Candidates:
 
     def tensors(self) -> dict[str, Tensor]:
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        return columns | {_PART + name: values for name, values in self.parts.items()}
+        columns |= {_PART + name: values for name, values in self.parts.items()}
+        return columns | {_DEVIATION + name: values for name, values in self.deviations.items()}
 
 
 _COLUMNS = ("ids", "lengths", "finished", "scores", "spreads", "gold")
@@ -81,8 +85,11 @@ def no_candidates(n: int) -> Candidates:
 
 
 def from_tensors(tensors: Mapping[str, Tensor], n: int) -> Candidates:
-    parts = {name.removeprefix(_PART): t for name, t in tensors.items() if name.startswith(_PART)}
-    return Candidates(n, **{name: tensors[name] for name in _COLUMNS}, parts=parts)
+    parts, deviations = (
+        {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        for prefix in (_PART, _DEVIATION)
+    )
+    return Candidates(n, **{name: tensors[name] for name in _COLUMNS}, parts=parts, deviations=deviations)
 
 
 def join(first: Candidates, second: Candidates) -> Candidates:
@@ -91,7 +98,10 @@ def join(first: Candidates, second: Candidates) -> Candidates:
         return second
     columns = {name: torch.cat([getattr(first, name), getattr(second, name)]) for name in _COLUMNS}
     parts = {name: torch.cat([first.parts[name], second.parts[name]]) for name in first.parts}
-    return Candidates(first.n, **columns, parts=parts)
+    deviations = {
+        name: torch.cat([first.deviations[name], second.deviations[name]]) for name in first.deviations
+    }
+    return Candidates(first.n, **columns, parts=parts, deviations=deviations)
 
 
 def sample_batch(
@@ -103,8 +113,8 @@ def sample_batch(
     chosen: range,
     round: int,
     check: Callable[[], None],
-) -> Candidates:
-    """Return N answers to each of the chosen prompts, with their scores."""
+) -> tuple[Candidates, Judged]:
+    """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors."""
     prompts = [asked.ids[i] for i in chosen]
     completions = generate(
         *policy,
@@ -119,7 +129,7 @@ def sample_batch(
     eos = chat.eos_id(policy.tokenizer)
     answers = [[completion.ended(eos) for completion in row] for row in completions]
     questions = [Asked(asked.messages[i], asked.ids[i], row) for i, row in zip(chosen, answers, strict=True)]
-    scores, spreads, parts = score(judges, questions, check)
+    judged = score(judges, questions, check, judges.initial_state())
     flat = [ids for row in answers for ids in row]
     golds = torch.full((len(flat),), math.nan, dtype=torch.float64)
     if gold is not None:
@@ -127,24 +137,28 @@ def sample_batch(
             (one.messages, chat.decode(policy.tokenizer, ids)) for one in questions for ids in one.answers
         ]
         golds = torch.tensor([gold(messages, text) for messages, text in texts], dtype=torch.float64)
-    return Candidates(
+    found = Candidates(
         config.samples_per_prompt,
         ids=torch.tensor([number for ids in flat for number in ids], dtype=torch.int32),
         lengths=torch.tensor([len(ids) for ids in flat], dtype=torch.int32),
         finished=torch.tensor([completion.finished for row in completions for completion in row]),
-        scores=scores,
-        spreads=spreads,
+        scores=judged.scores,
+        spreads=judged.spreads,
         gold=golds,
-        parts=parts,
+        parts=judged.parts,
+        deviations=judged.deviations,
     )
+    return found, judged
 
 
-def score(
-    judges: Judges, questions: Sequence[Asked], check: Callable[[], None]
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Return scores, spreads and raw rewards by reward model, each in float64 with shape (A,). They are NaN
-    for an answer that a reward model can't read to its end."""
-    readable = torch.tensor([fits(judges, ids) for one in questions for ids in one.answers])
+def score(judges: Judges, questions: Sequence[Asked], check: Callable[[], None], state: FloorState) -> Judged:
+    """Score answers in float64. All figures of an answer are NaN if a reward model can't read it to its end.
+    `truncated` counts these answers by reward model."""
+    fitting = {
+        judge.name: torch.tensor([fits(judges, judge, ids) for one in questions for ids in one.answers])
+        for judge in judges.judges
+    }
+    readable = torch.stack(list(fitting.values())).all(dim=0)
     masks = torch.split(readable, [len(one.answers) for one in questions])
     asked = [
         replace(
@@ -157,46 +171,64 @@ def score(
     per_check = max(1, ANSWERS_PER_CHECK // max(len(one.answers) for one in questions))
     for start in range(0, len(asked), per_check):
         check()
-        found.append(judges.score(asked[start : start + per_check]))
+        found.append(judges.score(asked[start : start + per_check], state))
 
     def spread_out(columns: Sequence[Tensor]) -> Tensor:
         values = torch.full((len(readable),), math.nan, dtype=torch.float64)
         values[readable] = torch.cat([torch.empty(0), *columns]).double()
         return values
 
-    return (
+    return Judged(
         spread_out([one.scores for one in found]),
         spread_out([one.spreads for one in found]),
-        {one.name: spread_out([part.parts[one.name] for part in found]) for one in judges.judges},
+        parts={name: spread_out([one.parts[name] for one in found]) for name in fitting},
+        standard={name: spread_out([one.standard[name] for one in found]) for name in fitting},
+        deviations={name: spread_out([one.deviations[name] for one in found]) for name in fitting},
+        truncated={name: int((~mask).sum()) for name, mask in fitting.items()},
+        refused={name: sum(one.refused[name] for one in found) for name in fitting},
     )
 
 
-def fits(judges: Judges, answer: list[int]) -> bool:
-    """Return whether every reward model can read the answer to its end, with at least one prompt token."""
-    for judge in judges.judges:
-        ids = answer
-        if not judge.same_tokens:
-            ids = chat.encode_response(judge.tokenizer, chat.decode(judges.policy, answer))
-        if len(ids) >= judge.limit:
-            return False
-    return True
+def fits(judges: Judges, judge: Judge, answer: list[int]) -> bool:
+    """Return whether the reward model can read the answer to its end, with at least one prompt token."""
+    ids = answer
+    if not judge.same_tokens:
+        ids = chat.encode_response(judge.tokenizer, chat.decode(judges.policy, answer))
+    return len(ids) < judge.limit
 
 
-def batch_metrics(batch: Candidates, policy: Loaded, *, with_spread: bool) -> dict[str, float]:
+def judged_answers(judges: Judges, candidates: Candidates) -> Judged:
+    """Return the scores of the usable answers, of which there are U. All columns have shape (U,)."""
+    usable = candidates.usable
+    parts = {judge.name: candidates.parts[judge.name][usable] for judge in judges.judges}
+    return Judged(
+        candidates.scores[usable],
+        candidates.spreads[usable],
+        parts=parts,
+        standard={one.name: (parts[one.name] - one.scale.mean) / one.scale.std for one in judges.judges},
+        deviations={name: spreads[usable] for name, spreads in candidates.deviations.items()},
+    )
+
+
+def batch_metrics(batch: Candidates, judged: Judged, judges: Judges, policy: Loaded) -> dict[str, float]:
     usable, texts = batch.usable, batch.texts(policy.tokenizer)
     distinct = sum(len(set(texts[i : i + batch.n])) for i in range(0, len(texts), batch.n))
     values = {
         "finished_share": float(batch.finished.double().mean()),
         "distinct_share": distinct / len(texts),
     }
+    counts = (("truncated", judged.truncated), ("refused", judged.refused))
+    values |= {f"rewards/{name}/{what}": float(n) for what, by in counts for name, n in by.items() if n}
     if not bool(usable.any()):
         return values
     lowest = batch.scores.masked_fill(~usable, -math.inf).view(-1, batch.n).max(dim=1).values
     values["reward_mean"] = float(batch.scores[usable].mean())
     values["reward_best"] = float(lowest[lowest.isfinite()].mean())
     values |= {f"reward_raw/{name}": float(raw[usable].mean()) for name, raw in batch.parts.items()}
+    if len(judged.standard) > 1:
+        values |= {f"rewards/{name}/mean": float(z[usable].mean()) for name, z in judged.standard.items()}
     if not bool(batch.gold.isnan().any()):
         values["gold_mean"] = float(batch.gold[usable].mean())
-    if with_spread:
+    if judges.estimates_uncertainty:
         values["reward_spread"] = float(batch.spreads[usable].mean())
     return values

@@ -15,15 +15,19 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
   raises UnusableInput. A later round ends the run, which keeps the policy of the round before.
 
 Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
-`caution` (`judging.judges`). A step is one batch of answered prompts, one selection or one optimiser step.
-All rounds share one count of steps.
+`caution` (`judging.judges`). With `reward_floors`, the rewards of a round are combined with the smallest
+multipliers with which the kept answers respect the floors (`judging.floors`). Floors that depend on the
+starting policy are relative to the usable answers of the first round. A step is one batch of answered
+prompts, one selection or one optimiser step. All rounds share one count of steps.
 
 While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
 (if gold is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and `reward_spread`
-(if the reward model estimates its uncertainty). The rewards of truncated answers do not count. The metrics of
-a selection are `best_of/<n>` (the expected reward of the best of n answers), `gold_best_of/<n>` (the expected
-gold reward of the same answer), `kl_best_of/<n>` (an upper bound on the KL divergence from the policy, in
-nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of `sft`.
+(if the reward model estimates its uncertainty). The rewards of truncated answers do not count. Multipliers of
+floors are not included, because they are not known before the selection. The metrics of a selection are
+`best_of/<n>` (the expected reward of the best of n answers), `gold_best_of/<n>` (the expected gold reward of
+the same answer), `kl_best_of/<n>` (an upper bound on the KL divergence from the policy, in nats), `kept` and
+`kept_prompts`. During fine-tuning, the metrics are those of `sft`. docs/rewards.md lists those of several
+reward models.
 """
 
 from __future__ import annotations
@@ -52,6 +56,7 @@ from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
@@ -67,7 +72,14 @@ from training.rlhf.policy.candidates import (
     sample_batch,
 )
 from training.rlhf.policy.sample_answers import likely_answers, report_samples
-from training.rlhf.policy.selection import curves, rows_of, selected, selection_metrics
+from training.rlhf.policy.selection import (
+    curves,
+    floor_metrics,
+    rows_of,
+    selected,
+    selection_metrics,
+    settled,
+)
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 # Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`, because
@@ -114,7 +126,8 @@ class LoopProgress:
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
     `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
     imitated answers, and `loss` and `heldout_loss` are those of the last complete round. `before` contains
-    the sample answers of the starting policy.
+    the sample answers of the starting policy. `floors` is the state of the newest selection. It contains the
+    values of the floors that the first round has set.
     """
 
     step: int = 0
@@ -125,6 +138,7 @@ class LoopProgress:
     loss: float | None = None
     heldout_loss: float | None = None
     before: list[list[int]] | None = None
+    floors: FloorState | None = None
 
 
 @dataclass
@@ -199,22 +213,23 @@ def train(
 
     while progress.round <= config.rounds:
         sample_round(config, state, judges, asked, gold, store, report)
-        kept = selected(config, state.candidates[-1], loaded)
+        kept = select_answers(config, state, judges, store, report)
         if not any(kept):
             break
-        tune_round(config, state, asked, kept, store, report)
+        tune_round(config, state, judges, asked, kept, store, report)
 
     tuned = state.candidates[: progress.round - 1]
     if not tuned:
         raise UnusableInput(nothing_kept(config, asked), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
         after = likely_answers(config, loaded, asked, report.check)
-        report_samples(progress.step, judges, asked, progress.before, after, report)
+        floors = progress.floors or judges.initial_state()
+        report_samples(progress.step, judges, floors, asked, progress.before, after, report)
         report.check()
     if candidates is not None:
         write_candidates(
             Path(candidates),
-            [(one, selected(config, one, loaded)) for one in state.candidates],
+            [(one, selected(config, one, one.texts(loaded.tokenizer))) for one in state.candidates],
             messages=asked.messages,
             prompts=asked.ids,
             tokenizer=loaded.tokenizer,
@@ -257,21 +272,40 @@ def sample_round(
     while (start := state.candidates[-1].n_prompts) < total:
         chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
         with saving_when_stopped(lambda: state.save(store, report)):
-            batch = sample_batch(
+            batch, judged = sample_batch(
                 config, state.policy, judges, asked, gold, chosen, progress.round, report.check
             )
         state.candidates[-1] = join(state.candidates[-1], batch)
         progress.step += 1
-        values = batch_metrics(batch, state.policy, with_spread=judges.estimates_uncertainty)
-        report.metrics(progress.step, values)
+        report.metrics(progress.step, batch_metrics(batch, judged, judges, state.policy))
         report.progress(phase, chosen.stop, total)
         if store.due():
             state.save(store, report)
 
 
+def select_answers(
+    config: RejectionSamplingConfig,
+    state: State,
+    judges: Judges,
+    store: CheckpointStore,
+    report: Reporter,
+) -> list[list[int]]:
+    """Return the positions of the kept answers to each prompt. With floors, set the round's rewards so that
+    the kept answers respect the floors."""
+    progress, candidates = state.progress, state.candidates[-1]
+    texts = candidates.texts(state.policy.tokenizer)
+    floors = progress.floors or judges.initial_state()
+    if progress.tuned_from is None:
+        with saving_when_stopped(lambda: state.save(store, report)):
+            found = settled(config, judges, floors, candidates, texts, report.check)
+        state.candidates[-1], progress.floors = found
+    return selected(config, state.candidates[-1], texts)
+
+
 def tune_round(
     config: RejectionSamplingConfig,
     state: State,
+    judges: Judges,
     asked: EncodedPrompts,
     kept: Sequence[Sequence[int]],
     store: CheckpointStore,
@@ -283,7 +317,9 @@ def tune_round(
     if progress.tuned_from is None:
         progress.step += 1
         progress.tuned_from = progress.step
-        report.metrics(progress.step, selection_metrics(candidates, kept))
+        floors = progress.floors or judges.initial_state()
+        of_rewards = floor_metrics(judges, floors, candidates, kept)
+        report.metrics(progress.step, selection_metrics(candidates, kept) | of_rewards)
         seed_everything(tuning.seed)
         state.optimiser = sft.new_optimizer(state.policy.model, tuning)
     began = progress.tuned_from

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded
@@ -29,6 +30,7 @@ def likely_answers(
 def report_samples(
     step: int,
     judges: Judges,
+    floors: FloorState,
     asked: EncodedPrompts,
     before: Sequence[list[int]],
     after: Sequence[list[int]],
@@ -36,8 +38,8 @@ def report_samples(
 ) -> None:
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
         question = Asked(asked.messages[i], asked.ids[i], [old, new])
-        scores, _, parts = score(judges, [question], report.check)
-        named = {"reward": scores} | ({f"reward_raw/{k}": v for k, v in parts.items()})
+        judged = score(judges, [question], report.check, floors)
+        named = {"reward": judged.scores} | {f"reward_raw/{name}": raw for name, raw in judged.parts.items()}
         values = {
             f"{name}_{when}": float(pair[j])
             for name, pair in named.items()

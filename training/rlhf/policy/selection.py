@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from training.rlhf.data.demonstrations import Row
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import Loaded
-from training.rlhf.policy.candidates import Candidates
+from training.rlhf.judging.floors import FloorState
+from training.rlhf.judging.judges import Judges
+from training.rlhf.policy.candidates import Candidates, judged_answers
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 # Rewards closer than this, in standard deviations of the training rewards, count as equal if *all* rewards of
@@ -45,15 +47,71 @@ def select(
     return distinct[: config.k if config.keep == "top_k" else 1]
 
 
-def selected(config: RejectionSamplingConfig, candidates: Candidates, policy: Loaded) -> list[list[int]]:
+def selected(
+    config: RejectionSamplingConfig, candidates: Candidates, texts: Sequence[str]
+) -> list[list[int]]:
     """Return the positions of the kept answers for each prompt, best first. If every answer is usable and all
-    answers to each prompt have the same reward, there is nothing to select, and every list is empty."""
-    n, texts = candidates.n, candidates.texts(policy.tokenizer)
+    answers to each prompt have the same reward, there is nothing to select, and every list is empty. `texts`
+    are those of all A answers."""
+    n = candidates.n
     scores, usable = candidates.scores.tolist(), candidates.usable.tolist()
     groups = [slice(start, start + n) for start in range(0, len(texts), n)]
     if all(all(usable[g]) and max(scores[g]) - min(scores[g]) < SAME_REWARD for g in groups):
         return [[] for _ in groups]
     return [select(config, scores[group], usable[group], texts[group]) for group in groups]
+
+
+def settled(
+    config: RejectionSamplingConfig,
+    judges: Judges,
+    state: FloorState,
+    candidates: Candidates,
+    texts: Sequence[str],
+    check: Callable[[], None],
+) -> tuple[Candidates, FloorState]:
+    """Return a round's candidates with the rewards by which the selection respects the floors, and the floors
+    with their multipliers. `state` is that of the round before.
+
+    Floors never add to a selection. If nothing is kept without multipliers, the state remains the same. The
+    result depends only on the candidates and on the values of the floors, so it can be computed again after a
+    resume.
+    """
+    usable = candidates.usable
+    if not judges.floors or not bool(usable.any()):
+        return candidates, state
+    judged = judged_answers(judges, candidates)
+    number_of = (usable.cumsum(0) - 1).view(-1, candidates.n).tolist()  # among the usable answers
+
+    def rewarded(rewards: Tensor) -> Tensor:
+        column = torch.full(usable.shape, math.nan, dtype=torch.float64)
+        column[usable] = rewards
+        return column
+
+    def keep(rewards: Tensor) -> list[int]:
+        check()
+        kept = selected(config, replace(candidates, scores=rewarded(rewards)), texts)
+        return [number_of[i][position] for i, positions in enumerate(kept) for position in positions]
+
+    judged = judges.rescored(judged, judges.initial_state())
+    if keep(judged.scores):
+        state = judges.settled(state, judged, keep)
+        judged = judges.rescored(judged, state)
+    return replace(candidates, scores=rewarded(judged.scores), spreads=rewarded(judged.spreads)), state
+
+
+def floor_metrics(
+    judges: Judges, state: FloorState, candidates: Candidates, kept: Sequence[Sequence[int]]
+) -> dict[str, float]:
+    """Return the metrics of each reward model of several: `judges.metrics` of the usable answers, and
+    `rewards/<name>/kept_mean`, the mean score of the kept answers."""
+    if len(judges.judges) == 1:
+        return {}
+    chosen = [i * candidates.n + position for i, positions in enumerate(kept) for position in positions]
+    values = judges.metrics(judged_answers(judges, candidates), state)
+    for judge in judges.judges:
+        mean = float(candidates.parts[judge.name][chosen].mean())
+        values[f"rewards/{judge.name}/kept_mean"] = (mean - judge.scale.mean) / judge.scale.std
+    return values
 
 
 def rows_of(candidates: Candidates, asked: EncodedPrompts, kept: Sequence[Sequence[int]]) -> list[Row]:

@@ -80,7 +80,7 @@ def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersi
     used = {name: models[given] for name, given in run.inputs.items() if given in models}
     policy = used.get("policy")
     try:
-        settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)
+        settings = catalog.stored_recipe(kind=run.kind, settings=run.recipe)
         source = source_of(run.kind, settings, policy)
         base = policy.base_model if policy is not None and is_source(policy, source) else source
         if base != base_model or run.finished_at is None or run.started_at is None:

@@ -49,7 +49,7 @@ NO_DEMONSTRATIONS = {
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
     """Do the run's work. The results are registered later, by `complete_run`, in the transaction that records
     the success."""
-    job = Job(run, attempt, catalog.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
+    job = Job(run, attempt, catalog.stored_recipe(kind=run.kind, settings=run.recipe), work, report)
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused

@@ -1,5 +1,11 @@
 """The run kinds: the name, description, inputs and recipe of each. This module does not import torch, so the
-web process can import it."""
+web process can import it.
+
+A stored recipe outlives the code that validated it. A setting that is removed or renamed therefore moves to
+RETIRED. Reading the recipe of an existing run (`stored_recipe`) ignores retired settings, and settings that
+are new since then get their defaults. A new launch that names a retired setting (`parse_recipe`) is refused
+with a hint at its successor.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +101,16 @@ KINDS: dict[str, RunKind] = {
         ("policy", "reward_model"),
     ),
 }
+# By run kind: settings that recipes no longer have, each with what to use instead.
+_IN_TOKENS = "Use micro_batch_tokens, which limits a forward pass in tokens."
+RETIRED: Mapping[str, Mapping[str, str]] = {
+    TrainingRun.Kind.SFT: {"micro_batch_size": _IN_TOKENS},
+    TrainingRun.Kind.REJECTION_SAMPLING: {"micro_batch_size": _IN_TOKENS},
+    TrainingRun.Kind.PPO: {
+        "kl_horizon": "Use kl_target alone: kl_coefficient now adapts after every step, whatever the number "
+        "of answers."
+    },
+}
 MODEL_INPUTS = {"policy": ModelVersion.Kind.POLICY, "reward_model": ModelVersion.Kind.REWARD_MODEL}
 
 
@@ -117,6 +133,15 @@ def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
             + "; ".join(f"{e.field}: {e.reason}" for e in errors),
             errors=errors,
         ) from None
+
+
+def stored_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe of an existing run, whose settings an earlier version may have stored. Retired settings are
+    ignored. Raises Problem like `parse_recipe`."""
+    retired = RETIRED.get(kind, {})
+    return parse_recipe(
+        kind=kind, settings={name: value for name, value in settings.items() if name not in retired}
+    )
 
 
 def preset_settings(*, kind: str, preset: str) -> dict[str, Any]:
@@ -160,6 +185,9 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _reason(kind: str, entry: Any) -> str:
     if entry["type"] == "extra_forbidden":
+        instead = RETIRED.get(kind, {}).get(str(entry["loc"][0]))
+        if instead is not None:
+            return f"This setting no longer exists. {instead}"
         known = ", ".join(sorted(kind_named(kind).recipe.model_fields))
         return f"There is no such setting. The settings are: {known}."
     return f"{entry['msg']} (got {entry['input']!r})" if entry["loc"] else str(entry["msg"])

@@ -134,7 +134,7 @@ def test_floor_on_the_only_reward_model_is_refused() -> None:
 
 
 def test_loop_without_support_for_floors_does_not_ignore_them() -> None:
-    with pytest.raises(UnusableInput, match="no support for floors"):
+    with pytest.raises(UnusableInput, match="depends on the state of the floors"):
         two(reward_floors="harmless=start").score(asked())
 
 

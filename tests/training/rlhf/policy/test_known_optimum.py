@@ -41,7 +41,7 @@ def test_world_lists_every_answer_and_its_optimum_is_the_closed_form(world: Worl
         assert bool((objective(other) < closed).all())
 
 
-@pytest.mark.parametrize("method", ["rloo", "grpo", "ppo"])
+@pytest.mark.parametrize("method", ["rloo", "grpo", "ppo", "rejection_sampling", "dpo"])
 def test_method_reaches_95_percent_of_the_optimum(method: str, world: World, tmp_path: Path) -> None:
     solver = SOLVERS[method]
     assert solver.share(world, solver.train(world, 0, tmp_path / "out")) > 0.95

@@ -88,9 +88,8 @@ def sampled(
 ) -> Candidates:
     judges = open_judges({"judge": judge}, config, policy=policy)
     asked = encode_prompts(policy.tokenizer, prompts, limit=64)
-    return sample_batch(
-        config, policy, judges, asked, None, chosen or range(len(prompts)), round, lambda: None
-    )
+    chosen = chosen or range(len(prompts))
+    return sample_batch(config, policy, judges, asked, None, chosen, round, lambda: None)[0]
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -230,14 +229,15 @@ def test_best_of_n_counts_only_answers_that_could_be_kept(tmp_path: Path) -> Non
 
 
 def test_answer_too_long_for_the_reward_model_is_never_kept(tmp_path: Path) -> None:
-    judge, file = arbitrary_reward_model(), tmp_path / "candidates"
+    judge, file, report = arbitrary_reward_model(), tmp_path / "candidates", ListReporter()
     lengths = sorted({len(ids) for ids in sampled(QUICK, short_speaker(), judge, PROMPTS[:10]).answers()})
     judge.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0, "max_length": lengths[-1]}
-    trained(changed(QUICK, epochs=1), tmp_path, reward_model=judge, candidates=file)
+    trained(changed(QUICK, epochs=1), tmp_path, reward_model=judge, candidates=file, report=report)
     answers = [one for line in read_candidates(file) for one in line["candidates"]]
     unscored = [one for one in answers if one["score"] is None]
     assert {len(one["ids"]) for one in unscored} == {lengths[-1]}
     assert not any(one["kept"] for one in unscored)
+    assert report.series("rewards/reward_model/truncated") == [len(unscored)]
     assert {len(one["ids"]) for one in answers if one["score"] is not None} == set(lengths[:-1])
 
 

@@ -1,4 +1,4 @@
-"""PPO with several reward models, floors, and rewards that are spread over sentences."""
+"""PPO and RLOO with several reward models and floors, and PPO with rewards that are spread over sentences."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from training import demo_world
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.judging.shaping import potentials_of
 from training.rlhf.models.loading import Loaded
-from training.rlhf.policy import ppo
+from training.rlhf.policy import ppo, rloo
 from training.rlhf.policy.rollout import load_models, usable_prompts
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rloo import RLOOConfig
 
 torch.set_num_threads(1)
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
@@ -27,13 +28,12 @@ SETTINGS: dict[str, Any] = {
     "rollout_prompts": 16,
     "max_new_tokens": 8,
     "learning_rate": 5e-3,
-    "value_learning_rate": 1e-3,
     "schedule": "constant",
-    "critic_warmup_steps": 0,
     "kl_coefficient": 0.01,
     "samples": 1,
     "sample_every": 1000,
 }
+OF_CRITIC: dict[str, Any] = {"value_learning_rate": 1e-3, "critic_warmup_steps": 0}
 
 
 def judges() -> dict[str, Any]:
@@ -44,16 +44,20 @@ def judges() -> dict[str, Any]:
     }
 
 
-def run(out: Path, report: ListReporter, **changes: Any) -> ppo.PPOResult:
-    return ppo.train(
-        PPOConfig.model_validate(SETTINGS | changes),
-        policy=Loaded(tiny.policy(initializer_range=0.05), tiny.tokenizer()),
-        reward_model=judges(),
-        prompts=PROMPTS,
-        out_dir=out,
-        checkpoints=out / "checkpoints",
-        report=report,
-    )
+def run(
+    out: Path, report: ListReporter, method: str = "ppo", **changes: Any
+) -> ppo.PPOResult | rloo.RLOOResult:
+    inputs: dict[str, Any] = {
+        "policy": Loaded(tiny.policy(initializer_range=0.05), tiny.tokenizer()),
+        "reward_model": judges(),
+        "prompts": PROMPTS,
+        "out_dir": out,
+        "checkpoints": out / "checkpoints",
+        "report": report,
+    }
+    if method == "rloo":
+        return rloo.train(RLOOConfig.model_validate(SETTINGS | changes), **inputs)
+    return ppo.train(PPOConfig.model_validate(SETTINGS | OF_CRITIC | changes), **inputs)
 
 
 def test_floor_holds_in_ppo_while_the_helpful_reward_rises(tmp_path: Path) -> None:
@@ -76,8 +80,9 @@ def test_floor_holds_in_ppo_while_the_helpful_reward_rises(tmp_path: Path) -> No
     assert {"rewards/helpful_after", "rewards/harmless_after", "reward_minus_kl_after"} <= scores.keys()
 
 
-def test_cancelled_run_with_a_floor_resumes_exactly(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"steps": 4, "reward_floors": "harmless=start+0.5"}
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_cancelled_run_with_a_floor_resumes_exactly(method: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"method": method, "steps": 4, "reward_floors": "harmless=start+0.5"}
     whole, first, second = ListReporter(), ListReporter(), ListReporter()
     expected = run(tmp_path / "whole", whole, **changes)
     first.cancel_after = whole.checks - whole.checks // 3

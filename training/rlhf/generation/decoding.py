@@ -28,7 +28,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.seeds import seed_for
 from training.rlhf.generation.caches import repeat, repeatable, select, selectable
-from training.rlhf.generation.picking import allowed_ids, pick_tokens, uniform_numbers
+from training.rlhf.generation.picking import LogitsNotFinite, allowed_ids, pick_tokens, uniform_numbers
 from training.rlhf.generation.pulse import Pulse
 from training.rlhf.models import chat
 from training.rlhf.models.trunks import vocabulary_rows
@@ -87,7 +87,7 @@ def generate(
     Prompts that exceed the context are truncated on the left (`chat.cut_prompts` counts them). `check` is
     called before each batch and every few seconds, and can raise an exception to stop. `progress` is called
     every few seconds with the number of answers so far and the total. Raises ValueError for an empty prompt
-    or a setting out of range.
+    or a setting out of range, and LogitsNotFinite if the policy's logits are NaN or infinite.
     """
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
@@ -101,7 +101,14 @@ def generate(
         logits = logits[:, :known]
         if allowed is not None:
             logits = logits.masked_fill(~allowed, -torch.inf)
-        return pick_tokens(logits, uniform, temperature=temperature, top_p=top_p)
+        try:
+            return pick_tokens(logits, uniform, temperature=temperature, top_p=top_p)
+        except LogitsNotFinite as error:
+            name = f" {policy.name_or_path!r}" if policy.name_or_path else ""
+            raise LogitsNotFinite(
+                f"The policy{name} can't answer. {error} Its weights are broken, or training "
+                "has diverged: use an earlier policy, or lower learning_rate or max_grad_norm."
+            ) from error
 
     # Prompts of similar length need little padding.
     by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))

@@ -16,14 +16,20 @@ from torch import Tensor
 # values overflows in bf16.
 LOG_RATIO_LIMIT = 20.0
 
-# The controller's gains, per step, and the limits of the relative error KL / target - 1. The proportional
-# part acts at once: at a KL of twice the target, it multiplies beta by 7.4. The integral part finds the beta
-# that holds the target. It rests while the KL approaches the target. Otherwise, beta would fall during the
-# first steps, in which the KL rises from 0, and the KL would overshoot.
+# The controller's gains, per step. It works with the distance sqrt(KL / target), because a policy that moves
+# at a constant speed changes its distance, not its KL, at a constant rate. The proportional part acts on the
+# distance that is expected LOOKAHEAD steps later: an optimiser's momentum moves the policy on for a few steps
+# after beta has changed. Without it, the KL reached five times its target and swung around it. The speed is
+# an average over a few steps, because the KL of one step is noisy.
 PROPORTIONAL_GAIN = 2.0
-INTEGRAL_GAIN = 0.4
-LOWEST_ERROR, HIGHEST_ERROR = -1.0, 2.0
-FALLING_SHARE = 0.75  # of the integral gain, if the KL is below its target
+INTEGRAL_GAIN = 0.5
+LOOKAHEAD = 4.0
+SPEED_MEMORY = 0.5
+# Limits of the error 2 · (distance - 1), which is about KL / target - 1 near the target.
+LOWEST_ERROR, HIGHEST_ERROR = -0.5, 2.0
+# The integral part finds the beta that holds the target. It rests while the KL approaches the target.
+# Otherwise, beta would fall during the first steps, in which the KL rises from 0, and the KL would overshoot.
+FALLING_SHARE = 0.8  # of the integral gain, if the KL is below its target
 # Beta stays within this factor of the initial coefficient, in both directions.
 LARGEST_CHANGE = 1000.0
 
@@ -88,8 +94,8 @@ class KLController:
     of log beta.
 
     `initial` is beta at the start. `integral` is the sum of the weighted errors, in units of log beta. `beta`
-    is the coefficient for the next step, and `kl` is the KL of the step before. Without a target, beta never
-    changes.
+    is the coefficient for the next step. `distance` is sqrt(KL / target) in the step before, and `speed` is
+    its smoothed change per step. Without a target, beta never changes.
 
     The controller of Ziegler et al. (arXiv 1909.08593 eq. 5) has only an integral part, with a gain of
     answers / horizon. In a run of 40 steps of 64 answers with a horizon of 2,000, it can change beta by 29 %
@@ -100,20 +106,32 @@ class KLController:
     target: float | None
     beta: float
     integral: float = 0.0
-    kl: float = 0.0
+    distance: float = 0.0
+    speed: float = 0.0
 
     @classmethod
     def starting(cls, coefficient: float, target: float | None) -> KLController:
         return cls(coefficient, target, coefficient)
 
-    def after(self, kl: float) -> KLController:
-        """Return the controller for the next step. `kl` is this step's mean KL in nats per answer."""
+    def after(self, kl: float, *, acted: bool = True) -> KLController:
+        """Return the controller for the next step. `kl` is this step's mean KL in nats per answer.
+
+        `acted` is whether this step's update depends on beta. Otherwise, as during warm-up and beyond the
+        ceiling, the KL says nothing about beta, and the integral rests.
+        """
         if self.target is None:
             return self
-        error = min(max(kl / self.target - 1.0, LOWEST_ERROR), HIGHEST_ERROR)
-        approaches = kl < self.kl if error > 0 else kl > self.kl
-        gain = 0.0 if approaches else INTEGRAL_GAIN * (1.0 if error > 0 else FALLING_SHARE)
+        distance = math.sqrt(max(kl, 0.0) / self.target)
+        speed = SPEED_MEMORY * self.speed + (1 - SPEED_MEMORY) * (distance - self.distance)
+        error, expected = error_of(distance), error_of(distance + LOOKAHEAD * speed)
+        rests = not acted or (speed < 0 if error > 0 else speed > 0)
+        gain = 0.0 if rests else INTEGRAL_GAIN * (1.0 if error > 0 else FALLING_SHARE)
         widest = math.log(LARGEST_CHANGE)
         integral = min(max(self.integral + gain * error, -widest), widest)
-        exponent = min(max(integral + PROPORTIONAL_GAIN * error, -widest), widest)
-        return KLController(self.initial, self.target, self.initial * math.exp(exponent), integral, kl)
+        exponent = min(max(integral + PROPORTIONAL_GAIN * expected, -widest), widest)
+        beta = self.initial * math.exp(exponent)
+        return KLController(self.initial, self.target, beta, integral, distance, speed)
+
+
+def error_of(distance: float) -> float:
+    return min(max(2 * (distance - 1), LOWEST_ERROR), HIGHEST_ERROR)

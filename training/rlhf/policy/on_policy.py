@@ -14,7 +14,7 @@ from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
-from training.rlhf.policy.kl import KLController
+from training.rlhf.policy.kl import KLController, kl_k3
 from training.rlhf.policy.reference import fill_weights, weights_of
 from training.rlhf.policy.rollout import (
     START,
@@ -124,7 +124,7 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
     rollout = sample_rollout(
         config, state.models, prompts, chosen, step=config.steps + 1, floors=state.floors
     )
-    kl = mean_kl(
+    kl = ceiling_kl(
         [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
     )
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(kl > config.kl_ceiling)}
@@ -135,6 +135,18 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
 def mean_kl(seen: Sequence[MicroBatch]) -> float:
     """Return the mean KL from the reference, in nats per answer (k1)."""
     return float(torch.cat([(one.log_probs - one.reference).sum(dim=1) for one in seen]).mean())
+
+
+def ceiling_kl(seen: Sequence[MicroBatch]) -> float:
+    """Return the estimate of the mean KL that is compared with ``kl_ceiling``, in nats per answer: the larger
+    of the means of k1 and k3.
+
+    Both are unbiased. The mean of k1 is noisy near the reference and can be negative, which would make any
+    policy count as within the ceiling. k3 is never negative and precise there. But if the policy always picks
+    a token that the reference hardly ever does, k3 is a nat too low in almost every sample, and k1 is exact.
+    """
+    k3 = [kl_k3(one.log_probs, one.reference).sum(dim=1) for one in seen]
+    return max(mean_kl(seen), float(torch.cat(k3).mean()))
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -58,6 +58,7 @@ from training.rlhf.policy.critic import Critic, critic_for, values_of
 from training.rlhf.policy.kl import KLController, kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.on_policy import (
     OnPolicyState,
+    ceiling_kl,
     keep_below_ceiling,
     mean_kl,
     show_samples,
@@ -272,7 +273,8 @@ def roll_out(
     )
     # 3. Compute rewards per token. Beyond the ceiling, the reward is only the KL penalty. The critic predicts
     # other rewards, so it takes no part in such a step.
-    recovery = config.kl_ceiling is not None and kl > config.kl_ceiling
+    upper = ceiling_kl([seen for seen, _ in every])
+    recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
     in_reward = 1.0 if recovery else beta if config.kl_estimator == "k1" else 0.0
     masks = [seen.mask for seen, _ in every]
     per_token = [
@@ -313,6 +315,8 @@ def roll_out(
         beta=beta,
         estimates_uncertainty=models.judges.estimates_uncertainty,
     )
+    if config.kl_ceiling is not None:
+        metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
     metrics |= {"objective/kl": kl} | models.judges.metrics(rollout.judged, state.floors)
     floors = models.judges.adapted(state.floors, rollout.judged)
     return Batch(rollout, minibatches, position, recovery, kl, floors, metrics)
@@ -362,9 +366,7 @@ def update(
         "lr": float(state.policy_optimiser.param_groups[0]["lr"]),
         "episode": float(state.episodes),
     }
-    if config.kl_ceiling is not None:
-        state.metrics["recovery"] = float(batch.recovery)
-    state.kl = state.kl.after(batch.kl)
+    state.kl = state.kl.after(batch.kl, acted=trains_policy and not batch.recovery)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

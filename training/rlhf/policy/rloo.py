@@ -49,6 +49,7 @@ from training.rlhf.policy.group_advantages import group_advantages, share_withou
 from training.rlhf.policy.kl import KLController, kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.on_policy import (
     OnPolicyState,
+    ceiling_kl,
     keep_below_ceiling,
     show_samples,
     stay_below_ceiling,
@@ -209,7 +210,8 @@ def roll_out(
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
     # 3. Compute one reward per answer. Beyond the ceiling, the reward is only the KL penalty.
     scored = rollout.rewards(config)
-    recovery = config.kl_ceiling is not None and float(kl.mean()) > config.kl_ceiling
+    upper = ceiling_kl([part for minibatch in minibatches for part in minibatch])
+    recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
     in_reward = 1.0 if recovery else beta if config.kl_estimator == "k1" else 0.0
     rewards = (scored * (not recovery) - in_reward * kl).view(len(chosen), config.responses_per_prompt)
     # 4. Compare each answer with the others to its prompt.
@@ -223,7 +225,7 @@ def roll_out(
         "kl_coefficient": beta,
     }
     if config.kl_ceiling is not None:
-        metrics["recovery"] = float(recovery)
+        metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
     metrics |= models.judges.metrics(rollout.judged, state.floors)
     require_finite(step, metrics)
     floors = models.judges.adapted(state.floors, rollout.judged)
@@ -243,7 +245,7 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes
     state.metrics |= {"lr": float(optimiser.param_groups[0]["lr"]), "episode": float(state.episodes)}
-    state.kl = state.kl.after(batch.metrics["objective/kl"])
+    state.kl = state.kl.after(batch.metrics["objective/kl"], acted=not batch.recovery)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

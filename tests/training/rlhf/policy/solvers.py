@@ -115,18 +115,21 @@ def ranked_answers(world: World, model: PreTrainedModel, seed: int, number: int)
     return found
 
 
+# With a larger group and a smaller rate, GRPO and Dr. GRPO sample the best answer before they settle. With
+# four answers and a rate of 1e-2, GRPO settled on "good good good" without an EOS on one of five seeds, at
+# 71 % of the optimum.
+LARGE_GROUPS = {"steps": 25, "learning_rate": 5e-3, "responses_per_prompt": 8, "minibatches": 4}
+
 # With the KL penalty in the reward, all three advantages have the same optimum. At pi*, all answers to a
 # prompt have the same r - beta log(pi / pi_ref), so every advantage is 0. A penalty per token in the loss
 # (k2, k3) has another optimum.
 SOLVERS: dict[str, Solver] = {
     "rloo": Solver(by_rloo(steps=25), of_optimum),
-    # At a learning rate of 1e-2, GRPO settles on a worse answer on seed 0 (71 % of the optimum).
     "grpo": Solver(
-        by_rloo(steps=40, learning_rate=7e-3, advantage="grpo", ratio="token", aggregation="answer_mean"),
-        of_optimum,
+        by_rloo(**LARGE_GROUPS, advantage="grpo", ratio="token", aggregation="answer_mean"), of_optimum
     ),
     "dr_grpo": Solver(
-        by_rloo(steps=40, advantage="dr_grpo", ratio="token", aggregation="fixed_length"), of_optimum
+        by_rloo(**LARGE_GROUPS, advantage="dr_grpo", ratio="token", aggregation="fixed_length"), of_optimum
     ),
     "ppo": Solver(by_ppo(steps=40), of_optimum),
     # The remaining methods have no KL penalty in this environment. Rejection sampling has none, and the

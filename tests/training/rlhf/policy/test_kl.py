@@ -124,6 +124,17 @@ def test_controller_stays_within_its_limits_and_comes_back() -> None:
     assert kl_module.KLController.starting(0.1, None).after(50.0).beta == 0.1
 
 
+def test_steps_without_an_effect_of_the_coefficient_do_not_wind_the_controller_up() -> None:
+    """During warm-up the KL is 0, and beyond the ceiling the coefficient is 1."""
+    start = kl_module.KLController.starting(0.1, 1.0)
+    for kl in (0.0, 9.0):
+        controller = start
+        for _ in range(20):
+            controller = controller.after(kl, acted=False)
+        assert controller.integral == 0.0
+        assert start.after(kl).integral != 0.0
+
+
 def test_settings_that_no_controller_can_follow_are_refused() -> None:
     with pytest.raises(ValueError, match="kl_coefficient, which must then be above 0"):
         PPOConfig.model_validate({"kl_target": 1.0, "kl_coefficient": 0.0})

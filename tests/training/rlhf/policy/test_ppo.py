@@ -322,7 +322,7 @@ def test_adaptive_coefficient_holds_the_kl_at_its_target(folders: tuple[Path, Pa
     """Starting from a coefficient that is far too small. The controller of arXiv 1909.08593 ended at more
     than eight times the target."""
     report = ListReporter()
-    settings = {"rollout_prompts": 24, "learning_rate": 5e-3, "kl_coefficient": 0.02, "samples": 0}
+    settings = {"rollout_prompts": 24, "learning_rate": 2e-3, "kl_coefficient": 0.02, "samples": 0}
     run(folders, tmp_path / "out", report, steps=42, kl_target=2.0, micro_batch_tokens=10_000, **settings)
     last = report.series("objective/kl")[-14:]
     assert sum(last) / 14 == pytest.approx(2.0, rel=0.2)
@@ -333,7 +333,7 @@ def test_policy_moves_back_if_its_kl_exceeds_the_ceiling(folders: tuple[Path, Pa
     report = ListReporter()
     settings = {"rollout_prompts": 16, "learning_rate": 5e-3, "kl_coefficient": 0.0, "samples": 0}
     result = run(folders, tmp_path / "out", report, steps=24, kl_ceiling=1.0, schedule="constant", **settings)
-    kl, recovery = report.series("objective/kl"), report.series("recovery")
+    kl, recovery = report.series("objective/kl_upper"), report.series("recovery")
     assert recovery == [float(value > 1.0) for value in kl]
     assert 2 < sum(recovery) < 22
     # Values of single steps are noisy, so the test compares means.
@@ -347,7 +347,8 @@ def test_policy_moves_back_if_its_kl_exceeds_the_ceiling(folders: tuple[Path, Pa
 def test_run_that_ends_beyond_the_ceiling_saves_the_newest_weights_within_it(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """The initial policy has a KL of 0. Every later one is beyond this ceiling."""
+    """The initial policy has a KL of 0. Every later one is beyond this ceiling, even if the sampled k1 is
+    negative: the decision also uses k3, which never is."""
     result = run(folders, tmp_path / "out", kl_ceiling=1e-9, kl_coefficient=0.0)
     assert result.metrics["went_back"] == 1.0
     saved, start = (
@@ -360,8 +361,7 @@ def test_critic_learns_nothing_in_a_recovery(folders: tuple[Path, Path], tmp_pat
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_ceiling=1e-9, kl_coefficient=0.0)
     losses = [("loss/value_avg" in row, "loss/policy_avg" in row) for _, row in report.metric_rows]
-    assert losses[0] == (True, True)
-    assert (False, True) in losses[1:]
+    assert losses == [(True, True), (False, True), (False, True)]
 
 
 def test_truncation_penalty_is_applied_once_per_answer(folders: tuple[Path, Path], tmp_path: Path) -> None:

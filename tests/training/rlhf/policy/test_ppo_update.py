@@ -25,6 +25,7 @@ from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.models.loading import Loaded, load_reward_model, save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.policy import ppo, ptx, rollout
+from training.rlhf.policy.on_policy import ceiling_kl, mean_kl
 from training.rlhf.policy.reference import weights_of
 from training.rlhf.recipes.ppo import PPOConfig
 
@@ -132,6 +133,33 @@ def test_seeds_and_steps_share_no_random_numbers(judge: Path) -> None:
         sampled = rollout.sample_rollout(config, state.models, prompts, [1] * 8, step=step)
         seen.add(str([row.answer for row in sampled.rows]))
     assert len(seen) == 5
+
+
+def test_answers_prompts_and_steps_have_independent_random_numbers(judge: Path) -> None:
+    """All tokens are equally likely, so an answer's first token shows its random number. For independent
+    numbers, the statistic exceeds 44.3 with a probability of 1e-4."""
+
+    def uniform() -> PreTrainedModel:
+        model = tiny.policy()
+        model.lm_head = torch.nn.Linear(32, 69, bias=False)
+        torch.nn.init.zeros_(model.lm_head.weight)
+        return model
+
+    config, state, prompts = state_of(judge, uniform, responses_per_prompt=4, max_new_tokens=1)
+    steps = [
+        rollout.sample_rollout(config, state.models, prompts, [1] * 64, step=step) for step in range(1, 9)
+    ]
+    first = torch.tensor([[[one.ids[0] for one in group] for group in step.answers] for step in steps])
+    quarter = first * 4 // 69  # of shape (steps, prompts, answers)
+    for dim in range(3):
+        size = quarter.shape[dim]
+        one, next_one = quarter.narrow(dim, 0, size - 1), quarter.narrow(dim, 1, size - 1)
+        table = torch.bincount((4 * one + next_one).flatten(), minlength=16).view(4, 4).double()
+        expected = table.sum(dim=1, keepdim=True) * table.sum(dim=0, keepdim=True) / table.sum()
+        assert float(((table - expected) ** 2 / expected).sum()) < 44.3, ("steps", "prompts", "answers")[dim]
+    counts = torch.bincount(quarter.flatten(), minlength=4).double()
+    shares = torch.bincount(torch.arange(69) * 4 // 69) / 69
+    assert float(((counts - shares * counts.sum()) ** 2 / (shares * counts.sum())).sum()) < 21.1
 
 
 def test_every_pass_uses_each_prompt_once_in_its_own_order() -> None:
@@ -259,6 +287,21 @@ def train(folder: Path, judge: Any, make: Callable[[], PreTrainedModel] = tiny.p
     return report
 
 
+def test_ceiling_sees_a_distance_that_the_sampled_kl_misses() -> None:
+    """Enumerated tokens. In the first pair, the tokens that the policy made less likely were sampled. In the
+    second pair, the policy always picks a token to which the reference gives 1 %."""
+    rows = rollout.pad_rows([rollout.Row([5], [6, 7])], pad_id=EOS, device=torch.device("cpu"))
+
+    def seen(policy: float, reference: float) -> rollout.MicroBatch:
+        new, old = (torch.tensor([[probability, probability]]).log() for probability in (policy, reference))
+        return rollout.MicroBatch([0], rows, new, old, new)
+
+    near, far = seen(0.4, 0.5), seen(1.0, 0.01)
+    assert mean_kl([near]) == pytest.approx(2 * math.log(0.8), abs=1e-6)  # negative
+    assert ceiling_kl([near]) == pytest.approx(2 * (1.25 - 1 - math.log(1.25)), abs=1e-6)
+    assert ceiling_kl([far]) == mean_kl([far]) == pytest.approx(2 * math.log(100), abs=1e-4)
+
+
 def test_equal_rewards_leave_the_policy_where_it_is(judge: Path, tmp_path: Path) -> None:
     """The score of an answer doesn't depend on the answer, so its advantages are 0."""
     flat = load_reward_model(judge)
@@ -296,7 +339,7 @@ def test_nan_rewards_and_nan_logits_end_the_run_and_keep_the_last_checkpoint(
             model.lm_head.weight[7] = math.nan
         return model
 
-    with pytest.raises(TrainingDiverged, match="objective/kl is nan"):
+    with pytest.raises(TrainingDiverged, match=r"The policy can't answer. The logits of 16 of 16 answers"):
         train(tmp_path / "logits", judge, broken)
 
 

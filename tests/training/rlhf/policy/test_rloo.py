@@ -18,7 +18,8 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.core.checkpoint import CheckpointRefused
-from training.rlhf.core.reporter import Cancelled, TrainingDiverged
+from training.rlhf.core.reporter import Cancelled
+from training.rlhf.judging.judge import RewardNotFinite
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rloo import RLOOConfig
@@ -137,7 +138,9 @@ def test_updates_within_a_step_stop_if_the_kl_exceeds_the_limit(world: World, tm
 
 
 def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path) -> None:
-    settings = {"steps": 8, "learning_rate": 5e-3, "kl_coefficient": 0.0, "schedule": "constant"}
+    """Without a KL penalty, the policy moves to the best answers, at a KL of more than 5 nats."""
+    settings = {"steps": 12, "learning_rate": 5e-3, "kl_coefficient": 0.0, "schedule": "constant"}
+    settings |= {"rollout_prompts": 16, "responses_per_prompt": 4}
     reached = {}
     for name, ceiling in (("free", None), ("held", 0.5)):
         report = ListReporter()
@@ -146,7 +149,7 @@ def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path)
         policy.load_state_dict(weights)
         reached[name] = world.kl(policy)
     assert reached["free"] > 5
-    # The run estimates the KL from 18 answers. The exact KL is close to the ceiling at most.
+    # The run estimates the KL from 64 answers, with a standard error of about 0.13 at the ceiling.
     assert 0.1 < reached["held"] < 0.75
     assert set(report.series("recovery")) == {0.0, 1.0}  # the policy went back, and on again
 
@@ -160,7 +163,7 @@ def test_reward_that_is_not_a_number_ends_the_run_before_an_update(world: World,
     broken = world.reward_model()
     with torch.no_grad():
         broken.model.get_parameter("score.weight").fill_(math.nan)
-    with pytest.raises((TrainingDiverged, ValueError)):
+    with pytest.raises(RewardNotFinite, match="'reward' gave 18 of 18 answers a reward that is NaN"):
         run(world, tmp_path, judge=broken)
     assert not (tmp_path / "model").exists()
 

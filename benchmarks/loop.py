@@ -39,7 +39,6 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, load_policy
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
-from training.rlhf.policy.rollout import Row, pad_rows
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -48,6 +47,7 @@ from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
+from training.rlhf.rollouts.rollout import Row, pad_rows
 
 # The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512

@@ -39,12 +39,12 @@ from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
 from training.rlhf.models.loading import Loaded, ModelSource, load_policy
 from training.rlhf.policy import rejection_sampling, sft
-from training.rlhf.policy.selection import kl_of_best_of
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
+from training.rlhf.selection.selection import kl_of_best_of
 
 Choose = Callable[[Sequence[Candidate]], Candidate]
 

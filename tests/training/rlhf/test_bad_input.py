@@ -29,13 +29,13 @@ from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelNotFound, load_policy, load_reward_model, save_model
-from training.rlhf.policy.critic import critic_for
-from training.rlhf.policy.rollout import load_models
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.encoding import encode_rankings
 from training.rlhf.reward.reward_model import train
 from training.rlhf.reward.scoring import load_for_training, score
+from training.rlhf.rollouts.critic import critic_for
+from training.rlhf.rollouts.rollout import load_models
 
 torch.set_num_threads(1)
 QUESTION = ({"role": "user", "content": "w1 w2"},)

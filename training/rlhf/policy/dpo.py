@@ -44,11 +44,11 @@ from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import generator_for, seed_everything
 from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
-from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.likely import likely_texts
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
+from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.divergence import kl_from_start
-from training.rlhf.policy.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.preference_rows import (
     RankingRows,
     Responses,
@@ -413,9 +413,7 @@ def answer(
 ) -> list[str]:
     """Return the most likely answer to each prompt, as text."""
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
-    room = min(config.sample_tokens, chat.context_length(policy) - 1)
-    completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0, check=check)
-    return [chat.decode(tokenizer, row[0].content) for row in completions]
+    return likely_texts(Loaded(policy, tokenizer), encoded, max_tokens=config.sample_tokens, check=check)
 
 
 def nothing_to_learn_from(left_out: dict[str, int], *, heldout: int) -> UnusableInput:

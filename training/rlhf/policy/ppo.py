@@ -53,10 +53,12 @@ from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy import advantages, losses
-from training.rlhf.policy.critic import Critic, critic_for, values_of
-from training.rlhf.policy.kl import KLController, kl_k1, kl_k3, ratio_of
-from training.rlhf.policy.on_policy import (
+from training.rlhf.objectives import advantages, losses
+from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
+from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.rollouts.critic import Critic, critic_for, values_of
+from training.rlhf.rollouts.on_policy import (
     OnPolicyState,
     ceiling_kl,
     keep_below_ceiling,
@@ -64,9 +66,8 @@ from training.rlhf.policy.on_policy import (
     show_samples,
     stay_below_ceiling,
 )
-from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
-from training.rlhf.policy.reference import move_reference
-from training.rlhf.policy.rollout import (
+from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Position,
@@ -79,7 +80,6 @@ from training.rlhf.policy.rollout import (
     split_rollout,
     usable_prompts,
 )
-from training.rlhf.recipes.ppo import PPOConfig
 
 # Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
 # far larger.

@@ -16,8 +16,8 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.batching import cut_by_width
 from training.rlhf.models import chat
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy.rollout import Row, pad_rows
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.rollouts.rollout import Row, pad_rows
 
 
 def encode_demonstrations(

@@ -61,8 +61,10 @@ from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
 from training.rlhf.policy import sft
-from training.rlhf.policy.candidate_file import write_candidates
-from training.rlhf.policy.candidates import (
+from training.rlhf.policy.sample_answers import first_answers, report_samples
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.selection.candidate_file import write_candidates
+from training.rlhf.selection.candidates import (
     Candidates,
     Gold,
     batch_metrics,
@@ -71,8 +73,7 @@ from training.rlhf.policy.candidates import (
     no_candidates,
     sample_batch,
 )
-from training.rlhf.policy.sample_answers import likely_answers, report_samples
-from training.rlhf.policy.selection import (
+from training.rlhf.selection.selection import (
     curves,
     floor_metrics,
     rows_of,
@@ -80,7 +81,6 @@ from training.rlhf.policy.selection import (
     selection_metrics,
     settled,
 )
-from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 # Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`, because
 # the policy is already trained. With 512 demo prompts, the gold reward per answer was 1.57 before training.
@@ -209,7 +209,7 @@ def train(
     state = State(loaded, sft.new_optimizer(loaded.model, config), LoopProgress())
     progress = state.resume(store, config.samples_per_prompt)
     if progress.before is None:
-        progress.before = likely_answers(config, loaded, asked, report.check)
+        progress.before = first_answers(config, loaded, asked, report.check)
 
     while progress.round <= config.rounds:
         sample_round(config, state, judges, asked, gold, store, report)
@@ -222,7 +222,7 @@ def train(
     if not tuned:
         raise UnusableInput(nothing_kept(config, asked), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
-        after = likely_answers(config, loaded, asked, report.check)
+        after = first_answers(config, loaded, asked, report.check)
         floors = progress.floors or judges.initial_state()
         report_samples(progress.step, judges, floors, asked, progress.before, after, report)
         report.check()

@@ -44,18 +44,19 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy import losses
-from training.rlhf.policy.group_advantages import group_advantages, share_without_spread, token_weights
-from training.rlhf.policy.kl import KLController, kl_k1, kl_k3, ratio_of
-from training.rlhf.policy.on_policy import (
+from training.rlhf.objectives import losses
+from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
+from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
+from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.rollouts.on_policy import (
     OnPolicyState,
     ceiling_kl,
     keep_below_ceiling,
     show_samples,
     stay_below_ceiling,
 )
-from training.rlhf.policy.reference import move_reference
-from training.rlhf.policy.rollout import (
+from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Position,
@@ -67,7 +68,6 @@ from training.rlhf.policy.rollout import (
     split_rollout,
     usable_prompts,
 )
-from training.rlhf.recipes.rloo import RLOOConfig
 
 ADAM_EPSILON = 1e-5  # as in PPO
 

@@ -6,25 +6,24 @@ import math
 from collections.abc import Callable, Sequence
 
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.likely import likely_answers
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded
-from training.rlhf.policy.candidates import score
 from training.rlhf.recipes.sft import SFTConfig
+from training.rlhf.selection.candidates import score
 
 
-def likely_answers(
+def first_answers(
     config: SFTConfig, policy: Loaded, asked: EncodedPrompts, check: Callable[[], None]
 ) -> list[list[int]]:
     """Return the most likely answer to each of the first `sample_prompts` prompts, with one EOS at the
     end."""
     prompts = asked.ids[: config.sample_prompts]
-    room = min(config.sample_tokens, chat.context_length(policy.model) - 1)
-    rows = generate(*policy, prompts, max_new_tokens=room, temperature=0, check=check)
-    return [row[0].ended(chat.eos_id(policy.tokenizer)) for row in rows]
+    found = likely_answers(policy, prompts, max_tokens=config.sample_tokens, check=check)
+    return [one.ended(chat.eos_id(policy.tokenizer)) for one in found]
 
 
 def report_samples(

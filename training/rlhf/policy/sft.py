@@ -29,9 +29,9 @@ from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import Batch, layout_for, micro_batches
-from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.likely import likely_texts
 from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource, open_policy, save_model
+from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.recipes.sft import SFTConfig
 
@@ -299,6 +299,4 @@ def answers(
 ) -> list[str]:
     """Return the most likely answer to each prompt, as text."""
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
-    room = min(max_tokens, chat.context_length(policy) - 1)
-    completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0, check=check)
-    return [chat.decode(tokenizer, row[0].content) for row in completions]
+    return likely_texts(Loaded(policy, tokenizer), encoded, max_tokens=max_tokens, check=check)

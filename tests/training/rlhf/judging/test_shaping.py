@@ -21,8 +21,8 @@ from training.rlhf.judging.shaping import (
     token_scores,
 )
 from training.rlhf.models import chat
+from training.rlhf.objectives.advantages import generalised_advantages
 from training.rlhf.planning import scoring
-from training.rlhf.policy.advantages import generalised_advantages
 from training.rlhf.recipes.rewards import UsesRewards
 
 torch.set_num_threads(1)

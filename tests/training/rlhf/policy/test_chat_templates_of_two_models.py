@@ -20,13 +20,13 @@ from training.rlhf.judging.judges import open_judges
 from training.rlhf.models.checks.pair import check_pair
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, save_model
-from training.rlhf.policy.candidates import sample_batch
-from training.rlhf.policy.critic import critic_for
-from training.rlhf.policy.rollout import Models, load_models, score
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward import scoring
 from training.rlhf.reward.scoring import load_for_training
+from training.rlhf.rollouts.critic import critic_for
+from training.rlhf.rollouts.rollout import Models, load_models, score
+from training.rlhf.selection.candidates import sample_batch
 
 torch.set_num_threads(1)
 MARKED = (

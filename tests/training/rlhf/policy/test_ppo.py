@@ -18,9 +18,10 @@ from training.rlhf.generation.decoding import Completion
 from training.rlhf.judging.judges import Judged
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model
-from training.rlhf.policy import ppo, rollout
+from training.rlhf.policy import ppo
 from training.rlhf.reward.scoring import load_for_training, score
 from training.rlhf.reward.uncertainty import LastLayer, write
+from training.rlhf.rollouts import rollout
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
 PAD, EOS = 0, 1

@@ -28,8 +28,9 @@ from transformers import AutoModelForSequenceClassification
 from tests.training.rlhf import tiny
 from tests.training.rlhf.policy.test_ppo import EOS, config_of, loaded, reward_model, rollout_of
 from training.rlhf.models.loading import save_model
-from training.rlhf.policy import advantages, kl, ppo
-from training.rlhf.policy.rollout import Row, observe
+from training.rlhf.objectives import advantages, kl
+from training.rlhf.policy import ppo
+from training.rlhf.rollouts.rollout import Row, observe
 
 # The oracle's warning classes can't be sent to the process that collects the results.
 pytestmark = pytest.mark.filterwarnings("ignore")

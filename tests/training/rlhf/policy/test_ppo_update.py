@@ -24,10 +24,11 @@ from training.rlhf.core.seeds import generator_for
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.models.loading import Loaded, load_reward_model, save_model
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy import ppo, ptx, rollout
-from training.rlhf.policy.on_policy import ceiling_kl, mean_kl
-from training.rlhf.policy.reference import weights_of
+from training.rlhf.policy import ppo, ptx
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.rollouts import rollout
+from training.rlhf.rollouts.on_policy import ceiling_kl, mean_kl
+from training.rlhf.rollouts.reference import weights_of
 
 NOTHING = 1e-300  # a learning rate that doesn't change a weight in single precision
 LAYOUTS: list[dict[str, Any]] = [

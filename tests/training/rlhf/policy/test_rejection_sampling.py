@@ -35,14 +35,14 @@ from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import open_judges
 from training.rlhf.models.loading import Loaded, load_policy, save_model
 from training.rlhf.policy import sft
-from training.rlhf.policy.candidate_file import kept_rows
-from training.rlhf.policy.candidates import Candidates, sample_batch
 from training.rlhf.policy.rejection_sampling import RejectionSamplingResult, train, tuning_config
 from training.rlhf.recipes.answers import EvaluateConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import beliefs_about
 from training.rlhf.reward.uncertainty import LastLayer, write
+from training.rlhf.selection.candidate_file import kept_rows
+from training.rlhf.selection.candidates import Candidates, sample_batch
 
 torch.set_num_threads(1)
 PROMPTS = demo_world.prompts(96, seed=21)

@@ -16,9 +16,9 @@ from training.rlhf.core.reporter import Cancelled
 from training.rlhf.judging.shaping import potentials_of
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rloo
-from training.rlhf.policy.rollout import load_models, usable_prompts
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.rollouts.rollout import load_models, usable_prompts
 
 torch.set_num_threads(1)
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]

@@ -14,8 +14,8 @@ from training.rlhf.data.demonstrations import Row
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
-from training.rlhf.policy.candidates import Candidates, judged_answers
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.selection.candidates import Candidates, judged_answers
 
 # Rewards closer than this, in standard deviations of the training rewards, count as equal if *all* rewards of
 # a run are this close. The scores of two equal answers can differ by rounding, about 1e-6.

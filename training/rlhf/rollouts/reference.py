@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from training.rlhf.policy.rollout import Models
 from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.rollout import Models
 
 
 def move_reference(config: RolloutConfig, models: Models, step: int) -> None:

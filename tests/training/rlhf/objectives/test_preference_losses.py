@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training.rlhf.data.rankings import UNRANKED_TIER
-from training.rlhf.policy.preference_losses import PairLoss, best_response_loss, pair_loss, ranking_loss
+from training.rlhf.objectives.preference_losses import PairLoss, best_response_loss, pair_loss, ranking_loss
 
 # Two ties, a top-k ranking with unranked responses, one pair with padding, a full tie.
 TIERS = [[0, 1, 1, 0, 2], [1, 0, UNRANKED_TIER, UNRANKED_TIER, -1], [1, 0, -1, -1, -1], [0, 0, 0, -1, -1]]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rlhf.policy import kl as kl_module
+from training.rlhf.objectives import kl as kl_module
 from training.rlhf.recipes.ppo import PPOConfig
 
 LOGITS = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(9))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from training.rlhf.policy.selection import best_of_curve, best_of_weights, kl_of_best_of, select
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.selection.selection import best_of_curve, best_of_weights, kl_of_best_of, select
 
 ALL = torch.ones(7, dtype=torch.bool)
 

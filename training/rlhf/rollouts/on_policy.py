@@ -14,9 +14,10 @@ from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
-from training.rlhf.policy.kl import KLController, kl_k3
-from training.rlhf.policy.reference import fill_weights, weights_of
-from training.rlhf.policy.rollout import (
+from training.rlhf.objectives.kl import KLController, kl_k3
+from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.reference import fill_weights, weights_of
+from training.rlhf.rollouts.rollout import (
     START,
     MicroBatch,
     Models,
@@ -26,8 +27,7 @@ from training.rlhf.policy.rollout import (
     sample_rollout,
     split_rollout,
 )
-from training.rlhf.policy.samples import SampleAnswer, report_samples, sample_answers
-from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.samples import SampleAnswer, report_samples, sample_answers
 
 
 @dataclass(kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.rlhf.policy import losses
+from training.rlhf.objectives import losses
 
 
 def test_policy_loss_does_not_reward_ratios_beyond_the_clip_range() -> None:

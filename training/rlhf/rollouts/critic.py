@@ -13,7 +13,7 @@ from training.rlhf.models.checks.reward import refuse_encoder
 from training.rlhf.models.loading import Loaded
 from training.rlhf.models.pairs import refuse_other_tokens
 from training.rlhf.models.trunks import is_encoder
-from training.rlhf.policy.rollout import MicroBatch, Models
+from training.rlhf.rollouts.rollout import MicroBatch, Models
 
 
 class Critic(nn.Module):

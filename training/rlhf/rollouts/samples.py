@@ -16,9 +16,9 @@ from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.samples import answer_scores, before_and_after
 from training.rlhf.models import chat
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy.kl import kl_k1
-from training.rlhf.policy.rollout import Models, Row, pad_rows, score
+from training.rlhf.objectives.kl import kl_k1
 from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.rollout import Models, Row, pad_rows, score
 
 
 class SampleAnswer(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rlhf.policy import group_advantages as groups
+from training.rlhf.objectives import group_advantages as groups
 
 EPSILON = 1e-4
 

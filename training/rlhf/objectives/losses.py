@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.rlhf.policy.kl import kl_k2_loss, kl_k3_loss, ratio_of
+from training.rlhf.objectives.kl import kl_k2_loss, kl_k3_loss, ratio_of
 from training.rlhf.recipes.rollouts import RolloutConfig
 
 

@@ -15,7 +15,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.data.candidates import Candidate, PromptCandidates, read_candidates
 from training.rlhf.data.demonstrations import Row
 from training.rlhf.models import chat
-from training.rlhf.policy.candidates import Candidates
+from training.rlhf.selection.candidates import Candidates
 
 
 def write_candidates(

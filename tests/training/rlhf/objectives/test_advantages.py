@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rlhf.policy import advantages
+from training.rlhf.objectives import advantages
 
 LENGTHS = [5, 1, 3]
 MASK = torch.arange(5)[None, :] < torch.tensor(LENGTHS)[:, None]

@@ -1,0 +1,27 @@
+"""The most likely answers to a few prompts, which show people how a policy changes during a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded
+
+
+def likely_answers(
+    policy: Loaded, prompts: Sequence[list[int]], *, max_tokens: int, check: Callable[[], None]
+) -> list[Completion]:
+    """Return the most likely answer to each prompt (token IDs). An answer has at most `max_tokens` tokens and
+    fits into the context. `check` can raise an exception to stop."""
+    room = min(max_tokens, chat.context_length(policy.model) - 1)
+    rows = generate(*policy, prompts, max_new_tokens=room, temperature=0, check=check)
+    return [row[0] for row in rows]
+
+
+def likely_texts(
+    policy: Loaded, prompts: Sequence[list[int]], *, max_tokens: int, check: Callable[[], None]
+) -> list[str]:
+    """Return the answers of `likely_answers` as text."""
+    found = likely_answers(policy, prompts, max_tokens=max_tokens, check=check)
+    return [chat.decode(policy.tokenizer, one.content) for one in found]

@@ -21,6 +21,7 @@ const FIGURES: Record<string, string> = {
   objective_rlhf_reward: "Reward minus KL penalty",
   objective_kl: "KL to the reference",
   objective_kl_final: "KL of the final policy",
+  objective_kl_upper: "KL for the ceiling",
   objective_entropy: "Entropy per response",
   objective_non_score_reward: "KL penalty",
   kl_coefficient: "KL coefficient",

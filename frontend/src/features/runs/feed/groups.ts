@@ -17,7 +17,7 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Log-probability", pattern: /^logps\//, detail: true },
   {
     title: "KL to the reference",
-    pattern: /^(objective|policy)?\/?(kl|kl_mean|kl_per_token|kl_to_reference)$/,
+    pattern: /^(objective|policy)?\/?(kl|kl_mean|kl_upper|kl_final|kl_per_token|kl_to_reference)$/,
   },
   { title: "Loss", pattern: /loss/ },
   { title: "Entropy per response", pattern: /^objective\/entropy$/, detail: true },

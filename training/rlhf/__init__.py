@@ -3,7 +3,8 @@
 Every training loop can be run from a Python prompt. The packages are listed from the lowest layer up. Each
 package imports only packages listed before it:
 
-- `core`: recipes (the settings of a run), the reporter, checkpoints, multiple processes, learning rates;
+- `recipes`: the settings of each kind of run (no torch);
+- `core`: the reporter, checkpoints, seeds, multiple processes, learning rates;
 - `models`: loading and saving models, adapters, chat templates, log-probabilities, model sizes, and checks
   that refuse a model that can't work (`models.checks`, no torch);
 - `data`: reading rankings from files and converting rankings to batches of tokens;
@@ -11,7 +12,11 @@ package imports only packages listed before it:
 - `report`: measuring how well a reward model predicts held-out rankings (NumPy only);
 - `planning`: estimates of a run's memory, disk space and compute before the run starts (no torch);
 - `reward`: losses on rankings, and training, scoring and uncertainty of reward models;
-- `policy`: supervised fine-tuning, rejection sampling and PPO.
+- `judging`: one reward from one or several reward models, with floors;
+- `objectives`: advantages, KL estimators and losses of policies, as pure functions;
+- `rollouts`: the answers that PPO and RLOO train on, and the state that both loops share;
+- `selection`: the candidates of rejection sampling, and the choice among them;
+- `policy`: the loops that train a policy: SFT, rejection sampling, DPO, RLOO and PPO.
 
 `python -m training.rlhf.train_reward_model` trains a reward model from a file of rankings.
 """

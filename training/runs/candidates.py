@@ -38,8 +38,8 @@ def finished_file(path: Path) -> CandidatesFile:
 
 
 def keep_candidates(run: TrainingRun, made: CandidatesFile) -> dict[str, object]:
-    """Put the file beside the run's log, as a hard link where possible. Returns what the run's result says
-    about the file."""
+    """Put the file beside the run's log, as a hard link where possible. Returns the part of the run's
+    result that describes the file."""
     with durable.replacing(run.folder / CANDIDATES) as partial:
         try:
             os.link(made.path, partial)

@@ -197,7 +197,7 @@ class SharedReporter:
 
     def check_within_step(self) -> None:
         """As `check`, in a loop that each process repeats a different number of times. Several processes can
-        stop only together, so this method then does nothing."""
+        stop only together, so with several processes, this method does nothing."""
         if count() == 1:
             self._report.check()
 

@@ -24,8 +24,8 @@ def generator_for(seed: int, purpose: str, *numbers: int) -> torch.Generator:
     """Return a new generator on the CPU, seeded with `seed_for`. A loop that makes a new generator at every
     step has no generator state to save in its checkpoints.
 
-    Torch's CPU generator uses only the lower 32 bits of a seed, so two of 10,000 streams are equal with a
-    probability of 1 %.
+    Torch's CPU generator uses only the lower 32 bits of a seed, so the probability that two of 10,000
+    streams are equal is 1 %.
     """
     import torch
 

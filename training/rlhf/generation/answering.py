@@ -22,8 +22,8 @@ class Answered:
     """A batch of usable prompts with their tokens and answers.
 
     `cut` is the number of prompts in the batch that were truncated on the left. `refused` is the number of
-    prompts since the batch before that the chat template can't render. They are not in `prompts`. `seconds`
-    is the time that the answers took.
+    prompts since the previous batch that the chat template can't render. These prompts are not in `prompts`.
+    `seconds` is the time that the generation of the answers took.
     """
 
     prompts: Sequence[Messages]

@@ -12,16 +12,16 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
 
-# The interval between two reports. A run's page is not more useful with a shorter interval, and every report
-# is a row in the database.
+# The interval between two reports. A shorter interval would not make a run's page more useful, and every
+# report adds a row to the database.
 PULSE_SECONDS = 2.0
 
 
 class Pulse:
     """Calls `check` and `progress` every PULSE_SECONDS while answers are generated.
 
-    `progress` receives the number of answers so far and the total. An unfinished answer counts by its share
-    of the maximum length, so the number also grows while all answers of a batch are unfinished.
+    `progress` receives the number of answers so far and the total. An unfinished answer counts as its length
+    divided by the maximum length, so the number also grows while all answers of a batch are unfinished.
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class Pulse:
         self.last = time.monotonic()
 
     def beat(self, answers: Callable[[], float] | None = None) -> None:
-        """`answers` returns the number of answers in the current batch, where an unfinished answer counts by
-        its length. The function is called only if a report is due, because it waits for the GPU."""
+        """`answers` returns the number of answers in the current batch, where an unfinished answer counts as
+        a fraction. The function is called only if a report is due, because it waits for the GPU."""
         alive()
         if time.monotonic() - self.last < PULSE_SECONDS:
             return

@@ -33,8 +33,8 @@ from training.rlhf.recipes.rewards import Floor
 
 LARGEST_VIOLATION = 1.0  # standard deviations
 PROPORTIONAL_GAIN = 2.0  # per standard deviation, as a multiple of the sum of the weights
-# A reward model with this multiplier provides about 95 % of the reward. A floor that can't be reached would
-# otherwise raise the multiplier without limit, and the multiplier would take as long to fall again.
+# A reward model with this multiplier provides about 95 % of the reward. Without this limit, the multiplier of
+# a floor that can't be reached would rise forever, and would need as long to fall again.
 MOST_OF_WEIGHTS = 20.0
 SETTLING_ROUNDS, SETTLING_PRECISION = 4, 1e-3
 
@@ -91,11 +91,11 @@ def settled_state(
 ) -> FloorState:
     """Return the state with the smallest multipliers with which a selection of answers respects the floors.
 
-    `scores` maps each reward model's name to z, with shape (N,), of all sampled answers. `keep` selects from
-    them by the combined rewards, with shape (N,), and returns indices. A floor that depends on the starting
-    policy is relative to the mean of all answers, so these must come from the starting policy. With several
-    floors, the multipliers are found in turn, SETTLING_ROUNDS times. A floor that no multiplier reaches gets
-    the largest multiplier.
+    `scores` maps each reward model's name to the scores z of all sampled answers, with shape (N,). `keep`
+    receives the combined rewards, with shape (N,), and returns the indices of the kept answers. A floor that
+    depends on the starting policy is relative to the mean of all answers. These answers must therefore come
+    from the starting policy. With several floors, the multipliers are computed in turn, SETTLING_ROUNDS
+    times. If no multiplier is large enough to reach a floor, the floor gets the largest multiplier.
     """
     largest = MOST_OF_WEIGHTS * sum(weights.values())
     known = {

@@ -42,9 +42,9 @@ class Judged:
     `scores`, with shape (N,), is the run's reward: in standard deviations, after the deduction for caution,
     and combined if there are several reward models. `spreads`, with shape (N,), is the standard deviation of
     the uncertainty, in the same unit. It is 0 without an uncertainty estimate. `parts` maps each reward
-    model's name to its raw rewards. `standard` maps it to its scores, and `deviations` to their uncertainty,
-    in standard deviations. All have shape (N,). `truncated` and `refused` count answers by reward model, as
-    in `judge.Rewards`.
+    model's name to its raw rewards. `standard` maps the name to the reward model's scores in standard
+    deviations, and `deviations` maps it to the uncertainty of these scores. All have shape (N,). `truncated`
+    and `refused` count answers by reward model, as in `judge.Rewards`.
     """
 
     scores: Tensor
@@ -64,7 +64,7 @@ class Judged:
 class Judges:
     """The reward models of a run, with their weights and floors. `policy` is the policy's tokenizer.
 
-    Floors make the reward depend on the steps before. Loops keep this dependence in an explicit state:
+    With floors, the reward depends on the previous steps. Loops keep this dependence in an explicit state:
 
         state = judges.initial_state()            # or resumed.counters["floors"]
         judged = judges.score(asked, state)       # every step
@@ -145,8 +145,8 @@ class Judges:
         """Metrics of a step, per reward model: `rewards/<name>/mean` and `floor` in standard deviations, and
         the `multiplier` that was used.
 
-        `truncated` and `refused` are counts of answers and occur only if they are above 0. With one reward
-        model, these are the only metrics, because its mean is the loop's own metric.
+        `truncated` and `refused` are counts of answers. They are present only if they are above 0. With one
+        reward model, they are the only metrics, because its mean is the loop's own metric.
         """
         found: dict[str, float] = {}
         if len(self.judges) > 1:

@@ -20,8 +20,8 @@ def leave_one_out(rewards: Tensor) -> Tensor:
     """Return r_i minus the mean reward of the K - 1 other answers to the prompt.
 
     The baseline doesn't depend on the answer itself, so the policy gradient is unbiased. The result equals
-    K / (K - 1) times `group_relative`. Ahmadian et al. 2024, arXiv 2402.14740. Raises ValueError
-    for K < 2.
+    K / (K - 1) times `group_relative`. The source is Ahmadian et al. 2024, arXiv 2402.14740. Raises
+    ValueError for K < 2.
     """
     relative = _relative(rewards)
     others = (relative.sum(dim=1, keepdim=True) - relative) / (rewards.shape[1] - 1)
@@ -32,10 +32,10 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
     """Return r_i minus the mean reward of all K answers to the prompt. If ``scale``, the result is divided by
     the standard deviation of these K rewards.
 
-    With ``scale``, this is the advantage of GRPO (Shao et al. 2024, arXiv 2402.03300). Without
-    it, this is the advantage of Dr. GRPO (Liu et al. 2025, arXiv 2503.20783), which avoids the
-    larger weight of prompts whose answers have nearly equal rewards. The standard deviation is unbiased, as
-    in TRL and verl. Raises ValueError for K < 2.
+    With ``scale``, this is the advantage of GRPO (Shao et al. 2024, arXiv 2402.03300). Without it, this is
+    the advantage of Dr. GRPO (Liu et al. 2025, arXiv 2503.20783). Dr. GRPO does not give a larger weight to
+    prompts whose answers have nearly equal rewards. The standard deviation is unbiased, as in TRL and verl.
+    Raises ValueError for K < 2.
     """
     relative = _relative(rewards)
     centred = relative - relative.mean(dim=1, keepdim=True)

@@ -18,17 +18,18 @@ LOG_RATIO_LIMIT = 20.0
 
 # The controller's gains, per step. It works with the distance sqrt(KL / target), because a policy that moves
 # at a constant speed changes its distance, not its KL, at a constant rate. The proportional part acts on the
-# distance that is expected LOOKAHEAD steps later: an optimiser's momentum moves the policy on for a few steps
-# after beta has changed. Without it, the KL reached five times its target and swung around it. The speed is
-# an average over a few steps, because the KL of one step is noisy.
+# distance that is expected LOOKAHEAD steps later, because an optimiser's momentum continues to move the
+# policy for a few steps after beta has changed. Without the look-ahead, the KL reached five times its target
+# and oscillated around it. The speed is an average over a few steps, because the KL of one step is noisy.
 PROPORTIONAL_GAIN = 2.0
 INTEGRAL_GAIN = 0.5
 LOOKAHEAD = 4.0
 SPEED_MEMORY = 0.5
 # Limits of the error 2 · (distance - 1), which is about KL / target - 1 near the target.
 LOWEST_ERROR, HIGHEST_ERROR = -0.5, 2.0
-# The integral part finds the beta that holds the target. It rests while the KL approaches the target.
-# Otherwise, beta would fall during the first steps, in which the KL rises from 0, and the KL would overshoot.
+# The integral part finds the beta that holds the target. It doesn't change while the KL approaches the
+# target. Otherwise, beta would fall during the first steps, in which the KL rises from 0, and the KL would
+# overshoot.
 FALLING_SHARE = 0.8  # of the integral gain, if the KL is below its target
 # Beta stays within this factor of the initial coefficient, in both directions.
 LARGEST_CHANGE = 1000.0
@@ -90,16 +91,17 @@ def kl_k3_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> T
 
 @dataclass(frozen=True, slots=True)
 class KLController:
-    """Adapts the KL coefficient beta so that the KL stays near a target. A proportional-integral controller
-    of log beta.
+    """Adapts the KL coefficient beta so that the KL stays near a target. It is a
+    proportional-integral controller of log beta.
 
     `initial` is beta at the start. `integral` is the sum of the weighted errors, in units of log beta. `beta`
     is the coefficient for the next step. `distance` is sqrt(KL / target) in the step before, and `speed` is
     its smoothed change per step. Without a target, beta never changes.
 
     The controller of Ziegler et al. (arXiv 1909.08593 eq. 5) has only an integral part, with a gain of
-    answers / horizon. In a run of 40 steps of 64 answers with a horizon of 2,000, it can change beta by 29 %
-    at most, and the KL reached 17 times its target. Here, the gain does not depend on the number of answers.
+    answers / horizon. In a run of 40 steps of 64 answers with a horizon of 2,000, it can change beta by at
+    most 29 %, and the KL reached 17 times its target. Here, the gain does not depend on the number of
+    answers.
     """
 
     initial: float
@@ -116,8 +118,8 @@ class KLController:
     def after(self, kl: float, *, acted: bool = True) -> KLController:
         """Return the controller for the next step. `kl` is this step's mean KL in nats per answer.
 
-        `acted` is whether this step's update depends on beta. Otherwise, as during warm-up and beyond the
-        ceiling, the KL says nothing about beta, and the integral rests.
+        `acted` states whether this step's update depends on beta. During warm-up and beyond the ceiling, it
+        does not. The KL then says nothing about beta, and the integral doesn't change.
         """
         if self.target is None:
             return self

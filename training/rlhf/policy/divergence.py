@@ -30,8 +30,8 @@ def kl_from_start(
     """Return an estimate of KL(policy || start) in nats per answer, from one sampled answer per prompt.
 
     The estimate is the mean log-ratio of the answers' tokens as sampled, like PPO's `objective/kl`. An answer
-    has at most ``max_new_tokens`` tokens. ``start`` is a folder or a hub name. It is loaded only after
-    the policy has answered, and the second model needs as much memory as the weights.
+    has at most ``max_new_tokens`` tokens. ``start`` is a folder or a hub name. This second model is loaded
+    only after the policy has answered. It needs as much memory as the policy's weights.
     """
     room = min(max_new_tokens, chat.context_length(policy.model) - 1)
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]

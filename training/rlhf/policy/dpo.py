@@ -6,7 +6,8 @@ The reference is the starting policy. Its log-probabilities are computed once, b
 kept in the checkpoints, so only one model is in memory. A ranking of K responses goes through the model once,
 as K rows, no matter how many pairs it contains.
 
-The metrics at every step, over the step's pairs of a preferred (chosen) and another (rejected) response:
+Every step reports the following metrics. They describe the step's pairs of a preferred (chosen) and another
+(rejected) response:
 
 - `loss`: the mean over the rankings. For dpo, it is in nats per pair.
 - `rewards/chosen`, `rewards/rejected`, `rewards/margins`: the implicit reward beta · (log pi - log pi_ref),
@@ -67,8 +68,8 @@ RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-6  # peak learning rates for models with 2M an
 class DPOResult:
     """The path of the saved policy, with the metrics of the last step and of the last evaluation.
 
-    ``rankings`` and ``pairs`` count what was trained on. ``left_out`` counts the rankings that could not be
-    used, by reason (held-out rankings as ``heldout/…``). ``prompts_cut`` counts truncated prompts.
+    ``rankings`` and ``pairs`` count those used for training. ``left_out`` counts the rankings that could not
+    be used, by reason (held-out rankings as ``heldout/…``). ``prompts_cut`` counts truncated prompts.
     ``control_tokens_removed`` counts the rankings in which a text spells a control token. ``repeats`` counts
     repeated and contradictory statements (see `data.count_repeats`).
     """
@@ -137,7 +138,7 @@ def train(
     other, but its best responses are not imitated (``sft_coefficient``).
 
     If ``checkpoints`` is a folder and the process is killed or stopped, repeating the call resumes from the
-    newest checkpoint. On a CPU, the end is bitwise equal to that of an uninterrupted run. Raises
+    newest checkpoint. On a CPU, the result is bitwise equal to that of an uninterrupted run. Raises
     CheckpointRefused if the folder contains checkpoints of a run with other inputs, UnusableInput if there is
     no preference to learn from, and TrainingDiverged if the loss or the gradient is not finite.
     """
@@ -210,7 +211,7 @@ def train(
                 with saving_when_stopped(save):
                     update(config, state, rows, indices, step=step, rate=rate, check=report.check)
             except TrainingDiverged:
-                save()  # the weights from before the step, for a look at the cause
+                save()  # the weights from before the step, so that the cause can be examined
                 raise
         if step > state.reported:
             evaluated: dict[str, float] = {}
@@ -362,7 +363,7 @@ def summed_loss(
 def pair_sums(rewards: Tensor, responses: Responses) -> dict[str, float]:
     """Return sums over the pairs of responses in different tiers. ``rewards`` has shape (B, K)."""
     pairs, log_probs = preferred_pairs(responses.tiers), responses.log_probs.detach()
-    chosen, rejected = pairs.sum(dim=2), pairs.sum(dim=1)  # in how many pairs each response is which
+    chosen, rejected = pairs.sum(dim=2), pairs.sum(dim=1)  # number of pairs, per response and role
     margins = (rewards[:, :, None] - rewards[:, None, :])[pairs]
     return {
         "pairs": float(pairs.sum()),

@@ -10,10 +10,11 @@ sensitive to these choices:
 - Updates use the token IDs as they were sampled. Answers are scored with exactly one EOS at their end.
 - The score is placed on the last real token. A truncated answer is scored as if it ended at its last token,
   and ``missing_eos_penalty`` is subtracted from its score.
-- The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, k1
-  would have no gradient on average.
-- The critic is a separate model on the reward model's trunk. Its head starts at zero, so its first values are
-  as good as the mean. The critic's gradient never affects the policy, and each has its own optimiser.
+- The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
+  mean gradient of k1 would be 0.
+- The critic is a separate model on the reward model's trunk. Its head starts at zero, so its first values
+  predict the returns as well as the mean of the returns would. The critic's gradient never affects the
+  policy, and each of the two has its own optimiser.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
@@ -132,9 +133,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's rollout, ready for the update. ``position`` is the place in the prompts after it, and
-    ``floors`` is the state of the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the step
-    is a ``recovery``."""
+    """One step's rollout, ready for the update. ``position`` is the place in the prompts after the rollout,
+    and ``floors`` is the state of the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the
+    step is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[Part]]
@@ -195,8 +196,8 @@ def train(
             state.tensors(config),
         )  # fmt: skip
 
-    # Long passes give signs of life for every token or micro-batch. `heard_by` turns them into checks, so a
-    # cancel is heard within seconds.
+    # Long passes give a sign of life for every token or micro-batch. `heard_by` makes each of these signs
+    # check for a stop request, so a cancellation takes effect within seconds.
     report.progress("train", state.step, config.steps)
     while True:
         with saving_when_stopped(save), heard_by(report.check):
@@ -271,8 +272,8 @@ def roll_out(
             "the critic's mean value": float(sum(values.sum() for _, values in every)),
         },
     )
-    # 3. Compute rewards per token. Beyond the ceiling, the reward is only the KL penalty. The critic predicts
-    # other rewards, so it takes no part in such a step.
+    # 3. Compute rewards per token. Beyond the ceiling, the reward is only the KL penalty. The critic was
+    # trained to predict other rewards, so such a step doesn't use the critic.
     upper = ceiling_kl([seen for seen, _ in every])
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
     in_reward = 1.0 if recovery else beta if config.kl_estimator == "k1" else 0.0
@@ -386,8 +387,8 @@ def epochs(
 
     If the policy's KL from the sampling policy exceeds ``stop_kl``, the passes end before the next step.
     Beyond that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log
-    ratio| before the first step. ``val/first_log_ratio`` is 0 unless the rollout's forward pass differs from
-    the one in training. A difference between these forward passes is the most common bug in PPO code.
+    ratio| before the first step. It is 0 unless the rollout's forward pass differs from the one in training.
+    Such a difference is the most common bug in PPO code.
     """
     step, actor, temperature = batch.rollout.step, state.models.actor, batch.rollout.temperature
     sums: defaultdict[str, float] = defaultdict(float)

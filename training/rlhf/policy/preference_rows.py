@@ -68,10 +68,10 @@ class RankingRows:
 class Responses:
     """The responses of B rankings, at most K each.
 
-    ``log_probs`` contains the sum of each response's log-probabilities in nats, and ``lengths`` the number of
-    its tokens, EOS included. Both have shape (B, K), as has ``tiers``, which is -1 for padding. ``slots``
-    gives the row and the column of each of the N responses. ``weights`` and ``all_bad`` have shape (B,).
-    ``positions`` is the number of token positions that went through the model.
+    ``log_probs`` contains the sum of each response's log-probabilities in nats. ``lengths`` contains the
+    number of its tokens, including EOS. ``tiers`` is -1 for padding. All three have shape (B, K). ``slots``
+    contains the row and the column of each of the N responses. ``weights`` and ``all_bad`` have shape (B,).
+    ``positions`` is the number of token positions that the model processed.
     """
 
     log_probs: Tensor
@@ -86,9 +86,9 @@ class Responses:
 def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequence[int]) -> Responses:
     """Run the responses of these rankings through the policy, one row each.
 
-    A ranking can exceed ``max_tokens``. Its rows then go through the policy in several passes, whose
-    activations are recomputed one after the other in the backward pass. The largest pass thus determines the
-    memory, and long rankings take a third longer.
+    A ranking can exceed ``max_tokens``. Its rows then go through the policy in several passes. The backward
+    pass recomputes the activations of one pass at a time. The largest pass therefore determines the memory,
+    and long rankings take a third longer.
     """
     groups = [rows.groups[i] for i in indices]
     batch = collate(groups, layout="separate", pad_id=rows.pad_id).to(policy.device)
@@ -108,9 +108,9 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
     size = max(1, rows.max_tokens // width)
     passes = [slice(first, first + size) for first in range(0, n, size)]
     if len(passes) > 1 and torch.is_grad_enabled():
-        # Only a reentrant backward pass frees one pass's activations before it recomputes the next: of four
-        # passes of 1000 tokens, it held 1.2 times the memory of one, and 1.7 times otherwise. It needs an
-        # input with a gradient.
+        # Only reentrant checkpointing frees the activations of one pass before it recomputes those of the
+        # next. With it, four passes of 1000 tokens needed 1.2 times the memory of one pass. Without it, they
+        # needed 1.7 times as much. Reentrant checkpointing requires an input with a gradient.
         needed = torch.zeros((), requires_grad=True)
         parts = [checkpoint(summed_log_probs, some, needed, use_reentrant=True) for some in passes]
     else:

@@ -12,22 +12,22 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
 - A prompt without a usable answer is left out of the selection and of the best-of-n curve, and counted.
 - A prompt that the policy's chat template refuses is left out and counted.
 - If no prompt has two usable answers with different rewards, there is nothing to select. The first round then
-  raises UnusableInput. A later round ends the run, which keeps the policy of the round before.
+  raises UnusableInput. A later round then ends the run, and the policy of the previous round is saved.
 
 Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
 `caution` (`judging.judges`). With `reward_floors`, the rewards of a round are combined with the smallest
-multipliers with which the kept answers respect the floors (`judging.floors`). Floors that depend on the
+multipliers for which the kept answers respect the floors (`judging.floors`). Floors that depend on the
 starting policy are relative to the usable answers of the first round. A step is one batch of answered
 prompts, one selection or one optimiser step. All rounds share one count of steps.
 
 While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
 (if gold is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and `reward_spread`
-(if the reward model estimates its uncertainty). The rewards of truncated answers do not count. Multipliers of
-floors are not included, because they are not known before the selection. The metrics of a selection are
-`best_of/<n>` (the expected reward of the best of n answers), `gold_best_of/<n>` (the expected gold reward of
-the same answer), `kl_best_of/<n>` (an upper bound on the KL divergence from the policy, in nats), `kept` and
-`kept_prompts`. During fine-tuning, the metrics are those of `sft`. docs/rewards.md lists those of several
-reward models.
+(if the reward model estimates its uncertainty). The rewards of truncated answers do not count. The
+multipliers of floors do not affect these metrics, because they are not known before the selection. The
+metrics of a selection are `best_of/<n>` (the expected reward of the best of n answers), `gold_best_of/<n>`
+(the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound on the KL divergence from the
+policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of `sft`.
+docs/rewards.md lists those of several reward models.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ from training.rlhf.selection.selection import (
 # The reward rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
-ANSWERS_PER_BATCH = 256  # answers sampled between two reports, and between two chances for a checkpoint
+ANSWERS_PER_BATCH = 256  # answers sampled between two reports, and between two possible checkpoints
 
 
 @dataclass(frozen=True)

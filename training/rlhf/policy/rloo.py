@@ -11,10 +11,11 @@ name the method (`RLOOConfig`):
   clips one ratio per token, averages the tokens of each answer, and adds the KL penalty to the loss.
 - Dr. GRPO is GRPO without the division by the standard deviation and by the answer's length.
 
-What decides whether PPO works decides here, too: log-probabilities come from the training forward pass on the
-rows that are trained on, answers are trained on as they were sampled and scored with exactly one EOS, and
-models stay in eval mode (see `ppo`). If all answers to a prompt have the same reward, the prompt teaches
-nothing, apart from a KL penalty in the loss. ``frac_reward_zero_std`` is the share of such prompts.
+The choices to which PPO is sensitive matter here, too (see `ppo`). Log-probabilities come from the training
+forward pass on the rows that are trained on. The policy is trained on the answers as they were sampled, and
+answers are scored with exactly one EOS. Models stay in eval mode. If all answers to a prompt have the same
+reward, the policy learns nothing from the prompt, except from a KL penalty in the loss.
+``frac_reward_zero_std`` is the share of such prompts.
 
 The loop runs over an explicit state. ``roll_out(…, state)`` changes nothing, so a run that is stopped during
 a rollout saves the state and loses only that rollout. ``update(…, state, batch)`` changes the state. A run
@@ -87,9 +88,9 @@ class RLOOResult:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's rollout, ready for the update. ``advantages``, with shape (N,), are in the order of its
-    rows. ``position`` is the place in the prompts after it, and ``floors`` the state of the floors. If the KL
-    of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
+    """One step's rollout, ready for the update. ``advantages``, with shape (N,), are in the order of the
+    rollout's rows. ``position`` is the place in the prompts after the rollout, and ``floors`` is the state of
+    the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[MicroBatch]]
@@ -149,7 +150,8 @@ def train(
 
     report.progress("train", state.step, config.steps)
     while True:
-        # `heard_by` turns the signs of life of long passes into checks: a cancel is heard within seconds.
+        # `heard_by` makes each sign of life in a long pass check for a stop request, so a cancellation takes
+        # effect within seconds.
         with saving_when_stopped(save), heard_by(report.check):
             report.check()
             show_samples(config, state, usable, report)

@@ -61,9 +61,9 @@ class SFTResult:
 
 @dataclass
 class FitProgress:
-    """The position and the results of `fit`, as JSON in checkpoints. The data order follows from the recipe's
-    seed, so the number of completed steps is the entire data position. `metrics` are those of the last step.
-    If the run was stopped in that step's evaluation, `reported` is lower than `step`."""
+    """The position and the results of `fit`, as JSON in checkpoints. The recipe's seed determines the data
+    order, so the number of completed steps also gives the position in the data. `metrics` are those of the
+    last step. If the run was stopped in that step's evaluation, `reported` is lower than `step`."""
 
     step: int = 0
     reported: int = 0
@@ -154,10 +154,10 @@ def fit(
 ) -> FitProgress:
     """Train `policy` in place on `rows` and return the final progress.
 
-    `optimiser` comes from `new_optimizer`. With `progress` from an earlier call, and with the weights and
-    moments of that moment, training continues after `progress.step`. `due` is called after every step.
-    `save` is called if `due` returns true, or if the reporter stops the loop. At that moment, the weights,
-    the moments and the progress belong to the same step.
+    `optimiser` comes from `new_optimizer`. If `progress` comes from an earlier call, training continues
+    after `progress.step`. The weights and the optimiser's moments must then be those from after this step.
+    `due` is called after every step. `save` is called if `due` returns true, or if the reporter stops the
+    loop. When `save` is called, the weights, the moments and the progress belong to the same step.
     """
     progress = progress or FitProgress()
     policy.train(False)

@@ -35,9 +35,9 @@ class OnPolicyState:
     """Everything that changes during a run.
 
     ``position`` is the place in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
-    counts answers. ``before`` are the sample answers
-    of the initial policy, and ``sampled_at`` is the step of the newest samples. ``kept`` are the newest
-    weights whose answers were within ``kl_ceiling``, if there is a ceiling.
+    counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
+    step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
+    answers did not exceed it.
     """
 
     models: Models
@@ -141,9 +141,10 @@ def ceiling_kl(seen: Sequence[MicroBatch]) -> float:
     """Return the estimate of the mean KL that is compared with ``kl_ceiling``, in nats per answer: the larger
     of the means of k1 and k3.
 
-    Both are unbiased. The mean of k1 is noisy near the reference and can be negative, which would make any
-    policy count as within the ceiling. k3 is never negative and precise there. But if the policy always picks
-    a token that the reference hardly ever does, k3 is a nat too low in almost every sample, and k1 is exact.
+    Both are unbiased. Near the reference, the mean of k1 is noisy and can be negative. A negative value would
+    be below any ceiling. k3 is never negative, and it is precise near the reference. However, if the policy
+    always picks a token that the reference almost never picks, k3 is one nat too low in almost every sample,
+    while k1 is exact.
     """
     k3 = [kl_k3(one.log_probs, one.reference).sum(dim=1) for one in seen]
     return max(mean_kl(seen), float(torch.cat(k3).mean()))

@@ -13,8 +13,8 @@ from training.rlhf.rollouts.rollout import Models
 def move_reference(config: RolloutConfig, models: Models, step: int) -> None:
     """Move the reference after the update of a step, if the recipe says so.
 
-    A moving reference lets a long run go further from the initial policy, at a limited KL per stretch. The KL
-    is then no longer the distance from the initial policy.
+    With a moving reference, a long run can move further from the initial policy, although the KL from the
+    current reference is limited. The KL is then no longer the distance from the initial policy.
     """
     reference, actor = weights_of(models.reference), weights_of(models.actor)
     if config.reference == "ema":

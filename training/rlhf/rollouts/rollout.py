@@ -1,8 +1,8 @@
 """Sample answers from a policy, score them, and run them through the policy and the reference. PPO and RLOO
 share these pieces.
 
-Each piece is a function of its arguments and of (seed, step). A loop that uses them has no random state to
-save.
+The result of each function depends only on its arguments and on (seed, step). A loop that uses these
+functions has no random state to save.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class Rollout:
     """The answers that were sampled in one step, with their scores.
 
     `asked` are the prompts with their answers as they were scored, with one EOS at the end of each. `prompts`
-    are the token IDs of P prompts, and `answers` are the K answers to each of them. `rows`, of
-    length N = P · K, is the same in one list. The scores are in the order of the rows. `temperature` is the
-    sampling temperature, and all log-probabilities of these answers use it too.
+    are the token IDs of P prompts, and `answers` are the K answers to each of them. `rows` contains all
+    answers with their prompts in one list of length N = P · K. The scores are in the order of the rows.
+    `temperature` is the sampling temperature. All log-probabilities of these answers use the same
+    temperature.
     """
 
     step: int

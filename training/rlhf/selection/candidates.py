@@ -1,7 +1,7 @@
 """The candidates of a rejection sampling run: all sampled answers with their scores.
 
-The candidates are stored as tensors, because they are part of the loop's checkpoints. The finished run leaves
-them as a file (`candidate_file`).
+The candidates are stored as tensors, because they are part of the loop's checkpoints. A finished run writes
+them to a file (`candidate_file`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Candidates:
     """N answers to each of P prompts, in the order of the prompts. The A = P·N answers are stored by column.
 
     `ids`, with shape (T,), contains the token IDs of all answers one after another, and `lengths`, with shape
-    (A,), their lengths. Each answer ends with exactly one EOS, also if it was truncated. All other columns
+    (A,), their lengths. Each answer ends with exactly one EOS, even if it was truncated. All other columns
     have shape (A,). `scores` and `spreads` are in standard deviations of the reward model's training rewards.
     A score is NaN if a reward model can't read the answer to its end, because of its length. `gold` is NaN
     where the gold reward is unknown. `parts` maps each reward model's name to its raw rewards, and

@@ -72,9 +72,9 @@ def settled(
     """Return a round's candidates with the rewards by which the selection respects the floors, and the floors
     with their multipliers. `state` is that of the round before.
 
-    Floors never add to a selection. If nothing is kept without multipliers, the state remains the same. The
-    result depends only on the candidates and on the values of the floors, so it can be computed again after a
-    resume.
+    If no answer is kept without multipliers, the state remains the same, so floors never turn an empty
+    selection into another one. The result depends only on the candidates and on the values of the floors. It
+    can therefore be computed again after a resume.
     """
     usable = candidates.usable
     if not judges.floors or not bool(usable.any()):
@@ -128,13 +128,13 @@ def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) 
     answer with the highest score, and its value is its score or, if given, its entry in `values`.
 
     All arguments have shape (N,). Returns shape (N,), or None if no answer is usable. The estimate for n is
-    the mean over all subsets of n of the N answers, except those without a usable answer: from such a subset,
+    the mean over all subsets of n of the N answers, except those without a usable answer, from which
     nothing would be kept. If all answers are usable, the estimate is unbiased.
     """
     n_usable = int(usable.sum())
     if n_usable == 0:
         return None
-    # A stable sort of the reversed list puts the answer sampled first last among answers with equal scores.
+    # The sort is stable and the list is reversed. Of answers with equal scores, the first sampled comes last.
     reverse = usable.nonzero().squeeze(1).flip(0)
     order = reverse[scores[reverse].argsort(stable=True)]
     counted = scores if values is None else values

@@ -1,9 +1,9 @@
 """Evaluate a policy. The policy answers prompts, and a judge scores each answer. The result is the mean score
 with its standard error.
 
-`compare` compares two policies on the same prompts. Hard prompts are hard for both policies. The mean
-difference per prompt therefore has a far smaller standard error than a difference between means on different
-prompts.
+`compare` compares two policies on the same prompts. A prompt that is hard for one policy is usually hard for
+the other. The mean difference per prompt therefore has a far smaller standard error than a difference between
+means on different prompts.
 """
 
 import math

@@ -76,7 +76,7 @@ class Judge:
 
         An answer that fills the reward model's maximum length is truncated, so that EOS and a part of the
         prompt fit. Answers to a prompt that the reward model's chat template rejects get the mean training
-        reward: this reward model then has no influence on the choice between them. Raises RewardNotFinite.
+        reward, so that this reward model has no influence on the choice between them. Raises RewardNotFinite.
         """
         return self._rewards([self._group(one, policy) for one in asked], [len(one.answers) for one in asked])
 

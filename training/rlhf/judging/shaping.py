@@ -9,8 +9,8 @@ first sentence has ended. The reward of token t is
 
 where R is the answer's score. The discounted sum of all r_t is γ^T R, exactly as with the reward at the end.
 The optimal policies are therefore the same (Ng, Harada & Russell 1999, theorem 1). With γ = 1, the return
-from token t on is R - Φ(s_t): a baseline that depends only on the state, so that the expected policy gradient
-is the same, too.
+from token t on is R - Φ(s_t). Φ(s_t) is a baseline that depends only on the state, so the expected policy
+gradient is the same, too.
 
 This requires that Φ(s_t) is a function of the tokens before t. A sentence's end is known only when the next
 sentence begins: "3." can continue as "3.14". The reward for a sentence is therefore paid to the first token
@@ -33,7 +33,7 @@ from training.rlhf.judging.judges import Judges
 from training.rlhf.models import chat
 
 # Maximum number of beginnings that are scored per answer, besides the whole answer. Each beginning is read in
-# full, so n beginnings at equal distances have n / 2 times as many tokens as the answer.
+# full, so n equally spaced beginnings together have about n / 2 times as many tokens as the answer.
 MOST_BEGINNINGS = 8
 ENDS = ".!?…"  # end a sentence if followed by a space
 WIDE_ENDS = "。！？｡"  # end a sentence in scripts without spaces

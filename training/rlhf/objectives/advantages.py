@@ -62,8 +62,9 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
     shape (B,). ``kl``, ``mask`` and the result have shape (B, T).
 
     The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed a finished
-    response's score on the first padding token. A finished response was therefore one step further from its
-    score than a truncated response, and received less credit. Raises ValueError for an empty response.
+    response's score on the first padding token. The tokens of a finished response were therefore one step
+    further from the score than those of a truncated response, and received less credit. Raises ValueError for
+    an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):

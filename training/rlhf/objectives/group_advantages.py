@@ -11,8 +11,8 @@ from torch import Tensor
 
 from training.rlhf.recipes.rloo import Advantage, Aggregation
 
-# Added to a standard deviation, so that equal rewards give advantages of 0 rather than NaN. The same value as
-# in TRL's trainers. The papers' formulas contain no such term.
+# Added to a standard deviation, so that equal rewards give advantages of 0 rather than NaN. TRL's trainers
+# use the same value. The papers' formulas contain no such term.
 STD_EPSILON = 1e-4
 
 
@@ -86,8 +86,9 @@ def token_weights(lengths: Tensor, *, kind: Aggregation, answers: int, tokens: i
 
 
 def _relative(rewards: Tensor) -> Tensor:
-    """Return the rewards minus the first reward of their prompt. Differences stay the same. Equal rewards
-    become exactly 0; their mean would differ from them by a rounding error, which Adam would enlarge."""
+    """Return the rewards minus the first reward of their prompt. Differences stay the same, and equal rewards
+    become exactly 0. Otherwise, the mean of equal rewards could differ from them by a rounding error, which
+    Adam would amplify."""
     answers = rewards.shape[1]
     if answers < 2:
         raise ValueError(

@@ -16,9 +16,9 @@ from torch import Tensor
 # values overflows in bf16.
 LOG_RATIO_LIMIT = 20.0
 
-# The controller's gains, per step. It works with the distance sqrt(KL / target), because a policy that moves
-# at a constant speed changes its distance, not its KL, at a constant rate. The proportional part acts on the
-# distance that is expected LOOKAHEAD steps later, because an optimiser's momentum continues to move the
+# The controller's gains, per step. The controller uses the distance sqrt(KL / target). If a policy moves at a
+# constant speed, this distance changes at a constant rate, but the KL does not. The proportional part acts on
+# the distance that is expected LOOKAHEAD steps later, because an optimiser's momentum continues to move the
 # policy for a few steps after beta has changed. Without the look-ahead, the KL reached five times its target
 # and oscillated around it. The speed is an average over a few steps, because the KL of one step is noisy.
 PROPORTIONAL_GAIN = 2.0

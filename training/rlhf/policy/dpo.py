@@ -90,9 +90,9 @@ class DPOState:
     """Everything that changes during the run and that a checkpoint contains.
 
     ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
-    policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass are known.
-    ``step`` counts updates. ``reported`` is the last step that was also evaluated and reported. ``before``
-    contains the starting policy's answers to the sample prompts.
+    policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have been
+    computed. ``step`` counts updates. ``reported`` is the last step that was also evaluated and reported.
+    ``before`` contains the starting policy's answers to the sample prompts.
     """
 
     policy: PreTrainedModel

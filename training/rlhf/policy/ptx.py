@@ -29,8 +29,8 @@ def encode_demonstrations(
 ) -> list[Row]:
     """Return the demonstrations as rows, or no rows if ``ptx_coefficient`` is 0.
 
-    Prompts are truncated to fit into the context. Demonstrations whose response fills the context, or whose
-    prompt the chat template refuses, are left out. Raises UnusableInput if none remains.
+    Prompts are truncated to fit into the context. A demonstration is left out if its response fills the
+    context or if the chat template refuses its prompt. Raises UnusableInput if no demonstration remains.
     """
     if config.ptx_coefficient == 0:
         return []

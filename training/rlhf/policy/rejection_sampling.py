@@ -84,7 +84,7 @@ from training.rlhf.selection.selection import (
 
 # Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`, because
 # the policy is already trained. With 512 demo prompts, the gold reward per answer was 1.57 before training.
-# The reward rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
+# It rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
 ANSWERS_PER_BATCH = 256  # answers sampled between two reports, and between two possible checkpoints
@@ -125,7 +125,7 @@ class LoopProgress:
 
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
     `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
-    imitated answers, and `loss` and `heldout_loss` are those of the last complete round. `before` contains
+    imitated answers. `loss` and `heldout_loss` are those of the last complete round. `before` contains
     the sample answers of the starting policy. `floors` is the state of the newest selection. It contains the
     values of the floors that the first round has set.
     """

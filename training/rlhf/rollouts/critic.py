@@ -20,9 +20,10 @@ class Critic(nn.Module):
     """A copy of a trunk with one fp32 output per token: the value of the state in which the next token is
     chosen.
 
-    The head starts at zero. The explained variance of the first values is therefore exactly 0. A reward
-    model's own head was trained only at the ends of answers. On the demo, its explained variance at all
-    tokens was -1.4, and its value of the first token was 2.5 standard deviations below the mean return.
+    The head starts at zero, so the explained variance of the first values is exactly 0. The reward model's
+    own head would be a worse start, because it was trained only at the ends of answers. On the demo, its
+    explained variance over all tokens was -1.4, and its value at the first token was 2.5 standard deviations
+    below the mean return.
     """
 
     def __init__(self, trunk: PreTrainedModel) -> None:
@@ -52,8 +53,8 @@ def values_of(critic: Critic, seen: MicroBatch) -> Tensor:
 def critic_for(models: Models) -> Critic:
     """Return a critic on the trunk of the first reward model that reads the policy's own tokens.
 
-    A reward model's trunk already represents the quality of answers. Raises Refused if no reward model is
-    usable: every one is an encoder, or has another vocabulary or chat template than the policy.
+    A reward model's trunk already represents the quality of answers. Raises Refused if every
+    reward model is an encoder or has another vocabulary or chat template than the policy.
     """
     judges = models.judges.judges
     for judge in judges:

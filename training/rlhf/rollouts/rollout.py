@@ -150,7 +150,7 @@ def usable_prompts(
     config: RolloutConfig, models: Models, prompts: Sequence[Messages], *, context: int | None = None
 ) -> EncodedPrompts:
     """Encode the prompts, and truncate those that leave no room for an answer in the context (by default,
-    that of the policy). Raises UnusableInput if there are no prompts or if an answer doesn't fit."""
+    the policy's context). Raises UnusableInput if there are no prompts or if an answer doesn't fit."""
     # One position is reserved for the EOS that is appended to a truncated answer.
     longest = config.max_new_tokens + 1
     for judge in models.judges.judges:
@@ -205,7 +205,7 @@ def sample_rollout(
     number of answers so far and the total.
 
     Answers are sampled from the policy's whole distribution. With top-k or top-p, they would come from a
-    different policy than the one being trained.
+    policy other than the one in training.
     """
     ids = [prompts.ids[i] for i in chosen]
     temperature = temperature_at(config, step)

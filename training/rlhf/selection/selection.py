@@ -17,8 +17,9 @@ from training.rlhf.judging.judges import Judges
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.selection.candidates import Candidates, judged_answers
 
-# Rewards closer than this, in standard deviations of the training rewards, count as equal if *all* rewards of
-# a run are this close. The scores of two equal answers can differ by rounding, about 1e-6.
+# If the answers to *every* prompt have rewards that differ by less than this, all rewards count as equal. The
+# unit is the standard deviation of the training rewards. The scores of two equal answers can differ by about
+# 1e-6, due to rounding.
 SAME_REWARD = 1e-4
 
 
@@ -29,7 +30,7 @@ def select(
 
     `usable` marks the answers that ended and could be scored. Only these answers can be selected. Of several
     answers with the same text, only the one with the highest score counts. Of several answers with the same
-    score, the one sampled first is preferred. Returns an empty list if the best score exceeds the mean score
+    score, the one sampled first is preferred. The list is empty if the best score exceeds the mean score
     of the usable answers by less than `min_gain`.
     """
     possible = [i for i, can_be_kept in enumerate(usable) if can_be_kept]

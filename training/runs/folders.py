@@ -8,6 +8,7 @@ longer read.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -48,7 +49,10 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
 
 def is_saving(run: TrainingRun, attempt: int) -> bool:
     """Whether the attempt's process is writing a checkpoint."""
-    return any((work_folder(run, attempt) / CHECKPOINTS).rglob(".step-*"))
+    try:
+        return any((work_folder(run, attempt) / CHECKPOINTS).rglob(".step-*"))
+    except FileNotFoundError:  # an old checkpoint has just been removed, after a new one was written
+        return False
 
 
 def tidy(run: TrainingRun, attempt: int) -> None:
@@ -99,16 +103,19 @@ def _note_checkpoint(run: TrainingRun, attempt: int) -> None:
     ]
     if not steps:
         return
-    step, newest = max(steps)
+    number, newest = max(steps)
     with suppress(FileNotFoundError):  # a later attempt is taking over the checkpoints
+        # Some loops number their checkpoints differently from their steps.
+        step = int(json.loads((newest / "state.json").read_text())["loop"].get("step", number))
         at = datetime.fromtimestamp(newest.stat().st_mtime, UTC)
         mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt).exclude(checkpoint_step__gte=step)
         mine.update(checkpoint_step=step, checkpoint_at=at)
 
 
 def _keep_checkpoints(work: Path) -> None:
+    has_checkpoints = any((work / CHECKPOINTS).rglob("step-*"))
     for path in work.glob("*"):
-        if path.name != CHECKPOINTS:
+        if path.name != CHECKPOINTS or not has_checkpoints:
             shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
         work.rmdir()

@@ -67,13 +67,20 @@ def adapted_state(
     *,
     total_weight: float,
     rate: float,
+    acts: bool = True,
 ) -> FloorState:
     """Return the state after a step in which reward model j's scores had the mean `means[j]`.
+
+    If the step's update did not follow the rewards (`acts` is false), the means say nothing about the
+    multipliers, and the multipliers stay the same.
 
     A missing floor is set from the step's mean. The step's answers must therefore come from the starting
     policy.
     """
     known, integrals, multipliers = dict(state["floors"]), {}, {}
+    if not acts:
+        known |= {name: means[name] + floor.value for name, floor in floors.items() if name not in known}
+        return FloorState(floors=known, integrals=state["integrals"], multipliers=state["multipliers"])
     largest = MOST_OF_WEIGHTS * total_weight
     for name, floor in floors.items():
         known.setdefault(name, means[name] + floor.value)

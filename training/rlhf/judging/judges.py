@@ -110,9 +110,10 @@ class Judges:
             refused={name: one.refused for name, one in found.items()},
         )
 
-    def adapted(self, state: FloorState, judged: Judged) -> FloorState:
+    def adapted(self, state: FloorState, judged: Judged, *, acts: bool = True) -> FloorState:
         """Return the state after a step with these answers. Call this once per step. At the first step, the
-        answers must come from the starting policy."""
+        answers must come from the starting policy. `acts` says whether the step's update follows the
+        rewards. Otherwise, as during the critic's warm-up, the multipliers don't change."""
         if not self.floors:
             return state
         return adapted_state(
@@ -121,6 +122,7 @@ class Judges:
             judged.means(),
             total_weight=sum(self.weights.values()),
             rate=self.floor_rate,
+            acts=acts,
         )
 
     def settled(

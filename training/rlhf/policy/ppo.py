@@ -66,6 +66,7 @@ from training.rlhf.rollouts.on_policy import (
     mean_kl,
     show_samples,
     stay_below_ceiling,
+    update_settings,
 )
 from training.rlhf.rollouts.reference import move_reference
 from training.rlhf.rollouts.rollout import (
@@ -202,9 +203,10 @@ def train(
     while True:
         with saving_when_stopped(save), heard_by(report.check):
             report.check()
-            show_samples(config, state, usable, report)
             if state.step == config.steps:
                 stay_below_ceiling(config, state, usable)
+            show_samples(config, state, usable, report)
+            if state.step == config.steps:
                 break
             started = time.perf_counter()
             batch = roll_out(config, state, usable, progress=partial(report.progress, "generate"))
@@ -276,7 +278,7 @@ def roll_out(
     # trained to predict other rewards, so such a step doesn't use the critic.
     upper = ceiling_kl([seen for seen, _ in every])
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
-    in_reward = 1.0 if recovery else beta if config.kl_estimator == "k1" else 0.0
+    in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0
     masks = [seen.mask for seen, _ in every]
     per_token = [
         advantages.token_rewards(
@@ -319,7 +321,8 @@ def roll_out(
     if config.kl_ceiling is not None:
         metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
     metrics |= {"objective/kl": kl} | models.judges.metrics(rollout.judged, state.floors)
-    floors = models.judges.adapted(state.floors, rollout.judged)
+    acts = step > config.warmup_steps and not recovery
+    floors = models.judges.adapted(state.floors, rollout.judged, acts=acts)
     return Batch(rollout, minibatches, position, recovery, kl, floors, metrics)
 
 
@@ -344,9 +347,9 @@ def update(
     """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
     metrics."""
     step, beta = state.step + 1, state.kl.beta
-    trains_policy, trains_critic = step > config.critic_warmup_steps, not batch.recovery
+    trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     keep_below_ceiling(config, state, recovery=batch.recovery)
-    after_warmup = config.steps - config.critic_warmup_steps
+    after_warmup = config.steps - config.warmup_steps
     rates = {
         "policy": rate_factor(config.schedule, state.policy_steps, after_warmup) if trains_policy else 0.0,
         "critic": rate_factor(config.schedule, state.step, config.steps) if trains_critic else 0.0,
@@ -354,10 +357,12 @@ def update(
     for name, optimiser in state.optimisers.items():
         for group in optimiser.param_groups:
             group["lr"] = optimiser.defaults["lr"] * rates[name]
+    settings = update_settings(config, recovery=batch.recovery)
     passes = epochs(
-        config, state, batch, demonstrations, trains_policy=trains_policy, trains_critic=trains_critic
+        settings, state, batch, demonstrations, trains_policy=trains_policy, trains_critic=trains_critic
     )
-    move_reference(config, state.models, step)
+    if not batch.recovery:
+        move_reference(config, state.models, step)
     state.step, state.position, state.floors = step, batch.position, batch.floors
     state.policy_steps += trains_policy
     state.episodes += len(batch.rollout.rows)

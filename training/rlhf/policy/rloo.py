@@ -55,6 +55,7 @@ from training.rlhf.rollouts.on_policy import (
     keep_below_ceiling,
     show_samples,
     stay_below_ceiling,
+    update_settings,
 )
 from training.rlhf.rollouts.reference import move_reference
 from training.rlhf.rollouts.rollout import (
@@ -154,9 +155,10 @@ def train(
         # effect within seconds.
         with saving_when_stopped(save), heard_by(report.check):
             report.check()
-            show_samples(config, state, usable, report)
             if state.step == config.steps:
                 stay_below_ceiling(config, state, usable)
+            show_samples(config, state, usable, report)
+            if state.step == config.steps:
                 break
             started = time.perf_counter()
             batch = roll_out(config, state, usable, progress=partial(report.progress, "generate"))
@@ -214,7 +216,7 @@ def roll_out(
     scored = rollout.rewards(config)
     upper = ceiling_kl([part for minibatch in minibatches for part in minibatch])
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
-    in_reward = 1.0 if recovery else beta if config.kl_estimator == "k1" else 0.0
+    in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0
     rewards = (scored * (not recovery) - in_reward * kl).view(len(chosen), config.responses_per_prompt)
     # 4. Compare each answer with the others to its prompt.
     advantages = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
@@ -230,7 +232,7 @@ def roll_out(
         metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
     metrics |= models.judges.metrics(rollout.judged, state.floors)
     require_finite(step, metrics)
-    floors = models.judges.adapted(state.floors, rollout.judged)
+    floors = models.judges.adapted(state.floors, rollout.judged, acts=not recovery)
     return Batch(rollout, minibatches, advantages.flatten(), position, recovery, floors, metrics)
 
 
@@ -241,8 +243,9 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     keep_below_ceiling(config, state, recovery=batch.recovery)
     for group in optimiser.param_groups:
         group["lr"] = optimiser.defaults["lr"] * rate_factor(config.schedule, state.step, config.steps)
-    passes = epochs(config, state, batch)
-    move_reference(config, state.models, step)
+    passes = epochs(update_settings(config, recovery=batch.recovery), state, batch)
+    if not batch.recovery:
+        move_reference(config, state.models, step)
     state.step, state.position, state.floors = step, batch.position, batch.floors
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes

@@ -24,7 +24,7 @@ class PPOConfig(RolloutConfig):
         1,
         ge=0,
         le=100_000,
-        description="Number of initial steps that train only the critic. The policy's learning rate schedule"
+        description="Number of initial steps that train only the critic, at most steps - 1. The policy's learning rate schedule"
         " starts after them.",
     )
     gamma: float = Field(1.0, ge=0, le=1, description="Discount factor per token (γ in GAE).")
@@ -66,3 +66,8 @@ class PPOConfig(RolloutConfig):
     ptx_batch_size: int = Field(
         16, ge=1, le=65_536, description="Number of demonstrations per optimiser step, for ptx_coefficient."
     )
+
+    @property
+    def warmup_steps(self) -> int:
+        """The number of steps that train only the critic. The last step always trains the policy, too."""
+        return min(self.critic_warmup_steps, self.steps - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ from training.rlhf.rollouts.rollout import (
     split_rollout,
 )
 from training.rlhf.rollouts.samples import SampleAnswer, report_samples, sample_answers
+
+Settings = TypeVar("Settings", bound=RolloutConfig)
 
 
 @dataclass(kw_only=True)
@@ -115,6 +117,15 @@ def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery:
         state.kept = {name: tensor.clone() for name, tensor in weights_of(state.models.actor).items()}
 
 
+def update_settings(config: Settings, *, recovery: bool) -> Settings:
+    """Return the settings of an update. In a recovery, the policy only moves back to the reference, so nothing
+    else is added to its loss."""
+    if not recovery:
+        return config
+    others = {"entropy_coefficient": 0.0, "ptx_coefficient": 0.0}
+    return config.model_copy(update={k: v for k, v in others.items() if k in type(config).model_fields})
+
+
 def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts) -> None:
     """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, go back to the
     newest weights whose KL did not."""
@@ -127,8 +138,9 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
     kl = ceiling_kl(
         [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
     )
-    state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(kl > config.kl_ceiling)}
-    if kl > config.kl_ceiling:
+    went_back = not kl <= config.kl_ceiling  # also if the KL is not a number
+    state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
+    if went_back:
         fill_weights(state.models.actor, state.kept)
 
 

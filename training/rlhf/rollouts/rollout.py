@@ -186,7 +186,7 @@ def temperature_at(config: RolloutConfig, step: int) -> float:
     `temperature_end` in the last one."""
     if config.temperature_end is None or config.steps == 1:
         return config.temperature
-    share = (step - 1) / (config.steps - 1)
+    share = min(1.0, (step - 1) / (config.steps - 1))  # the rollout after the last step has its temperature
     return config.temperature + share * (config.temperature_end - config.temperature)
 
 

@@ -6,6 +6,7 @@ This module imports torch and must therefore be imported only by the training pr
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ import torch
 
 from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.database.outages import through_outages
+from storage import durable
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
@@ -30,6 +32,7 @@ from training.rlhf.reward import reward_model
 from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
+from training.runs.folders import take_over_checkpoints
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.job import Job
@@ -39,6 +42,7 @@ from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
+PROMPTS = "prompts.json"  # the drawn prompts, beside the checkpoints
 NO_DEMONSTRATIONS = {
     "best_responses": "no ranking in the snapshot's training split prefers one response to another",
     "rewrites": "no ranking in the snapshot's training split has a rewrite",
@@ -117,7 +121,7 @@ def perform_reward_model(job: Job) -> Outcome:
 
 def perform_rejection_sampling(job: Job) -> Outcome:
     recipe = cast(run_recipes.RejectionSamplingRecipe, job.recipe)
-    prompts = _drawn_prompts(job)
+    prompts = _kept_prompts(job)
     candidates = job.work / CANDIDATES
 
     def trained(checkpoints: Path) -> rejection_sampling.RejectionSamplingResult:
@@ -159,7 +163,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
 
 def perform_rloo(job: Job) -> Outcome:
     recipe = cast(run_recipes.RLOORecipe, job.recipe)
-    prompts = _drawn_prompts(job)
+    prompts = _kept_prompts(job)
 
     def trained(checkpoints: Path) -> rloo.RLOOResult:
         return rloo.train(
@@ -183,7 +187,7 @@ def perform_rloo(job: Job) -> Outcome:
 
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
-    prompts = _drawn_prompts(job)
+    prompts = _kept_prompts(job)
     demonstrations = _mixed_in(job) if recipe.ptx_coefficient > 0 else []
 
     def trained(checkpoints: Path) -> ppo.PPOResult:
@@ -335,6 +339,18 @@ def _drawn_prompts(job: Job) -> list[Messages]:
         selection=recipe.selection,
     )
     return _counted(job, drawn)
+
+
+def _kept_prompts(job: Job) -> list[Messages]:
+    """Like `_drawn_prompts`, but an attempt with checkpoints uses the prompts of the attempt before. The
+    project can have other prompts by now, and checkpoints are only valid with the same prompts."""
+    file = take_over_checkpoints(job.run, job.attempt) / PROMPTS
+    if file.exists():
+        return _counted(job, DrawnPrompts(**json.loads(file.read_text())))
+    messages = _drawn_prompts(job)
+    durable.make_folders(file.parent)
+    durable.write_text(file, json.dumps({"messages": messages, "counts": job.counts}))
+    return messages
 
 
 def _counted(job: Job, drawn: DrawnPrompts) -> list[Messages]:

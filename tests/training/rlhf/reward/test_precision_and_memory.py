@@ -48,7 +48,7 @@ def gradient(policy_dir: Path, out: Path, **settings: object) -> Tensor:
     folder = out / "checkpoints" / "step-00000001"
     tensors = load_file(folder / "moments.safetensors") | load_file(folder / "weights.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
-    means = {int(name.split(".")[0]): t for name, t in tensors.items() if name.endswith(".exp_avg")}
+    means = {int(name.split(".")[1]): t for name, t in tensors.items() if name.endswith(".exp_avg")}
     return 10 * torch.cat([means[number].flatten() for number in sorted(means)])
 
 

@@ -103,13 +103,20 @@ def _note_checkpoint(run: TrainingRun, attempt: int) -> None:
     ]
     if not steps:
         return
-    number, newest = max(steps)
+    named, newest = max(steps)
     with suppress(FileNotFoundError):  # a later attempt is taking over the checkpoints
-        # Some loops number their checkpoints differently from their steps.
-        step = int(json.loads((newest / "state.json").read_text())["loop"].get("step", number))
+        step = _step_of(newest, named)
         at = datetime.fromtimestamp(newest.stat().st_mtime, UTC)
         mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt).exclude(checkpoint_step__gte=step)
         mine.update(checkpoint_step=step, checkpoint_at=at)
+
+
+def _step_of(checkpoint: Path, named: int) -> int:
+    """The loop's step in a checkpoint. Some loops number their checkpoints differently from their steps."""
+    try:
+        return int(json.loads((checkpoint / "state.json").read_text())["loop"].get("step", named))
+    except (OSError, ValueError, KeyError):
+        return named
 
 
 def _keep_checkpoints(work: Path) -> None:

@@ -16,9 +16,11 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
+from annotation.content.adding import add_prompts
 from annotation.models import Project, RankingTask, User
 from tests.training.conftest import ModelMaker, RunMaker
 from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker
+from training import demo_world
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.data.candidates import Candidate
@@ -211,7 +213,10 @@ def test_stopped_run_resumes_and_leaves_the_same_candidates_and_weights(
     monkeypatch.setattr(Checkpoints, "save", stopped_after_writing)
     handler = signal.getsignal(signal.SIGTERM)
     run = launched()
-    codes = [attempted(run) for _ in range(3)]
+    codes = [attempted(run)]
+    # The run keeps the prompts that it drew at first.
+    add_prompts(project=judged.project, prompts=[(each, {}) for each in demo_world.prompts(40, seed=9)])
+    codes += [attempted(run) for _ in range(2)]
     signal.signal(signal.SIGTERM, handler)
     assert codes == [EXIT_CANCELLED, EXIT_CANCELLED, EXIT_DONE]
     assert run.result["candidates"] == whole.result["candidates"]

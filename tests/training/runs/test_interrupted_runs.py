@@ -190,6 +190,7 @@ def test_run_at_its_time_limit_keeps_its_checkpoint_and_resumes_with_a_higher_li
     ranked: ModelVersion, ada: User, client_of: Callable[[User], APIClient]
 ) -> None:
     recipe: dict[str, Any] = {"epochs": 100, "batch_rankings": 1, "keep": "last", "max_minutes": 0.05}
+    recipe |= {"micro_batch_tokens": 1, "evaluations": 1000}  # the run takes longer than its limit
     run = launch_run(project=ranked.project, kind="reward_model", recipe=recipe, inputs={}, user=None)
     with supervised(run):
         pass

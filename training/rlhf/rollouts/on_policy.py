@@ -118,8 +118,8 @@ def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery:
 
 
 def update_settings(config: Settings, *, recovery: bool) -> Settings:
-    """Return the settings of an update. In a recovery, the policy only moves back to the reference, so nothing
-    else is added to its loss."""
+    """Return the settings of an update. In a recovery, the policy only moves back to the reference, so
+    nothing else is added to its loss."""
     if not recovery:
         return config
     others = {"entropy_coefficient": 0.0, "ptx_coefficient": 0.0}

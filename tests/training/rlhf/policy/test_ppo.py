@@ -312,11 +312,29 @@ def test_updates_within_a_step_stop_if_the_kl_exceeds_the_limit(
 
 
 def test_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    result = run(folders, tmp_path / "out", critic_warmup_steps=2)
+    report = ListReporter()
+    run(folders, tmp_path / "out", report, steps=3, critic_warmup_steps=2)
+    assert report.series("objective/kl") == [0.0, 0.0, 0.0]  # measured before each step's update
+    assert len(report.series("loss/policy_avg")) == 1
+
+
+def test_last_step_trains_the_policy_even_if_the_warm_up_is_longer(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    result = run(folders, tmp_path / "out", steps=1, critic_warmup_steps=5)
     saved, start = (
         AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (result.path, folders[0])
     )
-    assert all(torch.equal(saved[name], start[name]) for name in start)
+    assert any(not torch.equal(saved[name], start[name]) for name in start)
+
+
+def test_final_check_of_the_ceiling_uses_the_temperature_of_the_last_step(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """An extrapolated temperature would be negative here."""
+    result = run(folders, tmp_path / "out", temperature_end=0.4, kl_ceiling=50.0)
+    assert math.isfinite(result.metrics["objective/kl_final"])
+    assert result.metrics["went_back"] == 0.0
 
 
 def test_adaptive_coefficient_holds_the_kl_at_its_target(folders: tuple[Path, Path], tmp_path: Path) -> None:

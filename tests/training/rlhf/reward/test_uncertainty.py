@@ -263,16 +263,36 @@ def test_moved_members_find_their_base_and_errors_name_a_missing_base(use_peft: 
         load_uncertainty(moved)
 
 
+class CancelledInTheSecondMember(ListReporter):
+    """Raises Cancelled at a check in the middle of the second member's training."""
+
+    began = checks_per_member = 0
+
+    def progress(self, phase: str, step: int, total: int) -> None:
+        super().progress(phase, step, total)
+        if phase == "members" and step == 0:
+            self.began = self.checks
+        elif phase == "members" and step == 1:
+            self.checks_per_member = self.checks - self.began
+
+    def check(self) -> None:
+        super().check()
+        if self.checks_per_member and self.checks > self.began + 1.6 * self.checks_per_member:
+            raise Cancelled("in the second member")
+
+
 def test_run_interrupted_while_training_a_member_resumes_at_that_member(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "checkpoint_steps": 3}
-    with pytest.raises(Cancelled):  # during training of the second member
-        run(tmp_path, ListReporter(cancel_after=8 + 8 + 5), checkpoints=tmp_path / "kept", **again)
+    first = CancelledInTheSecondMember()
+    with pytest.raises(Cancelled):
+        run(tmp_path, first, checkpoints=tmp_path / "kept", **again)
     report = ListReporter()
     result = run(tmp_path, report, checkpoints=tmp_path / "kept", **again)
-    assert report.checks < 8 + 3 * 8
+    assert report.metric_rows == []
+    assert report.checks < 3 * first.checks_per_member
     for number in range(3):
         name = f"uncertainty/member-{number}/adapter_model.safetensors"
         assert (result.path / name).read_bytes() == (trained["lora"].path / name).read_bytes()

@@ -361,7 +361,8 @@ def identity(policy: Loaded, judges: Judges, asked: EncodedPrompts) -> dict[str,
     return {
         "prompts": digest(asked.ids),
         "policy": fingerprint({"policy": policy.model}),
-        "reward models": {one.name: fingerprint({"model": one.model}) for one in judges.judges},
+        # One digest, so that a reward model with another name is a difference too.
+        "reward models": digest([[one.name, fingerprint({"model": one.model})] for one in judges.judges]),
     }
 
 

@@ -129,8 +129,8 @@ def update_settings(config: Settings, *, recovery: bool) -> Settings:
 def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts) -> None:
     """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, go back to the
     newest weights whose KL did not."""
-    if config.kl_ceiling is None:
-        return
+    if config.kl_ceiling is None or "objective/kl_final" in state.metrics:
+        return  # a run that resumes after the measurement keeps its result
     chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
     rollout = sample_rollout(
         config, state.models, prompts, chosen, step=config.steps + 1, floors=state.floors

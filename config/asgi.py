@@ -92,7 +92,7 @@ class OneThreadPerRequest(ASGIHandler):
         return await loop.run_in_executor(self._threads, answer, self._answer, scope, body)
 
     def _answer(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
-        """Send Django's request signals and run the view in one thread, which also owns the request's
+        """Sends Django's request signals and runs the view in one thread, which also owns the request's
         database connection."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
@@ -107,7 +107,7 @@ class OneThreadPerRequest(ASGIHandler):
         return response
 
     async def _stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
-        """Send the response until the stream ends or the client disconnects."""
+        """Sends the response until the stream ends or the client disconnects."""
         sending = asyncio.ensure_future(self.send_response(response, send))
         gone = asyncio.ensure_future(self.listen_for_disconnect(receive))
         try:

@@ -1,4 +1,4 @@
-"""The consequences of a changed password, whichever page or command changed it."""
+"""The effects of a password change, regardless of the page or command that made it."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
-    """Like `path`, but also takes the action that each of the view's methods requires. These actions form a
-    line of the access table."""
+    """Like `path`, but also takes the action that each of the view's methods requires. The route and its
+    actions form a line of the access table."""
     offered = {method for method in METHODS if hasattr(view, method.lower())}
     if offered != set(access):
         raise ImproperlyConfigured(

@@ -1,4 +1,5 @@
-"""Pages of lists, whose parameters are parsed like all other parameters (`annotation.api.parameters`)."""
+"""Pagination of lists. The parameters are parsed like all other query parameters
+(`annotation.api.parameters`)."""
 
 from __future__ import annotations
 
@@ -20,15 +21,15 @@ from annotation.api.parameters import Field, Query, Taken, WholeNumber, parse
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 500
 MAX_CURSOR_CHARACTERS = 500
-_REASON = "This is not a cursor of this list. Use the link to the next page as it is in the response."
+_REASON = "This is not a cursor of this list. Use the `next` link from the response without any changes."
 
 
 @extend_schema_field({"type": "string", "format": "cursor", "maxLength": MAX_CURSOR_CHARACTERS})
 class CursorField(serializers.CharField):
-    """A page's place in a list, as DRF writes it: the Base64 form of `o` (an offset), `r` (whether the page
-    is read backwards) and `p` (the value of the sort key at the page's beginning).
+    """A page's position in a list, as encoded by DRF: the Base64 form of `o` (an offset), `r` (whether the
+    page is read backwards) and `p` (the value of the sort key at the page's beginning).
 
-    DRF passes `p` to the database without a check of its type.
+    DRF passes `p` to the database without checking its type.
     """
 
     def __init__(self, position: Field, **options: Any) -> None:
@@ -51,17 +52,17 @@ class CursorField(serializers.CharField):
             raise ValidationError(_REASON) from None
         if parts or len({name for name, _ in pairs}) < len(pairs):
             raise ValidationError(_REASON)
-        place: Any = position  # DRF's stubs take it for a number
+        place: Any = position  # DRF's type stubs declare a number
         return Cursor(offset=offset, reverse=reverse, position=place)
 
 
 def page_query(position: Field) -> type[Query]:
-    """The parameters of a page in a list that is sorted by values of the type of `position`."""
+    """The pagination parameters of a list. `position` is a field that parses the list's sort key."""
     return type(
         "PageQuery",
         (Query,),
         {
-            "cursor": CursorField(position, help_text="The place in the list, from `next` or `previous`."),
+            "cursor": CursorField(position, help_text="The cursor from a `next` or `previous` link."),
             "page_size": WholeNumber(
                 min_value=1, max_value=MAX_PAGE_SIZE, default=PAGE_SIZE, help_text="Entries per page."
             ),
@@ -74,12 +75,12 @@ BY_NUMBER = page_query(WholeNumber())
 
 
 class NewestFirst(CursorPagination):
-    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time, or a number that the database
-    counts up. An ID is also unique and never changes, as a cursor requires."""
+    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time, or a number from a database
+    sequence. An ID is unique and never changes, as a cursor requires."""
 
     ordering = "-id"
     query = BY_UUID
-    """The page's parameters in the schema, which are the same for all lists."""
+    """The pagination parameters in the schema, which are the same for all lists."""
     asked: dict[str, Any]
 
     def query_of(self, queryset: models.QuerySet[Any]) -> type[Query]:

@@ -53,8 +53,8 @@ class Query(serializers.Serializer[Any]):
 class WholeNumber(serializers.IntegerField):
     """A number from `min_value` to `max_value`, written with the digits 0 to 9 only.
 
-    Python's `int` also accepts `1_000`, spaces and the digits of other scripts. Python refuses numbers with
-    more than 4,300 digits with an error of its own.
+    Python's `int` also accepts `1_000`, spaces and the digits of other scripts. For numbers with more than
+    4,300 digits, Python raises a different error.
     """
 
     _DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
@@ -85,7 +85,7 @@ def name_field(help_text: str) -> serializers.CharField:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a view's method reads from a request apart from the path and the body."""
+    """The parts of a request that a view's method reads in addition to the path and the body."""
 
     query: type[Query] | None
     headers: Mapping[str, Field]
@@ -110,7 +110,7 @@ def parses(
 
 
 def parse(request: Request, taken: Taken) -> dict[str, Any]:
-    """The values of the declared parameters. Raises ValidationError with a reason for each invalid one."""
+    """The values of the declared parameters. Raises ValidationError with a reason for each invalid value."""
     values, errors = _parsed_query(request, taken.query) if taken.query else ({}, {})
     for name, field in taken.headers.items():
         try:

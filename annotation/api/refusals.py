@@ -1,5 +1,5 @@
-"""Reasons for refusing a task or an answer. Each reason has a `type` by which programs and the user interface
-recognise the reason."""
+"""Reasons for refusing a task or an answer. Programs and the user interface recognise each reason by its
+`type`."""
 
 from __future__ import annotations
 

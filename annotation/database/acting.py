@@ -1,9 +1,9 @@
 """The actor of each write, sent to Postgres for the triggers of the audit log (models/sql/audit.sql).
 
-`set_config('rankloop.actor', …, true)` precedes every writing statement in the same round trip. The setting
-is local to the transaction or, outside a transaction, to a single statement. A pooled connection therefore
-can't carry the actor into the next request, even if the current request fails. Setting the actor once per
-connection would require a reset after every request, even after a failed one. A value set once per
+`set_config('rankloop.actor', …, true)` is sent before every writing statement, in the same round trip. The
+setting is local to the transaction or, outside a transaction, to a single statement. A pooled connection
+therefore can't carry the actor into the next request, even if the current request fails. Setting the actor
+once per connection would require a reset after every request, even after a failed one. A value set once per
 transaction would be lost on a rollback to a savepoint.
 """
 

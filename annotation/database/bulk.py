@@ -84,7 +84,7 @@ def as_text(value: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON escapes control characters itself, so only backslashes need doubling."""
+    """The JSON encoder already escapes control characters, so only backslashes need to be doubled."""
     if not value and type(value) is dict:
         return "{}"
     text = _encode(value)

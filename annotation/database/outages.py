@@ -26,11 +26,11 @@ Result = TypeVar("Result")
 
 
 def through_outages(work: Callable[[], Result], *, limit: timedelta = OUTAGE_LIMIT) -> Result:
-    """Call `work` on a new connection and return its result. If the connection fails, repeat the call until
-    the database answers or `limit` has passed.
+    """Calls `work` on a new connection and returns its result. If the connection fails, the call is repeated
+    until the database answers or `limit` has passed.
 
     The connection is closed before and after the call. A process that works for hours between two calls
-    therefore never uses a connection that a restart of the database has cut.
+    therefore never uses a connection that a restart of the database has closed.
 
     `work` must tolerate a repetition: if the connection fails during a commit, the caller can't know whether
     the commit took effect. Inside a transaction, a repetition is impossible, so `work` is called once.

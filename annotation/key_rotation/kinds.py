@@ -1,5 +1,5 @@
-"""The stored values that depend on SECRET_KEY: where they are, whose they are, and what to do if no key reads
-them."""
+"""The stored values that depend on SECRET_KEY: their location, their owners, and advice in case no key can
+read them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Kind(ABC):
 
     @abstractmethod
     def renewed(self, row: Any) -> Mapping[str, Any]:
-        """The columns with the values that the current key encrypts or signs. Raises Unreadable if no key
-        reads the row."""
+        """The columns with the values that the current key encrypts or signs. Raises Unreadable if no key can
+        read the row."""
 
     def prepare(self, rows: Sequence[Any]) -> None:  # noqa: B027 — most kinds need no preparation
         """Called with each batch before its rows are renewed."""
@@ -75,7 +75,8 @@ class WebhookSecrets(Kind):
     def renewed(self, row: WebhookEndpoint) -> Mapping[str, Any]:
         columns = {"encrypted_secret": keys.reencrypt(self.use, row.encrypted_secret)}
         if row.encrypted_former_secret:
-            # The former secret is valid for only a day, so an unreadable one needs no action.
+            # The previous secret is valid for only a day, so an unreadable previous secret requires no
+            # action.
             with suppress(Unreadable):
                 columns["encrypted_former_secret"] = keys.reencrypt(self.use, row.encrypted_former_secret)
         return columns

@@ -26,7 +26,7 @@ class _Outcome(Enum):
 
 @dataclass
 class Count:
-    """What happened to the values of one kind."""
+    """The results for the values of one kind."""
 
     kind: Kind
     renewed: int = 0

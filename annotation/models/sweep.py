@@ -1,4 +1,5 @@
-"""The passes of a periodic sweep for lost jobs. With them, a sweep distinguishes lost jobs from an outage."""
+"""Records the passes of a periodic sweep for lost jobs, so that the sweep can distinguish lost jobs from an
+outage."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ RETURNING unbroken_since
 
 class SweepQuerySet(models.QuerySet["Sweep"]):
     def note_pass(self, name: str, *, longest_gap: timedelta = LONGEST_GAP) -> datetime:
-        """Record a pass and return the time since which the sweep has run without a gap.
+        """Records a pass and returns the time since which the sweep has run without a gap.
 
         During an outage, no heartbeat is renewed. Directly after the outage, the heartbeats of all healthy
         jobs are therefore old. The sweep doesn't run during the outage either, whether the database has
-        restarted, hung, or was unreachable. A sweep must consider a heartbeat stale only if it has run
-        without a gap for as long as the heartbeat may be old.
+        restarted, hung, or was unreachable. A sweep may therefore treat an old heartbeat as stale only if the
+        sweep has run without a gap for at least the maximum age of a heartbeat.
         """
         with connection.cursor() as cursor:
             cursor.execute(_NOTE_PASS, {"name": name, "gap": longest_gap.total_seconds()})

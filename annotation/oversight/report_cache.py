@@ -1,4 +1,4 @@
-"""Reports are kept until their data changes.
+"""Caches reports until their data changes.
 
 The version of a project's data is read from the database in a fraction of the time that a report takes. If
 several requests want the same report, one computes it and the others wait for its result. The reports are
@@ -26,8 +26,8 @@ from annotation.models import Project
 logger = logging.getLogger(__name__)
 CACHE = "reports"
 
-# Rankings and forms are append-only, and an exclusion is lifted once, so their numbers identify them. The
-# other values can change.
+# Rankings and forms are append-only, and an exclusion can be lifted only once, so counts are enough to detect
+# changes. The other values can change, so they are hashed.
 _VERSION = """
 SELECT (SELECT count(*) FROM annotation_ranking WHERE project_id = %(project)s),
        (SELECT count(*) FROM annotation_formversion WHERE project_id = %(project)s),
@@ -46,15 +46,15 @@ SELECT (SELECT count(*) FROM annotation_ranking WHERE project_id = %(project)s),
 def cached_report(
     *, project: Project, name: str, options: Mapping[str, Any], compute: Callable[[], Any]
 ) -> Any:
-    """The project's report with this name and these options. `compute` must depend on nothing but the
-    project's data and the options."""
+    """The project's report with this name and these options. `compute` must depend only on the project's data
+    and the options."""
     identity = (project.pk, name, sorted(options.items()))
     return cached_result(identity=identity, version=lambda: data_version(project), compute=compute)
 
 
 def cached_result(*, identity: object, version: Callable[[], object], compute: Callable[[], Any]) -> Any:
-    """The stored result with this identity, if it has the current version, or else the result of `compute`.
-    Both are compared by their `repr`."""
+    """Returns the stored result with this identity if it has the current version, and otherwise the result of
+    `compute`. Identities and versions are compared by their `repr`."""
     key = hashlib.sha256(repr(identity).encode()).hexdigest()
     current, stored = repr(version()), _stored(key)
     if stored is not None and stored[0] == current:

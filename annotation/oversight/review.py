@@ -93,8 +93,8 @@ def _open_holds() -> models.QuerySet[Assignment]:
 
 
 def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
-    """The task that the reviewer has open. If the reviewer has no open task, the free task with the lowest
-    agreement. None if no task is left."""
+    """Returns the task that the reviewer already has open, or else opens the free task with the lowest
+    agreement. Returns None if no task is left."""
     mine = Assignment.objects.filter(project=project, annotator=reviewer, state=State.REVIEWING)
     if (held := mine.select_related("task").first()) is not None:
         return open_review(task=held.task, reviewer=reviewer)

@@ -38,7 +38,7 @@ class Usage(Protocol):
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
     """Counts one use of the limit `name`. Returns None if the limit has been reached, and otherwise an object
-    that can take the use back."""
+    that can roll the use back."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )
@@ -99,7 +99,7 @@ def is_totp_code(secret: str, code: str) -> bool:
 def renewed_data(data: dict[str, Any], renew: Callable[[str], str]) -> dict[str, Any]:
     """The data of an authenticator, with `renew` applied to each encrypted text."""
     changed = dict(data)
-    for name in ("secret", "seed"):  # of an authenticator app and of recovery codes
+    for name in ("secret", "seed"):  # used by authenticator apps and recovery codes, respectively
         if name in data:
             changed[name] = renew(data[name])
     if "migrated_codes" in data:

@@ -1,9 +1,9 @@
 """OpenID Connect: login with an account at the organisation's own provider.
 
 Uses the authorization code flow with state, nonce and PKCE, and allauth's OAuth client. This module adds two
-checks that allauth lacks. The first check always verifies the ID token's signature, with a key from the
-provider's key set and one of the few allowed algorithms. The second check requires that the token contains
-the nonce of this browser's own request.
+checks that allauth lacks. It always verifies the ID token's signature, with a key from the provider's key set
+and one of a few allowed algorithms. It also requires the token to contain the nonce of the request that this
+browser made.
 """
 
 from __future__ import annotations

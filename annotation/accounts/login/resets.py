@@ -1,7 +1,7 @@
 """Password reset links, which an administrator creates for a user who can't log in.
 
-A link works once and for a day (PASSWORD_RESET_TIMEOUT). It stops working when the user logs in or changes
-the password, because its signature covers the password and the time of the last login.
+A link works once and expires after a day (PASSWORD_RESET_TIMEOUT). A link also stops working when the user
+logs in or changes the password, because its signature covers the password and the time of the last login.
 """
 
 from __future__ import annotations

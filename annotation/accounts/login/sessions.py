@@ -17,10 +17,11 @@ from annotation.models import User
 
 
 class SessionStore(db.SessionStore):
-    """Django's store, which can keep its cookie.
+    """Django's database store, with an option to keep a session's cookie.
 
-    When a session is signed with a fallback key, Django signs it again and gives it a new cookie. A page
-    sends several requests at once. All but the first would then use the old cookie and would be logged out.
+    When a session is signed with a fallback key, Django signs the session again and replaces its cookie. A
+    page sends several requests at once. All requests but the first would still have the old cookie, so the
+    user would be logged out.
     """
 
     _keeps_cookie = False
@@ -39,8 +40,9 @@ class SessionStore(db.SessionStore):
 
 
 class SessionUser(AuthenticationMiddleware):
-    """Sets `request.user`. Reading the user can write the session, and each write reads the actor. Without an
-    actor of its own, the write would read the user again, without end."""
+    """Sets `request.user`. Loading the user can write the session, and each write reads the actor. If no
+    actor were set, the actor would be the user, and loading the user again would cause an infinite
+    recursion."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

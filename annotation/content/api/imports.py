@@ -39,7 +39,7 @@ class ImportsView(ProjectView, ListAPIView[Import]):
 
     @extend_schema(operation_id="listImports", tags=["data"])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """List the project's imports, newest first, without their reports."""
+        """Lists the project's imports, newest first, without their reports."""
         return super().get(request, *args, **kwargs)
 
     @extend_schema(
@@ -79,14 +79,14 @@ class HubImportView(ProjectView):
 class ImportView(APIView):
     @extend_schema(operation_id="getImport", responses=serializers.Import, tags=["data"])
     def get(self, request: Request, id: UUID) -> Response:
-        """Return the state and the progress of an import and, at its end, the report."""
+        """Returns the state and the progress of an import and, at its end, the report."""
         return Response(serializers.Import(row_of_project(request, Import.objects.with_names(), id)).data)
 
 
 class CancelImportView(APIView):
     @extend_schema(operation_id="cancelImport", request=None, responses=serializers.Import, tags=["data"])
     def post(self, request: Request, id: UUID) -> Response:
-        """Cancel a queued import at once, or a running import after its current batch. The imported rows are
+        """Cancels a queued import at once, or a running import after its current batch. The imported rows are
         kept."""
         row_of_project(request, Import.objects.with_names(), id)
         return Response(serializers.Import(cancel_import(id=id)).data)
@@ -114,7 +114,7 @@ class ImportPreviewView(ProjectView):
 
 
 def _accepted(queued: Import) -> Response:
-    """The queued import, with the address at which a client can follow it."""
+    """The response for a queued import. The Location header contains the import's URL."""
     return Response(
         serializers.Import(queued).data,
         status=HTTPStatus.ACCEPTED,

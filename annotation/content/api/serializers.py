@@ -15,7 +15,7 @@ MAX_COLUMNS_CHARACTERS = 2000
 
 
 class MappingField(serializers.JSONField):
-    """A mapping of a table's columns, as a JSON object or as its text."""
+    """A mapping of a table's columns, as a JSON object or as JSON text."""
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         try:
@@ -25,7 +25,9 @@ class MappingField(serializers.JSONField):
         if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
             raise serializers.ValidationError("It must be an object whose values are names of columns.")
         if any(len(columns) > MAX_COLUMNS_CHARACTERS for columns in value.values()):
-            reason = f"The columns of a key can have at most {MAX_COLUMNS_CHARACTERS:,} characters."
+            reason = (
+                f"The column names of a key can have at most {MAX_COLUMNS_CHARACTERS:,} characters in total."
+            )
             raise serializers.ValidationError(reason)
         if unknown := sorted(set(value) - set(KEYS)):
             raise serializers.ValidationError(f"{unknown[0]!r} is not one of {', '.join(KEYS)}.")

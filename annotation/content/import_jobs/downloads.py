@@ -41,7 +41,7 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
     if target.exists():
         return
     for left in target.parent.glob(f"{found.pk}.download-*"):
-        shutil.rmtree(left, ignore_errors=True)  # the download of a killed worker
+        shutil.rmtree(left, ignore_errors=True)  # left behind by a killed worker
     folder = download_folder(found.pk, attempt)
     durable.make_folders(folder, mode=0o700)
     hub = cast(HubDataset, found.hub)
@@ -53,7 +53,8 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
                 **hub,
                 endpoint=os.environ.get("HF_ENDPOINT"),
                 cache=folder,
-                # Every manager can import what this token can read, so it is never the operator's own token.
+                # Every manager can import all datasets that this token can read. The operator's own token is
+                # therefore never used.
                 token=settings.HUB_TOKEN or False,
                 most_bytes=settings.IMPORT_MAX_BYTES,
             ):
@@ -71,7 +72,8 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
 
 
 def _packed(files: Sequence[tuple[str, Path]], folder: Path) -> Path:
-    """The only file, or an archive of all files. Identical files are one file in the Hub's cache."""
+    """The only file, or an archive of all files. Files with the same content have the same path in the Hub's
+    cache."""
     if len(files) == 1:
         return files[0][1]
     packed = folder / "packed"

@@ -42,8 +42,8 @@ def store_batch(
     if stored is not None:
         stored(report)
         # The commit does not wait for the disk. If Postgres crashes, the last batches and their part of the
-        # report are lost together, and the import continues before them. The commit that ends the import
-        # waits for all of them.
+        # report are lost together, and the import resumes at the first lost batch. The commit that ends the
+        # import waits for all of them.
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL synchronous_commit = off")
 
@@ -82,7 +82,8 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
             if reason is None:
                 parts.append((index, part))
             elif part.rankings and not part.wanted.is_check:
-                # The rankings don't need the form. Annotators could not answer an open task.
+                # The task doesn't fit the form, so annotators could not answer it. The rankings don't need
+                # the form, so they are stored with a closed task.
                 closed = Wanted(part.wanted.prepared, RankingTask.State.DONE)
                 parts.append((index, Part(closed, part.rankings)))
                 unasked.add(index)

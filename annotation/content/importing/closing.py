@@ -8,8 +8,8 @@ from django.db import connection
 
 
 def close_ranked_tasks(*, ranked: Mapping[str, Sequence[str]]) -> None:
-    """Closes each task whose first rankings with an order are the given new rankings (IDs by task ID). The
-    result then does not depend on whether a row with an order comes before or after other rows with the same
+    """Closes each task whose only rankings with an order are the new rankings in `ranked` (IDs by task ID).
+    The result is the same whether a row with an order comes before or after other rows with the same
     responses.
 
     Tasks that annotators have started on, or that are reserved for an annotator, stay open. The slots are

@@ -36,7 +36,7 @@ def keep_left_out(
     *, left_out: Iterable[tuple[int, Wanted, Sequence[dict[str, Any]]]], stored: StoredContent
 ) -> set[int]:
     """Adds the contents of left-out rankings to the metadata of their response, or of the prompt unless there
-    is exactly one response. Contents that the metadata has already are not added again. Returns the items
+    is exactly one response. Contents that are already in the metadata are not added again. Returns the items
     (line numbers in the batch) that added something."""
     added: set[int] = set()
     with connection.cursor() as cursor:

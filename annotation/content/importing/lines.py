@@ -47,8 +47,8 @@ class ImportedVotes(StrEnum):
 
 @dataclass(slots=True)
 class Part:
-    """One set of responses in a line, with its rankings. `left_out` contains the rankings of a set that is no
-    task, as JSON."""
+    """One set of responses in a line, with its rankings. If the set does not form a task, `left_out` contains
+    its rankings as JSON."""
 
     wanted: Wanted
     rankings: tuple[RankingRecord, ...] = ()
@@ -166,8 +166,8 @@ def _draft(record: Record) -> TaskDraft:
 
 def _divided(record: Record, most: int) -> list[Record]:
     """Splits a record into records of nearly equal size with at most `most` responses each, for example
-    eleven responses into five and six. A response that would be alone is joined by a neighbour: three
-    responses in pairs become (1, 2) and (2, 3)."""
+    eleven responses into five and six. A response that would be left alone shares a record with its
+    neighbour: three responses in pairs become (1, 2) and (2, 3)."""
     count = len(record.responses)
     groups = -(-count // most)
     ends = [count * number // groups for number in range(groups + 1)]

@@ -56,8 +56,8 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
     A ranking is identified by its task and its content. An annotator is identified by the label in the file.
     If an annotator has ranked the same responses before, the new ranking supersedes the earlier ranking. A
-    ranking without an order supersedes only a ranking without an order whose every part it states again.
-    Otherwise, a comment in a later row would replace the annotator's order or ratings.
+    ranking without an order supersedes another ranking without an order only if it contains all parts of that
+    ranking. Otherwise, a comment in a later row would replace the annotator's order or ratings.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}
@@ -117,7 +117,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Current(NamedTuple):
-    """An annotator's current ranking. `parts` names what a ranking without an order states."""
+    """An annotator's current ranking. `parts` holds the names of the parts of a ranking without an order."""
 
     id: str
     parts: frozenset[str]

@@ -553,7 +553,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Return the state and the progress of an import and, at its end, the report. */
+        /** @description Returns the state and the progress of an import and, at its end, the report. */
         get: operations["getImport"];
         put?: never;
         post?: never;
@@ -573,7 +573,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description Cancel a queued import at once, or a running import after its current batch. The imported rows are
+         * @description Cancels a queued import at once, or a running import after its current batch. The imported rows are
          *     kept.
          */
         post: operations["cancelImport"];
@@ -977,7 +977,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description List the project's imports, newest first, without their reports. */
+        /** @description Lists the project's imports, newest first, without their reports. */
         get: operations["listImports"];
         put?: never;
         /** @description Queues the import of a file. `imports/{id}/` returns the progress and, at the end, the report. Valid rows are imported, and invalid rows are reported. Importing a file again changes nothing. A file whose beginning can't be read, or whose format is unknown, is refused at once. */
@@ -4883,7 +4883,7 @@ export interface operations {
     listTokens: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -5298,7 +5298,7 @@ export interface operations {
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -5871,7 +5871,7 @@ export interface operations {
     loops_list: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -5939,7 +5939,7 @@ export interface operations {
     models_list: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /**
                  * @description * `policy` - Policy
@@ -6256,7 +6256,7 @@ export interface operations {
     listProjects: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -6509,7 +6509,7 @@ export interface operations {
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -6548,7 +6548,7 @@ export interface operations {
     listChecks: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /**
                  * @description * `gold` - Gold
@@ -6589,7 +6589,7 @@ export interface operations {
     listExclusions: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -6729,7 +6729,7 @@ export interface operations {
     listImports: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -6867,7 +6867,7 @@ export interface operations {
     listInvitations: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -6985,7 +6985,7 @@ export interface operations {
     listMembers: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -7094,7 +7094,7 @@ export interface operations {
     listTaskProblems: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -7203,7 +7203,7 @@ export interface operations {
                 annotator?: string;
                 /** @description Only entries created before this time. */
                 before?: string;
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /**
                  * @description Only rankings with this optional part, or tasks with such a ranking.
@@ -7269,7 +7269,7 @@ export interface operations {
     listReservations: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -7441,7 +7441,7 @@ export interface operations {
     listSnapshots: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -7519,7 +7519,7 @@ export interface operations {
                 annotator?: string;
                 /** @description Only entries created before this time. */
                 before?: string;
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /**
                  * @description Only rankings with this optional part, or tasks with such a ranking.
@@ -7648,7 +7648,7 @@ export interface operations {
     listTaskRankings: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -7684,7 +7684,7 @@ export interface operations {
     listWebhooks: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -7896,7 +7896,7 @@ export interface operations {
     runs_list: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;
@@ -8360,7 +8360,7 @@ export interface operations {
                  *     * `argilla` - argilla
                  */
                 format?: "trl_preference" | "trl_preference_parquet" | "trl_unpaired" | "trl_prompt" | "trl_sft" | "ranking" | "parquet" | "dataset" | "csv" | "rewardbench" | "hh_rlhf" | "oasst_trees" | "label_studio_pairwise" | "label_studio_ranker" | "argilla";
-                /** @description Of trl_unpaired: the rating scale that determines the label; by default the form's first scale. */
+                /** @description For trl_unpaired: the rating scale that determines the label; by default the form's first scale. */
                 scale?: string;
                 /**
                  * @description only the rankings of one split: train or heldout
@@ -8369,7 +8369,7 @@ export interface operations {
                  *     * `heldout` - heldout
                  */
                 split?: "train" | "heldout";
-                /** @description Of trl_unpaired: the lowest desirable rating; by default the middle of the scale. */
+                /** @description For trl_unpaired: the lowest desirable rating; by default the middle of the scale. */
                 threshold?: number;
             };
             header?: never;
@@ -8473,7 +8473,7 @@ export interface operations {
     listWebhookDeliveries: {
         parameters: {
             query?: {
-                /** @description The place in the list, from `next` or `previous`. */
+                /** @description The cursor from a `next` or `previous` link. */
                 cursor?: string;
                 /** @description Entries per page. */
                 page_size?: number;

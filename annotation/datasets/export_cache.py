@@ -1,4 +1,4 @@
-"""Converted exports are kept, so that a repeated download does not convert the snapshot again.
+"""Caches converted exports, so that a repeated download does not convert the snapshot again.
 
 A snapshot never changes, so an export is identified by the snapshot's hash, the format, the options and the
 code. The exports are files in the state folder. The least recently used files are removed when their total
@@ -28,13 +28,13 @@ from preferences.formats.export_format import CHUNK_BYTES
 
 logger = logging.getLogger(__name__)
 UNFINISHED = ".unfinished"
-# A killed process leaves its unfinished file. No conversion takes this long.
+# A killed process leaves an unfinished file behind. After this time, no conversion is still running.
 ABANDONED_SECONDS = 24 * 3600
 
 
 def kept_export(*, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> Iterator[bytes]:
     """Like :func:`export_snapshot`, but reads the stored file if this export was converted before."""
-    if format == PARQUET:  # needs no conversion
+    if format == PARQUET:  # the snapshot's own format needs no conversion
         return export_snapshot(snapshot=snapshot, format=format, options=options)
     identity = repr(
         (snapshot.pk, snapshot.sha256, format, sorted(options.items()), code_version(datasets, preferences))

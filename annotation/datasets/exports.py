@@ -16,7 +16,7 @@ PARQUET = "parquet"
 FORMAT_NAMES = tuple(EXPORT_FORMATS)
 MEDIA_TYPES = sorted({format.media_type for format in EXPORT_FORMATS.values()})
 OPTIONS = {
-    option.name: (option, option.meaning if option is SPLIT else f"Of {known.name}: {option.meaning}.")
+    option.name: (option, option.meaning if option is SPLIT else f"For {known.name}: {option.meaning}.")
     for known in EXPORT_FORMATS.values()
     for option in known.options
 }
@@ -80,7 +80,9 @@ def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, 
         try:
             parsed[name] = known[name].parse(text)
         except ValueError:
-            errors.append(FieldProblem(name, f"{text!r} is not valid for: {known[name].meaning}."))
+            errors.append(
+                FieldProblem(name, f"{text!r} is not a valid value for this option: {known[name].meaning}.")
+            )
     if errors:
         raise Problem("The export's options are invalid.", errors=errors)
     try:

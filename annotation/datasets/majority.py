@@ -54,8 +54,8 @@ def _decided(rows: list[Row]) -> Row:
         "tiers": found.tiers,
         "unranked": found.unranked if found.tiers else [],
         "decided_by": "only" if len(rows) == 1 else found.decided_by,
-        # A row without tiers: either most annotators could not order the responses, or there is no majority
-        # order, or nobody ordered the responses.
+        # A row has no tiers if most annotators could not order the responses, if there is no majority order,
+        # or if nobody ordered the responses.
         "not_rankable": not_rankable or (_has_order(rows[0]) and not (found.tiers or all_bad)),
         "all_bad": all_bad,
         "strength": _strength(rows, found.tiers),
@@ -85,7 +85,8 @@ def _describes(row: Row) -> bool:
 
 
 def _person(row: Row) -> str:
-    """An annotator can have several rankings without an order beside a ranking with an order."""
+    """A key for the annotator, who can have several rankings without an order in addition to a ranking with
+    an order."""
     return str(row["annotator"] or row["ranking_id"])
 
 

@@ -59,7 +59,7 @@ def project_named(slug: str) -> Project:
     if project is None:
         known = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)[:20])
         raise CommandError(
-            f"There is no project {slug!r}; {f'known are: {known}' if known else 'there are none yet'}."
+            f"There is no project {slug!r}; {f'available: {known}' if known else 'there are none yet'}."
         )
     return project
 

@@ -85,7 +85,7 @@ def deliver_due(*, seconds: float = 20.0) -> int:
         while time.monotonic() < until and (batch := _claim()):
             # The threads only post; all database access stays in this thread.
             for delivery, outcome in zip(batch, threads.map(_attempt, batch), strict=True):
-                # Without its outcome, a delivery would be posted again.
+                # If the outcome were lost, the delivery would be posted again.
                 through_outages(partial(_record, delivery, outcome, timezone.now()))
             attempts += len(batch)
     return attempts
@@ -127,7 +127,8 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
 
 @transaction.atomic
 def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
-    """`at` identifies the attempt, so that a repetition after a lost answer records nothing."""
+    """`at` identifies the attempt. If the database's answer to a commit is lost, the repeated call therefore
+    records nothing."""
     _, is_new = WebhookAttempt.objects.get_or_create(
         delivery=delivery,
         at=at,
@@ -159,7 +160,7 @@ def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
     permanently and no other delivery has succeeded recently."""
     rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
     if gone:
-        reason = "The endpoint answered 410 Gone."
+        reason = "The endpoint responded with 410 Gone."
     else:
         rows = rows.filter(failing_since__lte=timezone.now() - HOPELESS_AFTER)
         reason = (

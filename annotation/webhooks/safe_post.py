@@ -59,12 +59,14 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Outcome:
         if 300 <= status < 400:
             error = "The endpoint redirects, and redirects are not followed. Use the final address."
         elif not 200 <= status < 300:
-            error = f"The endpoint answered {status}."
+            error = f"The endpoint responded with {status}."
     except RefusedAddress as refusal:
         error = str(refusal)
     except (OSError, http.client.HTTPException, ValueError) as failure:
         late = isinstance(failure, TimeoutError) or time.monotonic() - began >= TOTAL_SECONDS
-        error = f"No answer within {TOTAL_SECONDS:.0f} s." if late else f"{type(failure).__name__}: {failure}"
+        error = (
+            f"No response within {TOTAL_SECONDS:.0f} s." if late else f"{type(failure).__name__}: {failure}"
+        )
     return Outcome(status, error[:500], round((time.monotonic() - began) * 1000))
 
 

@@ -29,12 +29,13 @@ def problem_of(error: BaseException | None) -> Problem | None:
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     if isinstance(cause, errors.LockNotAvailable):
         return TryAgain(
-            "Another change to the same data is taking long. Nothing was changed; try again.", type="busy"
+            "Another change to the same data is still in progress. Nothing was changed; try again.",
+            type="busy",
         )
     if isinstance(cause, errors.QueryCanceled):
         return TryAgain(
-            "The request took the database too long and was stopped. Nothing was changed; try again, or ask"
-            " for less at once.",
+            "The database stopped the request because it took too long. Nothing was changed; try again, or"
+            " request less data.",
             type="too-slow",
         )
     if isinstance(cause, PoolTimeout):

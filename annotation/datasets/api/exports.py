@@ -40,7 +40,7 @@ def _field(option: Option, meaning: str) -> serializers.Field[Any, Any, Any, Any
 
 
 class ExportQuery(Query):
-    # With a misspelt option, the file would contain other data than the user expects.
+    # If a misspelt option were ignored, the file would not contain the data that the user expects.
     refuses_unknown = True
 
     def get_fields(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _snapshot(name: str, slug: str | None) -> DatasetSnapshot:
     if not found:
         known = ", ".join(snapshots.order_by("-id").values_list("name", flat=True)[:20])
         raise CommandError(
-            f"There is no snapshot {name!r}; {f'known are: {known}' if known else 'there are none yet'}."
+            f"There is no snapshot {name!r}; {f'available: {known}' if known else 'there are none yet'}."
         )
     if len(found) > 1:
         slugs = ", ".join(item.project.slug for item in found)
@@ -100,7 +100,7 @@ def _uuids(text: str) -> list[UUID]:
 
 
 def _write_whole(out: Path, chunks: Iterator[bytes]) -> tuple[int, str]:
-    """Writes the whole file or, after an interruption or on a full disk, nothing."""
+    """Writes the file atomically: after an interruption or on a full disk, no partial file is left."""
     digest, size = hashlib.sha256(), 0
     with durable.new_file(out) as file:
         for chunk in chunks:

@@ -73,10 +73,10 @@ def _next_step(counts: Sequence[Count], *, dry_run: bool) -> str:
     if dry_run:
         return "Nothing was changed."
     if any(count.busy for count in counts):
-        return "Some rows changed all the time. Run the command again before you remove the old key."
+        return "Some rows changed during every try. Run the command again before you remove the old key."
     if settings.SECRET_KEY_FALLBACKS:
         return (
-            "No stored value needs SECRET_KEY_FALLBACKS any more. Only password reset links from before the"
-            " change need it; they expire after a day. Then remove SECRET_KEY_FALLBACKS and restart."
+            "No stored value needs SECRET_KEY_FALLBACKS. Password reset links from before the change still"
+            " need it for a day, until they expire. Then remove SECRET_KEY_FALLBACKS and restart."
         )
     return "All readable values use the current SECRET_KEY."

@@ -23,12 +23,12 @@ class Command(ReportingCommand):
         parser.add_argument(
             "--reset-second-factor",
             action="store_true",
-            help="switch the second factor off, so that the password alone logs in",
+            help="switch the second factor off, so that the password is enough to log in",
         )
         parser.add_argument(
             "--reset-link",
             action="store_true",
-            help="print a link with which the user sets a new password; it works once and for a day",
+            help="print a link for setting a new password; the link works once and expires after a day",
         )
         active = parser.add_mutually_exclusive_group()
         active.add_argument(
@@ -69,7 +69,7 @@ class Command(ReportingCommand):
         if options["reset_link"]:
             user.refresh_from_db()
             link = f"{_origin()}/reset#{resets.create_reset_token(user=user)}"
-            lines += ["This link sets a new password. It works once, within a day.", f"link {link}"]
+            lines += ["This link sets a new password. It works once and expires after a day.", f"link {link}"]
             document["reset_link"] = link
         if not lines:
             raise CommandError("Nothing to do. `manage.py set_user --help` lists the options.")
@@ -84,5 +84,6 @@ def _user_named(name: str) -> User:
 
 
 def _origin() -> str:
-    """The site's address, as far as the settings contain it. Otherwise, the printed link is only a path."""
+    """The site's address from the settings. If the settings have no address, the printed link is only a
+    path."""
     return settings.CSRF_TRUSTED_ORIGINS[0].rstrip("/") if settings.CSRF_TRUSTED_ORIGINS else ""

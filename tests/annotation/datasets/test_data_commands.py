@@ -101,7 +101,7 @@ def test_created_user_gets_a_working_token_and_a_membership() -> None:
     ("words", "reason"),
     [
         (["rita", "--role", "manager"], "--role needs --project"),
-        (["rita", "--project", "nope"], "There is no project 'nope'; known are: wishes"),
+        (["rita", "--project", "nope"], "There is no project 'nope'; available: wishes"),
         (["taken"], "There is already a user taken"),
         (["no spaces allowed"], "username"),
     ],
@@ -212,7 +212,7 @@ def test_snapshot_name_used_in_two_projects_requires_the_project(
     ("words", "reason"),
     [
         (["v1", "--format", "xlsx", "--out", "x"], "There is no export format 'xlsx'"),
-        (["v2", "--format", "ranking", "--out", "x"], "There is no snapshot 'v2'; known are: v1"),
+        (["v2", "--format", "ranking", "--out", "x"], "There is no snapshot 'v2'; available: v1"),
         (["v1", "--format", "ranking", "--out", "/no/such/folder/x"], "can't be written: No such file"),
     ],
 )

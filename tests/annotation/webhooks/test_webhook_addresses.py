@@ -143,4 +143,4 @@ def test_many_unreachable_addresses_share_the_total_timeout(monkeypatch: pytest.
     monkeypatch.setattr(socket.socket, "connect", hang)
     outcome = safe_post.post("http://dead.example/", body=b"", headers={})
     assert (outcome.status, len(tried)) == (None, 2)
-    assert "No answer within" in outcome.error
+    assert "No response within" in outcome.error

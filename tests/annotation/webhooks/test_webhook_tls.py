@@ -162,5 +162,5 @@ def test_endless_handshake_times_out(
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/hook"
         outcome = safe_post.post(url, body=b"{}", headers={})
     assert outcome.status is None
-    assert "No answer within" in outcome.error
+    assert "No response within" in outcome.error
     assert outcome.latency_ms < 5_000

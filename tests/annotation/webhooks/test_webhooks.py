@@ -162,7 +162,7 @@ def test_failed_delivery_is_retried_with_the_same_id(
     for attempt, (pause, error) in enumerate(
         zip(
             PAUSES,
-            ("The endpoint answered 500.", "The endpoint redirects, and redirects are not"),
+            ("The endpoint responded with 500.", "The endpoint redirects, and redirects are not"),
             strict=False,
         ),
         start=1,
@@ -249,7 +249,7 @@ def test_hanging_endpoint_does_not_delay_others(
         assert time.monotonic() - began < 5
     assert len(receiver.got) == 1
     errors = dict(WebhookAttempt.objects.values_list("delivery__endpoint__url", "error"))
-    assert errors[hanging.url].startswith("No answer within")
+    assert errors[hanging.url].startswith("No response within")
     assert errors[receiver.url] == ""
 
 
@@ -275,7 +275,7 @@ def test_response_that_arrives_byte_by_byte_times_out(
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     assert outcome.status is None
-    assert outcome.error.startswith("No answer within")
+    assert outcome.error.startswith("No response within")
     assert outcome.latency_ms < 3000
 
 

@@ -197,8 +197,8 @@ def test_order_alone_gives_no_labels(wishes: Project) -> None:
     ("options", "field", "reason"),
     [
         ({"scale": "wit"}, "scale", "rated scales: help"),
-        ({"threshold": "high"}, "threshold", "is not valid for"),
-        ({"threshold": "nan"}, "threshold", "is not valid for"),
+        ({"threshold": "high"}, "threshold", "is not a valid value"),
+        ({"threshold": "nan"}, "threshold", "is not a valid value"),
         ({"colour": "red"}, "colour", "no such option"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from embedded import log_writer, processes
 
-# At most 60 MB for each program of the stack: weeks of normal work.
+# Each program of the stack keeps at most 60 MB of logs, which is enough for weeks of normal work.
 LIMIT_BYTES = 15 * 2**20
 OLD_FILES = 3
 # A pipe of this size holds 5,000 lines while the writer is restarted.

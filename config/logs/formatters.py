@@ -1,4 +1,4 @@
-"""The two forms of a log line: JSON for programs, and text for people."""
+"""The two formats of log lines: JSON for programs, and text for people."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from config.logs.tracebacks import chain
 
 _FLUSH_SECONDS = 3.0
 # Parts of an event that can contain secrets. No enabled integration sets them; `before_send` removes them in
-# case that a later version does.
+# case a later version does.
 _REMOVED = ("request", "breadcrumbs", "extra", "user", "modules")
 
 

@@ -64,7 +64,7 @@ def _ids(task: Any, args: Any, kwargs: Any) -> dict[str, str]:
     """The task's arguments that are IDs, such as `run_id`."""
     try:
         given = inspect.signature(task.run).bind(*args, **kwargs).arguments
-    except TypeError:  # wrong arguments, for which the task fails
+    except TypeError:  # wrong arguments; the task itself will fail
         return {}
     return {name: value for name, value in given.items() if name.endswith("_id") and _is_id(value)}
 

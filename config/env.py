@@ -1,4 +1,4 @@
-"""Reading environment variables. An invalid value raises an error with the variable's name and the allowed
+"""Reads environment variables. An invalid value raises an error with the variable's name and the allowed
 values."""
 
 import ipaddress

@@ -214,7 +214,7 @@ IMPORT_MAX_EXPANDED_BYTES = env_positive("RANKLOOP_IMPORT_MAX_EXPANDED_BYTES", 6
 IMPORT_MAX_ROW_BYTES = env_positive("RANKLOOP_IMPORT_MAX_ROW_BYTES", 8 * 2**20)
 IMPORT_MAX_ROWS = env_positive("RANKLOOP_IMPORT_MAX_ROWS", 20_000_000)
 IMPORT_MAX_SECONDS = env_positive("RANKLOOP_IMPORT_MAX_SECONDS", 12 * 3600)
-# The time in which a training process must end its step and write a checkpoint after its worker was asked to
+# The time that a training process has to end its step and write a checkpoint after its worker is asked to
 # stop. The worker's own supervisor must wait a little longer (embedded/supervisor.py; in Docker,
 # `stop_grace_period`).
 TRAINING_STOP_SECONDS = env_positive("RANKLOOP_TRAINING_STOP_SECONDS", 12)

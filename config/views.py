@@ -88,7 +88,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def _database_in_thread() -> str:
-    """Like `_database`, for a thread of its own, whose connection must be closed."""
+    """Like `_database`, but runs in a separate thread, whose connection must be closed."""
     try:
         return _database()
     finally:

@@ -34,7 +34,7 @@ def service_handler() -> logging.Handler:
 
 
 def run_log_handler() -> logging.Handler:
-    """Writes to the log of a training run, which people read on the run's page."""
+    """Writes to the log of a training run, which is shown on the run's page."""
     handler = DescriptorHandler(_STDERR)
     handler.setFormatter(ReadableLines())
     return handler

@@ -1,4 +1,4 @@
-"""Celery: the same log configuration, the request ID of the sender, and one line per task."""
+"""Configures Celery's logs: Rankloop's log format, the sender's request ID, and one line per task."""
 
 from __future__ import annotations
 

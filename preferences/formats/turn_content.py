@@ -100,7 +100,7 @@ def _part_text(part: Any, where: str) -> str:
 
 
 def _calls_of(turn: Mapping[str, Any], where: str) -> list[str]:
-    """The lines of a turn's calls."""
+    """The lines of the block with a turn's calls."""
     lines: list[str] = []
     for name in sorted(CALL_FIELDS & turn.keys()):
         value = turn.get(name)

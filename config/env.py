@@ -1,4 +1,4 @@
-"""Reading environment variables. An invalid value raises an error with the variable's name and the allowed
+"""Reads environment variables. An invalid value raises an error with the variable's name and the allowed
 values."""
 
 import ipaddress
@@ -15,7 +15,7 @@ def env_str(name: str, default: str = "") -> str:
 
 
 def env_positive(name: str, default: int) -> int:
-    """A whole number of at least 1, which can contain underscores."""
+    """A whole number of at least 1. Underscores can separate its digits."""
     text = env_str(name) or str(default)
     try:
         number = int(text)
@@ -48,7 +48,7 @@ def env_secret(name: str) -> str:
 
 
 def env_secrets(name: str) -> list[str]:
-    """The values of NAME, separated by commas; or the lines of the file whose path is in NAME_FILE."""
+    """The comma-separated values of NAME, or the lines of the file whose path is in NAME_FILE."""
     if not os.environ.get(f"{name}_FILE", "").strip():
         return env_list(name)
     return [line.strip() for line in env_secret(name).splitlines() if line.strip()]

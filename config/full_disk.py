@@ -1,4 +1,4 @@
-"""A full disk as a problem: which disk is full, and what to do (507 Insufficient Storage)."""
+"""Problem details for a full disk (507 Insufficient Storage): which disk is full, and what to do."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def full_disk_problem(error: BaseException) -> DiskFullProblem | None:
     if isinstance(error, DiskFull):
         return DiskFullProblem(str(error))
     if isinstance(error, OSError) and is_full(error):
-        # The system's error does not name the disk. Of the disks on which Rankloop writes, the one with the
-        # least free space is the full one.
+        # The system's error does not name the disk. Of the disks to which Rankloop writes, the one with the
+        # least free space is assumed to be full.
         folders = [Path(settings.ARTEFACTS), Path(tempfile.gettempdir())]
         return DiskFullProblem(str(DiskFull(min(folders, key=free_bytes))))
     return None

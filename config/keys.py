@@ -65,14 +65,14 @@ def reencrypt(use: Use, encrypted: str) -> str:
 
 
 def _cipher(use: Use, key: str) -> Fernet:
-    # Each use has a key of its own, so a ciphertext can't be moved to another kind of secret. A fast hash is
+    # Each use has its own key, so a ciphertext can't be moved to another kind of secret. A fast hash is
     # enough, because SECRET_KEY is random. Stored second factors depend on this derivation.
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"rankloop {use} {key}".encode()).digest()))
 
 
 def session_fingerprint(value: str, *, secret: str | None) -> str:
-    """The keyed hash of the state of an account that ends its sessions when it changes. Django passes the
-    fallback keys as `secret`."""
+    """The keyed hash of an account's state. If this hash changes, the account's sessions end. Django passes
+    the fallback keys as `secret`."""
     salt = "annotation.models.User.get_session_auth_hash"
     return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 

@@ -1,9 +1,9 @@
 """The priority of work that annotators must not wait for: imports, reports and exports.
 
-On a machine with two processors, an import at nice 19 alone still doubled the 95th percentile of claims. The
-kernel let a claim wait for a processor on which the import was running. If the import leaves the first
-processor free, a claim finds a free processor at once, and the import stores only 7 % fewer rows per second
-(docs/measurements.md).
+On a machine with two processors, a nice value of 19 was not enough: an import still doubled the 95th
+percentile of claims, because the kernel let claims wait for the processor on which the import was running. If
+the import leaves the first processor free, a claim finds a free processor at once, and the import stores only
+7 % fewer rows per second (docs/measurements.md).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ REPORTS_NICE = 10
 
 
 def yield_to_annotators(nice: int) -> None:
-    """Gives this process the niceness and all processors but the first. On the embedded stack, the Postgres
-    processes of its connections get both as well, because they do half of the work.
+    """Gives this process the niceness and restricts it to all processors but the first. On the embedded
+    stack, the same applies to the Postgres processes of its connections, because they do half of the work.
 
     Call this function once, before the process starts threads or opens connections.
     """

@@ -1,7 +1,7 @@
 """Whether this server can do its work: the checks of `/readyz`, each with a time limit.
 
-A call to a hung server or a hung network file system can block for minutes. Each check therefore runs in a
-thread of its own. While a check hangs, no second thread is started for it, so probes can't use up threads.
+A call to a hung server or a hung network file system can block for minutes. Each check therefore runs in its
+own thread. While a check hangs, no second thread is started for it, so probes can't use up threads.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ else:
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 
 
-# By default, a pool doubles the pause between two attempts to connect for five minutes. After an outage of a
-# minute, a process could then be without the database for another minute.
+# By default, a pool keeps doubling the pause between connection attempts for five minutes. After a one-minute
+# outage, a process could then be without the database for another minute.
 _POOL = {"min_size": 1, "max_size": 16, "timeout": 10, "reconnect_timeout": 5}
 
 
@@ -98,12 +98,12 @@ def _database(url: str) -> dict[str, object]:
         # an alternative, because it leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
         "OPTIONS": {
-            # A connection over a network that fails without a reset ends after about a minute.
+            # If the network fails without a reset, the connection ends after about a minute.
             **{"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
             "tcp_user_timeout": 60_000,
             **query,
             "options": f"{connection_options(PROCESS)} {query.get('options', '')}".strip(),
-            "pool": _POOL if PROCESS != "heavy" else False,  # a heavy request has a process of its own
+            "pool": _POOL if PROCESS != "heavy" else False,  # a heavy request has its own process
             "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }
@@ -214,7 +214,7 @@ IMPORT_MAX_EXPANDED_BYTES = env_positive("RANKLOOP_IMPORT_MAX_EXPANDED_BYTES", 6
 IMPORT_MAX_ROW_BYTES = env_positive("RANKLOOP_IMPORT_MAX_ROW_BYTES", 8 * 2**20)
 IMPORT_MAX_ROWS = env_positive("RANKLOOP_IMPORT_MAX_ROWS", 20_000_000)
 IMPORT_MAX_SECONDS = env_positive("RANKLOOP_IMPORT_MAX_SECONDS", 12 * 3600)
-# The time in which a training process must end its step and write a checkpoint after its worker was asked to
+# The time that a training process has to end its step and write a checkpoint after its worker is asked to
 # stop. The worker's own supervisor must wait a little longer (embedded/supervisor.py; in Docker,
 # `stop_grace_period`).
 TRAINING_STOP_SECONDS = env_positive("RANKLOOP_TRAINING_STOP_SECONDS", 12)
@@ -300,7 +300,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
-    # Without these limits, a hung broker would keep the threads that send to it.
+    # Without these limits, a hung broker would block the threads that send to it.
     "socket_connect_timeout": 2.0,
     "socket_timeout": 5.0,
     "socket_keepalive": True,
@@ -329,7 +329,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 # Webhooks go to the public internet over https. Outside production, plain http is also allowed.
 WEBHOOK_HTTPS_ONLY = PRODUCTION
 
-PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; links in flight need SECRET_KEY_FALLBACKS for this time
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; pending links need the old key in SECRET_KEY_FALLBACKS
 SESSION_ENGINE = "annotation.accounts.login.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -52,8 +52,8 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    """Only one thread at a time waits for a broker that does not answer. Other threads report what the last
-    check found."""
+    """Only one thread at a time waits for a broker that does not answer. Other threads report the result of
+    the last check."""
     global _broker_state
     if not _checking_broker.acquire(blocking=False):
         return _broker_state
@@ -88,7 +88,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def _database_in_thread() -> str:
-    """Like `_database`, for a thread of its own, whose connection must be closed."""
+    """Like `_database`, but runs in a separate thread, whose connection must be closed."""
     try:
         return _database()
     finally:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from embedded import log_writer, processes
 
-# At most 60 MB for each program of the stack: weeks of normal work.
+# Each program of the stack keeps at most 60 MB of logs, which is enough for weeks of normal work.
 LIMIT_BYTES = 15 * 2**20
 OLD_FILES = 3
 # A pipe of this size holds 5,000 lines while the writer is restarted.
@@ -34,13 +34,13 @@ class LogFiles:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start the writer, also in place of one that has ended."""
+        """Start the writer, or replace a writer that has ended."""
         program = [sys.executable, "-I", "-S", log_writer.__file__, str(self._limit), str(self._old_files)]
         readers = {path: reader for path, (reader, _) in self._pipes.items()}
         self._process = processes.spawn(
             [*program, *(f"{reader}:{path}" for path, reader in readers.items())],
             log=None,
-            death_signal=None,  # it ends when all processes whose output it writes have ended
+            death_signal=None,  # the writer ends when all processes that write to it have ended
             pass_fds=list(readers.values()),
         )
         return self._process

@@ -5,8 +5,8 @@ Each descriptor is the read end of a pipe. A file that reaches LIMIT bytes is re
 `web-1.1.log`), and a new file is started; OLD_FILES renamed files are kept. Files are switched between two
 lines, so no line is lost or split.
 
-This is a process, not a thread of the supervisor, for two reasons. If the supervisor is stopped, the pipes
-are still read; nothing else would wait for a full pipe. If the supervisor is killed, the last lines of its
+This is a process, not a thread of the supervisor, for two reasons. If the supervisor is suspended, the pipes
+are still read, so that no program waits for a full pipe. If the supervisor is killed, the last lines of its
 children are still written. The process ends when the last writer has closed its end of the pipe. It imports
 only modules that the interpreter has already loaded or that load in a few milliseconds.
 """
@@ -19,8 +19,8 @@ import sys
 import time
 
 _READ_BYTES = 2**20
-# Lines of this period are written together. A busy site's log then takes 2 ms of processor time per second
-# instead of 8 ms with 0.02 s.
+# Lines that arrive within this period are written together. A busy site's log then takes 2 ms of processor
+# time per second. With a period of 0.02 s, it took 8 ms.
 _BATCH_SECONDS = 0.1
 
 
@@ -36,7 +36,7 @@ class LogFile:
         self._open()
 
     def write(self, data: bytes) -> None:
-        """Never raises an exception and never waits, so that the processes whose output this is continue."""
+        """Never raises an exception and never waits, so that the processes that write to the log continue."""
         try:
             if self._file < 0 or not os.path.exists(self._path):  # somebody has removed the file
                 self._open()

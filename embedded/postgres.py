@@ -104,8 +104,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # This check is the same as pg_ctl's. Line 1 of postmaster.pid is the server's process ID, and line 8
-        # is the server's status. If the file is stale, the process ID differs.
+        # pg_ctl uses the same check. Line 1 of postmaster.pid is the server's process ID, and line 8 is the
+        # server's status. If the file is stale, the process ID differs.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:

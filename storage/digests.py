@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 Manifest = dict[str, dict[str, Any]]
 """The files of a folder: relative path → {"bytes": size, "sha256": digest}."""
 
-# A file version is recognised by these facts. A program can set the modification time, but not the change
-# time. A file that changed less than this time ago is not remembered, because a second change within one tick
-# of the kernel's clock (up to 10 ms) would keep both times.
+# A version of a file is recognised by its device, inode, size and times. A program can set the modification
+# time, but not the change time. The digest of a file that changed less than this time ago is not remembered:
+# a second change within one tick of the kernel's clock (up to 10 ms) would leave both times unchanged.
 _SETTLED_SECONDS = 0.1
 _KEPT = 10_000
 _BLOCK_BYTES = 1 << 20
@@ -22,7 +22,7 @@ _known: dict[tuple[int, ...], str] = {}
 
 
 class FileChanged(Exception):
-    """Raised if a stored file is not the file that was stored. `what` names the file and its owner."""
+    """Raised if a file has changed since it was stored. `what` names the file and its owner."""
 
     def __init__(self, what: str, *, expected: str, found: str) -> None:
         super().__init__(f"{what} has changed since it was stored: expected {expected}, found {found}.")
@@ -81,8 +81,8 @@ def verify_folder(
 ) -> None:
     """Raises FileChanged unless the folder has exactly the files of the manifest, unchanged.
 
-    An added file counts as a change, because a loader chooses what it reads by the names in the folder. With
-    `only`, the files with these names are checked. With `sizes_only`, the content is not read.
+    An added file counts as a change, because a loader selects files by their names. With `only`, only the
+    files with these names are checked. With `sizes_only`, the content is not read.
     """
     found = set(_names(folder)) if only is None else {name for name in only if (folder / name).is_file()}
     wanted = set(manifest) if only is None else set(only) & set(manifest)

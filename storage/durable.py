@@ -1,8 +1,8 @@
 """Writes files and folders so that a crash at any moment leaves either the old or the new version.
 
-Everything is written under a temporary name in the target's folder, synced to disk, renamed, and the folder
-is synced. Without the first sync, a power failure could leave the new name with missing or empty content.
-Without the last sync, it could leave the old name.
+Everything is written under a temporary name in the target's folder, synced to disk and renamed. The folder is
+then synced. Without the first sync, a power failure could leave the new name with missing or empty content.
+Without the last sync, the new content could still have its temporary name.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ _ORPHANED_AFTER_SECONDS = 60.0
 @contextmanager
 def replacing(target: Path, *, needed: int | None = None) -> Iterator[Path]:
     """Yields a path beside `target` for a new file or folder. At the end of the block, the new file or folder
-    takes the place of `target`. If the block raises an exception, it is deleted and `target` is unchanged.
+    takes the place of `target`. If the block raises an exception, the new file or folder is deleted and
+    `target` is unchanged.
 
-    Deletes what killed processes left unfinished for the same target. Two processes must therefore not write
-    the same target at the same time. Raises DiskFull if the disk is full; `needed` is the number of bytes
-    that the block writes, if known.
+    Deletes unfinished files and folders that killed processes left for the same target. Two processes must
+    therefore not write the same target at the same time. Raises DiskFull if the disk is full; `needed` is the
+    number of bytes that the block writes, if known.
     """
     remove_unfinished(target.parent, name=target.name)
     partial = target.with_name(_UNFINISHED.format(name=target.name) + uuid.uuid4().hex[:16])
@@ -102,7 +103,8 @@ def make_folders(folder: Path, *, mode: int = 0o777) -> None:
 
 
 def remove_unfinished(folder: Path, *, name: str = "*", older_than_seconds: float = 0.0) -> None:
-    """Deletes what killed processes left unfinished in the folder, for one target or for all targets."""
+    """Deletes unfinished files that killed processes left in the folder, for one target or for all
+    targets."""
     newest = time.time() - older_than_seconds
     wanted = name if name == "*" else _literal(name)
     for left in folder.glob(_UNFINISHED.format(name=wanted) + "*"):
@@ -143,8 +145,8 @@ def _replace_folder(partial: Path, target: Path) -> None:
     """Replaces a folder that has content, which a plain rename can't do."""
     if exchange(partial, target):
         return
-    # Without an exchange, the target is missing for a moment. A process that is killed in between leaves both
-    # complete versions, under other names.
+    # Without an exchange, the target is missing for a moment. A process that is killed at that moment leaves
+    # both complete versions under other names.
     aside = target.with_name(_UNFINISHED.format(name=target.name) + uuid.uuid4().hex[:16])
     os.rename(target, aside)
     os.rename(partial, target)

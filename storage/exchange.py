@@ -9,13 +9,12 @@ from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-# The answers of a kernel, a C library or a file system (for example NFS) without this operation.
+# The error codes of a kernel, a C library or a file system (for example NFS) without this operation.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Makes each path name what the other named, atomically. Returns False, and changes nothing, if the
-    file system can't do this."""
+    """Swaps the two paths atomically. Returns False and changes nothing if the file system can't do this."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

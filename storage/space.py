@@ -1,4 +1,4 @@
-"""A full disk, reported with the folder, the free space and the remedy."""
+"""Reports a full disk with the folder, the free space and the remedy."""
 
 from __future__ import annotations
 

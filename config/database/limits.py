@@ -1,5 +1,5 @@
-"""Time limits of statements and lock waits, by the work of the process. A statement that runs into a limit is
-cancelled by Postgres, and the client is told to try again (config/database/errors.py).
+"""Time limits for statements and lock waits, for each kind of process. Postgres cancels a statement that
+exceeds a limit, and the response asks the client to try again (config/database/errors.py).
 
 The limits are sent when a connection opens. Options in DATABASE_URL override them.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from config.env import BadEnvironment
 
-# Postgres notices a closed connection only when it sends a result, unless it checks. Without the check, the
-# query of a killed process continues to its end.
+# With this setting, Postgres checks during a query whether its client is still connected. Without the check,
+# the query of a killed process would run to its end.
 _CHECK = {"client_connection_check_interval": "2s"}
 LIMITS: dict[str, dict[str, str]] = {
-    # A request of an annotator takes milliseconds. The limits keep a thread from waiting for ever.
+    # An annotator's request takes milliseconds. The limits keep a thread from waiting forever.
     "web": {
         "statement_timeout": "30s",
         "lock_timeout": "10s",

@@ -1,6 +1,7 @@
-"""Heavy requests run outside the web process, each in a process of its own.
+"""Heavy requests run outside the web process, each in a separate process.
 
-A quality report computes for seconds. In a thread of the web process, it would take the interpreter from the
-threads that serve annotators: 20 reports at once made a claim wait 16 s. A process of its own has a lower
-priority, can be limited in number, and is killed when its client disconnects.
+A quality report takes seconds to compute. In a thread of the web process, it would hold the interpreter lock
+and block the threads that serve annotators: 20 simultaneous reports made a claim wait 16 s. A separate
+process has a lower priority and is killed when its client disconnects. The number of these processes is
+limited.
 """

@@ -26,7 +26,7 @@ CHUNK_BYTES = 2**18
 
 
 def serve(client: socket.socket, application: Any) -> None:
-    """Fork a process for each request, until the client is gone."""
+    """Fork a process for each request until the client closes the connection."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     while True:
         message, descriptors, _, _ = socket.recv_fds(client, 1, 2)
@@ -69,7 +69,7 @@ def _answer(connection: socket.socket, body: IO[bytes], application: Any) -> Non
     async def receive_body() -> dict[str, Any]:
         nonlocal complete
         if complete:
-            await asyncio.Event().wait()  # the end of the client is noticed by the thread
+            await asyncio.Event().wait()  # the thread notices when the client disconnects
         part = body.read(CHUNK_BYTES)
         complete = len(part) < CHUNK_BYTES
         return {"type": "http.request", "body": part, "more_body": not complete}

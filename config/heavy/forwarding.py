@@ -1,4 +1,4 @@
-"""Forwards heavy requests from the web process to processes of their own, in turn."""
+"""Forwards heavy requests from the web process to separate processes, in turn."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCOPE_KEYS = (
 )
 # Per web process. A download mostly waits for its client's connection, so more downloads can run at once.
 AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
-# One client's requests run one after the other, so that a client can't take every place.
+# The limits per client are lower, so that one client can't take every place.
 AT_ONCE_PER_CLIENT = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
 MAX_WAITING = 128
 MAX_OF_CLIENT = 32
@@ -59,7 +59,7 @@ class ProcessDied(Exception):
 
 
 class TooManyWaiting(Exception):
-    """Raised if MAX_WAITING heavy requests wait for their turn, or if MAX_OF_CLIENT are the client's."""
+    """Raised if MAX_WAITING heavy requests are waiting, or if MAX_OF_CLIENT of one client are unfinished."""
 
 
 @dataclass
@@ -87,16 +87,16 @@ class HeavyRequests:
         self._waiting = 0
 
     def kind_of(self, scope: Mapping[str, Any]) -> Heavy | None:
-        """How heavy the request is; None if it is not heavy. A request without credentials is not, because
-        it is refused at once."""
+        """The kind of a heavy request; None if the request is not heavy. A request without credentials is not
+        heavy, because it is refused at once."""
         heavy = self._routes.kind_of(scope["method"], scope["path"])
         return heavy if heavy is not None and _credentials(scope) else None
 
     async def answer(
         self, kind: Heavy, scope: Mapping[str, Any], body: IO[bytes], receive: Receive, send: Send
     ) -> None:
-        """Sends the response. If the client disconnects, the request gives up its place, or its process is
-        killed."""
+        """Sends the response. If the client disconnects, a waiting request leaves the queue, and the process
+        of a running request is killed."""
         answering = asyncio.ensure_future(self._answer(kind, scope, body, send))
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
@@ -133,7 +133,7 @@ class HeavyRequests:
 
     @asynccontextmanager
     async def _place(self, kind: Heavy, client: bytes) -> AsyncIterator[None]:
-        """Waits for a place of this kind, first among the client's own requests."""
+        """Waits for one of the client's own places, and then for a place of this kind."""
         places = self._places[kind]
         own = places.of_client.get(client) or _ClientPlaces(asyncio.Semaphore(AT_ONCE_PER_CLIENT[kind]))
         if self._waiting >= MAX_WAITING or own.users >= MAX_OF_CLIENT:
@@ -184,7 +184,8 @@ class HeavyRequests:
         if self._control is None:
             self._control, theirs = socket.socketpair()
             with theirs:
-                # The parent-death signal is tied to this thread: the event loop's, which lives to the end.
+                # The parent-death signal is tied to this thread, the event loop's, which lives as long as the
+                # process.
                 self._server = spawn(
                     [sys.executable, "-m", "config.heavy.fork_server", str(theirs.fileno())],
                     log=None,
@@ -206,7 +207,8 @@ class HeavyRequests:
 
 @contextmanager
 def _as_file(body: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The body as a file with a descriptor. Small bodies are in memory."""
+    """The body as a file with a descriptor. A small body, which is kept in memory, is copied to such a
+    file."""
     body.seek(0)
     try:
         body.fileno()
@@ -228,7 +230,7 @@ def _forwarded(scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _relay(reader: asyncio.StreamReader, send: Send) -> None:
-    """Sends what the request's process answers."""
+    """Sends the response of the request's process to the client."""
     try:
         async with asyncio.timeout(SECONDS_TO_FIRST_BYTE):
             _, content = await read(reader)

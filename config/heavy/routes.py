@@ -1,4 +1,4 @@
-"""Which requests are heavy. A view says so itself:
+"""Determines which requests are heavy. A view declares its heavy methods:
 
 class QualityView(ProjectView):
     heavy = {"GET": Heavy.REPORT}
@@ -20,7 +20,8 @@ class Heavy(StrEnum):
     REPORT = "report"
     """Computes for a long time and then sends a response."""
     DOWNLOAD = "download"
-    """Sends a large file during its conversion, and takes as long as the client's connection needs."""
+    """Sends a large file while it is being converted. The client's connection determines how long this
+    takes."""
 
 
 class HeavyRoutes:

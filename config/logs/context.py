@@ -20,8 +20,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
 @dataclass(slots=True)
 class Context:
-    """`request` is set once the request has reached the middleware. The request's user is known even later,
-    so both are read when a line is written."""
+    """`request` is set once the request has reached the middleware. The request's user is known only later.
+    Both are therefore read when a line is written."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     request: HttpRequest | None = None
@@ -64,8 +64,8 @@ def current_fields() -> dict[str, Any]:
 
 
 def user_id_of(request: HttpRequest) -> str | None:
-    """The ID of the request's user. None if nobody is logged in or the user was not needed so far. A log line
-    must not load the user, because the database can be the cause of the line."""
+    """The ID of the request's user. None if nobody is logged in, or if the user has not been loaded yet. A
+    log line must not load the user, because a failure of the database can be the reason for the line."""
     user = request.__dict__.get("user")
     if isinstance(user, SimpleLazyObject):
         user = request.__dict__.get("_cached_user")

@@ -1,4 +1,4 @@
-"""The two forms of a log line: JSON for programs, and text for people."""
+"""The two formats of log lines: JSON for programs, and text for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from config.logs.context import current_fields
 from config.logs.messages import safe_message
 from config.logs.tracebacks import chain, render, title
 
-# Line breaks and other control characters from outside could imitate a line of the log.
+# Line breaks and other control characters in a value could imitate a log line.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 
 

@@ -1,4 +1,4 @@
-"""Writes log lines to a file descriptor, without ever waiting long for its reader."""
+"""Writes log lines to a file descriptor, without waiting long for a slow reader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PATIENCE_SECONDS = 1.0
 # A pipe that is ready accepts at least this many bytes (PIPE_BUF on Linux).
 _READY_BYTES = 4096
 # Lines of successful requests are formatted and written in another thread, this long after the first of them.
-# Otherwise, the event loop would give up the interpreter lock at each line.
+# Otherwise, the event loop would give up the interpreter lock for each line.
 ACCESS = "rankloop.access"
 _DELAY_SECONDS = 0.1
 _MOST_DELAYED = 1000
@@ -21,8 +21,8 @@ _MOST_DELAYED = 1000
 
 class DescriptorHandler(logging.Handler):
     """If the output is a pipe whose reader hangs, a plain write would stop the whole process as soon as the
-    pipe is full. This handler waits once for a second and then drops lines until the reader continues. The
-    next line says how many lines are missing."""
+    pipe is full. This handler waits once, for one second, and then drops lines until the reader continues.
+    The next line states how many lines are missing."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -34,7 +34,8 @@ class DescriptorHandler(logging.Handler):
         self._wake = threading.Event()
         self._flusher: threading.Thread | None = None
         kind = os.fstat(descriptor).st_mode
-        # A pipe, a socket or a terminal. The last two stay blocking, and are asked before each write.
+        # A pipe, a socket or a terminal. Sockets and terminals stay blocking and are polled before each
+        # write.
         waits = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or stat.S_ISCHR(kind)
         self._may_block = waits and os.get_blocking(self._descriptor)
         self._poll = select.poll()
@@ -115,9 +116,9 @@ class DescriptorHandler(logging.Handler):
 
 
 def _never_blocking(descriptor: int) -> int:
-    """The same pipe, opened again without blocking. Setting O_NONBLOCK on the given descriptor would also
-    change the standard output of other code and processes. Without this, each line needs a second system
-    call, for which the event loop gives up the interpreter lock again."""
+    """The same pipe, reopened in non-blocking mode. Setting O_NONBLOCK on the given descriptor would also
+    change the standard output of other code and processes. With a blocking pipe, each line needs a second
+    system call, for which the event loop gives up the interpreter lock again."""
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         return descriptor
     try:

@@ -17,7 +17,7 @@ from typing import Any
 
 HIDDEN = "…"
 _MAX_CHARACTERS = 300
-# A shorter constant occurs in values by coincidence. So do single words, which are field names in most cases.
+# Shorter constants occur in values by coincidence. So do single words, most of which are field names.
 _SHORTEST_CONSTANT = 4
 # Placeholders of %-formatting and of str.format, which separate the constant parts of a message.
 _PLACEHOLDERS = re.compile(r"%(?:\(\w*\))?[-+ #0-9.]*[sdrifgxc%]|\{[^{}]*\}")
@@ -111,7 +111,7 @@ def _texts(code: CodeType) -> Iterator[str]:
 
 
 def _constant_parts(text: str, constants: set[str]) -> str:
-    """The text with everything replaced that is not one of the constants."""
+    """The text, with everything except the constants replaced."""
     known = sorted((each for each in constants if each in text), key=len, reverse=True)
     if not known:
         return HIDDEN

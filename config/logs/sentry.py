@@ -17,7 +17,7 @@ from config.logs.tracebacks import chain
 
 _FLUSH_SECONDS = 3.0
 # Parts of an event that can contain secrets. No enabled integration sets them; `before_send` removes them in
-# case that a later version does.
+# case a later version does.
 _REMOVED = ("request", "breadcrumbs", "extra", "user", "modules")
 
 
@@ -70,7 +70,7 @@ def before_send(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
     if isinstance(record, logging.LogRecord):
         event["logentry"] = {"message": message_of(record)}
     error = (hint.get("exc_info") or (None, None, None))[1]
-    # Several exceptions of one type can have different messages. The type and the message identify them.
+    # A chain can contain several exceptions of the same type. They are therefore found by type and message.
     safe = _safe_messages(error) if error is not None else {}
     for value in (event.get("exception") or {}).get("values", ()):
         value["value"] = safe.get((value.get("type"), value.get("value")), HIDDEN)

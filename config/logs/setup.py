@@ -34,7 +34,7 @@ def service_handler() -> logging.Handler:
 
 
 def run_log_handler() -> logging.Handler:
-    """Writes to the log of a training run, which people read on the run's page."""
+    """Writes to the log of a training run, which is shown on the run's page."""
     handler = DescriptorHandler(_STDERR)
     handler.setFormatter(ReadableLines())
     return handler
@@ -67,7 +67,7 @@ def logging_config(*, level: str) -> dict[str, Any]:
             # `config.logs.asgi` writes the access line, with the request ID and without the query string.
             "uvicorn.access": libraries | {"handlers": [], "propagate": False},
             "celery": announced | inherits,
-            # A line for each message or periodic task would be 13 MB a day. `config.logs.tasks` writes one.
+            # A line for each message or periodic task would add 13 MB a day. `config.logs.tasks` writes one.
             "celery.worker.strategy": libraries,
             "celery.beat": libraries,
             "celery.app.trace": libraries | {"filters": ["task_errors"]},

@@ -1,4 +1,4 @@
-"""Celery: the same log configuration, the request ID of the sender, and one line per task."""
+"""Configures Celery's logs: Rankloop's log format, the sender's request ID, and one line per task."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _ids(task: Any, args: Any, kwargs: Any) -> dict[str, str]:
     """The task's arguments that are IDs, such as `run_id`."""
     try:
         given = inspect.signature(task.run).bind(*args, **kwargs).arguments
-    except TypeError:  # wrong arguments, for which the task fails
+    except TypeError:  # wrong arguments; the task itself will fail
         return {}
     return {name: value for name, value in given.items() if name.endswith("_id") and _is_id(value)}
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from config.logs.messages import safe_message
 
-# Docker splits longer lines. The first frames tell where the work began, the last ones where it failed.
+# Docker splits longer lines. The first frames show where the work began, and the last frames show where it
+# failed.
 _MAX_CHARACTERS = 14_000
 _FIRST_FRAMES, _LAST_FRAMES = 5, 40
 
@@ -36,7 +37,7 @@ def render(error: BaseException) -> str:
     for each, relation in reversed(list(chain(error))):
         parts += [_one(each), *([f"\n{relation}\n"] if relation else [])]
     text = "\n".join(parts)
-    # The end is the exception that was not handled.
+    # The end, which contains the unhandled exception, is kept.
     return text if len(text) <= _MAX_CHARACTERS else "…\n" + text[-_MAX_CHARACTERS:]
 
 

@@ -80,7 +80,7 @@ def limit_of(method: str, path: str) -> Limit:
 
 
 class Refused(Exception):
-    """Raised if a body is not read, or not read to its end."""
+    """Raised if a body is refused before or while it is read."""
 
     def __init__(self, response: HttpResponseBase) -> None:
         super().__init__(response.status_code)

@@ -37,7 +37,7 @@ WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 
 
 class NotRankable(FormatError):
-    """The file is known and can't be ranked, whichever columns are chosen."""
+    """Raised for a well-known file that can't be ranked, regardless of the chosen columns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ with one call per line, as JSON with sorted keys:
     {"arguments": {"city": "Oslo"}, "name": "get_temperature"}
     ```
 
-The calls are part of the text, because annotators rank the calls, exports contain the calls, and reward
-models learn from the calls. Responses are also compared by their text. The block contains the name and the
-arguments of each call. The block does not contain the calls' IDs: these IDs are random, and equal calls must
-have equal text. :func:`further_fields` returns the original objects.
+The calls are part of the text, because annotators rank them, exports contain them, and reward models learn
+from them. Responses are also compared by their text. The block contains the name and the arguments of each
+call. The block does not contain the calls' IDs: these IDs are random, and equal calls must have equal text.
+:func:`further_fields` returns the original objects.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _part_text(part: Any, where: str) -> str:
 
 
 def _calls_of(turn: Mapping[str, Any], where: str) -> list[str]:
-    """The lines of a turn's calls."""
+    """The lines of the block with a turn's calls."""
     lines: list[str] = []
     for name in sorted(CALL_FIELDS & turn.keys()):
         value = turn.get(name)

@@ -83,7 +83,7 @@ class _Problems:
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + e^{−x}), exact to the last digits also where it is nearly 0."""
+    """1 / (1 + e^{−x}), accurate to the last digits even where it is nearly 0."""
     small = np.exp(-np.abs(x))
     found: NDArray[np.float64] = np.where(x >= 0, 1.0, small) / (1 + small)
     return found

@@ -49,8 +49,8 @@ def rankings_that_meet(
     contains the task of each ranking, with shape (R,).
 
     A task with R rankings has R(R − 1)/2 pairs, which would be too many for thousands of rankings. If a task
-    has more than 2·`most` + 1 rankings, each of them is therefore paired with only 2·`most` others: with the
-    `most` before and after it, in a circle.
+    has more than 2·`most` + 1 rankings, each of them is therefore paired with only 2·`most` others: the
+    `most` rankings before it and the `most` rankings after it, in circular order.
     """
     order = np.argsort(tasks, kind="stable").astype(np.int64)
     ordered = tasks[order]

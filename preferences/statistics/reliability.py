@@ -30,7 +30,7 @@ MIN_ANNOTATORS = 3
 # The intervals need a matrix with one row and one column per annotator. Its inversion takes about 1 s for
 # 1,000 annotators, and the time grows with the cube of their number.
 MAX_ANNOTATORS_WITH_INTERVALS = 1000
-# The most cells of a temporary array (32 MB).
+# The maximum number of cells in a temporary array (32 MB).
 CHUNK_CELLS = 4_000_000
 
 
@@ -170,12 +170,12 @@ def _standard_errors(
 def _together(
     pair: NDArray[np.int64], who: NDArray[np.int64], weight: NDArray[np.float64], people: int
 ) -> NDArray[np.float64]:
-    """Σ w_k w_j over any two verdicts on the same pair, for each two annotators, with shape (A, A). `pair` is
-    sorted."""
+    """Σ w_k w_j over any two verdicts on the same pair, for every two annotators, with shape (A, A). `pair`
+    is sorted."""
     found = np.zeros((people, people))
     votes = np.diff(np.flatnonzero(np.diff(pair, prepend=-1, append=-1)))
-    # The time per pair of responses in units of 0.3 ns, measured: 50 for any two verdicts that are multiplied
-    # one by one, or 10 and 1 for each cell of the table and of the matrix product.
+    # Measured time per pair of responses, in units of 0.3 ns: without a table, 50 for each product of two
+    # verdicts; with a table, 10 for each of its cells and 1 for each cell of the matrix product.
     many = 50 * votes**2 > people * (people + 10)
     of_many = np.repeat(many, votes)
     for chunk, number in _chunks(np.flatnonzero(~of_many), votes[~many], votes[~many] ** 2):
@@ -197,9 +197,9 @@ def _together(
 def _chunks(
     rows: NDArray[np.int64], sizes: NDArray[np.int64], costs: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Divide `rows` into chunks of whole groups that cost at most CHUNK_CELLS, or consist of one group.
-    `sizes` contains the number of rows of each group, and `costs` its cost. Also returns the number of each
-    row's group in its chunk."""
+    """Divide `rows` into chunks of whole groups. A chunk costs at most CHUNK_CELLS or consists of a single
+    group. `sizes` contains the number of rows of each group, and `costs` its cost. Also returns the number of
+    each row's group in its chunk."""
     ends, cost, start = np.cumsum(sizes), np.cumsum(costs), 0
     while start < len(sizes):
         before = int(cost[start - 1]) if start else 0

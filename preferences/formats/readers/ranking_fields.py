@@ -182,8 +182,8 @@ def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
     return values
 
 
-# How each field is read that can occur without an order. A field that raises RowError or gives None there is
-# not a part of a ranking.
+# The parsers of the fields that can occur without an order. If a parser raises RowError or returns None, the
+# field is not a part of a ranking.
 PARSERS: dict[str, Callable[[Row, str, Sequence[Any]], object]] = {
     "ratings": _by_response,
     "flags": _by_response,

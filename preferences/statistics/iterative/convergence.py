@@ -22,7 +22,8 @@ class Convergence(NamedTuple):
 
 
 def worst(parts: Iterable[Convergence]) -> Convergence:
-    """One statement for several estimates. All of them converged only if each of them did."""
+    """The combined convergence of several estimates: whether all of them converged, and the largest `steps`
+    and `change`."""
     found = list(parts)
     return Convergence(
         all(part.converged for part in found),

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from preferences.statistics.iterative.convergence import Convergence
 
 Vector = NDArray[np.float64]
-# Steps without acceleration at the start. They move the parameters away from a common starting value to the
-# nearest maximum, so that an extrapolation does not reach a different maximum.
+# The number of steps without acceleration at the start. These steps move the parameters away from a common
+# starting value to the nearest maximum, so that an extrapolation does not reach a different maximum.
 PLAIN_STEPS = 4
 STEP_GROWTH = 4.0
 # Rounding errors of a sum of many logarithms, relative to the sum.

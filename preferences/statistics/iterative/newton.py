@@ -1,7 +1,7 @@
 """Newton's method for concave log-likelihoods, for many problems at once. Pure NumPy.
 
 A step that does not increase the log-likelihood enough is halved (Boyd & Vandenberghe, "Convex Optimization"
-(2004), §9.5). With this rule, the method converges from any starting point, also if some parameters are
+(2004), §9.5). With this rule, the method converges from any starting point, even if some parameters are
 nearly unbounded.
 """
 
@@ -17,7 +17,7 @@ from preferences.statistics.iterative.convergence import Convergence
 Array = NDArray[np.float64]
 MAX_STEPS = 200
 TOLERANCE = 1e-9
-# The longest change of a parameter in one step. Where the curvature is nearly 0, a full step could be
+# The largest change of a parameter in one step. Where the curvature is nearly 0, a full step could be
 # arbitrarily long.
 MAX_LENGTH = 4.0
 SUFFICIENT = 1e-4
@@ -48,9 +48,9 @@ class Problems(Protocol):
 def maximise(problems: Problems, start: Array, *, sharing_offset: int) -> tuple[Array, Convergence]:
     """Maximise B problems, starting at `start`, which has shape (B, P).
 
-    The search for a problem ends when no parameter changes by more than TOLERANCE, and after MAX_STEPS steps
-    at the latest. The test ignores a common offset of the first `sharing_offset` parameters, because it can
-    be nearly undetermined.
+    The search for a problem ends when no parameter changes by more than TOLERANCE, or after MAX_STEPS steps.
+    The test ignores a common offset of the first `sharing_offset` parameters, because it can be nearly
+    undetermined.
     """
     found, remaining = start.copy(), np.zeros(len(start))
     done = np.ones(len(start), dtype=bool)
@@ -85,9 +85,9 @@ def centred(values: Array) -> Array:
 def _search(
     problems: Problems, active: NDArray[np.int64], at: Array, step: Array, gain: Array
 ) -> tuple[Array, Slopes, NDArray[np.bool_]]:
-    """Take the longest of the step, half of the step, a quarter, … that increases the log-likelihood enough.
-    Returns the new parameters, their slopes, and whether a problem's parameters changed. They do not change
-    if rounding prevents an increase; the slopes contain only the other problems.
+    """Try the full step, half of the step, a quarter and so on, until the log-likelihood increases enough.
+    Returns the new parameters, their slopes, and whether a problem's parameters changed. If rounding prevents
+    an increase, the parameters do not change, and the slopes do not contain the problem.
 
     If the log-likelihood still rises at the end of a step, it has risen along the whole step, because it is
     concave. Its value is therefore needed only for steps that go too far.
@@ -123,8 +123,8 @@ def _search(
 
 
 def _steps(slopes: Slopes) -> Array:
-    """The Newton steps. If the second derivatives are singular, the step has the least length, and if it then
-    does not increase the function, it follows the gradient."""
+    """The Newton steps. If the second derivatives are singular, the shortest solution is used. If this step
+    does not increase the function, the gradient is used instead."""
     try:
         step = np.asarray(
             np.linalg.solve(slopes.information, slopes.gradient[..., None])[..., 0], dtype=np.float64

@@ -135,7 +135,8 @@ ASPECT_WORDS = frozenset(
 NUMBER_NAMES = frozenset({"target", "gold", "argmax"})
 # Values that say that one of two responses has won, but not which one.
 OUTCOMES = frozenset({"win", "wins", "won", "lose", "loses", "lost", "loss"})
-# Words that make a column something else, such as the reason for a choice or the time of a vote.
+# Words that show that a column contains something else, such as the reason for a choice or the time of a
+# vote.
 OTHER_WORDS = frozenset(
     words_of(
         "reason reasoning comment comments explanation rationale justification statement why feedback"
@@ -147,7 +148,7 @@ TIES = frozenset(
     words_of("tie ties tied draw equal same both even bothgood similar gleich beide unentschieden")
 )
 BOTH_BAD = frozenset({"bothbad", "neither", "none"})
-# Words of a cell that do not say which response it names.
+# Words in a cell that do not show which response the cell names.
 FILLER = frozenset(
     words_of(
         "response answer model completion output assistant option candidate summary reply the is are better"

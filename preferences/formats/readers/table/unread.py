@@ -32,7 +32,7 @@ MAX_DEPTH = 4
 
 
 class Sample:
-    """The first rows of a file, with the responses of each."""
+    """The first rows of a file, with each row's responses."""
 
     def __init__(
         self, rows: Sequence[Row], columns: tuple[str, ...], models: tuple[str, ...], numbers: tuple[int, ...]

@@ -35,9 +35,9 @@ from preferences.formats.readers.columns.vocabulary import (
 )
 from preferences.records import Row, RowError, Tiers
 
-# "[[A>>B]]", as judges of arena-hard write it.
+# Matches "[[A>>B]]", the notation of arena-hard's judges.
 RELATION = re.compile(r"\[*\s*([ab])\s*([<>=]{1,3})\s*([ab])\s*\]*", re.IGNORECASE)
-# "B is better" and "Response A wins".
+# Matches the beginning of sentences such as "B is better" and "Response A wins".
 SENTENCE = re.compile(
     r"\s*(\w+\s+)?([a-j]|\d|left|right|first|second)(\s+\w+)?\s+(is|wins|was|ist)\b", re.IGNORECASE
 )
@@ -116,7 +116,7 @@ VoteColumns = Winner | OneHot | Flagged | Numbers | Signed
 
 @lru_cache(maxsize=256)
 def vote_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns whose names alone say that they hold a vote."""
+    """The columns whose names alone show that they hold a vote."""
     return tuple(
         name
         for name in names

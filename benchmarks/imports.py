@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 
-The comparisons consist of random words and are as long as those of hh-rlhf. The numbers of turns and
+The comparisons consist of random words and have the same length as those in hh-rlhf. The numbers of turns and
 characters are distributed as in the real files (deciles of all 5,008 rows of the six helpful files).
 
 The first line of the output is for an import. The second line is for a repeated import of the same file,

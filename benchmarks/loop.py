@@ -68,7 +68,7 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:
-        # As on the platform: now and then a weak policy samples a NUL character, which can't be stored.
+        # As on the platform: a weak policy occasionally samples a NUL character, which can't be stored.
         texts = tuple(text for text, _ in asked.responses if not storage_fault(text))
         if len(texts) < 2:
             continue

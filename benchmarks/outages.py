@@ -1,4 +1,4 @@
-"""Check that runs of every kind keep their result through an outage of Postgres or Valkey, at any moment.
+"""Check that runs of every kind keep their results despite an outage of Postgres or Valkey at any moment.
 
     .venv/bin/python -m benchmarks.outages [--seconds 60] [--kinds sft ppo …] [--outages restart hang broker]
         [--moments claim start middle end]
@@ -95,7 +95,7 @@ class Stack:
 
 def restart(stack: Stack, seconds: float, *, name: str, kill: signal.Signals) -> None:
     server = stack.server(name)
-    stack.supervisor.send_signal(signal.SIGSTOP)  # otherwise, it would start the server again at once
+    stack.supervisor.send_signal(signal.SIGSTOP)  # otherwise, the supervisor would restart the server at once
     server.send_signal(kill)
     time.sleep(seconds)
     stack.supervisor.send_signal(signal.SIGCONT)

@@ -59,7 +59,7 @@ def main() -> None:
     for hidden, layers in SIZES:
         model = demo_world.build_policy(tokenizer, 0, hidden=hidden, layers=layers)
         if not segments.attend_by_segment(model):
-            raise SystemExit("this version of transformers does not let a model's attention be replaced")
+            raise SystemExit("this version of transformers does not allow a model's attention to be replaced")
         taken: dict[Layout, list[float]] = {layout: [] for layout in LAYOUTS}
         places = dict.fromkeys(LAYOUTS, 0)
         for layout in LAYOUTS:

@@ -1,4 +1,4 @@
-"""The layers of a model as the names of its weights show them.
+"""Find a model's layers from the names of its weights.
 
 A multimodal model also has layers in a vision or audio tower, which are numbered from 0 as well. transformers
 stores a language model's weights under a different prefix from the one in the loaded model and its

@@ -210,7 +210,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
     """Return the cost of direct preference optimisation. Each response has its own row with the prompt. If
-    the rows of a ranking exceed a micro-batch, they take several passes, which are recomputed."""
+    the rows of a ranking exceed a micro-batch, the ranking takes several forward passes, which are recomputed
+    in the backward pass."""
     row = min(data.prompt + data.response, recipe.max_length)
     width = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
     heldout = data.items * recipe.heldout_fraction

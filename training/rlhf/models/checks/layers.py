@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 def place_of(name: str) -> Place | None:
-    """Return None if the weight is outside the layers."""
+    """Return the place of a weight, or None if the weight is outside the layers."""
     found = LAYER.search(name)
     if found is None:
         return None

@@ -7,8 +7,8 @@ answer and the next claim. Their project has 5,000 open tasks and `--rankings` r
 their requests in phases:
 
 * idle: nothing else runs.
-* import: a worker imports comparisons as long as those of hh-rlhf.
-* all: in addition, 20 managers ask for the quality report again and again, and an admin freezes snapshots.
+* import: a worker imports comparisons of the same length as those in hh-rlhf.
+* all: in addition, 20 managers repeatedly request the quality report, and an admin freezes snapshots.
 * hung broker: Valkey is stopped, and the health check is requested every second.
 
 The target is a 95th percentile (p95) of at most 1.5 times the p95 without background work.
@@ -46,7 +46,7 @@ PHASES = ("idle", "import", "all", "hung broker")
 
 
 class Desk:
-    """Annotators who work until `stopped` is set. Each request's duration is filed under the current
+    """Annotators who work until `stopped` is set. Each request's duration is recorded under the current
     `phase`."""
 
     def __init__(self, url: str, tokens: list[str], think: float) -> None:
@@ -85,7 +85,8 @@ class Desk:
                 "touched": True,
                 "duration_ms": 1000,
             }
-            # The server closes a connection that is idle for five seconds. Reusing it would measure a retry.
+            # The server closes a connection that is idle for five seconds. Reusing such a connection would
+            # measure a retry.
             client.close()
             time.sleep(self._think)
             key = {"Idempotency-Key": str(uuid.uuid4())}
@@ -123,7 +124,7 @@ def until(client: ApiClient, id: str, states: set[str]) -> dict[str, Any]:
 
 
 class Reports:
-    """Managers who ask for the quality report again and again, and an admin who freezes snapshots."""
+    """Managers who repeatedly request the quality report, and an admin who freezes snapshots."""
 
     def __init__(self, url: str, managers: list[str], admin: str) -> None:
         self.reports: list[float] = []
@@ -168,7 +169,7 @@ def hung_broker(state: Path, client: ApiClient) -> Iterator[None]:
 
     def check() -> None:
         while not stopped.wait(1.0):
-            with suppress(ApiError):  # 503, as it must be
+            with suppress(ApiError):  # the expected answer is 503
                 client.call("GET", "/healthz", None)
 
     checks = threading.Thread(target=check)

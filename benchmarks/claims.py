@@ -175,7 +175,7 @@ def claims(job: tuple[str, list[UUID], float]) -> list[float]:
         if began > end:
             break
         if not allocation.claim_tasks(project=project, annotator=User(pk=person)):
-            raise SystemExit("a claim got no task")
+            raise SystemExit("a claim returned no task")
         times.append(time.perf_counter() - began)
     return times
 

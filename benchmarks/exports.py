@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
-First part: the benchmark imports `--rows` comparisons by four annotators. The comparisons are as long as
-those of hh-rlhf (three turns, two responses). The benchmark freezes the comparisons with each aggregation and
-exports them in every format. Second part: the benchmark writes a snapshot of `--large` such rankings without
-a database and exports the snapshot.
+First part: the benchmark imports `--rows` comparisons by four annotators. The comparisons have the same
+length as those in hh-rlhf (three turns, two responses). The benchmark freezes the comparisons with each
+aggregation and exports them in every format. Second part: the benchmark writes a snapshot of `--large` such
+rankings without a database and exports the snapshot.
 
 Each line shows the time and the growth of the process's memory (VmHWM, reset before each line). Targets:
 50,000 comparisons in 5 s, and a million comparisons with less than 300 MB of memory above idle. For

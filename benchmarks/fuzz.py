@@ -150,7 +150,7 @@ def inputs(seed: int) -> Iterator[Input]:
 
 
 def fault_of(tried: Input) -> str:
-    """Describes what the reader did wrong with the input; empty if the reader did nothing wrong."""
+    """Return a description of the reader's fault with this input, or an empty string if there is no fault."""
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,14 +2,14 @@
 
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 
-The comparisons consist of random words and are as long as those of hh-rlhf. The numbers of turns and
+The comparisons consist of random words and have the same length as those in hh-rlhf. The numbers of turns and
 characters are distributed as in the real files (deciles of all 5,008 rows of the six helpful files).
 
-The first line of the output is for an import. The second line is for a repeated import of the same file,
-which must change nothing. The third line is for a dry run of a new file. Each line shows the elapsed time and
-the processor times of the reading process and of Postgres. If two cores are idle, the longer of the two
-processor times determines the elapsed time. Target: 160,000 comparisons in 60 s. With `--durable`, Postgres
-waits for the disk at each commit, as under `scripts/up`.
+The first line of the output shows an import. The second line shows a repeated import of the same file, which
+must change nothing. The third line shows a dry run of a new file. Each line shows the elapsed time and the
+processor times of the reading process and of Postgres. If two cores are idle, the longer of the two processor
+times determines the elapsed time. Target: 160,000 comparisons in 60 s. With `--durable`, Postgres waits for
+the disk at each commit, as under `scripts/up`.
 """
 
 from __future__ import annotations

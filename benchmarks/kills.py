@@ -1,12 +1,11 @@
-"""Kill a training loop of each kind at random moments, resume it, and compare its end with that of an
-uninterrupted run.
+"""Kill training loops at random moments, resume them, and compare their results with uninterrupted runs.
 
     .venv/bin/python -m benchmarks.kills [--moments 20] [--kinds ppo,rloo] [--seed 0]
 
 The moments are uniform over the time that an uninterrupted run takes, so SIGKILL can arrive at any
-instruction. Half of the tries are killed a second time after they have resumed. A try is equal if all metrics
-and samples, the returned figures and every byte of the saved model are those of the uninterrupted run. The
-loops are tiny and write a checkpoint after every step. Prints a table for docs/measurements.md.
+instruction. Half of the tries are killed a second time after they have resumed. A try counts as equal if all
+metrics and samples, the returned figures and every byte of the saved model match those of the uninterrupted
+run. The loops are tiny and write a checkpoint after every step. Prints a table for docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def _moments(chance: random.Random, seconds: float) -> list[Moment]:
 
 
 def _resumed(tries: list[Ended], whole: Ended) -> int:
-    """How many tries ended with an attempt that did not start over."""
+    """The number of tries whose last attempt resumed from a checkpoint instead of starting over."""
     return sum(each.reported[-1] < len(whole.metrics) for each in tries)
 
 

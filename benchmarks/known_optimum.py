@@ -1,10 +1,11 @@
-"""How close each method comes to a known optimum, on five seeds.
+"""Measure how close each method comes to a known optimum, on five seeds.
 
     .venv/bin/python -m benchmarks.known_optimum [--methods rloo grpo …] [--seeds 5]
 
 The environment is that of tests/training/rlhf/policy/known_optimum.py. It is small enough to list every
-answer, so the figures contain no sampling error. A share of 1 is the best possible policy: with a KL penalty
-for the methods that have one, otherwise in reward. Each seed has its own initial policy and reward model.
+answer, so the figures contain no sampling error. A policy with a share of 1 is the best possible one. For
+methods with a KL penalty, the objective is the reward minus the penalty. For the other methods, the objective
+is the reward. Each seed has its own initial policy and reward model.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Site:
         self.tokens = done.stdout.split()
 
     def processor_seconds(self) -> dict[str, float]:
-        """Of the supervisor and all of its descendants that are running now."""
+        """Processor seconds of the supervisor and of all its running descendants, by group of processes."""
         found = dict.fromkeys(GROUPS, 0.0)
         parent = psutil.Process(self.stack.pid)
         for process in (parent, *parent.children(recursive=True)):
@@ -135,9 +135,9 @@ def main() -> None:
 
 
 def pairs(options: argparse.Namespace, order: Sequence[str]) -> Iterator[dict[str, dict[str, float]]]:
-    """The first stack that is started is faster: with the same code in both, the second stack took 5 % ± 4 %
-    more processor time. Half of the pairs are therefore measured with the stacks started in the other
-    order."""
+    """Yield the measurements of each pair of blocks, with the stacks started in this `order`. The stack that
+    is started first is faster: with the same code in both stacks, the second one took 5 % ± 4 % more
+    processor time. Half of the pairs are therefore measured with the stacks started in the other order."""
     this = bench.ROOT
     roots = {"this": this, "other": (options.other or this).resolve()}
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))

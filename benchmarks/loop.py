@@ -5,14 +5,14 @@
 
 The steps are those of the demo, with default recipes. The seeds were not used for tuning. For each seed, the
 benchmark trains a policy (`sft`) and ranks the policy's answers by the gold reward. A share of the rankings
-(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy by
+(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy with
 every method: rejection sampling, RLOO and PPO with the reward model, and DPO on the rankings. All policies
 answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
-The gain's standard error is that of the difference per prompt. The benchmark also prints each policy's KL
-divergence from the first policy and the seconds of each step. The benchmark uses the library alone, without a
-database or server.
+The gain's standard error is computed from the differences per prompt. The benchmark also prints each policy's
+KL divergence from the first policy and the seconds of each step. The benchmark uses the library alone,
+without a database or server.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:
-        # As on the platform: now and then a weak policy samples a NUL character, which can't be stored.
+        # As on the platform: a weak policy occasionally samples a NUL character, which can't be stored.
         texts = tuple(text for text, _ in asked.responses if not storage_fault(text))
         if len(texts) < 2:
             continue

@@ -1,14 +1,14 @@
-"""Check that runs of every kind keep their result through an outage of Postgres or Valkey, at any moment.
+"""Check that runs of every kind keep their results despite an outage of Postgres or Valkey at any moment.
 
     .venv/bin/python -m benchmarks.outages [--seconds 60] [--kinds sft ppo …] [--outages restart hang broker]
         [--moments claim start middle end]
 
 Small runs are launched on a temporary embedded stack. An undisturbed run of each kind shows how long the kind
-takes. In the following runs, an outage begins when the run is launched (claim), starts, is at half of its
-time, or is about to end. There are three outages:
+takes. In the following runs, an outage begins when the run is launched (claim), when it starts, halfway
+through it, or shortly before its end. There are three outages:
 
 - restart: Postgres is stopped and starts again after `--seconds`. All connections are cut.
-- hang: Postgres gets SIGSTOP, and SIGCONT after `--seconds`. Connections stay open but nothing answers.
+- hang: Postgres receives SIGSTOP, and SIGCONT after `--seconds`. Connections stay open but get no response.
 - broker: Valkey is killed and starts again after `--seconds`.
 
 Each row shows how the run ended, the number of its attempts, and the time from the end of the outage to the
@@ -95,7 +95,7 @@ class Stack:
 
 def restart(stack: Stack, seconds: float, *, name: str, kill: signal.Signals) -> None:
     server = stack.server(name)
-    stack.supervisor.send_signal(signal.SIGSTOP)  # otherwise, it would start the server again at once
+    stack.supervisor.send_signal(signal.SIGSTOP)  # otherwise, the supervisor would restart the server at once
     server.send_signal(kill)
     time.sleep(seconds)
     stack.supervisor.send_signal(signal.SIGCONT)

@@ -5,7 +5,7 @@
 Each batch consists of 16 demonstrations of the demo world, as in the default recipe. Every batch is processed
 in all ways in turn, so that other work on the machine affects all ways alike. The benchmark prints the CPU
 milliseconds of one forward and backward pass on one thread, the ratio to one demonstration per row, and the
-share of padding. Results are refused if the gradients differ.
+share of padding. The benchmark stops with an error if the gradients differ.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     for hidden, layers in SIZES:
         model = demo_world.build_policy(tokenizer, 0, hidden=hidden, layers=layers)
         if not segments.attend_by_segment(model):
-            raise SystemExit("this version of transformers does not let a model's attention be replaced")
+            raise SystemExit("this version of transformers does not allow a model's attention to be replaced")
         taken: dict[Layout, list[float]] = {layout: [] for layout in LAYOUTS}
         places = dict.fromkeys(LAYOUTS, 0)
         for layout in LAYOUTS:

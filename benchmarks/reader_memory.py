@@ -1,8 +1,8 @@
-"""Measure the memory of the reader of ranking files, which must not grow with the file.
+"""Measure the memory used by the import's file reader. It must not grow with the size of the file.
 
     .venv/bin/python -m benchmarks.reader_memory [--rows 1000000 10000000] [--kinds jsonl csv parquet]
 
-For each kind and size, a process reads a file of pairs with the import's reader and drops each record. The
+For each kind and size, a process reads a file of pairs with the import's reader and discards each record. The
 table shows the peak memory of this process and the number of rows per second.
 """
 

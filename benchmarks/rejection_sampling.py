@@ -1,4 +1,4 @@
-"""Measure what rejection sampling gains, and that its controls gain nothing.
+"""Measure the gain from rejection sampling, and check that its controls gain nothing.
 
     .venv/bin/python -m benchmarks.rejection_sampling [--seeds 101] [--demonstrations 9500] [--rankings 600]
         [--prompts 256] [--samples 8] [--fresh 300] [--rounds 3]

@@ -1,4 +1,4 @@
-"""How soon each loop hears that it must stop: the longest time between two calls of `Reporter.check`.
+"""Measure how soon each loop notices a stop request: the longest time between calls of `Reporter.check`.
 
     .venv/bin/python -m benchmarks.stopping [--kinds ppo,rloo]
 

@@ -99,7 +99,7 @@ def ask(
             if in_time():
                 _send(case, identity, url, documented, number, tally)
 
-        with suppress(Unsatisfiable):  # without parameters and a body, nothing can be invalid
+        with suppress(Unsatisfiable):  # without parameters or a body, no request can be invalid
             sent()
 
 

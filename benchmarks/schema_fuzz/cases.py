@@ -1,8 +1,9 @@
 """Requests for every operation of the OpenAPI schema, valid and invalid, with hostile values among them.
 
 Schemathesis generates values from the schema. Its values almost never have an inner structure that the schema
-doesn't describe, such as a cursor that is correct Base64 but contains a text in the place of a UUID. It also
-generates only headers that the schema declares. This module adds both.
+doesn't describe, such as a cursor that is valid Base64 but contains other text instead of a UUID.
+Schemathesis also generates only the headers that the schema declares. This module adds such values and
+undeclared headers.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ HEADERS: dict[str, list[str]] = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Who sends a request: a user with a session or a token, or someone without a valid login."""
+    """The sender of a request: a user with a session or a token, or a client without a valid login."""
 
     name: str
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -102,7 +102,7 @@ class World:
         return _with_token(user) if scopes_for(line.action, line.method) else _with_session(user)
 
     def known(self, operation: APIOperation) -> dict[str, str]:
-        """IDs of existing rows. In every second round, lists are those of the project with real data."""
+        """IDs of existing rows. In every second round, list requests use the project with real data."""
         found = re.findall(r"([\w-]+)/\{(\w+)\}", operation.path)
         if operation.method == "get" and found == [("projects", "slug")]:
             return {"slug": self.listed}

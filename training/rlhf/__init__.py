@@ -18,5 +18,5 @@ package imports only packages listed before it:
 - `selection`: the candidates of rejection sampling, and the choice among them;
 - `policy`: the loops that train a policy: SFT, rejection sampling, DPO, RLOO and PPO.
 
-`python -m training.rlhf.train_reward_model` trains a reward model from a file of rankings.
+`python -m training.rlhf.train_reward_model` trains a reward model from a rankings file.
 """

@@ -1,8 +1,9 @@
 """Signs of life from inner loops.
 
-A training loop reports progress at every step, but one step can take long: a generation of many tokens, or a
-pass over the whole training set. Inner loops therefore call `alive` once per iteration. A supervisor can then
-distinguish a long step from a loop that hangs, without a reporter as a parameter of every function.
+A training loop reports progress at every step, but one step can take a long time, for example to generate
+many tokens or to process the whole training set. Inner loops therefore call `alive` once per iteration. A
+supervisor can then distinguish a long step from a loop that hangs, and not every function needs a reporter as
+a parameter.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ _listener: Callable[[], None] | None = None
 
 
 def alive() -> None:
-    """Say that the loop is still working. This takes less than a microsecond."""
+    """Signal that the loop is still working. The call takes less than a microsecond."""
     if _listener is not None:
         _listener()
 
 
 @contextmanager
 def heard_by(listener: Callable[[], None]) -> Iterator[None]:
-    """Let this process's signs of life call `listener`."""
+    """Call `listener` at every sign of life from this process, for the duration of the block."""
     global _listener
     before, _listener = _listener, listener
     try:

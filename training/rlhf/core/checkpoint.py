@@ -319,7 +319,8 @@ def save_checkpoint(
     *,
     best: bool = False,
 ) -> None:
-    """Save a checkpoint, after all reports of the steps that a resumed run would not repeat."""
+    """Store all reports, then save a checkpoint. A resumed run does not repeat the reports of earlier
+    steps."""
     report.flush()
     if store.save(step, modules, optimisers, counters, data, best=best):
         report.checkpoint(step)

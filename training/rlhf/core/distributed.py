@@ -196,8 +196,8 @@ class SharedReporter:
             raise Cancelled("another process of this run was asked to stop")
 
     def check_within_step(self) -> None:
-        """As `check`, in a loop that each process repeats a different number of times. Several processes can
-        stop only together, so with several processes, this method does nothing."""
+        """Like `check`, but for a loop that each process repeats a different number of times. Several
+        processes must stop at the same point, so with several processes, this method does nothing."""
         if count() == 1:
             self._report.check()
 

@@ -95,7 +95,8 @@ class PrintReporter(NullReporter):
 
 
 class ShiftedReporter:
-    """Reports a part of a loop whose steps count from 1, under the loop's own step numbers and phase name."""
+    """A reporter for a part of a loop. The part counts its steps from 1, and the reports use the step numbers
+    and the phase name of the loop."""
 
     def __init__(self, report: Reporter, by: int, *, phase: str) -> None:
         self._report, self._by, self._phase = report, by, phase

@@ -43,9 +43,10 @@ class Demonstrations(list[Demonstration]):
 def read_snapshot(path: str | Path, *, answers: SnapshotAnswers) -> Demonstrations:
     """Read the demonstrations of a snapshot's training prompts.
 
-    `answers` selects the rewrites, the best responses, or all: a ranking's rewrite or, without a rewrite, its
-    best responses. An answer that several rankings of a prompt give is one demonstration. Held-out prompts
-    are left out, because evaluations use them. Raises RankingFileError if the file can't be read.
+    `answers` selects the rewrites, the best responses, or all. With `all`, a ranking gives its rewrite or,
+    without a rewrite, its best responses. If several rankings of a prompt give the same answer, this answer
+    becomes one demonstration. Held-out prompts are left out, because evaluations use them. Raises
+    RankingFileError if the file can't be read.
     """
     file = Path(path)
     if not snapshot_parquet.is_snapshot(file):

@@ -48,7 +48,7 @@ class Encoded:
     prompts_cut: int
 
     def first_prompts(self, number: int) -> list[Messages]:
-        """Return the first different prompts, at most `number`."""
+        """Return the first distinct prompts, at most `number` of them."""
         found: dict[str, Messages] = {}
         for row, messages in zip(self.rows, self.messages, strict=True):
             if len(found) == number:
@@ -113,7 +113,8 @@ def split_by_prompt(rows: Sequence[Row], heldout_share: float) -> tuple[list[Row
     """Split rows into (train, held-out) by the hash of the prompt, as `rankings.split_by_prompt` does.
 
     All demonstrations of a prompt are on the same side. A prompt stays on its side if the data grows, so a
-    held-out prompt of one round is not trained on in the next. If all prompts would be held out, none is.
+    held-out prompt of one round is not trained on in the next. If the split would hold out all prompts, no
+    prompt is held out.
     """
     held_out = [is_held_out(row.prompt_key, heldout_share) for row in rows]
     if all(held_out):
@@ -125,7 +126,7 @@ def split_by_prompt(rows: Sequence[Row], heldout_share: float) -> tuple[list[Row
 
 
 def _key_of(messages: Messages) -> str:
-    """Prompts that differ only in whitespace have the same key."""
+    """Return the prompt's key. Prompts that differ only in whitespace have the same key."""
     return hashlib.sha256(repr(words_of(messages)).encode()).hexdigest()
 
 

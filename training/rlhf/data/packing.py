@@ -5,7 +5,7 @@
 - ``packed``: several demonstrations in a row. All rows are about as wide as the longest demonstration, so
   attention covers hardly more than it would with padding. A block mask lets a demonstration attend only to
   itself. Used on a GPU, where many small attention calls cost more than a mask.
-- ``separate``: one demonstration per row, padded on the right, in groups of like length.
+- ``separate``: one demonstration per row, padded on the right, in groups of similar length.
 
 In the first two layouts, position IDs restart with every demonstration. Each demonstration therefore gets the
 same loss and the same gradient as if it were alone.
@@ -77,7 +77,7 @@ def micro_batches(rows: Sequence[Row], *, layout: Layout, max_tokens: int, pad_i
 
 
 def _cut(lengths: Sequence[int], layout: Layout, max_tokens: int) -> Iterator[list[list[int]]]:
-    """Yield micro-batches as lines, each with the indices of the rows in this line."""
+    """Yield each micro-batch as a list of lines. A line contains the indices of its rows."""
     if layout == "flat":
         yield from ([part] for part in cut_by_tokens(lengths, max_tokens=max_tokens))
     elif layout == "separate":

@@ -88,7 +88,7 @@ class Ranking:
 
 
 class RankingFileError(ValueError):
-    """Raised if a file of rankings can't be read or contains broken rows; the message names the rows."""
+    """Raised if a rankings file can't be read or contains broken rows; the message names the rows."""
 
 
 class Rankings(list[Ranking]):

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens so far, in buffers with room for the tokens to come."""
+"""Key-value caches with preallocated space for the tokens that are not generated yet."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ def generate(
     tokens are sampled: the smallest set whose probabilities add up to at least `top_p`.
 
     Each prompt has a seed of its own, so the result does not depend on `rows_per_batch` or on the other
-    prompts. `seed` is a list of these seeds, or one number from which they are derived. With a `generator`
-    (on the CPU), they are drawn from it instead.
+    prompts. `seed` is a list of these seeds, or one number from which the seeds are derived. If a `generator`
+    (on the CPU) is given, the seeds are drawn from the generator instead.
 
     Prompts that exceed the context are truncated on the left (`chat.cut_prompts` counts them). `check` is
     called before each batch and every few seconds, and can raise an exception to stop. `progress` is called
@@ -216,7 +216,7 @@ def _decode_batch(
 
 
 def _answers_so_far(finished: Tensor, share: float) -> float:
-    """Return the number of answers, where an unfinished one counts as `share`."""
+    """Return the number of answers. An unfinished answer counts as `share`."""
     n_finished = int(finished.sum())
     return n_finished + share * (len(finished) - n_finished)
 

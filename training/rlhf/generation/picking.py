@@ -57,8 +57,8 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
 
 
 def _refuse_broken(finite: Tensor) -> None:
-    """Raise `LogitsNotFinite` unless all rows are finite. From NaN, the search would pick an index beyond the
-    vocabulary."""
+    """Raise `LogitsNotFinite` unless all rows are finite. If a row contained NaN, the search would pick an
+    index beyond the vocabulary."""
     if not bool(finite.all()):
         raise LogitsNotFinite(
             f"The logits of {int((~finite).sum())} of {len(finite)} answers are NaN or infinite."
@@ -88,8 +88,8 @@ def _first_above(cumulative: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]
     """Return the first index whose cumulative sum exceeds the threshold, and the remainder of the threshold
     at the start of this index. ``cumulative`` has shape (B, N). The other tensors have shape (B, 1).
 
-    Rounding can make the threshold as large as the total. It is then lowered, so that the last index with a
-    positive weight is returned.
+    Rounding can make the threshold as large as the total. In this case, the threshold is lowered, so that the
+    last index with a positive weight is returned.
     """
     total = cumulative[:, -1:]
     threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
@@ -99,7 +99,7 @@ def _first_above(cumulative: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]
 
 
 def allowed_ids(known: int, stops: Sequence[int], rows: int) -> Tensor | None:
-    """Return a mask of shape (V,) of the IDs that can be sampled, or None if all IDs below V can be.
+    """Return a mask of shape (V,) of the IDs that can be sampled, or None if every ID below V can be sampled.
 
     V is the number of logits to keep. IDs beyond the tokenizer's largest ID have no text and are never
     sampled, unless they are stop tokens.

@@ -33,21 +33,23 @@ class Pulse:
         self.last = time.monotonic()
 
     def beat(self, answers: Callable[[], float] | None = None) -> None:
-        """`answers` returns the number of answers in the current batch, where an unfinished answer counts as
-        a fraction. The function is called only if a report is due, because it waits for the GPU."""
+        """Check and report if PULSE_SECONDS have passed. `answers` returns the number of answers in the
+        current batch, where an unfinished answer counts as a fraction. The function is called only if a
+        report is due, because it waits for the GPU."""
         alive()
         if time.monotonic() - self.last < PULSE_SECONDS:
             return
         self.check()
         if not self.started:
-            self.progress(0, self.total)  # a reporter measures the rate from here
+            self.progress(0, self.total)  # a reporter measures the rate from this call on
             self.started = True
         self.progress(self.done + int(answers() if answers else 0), self.total)
         self.last = time.monotonic()
 
     @contextmanager
     def between_layers(self, policy: PreTrainedModel) -> Iterator[None]:
-        """Also beat before every layer. Reading many long prompts takes minutes on a CPU."""
+        """Also call `beat` before every layer, because processing many long prompts takes minutes on a
+        CPU."""
 
         def beat(*_: Any) -> None:
             self.beat()

@@ -35,8 +35,9 @@ class RewardModelJudge:
         return [[next(rewards) for _ in texts] for _, texts in items]
 
     def metrics(self) -> dict[str, float]:
-        """The mean uncertainty of all scores, if the reward model estimates it, and the number of answers
-        that were too long to be read in full, if there were any."""
+        """Return the mean uncertainty of all scores and the number of answers that were too long to be read
+        in full. The uncertainty is left out if the reward model does not estimate it, and the number is left
+        out if it is 0."""
         found = {"reward_model/truncated": float(self.truncated)} if self.truncated else {}
         if self.judge.uncertainty is not None and self.spreads:
             found["reward_model/spread"] = sum(self.spreads) / len(self.spreads)

@@ -86,8 +86,8 @@ class Judge:
         return self._rewards(groups, [len(texts) for _, texts in items])
 
     def _rewards(self, asked: Sequence[Group | None], answers: Sequence[int]) -> Rewards:
-        """`asked` is None for a prompt that the template rejects. `answers` is the number of answers to each
-        prompt."""
+        """Return the rewards of the groups in `asked`. A group is None if the template rejects its prompt.
+        `answers` contains the number of answers to each prompt."""
         truncated = refused = position = 0
         groups: list[Group] = []
         places: list[list[int]] = []  # the positions of each group's answers in the result

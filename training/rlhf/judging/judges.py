@@ -112,8 +112,8 @@ class Judges:
 
     def adapted(self, state: FloorState, judged: Judged, *, acts: bool = True) -> FloorState:
         """Return the state after a step with these answers. Call this once per step. At the first step, the
-        answers must come from the starting policy. `acts` says whether the step's update follows the
-        rewards. Otherwise, as during the critic's warm-up, the multipliers don't change."""
+        answers must come from the starting policy. `acts` is true if the step's update follows the rewards.
+        Otherwise, as during the critic's warm-up, the multipliers don't change."""
         if not self.floors:
             return state
         return adapted_state(
@@ -136,7 +136,7 @@ class Judges:
         return settled_state(judged.standard, self.weights, {**self.floors, **known}, keep)
 
     def rescored(self, judged: Judged, state: FloorState) -> Judged:
-        """The same answers, with rewards that are combined with another state."""
+        """Return the same answers with rewards that are combined according to another state."""
         return replace(
             judged,
             scores=combined(judged.standard, self.weights, state),

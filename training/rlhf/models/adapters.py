@@ -88,5 +88,6 @@ def base_of(folder: str | Path) -> str:
 
 
 def _is_file(folder: str | Path, name: str) -> bool:
-    """Path.is_file raises OSError if the path is too long. os.path.isfile returns False."""
+    """Return whether the file exists. If the path is too long, os.path.isfile returns False, whereas
+    Path.is_file raises OSError."""
     return os.path.isfile(os.path.join(folder, name))

@@ -72,8 +72,8 @@ def encode_prompt(
 def encode_response(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Return the token IDs of one answer, with exactly one EOS at the end, even for an empty text.
 
-    The end is EOS even if the chat template closes turns with another token. A policy trained on this ends
-    its answers with EOS, and all of `stop_ids` end an answer, so either token works.
+    The end is EOS even if the chat template closes turns with another token. A policy trained on such answers
+    ends its own answers with EOS. Generation stops at any token in `stop_ids`, which contains both tokens.
     """
     return [*_ids(tokenizer, remove_control_tokens(tokenizer, text)), eos_id(tokenizer)]
 

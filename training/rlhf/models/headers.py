@@ -63,4 +63,4 @@ def _header_bytes(file: Path) -> int:
         with file.open("rb") as stream:
             return int.from_bytes(stream.read(8), "little")
     except OSError:
-        return 0  # `shapes_in` gives the reason
+        return 0  # `shapes_in` then raises an error with the reason

@@ -1,4 +1,4 @@
-"""Reading a model's JSON files. People bring them in, so they can be damaged, very large or hostile.
+"""Read a model's JSON files. Users supply these files, so they can be damaged, very large or hostile.
 
 Every error that such a file can cause becomes BrokenFile, which names the file.
 """
@@ -33,7 +33,7 @@ class BrokenFile(ValueError):
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn the errors of reading a file, and of using its contents, into BrokenFile."""
+    """Convert errors in reading a file or in using its contents to BrokenFile."""
     try:
         yield
     except (BrokenFile, RunFailure):

@@ -72,7 +72,7 @@ def selected_log_probs(
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities and the entropies of N tokens, both with shape (N,), computed in chunks.
 
-    ``hidden``, with shape (N, d), contains the states. ``targets``, with shape (N,), contains the token ids.
+    ``hidden``, with shape (N, d), contains the states. ``targets``, with shape (N,), contains the token IDs.
     ``project`` is the output embedding. Each chunk is recomputed in the backward pass. At most one chunk of
     logits is therefore in memory at a time.
     """

@@ -17,8 +17,8 @@ from training.rlhf.models.trunks import vocabulary_rows
 
 def refuse_other_tokens(policy: Loaded, judge: Loaded) -> None:
     """Raise Refused if the reward model and the policy encode a conversation as different tokens, or if the
-    reward model has no embedding for a token that the policy can generate. Both encode it with the policy's
-    template arguments."""
+    reward model has no embedding for a token that the policy can generate. Both models encode the
+    conversation with the policy's template arguments."""
     pair.refuse_other_vocabulary(policy.tokenizer.get_vocab(), judge.tokenizer.get_vocab())
     arguments = arguments_of(policy.tokenizer)
     pair.refuse_other_reading(reading_of(policy.tokenizer), reading_of(judge.tokenizer, arguments))
@@ -30,8 +30,8 @@ def refuse_other_tokens(policy: Loaded, judge: Loaded) -> None:
 
 
 def reading_of(tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None) -> Reading:
-    """Encode `PROBES` with the tokenizer and its chat template, with its own or with other template
-    arguments."""
+    """Encode `PROBES` with the tokenizer and its chat template. `arguments` replaces the tokenizer's own
+    template arguments."""
     ids: list[list[int] | None] = []
     for messages in PROBES.values():
         try:

@@ -1,4 +1,4 @@
-"""What a tokenizer's chat template says beside the conversation: its arguments, and the end of a turn.
+"""The arguments of a tokenizer's chat template, and the token with which the template ends a turn.
 
 Arguments such as `enable_thinking=false` are a property of the tokenizer. They are saved in its
 `tokenizer_config.json` under ``rankloop``, and every prompt that it encodes uses them. A model therefore

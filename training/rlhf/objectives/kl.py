@@ -30,7 +30,7 @@ LOWEST_ERROR, HIGHEST_ERROR = -0.5, 2.0
 # The integral part finds the beta that holds the target. It doesn't change while the KL approaches the
 # target. Otherwise, beta would fall during the first steps, in which the KL rises from 0, and the KL would
 # overshoot.
-FALLING_SHARE = 0.8  # of the integral gain, if the KL is below its target
+FALLING_SHARE = 0.8  # share of the integral gain that applies while the KL is below its target
 # Beta stays within this factor of the initial coefficient, in both directions.
 LARGEST_CHANGE = 1000.0
 
@@ -118,8 +118,8 @@ class KLController:
     def after(self, kl: float, *, acted: bool = True) -> KLController:
         """Return the controller for the next step. `kl` is this step's mean KL in nats per answer.
 
-        `acted` states whether this step's update depends on beta. During warm-up and beyond the ceiling, it
-        does not. The KL then says nothing about beta, and the integral doesn't change.
+        `acted` is true if this step's update depends on beta, and false during warm-up and beyond the
+        ceiling. If `acted` is false, the KL says nothing about beta, and the integral doesn't change.
         """
         if self.target is None:
             return self

@@ -44,8 +44,9 @@ def policy_loss(
     *,
     kl_coefficient: float,
 ) -> tuple[Tensor, Tensor]:
-    """Return the clipped surrogate loss, and the complete loss: plus the KL penalty if the recipe has it in
-    the loss, minus the entropy bonus. All tensors have the same shape and are per token."""
+    """Return the clipped surrogate loss and the complete loss. The complete loss adds the KL penalty, if the
+    recipe includes the penalty in the loss, and subtracts the entropy bonus. All tensors have the same shape
+    and are per token."""
     surrogate = clipped_policy_loss(
         log_probs, old_log_probs, advantages, clip=config.clip, dual_clip=config.dual_clip
     )
@@ -63,8 +64,8 @@ def penalties(
     *,
     kl_coefficient: float,
 ) -> Tensor:
-    """Return what the recipe adds to the surrogate loss: the KL penalty if it is in the loss, minus the
-    entropy bonus. All tensors have the same shape and are per token."""
+    """Return the terms that the recipe adds to the surrogate loss: the KL penalty, if the recipe includes it
+    in the loss, minus the entropy bonus. All tensors have the same shape and are per token."""
     loss = torch.zeros_like(log_probs)
     if config.kl_estimator == "k2":
         loss = loss + kl_coefficient * kl_k2_loss(log_probs, old_log_probs, reference)

@@ -210,7 +210,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
     """Return the cost of direct preference optimisation. Each response has its own row with the prompt. If
-    the rows of a ranking exceed a micro-batch, they take several passes, which are recomputed."""
+    the rows of a ranking exceed a micro-batch, the ranking takes several forward passes, which are recomputed
+    in the backward pass."""
     row = min(data.prompt + data.response, recipe.max_length)
     width = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
     heldout = data.items * recipe.heldout_fraction
@@ -224,7 +225,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
     projected = min(CHUNK_TOKENS, places * data.response / (data.prompt + data.response))
     micro_batches = max(steps, trained * ranking / places)
     evaluations = min(recipe.evaluations, steps) * heldout
-    passed = data.items + evaluations  # rankings without a backward pass: the reference and the evaluations
+    passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
     loaded = (_weights("policy", policy), Part("Adam's moments", 2 * FLOAT * policy.weights))
     logits = Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary)
     limit = recipe.sample_tokens
@@ -251,7 +252,8 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
                 policy.layers * (TRAINING + again) * micro_batches,
             ),
             Stage("samples", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
-            # The starting policy, whose divergence is measured, takes the place of the moments.
+            # At this stage, the starting policy is in memory instead of the moments, to measure the
+            # divergence from it.
             Stage("measure KL", (*loaded, *measuring.parts), measuring.operations, measuring.layer_calls),
         )
     )

@@ -153,7 +153,7 @@ def _adapted(found: Shapes) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 class _Base:
-    """The weights of a base model, found by the names that the adapter has for them."""
+    """The weights of a base model, which can be looked up by the names in the adapter's files."""
 
     def __init__(self, weights: Shapes) -> None:
         self._weights = weights
@@ -164,8 +164,8 @@ class _Base:
 
     def shapes_of(self, name: str) -> list[tuple[int, ...]]:
         """The shapes of the weights that can have this name in the loaded model. Weights in a layer are found
-        by their names from the layer on. The name of others is shorter in a trunk that was saved without
-        its head, and longer in a multimodal model."""
+        by the part of their names from the layer on. Weights outside the layers have shorter names in a trunk
+        that was saved without its head, and longer names in a multimodal model."""
         if place := place_of(name):
             return self._in_layers.get(place, [])
         parts = name.split(".")

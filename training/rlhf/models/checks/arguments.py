@@ -1,4 +1,4 @@
-"""The arguments of a chat template, such as `enable_thinking`, and whether the template uses them."""
+"""Check whether a chat template uses its arguments, such as `enable_thinking`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from training.rlhf.models.checks.refusal import Refused
 
 
 def refuse_unused(arguments: Iterable[str], template: str) -> None:
-    """Raise Refused for an argument that the template does not use. It is more likely to be misspelt than to
-    be superfluous, and the run would silently read its prompts without it."""
+    """Raise Refused for an argument that the template does not use. Such an argument is probably misspelt,
+    and the run would silently encode its prompts without the intended argument."""
     used = names_in(template)
     if unused := [name for name in arguments if name not in used]:
         why = "does not use it" if template else "is missing"

@@ -1,4 +1,4 @@
-"""What a model's folder says about the model: its settings and the shapes of its weights."""
+"""Read a model's settings and the shapes of its weights from the model's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of a model as the names of its weights show them.
+"""Find a model's layers from the names of its weights.
 
 A multimodal model also has layers in a vision or audio tower, which are numbered from 0 as well. transformers
 stores a language model's weights under a different prefix from the one in the loaded model and its
@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 def place_of(name: str) -> Place | None:
-    """Return None if the weight is outside the layers."""
+    """Return the place of a weight, or None if the weight is outside the layers."""
     found = LAYER.search(name)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether a prompt and an answer fit into a model's context."""
+"""Check whether a prompt and an answer fit into a model's context."""
 
 from __future__ import annotations
 

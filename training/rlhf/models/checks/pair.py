@@ -80,7 +80,7 @@ def refuse_other_reading(policy: Reading, judge: Reading) -> None:
 
 def check_pair(policy: Path, judge: Path, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> None:
     """Raise Refused if the files of two models show that PPO can't score the policy's tokens with the reward
-    model. `arguments` are the run's arguments of the chat template. Both models read with them."""
+    model. `arguments` are the run's template arguments, with which both models encode the conversations."""
     if not _same_files(_tokenizer_folder(policy), _tokenizer_folder(judge)):
         _check_tokenizers(policy, judge, arguments)
     policy_rows, judge_rows = rows_in(policy), rows_in(judge)
@@ -153,7 +153,8 @@ def _tokenizer_folder(folder: Path) -> Path:
 
 
 def _same_files(ours: Path, theirs: Path) -> bool:
-    """Return whether the tokenizers are copies. Reading two large tokenizers takes seconds."""
+    """Return whether the tokenizers are copies of each other. This comparison avoids reading two large
+    tokenizers, which takes seconds."""
     names = (TOKENIZER, TOKENIZER_CONFIG, TEMPLATE)
     same, different, _ = filecmp.cmpfiles(ours, theirs, names, shallow=False)
     neither = [name for name in names if not (ours / name).exists() and not (theirs / name).exists()]

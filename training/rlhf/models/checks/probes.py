@@ -43,12 +43,12 @@ PROBES: Mapping[str, Messages] = {
 NO_ARGUMENTS: Mapping[str, Any] = {}
 # Compared only if both templates accept it.
 OPTIONAL = {"the result of a tool"}
-# The date in every probe. Templates such as that of Llama 3.1 write the current date, and the readings of two
-# models are kept in memory and can be from different days.
+# The date in every probe. Templates such as that of Llama 3.1 write the current date. The readings of two
+# models are cached, so they could otherwise contain different dates.
 NOW = datetime(2024, 7, 26)
-READING_SECONDS = 20  # on a busy machine
+READING_SECONDS = 20  # enough even on a busy machine
 CPU_SECONDS = 10
-MAX_TOKENS = 10_000  # of a probe
+MAX_TOKENS = 10_000  # per probe
 MAX_OUTPUT_BYTES = 1_000_000
 SHOWN_CHARACTERS = 160
 # A template is a program, which can fail in any way.
@@ -67,8 +67,8 @@ class Reading:
 
 
 class ReadingTimedOut(Exception):
-    """Raised if the separate process did not finish in time. The machine was too busy, because a process that
-    uses much time itself is stopped earlier."""
+    """Raised if the separate process did not finish in time. The cause is a busy machine: a process that
+    itself uses too much CPU time is stopped earlier."""
 
 
 def reading_of_folder(folder: Path, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> Reading | None:

@@ -1,4 +1,5 @@
-"""What PPO and RLOO require of a reward model, apart from PPO's requirements for its tokens (see `pair`)."""
+"""Check whether PPO or RLOO can use a reward model. `pair` checks PPO's additional requirements for the
+tokens."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from training.rlhf.models.json_files import MAX_TOKENIZER_BYTES, BrokenFile, rea
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
-# Where tokenizer_config.json contains the arguments of the chat template.
+# The keys under which tokenizer_config.json stores the arguments of the chat template.
 NOTES, TEMPLATE_ARGUMENTS = "rankloop", "template_arguments"
 # Files from which transformers can build a tokenizer if there is no tokenizer.json.
 OTHER_TOKENIZERS = (
@@ -62,8 +62,8 @@ def tokenizer_in(folder: Path) -> TokenizerFiles | None:
     raise unreadable(folder, f"the folder has no tokenizer ({TOKENIZER}). Save the model's tokenizer in it.")
 
 
-# A large tokenizer takes a second to parse and 50 MB of memory. The launch of a PPO run asks several times
-# for those of its two models.
+# A large tokenizer takes a second to parse and 50 MB of memory. The launch of a PPO run needs the tokenizers
+# of its two models several times.
 @lru_cache(maxsize=2)
 def _read(folder: Path, state: State) -> TokenizerFiles:
     whole = read_json(folder, TOKENIZER, max_bytes=MAX_TOKENIZER_BYTES)
@@ -76,7 +76,7 @@ def _read(folder: Path, state: State) -> TokenizerFiles:
                 for number, one in dict(settings["added_tokens_decoder"] or {}).items():
                     tokens.setdefault(one["content"], int(number))
             else:
-                # transformers reads these older files only here.
+                # transformers reads these older files only if `added_tokens_decoder` is missing.
                 settings = _with_map(settings, optional_json(folder, "special_tokens_map.json"))
                 for token, number in optional_json(folder, "added_tokens.json").items():
                     tokens.setdefault(token, int(number))
@@ -136,7 +136,7 @@ def _extra(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """A token is written as text or as an object with its `content`."""
+    """Return the text of a token, which is written as a string or as an object with its `content`."""
     token = value.get("content") if isinstance(value, dict) else value
     return token if isinstance(token, str) else ""
 
@@ -148,7 +148,8 @@ def _items(group: object) -> Iterator[tuple[str, Any]]:
 
 def _template(folder: Path, settings: Mapping[str, Any]) -> str:
     """The chat template, or an empty string. A separate template file takes precedence over the tokenizer's
-    settings, the older place for templates, which can also contain a list of templates."""
+    settings, where older versions of transformers stored templates. The settings can also contain a list of
+    templates."""
     if (folder / TEMPLATE).is_file():
         return text_in(folder / TEMPLATE)
     found = settings.get("chat_template") or ""

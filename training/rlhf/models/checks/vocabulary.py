@@ -1,4 +1,4 @@
-"""Whether a model has an embedding for every token of its tokenizer.
+"""Check whether a model has an embedding for every token of its tokenizer.
 
 A tokenizer with an added token, such as `[PAD]`, can be saved with a model whose embeddings were not resized.
 Training works as long as no text contains the token. The trained model's pad token then has no embedding, so

@@ -1,7 +1,7 @@
 """The candidates of a rejection sampling run: all sampled answers with their rewards.
 
 A finished run keeps its candidates as a file beside its log. The run's result contains the file's digest.
-People can download the file, and can be asked to rank the answers.
+Users can download the file, and can create ranking tasks from its answers.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def ask_for_rankings(
     """Create ranking tasks from the answers of the run's first round, which the run's input policy wrote.
 
     Each task gets up to `responses_per_task` finished, distinct answers whose rewards are spread over the
-    whole range of the prompt's answers. A prompt with fewer than two such answers gets no task. The same call
-    again adds nothing. Raises Problem if the run has no candidates, or if no task can be created.
+    whole range of the prompt's answers. A prompt with fewer than two such answers gets no task. Repeating the
+    call adds nothing. Raises Problem if the run has no candidates, or if no task can be created.
     """
     lines = read_candidates(stored_candidates(run).path)
     newest = run.project.tasks.order_by("-round").values_list("round", flat=True).first()
@@ -140,4 +140,4 @@ def _why_none(run: TrainingRun) -> str:
         return f"Only rejection sampling runs have candidates. This is a run of kind {run.kind}."
     if run.state != TrainingRun.State.SUCCEEDED:
         return f"This run has no candidates yet, because it has not succeeded. Its state is {run.state}."
-    return "This run was made by a version of Rankloop that did not keep candidates."
+    return "This run was executed by a version of Rankloop that did not keep candidates."

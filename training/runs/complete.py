@@ -72,7 +72,7 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     """Record the success of a run (running → succeeded) with everything that the run produced. Raises
     LostClaim, and changes nothing, if the attempt is stale.
 
-    If the connection to the database fails, everything is done again on a new connection.
+    If the connection to the database fails, the whole transaction is repeated on a new connection.
     """
     through_outages(partial(_complete, run, attempt, outcome))
 
@@ -80,8 +80,8 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
 @transaction.atomic
 def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     """The weights are put into place inside the transaction. If the transaction doesn't commit, the folder
-    has no row, and is replaced by the repetition, by the next attempt, or by another run's model of the same
-    name. The attempt's own folder therefore keeps the weights."""
+    has no row. The folder is then replaced by the repeated transaction, by the next attempt, or by another
+    run's model of the same name. The attempt's own folder therefore keeps the weights."""
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
     # Lock the run first. Heartbeats have stopped, and writing many tasks takes time. Without the lock, the
     # sweep could consider this run lost, and another worker could then claim the run.

@@ -46,7 +46,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "Training diverged",
         cause="The loss or a gradient became NaN or infinite. In most cases, the learning rate is too high "
         "for this model. In rare cases, the data contains a broken row. No model was saved.",
-        fix="Divide the learning rate by three to ten, or leave it empty to derive it from the model's size.",
+        fix="Divide the learning rate by 3 to 10, or leave it empty to derive it from the model's size.",
         settings=("learning_rate", "value_learning_rate", "max_grad_norm", "clip"),
     ),
     FailureKind.MODEL_GONE: Cause(

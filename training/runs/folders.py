@@ -94,8 +94,8 @@ def remove_expired() -> None:
 
 
 def _note_checkpoint(run: TrainingRun, attempt: int) -> None:
-    """Record the attempt's newest checkpoint. A process can be killed after it has written the checkpoint and
-    before it has reported it."""
+    """Record the attempt's newest checkpoint. A process can be killed after writing the checkpoint but before
+    reporting it."""
     steps = [
         (int(number), folder)
         for folder in (work_folder(run, attempt) / CHECKPOINTS).glob("step-*")

@@ -28,7 +28,8 @@ from training.rlhf.recipes.templates import parse_arguments
 Kind = TrainingRun.Kind
 # These runs add EOS to a truncated answer before they score it.
 ADDS_EOS = {Kind.RLOO, Kind.PPO}
-# Results kept in memory. The launch form requests an estimate, with the same checks, after every change.
+# Number of check results cached in memory. The launch form requests an estimate, with the same checks, after
+# every change.
 KEPT = 256
 
 

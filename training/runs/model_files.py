@@ -28,8 +28,8 @@ class ModelChanged(RunFailure):
 
 
 def verify_models(*sources: str | Path) -> None:
-    """Verify each registered model that loading these folders or hub names reads: the model itself and, for
-    an adapter, its base model. Raises ModelChanged."""
+    """Verify each registered model that is read when these folders or hub names are loaded: the model itself
+    and, for an adapter, its base model. Raises ModelChanged."""
     waiting, seen = [Path(source) for source in sources if source], set[Path]()
     while waiting:
         folder = waiting.pop().resolve()
@@ -47,8 +47,8 @@ def verify_models(*sources: str | Path) -> None:
 def verify_model(model: ModelVersion) -> None:
     """Verify all files of the model. Raises FileChanged.
 
-    A model that was registered by a version without checksums gets its checksums here. From then on, these
-    checksums count.
+    A model that was registered by a version without checksums gets its checksums here. Later calls verify
+    these checksums.
     """
     if model.files is None:
         files = manifest_of(model.folder)
@@ -68,9 +68,9 @@ def verify_parts(model: ModelVersion, names: Collection[str]) -> None:
 
 
 def changed_size(model: ModelVersion) -> str:
-    """The reason why the model can't be used, if a file was added, removed or has another size. Empty
-    otherwise. Reading the content would take seconds per gigabyte, so a run does that before it loads the
-    model."""
+    """The reason why the model can't be used: a file was added, removed or changed in size. Empty otherwise.
+    Reading the contents would take seconds per gigabyte, so only the run itself verifies the contents, before
+    it loads the model."""
     try:
         if model.files is not None:
             verify_folder(model.folder, model.files, what=f"model {model.name}", sizes_only=True)

@@ -69,7 +69,7 @@ def quotas(selection: PromptSelection, available: Mapping[str, int], limit: int)
     if missing := [value for value in selection.weights if not available.get(value)]:
         others = ", ".join(f"{value} ({n})" for value, n in Counter(available).most_common(VALUES_SHOWN))
         raise UnusableInput(
-            f"prompt_mixture weights {missing[0]!r}, but none of the prompts has this value of "
+            f"prompt_mixture contains {missing[0]!r}, but none of the prompts has this value of "
             f"{selection.key!r} in its metadata. "
             + (f"The values are: {others}." if others else "No prompt has this key."),
             FailureKind.DATA_EMPTY,

@@ -10,8 +10,8 @@ Failures and how they are handled:
   in the same way.
 * The training loop makes no progress, or exceeds its time limit. The supervisor fails the run
   (process/health.py).
-* Someone cancels the run. The training loop writes a checkpoint and ends. A cancelled run can be resumed,
-  just like a failed run.
+* A user cancels the run. The training loop writes a checkpoint and ends. A cancelled run can be resumed, just
+  like a failed run.
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
   STALE_AFTER, the sweep queues the run again. If the run has already been claimed MAX_TRIES times, the sweep
   fails the run instead.
@@ -68,14 +68,16 @@ WITH moved AS (
 )
 SELECT id, attempt, state, pg_notify(%(channel)s, id::text) FROM moved
 """
-# Directly after an outage, all heartbeats are old. They count as stale only if the sweep has run as long.
+# Directly after an outage, all heartbeats are old. A heartbeat counts as stale only if the sweep has also run
+# for STALE_AFTER without a gap.
 IS_STALE = (
     "state = 'running' AND heartbeat_at < clock_timestamp() - %(stale)s "
     "AND %(since)s <= clock_timestamp() - %(stale)s"
 )
 IS_THIS_ATTEMPT = "id = %(run)s AND attempt = %(attempt)s AND state = 'running'"
 NOT_CANCELLED = "cancel_requested_at IS NULL"
-# The heartbeat and not the clock, because a lost run has not been running since its last heartbeat.
+# Uses the time of the last heartbeat instead of the current time, because a lost run has not been running
+# since its last heartbeat.
 SPENT = (
     "spent_seconds = spent_seconds + greatest(0, coalesce(extract(epoch FROM heartbeat_at - started_at), 0))"
 )
@@ -146,7 +148,7 @@ def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
 def interrupt_run(*, run_id: UUID, attempt: int, error: Record, max_tries: int = MAX_TRIES) -> str | None:
     """Record that a running run's process has died, and return the new state. The run is queued again, with
     the cause among its interruptions. The run fails if it has been claimed `max_tries` times, and is
-    cancelled if someone asked for that. Returns None, and changes nothing, if the attempt is stale or has
+    cancelled if a user requested this. Returns None, and changes nothing, if the attempt is stale or has
     ended."""
     cancelled, again = f"NOT ({NOT_CANCELLED})", "tries < %(max_tries)s"
     moved = _move(
@@ -166,9 +168,9 @@ def interrupt_run(*, run_id: UUID, attempt: int, error: Record, max_tries: int =
 
 
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
-    """Stop a running run and return the new state. If someone asked for a stop, the run becomes cancelled. If
-    only the worker is stopping, the run becomes queued, and this try is not counted. Returns None, and
-    changes nothing, if the attempt is stale or has ended.
+    """Stop a running run and return the new state. If a user requested cancellation, the run becomes
+    cancelled. If only the worker is stopping, the run becomes queued, and this try is not counted. Returns
+    None, and changes nothing, if the attempt is stale or has ended.
 
     The check and the change are a single statement, so that no request to cancel can arrive between them.
     """

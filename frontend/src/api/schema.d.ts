@@ -1504,8 +1504,8 @@ export interface paths {
         /**
          * @description Create ranking tasks from the answers of a rejection sampling run's first round.
          *
-         *     Each task gets distinct answers whose rewards are spread over the whole range. Answers 201 if tasks
-         *     were created, and 200 if all of them existed.
+         *     Each task gets distinct answers whose rewards are spread over the whole range. The status is 201 if
+         *     tasks were created, and 200 if all of them already existed.
          */
         post: operations["runs_candidates_tasks_create"];
         delete?: never;
@@ -1774,7 +1774,7 @@ export interface components {
         AddedTasks: {
             /** @description Number of new tasks. */
             tasks: number;
-            /** @description Number of tasks that existed already. */
+            /** @description Number of tasks that already existed. */
             unchanged: number;
             /** @description Number of new responses. */
             responses: number;
@@ -3961,7 +3961,7 @@ export interface components {
         ResumeRequest: {
             /**
              * Format: double
-             * @description A new time limit in minutes, for example for a run that reached its limit. The time of earlier attempts counts.
+             * @description A new time limit in minutes, for example for a run that reached its limit. The time of earlier attempts counts towards the limit.
              */
             max_minutes?: number;
         };

@@ -18,7 +18,7 @@ from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 
 CHECKPOINTS_KEPT = 2
-# A sampled answer in a checkpoint: its token IDs, and the other columns of `policy.candidates.Candidates`.
+# A sampled answer in a checkpoint: its token IDs, and the other columns of `selection.candidates.Candidates`.
 TOKEN_BYTES, ANSWER_BYTES = 4, 37
 RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
 
@@ -47,8 +47,9 @@ def trained_policy(shape: Shape) -> Disk:
 
 
 def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
-    """As `trained_policy`. PPO also trains its `critic`. A moving reference and the weights that the run
-    returns to if the KL exceeds its ceiling are two more copies of the policy's weights."""
+    """Like `trained_policy`, for PPO and RLOO. PPO also trains its `critic`. A moving reference and the
+    weights that the run returns to if the KL exceeds its ceiling are two more copies of the policy's
+    weights."""
     copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
     one = 3 * (shape.weights + (critic.weights if critic else 0)) + copies * shape.weights
     return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * FLOAT * one)

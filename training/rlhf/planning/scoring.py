@@ -1,4 +1,4 @@
-"""The cost of scoring, in addition to scoring whole answers with a run's first reward model."""
+"""The additional cost of scoring with further reward models or at the ends of sentences."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 
-MOST_BEGINNINGS = 8  # of judging.shaping, which imports torch
+MOST_BEGINNINGS = 8  # as in judging.shaping, which imports torch
 
 
 def with_scoring(
     cost: Cost, first: Shape | None, further: Sequence[Shape], recipe: Recipe, data: Data, *, cautious: bool
 ) -> Cost:
-    """Return the cost of the run with further frozen reward models in memory during every stage. They score
-    all sampled answers. If the reward is spread over sentences, all reward models also score the beginnings
-    of the answers."""
+    """Return the cost of the run with further frozen reward models in memory during every stage. These reward
+    models score all sampled answers. If the reward is spread over sentences, all reward models also score the
+    beginnings of the answers."""
     spread = getattr(recipe, "reward_spread", "end") == "sentences"
     if first is None or not (further or spread):
         return cost
     prompts, n, limit = _sampled(recipe, data)
     answer = float(limit) if cautious else min(float(limit), data.response)
-    whole = data.prompt + n * answer  # the answers to a prompt share it
-    # Beginnings at equal distances have half of the answer's length on average.
+    whole = data.prompt + n * answer  # the answers to a prompt share the prompt
+    # The beginnings end at equal distances, so their mean length is half of the answer's length.
     beginnings = n * (data.prompt + MOST_BEGINNINGS * answer / 2) if spread else 0.0
     work = [(first, beginnings), *((judge, whole + beginnings) for judge in further)]
     beside = [Part(_name(len(further)), FLOAT * sum(judge.weights for judge in further))] if further else []

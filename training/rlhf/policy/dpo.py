@@ -6,12 +6,13 @@ The reference is the starting policy. Its log-probabilities are computed once, b
 kept in the checkpoints, so only one model is in memory. A ranking of K responses goes through the model once,
 as K rows, no matter how many pairs it contains.
 
-Every step reports the following metrics. They describe the step's pairs of a preferred (chosen) and another
-(rejected) response:
+Every step reports the following metrics. They describe the step's pairs of a preferred (chosen) and a
+rejected response:
 
 - `loss`: the mean over the rankings. For dpo, it is in nats per pair.
-- `rewards/chosen`, `rewards/rejected`, `rewards/margins`: the implicit reward beta · (log pi - log pi_ref),
-  and the difference of the two. With length_normalised, the log-ratio is the mean per token.
+- `rewards/chosen`, `rewards/rejected`, `rewards/margins`: the implicit rewards beta · (log pi - log pi_ref)
+  of the two responses, and the difference between them. With length_normalised, the log-ratio is the mean per
+  token.
 - `rewards/accuracies`: the share of pairs whose chosen response has the higher implicit reward. Equal rewards
   count as half.
 - `logps/chosen`, `logps/rejected`: log-probabilities of whole responses, in nats.
@@ -87,7 +88,7 @@ class DPOResult:
 
 @dataclass
 class DPOState:
-    """Everything that changes during the run and that a checkpoint contains.
+    """The state that changes during the run. Checkpoints contain all of it.
 
     ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
     policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have been
@@ -211,7 +212,7 @@ def train(
                 with saving_when_stopped(save):
                     update(config, state, rows, indices, step=step, rate=rate, check=report.check)
             except TrainingDiverged:
-                save()  # the weights from before the step, so that the cause can be examined
+                save()  # the weights from before the step help to find the cause
                 raise
         if step > state.reported:
             evaluated: dict[str, float] = {}
@@ -232,9 +233,9 @@ def train(
         report.sample(total, messages=messages, before=old, after=new, scores={})
     result = {name: value for name, value in state.metrics.items() if name != "tokens_per_second"}
     result |= state.heldout
-    if config.kl_samples and not isinstance(base_model, Loaded):  # a model in memory has been changed
+    if config.kl_samples and not isinstance(base_model, Loaded):  # training has changed a model in memory
         with saving_when_stopped(save):
-            # No update follows, so the starting policy can take the memory of the moments.
+            # No update follows, so Adam's moments are freed to make room for the starting policy.
             optimiser.state.clear()
             result["objective/kl"] = kl_from_start(
                 Loaded(policy, tokenizer),

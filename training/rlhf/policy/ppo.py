@@ -12,9 +12,9 @@ sensitive to these choices:
   and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
-- The critic is a separate model on the reward model's trunk. Its head starts at zero, so its first values
-  predict the returns as well as the mean of the returns would. The critic's gradient never affects the
-  policy, and each of the two has its own optimiser.
+- The critic is a separate model on the reward model's trunk. Its head starts at zero, so the explained
+  variance of its first values is exactly 0. The critic's gradient never affects the policy, and each of the
+  two models has its own optimiser.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
@@ -134,9 +134,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's rollout, ready for the update. ``position`` is the place in the prompts after the rollout,
-    and ``floors`` is the state of the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the
-    step is a ``recovery``."""
+    """One step's rollout, ready for the update. ``position`` is the position in the prompts after the
+    rollout, and ``floors`` is the state of the floors after it. If the KL of the answers exceeds
+    ``kl_ceiling``, the step is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[Part]]
@@ -197,8 +197,8 @@ def train(
             state.tensors(config),
         )  # fmt: skip
 
-    # Long passes give a sign of life for every token or micro-batch. `heard_by` makes each of these signs
-    # check for a stop request, so a cancellation takes effect within seconds.
+    # Long passes call `alive` for every token or micro-batch. `heard_by` makes each of these calls check for
+    # a stop request, so a cancellation takes effect within seconds.
     report.progress("train", state.step, config.steps)
     while True:
         with saving_when_stopped(save), heard_by(report.check):
@@ -274,8 +274,8 @@ def roll_out(
             "the critic's mean value": float(sum(values.sum() for _, values in every)),
         },
     )
-    # 3. Compute rewards per token. Beyond the ceiling, the reward is only the KL penalty. The critic was
-    # trained to predict other rewards, so such a step doesn't use the critic.
+    # 3. Compute rewards per token. If the KL exceeds the ceiling, the reward is only the KL penalty. The
+    # critic was trained to predict other rewards, so such a step doesn't use the critic.
     upper = ceiling_kl([seen for seen, _ in every])
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
     in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0

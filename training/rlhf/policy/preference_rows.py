@@ -87,8 +87,8 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
     """Run the responses of these rankings through the policy, one row each.
 
     A ranking can exceed ``max_tokens``. Its rows then go through the policy in several passes. The backward
-    pass recomputes the activations of one pass at a time. The largest pass therefore determines the memory,
-    and long rankings take a third longer.
+    pass recomputes the activations of one pass at a time. The largest pass therefore determines the memory
+    use, and rankings that need several passes take a third longer.
     """
     groups = [rows.groups[i] for i in indices]
     batch = collate(groups, layout="separate", pad_id=rows.pad_id).to(policy.device)

@@ -11,23 +11,23 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
   policy never to stop. An answer that is too long for a reward model has no score and is never kept either.
 - A prompt without a usable answer is left out of the selection and of the best-of-n curve, and counted.
 - A prompt that the policy's chat template refuses is left out and counted.
-- If no prompt has two usable answers with different rewards, there is nothing to select. The first round then
-  raises UnusableInput. A later round then ends the run, and the policy of the previous round is saved.
+- If no prompt has two usable answers with different rewards, there is nothing to select. In the first round,
+  UnusableInput is raised. In a later round, the run ends, and the policy of the previous round is saved.
 
 Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
 `caution` (`judging.judges`). With `reward_floors`, the rewards of a round are combined with the smallest
 multipliers for which the kept answers respect the floors (`judging.floors`). Floors that depend on the
 starting policy are relative to the usable answers of the first round. A step is one batch of answered
-prompts, one selection or one optimiser step. All rounds share one count of steps.
+prompts, one selection or one optimiser step. Steps are counted across all rounds.
 
 While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
 (if gold is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and `reward_spread`
-(if the reward model estimates its uncertainty). The rewards of truncated answers do not count. The
-multipliers of floors do not affect these metrics, because they are not known before the selection. The
-metrics of a selection are `best_of/<n>` (the expected reward of the best of n answers), `gold_best_of/<n>`
-(the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound on the KL divergence from the
-policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of `sft`.
-docs/rewards.md lists those of several reward models.
+(if the reward model estimates its uncertainty). These metrics exclude the rewards of truncated answers. The
+multipliers of floors do not affect the metrics, because the multipliers are not known before the selection.
+The metrics of a selection are `best_of/<n>` (the expected reward of the best of n answers),
+`gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound on the KL
+divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of
+`sft`. docs/rewards.md lists those of several reward models.
 """
 
 from __future__ import annotations
@@ -361,7 +361,7 @@ def identity(policy: Loaded, judges: Judges, asked: EncodedPrompts) -> dict[str,
     return {
         "prompts": digest(asked.ids),
         "policy": fingerprint({"policy": policy.model}),
-        # One digest, so that a reward model with another name is a difference too.
+        # The digest includes the names, so a run with a renamed reward model has other inputs.
         "reward models": digest([[one.name, fingerprint({"model": one.model})] for one in judges.judges]),
     }
 

@@ -90,8 +90,8 @@ class RLOOResult:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One step's rollout, ready for the update. ``advantages``, with shape (N,), are in the order of the
-    rollout's rows. ``position`` is the place in the prompts after the rollout, and ``floors`` is the state of
-    the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
+    rollout's rows. ``position`` is the position in the prompts after the rollout, and ``floors`` is the state
+    of the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[MicroBatch]]
@@ -151,8 +151,8 @@ def train(
 
     report.progress("train", state.step, config.steps)
     while True:
-        # `heard_by` makes each sign of life in a long pass check for a stop request, so a cancellation takes
-        # effect within seconds.
+        # `heard_by` makes each call of `alive` in a long pass check for a stop request, so a cancellation
+        # takes effect within seconds.
         with saving_when_stopped(save), heard_by(report.check):
             report.check()
             if state.step == config.steps:
@@ -212,7 +212,7 @@ def roll_out(
     for seen in (part for minibatch in minibatches for part in minibatch):
         kl[seen.numbers] = kl_k1(seen.log_probs, seen.reference).sum(dim=1).cpu()
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
-    # 3. Compute one reward per answer. Beyond the ceiling, the reward is only the KL penalty.
+    # 3. Compute one reward per answer. If the KL exceeds the ceiling, the reward is only the KL penalty.
     scored = rollout.rewards(config)
     upper = ceiling_kl([part for minibatch in minibatches for part in minibatch])
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
@@ -365,7 +365,8 @@ def loss_of(
 def rollout_metrics(
     config: RLOOConfig, models: Models, rollout: Rollout, rewards: Tensor
 ) -> dict[str, float]:
-    """Return the metrics of the answers. ``rewards``, with shape (P, K), are those that are compared."""
+    """Return the metrics of the answers. ``rewards``, with shape (P, K), contains the rewards that are
+    compared."""
     metrics = {
         "objective/scores": float(rollout.judged.scores.mean()),
         "reward_std": float(rewards.std(dim=1).mean()),

@@ -1,7 +1,7 @@
-"""What every recipe has in common.
+"""The base classes of all recipes.
 
-Recipes don't import torch. A training library takes seconds and hundreds of megabytes to import. A web
-process that shows a recipe's form or validates a recipe must avoid this cost.
+Recipes don't import torch. Importing a training library takes several seconds and hundreds of megabytes of
+memory. A web process that shows a recipe's form or validates a recipe must avoid this cost.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class DPOConfig(UsesTemplate, Checkpointed):
     loss: Literal["dpo", "ipo"] = Field(
         "dpo",
         description="Loss of a pair. dpo: the policy's implicit rewards fit the preferences (Bradley–Terry)."
-        " ipo: the difference of the log-ratios of a pair approaches 1 / (2 beta) and no more. IPO overfits"
+        " ipo: the target for the difference between the log-ratios of a pair is 1 / (2 beta). IPO overfits"
         " less if preferences are nearly deterministic.",
     )
     beta: float = Field(
@@ -76,7 +76,7 @@ class DPOConfig(UsesTemplate, Checkpointed):
         4096,
         ge=1,
         description="Maximum number of token positions in one forward pass, including padding. If the "
-        "responses of one ranking exceed it, they take several passes and a third longer.",
+        "responses of one ranking exceed this number, they need several passes, which take a third longer.",
     )
     heldout_fraction: float = Field(
         0.1,

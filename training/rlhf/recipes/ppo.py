@@ -41,20 +41,21 @@ class PPOConfig(RolloutConfig):
         1.0,
         gt=0,
         le=100,
-        description="Weight of the critic's loss. The critic has its own optimiser, and Adam hardly depends"
-        " on the weight: it matters only where max_grad_norm clips. Use value_learning_rate to train the"
-        " critic faster or more slowly.",
+        description="Weight of the critic's loss. The critic has its own optimiser, and the steps of Adam"
+        " hardly depend on this weight. The weight matters only when max_grad_norm clips the gradient. Use"
+        " value_learning_rate to train the critic faster or more slowly.",
     )
     reward_spread: Literal["end", "sentences"] = Field(
         "end",
         description="When an answer's reward is paid. end: at its last token. sentences: the reward models"
-        " also score the beginnings of the answer up to the ends of sentences, and each sentence is paid for"
-        " the difference. The sum and the best policy are the same. Useful for long answers.",
+        " also score the beginnings of the answer up to the ends of sentences, and each sentence gets the"
+        " change in the score. The total reward and the best policy are the same in both cases. Use sentences"
+        " for long answers.",
     )
     whiten_rewards: bool = Field(
         False,
-        description="Whether the rewards of the tokens are scaled to variance 1, before advantages are"
-        " computed. Their mean is kept.",
+        description="Scale the rewards of the tokens to variance 1 before advantages are computed. The"
+        " mean stays the same.",
     )
     ptx_coefficient: float = Field(
         0.0,

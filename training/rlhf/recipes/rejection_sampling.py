@@ -42,8 +42,8 @@ class RejectionSamplingConfig(UsesRewards, SFTConfig):
         1,
         ge=1,
         le=100,
-        description="Number of rounds (RAFT). In each round, the policy of the round before answers all"
-        " prompts and is then fine-tuned on the answers that it keeps.",
+        description="Number of rounds (RAFT). In each round, the policy of the previous round answers"
+        " all prompts and is then fine-tuned on the kept answers.",
     )
     temperature: float = Field(
         1.0,

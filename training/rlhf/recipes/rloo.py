@@ -48,6 +48,6 @@ class RLOOConfig(RolloutConfig):
         "token_mean",
         description="How token losses are averaged. token_mean: all tokens have the same weight. answer_mean:"
         " all answers have the same weight (GRPO). fixed_length: the sum over tokens is divided by "
-        "max_new_tokens (Dr. GRPO). With ratio=sequence, it applies only to a KL penalty in the loss and to "
-        "the entropy bonus.",
+        "max_new_tokens (Dr. GRPO). With ratio=sequence, this setting applies only to a KL penalty in the "
+        "loss and to the entropy bonus.",
     )

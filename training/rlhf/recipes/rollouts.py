@@ -30,7 +30,7 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
         None,
         gt=0,
         le=5,
-        description="If set, the temperature changes linearly over the steps, up to this value.",
+        description="If set, the temperature changes linearly over the steps to this value.",
     )
     learning_rate: float | None = Field(
         None,
@@ -51,8 +51,8 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
     )
     kl_estimator: Literal["k1", "k2", "k3"] = Field(
         "k1",
-        description="Where the KL penalty acts, and its estimator. k1: in the reward. k2: in the loss, by its"
-        " gradient. k3: in the loss, by its value and its gradient.",
+        description="Where the KL penalty acts, and its estimator. k1: in the reward. k2: in the loss, with"
+        " an unbiased gradient. k3: in the loss, with an unbiased value and gradient.",
     )
     kl_target: float | None = Field(
         None,
@@ -64,18 +64,21 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
         None,
         gt=0,
         description="Maximum KL in nats per answer. In a step whose answers exceed it, the scores are ignored"
-        " and the policy only moves back towards the reference. The saved policy is never beyond it.",
+        " and the policy only moves back towards the reference. The saved policy never exceeds this KL.",
     )
     reference: Literal["fixed", "ema", "reset"] = Field(
         "fixed",
         description="The model from which the KL is measured. fixed: the initial policy. ema: an exponential"
-        " moving average of the policy. reset: the policy itself, copied every reference_steps steps.",
+        " moving average of the policy. reset: a copy of the policy, made every reference_steps steps.",
     )
     reference_decay: float = Field(
         0.99, ge=0, lt=1, description="Share of the reference that each step keeps, with reference=ema."
     )
     reference_steps: int = Field(
-        20, ge=1, le=1_000_000, description="Number of steps between two copies, with reference=reset."
+        20,
+        ge=1,
+        le=1_000_000,
+        description="Number of steps between two copies of the policy, with reference=reset.",
     )
     clip: float = Field(0.2, gt=0, le=1, description="Clipping range of the probability ratio around 1.")
     dual_clip: float | None = Field(

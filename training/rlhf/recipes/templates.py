@@ -9,7 +9,8 @@ from pydantic import Field, field_validator
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.pairs import parse_pairs
 
-# Set wherever a prompt is encoded. Special tokens have names that end in "_token".
+# Arguments that are set wherever a prompt is encoded. Special tokens, with names that end in "_token", are
+# also set there.
 RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message"} | {
     *("conversation", "chat_template", "tokenize", "padding", "truncation", "max_length"),
     *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
@@ -23,9 +24,9 @@ class UsesTemplate(Recipe):
         "",
         max_length=2000,
         description="Arguments of the policy's chat template, for example enable_thinking=false, "
-        "reasoning_effort=low. Values are JSON; other values are text. The arguments are saved with the "
-        "model, so later runs from this model use them, too. An argument that the template does not use is "
-        "refused.",
+        "reasoning_effort=low. Values are JSON. A value that is not valid JSON is text. The arguments are "
+        "saved with the model, so later runs from this model use them, too. An argument that the template "
+        "does not use is refused.",
     )
 
     @field_validator("template_arguments")

@@ -1,8 +1,8 @@
 """Calibration of predicted verdicts: reliability diagrams, ECE, log loss and Brier score.
 
-The order within a pair carries no information. For example, a file can always list the preferred response
-first. Each pair is therefore counted in both orders: P(i ≻ j) is compared with "i was preferred", and
-P(j ≻ i) with "j was preferred". Pure NumPy.
+The order within a pair is arbitrary. For example, a file can always list the preferred response first. Each
+pair is therefore counted in both orders: P(i ≻ j) is compared with "i was preferred", and P(j ≻ i) with "j
+was preferred". Pure NumPy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fit, save and load a reward model's uncertainty, with which `beliefs` scores responses.
+"""Fit, save and load a reward model's uncertainty, which `beliefs` uses to score responses.
 
 The rewards remain uncertain after the trunk and head have been trained. The recipe's ``uncertainty`` selects
 one of three methods to estimate this uncertainty:

@@ -1,4 +1,4 @@
-"""PPO's critic: a model that predicts the rewards that are still to come in an answer."""
+"""PPO's critic: a model that predicts the remaining rewards of an unfinished answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of a loop that trains on its own rollouts, and what such loops do with it between steps."""
+"""The state of a loop that trains on its own rollouts, and operations on this state between steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Settings = TypeVar("Settings", bound=RolloutConfig)
 class OnPolicyState:
     """Everything that changes during a run.
 
-    ``position`` is the place in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
+    ``position`` is the position in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
     counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
     step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
     answers did not exceed it.
@@ -112,7 +112,8 @@ def show_samples(
 
 
 def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery: bool) -> None:
-    """Before an update, keep the weights that sampled the rollout, unless its KL exceeded the ceiling."""
+    """Before an update, keep the weights that sampled the rollout, unless the rollout's KL exceeded the
+    ceiling."""
     if config.kl_ceiling is not None and not recovery:
         state.kept = {name: tensor.clone() for name, tensor in weights_of(state.models.actor).items()}
 
@@ -127,8 +128,8 @@ def update_settings(config: Settings, *, recovery: bool) -> Settings:
 
 
 def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts) -> None:
-    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, go back to the
-    newest weights whose KL did not."""
+    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, restore the
+    newest weights whose KL was within the ceiling."""
     if config.kl_ceiling is None or "objective/kl_final" in state.metrics:
         return  # a run that resumes after the measurement keeps its result
     chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
@@ -138,7 +139,7 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
     kl = ceiling_kl(
         [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
     )
-    went_back = not kl <= config.kl_ceiling  # also if the KL is not a number
+    went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
     if went_back:
         fill_weights(state.models.actor, state.kept)

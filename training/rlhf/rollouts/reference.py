@@ -11,7 +11,7 @@ from training.rlhf.rollouts.rollout import Models
 
 
 def move_reference(config: RolloutConfig, models: Models, step: int) -> None:
-    """Move the reference after the update of a step, if the recipe says so.
+    """After the update of a step, move the reference if the recipe has a moving reference.
 
     With a moving reference, a long run can move further from the initial policy, although the KL from the
     current reference is limited. The KL is then no longer the distance from the initial policy.

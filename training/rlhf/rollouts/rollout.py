@@ -1,5 +1,5 @@
 """Sample answers from a policy, score them, and run them through the policy and the reference. PPO and RLOO
-share these pieces.
+share these functions.
 
 The result of each function depends only on its arguments and on (seed, step). A loop that uses these
 functions has no random state to save.
@@ -117,7 +117,7 @@ class Padded:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Rows of a rollout that the models process together, and what the models say about them before the
+    """Rows of a rollout that the models process together, and the models' outputs for these rows before the
     update.
 
     The rows have the same shapes here and in every epoch of the update, so that the results are bitwise
@@ -165,7 +165,7 @@ def usable_prompts(
 
 
 def choose_prompts(seed: int, position: Position, *, count: int, of: int) -> tuple[list[int], Position]:
-    """Return the next `count` prompts out of `of`, as indices, and the position after them.
+    """Return the indices of the next `count` of the `of` prompts, and the position after these prompts.
 
     Every pass has its own random order, so that each prompt occurs once per pass.
     """
@@ -186,7 +186,8 @@ def temperature_at(config: RolloutConfig, step: int) -> float:
     `temperature_end` in the last one."""
     if config.temperature_end is None or config.steps == 1:
         return config.temperature
-    share = min(1.0, (step - 1) / (config.steps - 1))  # the rollout after the last step has its temperature
+    # The rollout after the last step uses the temperature of the last step.
+    share = min(1.0, (step - 1) / (config.steps - 1))
     return config.temperature + share * (config.temperature_end - config.temperature)
 
 

@@ -39,7 +39,8 @@ def sample_answers(
     floors: FloorState | None = None,
 ) -> list[SampleAnswer]:
     """Answer the first few prompts with `policy`. The random numbers are the same at every call, so that the
-    answers differ only if the policies do. Without `kl_coefficient`, their KL is not measured."""
+    answers differ only if the policies differ. Without `kl_coefficient`, the KL of the answers is not
+    measured."""
     messages, ids = prompts.messages[: config.samples], prompts.ids[: config.samples]
     if not ids:
         return []

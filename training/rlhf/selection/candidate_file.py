@@ -1,4 +1,4 @@
-"""The candidates of a rejection sampling run as a file, from which its training data can be read again."""
+"""Write the candidates of a rejection sampling run to a file, and read the training data from this file."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ def _described(candidates: Candidates, tokenizer: PreTrainedTokenizerBase) -> It
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Return None for NaN, because JSON has no NaN."""
     return None if math.isnan(value) else value

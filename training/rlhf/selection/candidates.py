@@ -93,7 +93,7 @@ def from_tensors(tensors: Mapping[str, Tensor], n: int) -> Candidates:
 
 
 def join(first: Candidates, second: Candidates) -> Candidates:
-    """Return the answers of both, which must have the same number of answers per prompt."""
+    """Return the answers of both arguments, which must have the same number of answers per prompt."""
     if not len(first.lengths):
         return second
     columns = {name: torch.cat([getattr(first, name), getattr(second, name)]) for name in _COLUMNS}

@@ -53,7 +53,7 @@ def selected(
 ) -> list[list[int]]:
     """Return the positions of the kept answers for each prompt, best first. If every answer is usable and all
     answers to each prompt have the same reward, there is nothing to select, and every list is empty. `texts`
-    are those of all A answers."""
+    contains the texts of all A answers."""
     n = candidates.n
     scores, usable = candidates.scores.tolist(), candidates.usable.tolist()
     groups = [slice(start, start + n) for start in range(0, len(texts), n)]
@@ -70,12 +70,12 @@ def settled(
     texts: Sequence[str],
     check: Callable[[], None],
 ) -> tuple[Candidates, FloorState]:
-    """Return a round's candidates with the rewards by which the selection respects the floors, and the floors
-    with their multipliers. `state` is that of the round before.
+    """Return a round's candidates with rewards for which the kept answers respect the floors, and the state
+    of the floors. `state` is the state after the previous round.
 
     If no answer is kept without multipliers, the state remains the same, so floors never turn an empty
-    selection into another one. The result depends only on the candidates and on the values of the floors. It
-    can therefore be computed again after a resume.
+    selection into a selection with answers. The result depends only on the candidates and on the values of
+    the floors. It can therefore be computed again after a resume.
     """
     usable = candidates.usable
     if not judges.floors or not bool(usable.any()):
@@ -103,7 +103,7 @@ def settled(
 def floor_metrics(
     judges: Judges, state: FloorState, candidates: Candidates, kept: Sequence[Sequence[int]]
 ) -> dict[str, float]:
-    """Return the metrics of each reward model of several: `judges.metrics` of the usable answers, and
+    """Return the metrics of each of several reward models: `judges.metrics` of the usable answers, and
     `rewards/<name>/kept_mean`, the mean score of the kept answers."""
     if len(judges.judges) == 1:
         return {}

@@ -223,8 +223,8 @@ class CandidateTasksView(RunView):
     def post(self, request: Request, run_id: str) -> Response:
         """Create ranking tasks from the answers of a rejection sampling run's first round.
 
-        Each task gets distinct answers whose rewards are spread over the whole range. Answers 201 if tasks
-        were created, and 200 if all of them existed."""
+        Each task gets distinct answers whose rewards are spread over the whole range. The status is 201 if
+        tasks were created, and 200 if all of them already existed."""
         asked = serializers.CandidateTasksSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         counts = candidates.ask_for_rankings(run=self.run, **asked.validated_data)

@@ -114,7 +114,7 @@ class ResumeSerializer(serializers.Serializer[Any]):
     max_minutes = serializers.FloatField(
         required=False,
         help_text="A new time limit in minutes, for example for a run that reached its limit. The time of "
-        "earlier attempts counts.",
+        "earlier attempts counts towards the limit.",
     )
 
 
@@ -145,7 +145,7 @@ class CandidateTasksSerializer(serializers.Serializer[Any]):
 
 class AddedTasksSerializer(serializers.Serializer[Counts]):
     tasks = serializers.IntegerField(help_text="Number of new tasks.")
-    unchanged = serializers.IntegerField(help_text="Number of tasks that existed already.")
+    unchanged = serializers.IntegerField(help_text="Number of tasks that already existed.")
     responses = serializers.IntegerField(help_text="Number of new responses.")
     refused = serializers.SerializerMethodField(help_text="The prompts without a task, by reason.")
 

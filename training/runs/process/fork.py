@@ -20,7 +20,7 @@ from embedded.log_files import LogFiles, log_of_one
 from training.runs.process.fork_server import ENVIRONMENT
 
 _MAX_ANSWER = 1 << 10
-STDERR = 2  # of this process: the worker's log
+STDERR = 2  # file descriptor of the worker's log
 # The log also keeps one older file of this size. A run that prints a line per step fills it in days.
 LOG_BYTES = 5 * 2**20
 
@@ -73,7 +73,7 @@ class Forked:
             signal.pidfd_send_signal(self._handle, signal.SIGTERM)
 
     def dump_stacks(self) -> None:
-        """Let the process write to its log where its threads are (`main`)."""
+        """Make the process write the stacks of its threads to its log (see `main`)."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGUSR1)
 
@@ -101,7 +101,7 @@ class Forked:
         try:
             return self._server.ask({"reap": self.pid})
         except ServerGone:
-            return -signal.SIGKILL  # the signal that the kernel sends when the server ends
+            return -signal.SIGKILL  # the kernel sends this signal when the server ends
         finally:
             self._log.wait()
 

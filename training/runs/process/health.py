@@ -20,22 +20,24 @@ from training.runs.transitions import STALE_AFTER
 
 @dataclass(frozen=True)
 class Limits:
-    """`first_step` also covers importing libraries, downloading a model and loading it; these show no
-    progress. `step` is the longest time between two signs of life later on."""
+    """The longest time without progress: `first_step` before the first step has ended, and `step` later.
+    `first_step` also covers importing libraries, downloading a model and loading it, which report no
+    progress."""
 
     first_step: timedelta
     step: timedelta
     # A process without any heartbeat is frozen, for example by SIGSTOP. The time is shorter than STALE_AFTER,
     # so that the supervisor names the cause before the sweep considers the worker lost.
     silence: timedelta = STALE_AFTER - timedelta(seconds=5)
-    # The training process ends the run itself at its next step. It is killed if it takes longer than this.
+    # At its time limit, the training process ends the run itself at the next step. If ending takes longer
+    # than `overtime`, the process is killed.
     overtime: timedelta = timedelta(minutes=2)
 
 
 Kind = TrainingRun.Kind
-# Inner loops give a sign of life per micro-batch and per generated token, so even a large model on a slow
-# machine needs only a small part of these times. Saving and reloading a large model has no inner loop; it is
-# the reason why kinds that train get longer.
+# Inner loops report progress for every micro-batch and every generated token, so even a large model on a slow
+# machine needs only a small part of these times. Saving and reloading a large model has no inner loop. Run
+# kinds that train therefore get more time.
 TRAINS = Limits(first_step=timedelta(hours=2), step=timedelta(minutes=45))
 ANSWERS = Limits(first_step=timedelta(hours=2), step=timedelta(minutes=30))
 LIMITS: Mapping[str, Limits] = {
@@ -48,7 +50,7 @@ LIMITS: Mapping[str, Limits] = {
     Kind.SAMPLE: ANSWERS,
     Kind.EVALUATE: ANSWERS,
 }
-# A longer gap between two looks at the database is an outage, in which no heartbeat could arrive.
+# A longer gap between two reads of the run is an outage of the database, in which no heartbeat could arrive.
 LONGEST_GAP_SECONDS = 2.0
 
 
@@ -61,7 +63,7 @@ class Verdict:
 
 
 class Health:
-    """Judges one training process from repeated looks at its run."""
+    """Checks repeatedly whether one training process is healthy, based on its run."""
 
     def __init__(self, run: TrainingRun, limits: Limits, *, now: float) -> None:
         self._limits = limits
@@ -114,7 +116,7 @@ def _hung(run: TrainingRun, idle: float) -> Verdict:
 
 def _frozen(run: TrainingRun, silent: float) -> Verdict:
     detail = (
-        f"The training process sent no heartbeat for {duration(silent)}, although it was still there and the"
+        f"The training process sent no heartbeat for {duration(silent)}, although it still existed and the"
         f" database answered. Something outside Rankloop stopped it. Last reported: {_place(run)}."
     )
     return Verdict(record(FailureKind.KILLED, detail, title="The training process was frozen"), resumes=True)

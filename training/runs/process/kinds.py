@@ -42,7 +42,7 @@ from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
-PROMPTS = "prompts.json"  # the drawn prompts, beside the checkpoints
+PROMPTS = "prompts.json"  # file with the run's prompts, next to the checkpoints
 NO_DEMONSTRATIONS = {
     "best_responses": "no ranking in the snapshot's training split prefers one response to another",
     "rewrites": "no ranking in the snapshot's training split has a rewrite",
@@ -69,7 +69,7 @@ def perform_sft(job: Job) -> Outcome:
     def trained(checkpoints: Path) -> sft.SFTResult:
         source: ModelSource = job.policy_source
         if source == run_recipes.DEMO_WORLD:
-            # The new model depends only on the seed, so a resumed run starts from equal weights.
+            # The new model depends only on the seed, so a resumed run starts from the same weights.
             tokenizer = demo_world.build_tokenizer()
             source = Loaded(demo_world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
         return sft.train(
@@ -342,8 +342,8 @@ def _drawn_prompts(job: Job) -> list[Messages]:
 
 
 def _kept_prompts(job: Job) -> list[Messages]:
-    """Like `_drawn_prompts`, but an attempt with checkpoints uses the prompts of the attempt before. The
-    project can have other prompts by now, and checkpoints are only valid with the same prompts."""
+    """Like `_drawn_prompts`, but an attempt with checkpoints uses the prompts of the previous attempt. The
+    project's prompts can have changed since then, and checkpoints are only valid with the same prompts."""
     file = take_over_checkpoints(job.run, job.attempt) / PROMPTS
     if file.exists():
         return _counted(job, DrawnPrompts(**json.loads(file.read_text())))

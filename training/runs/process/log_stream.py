@@ -1,7 +1,7 @@
 """A run's log on a full disk: the lines are lost, but the run continues.
 
-A log line is not worth hours of work. The run can still end before space is needed again, or an operator can
-free space in the meantime. A model or a checkpoint that can't be written does end the run.
+Losing log lines is better than losing hours of training. The run can still end before space is needed again,
+or an operator can free space in the meantime. A model or a checkpoint that can't be written does end the run.
 """
 
 from __future__ import annotations

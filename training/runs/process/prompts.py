@@ -1,7 +1,7 @@
 """Choose a run's prompts. The seed determines the order of the prompts, so a repeated run chooses the same
 prompts.
 
-Each function survives an outage of the database, because a run can read its prompts late.
+Each function waits for the end of a database outage, because a run can read its prompts long after its start.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The reporter of a training process: it buffers reports, and one thread writes them and sends the heartbeat.
 
 The training loop never waits for the database, because `check` only reads flags and the clock. Each heartbeat
-carries the time since the loop last made progress. Progress is every report, every `check`, and every sign of
-life from an inner loop (`training.rlhf.core.alive`).
+carries the time since the loop last made progress. Progress is every report, every `check`, and every call of
+`alive` in an inner loop (`training.rlhf.core.alive`).
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class DatabaseReporter:
     manager.
 
     At the end of the `with` block, all remaining reports are written. If the database can't be reached,
-    reports are kept and retried. An attempt that was replaced in the meantime finds out as soon as it
-    reaches the database. After `give_up_after` without the database, the attempt ends: `check` raises
-    LostClaim.
+    reports are kept and retried. If the attempt was replaced in the meantime, `check` raises LostClaim once
+    the database can be reached again. `check` also raises LostClaim after `give_up_after` without the
+    database.
 
     `limit_seconds` is the time that the attempt may take. After that, `check` raises TimeLimitReached.
     """
@@ -92,7 +92,7 @@ class DatabaseReporter:
         self._batches = 0
         self._unsaid: _Batch | None = None
         self._progress: Progress | None = None
-        self._checkpoint: tuple[int, float] | None = None  # its step, and when it was saved
+        self._checkpoint: tuple[int, float] | None = None  # the checkpoint's step, and when it was saved
         self._phase, self._step = "", 0
         self._first_in: dict[str, _FirstStep] = {}
         self._flushing = self._closing = False

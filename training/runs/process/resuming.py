@@ -31,7 +31,8 @@ def resumed(job: Job, train: Callable[[Path], Result]) -> Result:
         return train(checkpoints)
     except CheckpointRefused as refused:
         logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
-    # Outside the `except` block, because the exception holds the models of the first call in memory.
+    # This code is outside the `except` block, because the exception holds the models of the first call in
+    # memory.
     shutil.rmtree(checkpoints)
     through_outages(partial(forget_checkpoint, run_id=job.run.pk, attempt=job.attempt))
     return train(checkpoints)

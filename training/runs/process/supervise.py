@@ -49,7 +49,7 @@ SAVING_GRACE_SECONDS = 600.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
-STACK_LINES = 40  # of a hung process: where each of its threads is
+STACK_LINES = 40  # number of lines kept of the stacks of a hung process
 DUMP_SECONDS = 1.0
 WATCHED = (
     *("state", "attempt", "cancel_requested_at", "heartbeat_at", "progressed_at", "phase", "step"),
@@ -215,8 +215,8 @@ def _watch(
 def _grace_seconds(run: TrainingRun, attempt: int) -> float:
     """How long a process that was asked to stop may continue."""
     if worker_is_stopping.is_set():
-        # Whatever started the worker kills it after a fixed time. The run is then resumed from its previous
-        # checkpoint.
+        # A worker that is stopping is killed after a fixed time, for example by the service manager. The run
+        # is then resumed from its previous checkpoint.
         return settings.TRAINING_STOP_SECONDS
     return SAVING_GRACE_SECONDS if folders.is_saving(run, attempt) else CANCEL_GRACE_SECONDS
 

@@ -48,7 +48,8 @@ class Saved:
 
 # One statement checks the attempt, renews the heartbeat and numbers the events. It locks the run's row. The
 # lock has two effects: a later claim and this write can't both succeed, and event numbers are assigned in
-# commit order. `is_new` is false for a batch that was stored before, although its writer got no answer.
+# commit order. `is_new` is false for a batch that is already stored. A writer that got no answer sends such a
+# batch again.
 APPEND = """
 WITH mine AS (
     SELECT id, %(batch)s::int IS NULL OR reported < %(batch)s::int AS is_new

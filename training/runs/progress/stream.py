@@ -69,7 +69,8 @@ class Hub:
             while True:
                 woken.clear()
                 # A browser that disconnects during the read must not break the shared connection, so the read
-                # is a task that is never cancelled. Nobody may be left to see its error.
+                # is a task that is never cancelled. The callback retrieves the task's error even if the
+                # stream has ended, because asyncio would otherwise log the error.
                 reading = asyncio.create_task(self._read_all(run_id, after, document))
                 reading.add_done_callback(asyncio.Task.exception)
                 # Pings are also sent while the database hangs, so that no proxy closes the stream.
@@ -109,8 +110,8 @@ class Hub:
             if not self._watchers[run_id]:
                 del self._watchers[run_id]
             if not self._watchers:
-                # Shielded, and in a task of its own: a stream that ends because its task is cancelled can't
-                # wait for the connections to close.
+                # The connections are closed in a separate, shielded task. A stream that ends because its own
+                # task is cancelled can't wait for them to close.
                 self._closing = asyncio.create_task(self._close())
                 await asyncio.shield(self._closing)
 
@@ -130,7 +131,7 @@ class Hub:
                 reader = self._reader
                 if reader is None or reader.closed:
                     reader = self._reader = await _connect()
-                if not self._watchers:  # the last browser has left; this connection would stay open
+                if not self._watchers:  # without streams, nothing would close this connection
                     raise psycopg.OperationalError("no stream is open")
                 found = await (await reader.execute(SELECT_STATE, [run_id])).fetchone()
                 rows = await (await reader.execute(SELECT_EVENTS, [run_id, after, BATCH_EVENTS])).fetchall()
@@ -160,8 +161,8 @@ class Hub:
     async def _close(self) -> None:
         """Closes both connections, unless a new stream needs them.
 
-        A stream that ends during a read leaves the read to itself. The lock waits for such a read, which
-        would otherwise use a closed connection, or open a new one that nobody closes.
+        If a stream ends during a read, the read continues. The lock waits for such a read, which would
+        otherwise use a closed connection, or open a new one that nobody closes.
         """
         async with self._reading:
             if self._watchers:

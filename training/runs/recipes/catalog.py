@@ -3,8 +3,8 @@ web process can import it.
 
 A stored recipe outlives the code that validated it. A setting that is removed or renamed therefore moves to
 RETIRED. Reading the recipe of an existing run (`stored_recipe`) ignores retired settings, and settings that
-are new since then get their defaults. A new launch that names a retired setting (`parse_recipe`) is refused
-with a hint at its successor.
+were added since then get their defaults. A new launch with a retired setting (`parse_recipe`) is refused, and
+the error names the replacement.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ KINDS: dict[str, RunKind] = {
     TrainingRun.Kind.REJECTION_SAMPLING: RunKind(
         "Rejection sampling",
         "Samples several responses to each prompt and keeps those with the highest rewards. The policy is "
-        "then fine-tuned on the kept responses. With several rounds (RAFT), all of this is repeated with the "
-        "tuned policy.",
+        "then fine-tuned on the kept responses. With several rounds (RAFT), these steps are repeated with "
+        "the fine-tuned policy.",
         RejectionSamplingRecipe,
         ("policy", "reward_model"),
         improves_policy=True,
@@ -101,14 +101,14 @@ KINDS: dict[str, RunKind] = {
         ("policy", "reward_model"),
     ),
 }
-# By run kind: settings that recipes no longer have, each with what to use instead.
+# The settings that recipes no longer have, by run kind. The value of each setting says what to use instead.
 _IN_TOKENS = "Use micro_batch_tokens, which limits a forward pass in tokens."
 RETIRED: Mapping[str, Mapping[str, str]] = {
     TrainingRun.Kind.SFT: {"micro_batch_size": _IN_TOKENS},
     TrainingRun.Kind.REJECTION_SAMPLING: {"micro_batch_size": _IN_TOKENS},
     TrainingRun.Kind.PPO: {
-        "kl_horizon": "Use kl_target alone: kl_coefficient now adapts after every step, whatever the number "
-        "of answers."
+        "kl_horizon": "Use kl_target alone: kl_coefficient now adapts after every step, regardless of the "
+        "number of answers."
     },
 }
 MODEL_INPUTS = {"policy": ModelVersion.Kind.POLICY, "reward_model": ModelVersion.Kind.REWARD_MODEL}

@@ -62,7 +62,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
         Preset(
             "raft",
             "RAFT",
-            "Three rounds. In each round, the policy of the round before answers the prompts again.",
+            "Three rounds. In each round, the policy of the previous round answers the prompts again.",
             {"rounds": 3},
         ),
     ),
@@ -90,8 +90,8 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
         Preset(
             "dr_grpo",
             "Dr. GRPO",
-            "GRPO without the division by the spread and by the length, which favour some prompts and "
-            "lengths.",
+            "GRPO without the divisions by the spread and by the length, because these favour some prompts "
+            "and lengths.",
             {"advantage": "dr_grpo", "ratio": "token", "kl_estimator": "k3", "aggregation": "fixed_length"},
         ),
     ),
@@ -116,7 +116,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
         Preset(
             "ipo",
             "IPO",
-            "The loss of IPO, per token, for preferences that leave little doubt.",
+            "The IPO loss per token, for nearly deterministic preferences.",
             {"loss": "ipo", "length_normalised": True},
         ),
     ),

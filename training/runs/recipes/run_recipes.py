@@ -36,9 +36,9 @@ def _max_minutes(days: int) -> Any:
         days * DAY_MINUTES,
         gt=0,
         le=366 * DAY_MINUTES,
-        description="Time limit of the run in minutes, over all its attempts. A run that reaches it ends at "
-        "its next step, keeps its newest checkpoint and can be resumed with a higher limit. If empty, there "
-        "is no limit.",
+        description="Time limit of the run in minutes, over all its attempts. A run that reaches the limit "
+        "ends at its next step, keeps its newest checkpoint and can be resumed with a higher limit. If "
+        "empty, there is no limit.",
     )
 
 
@@ -67,8 +67,9 @@ class StartsFromPolicy(Recipe):
 
 @dataclass(frozen=True)
 class PromptSelection:
-    """Which of the project's prompts a run uses: those whose metadata match the filter, in the proportions of
-    the weights of the values of `key`. Without weights, the proportions are those of the project."""
+    """Which of the project's prompts a run uses: those whose metadata match the filter, in the proportions
+    given by `weights`. The weights apply to the values of `key`. Without weights, the proportions are those
+    of the project."""
 
     filter: tuple[Pair, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -114,7 +115,7 @@ class UsesPrompts(Recipe):
         "source",
         min_length=1,
         max_length=200,
-        description="The metadata key whose values prompt_mixture weights.",
+        description="The metadata key whose values are listed in prompt_mixture.",
     )
 
     @field_validator("prompt_filter")

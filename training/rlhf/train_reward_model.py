@@ -35,10 +35,10 @@ PRINTED = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "contro
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.rlhf.train_reward_model",
-        description="Train a reward model on a file of rankings (docs/formats.md lists the formats).",
+        description="Train a reward model on a rankings file (docs/formats.md lists the formats).",
     )
     parser.add_argument(
-        "rankings", type=Path, help="training data: a snapshot, or any file of rankings that can be imported"
+        "rankings", type=Path, help="training data: a snapshot, or any rankings file that can be imported"
     )
     parser.add_argument(
         "--heldout",

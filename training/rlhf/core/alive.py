@@ -1,4 +1,4 @@
-"""Signs of life from inner loops.
+"""A heartbeat for inner loops.
 
 A training loop reports progress at every step, but one step can take a long time, for example to generate
 many tokens or to process the whole training set. Inner loops therefore call `alive` once per iteration. A
@@ -22,7 +22,7 @@ def alive() -> None:
 
 @contextmanager
 def heard_by(listener: Callable[[], None]) -> Iterator[None]:
-    """Call `listener` at every sign of life from this process, for the duration of the block."""
+    """Call `listener` at every call of `alive` in this process, for the duration of the block."""
     global _listener
     before, _listener = _listener, listener
     try:

@@ -44,7 +44,7 @@ def older(db: None) -> tuple[Any, Callable[[], None]]:
 
     def migrate() -> None:
         with connection.cursor() as cursor:
-            # Postgres refuses to alter a table while foreign keys wait to be checked.
+            # Postgres refuses to alter a table that has pending foreign-key checks.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         state = loader.project_state(BEFORE)
         for key in MIGRATIONS:

@@ -194,7 +194,7 @@ def test_rank_per_response_is_read_with_1_as_the_best() -> None:
     assert [orders(row) for row in (columns, listed, items)] == [[DOG]] * 3
 
 
-def test_responses_with_equal_ranks_tie_and_responses_without_a_rank_are_unranked() -> None:
+def test_equal_ranks_are_ties_and_responses_without_a_rank_are_unranked() -> None:
     items = [{"text": text, "rank": rank} for text, rank in (("Cat", 1), ("Dog", 1), ("Ant", None))]
     assert orders({"prompt": "Best pet?", "responses": items}) == [[["Cat", "Dog"]]]
 

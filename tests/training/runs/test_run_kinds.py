@@ -360,7 +360,7 @@ def test_stale_attempt_registers_no_model_and_adds_no_task(policy: ModelVersion,
 def test_metrics_that_are_not_finite_are_left_out_of_the_result_and_the_model(
     policy: ModelVersion, make_run: RunMaker
 ) -> None:
-    """JSON can't represent NaN and infinity. A run with such a metric failed at its end."""
+    """JSON can't represent NaN and infinity, so a run with such a metric would otherwise fail at its end."""
     run = make_run(project=policy.project)
     attempt = transitions.claim_run(run_id=run.pk, worker="w")
     assert attempt is not None

@@ -266,7 +266,7 @@ def test_no_two_seeds_batches_or_rounds_share_noise() -> None:
     assert len(set(answers)) == len(places)
 
 
-def test_file_of_candidates_gives_the_weights_of_the_run_again(tmp_path: Path) -> None:
+def test_training_on_the_candidates_file_reproduces_the_weights_of_the_run(tmp_path: Path) -> None:
     file = tmp_path / "candidates.jsonl.gz"
     config = changed(SMALL, keep="top_k", k=2)
     trained(config, tmp_path, candidates=file)

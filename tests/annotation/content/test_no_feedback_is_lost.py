@@ -1,5 +1,5 @@
-"""An import keeps every rating, flag, comment and rewrite. This holds whether or not the
-responses are ordered, become a task or fit the form, and for any division of the rows into batches."""
+"""An import keeps every rating, flag, comment and rewrite. This holds whether or not the responses are
+ordered, become a task or fit the form, and for any division of the rows into batches."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ TO_THE_OLDER_SCHEMA = """
 
 @pytest.fixture
 def older(db: None) -> tuple[Any, Callable[[], None]]:
-    """The models from before secrets were stored, and a function that migrates to the current models."""
+    """The models as they were before secrets were stored, and a function that migrates to the current
+    models."""
     loader = MigrationLoader(connection)
     with connection.cursor() as cursor:
         cursor.execute(TO_THE_OLDER_SCHEMA)

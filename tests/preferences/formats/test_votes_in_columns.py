@@ -266,7 +266,7 @@ def test_annotator_comment_time_and_other_fields_are_kept() -> None:
     assert ranking.metadata == {"language": "en"}
 
 
-def test_system_turn_beside_the_prompt_is_kept() -> None:
+def test_system_turn_in_addition_to_the_prompt_is_kept() -> None:
     (record,) = records_of([{**PAIR, "winner": "A", "system_prompt": "Be brief."}])
     assert record.messages[0] == {"role": "system", "content": "Be brief."}
 

@@ -172,7 +172,7 @@ def test_spread_answers_include_the_best_and_the_worst_and_fill_the_range() -> N
 
 @pytest.fixture
 def judged(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
-    """The policy of `ranked`, which has answers of varying length, beside a random reward model."""
+    """The policy of `ranked`, whose answers vary in length. The project also has a random reward model."""
     judge = make_model(name="lab-rm-1", kind="reward_model", parent=ranked)
     save_model(*arbitrary_reward_model(), judge.folder)
     save_model(*short_speaker(), ranked.folder)
@@ -180,7 +180,7 @@ def judged(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_stopped_run_resumes_and_leaves_the_same_candidates_and_weights(
+def test_stopped_run_resumes_and_produces_the_same_candidates_and_weights(
     judged: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = {

@@ -239,7 +239,7 @@ def test_run_completes_even_if_postgres_restarts_during_the_completion(own_postg
         waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         wait_until(lambda: watching.execute(waiting).rowcount == 1, seconds=20)
     own_postgres.stop()
-    own_postgres.launch()  # in this thread: Postgres stops when the thread that started it ends
+    own_postgres.launch()  # in this thread, because Postgres stops when the thread that started it ends
     own_postgres.wait_ready()
     completing.join(30)
     connection.close()

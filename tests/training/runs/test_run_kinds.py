@@ -228,7 +228,7 @@ def test_dpo_improves_the_policy_from_a_snapshot_without_a_reward_model(policy: 
     assert RunEvent.objects.filter(run=run, type="sample").count() == 1
 
 
-def test_dpo_on_ties_alone_fails_with_the_setting_that_would_use_them(
+def test_dpo_on_ties_alone_fails_and_the_error_names_the_setting_for_ties(
     policy: ModelVersion, alice: User, rank: Rank
 ) -> None:
     drafts = [

@@ -1,4 +1,4 @@
-"""The demonstrations of a snapshot are the good answers of its training prompts."""
+"""The demonstrations of a snapshot are the good answers to its training prompts."""
 
 from __future__ import annotations
 

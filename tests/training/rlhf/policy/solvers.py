@@ -100,8 +100,8 @@ def by_dpo(*, rounds: int, **settings: Any) -> Callable[[World, int, Path], PreT
 
 
 def ranked_answers(world: World, model: PreTrainedModel, seed: int, number: int) -> list[Ranking]:
-    """Return 32 rankings per prompt. A ranking orders 16 sampled answers, without repeats and truncated
-    answers, by reward."""
+    """Return 32 rankings per prompt. A ranking orders 16 sampled answers by reward, without repeated and
+    truncated answers."""
     found = []
     for p, probabilities in enumerate(log_probs(model, world.answers).exp()):
         generator = generator_for(seed, "rankings", number, p)

@@ -56,7 +56,7 @@ def judge_of(folder: Path, *, template: str = "", **changes: Any) -> Path:
 
 
 def load(policy: Path, judge: Path) -> Models:
-    """Load what PPO needs."""
+    """Load the models that PPO needs."""
     models = load_models(policy, {"reward": judge}, PPOConfig())  # type: ignore[call-arg]
     critic_for(models)
     return models

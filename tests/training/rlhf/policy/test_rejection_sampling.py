@@ -176,7 +176,7 @@ def test_run_ends_early_if_a_later_round_has_nothing_to_select(tmp_path: Path) -
     assert kept == [(n, int(n <= result.rounds)) for n in range(1, result.rounds + 2) for _ in range(4)]
 
     given = {"prompts": prompts, "checkpoints": tmp_path / "checkpoints"}
-    with pytest.raises(Cancelled):  # at the last check, after the early end
+    with pytest.raises(Cancelled):  # at the last check, after the rounds ended early
         trained(config, tmp_path / "again", **given, report=ListReporter(cancel_after=report.checks))
     again = trained(config, tmp_path / "again", **given)
     assert (again.steps, again.rounds) == (result.steps, result.rounds)

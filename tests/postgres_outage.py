@@ -85,7 +85,7 @@ class CuttingProxy:
 
 @contextmanager
 def losing_the_answer(folder: Path, *, after: bytes) -> Iterator[CuttingProxy]:
-    """Let this process's next database connection go through a CuttingProxy."""
+    """Routes this process's next database connection through a CuttingProxy."""
     proxy = CuttingProxy(folder, after=after)
     settings = connection.settings_dict
     host, options = settings["HOST"], dict(settings["OPTIONS"])

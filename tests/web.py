@@ -46,7 +46,7 @@ class WebServer:
     def ask(
         self, method: str, path: str, *, user: User | None = None, body: object = None, **headers: str
     ) -> Answer:
-        """Sends one request on a connection of its own. Raises TimeoutError after REQUEST_SECONDS."""
+        """Sends one request on a separate connection. Raises TimeoutError after REQUEST_SECONDS."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if user is not None:
             headers["Authorization"] = self.credentials(user)

@@ -31,7 +31,7 @@ class Desk:
                     if {response["id"] for response in given["responses"]} == shown:
                         return dict(given)
             self.page.wait_for_timeout(100)
-        raise AssertionError("the server never handed out what is on the desk")
+        raise AssertionError("the server never sent the assignment that the desk shows")
 
     def open(self) -> Desk:
         self.page.goto(self.path)

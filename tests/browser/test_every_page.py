@@ -22,7 +22,7 @@ ZOOMED = {"width": 640, "height": 450}  # the desktop viewport at 200 % zoom
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-  // Colours on their way; one whose element goes while it runs is cancelled, and says so by rejecting.
+  // Wait for colour transitions. If an element is removed, its transition is cancelled and rejects.
   await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
   const { violations } = await axe.run(document, { runOnly: { type: "tag", values: rules } });
   const why = ({ target, any }) => `${target} ${any.map(({ message }) => message)}`;

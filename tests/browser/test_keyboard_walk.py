@@ -47,7 +47,7 @@ FOCUS = """() => {
   const box = at.getBoundingClientRect();
   const off = box.bottom <= 0 || box.right <= 0 || box.top >= innerHeight || box.left >= innerWidth;
   if (off || box.width === 0) return `out of sight, on ${at.outerHTML.slice(0, 120)}`;
-  // A choice drawn as a button has the focus in an input that nobody sees: the outline is around its label.
+  // If a choice is drawn as a button, a hidden input has the focus and its label has the outline.
   const drawn = [at, at.closest("label")].filter(Boolean).map((one) => getComputedStyle(one));
   const seen = drawn.some((style) => style.outlineStyle !== "none" || style.boxShadow !== "none");
   return seen ? "" : `invisible, on ${at.outerHTML.slice(0, 120)}`;

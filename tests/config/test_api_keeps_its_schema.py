@@ -118,7 +118,7 @@ def _others(people: dict[str, User]) -> list[Identity]:
 
 
 def _allowed(people: dict[str, User], operation: APIOperation) -> Identity:
-    """A user with access: with a token if the endpoint allows one, else with a session."""
+    """A user with access. The user has a token if the endpoint allows tokens, and a session otherwise."""
     line = TABLE[operation.path, operation.method.upper()]
     rule = RULES[line.action]
     user = people[OWNER if rule.who is Who.OWNER else "ada"]

@@ -1,5 +1,5 @@
-"""One thread handles a request from its first signal to its last. The event loop sends streamed
-responses, each until its client disconnects."""
+"""One thread handles a request from its first signal to its last. The event loop sends a streamed response
+until the response ends or its client disconnects."""
 
 from __future__ import annotations
 

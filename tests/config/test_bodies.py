@@ -222,14 +222,16 @@ def test_large_json_needs_a_login_and_is_limited(
     assert ask(application, client) == HTTPStatus.OK, client.problem
 
 
-def test_slow_body_is_given_up(application: OneThreadPerRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_stalls_times_out(
+    application: OneThreadPerRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.1)
     client = Client("POST", "/api/v1/auth/login", b"{", stalls=True)
     assert ask(application, client) == HTTPStatus.REQUEST_TIMEOUT
     assert "in time" in client.problem["detail"]
 
 
-def test_body_that_keeps_trickling_is_given_up(application: OneThreadPerRequest) -> None:
+def test_body_that_arrives_too_slowly_times_out(application: OneThreadPerRequest) -> None:
     class Trickling(Client):
         async def receive(self) -> dict[str, Any]:
             await asyncio.sleep(0.02)
@@ -291,7 +293,7 @@ def test_table_of_limits_names_exactly_the_uploads() -> None:
         assert limit_of(line.method, path).is_upload == takes_files, line
 
 
-def test_every_view_makes_its_checks_without_the_body(people: dict[str, User], rows: Ids) -> None:
+def test_every_view_can_check_a_request_without_its_body(people: dict[str, User], rows: Ids) -> None:
     """A view whose checks failed without the body would refuse every large body."""
     check = OneThreadPerRequest.__new__(OneThreadPerRequest)
     check.load_middleware()
@@ -356,7 +358,7 @@ def _send_all(connection: socket.socket, data: bytes) -> None:
         connection.sendall(data)
 
 
-def test_stranger_who_asks_first_is_not_told_to_continue(server: tuple[str, int], project: Project) -> None:
+def test_stranger_gets_401_instead_of_100_continue(server: tuple[str, int], project: Project) -> None:
     with socket.create_connection(server, timeout=10) as connection:
         connection.sendall(_head(IMPORTS, "Content-Length: 300000000", "Expect: 100-continue"))
         answer = connection.makefile("rb").read()

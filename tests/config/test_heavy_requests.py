@@ -1,5 +1,5 @@
-"""Reports and exports run in processes of their own. They are limited in number, end with their client, and
-never keep annotators waiting."""
+"""Reports and exports run in separate processes. The number of these processes is limited, each process ends
+when its client disconnects, and annotators never wait for a process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ranked(project: Project, tasks: list[RankingTask], alice: User) -> Project:
 
 def waiting_for_a_lock() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # a transaction otherwise sees its first reading
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # otherwise, Postgres repeats the first result
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -64,7 +64,7 @@ def waiting_for_a_lock() -> int:
 
 
 def freeze(server: WebServer, user: User, number: int) -> socket.socket:
-    """Asks for a snapshot, without reading the response."""
+    """Requests a snapshot without reading the response."""
     line = socket.create_connection((LOOPBACK, server.port))
     body = json.dumps({"name": f"snapshot-{number}"})
     head = [

@@ -55,7 +55,7 @@ def _second_factor(project: Project, alice: User) -> Works:
     secret = base64.b32encode(secrets.token_bytes(20)).decode()
     allauth_internals.activate_totp(alice, secret)
     codes = allauth_internals.new_recovery_codes(alice)
-    # Each code works only once. The code of the next half minute is valid, too.
+    # Each code works only once. The code of the next half minute is also valid.
     ahead = [0, 30]
 
     def works() -> bool:
@@ -109,7 +109,7 @@ def _session(project: Project, alice: User) -> Works:
     session.save()
 
     def works() -> bool:
-        # Two requests of one page, sent before the browser has a response of either.
+        # A page sends two requests before the browser has received a response to either.
         first, second = APIClient(), APIClient()
         for client in (first, second):
             client.cookies = browser.cookies.copy()
@@ -153,7 +153,7 @@ CASES: dict[Use, Callable[[Project, User], Works]] = {
 }
 
 
-def test_each_use_has_a_case_and_one_way_to_survive() -> None:
+def test_each_use_has_a_case_and_belongs_to_one_category() -> None:
     assert set(CASES) == set(Use)
     assert sorted([*ENCRYPTED, *SIGNED, *EXPIRING]) == sorted(Use)
 
@@ -213,7 +213,8 @@ def test_login_form_from_before_the_change_still_works(alice: User, settings: Se
 def test_after_the_command_the_database_contains_nothing_that_needs_the_old_key(
     project: Project, alice: User, settings: Settings
 ) -> None:
-    """All text of the database is searched, so a new place with secrets that the command misses is found."""
+    """The test searches all text in the database, so it finds secrets in new places that the command
+    misses."""
     for make in CASES.values():
         make(project, alice)
     old = change_key(settings, fallback=True)
@@ -258,7 +259,7 @@ def _decrypts(use: Use, encrypted: str) -> bool:
     return True
 
 
-def test_writes_in_a_session_from_before_the_change_name_the_user_in_the_audit_log(
+def test_writes_in_a_session_older_than_the_key_are_attributed_to_its_user(
     project: Project, mona: User, settings: Settings
 ) -> None:
     browser = APIClient()
@@ -269,7 +270,7 @@ def test_writes_in_a_session_from_before_the_change_name_the_user_in_the_audit_l
 
 
 def test_logging_in_again_creates_a_new_session_cookie(alice: User, settings: Settings) -> None:
-    """Sessions keep their cookie only while a fallback key is replaced, not at a login (session fixation)."""
+    """A session keeps its cookie if a fallback key is replaced, but not at a login (session fixation)."""
     browser = Browser()
     session = browser.api.session
     session["planted"] = True

@@ -1,4 +1,5 @@
-"""Browsers and proxies store no private answer, and every text that the API takes has a maximum length."""
+"""Browsers and proxies do not store private responses, and every text that the API accepts has a maximum
+length."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from tests.annotation.answering import claim, next_of, send
 from tests.config.conftest import OWNER, Ids, url_of
 
 
-def test_no_answer_of_the_api_is_stored(people: dict[str, User], rows: Ids) -> None:
-    """Answers to both sessions and tokens, and refusals too."""
+def test_responses_of_the_api_are_not_stored(people: dict[str, User], rows: Ids) -> None:
+    """The test covers requests with sessions and tokens, and refusals."""
     for name in ("ada", OWNER, None):
         token = name and create_token(user=people[name], name="t")[1]
         client = APIClient(headers={"Authorization": f"Bearer {token}"} if token else {})
@@ -33,7 +34,7 @@ def test_no_answer_of_the_api_is_stored(people: dict[str, User], rows: Ids) -> N
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/none/", "/api/schema/", "/static/none.js"])
-def test_no_other_answer_is_stored(db: None, path: str) -> None:
+def test_other_responses_are_not_stored(db: None, path: str) -> None:
     assert "no-store" in APIClient().get(path)["Cache-Control"]
 
 

@@ -139,7 +139,7 @@ def reasons(**changes: str) -> list[str]:
     )
 
 
-def test_new_rules_apply_to_the_environment(tmp_path: Path) -> None:
+def test_unsafe_environment_variables_are_refused_by_name(tmp_path: Path) -> None:
     weak = {"SECRET_KEY_FALLBACKS": "x", "RANKLOOP_TRUSTED_PROXIES": "0.0.0.0/0", "ALLOWED_HOSTS": ".com"}
     refused = check(tmp_path, **SAFE | weak)
     assert refused.returncode != 0

@@ -1,5 +1,5 @@
-"""The client's address and scheme behind proxies: only headers of trusted proxies count. Malformed headers
-never cause an error."""
+"""Behind proxies, the client's address and scheme are read only from the headers of trusted proxies.
+Malformed headers never cause an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRUSTED = override_settings(TRUSTED_PROXIES=[ip_network("10.0.0.0/24"), ip_netwo
 
 
 def seen(peer: str | None, *forwarded: str, proto: str | None = None) -> tuple[str, str]:
-    """The address and the scheme that Rankloop takes for a request's own."""
+    """The client's address and the scheme that Rankloop determines for a request."""
     headers = [(b"x-forwarded-for", value.encode("latin-1")) for value in forwarded]
     if proto is not None:
         headers.append((b"x-forwarded-proto", proto.encode("latin-1")))

@@ -1,4 +1,4 @@
-"""`/readyz` reports each part that keeps the server from its work, and always answers in time."""
+"""`/readyz` reports each component that prevents the server from working, and always responds in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another process that hangs keeps no request waiting for ever, and the response says what is wrong."""
+"""No request waits forever for a hung process, and the response explains the problem."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def hung_broker(tmp_path: Path) -> Iterator[str]:
     valkey.stop()
 
 
-def test_hung_broker_leaves_annotation_and_reports_working(
+def test_annotation_and_reports_work_while_the_broker_hangs(
     hung_broker: str, tmp_path: Path, project: Project, tasks: list[RankingTask], alice: User, ada: User
 ) -> None:
     with web_server(tmp_path / "web.log", BROKER_URL=hung_broker) as server:

@@ -17,7 +17,7 @@ from config.keys import Use
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("annotation", "config", "embedded", "preferences", "training")
-# Names that use the key, or encrypt and sign in other ways.
+# Modules and names that use the key, or that encrypt and sign in other ways.
 MODULES = (
     "allauth.mfa.utils",
     "cryptography",
@@ -44,8 +44,8 @@ OURS = {
     "annotation/accounts/login/allauth_internals.py": Use.SECOND_FACTOR,
     "annotation/management/commands/reencrypt_secrets.py": "reports whether there is an old key",
 }
-# The modules of the installed libraries that mention the key. A new one after an update of a library must be
-# read: if Rankloop uses it, it needs a `Use` and a case in test_key_rotation.py.
+# The modules of the installed libraries that mention the key. If a library update adds such a module, read
+# the module. If Rankloop uses the module, add a `Use` and a case in test_key_rotation.py.
 LIBRARIES = {
     "allauth.account.internal.flows.password_reset": "not used: sends reset links by email",
     "allauth.account.models": "not used: confirms email addresses",
@@ -96,7 +96,7 @@ def test_no_module_uses_the_key_outside_the_known_places() -> None:
     ]
     found = {str(path.relative_to(ROOT)) for path in paths if any(_uses(path))}
     assert found == set(OURS), (
-        "Derive keys with config.keys only, add a Use there, and a case in test_key_rotation.py."
+        "Derive keys only with config.keys. Add a Use there and a case in test_key_rotation.py."
     )
 
 

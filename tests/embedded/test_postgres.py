@@ -150,7 +150,7 @@ def test_server_started_by_root_runs_as_an_unprivileged_account(as_root: None, s
     assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
 
 
-def test_cluster_of_root_is_stored_elsewhere_if_other_accounts_cannot_enter_its_folder(
+def test_cluster_of_root_moves_if_other_accounts_cannot_enter_its_folder(
     as_root: None, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = folder / "home"
@@ -176,7 +176,7 @@ def test_cluster_of_root_is_stored_elsewhere_if_other_accounts_cannot_enter_its_
         server.stop()
 
 
-def test_programs_that_other_accounts_cannot_run_are_copied_with_their_libraries(
+def test_programs_that_other_accounts_cannot_run_are_copied_with_libraries(
     as_root: None, folder: Path, new_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = module.find_binaries().parent.parent

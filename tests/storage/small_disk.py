@@ -1,4 +1,4 @@
-"""A small file system of its own, which a test can fill without filling the machine's disk."""
+"""A small separate file system, which a test can fill without filling the machine's disk."""
 
 from __future__ import annotations
 

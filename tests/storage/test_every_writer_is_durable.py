@@ -132,7 +132,7 @@ def keep_the_logins_of_the_demo(place: Place) -> None:
         (keep_the_logins_of_the_demo, 1),
     ],
 )
-def test_content_is_on_disk_before_its_name_and_the_name_afterwards(
+def test_content_is_synced_before_the_rename_and_its_folder_afterwards(
     place: Place, write: Callable[[Place], None], names: int
 ) -> None:
     witness = Witness()

@@ -1,5 +1,5 @@
-"""A full disk ends an upload, a freeze, an export, a run and the demo with an error that names the disk.
-Nothing half written stays."""
+"""A full disk ends an upload, a freeze, an export, a run and the demo with an error that names the disk. No
+partly written file remains."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_upload_is_refused_with_507_if_the_temporary_folder_is_full(
     assert str(small_disk) in response.json()["detail"]
     for (
         left
-    ) in gc.get_objects():  # Django deletes the file with the request, but this disk disappears earlier
+    ) in gc.get_objects():  # Django deletes the file after the request, but this disk is unmounted earlier
         if type(left) is TemporaryUploadedFile:
             with suppress(OSError):
                 left.file.close()  # type: ignore[union-attr]
@@ -150,7 +150,9 @@ def test_checkpoint_that_does_not_fit_leaves_the_previous_one(small_disk: Path) 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_on_a_full_disk_fails_with_the_folder(lab: Project, make_run: RunMaker, artefacts: Path) -> None:
+def test_error_of_a_run_on_a_full_disk_names_the_folder(
+    lab: Project, make_run: RunMaker, artefacts: Path
+) -> None:
     fill(artefacts, leave=500_000)
     recipe = {"demonstrations": "demo_world", "max_demonstrations": 8, "epochs": 1}
     run = make_run(recipe=recipe)
@@ -165,7 +167,7 @@ def test_run_on_a_full_disk_fails_with_the_folder(lab: Project, make_run: RunMak
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_whose_log_cannot_be_created_fails_with_the_folder(
+def test_error_of_a_run_whose_log_cannot_be_created_names_the_folder(
     lab: Project, make_run: RunMaker, tmp_path: Path, settings: Settings
 ) -> None:
     with mounted(tmp_path / "disk", inodes=1) as disk:

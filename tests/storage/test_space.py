@@ -1,5 +1,5 @@
-"""An error about a full disk names the folder, the file system and the free space, and nothing half written
-stays."""
+"""An error about a full disk names the folder, the file system and the free space, and no partly written file
+remains."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_used_up_quota_is_named(tmp_path: Path) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
 
-def test_other_errors_stay_as_they_are(tmp_path: Path) -> None:
+def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(PermissionError), naming_full_disk(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -71,7 +71,7 @@ def test_full_disk_is_recognised_in_the_cause_of_an_error() -> None:
     assert not is_full(OSError(errno.EIO, "Input/output error"))
 
 
-def test_sizes_are_short() -> None:
+def test_sizes_are_shown_in_suitable_units() -> None:
     assert [size_text(size) for size in (0, 999, 1_000, 3_100_000, 5 * 10**15)] == [
         "0 bytes",
         "999 bytes",

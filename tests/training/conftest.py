@@ -110,7 +110,7 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
 
 
 def lose(run: TrainingRun) -> None:
-    """Set the run's last heartbeat to one hour ago, while the sweep has been running for a day."""
+    """Set the run's last heartbeat to one hour ago, and record an unbroken sweep for the last day."""
     now = timezone.now()
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=now - timedelta(hours=1))
     passes = {"passed_at": now, "unbroken_since": now - timedelta(days=1)}

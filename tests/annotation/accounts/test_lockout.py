@@ -67,7 +67,7 @@ def known_browser(username: str = "alice") -> Browser:
 
 
 def use_up_the_limit() -> None:
-    """Uses up the guesses for Alice's account as an attack from many addresses does."""
+    """Uses up the guesses for Alice's account, as an attack from many addresses would."""
     request = RequestFactory().get("/")
     for number in range(101):
         request.META["REMOTE_ADDR"] = f"203.0.113.{number}"
@@ -96,7 +96,7 @@ def test_distributed_guessing_stays_slow(clock: Callable[[float], None]) -> None
     assert 290 <= guesses <= 300
 
 
-def test_known_device_has_a_limit_of_its_own() -> None:
+def test_known_device_has_its_own_limit() -> None:
     mine = known_browser()
     assert [mine.log_in(f"guess {n}") for n in range(11)] == [400] * 10 + [429]
     assert mine.log_in() == 429
@@ -183,7 +183,7 @@ def test_guesses_at_the_login_do_not_block_confirmations_in_a_session() -> None:
     assert changed.status_code == 204
 
 
-def test_stranger_who_knows_the_password_can_not_use_up_the_owners_codes(alice: User) -> None:
+def test_stranger_who_knows_the_password_cannot_use_up_the_owners_codes(alice: User) -> None:
     mine = known_browser()
     Authenticator.objects.create(user=alice, type="totp", data={"secret": get_adapter().encrypt("JBSWY3DP")})
     stranger = Browser()

@@ -101,7 +101,7 @@ def test_link_ends_after_a_day_and_at_a_login(alice: User, monkeypatch: pytest.M
     assert alice.check_password(PASSWORD)
 
 
-def test_other_texts_are_not_accepted(alice: User, ben: User) -> None:
+def test_other_texts_are_not_accepted_as_reset_tokens(alice: User, ben: User) -> None:
     token = _token()
     id, _, signed = token.partition(".")
     for fake in ("x", id, f"{id}.", f"{ben.pk.hex}.{signed}", f"{token}x", "é.é", "."):
@@ -132,7 +132,7 @@ def test_attempts_to_use_links_are_limited(alice: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_simultaneous_uses_of_a_link_one_succeeds(alice: User) -> None:
+def test_only_one_of_two_simultaneous_uses_of_a_link_succeeds(alice: User) -> None:
     token = _token()
     uses = [partial(_status_of, token, f"{NEW} {number}") for number in range(2)]
     assert sorted(at_once(uses)) == [200, 410]

@@ -21,7 +21,7 @@ NEW_CODES = "/api/v1/account/recovery-codes"
 
 
 def test_code_helper_matches_the_rfc() -> None:
-    """Expected codes are the last six of the eight digits in RFC 6238, appendix B."""
+    """The expected codes are the last six of the eight digits in RFC 6238, appendix B."""
     secret = base64.b32encode(b"12345678901234567890").decode()
     given = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
     assert {seconds: code_at(secret, seconds) for seconds in given} == given

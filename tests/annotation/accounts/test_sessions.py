@@ -137,15 +137,15 @@ def test_guessing_the_current_password_in_a_session_is_limited(alice: User) -> N
 
 
 class WritingBackend(ModelBackend):
-    """Notes each time it reads a user, as single sign-on backends do."""
+    """Updates the user on each read, as some single sign-on backends do."""
 
     def get_user(self, user_id: Any) -> Any:
         User.objects.filter(pk=user_id).update(first_name="seen")
         return super().get_user(user_id)
 
 
-def test_reading_the_user_can_write_to_the_database(alice: User, settings: Settings) -> None:
-    """Each write asks for the actor, and the actor is the user."""
+def test_authentication_backend_can_write_while_it_reads_the_user(alice: User, settings: Settings) -> None:
+    """Each write looks up the actor. Here, the actor is the user who is being read."""
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.WritingBackend"]
     browser = APIClient()
     browser.force_login(alice)

@@ -37,7 +37,7 @@ def test_deactivated_user_is_logged_out_and_refused_until_activated(alice: User)
     assert program.get(ME).status_code == 200
 
 
-def test_admin_role_is_given_and_removed(alice: User, ada: User) -> None:
+def test_admin_role_is_granted_and_removed(alice: User, ada: User) -> None:
     set_user("alice", "--admin")
     alice.refresh_from_db()
     assert alice.is_admin
@@ -47,7 +47,7 @@ def test_admin_role_is_given_and_removed(alice: User, ada: User) -> None:
 
 
 @pytest.mark.parametrize("option", ["--deactivate", "--no-admin"])
-def test_last_active_admin_stays(option: str, ada: User, alice: User) -> None:
+def test_last_active_admin_cannot_be_removed(option: str, ada: User, alice: User) -> None:
     User.objects.filter(is_superuser=True).exclude(pk=ada.pk).update(is_active=False)
     with pytest.raises(CommandError, match="only active admin"):
         set_user(ada.username, option)
@@ -56,7 +56,7 @@ def test_last_active_admin_stays(option: str, ada: User, alice: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_admins_removed_at_the_same_time_one_stays(alice: User, ben: User) -> None:
+def test_only_one_of_two_admins_can_be_removed_at_the_same_time(alice: User, ben: User) -> None:
     User.objects.filter(pk__in=[alice.pk, ben.pk]).update(is_superuser=True)
     User.objects.filter(is_superuser=True).exclude(pk__in=[alice.pk, ben.pk]).update(is_active=False)
     assert sorted(at_once([partial(_removed, user) for user in (alice, ben)])) == [False, True]

@@ -72,7 +72,7 @@ def test_token_without_an_expiry_date_needs_the_operators_permission(
     assert page.get("/api/v1/account/").json()["token_max_days"] is None
 
 
-def test_default_respects_a_shorter_maximum(page: APIClient, settings: Settings) -> None:
+def test_default_expiry_respects_a_shorter_maximum(page: APIClient, settings: Settings) -> None:
     settings.TOKEN_MAX_DAYS = 30
     answer = page.post(TOKENS, WANTED | {"password": PASSWORD})
     assert (life(answer) or timedelta()).days == 29
@@ -133,7 +133,7 @@ def test_password_set_by_a_command_revokes_the_tokens_too(
     assert not works(token)
 
 
-def test_better_hash_of_the_same_password_revokes_nothing(
+def test_upgraded_hash_of_the_same_password_revokes_no_tokens(
     page: APIClient, alice: User, settings: Settings
 ) -> None:
     token = create_token(user=alice, name="a")[1]

@@ -19,10 +19,10 @@ REQUESTS = {"request", "_request"}
 ALLOWED = {
     "annotation/api/parameters.py": "the parser",
     "annotation/accounts/login/adapters.py": "REMOTE_ADDR is the connection's address, not a header",
-    "annotation/accounts/login/devices.py": "a cookie that is signed and that no view reads",
+    "annotation/accounts/login/devices.py": "a signed cookie that no view reads",
     "config/logs/middleware.py": "the request ID, which has a strict format",
     "config/requests/middleware.py": "WhiteNoise reads the headers of requests for static files",
-    "config/requests/wellformed.py": "refuses what can't be decoded, before the parser",
+    "config/requests/wellformed.py": "refuses undecodable requests before the parser runs",
 }
 
 

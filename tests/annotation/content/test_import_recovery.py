@@ -60,7 +60,7 @@ def queued(project: Project, mona: User, client_of: Callable[[User | None], APIC
 
 
 def lose_imports() -> None:
-    """Set all heartbeats to one hour ago, while the sweep has been running for a day."""
+    """Sets all heartbeats to one hour ago, and records that the sweep has run without a break for a day."""
     now = timezone.now()
     Import.objects.update(heartbeat_at=now - timedelta(hours=1))
     passes = {"passed_at": now, "unbroken_since": now - timedelta(days=1)}
@@ -155,7 +155,7 @@ def test_cancelled_import_keeps_its_batches_and_a_second_import_adds_the_rest(
     assert (again.unchanged, again.prompts) == (kept, BATCHES * BATCH_LINES - kept)
 
 
-def test_import_whose_database_connection_is_lost_continues_after_its_last_batch(queued: Import) -> None:
+def test_import_that_loses_its_connection_continues_after_its_last_batch(queued: Import) -> None:
     with executing(queued):
         eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
         with connection.cursor() as cursor:

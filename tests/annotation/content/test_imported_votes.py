@@ -1,4 +1,5 @@
-"""The rankings in a file close their tasks, are kept while the tasks are ranked again, or are ignored."""
+"""Depending on an option, the rankings in a file close their tasks, leave their tasks open, or are
+ignored."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def test_kept_votes_do_not_use_up_the_overlap(project: Project, alice: User, ben
     assert Ranking.objects.get().places == [1, 0]
 
 
-def test_ignored_votes_give_open_tasks_without_rankings(project: Project, alice: User) -> None:
+def test_ignoring_votes_creates_open_tasks_without_rankings(project: Project, alice: User) -> None:
     report = imported(project, ImportedVotes.IGNORE)
     assert (report.tasks, report.rankings) == (1, 0)
     assert len(claim_tasks(project=project, annotator=alice)) == 1

@@ -1,5 +1,5 @@
-"""An import keeps every rating, flag, comment and rewrite, whether or not the responses are ordered, become a
-task or fit the form, and whichever rows share a batch."""
+"""An import keeps every rating, flag, comment and rewrite. This holds whether or not the responses are
+ordered, become a task or fit the form, and for any division of the rows into batches."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ def test_later_statements_supersede_only_statements_that_they_repeat(project: Pr
     assert take(project, *rows).rankings == 0
 
 
-def test_later_statements_in_one_file_supersede_only_statements_that_they_repeat(project: Project) -> None:
+def test_later_statements_in_one_file_supersede_only_those_that_they_repeat(project: Project) -> None:
     take(project, rated(), rated(ratings={}, comment="Rude."), rated(ratings={}, comment="Very rude."))
     assert [row.comment for row in Ranking.objects.current().order_by("id")] == ["", "Very rude."]
 
 
 @pytest.mark.parametrize("former_has_order", [True, False])
-def test_database_refuses_that_an_order_and_a_ranking_without_an_order_supersede_each_other(
+def test_database_refuses_supersession_between_ordered_and_unordered_rankings(
     project: Project, former_has_order: bool
 ) -> None:
     take(project, ordered() if former_has_order else rated())

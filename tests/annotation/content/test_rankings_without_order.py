@@ -96,7 +96,7 @@ def test_ignoring_votes_also_ignores_rankings_without_an_order(project: Project)
 @pytest.mark.parametrize(
     "changes", [{"comment": ""}, {"source": "api"}, {"comment": "", "rewrite": ""}, {"not_rankable": None}]
 )
-def test_database_refuses_rankings_without_an_order_that_are_empty_or_not_imported(
+def test_database_refuses_empty_or_non_imported_rankings_without_an_order(
     project: Project, alice: User, changes: dict[str, Any]
 ) -> None:
     take(project, ordered())
@@ -153,7 +153,7 @@ def test_stored_agreement_ignores_rankings_without_an_order(project: Project) ->
     assert (stored.rankings, stored.agreement) == (2, 1.0)
 
 
-def test_review_shows_rankings_without_an_order_but_needs_rankings_with_an_order(
+def test_review_shows_rankings_without_an_order_but_needs_ordered_rankings(
     project: Project, rita: User
 ) -> None:
     take(project, rated("kim"), rated("lee", comment="Both are rude."))

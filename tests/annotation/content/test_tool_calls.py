@@ -1,4 +1,4 @@
-"""Tool calls of a file are stored, exported and compared as text; importing the file again adds nothing."""
+"""Tool calls in a file are stored, exported and compared as text. Importing the file again adds nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows with and without an order of the same responses."""
+"""Rows that contain the same responses, with and without an order."""
 
 from __future__ import annotations
 

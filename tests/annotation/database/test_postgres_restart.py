@@ -24,7 +24,7 @@ ALIAS = "restarted"
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    """A Postgres server of its own."""
+    """A Postgres server that only this test uses."""
     folder = Path(tempfile.mkdtemp(prefix="rl-"))
     folder.chmod(0o711)
     server = Postgres(folder / "postgres", log=folder / "log", durable=False)

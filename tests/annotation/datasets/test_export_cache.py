@@ -87,6 +87,6 @@ def test_export_larger_than_the_limit_is_not_kept(
     assert list(folder.iterdir()) == []
 
 
-def test_export_succeeds_if_it_can_not_be_kept(snapshot: DatasetSnapshot, folder: Path) -> None:
+def test_export_succeeds_even_if_it_cannot_be_cached(snapshot: DatasetSnapshot, folder: Path) -> None:
     folder.write_text("This file is where the folder would be.")
     assert export(snapshot) == b"".join(export_snapshot(snapshot=snapshot, format="ranking", options={}))

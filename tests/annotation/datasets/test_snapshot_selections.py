@@ -148,7 +148,7 @@ def test_flags_and_choices_need_most_of_the_annotators_who_could_set_them(
     rude = {str(a): ["rude"]}
     rank(tasks[0], "kim", "a", "b", "c", choices={"safe": "yes"})
     rank(tasks[0], "lee", "b", "a", "c", flags=rude)
-    # Two of three annotators flagged the response. Comments are no vote on flags.
+    # Two of three annotators flagged the response. A comment does not count as a vote on flags.
     rank(tasks[0], "mia", flags=rude, choices={"safe": "no"})
     rank(tasks[0], "pat", comment="Rude.")
     # Without an order, two of two annotators chose yes.
@@ -198,7 +198,7 @@ def test_review_determines_the_row_of_its_task(
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
 
 
-def test_row_is_not_rankable_or_all_bad_only_if_more_than_half_of_the_votes_say_so(
+def test_row_is_not_rankable_or_all_bad_only_by_a_majority_of_the_votes(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", not_rankable=True)

@@ -1,4 +1,5 @@
-"""`reencrypt_secrets` can be repeated, stopped and run beside the site, and lists what it can't read."""
+"""`reencrypt_secrets` can be stopped, repeated and run while the site is in use. It lists unreadable
+values."""
 
 from __future__ import annotations
 
@@ -182,10 +183,10 @@ def test_audit_log_records_the_run_without_the_secrets(stored: str, settings: Se
 
 
 @pytest.mark.django_db(transaction=True)
-def test_documented_rotation_with_key_files(
+def test_documented_rotation_with_key_files_works(
     test_database: None, project: Project, alice: User, settings: Settings, tmp_path: Path
 ) -> None:
-    """The steps of docs/accounts.md, in processes of their own."""
+    """Follows the steps in docs/accounts.md, in separate processes."""
     codes = allauth_internals.new_recovery_codes(alice)
     new = secrets.token_urlsafe(48)
     files = {"SECRET_KEY": new, "SECRET_KEY_FALLBACKS": str(settings.SECRET_KEY)}

@@ -37,14 +37,15 @@ TO_THE_OLDER_SCHEMA = """
 
 @pytest.fixture
 def older(db: None) -> tuple[Any, Callable[[], None]]:
-    """The models from before secrets were stored, and a function that migrates to the current models."""
+    """The models as they were before secrets were stored, and a function that migrates to the current
+    models."""
     loader = MigrationLoader(connection)
     with connection.cursor() as cursor:
         cursor.execute(TO_THE_OLDER_SCHEMA)
 
     def migrate() -> None:
         with connection.cursor() as cursor:
-            # Postgres refuses to alter a table while foreign keys wait to be checked.
+            # Postgres refuses to alter a table that has pending foreign-key checks.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         state = loader.project_state(BEFORE)
         for key in MIGRATIONS:

@@ -113,7 +113,7 @@ def test_concurrent_requests_compute_a_report_once(ranked: ProjectRow) -> None:
     assert compute.times == 1
 
 
-def test_options_and_projects_have_reports_of_their_own(ranked: ProjectRow) -> None:
+def test_each_project_and_set_of_options_has_its_own_report(ranked: ProjectRow) -> None:
     compute = Counted()
     other = ProjectRow.objects.create(slug="other", name="Other")
     ask(ranked, compute, by="round")
@@ -122,7 +122,7 @@ def test_options_and_projects_have_reports_of_their_own(ranked: ProjectRow) -> N
     assert compute.times == 3
 
 
-def test_report_is_answered_if_it_can_not_be_stored(ranked: ProjectRow, reports_folder: Path) -> None:
+def test_report_is_returned_even_if_it_cannot_be_stored(ranked: ProjectRow, reports_folder: Path) -> None:
     reports_folder.write_text("This file is where the folder would be.")
     assert ask(ranked, Counted()) == 2
 

@@ -1,4 +1,4 @@
-"""The reports, weighted snapshots and exports answer for every kind of annotator."""
+"""Reports, weighted snapshots and exports succeed for every kind of annotator."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def artefacts(settings: Settings, tmp_path: Path) -> None:
 
 
 def rows(answers: Callable[[int, int], dict[str, Any]], tasks: int, people: int) -> bytes:
-    """A file in which each annotator answers each task. `answers` takes the numbers of a task and an
-    annotator."""
+    """A file in which each annotator answers each task. `answers` maps the numbers of a task and an annotator
+    to the answer's fields."""
     return b"".join(
         json.dumps(
             {
@@ -121,7 +121,7 @@ def freeze(client: APIClient) -> Any:
 
 @pytest.mark.parametrize("kind", [*KINDS, "empty"])
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_reports_snapshots_and_exports_answer(
+def test_reports_snapshots_and_exports_succeed(
     kind: str, project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)

@@ -1,5 +1,5 @@
-"""A webhook whose secret no key decrypts fails with a visible reason, until the key is back or a manager
-creates a new secret."""
+"""If no key can decrypt a webhook's secret, deliveries fail with a visible reason until the key is restored
+or a manager creates a new secret."""
 
 from __future__ import annotations
 

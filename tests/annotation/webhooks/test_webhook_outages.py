@@ -1,4 +1,4 @@
-"""A delivery is posted once, although the database fails while its outcome is recorded."""
+"""A delivery is sent only once, even if the database fails while the outcome is recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.postgres_outage import losing_the_answer
 
 @pytest.mark.usefixtures("test_database")
 @pytest.mark.parametrize("after", [b'INSERT INTO "annotation_webhookattempt"', b"COMMIT"])
-def test_outcome_is_recorded_once_although_the_database_fails(
+def test_outcome_is_recorded_once_even_if_the_database_fails(
     project: Project, receiver: Receiver, tmp_path: Path, after: bytes
 ) -> None:
     endpoint, _ = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])

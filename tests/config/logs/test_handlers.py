@@ -31,7 +31,7 @@ def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines(
     reopened: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = os.pipe()
-    if not reopened:  # as for a pipe of another account
+    if not reopened:  # as for a pipe that belongs to another account
         monkeypatch.setattr(handlers, "_never_blocking", lambda descriptor: descriptor)
     handler = handler_for(writer)
     began = time.monotonic()

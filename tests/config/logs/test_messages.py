@@ -1,4 +1,4 @@
-"""A log line contains only the parts of an exception's message that are text of the program."""
+"""A log line contains only those parts of an exception's message that are literal text of the program."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_value_in_a_message_is_not_logged(action: Callable[[], Any]) -> None:
         (say(ValueError()), ""),
     ],
 )
-def test_text_of_the_program_stays(action: Callable[[], Any], message: str) -> None:
+def test_literal_text_of_the_program_is_logged(action: Callable[[], Any], message: str) -> None:
     assert safe_message(error_of(action)) == message
 
 

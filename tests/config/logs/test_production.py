@@ -33,7 +33,7 @@ STOP_SECONDS = 10
 
 @pytest.fixture
 def production(test_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[SentryServer]:
-    """Processes that are started in the test are in production and report to this server."""
+    """Processes started in the test run in production mode and report errors to this server."""
     with sentry_server() as server:
         for name in ("RANKLOOP_ENV", "SECRET_KEY", "ALLOWED_HOSTS"):
             monkeypatch.setenv(name, SAFE[name])
@@ -76,12 +76,12 @@ def ask(port: int, method: str, path: str, body: dict[str, str] | None = None) -
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
-    """Every line of the log, each of which must be a JSON object. Celery prints its farewell on its own."""
+    """The lines of the log. Each line must be a JSON object, except Celery's shutdown message."""
     farewell = "worker: Warm shutdown (MainProcess)"
     return [json.loads(line) for line in log.read_text().splitlines() if line not in ("", farewell)]
 
 
-def test_errors_of_the_web_server(production: SentryServer, tmp_path: Path) -> None:
+def test_errors_of_the_web_server_are_logged_and_reported(production: SentryServer, tmp_path: Path) -> None:
     log = tmp_path / "web.log"
     with serving(log) as port:
         answer = ask(port, "POST", f"/faulty/row?token={SECRET}", {"secret": SECRET})
@@ -110,7 +110,7 @@ def test_errors_of_the_web_server(production: SentryServer, tmp_path: Path) -> N
     assert not [frame for frame in frames if "vars" in frame]
 
 
-def test_errors_of_a_worker(production: SentryServer, tmp_path: Path) -> None:
+def test_errors_of_a_worker_are_logged_and_reported(production: SentryServer, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     app.control.purge()
     with log_fields(request_id=REQUEST_ID), worker("default", log):

@@ -84,7 +84,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 @pytest.fixture
 def ask() -> Iterator[Callable[..., Answer]]:
-    """ask(address): the status, the headers and the body that uvicorn would send."""
+    """ask(address) returns the status, headers and body that uvicorn would send."""
     middleware = ["config.logs.middleware.RequestContext", f"{__name__}.faulty_middleware"]
     with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=middleware, ALLOWED_HOSTS=["*"]):
         application = LoggedRequests(OneThreadPerRequest())

@@ -1,4 +1,5 @@
-"""Invalid settings of logs and error reports are refused by name, without their value if it is a secret."""
+"""Invalid settings for logs and error reports are refused. The error names the setting but contains no secret
+value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every line of a task names the task, the request that caused it, and the run or import that it works on."""
+"""Every log line of a task names the task, the request that caused the task, and the task's run or import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_failed_task_is_logged_with_its_traceback(lines: Lines) -> None:
     assert "not-an-id" not in lines.text
 
 
-def test_task_is_logged_once_with_its_arguments_that_are_ids(lines: Lines) -> None:
+def test_task_is_logged_once_with_its_id_arguments(lines: Lines) -> None:
     import_id = str(uuid.uuid4())
     execute_import.apply(args=[import_id])
     (line,) = lines.of(logger="rankloop.tasks")
@@ -29,12 +29,12 @@ def test_task_is_logged_once_with_its_arguments_that_are_ids(lines: Lines) -> No
     assert line["duration_ms"] >= 0
 
 
-def test_periodic_task_that_is_fast_is_not_logged(lines: Lines) -> None:
+def test_fast_periodic_task_is_not_logged(lines: Lines) -> None:
     expire_leases.apply()
     assert lines.of(logger="rankloop.tasks") == []
 
 
-def test_fields_of_a_task_end_with_the_task() -> None:
+def test_log_fields_of_a_task_are_removed_when_the_task_ends() -> None:
     with log_fields(request_id="outer-request"):
         execute_import.apply(args=[str(uuid.uuid4())])
         assert current_fields() == {"request_id": "outer-request"}

@@ -197,7 +197,7 @@ def test_field_names_in_reasons_are_printable() -> None:
     assert r"has the fields field\udcff" in reason
 
 
-def test_format_is_recognised_although_the_first_row_is_broken() -> None:
+def test_format_is_recognised_even_if_the_first_row_is_broken() -> None:
     broken = {"data": {"prompt": "Q", "answer1": "\x00", "answer2": "b"}, "annotations": [{"result": []}]}
     good = {**broken, "data": {"prompt": "Q", "answer1": "a", "answer2": "b"}}
     broken_reason, good_reason = outcome(json.dumps(broken).encode() + b"\n" + json.dumps(good).encode())

@@ -199,7 +199,7 @@ SIMILAR = {"chosen": "The capital of Peru is Lima.", "rejected": "The capital of
         ({"x": "I would like to know the capital"}, "x"),
     ],
 )
-def test_common_start_of_answers_is_not_the_prompt_if_another_field_could_contain_it(
+def test_common_start_of_answers_is_not_the_prompt_if_another_field_may_be(
     row: dict[str, Any], named: str
 ) -> None:
     for sides in (SIMILAR, {"chosen": [YES], "rejected": [NO]}):
@@ -225,7 +225,7 @@ def test_common_start_of_answers_is_not_the_prompt_if_the_prompt_field_is_empty(
         {"score": 3, "tags": ["a", "b"]},
     ],
 )
-def test_other_fields_beside_an_implicit_prompt_are_metadata(row: dict[str, Any]) -> None:
+def test_other_fields_of_a_row_with_an_implicit_prompt_are_metadata(row: dict[str, Any]) -> None:
     record = record_of({**row, **SIMILAR}, "trl-preference")
     assert (turns(record), record.metadata) == (["user: The capital of Peru is"], row)
 

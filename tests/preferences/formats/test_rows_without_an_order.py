@@ -93,7 +93,7 @@ def test_row_with_an_order_is_refused_if_a_field_is_invalid(fields: dict[str, An
         read(tiers=[[0], [1]], **fields)
 
 
-def test_time_that_is_not_understood_is_kept_beside_an_order() -> None:
+def test_unreadable_time_of_a_row_with_an_order_is_kept_as_metadata() -> None:
     record = read(tiers=[[0], [1]], given_at="last week")
     assert record.metadata == {"given_at": "last week"}
     assert [quirk.name for quirk in record.quirks] == ["time-not-understood"]

@@ -194,7 +194,7 @@ def test_rank_per_response_is_read_with_1_as_the_best() -> None:
     assert [orders(row) for row in (columns, listed, items)] == [[DOG]] * 3
 
 
-def test_responses_with_equal_ranks_tie_and_responses_without_a_rank_are_unranked() -> None:
+def test_equal_ranks_are_ties_and_responses_without_a_rank_are_unranked() -> None:
     items = [{"text": text, "rank": rank} for text, rank in (("Cat", 1), ("Dog", 1), ("Ant", None))]
     assert orders({"prompt": "Best pet?", "responses": items}) == [[["Cat", "Dog"]]]
 
@@ -266,7 +266,7 @@ def test_annotator_comment_time_and_other_fields_are_kept() -> None:
     assert ranking.metadata == {"language": "en"}
 
 
-def test_system_turn_beside_the_prompt_is_kept() -> None:
+def test_system_turn_in_addition_to_the_prompt_is_kept() -> None:
     (record,) = records_of([{**PAIR, "winner": "A", "system_prompt": "Be brief."}])
     assert record.messages[0] == {"role": "system", "content": "Be brief."}
 

@@ -43,7 +43,7 @@ def test_dawid_skene_matches_crowd_kit() -> None:
         np.testing.assert_allclose(found.confusion[person].T, errors, atol=1e-3)
 
 
-def test_known_confusion_matrices_are_recovered_and_estimated_labels_beat_majority_voting() -> None:
+def test_confusion_matrices_are_recovered_and_labels_beat_majority_voting() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
     # Each annotator labels about 2,400 items of the rarest true class, so the standard errors are about 0.01.

@@ -1,4 +1,4 @@
-"""Every estimator returns numbers in their ranges, without a warning, for any annotators."""
+"""For any annotators, every estimator returns values in their valid ranges and raises no warning."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_annotators_near_chance_get_the_estimate_with_the_highest_posterior(
         assert posterior(theta + 0.1 * rng.normal(size=people)) < best + 1e-5
 
 
-def test_many_annotators_near_chance_end_in_a_limited_number_of_steps() -> None:
+def test_fit_of_many_annotators_near_chance_takes_a_limited_number_of_steps() -> None:
     pair, who, y, task = chance_crowd(2, 100, 3333, 3, right=0.52)
     found = pair_reliability(pair, who, y, n_pairs=3333 * 6, n_annotators=100, clusters=task)
     assert found.convergence is not None
@@ -142,7 +142,7 @@ def test_dawid_skene_returns_distributions(crowd: Crowd, n_labels: int, smoothin
     states_its_end(double.convergence, dawid_skene.MAX_STEPS)
 
 
-def test_dawid_skene_without_convergence_returns_a_better_estimate_than_the_vote_shares() -> None:
+def test_dawid_skene_without_convergence_still_improves_on_the_vote_shares() -> None:
     rng = np.random.default_rng(0)
     item, who, label = np.repeat(np.arange(300), 3), rng.integers(0, 9, 900), rng.integers(0, 3, 900)
     sizes = {"n_items": 300, "n_annotators": 9, "n_labels": 3}

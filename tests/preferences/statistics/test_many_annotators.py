@@ -12,7 +12,7 @@ from preferences.statistics.reliability import pair_reliability
 from tests.preferences.statistics.crowds import chance_crowd
 
 
-def test_every_two_rankings_of_a_small_task_are_compared_once() -> None:
+def test_each_pair_of_rankings_of_a_small_task_is_compared_once() -> None:
     tasks = np.random.default_rng(0).integers(0, 9, 60)
     first, second = rankings_that_meet(tasks)
     assert (tasks[first] == tasks[second]).all()
@@ -21,7 +21,7 @@ def test_every_two_rankings_of_a_small_task_are_compared_once() -> None:
     assert [part.tolist() for part in rankings_that_meet(np.zeros(0, dtype=np.int64))] == [[], []]
 
 
-def test_each_ranking_of_a_large_task_is_compared_with_the_same_number_of_others() -> None:
+def test_each_ranking_of_a_large_task_is_compared_with_equally_many_others() -> None:
     tasks = np.repeat([0, 1, 2], [40, 11, 3])
     np.random.default_rng(0).shuffle(tasks)
     first, second = rankings_that_meet(tasks, most=5)
@@ -46,7 +46,7 @@ def test_agreement_in_a_large_task_is_estimated_from_a_part_of_the_comparisons()
     assert same.sum() / shared.sum() == pytest.approx(exact.mean(), abs=0.01)
 
 
-def test_intervals_are_the_same_for_any_way_of_summation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_intervals_do_not_depend_on_the_method_of_summation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairs with many verdicts are summed as a matrix product, in chunks of limited size."""
     found = []
     for people, tasks, overlap in ((30, 20, 20), (8, 30, 3)):

@@ -94,7 +94,7 @@ def test_evaluations_of_base_models_or_without_standard_error_are_ignored(
     assert judged() == []
 
 
-def test_api_lists_policies_of_visible_projects_with_a_constant_number_of_queries(
+def test_api_lists_visible_policies_with_a_constant_number_of_queries(
     client_of: Callable[[User | None], APIClient],
     ada: User,
     mona: User,

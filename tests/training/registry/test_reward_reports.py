@@ -1,4 +1,4 @@
-"""Reward reports and comparisons of two reward models are read from the files beside the weights."""
+"""Reward reports and comparisons of two reward models are read from the files in the models' folders."""
 
 from __future__ import annotations
 

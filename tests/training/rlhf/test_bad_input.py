@@ -175,7 +175,7 @@ def test_error_names_non_finite_weights(
     which: str, value: float, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(base if which == "whole" else adapter, tmp_path)
-    shutil.copytree(base, tmp_path / "llama")  # put the base model beside the adapter
+    shutil.copytree(base, tmp_path / "llama")  # put the base model next to the adapter
     file = folder / ("model.safetensors" if which == "whole" else "adapter_model.safetensors")
     weights = load_file(file)
     name = next(key for key in weights if "q_proj" in key)

@@ -1,8 +1,8 @@
 """DPO on rankings of two responses is equivalent to TRL's DPOTrainer.
 
 With the same weights, both trainers compute the same loss, gradients and metrics, and reach the same weights
-after training. TRL has no label smoothing for these losses and no ties. Both are expectations over the
-direction of a preference, so TRL gets each pair several times, in the corresponding shares.
+after training. For these losses, TRL supports neither label smoothing nor ties. Both are expectations over
+the direction of a preference, so TRL gets each pair several times, in the corresponding proportions.
 """
 
 from __future__ import annotations

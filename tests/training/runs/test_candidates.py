@@ -128,7 +128,7 @@ def test_missing_or_changed_file_is_refused(run: TrainingRun, ada: User, client_
     assert (missing.status_code, "Restore it from a backup" in missing.json()["detail"]) == (404, True)
 
 
-def test_tasks_have_distinct_finished_answers_spread_over_the_rewards_and_are_added_once(
+def test_tasks_have_answers_spread_over_the_rewards_and_are_added_once(
     run: TrainingRun, ada: User, lab: Project, client_of: Clients
 ) -> None:
     asked = {"responses_per_task": 3, "overlap": 2, "priority": 5}
@@ -172,7 +172,7 @@ def test_spread_answers_include_the_best_and_the_worst_and_fill_the_range() -> N
 
 @pytest.fixture
 def judged(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
-    """The policy of `ranked`, which has answers of varying length, beside a random reward model."""
+    """The policy of `ranked`, whose answers vary in length. The project also has a random reward model."""
     judge = make_model(name="lab-rm-1", kind="reward_model", parent=ranked)
     save_model(*arbitrary_reward_model(), judge.folder)
     save_model(*short_speaker(), ranked.folder)
@@ -180,7 +180,7 @@ def judged(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_stopped_run_resumes_and_leaves_the_same_candidates_and_weights(
+def test_stopped_run_resumes_and_produces_the_same_candidates_and_weights(
     judged: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = {
@@ -206,7 +206,7 @@ def test_stopped_run_resumes_and_leaves_the_same_candidates_and_weights(
 
     def stopped_after_writing(self: Checkpoints, step: int, *state: Any, **options: Any) -> bool:
         written = write(self, step, *state, **options)
-        if step in {1, 4}:  # in the sampling and in the fine-tuning
+        if step in {1, 4}:  # once during sampling and once during fine-tuning
             os.kill(os.getpid(), signal.SIGTERM)
         return written
 
@@ -214,7 +214,7 @@ def test_stopped_run_resumes_and_leaves_the_same_candidates_and_weights(
     handler = signal.getsignal(signal.SIGTERM)
     run = launched()
     codes = [attempted(run)]
-    # The run keeps the prompts that it drew at first.
+    # The run keeps the prompts of its first attempt.
     add_prompts(project=judged.project, prompts=[(each, {}) for each in demo_world.prompts(40, seed=9)])
     codes += [attempted(run) for _ in range(2)]
     signal.signal(signal.SIGTERM, handler)

@@ -62,7 +62,7 @@ def test_run_fails_if_its_snapshot_was_swapped(ranked: ModelVersion, rank: Rank,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_trained_model_is_stored_with_checksums_and_a_changed_weight_is_never_loaded(
+def test_trained_model_has_checksums_and_a_changed_weight_is_never_loaded(
     ranked: ModelVersion,
 ) -> None:
     made = ran(ranked.project, "sft", {"demonstrations": "best_responses", "epochs": 1}, lambda: None)

@@ -180,7 +180,7 @@ def test_estimate_rejects_any_input_that_a_launch_rejects(lab: Project, tmp_path
     assert reasons("sft", best) == set()  # data is not required for an estimate
 
 
-def test_estimate_counts_only_rankings_with_a_rewrite_if_the_run_imitates_rewrites(lab: Project) -> None:
+def test_estimate_counts_only_rankings_with_rewrites_if_rewrites_are_imitated(lab: Project) -> None:
     rows = [{"prompt": f"Question {n}?", "responses": ["yes", "no"], "tiers": [[0], [1]]} for n in range(5)]
     rows[0]["rewrite"] = "Maybe."
     import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, rows)).encode()))

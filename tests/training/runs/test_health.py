@@ -1,5 +1,5 @@
-"""A run without progress is recognised although its heartbeat continues. Waiting, outages of the database and
-saving the result do not count as time without progress."""
+"""A run without progress is detected even if its heartbeat continues. Waiting, database outages and saving
+the result do not count as time without progress."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def beat(run: TrainingRun, *, idle: float, step: int = 0, phase: str = "train") 
 
 
 @pytest.mark.parametrize(("step", "allowed"), [(0, 20.0), (1, 10.0)])
-def test_loop_without_progress_hangs_although_its_heartbeat_continues(
+def test_loop_without_progress_is_hung_even_if_its_heartbeat_continues(
     run: TrainingRun, look: Look, step: int, allowed: float
 ) -> None:
     beat(run, idle=allowed - 1, step=step)

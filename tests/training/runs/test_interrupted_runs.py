@@ -1,5 +1,5 @@
-"""A killed training process continues in a new process, a set number of times. A run that hangs or exceeds
-its time limit ends with its cause and keeps its checkpoint."""
+"""If a training process is killed, its run continues in a new process, up to a limited number of times. If a
+run hangs or exceeds its time limit, it fails with the cause and keeps its checkpoint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from training.runs.process.health import Limits
 pytestmark = pytest.mark.usefixtures("test_database")
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-# The kernel can have killed another process for lack of memory in the meantime.
+# In the meantime, the kernel may have killed another process because of a lack of memory.
 KILLED = {"killed", "out_of_memory"}
 
 
@@ -131,7 +131,7 @@ def test_killed_run_resumes_from_its_checkpoint_and_succeeds(
 
 
 def _figures(run: TrainingRun) -> list[tuple[int, dict[str, float]]]:
-    """The metrics of each step as the page shows them, without figures of the clock."""
+    """The metrics of each step as shown on the page, without figures that depend on the clock."""
     return [
         (event.step, {name: value for name, value in event.data["values"].items() if "second" not in name})
         for event in RunEvent.objects.said_of(run, "metrics")
@@ -186,7 +186,7 @@ def test_run_in_an_endless_loop_is_stopped_and_its_log_names_the_place(
     assert "in apply_chat_template" in run.error["detail"]
 
 
-def test_run_at_its_time_limit_keeps_its_checkpoint_and_resumes_with_a_higher_limit(
+def test_run_at_its_time_limit_resumes_from_its_checkpoint_with_a_higher_limit(
     ranked: ModelVersion, ada: User, client_of: Callable[[User], APIClient]
 ) -> None:
     recipe: dict[str, Any] = {"epochs": 100, "batch_rankings": 1, "keep": "last", "max_minutes": 0.05}
@@ -195,7 +195,7 @@ def test_run_at_its_time_limit_keeps_its_checkpoint_and_resumes_with_a_higher_li
     with supervised(run):
         pass
     assert (run.state, run.error["kind"]) == ("failed", "time_limit"), run.error
-    # The checkpoint was written at the limit: none was due before.
+    # The checkpoint was written at the limit, because no checkpoint was due earlier.
     assert run.checkpoint_step == run.step >= 1
     assert [path.name for path in run.folder.glob("attempt-1/checkpoints/*")] == [f"step-{run.step:08d}"]
     assert run.spent_seconds > 2

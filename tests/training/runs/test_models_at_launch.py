@@ -1,5 +1,5 @@
-"""A launch refuses a run whose models can't do its work, and names the field. The run's process repeats the
-checks, because a model's files can change while the run waits."""
+"""A launch refuses a run with unsuitable models and names the field. The run's process repeats the checks,
+because a model's files can change while the run waits."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_ppo_accepts_a_different_template_that_renders_the_same_text(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_refuses_encoders_and_reward_models_with_another_vocabulary_or_constant_rewards(
+def test_ppo_refuses_encoders_other_vocabularies_and_constant_rewards(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy"))

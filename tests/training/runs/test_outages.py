@@ -1,4 +1,4 @@
-"""An outage of the database never costs a run its result, and nothing is done twice afterwards."""
+"""A database outage never costs a run its result, and no work is done twice afterwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHORT = {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample
 @pytest.fixture
 def outage(test_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
     connection.close()
-    # During an outage, a pool waits for ten seconds each time.
+    # During an outage, a connection pool would wait ten seconds for each connection.
     monkeypatch.delitem(connection.settings_dict["OPTIONS"], "pool")
     outage = Outage()
     yield outage
@@ -82,7 +82,7 @@ def test_completion_waits_for_the_database(claimed: TrainingRun, outage: Outage)
     assert_completed_once(claimed)
 
 
-def test_completion_whose_commit_was_not_answered_is_not_repeated(
+def test_completion_with_an_unacknowledged_commit_is_not_repeated(
     claimed: TrainingRun, tmp_path: Path
 ) -> None:
     outcome = trained(claimed)
@@ -102,9 +102,7 @@ def test_completion_interrupted_before_its_commit_keeps_the_weights(
     assert_completed_once(claimed)
 
 
-def test_claim_that_was_not_answered_is_not_lost(
-    test_database: None, make_run: RunMaker, tmp_path: Path
-) -> None:
+def test_unacknowledged_claim_is_not_lost(test_database: None, make_run: RunMaker, tmp_path: Path) -> None:
     run = make_run()
     claim = partial(transitions.claim_run, run_id=run.pk, worker=transitions.worker_name())
     with losing_the_answer(tmp_path, after=b"state = 'running'") as proxy:
@@ -114,7 +112,7 @@ def test_claim_that_was_not_answered_is_not_lost(
     assert (run.state, run.attempt, run.tries) == ("running", 1, 1)
 
 
-def test_reports_whose_write_was_not_answered_are_stored_once(
+def test_reports_with_an_unacknowledged_write_are_stored_once(
     claimed: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.runs.process.reporter.RETRY_AFTER_SECONDS", 0.05)
@@ -131,7 +129,7 @@ def test_reports_whose_write_was_not_answered_are_stored_once(
     assert list(events) == [(1, "state", 0), (2, "metrics", 1), (3, "metrics", 2)]
 
 
-def test_run_succeeds_in_its_first_attempt_although_the_database_was_down_until_after_its_last_step(
+def test_first_attempt_succeeds_despite_an_outage_beyond_its_last_step(
     make_run: RunMaker, outage: Outage
 ) -> None:
     run = make_run(recipe=SHORT | {"max_demonstrations": 160})
@@ -183,7 +181,7 @@ def test_sweep_spares_runs_directly_after_an_outage(claimed: TrainingRun) -> Non
 
 
 def test_first_pass_of_a_sweep_finds_no_lost_run(claimed: TrainingRun) -> None:
-    """A stack that starts again doesn't know how long it was down."""
+    """After a restart, the stack has no record of how long it was down."""
     TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(days=1))
     assert transitions.sweep_runs() == []
 
@@ -199,7 +197,8 @@ def test_work_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pyte
 
 @pytest.fixture
 def own_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker) -> Iterator[Postgres]:
-    """A Postgres of this test's own, with all tables. The test process uses it instead of the shared one."""
+    """A Postgres server that only this test uses, with all tables. The test process uses it instead of the
+    shared one."""
     home = Path(tempfile.mkdtemp(prefix="rankloop-restart-"))
     home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     postgres = Postgres(home / "postgres", log=home / "log.txt", durable=False)
@@ -218,7 +217,7 @@ def own_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlo
     shutil.rmtree(home, ignore_errors=True)
 
 
-def test_run_completes_although_postgres_restarts_during_the_completion(own_postgres: Postgres) -> None:
+def test_run_completes_even_if_postgres_restarts_during_the_completion(own_postgres: Postgres) -> None:
     run = TrainingRun.objects.create(
         project=create_project(slug="lab", name="Lab"), kind="sft", recipe={}, inputs={}
     )
@@ -240,7 +239,7 @@ def test_run_completes_although_postgres_restarts_during_the_completion(own_post
         waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         wait_until(lambda: watching.execute(waiting).rowcount == 1, seconds=20)
     own_postgres.stop()
-    own_postgres.launch()  # in this thread: Postgres stops when the thread that started it ends
+    own_postgres.launch()  # in this thread, because Postgres stops when the thread that started it ends
     own_postgres.wait_ready()
     completing.join(30)
     connection.close()

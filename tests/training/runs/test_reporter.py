@@ -163,7 +163,7 @@ def test_checkpoint_is_recorded_with_the_time_at_which_it_was_saved(
     assert next(failures, None) is None, "the database was reached at once"
 
 
-def test_waiting_for_the_reports_before_a_checkpoint_takes_no_longer_than_writing_them(
+def test_reports_before_a_checkpoint_are_written_without_pauses(
     run: TrainingRun,
 ) -> None:
     started = time.monotonic()

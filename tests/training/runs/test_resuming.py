@@ -125,7 +125,7 @@ def test_requeued_sft_run_resumes_with_the_new_model_of_the_demo_world(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_cancelled_run_resumes_from_the_checkpoint_that_it_wrote_when_it_stopped(
+def test_cancelled_run_resumes_from_the_checkpoint_written_when_it_stopped(
     ranked: ModelVersion, ada: User, client_of: Callable[[User], APIClient]
 ) -> None:
     run, client = launched(ranked), client_of(ada)
@@ -151,7 +151,7 @@ def test_cancelled_run_resumes_from_the_checkpoint_that_it_wrote_when_it_stopped
 
 
 @pytest.mark.django_db(transaction=True)
-def test_checkpoint_that_its_process_could_not_report_is_recorded_when_the_attempt_ends(
+def test_unreported_checkpoint_is_recorded_when_the_attempt_ends(
     make_run: RunMaker,
 ) -> None:
     run = make_run()
@@ -169,7 +169,7 @@ def test_checkpoint_that_its_process_could_not_report_is_recorded_when_the_attem
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_whose_checkpoints_are_unusable_starts_over_and_says_so(ranked: ModelVersion) -> None:
+def test_run_with_unusable_checkpoints_starts_over_and_shows_no_checkpoint(ranked: ModelVersion) -> None:
     run = launched(ranked, keep="last")
     with once_it_has_checkpoints(run, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         assert attempted(run) == EXIT_CANCELLED
@@ -249,7 +249,7 @@ def test_replaced_attempt_cannot_write_to_the_current_folder() -> None:
     assert left(run) == []
 
 
-def test_attempt_takes_over_checkpoints_that_are_only_in_subfolders_and_removes_unfinished_ones() -> None:
+def test_attempt_takes_over_checkpoints_in_subfolders_but_no_unfinished_ones() -> None:
     run = TrainingRun(id=uuid7())
     members = folders.work_folder(run, 1) / "checkpoints" / "member-1"
     (members / "step-00000003").mkdir(parents=True)

@@ -17,7 +17,7 @@ from training.runs.launch import launch_run, resume_run
 from training.runs.process.kinds import perform
 from training.runs.recipes.catalog import KINDS, RETIRED, parse_recipe, stored_recipe
 
-# Each retired setting, with its default of that time and its successor.
+# Each retired setting, with its former default and its successor.
 OLD = [
     ("sft", "micro_batch_size", 16, "micro_batch_tokens"),
     ("rejection_sampling", "micro_batch_size", 16, "micro_batch_tokens"),
@@ -71,7 +71,7 @@ def test_misspelt_setting_of_a_stored_recipe_is_still_refused() -> None:
         stored_recipe(kind="sft", settings={"micro_batch_sise": 16})
 
 
-def test_run_with_a_retired_setting_is_performed_and_calibrates_estimates(
+def test_run_with_a_retired_setting_is_executed_and_calibrates_estimates(
     make_run: RunMaker, lab: Project, tmp_path: Path
 ) -> None:
     now = timezone.now()

@@ -71,7 +71,7 @@ def test_running_run_can_be_claimed_only_after_the_sweep_queued_it(make_run: Run
 
 
 def test_repeated_claim_returns_the_same_attempt(make_run: RunMaker) -> None:
-    """The answer to a claim can be lost, although the claim was committed."""
+    """The response to a claim can be lost even if the claim was committed."""
     run = make_run()
     worker = transitions.worker_name()
     assert transitions.claim_run(run_id=run.pk, worker=worker) == 1
@@ -82,7 +82,7 @@ def test_repeated_claim_returns_the_same_attempt(make_run: RunMaker) -> None:
 
 
 def test_batch_of_events_is_stored_once(make_run: RunMaker) -> None:
-    """The answer to a write can be lost, although the write was committed."""
+    """The response to a write can be lost even if the write was committed."""
     run = make_run()
     attempt = claim(run)
     for number in (1, 1, 2):

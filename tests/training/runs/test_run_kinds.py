@@ -228,7 +228,7 @@ def test_dpo_improves_the_policy_from_a_snapshot_without_a_reward_model(policy: 
     assert RunEvent.objects.filter(run=run, type="sample").count() == 1
 
 
-def test_dpo_on_ties_alone_fails_with_the_setting_that_would_use_them(
+def test_dpo_on_ties_alone_fails_and_the_error_names_the_setting_for_ties(
     policy: ModelVersion, alice: User, rank: Rank
 ) -> None:
     drafts = [
@@ -360,7 +360,7 @@ def test_stale_attempt_registers_no_model_and_adds_no_task(policy: ModelVersion,
 def test_metrics_that_are_not_finite_are_left_out_of_the_result_and_the_model(
     policy: ModelVersion, make_run: RunMaker
 ) -> None:
-    """JSON can't represent NaN and infinity. A run with such a metric failed at its end."""
+    """JSON can't represent NaN and infinity, so a run with such a metric would otherwise fail at its end."""
     run = make_run(project=policy.project)
     attempt = transitions.claim_run(run_id=run.pk, worker="w")
     assert attempt is not None

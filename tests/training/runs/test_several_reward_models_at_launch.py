@@ -83,7 +83,7 @@ def test_first_listed_reward_model_is_the_default_input(lab: Project) -> None:
     assert "reward_model_3" not in run.inputs
 
 
-def test_reward_model_that_a_run_can_not_use_is_refused_with_its_setting(
+def test_unusable_reward_model_is_refused_and_the_error_names_the_setting(
     lab: Project, helpful: ModelVersion
 ) -> None:
     weights = {"reward_weights": "helpful=1, other=1"}
@@ -105,7 +105,7 @@ def test_reward_model_that_a_run_can_not_use_is_refused_with_its_setting(
     assert (field, reason) == (FLOORS, "harmless is archived. Promote it, or choose another model.")
 
 
-def test_flat_further_reward_model_is_refused(lab: Project, helpful: ModelVersion) -> None:
+def test_further_reward_model_with_constant_rewards_is_refused(lab: Project, helpful: ModelVersion) -> None:
     flat = arbitrary_reward_model()
     flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
     save_model(*flat, ModelVersion.objects.get(name="harmless").folder)

@@ -1,5 +1,5 @@
-"""Files that are read, in the published schemas of datasets and annotation tools. The texts in these files
-were written for the tests."""
+"""Readable files in the published schemas of datasets and annotation tools. The texts in these files were
+written for the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATTLE = {
 
 
 class Read(NamedTuple):
-    """A file that is read, with its format, the order of its responses, and other fields of its record."""
+    """A readable file, with its format, the order of its responses, and other fields of its record."""
 
     format: str
     data: Row | str

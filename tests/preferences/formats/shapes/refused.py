@@ -1,5 +1,5 @@
-"""Files that are refused, in the published schemas of datasets and annotation tools. If a mapping makes a
-file readable, the mapping is included. The texts in these files were written for the tests."""
+"""Refused files in the published schemas of datasets and annotation tools. If a mapping makes a file
+readable, the mapping is included. The texts in these files were written for the tests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ BOTH = {"response_a": "Cat", "response_b": "Dog"}
 
 
 class Refused(NamedTuple):
-    """A file that is refused, with part of the reason. If `mapping` is set, the file can be read with this
-    mapping, and `order` is the resulting order of its responses."""
+    """A refused file, with part of the reason. If `mapping` is set, the file can be read with this mapping,
+    and `order` is the resulting order of its responses."""
 
     data: Row | str
     reason: str

@@ -1,4 +1,4 @@
-"""Kill a training loop with SIGKILL at chosen moments, resume it, and compare its end with that of an
+"""Kill a training loop with SIGKILL at chosen moments, resume it, and compare its final state with that of an
 uninterrupted run.
 
 Each attempt is forked from one process that has already imported torch (`Killer`), so an attempt costs only
@@ -6,10 +6,11 @@ its own training. A new kind of loop needs one function in `kills_kinds.KINDS`.
 
 A moment is one of:
 
-- `("tick", "", n)`: the n-th call of a reporter's method or operation on a file. An uninterrupted run tells
-  how many ticks it has, so a random number is a random moment, and the same number is the same moment.
+- `("tick", "", n)`: the n-th call of a reporter's method or operation on a file. An uninterrupted run counts
+  its ticks, so a random number up to this count selects a random moment. The same number always selects the
+  same moment.
 - `("cancel", "", n)`: the n-th call of `check`, which raises Cancelled. The loop can write a checkpoint.
-- `("after", "", seconds)`: any instruction at all.
+- `("after", "", seconds)`: this number of seconds after the start, at any instruction.
 - `("step", "", n)`: after the metrics of step n were reported.
 - `(event, part, n)`: the n-th Python audit event of this name whose arguments contain `part`.
 """
@@ -40,7 +41,7 @@ Moment = tuple[str, str, float]
 # A loop of one kind: (folder with its inputs, folder for the model, folder for checkpoints, reporter) -> the
 # figures that the loop returns.
 Loop = Callable[[Path, Path, Path | None, Reporter], Mapping[str, Any]]
-# Figures of the clock differ between any two runs.
+# These figures depend on the clock, so they differ between any two runs.
 OF_THE_CLOCK = re.compile(r"second|time|elapsed")
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "shutil.rmtree"}
 
@@ -69,7 +70,7 @@ class Ended:
 
     @property
     def result(self) -> tuple[object, ...]:
-        """All that must be equal in an uninterrupted run."""
+        """The parts that must equal those of an uninterrupted run."""
         return self.metrics, self.samples, self.figures, self.files
 
 
@@ -101,7 +102,7 @@ class Killer:
         return int(json.loads(self._process.stdout.readline()))
 
     def run(self, kind: str, folder: Path, name: str, *moments: Moment) -> Ended:
-        """Kill one attempt at each moment, and let the last attempt end."""
+        """Kill one attempt at each moment, and let the last attempt finish."""
         codes = [self.attempt(kind, folder, name, moment) for moment in (*moments, None)]
         assert set(codes) <= {KILLED, CANCELLED, 0}, f"{kind} {name}: exit codes {codes}"
         assert codes[-1] == 0, f"{kind} {name}: the last attempt did not end"
@@ -145,7 +146,7 @@ def _said(attempts: list[list[Any]], what: str) -> list[Any]:
 
 def _rows(file: Path) -> list[Any]:
     lines = file.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # a line without its end was being written
+    return [json.loads(line) for line in lines[:-1]]  # an unfinished line was being written
 
 
 def _number(file: Path) -> int:
@@ -266,7 +267,7 @@ def _serve() -> None:
 
     torch.set_num_threads(1)
     answers = os.dup(1)
-    os.dup2(2, 1)  # what a loop prints must not look like an answer
+    os.dup2(2, 1)  # the output of a loop must not look like an answer
     for line in sys.stdin:
         kind, folder, name, moment = json.loads(line)
         pid = os.fork()

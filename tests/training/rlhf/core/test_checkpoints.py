@@ -64,7 +64,7 @@ def whole(killer: Killer, folder: Path) -> Callable[[str], Ended]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loop_of_each_kind_that_is_cancelled_and_then_killed_ends_like_an_uninterrupted_one(
+def test_cancelled_and_killed_loop_of_each_kind_ends_like_an_uninterrupted_one(
     kind: str, killer: Killer, folder: Path, whole: Callable[[str], Ended]
 ) -> None:
     expected = whole(kind)

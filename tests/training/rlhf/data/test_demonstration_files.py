@@ -1,4 +1,4 @@
-"""The demonstrations of a snapshot are the good answers of its training prompts."""
+"""The demonstrations of a snapshot are the good answers to its training prompts."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_each_source_gives_its_good_answers_and_counts_the_rest(
     assert found.counts == counts | {"left_out/heldout_prompts": 1}
 
 
-def test_file_that_is_no_snapshot_is_refused(tmp_path: Path, snapshot: Path) -> None:
+def test_file_that_is_not_a_snapshot_is_refused(tmp_path: Path, snapshot: Path) -> None:
     other = tmp_path / "rankings.jsonl"
     other.write_text("{}\n")
     with pytest.raises(RankingFileError, match=r"rankings.jsonl is not a snapshot"):
@@ -100,7 +100,7 @@ def test_file_that_is_no_snapshot_is_refused(tmp_path: Path, snapshot: Path) -> 
         read_snapshot(damaged, answers="all")
 
 
-def test_choice_is_random_with_the_seed_and_keeps_the_order() -> None:
+def test_choice_depends_on_the_seed_and_keeps_the_order() -> None:
     given = [Demonstration([{"role": "user", "content": str(n)}], str(n)) for n in range(50)]
     assert choose(given, 50, seed=0) == given
     first, second = choose(given, 10, seed=0), choose(given, 10, seed=1)

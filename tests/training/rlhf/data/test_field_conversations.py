@@ -59,7 +59,7 @@ def test_prompt_has_exactly_one_bos_with_and_without_a_template(tmp_path: Path) 
         assert ids.count(tokenizer.eos_token_id) == 1
 
 
-def test_system_turns_refused_by_a_template_are_counted_and_think_blocks_are_encoded(tmp_path: Path) -> None:
+def test_refused_system_turns_are_counted_and_think_blocks_are_encoded(tmp_path: Path) -> None:
     folder = made("42-template-refuses-and-think", tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(folder / "policy")
     rankings = read_rankings(folder / "r.jsonl")

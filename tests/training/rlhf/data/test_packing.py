@@ -1,4 +1,4 @@
-"""Packed demonstrations have the same losses and gradients as demonstrations in rows of their own."""
+"""Packed demonstrations have the same losses and gradients as demonstrations in separate rows."""
 
 from __future__ import annotations
 

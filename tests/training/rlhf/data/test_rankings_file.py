@@ -290,7 +290,7 @@ def test_rankings_marked_as_all_bad_keep_the_mark_in_a_snapshot(tmp_path: Path) 
     assert [ranking.all_bad for ranking in read_rankings(file)] == [False, True]
 
 
-def test_rows_marked_all_bad_without_order_are_omitted_and_unranked_responses_are_last(
+def test_unordered_all_bad_rows_are_omitted_and_unranked_responses_are_last(
     tmp_path: Path,
 ) -> None:
     rankings = read_rankings(

@@ -55,8 +55,9 @@ def test_answers_do_not_depend_on_the_batch_size_or_on_other_prompts() -> None:
 
 
 def test_no_two_seeds_batches_or_purposes_share_random_numbers() -> None:
-    """All prompts are equal, so equal random numbers would give equal answers. With `seed + step`, the second
-    batch of seed 0 had the numbers of the first batch of the seed one batch later."""
+    """All prompts are equal, so equal random numbers would give equal answers. With `seed + step` as a
+    batch's seed, the second batch of seed 0 and the first batch of a later seed would share random
+    numbers."""
     same = [PROMPTS[0]] * 8
     runs = [ids_of(same, n=1, seed=seed) for seed in range(8)] + [ids_of(same, n=1, purpose="evaluate")]
     answers = [tuple(ids) for run in runs for ids in run]
@@ -124,7 +125,9 @@ class _Million(Sequence[Messages]):
         return PROMPTS[index % 9]
 
 
-def test_progress_and_cancellation_are_heard_within_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_and_cancellation_noticed_within_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pulse, "PULSE_SECONDS", 0.0)
     model, words = policy()
     ids = [chat.encode_prompt(words, messages) for messages in PROMPTS]

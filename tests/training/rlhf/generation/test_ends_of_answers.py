@@ -35,7 +35,7 @@ PROMPT = [2, 8, 9]
 
 
 def chatml_tokenizer(*, special: bool = True) -> PreTrainedTokenizerFast:
-    """A tokenizer whose template closes turns with another token than EOS."""
+    """A tokenizer whose template closes turns with a token other than EOS."""
     words = tiny.tokenizer()
     words.add_tokens([AddedToken(name, special=special) for name in ("<|im_start|>", "<|im_end|>")])
     words.chat_template = CHATML
@@ -43,7 +43,7 @@ def chatml_tokenizer(*, special: bool = True) -> PreTrainedTokenizerFast:
 
 
 def policy_that_says(*ids: int, rows: int = 80) -> LlamaForCausalLM:
-    """A policy that answers every prompt with these token IDs, whatever came before."""
+    """A policy that answers every prompt with these token IDs, regardless of its input."""
     model = tiny.policy(vocab_size=rows)
     said = iter(ids)
     head = torch.nn.Linear(32, rows, bias=False)
@@ -130,9 +130,9 @@ def test_eos_within_the_prompt_does_not_end_the_answer() -> None:
     assert answer == ([10, 11, EOS], True)
 
 
-def test_answer_has_the_same_score_whichever_stop_token_ended_it(tmp_path: Path) -> None:
-    """The reward model's pad token is 0. The raw IDs of an answer that ends with it would be read at the last
-    word, as if the answer had no end."""
+def test_score_of_an_answer_does_not_depend_on_its_stop_token(tmp_path: Path) -> None:
+    """The reward model's pad token has ID 0. If the raw IDs of an answer that ends with this token were
+    scored, the score would be read at the last word, as if the answer had no stop token."""
     judge = load_for_training(saved(tmp_path / "trunk"))
     judge.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0}
     policy = Loaded(tiny.policy(), tiny.tokenizer())

@@ -1,4 +1,5 @@
-"""A token is picked where the cumulative distribution passes the random number, at any size of vocabulary."""
+"""A token is picked where the cumulative distribution passes the random number, for a vocabulary of any
+size."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def test_tokens_without_probability_are_not_picked_at_either_end() -> None:
         assert invert((weights * scale).expand(2, -1), ends).tolist() == [300, 599]
 
 
-def test_seeds_that_differ_only_above_32_bits_give_other_random_numbers() -> None:
+def test_seeds_that_differ_only_above_32_bits_give_different_random_numbers() -> None:
     one, other = uniform_numbers(1, 2, 3), uniform_numbers(1 + 2**40, 2, 3)
     assert one.dtype == torch.float64
     assert (one - other).abs().min() > 0
@@ -62,7 +63,7 @@ def test_seeds_that_differ_only_above_32_bits_give_other_random_numbers() -> Non
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (1.0, 0.9), (0.0, 1.0)])
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_logits_that_are_not_finite_are_refused(broken: float, temperature: float, top_p: float) -> None:
-    """The search for a token returned an index beyond the vocabulary."""
+    """Without this check, the search for a token would return an index beyond the vocabulary."""
     logits = torch.zeros(3, 300)
     logits[1, 7] = broken
     uniform = torch.full((3,), 0.5, dtype=torch.float64)

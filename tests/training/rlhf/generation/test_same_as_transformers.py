@@ -94,7 +94,7 @@ def test_samples_have_the_ids_of_transformers_with_the_same_random_numbers(
 
 
 def test_samples_end_at_different_lengths() -> None:
-    """The comparison above covers rows that are removed early."""
+    """The comparison above therefore covers rows that are removed early."""
     lengths = set()
     for name in tiny.POLICIES:
         answers = generate(

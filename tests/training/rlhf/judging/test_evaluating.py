@@ -1,4 +1,4 @@
-"""A reward model judges answers in batches, with the scores of answers that are read alone."""
+"""A reward model gives answers in a batch the same scores as answers that are scored one by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def items(prompts: int = 5, answers: int = 3) -> list[tuple[list[dict[str, str]]
     ]
 
 
-def test_batch_has_the_raw_rewards_of_answers_that_are_scored_alone() -> None:
+def test_raw_rewards_in_a_batch_equal_those_of_answers_scored_one_by_one() -> None:
     loaded = reward_model(1, mean=5.0, std=2.0)
     judge = RewardModelJudge.load(loaded)
     found = points(judge, items())

@@ -58,7 +58,7 @@ def train(seed: int, *, steps: int, floors: dict[str, Floor]) -> tuple[float, fl
     return float(tail[0]), float(tail[1]), state
 
 
-def test_multipliers_rest_while_the_policy_does_not_follow_the_rewards() -> None:
+def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() -> None:
     floors = {"harmless": Floor(True, 0.0), "polite": Floor(False, 1.0)}
     means = {"harmless": 0.3, "polite": -5.0}
     state = adapted_state(initial_state(floors), floors, means, total_weight=1.0, rate=0.3, acts=False)

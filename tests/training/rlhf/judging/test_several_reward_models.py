@@ -96,7 +96,7 @@ def test_spreads_are_combined_as_independent_errors() -> None:
         ({"reward_floors": "harmless=inf"}, "A floor must be start"),
     ],
 )
-def test_setting_that_can_not_be_read_is_refused(settings: dict[str, str], message: str) -> None:
+def test_unreadable_setting_is_refused(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         UsesRewards(**settings)  # type: ignore[arg-type]
 
@@ -138,7 +138,7 @@ def test_loop_without_support_for_floors_does_not_ignore_them() -> None:
         two(reward_floors="harmless=start").score(asked())
 
 
-def test_reward_that_is_not_a_number_names_its_reward_model() -> None:
+def test_error_for_a_nan_reward_names_the_reward_model() -> None:
     judges = two(reward_weights="harmless=1")
     with torch.no_grad():
         head_of(judges.judges[1].model).weight.fill_(math.inf)

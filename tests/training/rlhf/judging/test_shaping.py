@@ -145,13 +145,14 @@ def test_return_of_a_token_differs_from_the_end_reward_only_by_its_potential() -
 
 def gradients(potentials_late: int) -> tuple[Tensor, Tensor]:
     """The exact expected policy gradient of a random policy over all answers of four tokens, with the reward
-    at the end and with the reward spread over sentences. `potentials_late` delays the potentials' payment."""
+    at the end and with the reward spread over sentences. Each potential is paid `potentials_late` tokens
+    late."""
     words = byte_level_tokenizer()
     tokens = [chat.encode_response(words, text)[0] for text in ("!", "it")]
     tokens.append(words.convert_tokens_to_ids("Ġ"))
     sequences = list(itertools.product(range(3), repeat=4))
     generator = torch.Generator().manual_seed(0)
-    # One row of logits for each state: the choices so far.
+    # Each state consists of the choices so far and has one row of logits.
     states = {s: n for n, s in enumerate(s for t in range(4) for s in itertools.product(range(3), repeat=t))}
     logits = torch.randn(len(states), 3, generator=generator, dtype=torch.float64, requires_grad=True)
     reward_of = torch.randn(len(sequences), generator=generator, dtype=torch.float64)

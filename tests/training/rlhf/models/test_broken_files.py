@@ -1,5 +1,5 @@
-"""A damaged, hostile or very large file in a model's folder makes the model unreadable. The refusal names the
-file, and the launch answers with it."""
+"""A damaged, hostile or very large file in a model's folder makes the model unreadable. The error names the
+file, and a launch returns this error."""
 
 from __future__ import annotations
 

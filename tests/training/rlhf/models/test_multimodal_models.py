@@ -1,5 +1,5 @@
-"""A multimodal model is used for its language model. Its vision tower has layers of its own, and transformers
-stores the language model under another name than the one that adapters have."""
+"""Rankloop uses only the language model of a multimodal model. The vision tower has separate layers, and the
+name of the language model in transformers' files differs from the name in adapters."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_adapter_of_a_multimodal_policy_is_used(targets: str, base: Path, tmp_pa
     assert ("vision_tower" in str(changed)) == ("language" not in targets)
 
 
-def test_adapter_of_a_reward_model_trained_here_is_used(base: Path, tmp_path: Path) -> None:
+def test_adapter_of_a_reward_model_trained_by_rankloop_is_used(base: Path, tmp_path: Path) -> None:
     adapter = learn(base, tmp_path / "adapter", **LORA).path
     check_model(adapter, Purpose.REWARD_MODEL)
     assert load_reward_model(adapter).model.config.model_type == "gemma3"
@@ -89,9 +89,7 @@ def test_adapter_for_another_multimodal_base_is_refused(
     assert "The adapter was trained on another base model" in str(error)
 
 
-def test_missing_layer_is_refused_even_if_the_vision_tower_has_one_of_that_number(
-    base: Path, tmp_path: Path
-) -> None:
+def test_missing_layer_is_refused_even_if_the_vision_tower_has_that_layer(base: Path, tmp_path: Path) -> None:
     folder = copy_of(base, tmp_path / "broken")
     drop_weights(folder / "model.safetensors", "language_model.model.layers.1.")
     error = refused(load_policy, folder, Purpose.POLICY)

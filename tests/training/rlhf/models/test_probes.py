@@ -103,7 +103,7 @@ def test_harmful_template_encodes_no_probe(
 
 
 def test_reading_that_took_too_long_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine says nothing about the model."""
+    """A busy machine can cause a timeout, so a timeout must not be cached as a property of the model."""
     tiny.tokenizer().save_pretrained(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(probes, "READING_SECONDS", 0.001)

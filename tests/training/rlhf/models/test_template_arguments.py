@@ -39,7 +39,7 @@ THINKING = (
     "{% for m in messages %}{{ m['content'] }} {% endfor %}"
     "{% if enable_thinking is defined and enable_thinking is false %}w9 {% endif %}w{{ effort|default(1) }}"
 )
-# Reads the same prompts as THINKING, but only if the run does not think.
+# Renders the same prompts as THINKING if thinking is off.
 NEVER_THINKS = "{% for m in messages %}{{ m['content'] }} {% endfor %}w9 w1"
 QUESTION = [{"role": "user", "content": "w3"}]
 OFF = "enable_thinking=false"
@@ -91,7 +91,7 @@ def test_unreadable_arguments_are_refused(text: str, reason: str) -> None:
         PPOConfig(template_arguments=text)
 
 
-def test_arguments_are_saved_with_the_model_and_added_to(tmp_path: Path) -> None:
+def test_arguments_are_saved_with_the_model_and_can_be_extended(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy", template=THINKING)
     plain = load_policy(folder)
     policy = open_policy(plain, {"enable_thinking": False})
@@ -208,7 +208,7 @@ def judge_in(folder: Path, template: str) -> Path:
 
 
 def test_policy_and_reward_model_are_compared_with_the_same_arguments(tmp_path: Path) -> None:
-    """The reward models have no arguments of their own. With the arguments of the run, both read like the
+    """The reward models have no saved arguments. With the run's arguments, both read the same tokens as the
     policy."""
     policy = saved(tmp_path / "policy", template=THINKING)
     off = {"enable_thinking": False}

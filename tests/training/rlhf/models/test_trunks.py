@@ -264,7 +264,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     get_peft_model(model, settings).save_pretrained(out)  # no tokenizer, because the base has one
 
 
-def test_score_of_an_external_model_is_read_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:
+def test_score_of_an_external_model_is_read_at_the_token_of_transformers(tmp_path: Path) -> None:
     """If EOS is the pad token, Rankloop and transformers read the score at the token before EOS. In training,
     the score is also read at the token before EOS."""
     base = saved_base("llama", tmp_path)
@@ -325,7 +325,7 @@ def test_run_with_adapter_dropout_resumes_exactly_and_saves_uncertainty(tmp_path
     assert (torch.cat(spreads) > 0).all()
 
 
-def test_gradient_checkpointing_does_not_change_the_training_of_adapters_or_encoders(tmp_path: Path) -> None:
+def test_gradient_checkpointing_does_not_affect_adapters_or_encoders(tmp_path: Path) -> None:
     for kind, settings in (("llama", LORA), ("bert", {})):
         base = saved_base(kind, tmp_path)
         kept, again = ListReporter(), ListReporter()

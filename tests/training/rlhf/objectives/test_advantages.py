@@ -81,7 +81,7 @@ def test_whitening_normalises_all_parts_jointly() -> None:
 
 
 def test_whitening_can_keep_the_mean() -> None:
-    """As `masked_whiten(…, shift_mean=False)` of TRL: the mean is added again, unscaled."""
+    """As in TRL's `masked_whiten(…, shift_mean=False)`, the unscaled mean is added back."""
     parts, masks = [random(1) + 2, random(2) * 7 + 3], [MASK, MASK]
     everything = torch.cat([part[MASK] for part in parts])
     expected = (everything - everything.mean()) / everything.std(unbiased=False) + everything.mean()

@@ -51,7 +51,7 @@ def test_k1_as_a_loss_has_zero_expected_gradient() -> None:
 
 @pytest.mark.parametrize("on_policy", [True, False])
 def test_k2_and_k3_as_losses_have_the_gradient_of_the_kl(on_policy: bool) -> None:
-    """Off-policy too: during an update, the tokens were sampled by an older policy."""
+    """This also holds off-policy: during an update, the tokens come from an older policy."""
     for estimator in (kl_module.kl_k2_loss, kl_module.kl_k3_loss):
         logits, policy, old, reference = distributions()
         old = policy.detach() if on_policy else old
@@ -64,7 +64,7 @@ def test_k2_and_k3_as_losses_have_the_gradient_of_the_kl(on_policy: bool) -> Non
 
 
 def test_k3_without_the_ratio_has_the_gradient_of_the_reverse_kl() -> None:
-    """The reason for the weight in `kl_k3_loss`."""
+    """This is the reason for the weight in `kl_k3_loss`."""
     logits, policy, _, reference = distributions()
     (found,) = torch.autograd.grad((policy.detach().exp() * kl_module.kl_k3(policy, reference)).sum(), logits)
     backward = (reference.exp() * (reference - logits.log_softmax(0))).sum()
@@ -113,7 +113,7 @@ def test_controller_holds_the_target_of_simulated_policies(
     assert sum(seen[-20:]) / 20 == pytest.approx(target, rel=0.2)
 
 
-def test_controller_stays_within_its_limits_and_comes_back() -> None:
+def test_controller_stays_within_its_limits_and_recovers() -> None:
     controller = kl_module.KLController.starting(0.1, 1.0)
     for _ in range(500):
         controller = controller.after(1e6)
@@ -124,7 +124,7 @@ def test_controller_stays_within_its_limits_and_comes_back() -> None:
     assert kl_module.KLController.starting(0.1, None).after(50.0).beta == 0.1
 
 
-def test_steps_without_an_effect_of_the_coefficient_do_not_wind_the_controller_up() -> None:
+def test_integral_does_not_change_while_the_coefficient_has_no_effect() -> None:
     """During warm-up the KL is 0, and beyond the ceiling the coefficient is 1."""
     start = kl_module.KLController.starting(0.1, 1.0)
     for kl in (0.0, 9.0):

@@ -11,7 +11,7 @@ import torch
 from training.rlhf.data.rankings import UNRANKED_TIER
 from training.rlhf.objectives.preference_losses import PairLoss, best_response_loss, pair_loss, ranking_loss
 
-# Two ties, a top-k ranking with unranked responses, one pair with padding, a full tie.
+# Two ties, a top-k ranking with unranked responses, one pair with padding, and a full tie.
 TIERS = [[0, 1, 1, 0, 2], [1, 0, UNRANKED_TIER, UNRANKED_TIER, -1], [1, 0, -1, -1, -1], [0, 0, 0, -1, -1]]
 
 
@@ -101,5 +101,6 @@ def test_supervised_term_covers_the_best_tier_only() -> None:
     log_probs = torch.tensor([[-4.0, -6.0, -9.0], [-2.0, -8.0, math.nan], [-1.0, -3.0, 0.0]])
     lengths = torch.tensor([[2.0, 2.0, 3.0], [2.0, 4.0, 0.0], [1.0, 1.0, 0.0]])
     tiers = torch.tensor([[0, 0, 1], [1, 0, -1], [0, 0, -1]])
-    # The mean of 4/2 and 6/2; 8/4; and nothing, because no response of a full tie is preferred.
+    # Row 1 is the mean of 4/2 and 6/2, and row 2 is 8/4. Row 3 is 0, because a full tie has no preferred
+    # response.
     assert best_response_loss(log_probs, lengths, tiers).tolist() == [2.5, 2.0, 0.0]

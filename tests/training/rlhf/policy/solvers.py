@@ -26,8 +26,8 @@ BETA = 0.3  # the KL coefficient of the methods whose optimum has a KL penalty
 
 @dataclass(frozen=True)
 class Solver:
-    """`train` improves a copy of the world's policy with a seed, and may write to a folder. `share` is how
-    much of the possible gain a policy has reached."""
+    """`train` improves a copy of the world's policy. It takes a seed and a folder to which it can write.
+    `share` is how much of the possible gain a policy has reached."""
 
     train: Callable[[World, int, Path], PreTrainedModel]
     share: Callable[[World, PreTrainedModel], float]
@@ -84,7 +84,7 @@ def by_rejection_sampling(**settings: Any) -> Callable[[World, int, Path], PreTr
 
 
 def by_dpo(*, rounds: int, **settings: Any) -> Callable[[World, int, Path], PreTrainedModel]:
-    """In each round, the policy of the round before writes the answers that are ranked. It is also the
+    """In each round, the previous round's policy writes the answers to be ranked. The same policy is the
     reference."""
 
     def train(world: World, seed: int, folder: Path) -> PreTrainedModel:
@@ -100,8 +100,8 @@ def by_dpo(*, rounds: int, **settings: Any) -> Callable[[World, int, Path], PreT
 
 
 def ranked_answers(world: World, model: PreTrainedModel, seed: int, number: int) -> list[Ranking]:
-    """Return 32 rankings per prompt. A ranking orders 16 sampled answers, without repeats and truncated
-    answers, by reward."""
+    """Return 32 rankings per prompt. A ranking orders 16 sampled answers by reward, without repeated and
+    truncated answers."""
     found = []
     for p, probabilities in enumerate(log_probs(model, world.answers).exp()):
         generator = generator_for(seed, "rankings", number, p)

@@ -56,7 +56,7 @@ def judge_of(folder: Path, *, template: str = "", **changes: Any) -> Path:
 
 
 def load(policy: Path, judge: Path) -> Models:
-    """Load what PPO needs."""
+    """Load the models that PPO needs."""
     models = load_models(policy, {"reward": judge}, PPOConfig())  # type: ignore[call-arg]
     critic_for(models)
     return models
@@ -126,7 +126,7 @@ def test_ppo_refuses_different_vocabularies_and_names_a_token(tmp_path: Path) ->
     assert "and missing in the policy" in str(error)
 
 
-def test_ppo_refuses_a_policy_that_can_generate_more_ids_than_the_reward_model_reads(tmp_path: Path) -> None:
+def test_ppo_refuses_a_policy_with_more_ids_than_the_reward_model_reads(tmp_path: Path) -> None:
     words = PreTrainedTokenizerFast(
         tokenizer_object=tiny.tokenizer().backend_tokenizer,
         **tiny.tokenizer().special_tokens_map,

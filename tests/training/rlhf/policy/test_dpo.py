@@ -1,5 +1,4 @@
-"""DPO learns known preferences, and its result depends neither on padding, nor on micro-batches, nor on
-interruptions."""
+"""DPO learns known preferences. Its result does not depend on padding, micro-batches or interruptions."""
 
 from __future__ import annotations
 
@@ -236,7 +235,7 @@ def test_ties_count_as_half_preferences_or_are_left_out(tmp_path: Path) -> None:
     assert (ignored.pairs, ignored.left_out) == (16 * 6, {"all_tied": 16})
     only_ties = ListReporter()
     run(tmp_path / "policy", tied, report=only_ties, heldout_fraction=0.0, ties="half")
-    assert only_ties.series("loss") == pytest.approx([math.log(2)])  # lowest where it starts
+    assert only_ties.series("loss") == pytest.approx([math.log(2)])  # the loss starts at its minimum
     assert "rewards/margins" not in only_ties.metric_rows[0][1]
 
 
@@ -358,13 +357,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dpo.DPOResult
 def test_cancelled_run_resumes_bitwise_wherever_it_was_cancelled(
     undisturbed: tuple[dpo.DPOResult, ListReporter], tmp_path: Path
 ) -> None:
-    """The run is cancelled every few checks, in the reference pass, in the middle of batches and of
-    evaluations. A check between two micro-batches of a step repeats the step."""
+    """The run is cancelled every few checks: in the reference pass, within batches and within evaluations. If
+    the run is cancelled between two micro-batches of a step, the step is repeated."""
     whole, told = undisturbed
     assert told.checks > 3 * whole.steps
     reports = []
     for attempt in range(40):
-        # Each attempt gets further than a step, whose checks are repeated.
+        # A cancelled step repeats its checks, so each attempt must make more checks than one step.
         reports.append(ListReporter(cancel_after=9 + attempt % 3))
         try:
             result = run(
@@ -380,4 +379,4 @@ def test_cancelled_run_resumes_bitwise_wherever_it_was_cancelled(
     assert [row for report in reports for row in without_speed(report)] == without_speed(told)
     assert reports[-1].sample_rows == told.sample_rows
     reference = [row for report in reports for row in report.progress_rows if row[0] == "reference"]
-    assert reference == [row for row in told.progress_rows if row[0] == "reference"]  # none repeated
+    assert reference == [row for row in told.progress_rows if row[0] == "reference"]  # no row is repeated

@@ -140,7 +140,8 @@ def test_cancelled_run_with_a_floor_resumes_exactly(tmp_path: Path) -> None:
     assert reports[-1].sample_rows == whole.sample_rows
 
 
-def test_nothing_is_kept_because_of_a_floor_alone(tmp_path: Path) -> None:
-    """With a multiplier, every answer would be far above its floor, and would reach the threshold."""
+def test_floor_alone_lifts_no_answer_over_the_threshold(tmp_path: Path) -> None:
+    """Every answer is far above the floor. With a multiplier, this distance would lift every answer over the
+    threshold."""
     with pytest.raises(ValueError, match="worth keeping"):
         run(tmp_path, ListReporter(), keep="threshold", threshold=50.0, reward_floors="harmless=-100")

@@ -163,7 +163,7 @@ def test_log_probs_equal_those_of_unpadded_rows(folders: tuple[Path, Path]) -> N
 def test_critic_starts_at_an_explained_variance_of_zero_and_learns(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """With the head of the reward model as its first head, the critic started below 0."""
+    """If the critic started with the reward model's head, its explained variance would start below 0."""
     report = ListReporter()
     settings = {"learning_rate": 1e-4, "value_learning_rate": 1e-2, "rollout_prompts": 16, "samples": 0}
     run(folders, tmp_path / "out", report, steps=14, **settings)
@@ -338,8 +338,8 @@ def test_final_check_of_the_ceiling_uses_the_temperature_of_the_last_step(
 
 
 def test_adaptive_coefficient_holds_the_kl_at_its_target(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    """Starting from a coefficient that is far too small. The controller of arXiv 1909.08593 ended at more
-    than eight times the target."""
+    """The run starts with a coefficient that is far too small. In the same run, the controller of arXiv
+    1909.08593 ended at more than eight times the target."""
     report = ListReporter()
     settings = {"rollout_prompts": 24, "learning_rate": 2e-3, "kl_coefficient": 0.02, "samples": 0}
     run(folders, tmp_path / "out", report, steps=42, kl_target=2.0, micro_batch_tokens=10_000, **settings)
@@ -366,8 +366,8 @@ def test_policy_moves_back_if_its_kl_exceeds_the_ceiling(folders: tuple[Path, Pa
 def test_run_that_ends_beyond_the_ceiling_saves_the_newest_weights_within_it(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """The initial policy has a KL of 0. Every later one is beyond this ceiling, even if the sampled k1 is
-    negative: the decision also uses k3, which never is."""
+    """The initial policy has a KL of 0. Every later policy exceeds this ceiling, even if its sampled k1 is
+    negative, because the decision also uses k3, which is never negative."""
     result = run(folders, tmp_path / "out", kl_ceiling=1e-9, kl_coefficient=0.0)
     assert result.metrics["went_back"] == 1.0
     saved, start = (
@@ -376,7 +376,7 @@ def test_run_that_ends_beyond_the_ceiling_saves_the_newest_weights_within_it(
     assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
-def test_critic_learns_nothing_in_a_recovery(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_critic_is_not_trained_in_recovery_steps(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_ceiling=1e-9, kl_coefficient=0.0)
     losses = [("loss/value_avg" in row, "loss/policy_avg" in row) for _, row in report.metric_rows]

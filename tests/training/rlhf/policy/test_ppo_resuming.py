@@ -84,11 +84,11 @@ def whole(
     return outcome(run(tmp_path_factory.mktemp("whole"), judge, report)), report
 
 
-def test_run_cancelled_again_and_again_resumes_bitwise(
+def test_repeatedly_cancelled_run_resumes_bitwise(
     whole: tuple[tuple[Any, ...], Telling], judge: Path, tmp_path: Path
 ) -> None:
-    """The cancels are heard while prompts are answered, while answers are scored and observed, during
-    updates, and while samples are taken. Without a rollout's checkpoint, step 2 could not be passed."""
+    """The run is cancelled while it answers prompts, scores and observes answers, updates the policy, and
+    takes samples. Without a checkpoint of the rollout, the run could never complete step 2."""
     expected, uninterrupted = whole
     reports: list[Telling] = []
     for attempt in range(60):

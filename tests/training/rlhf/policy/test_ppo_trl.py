@@ -1,9 +1,9 @@
-"""Given the same answers, PPO's targets, losses and gradients are those of TRL 1.12, the last release of TRL
+"""Given the same answers, PPO has the same targets, losses and gradients as TRL 1.12, the last TRL release
 with a PPO trainer.
 
-`scripts/test` installs this release into a folder of its own, because other tests need a newer one. It is
-imported under another name. Its trainer runs one batch in two epochs. Each time that it calls `backward`, the
-test takes its tensors, weights and gradients.
+`scripts/test` installs this release into a separate folder, because other tests need a newer release. The
+tests import the old release under another name. Its trainer trains on one batch for two epochs. Each time the
+trainer calls `backward`, the test records the trainer's tensors, weights and gradients.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from training.rlhf.objectives import advantages, kl
 from training.rlhf.policy import ppo
 from training.rlhf.rollouts.rollout import Row, observe
 
-# The oracle's warning classes can't be sent to the process that collects the results.
+# A test worker can't send warning classes of the old release to the process that collects the results.
 pytestmark = pytest.mark.filterwarnings("ignore")
 ORACLE = Path(__file__).resolve().parents[4] / ".oracles"
 PAD, TOKENS, TEMPERATURE = 0, 6, 0.8
-UNBIASED = (47 / 48) ** 0.5  # TRL whitens with the unbiased variance, of 48 tokens here
+UNBIASED = (47 / 48) ** 0.5  # TRL whitens with the unbiased variance (of 48 tokens)
 QUERIES = [[5 + n] * (n % 4 + 2) for n in range(8)]
 
 
 @dataclass
 class Call:
-    """TRL's state when it calls `backward`: its tensors by their names there, the policy's and the value
-    model's weights, and the gradients."""
+    """TRL's state when it calls `backward`: its tensors by TRL's variable names, the weights of the policy
+    and the value model, and the gradients."""
 
     tensors: dict[str, Tensor]
     weights: dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""One step of PPO: what its rollout and its update depend on, and what they leave alone."""
+"""One step of PPO: the inputs of its rollout and its update, and the state that they do not change."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def dropping_gpt2() -> PreTrainedModel:
 def test_log_ratio_is_exactly_zero_at_a_learning_rate_of_zero(
     make: Callable[[], PreTrainedModel], layout: dict[str, Any], judge: Path
 ) -> None:
-    """In every epoch, whatever the padding, the split into micro-batches and their order."""
+    """This holds in every epoch, for any padding, any split into micro-batches and any order of the
+    micro-batches."""
     settings = {"epochs": 2, "temperature": 0.7, "learning_rate": NOTHING, "value_learning_rate": NOTHING}
     config, state, prompts = state_of(judge, make, **settings, **layout)
     metrics = ppo.update(config, state, ppo.roll_out(config, state, prompts))
@@ -89,7 +90,7 @@ def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Pat
     settings = {"minibatches": 1, "kl_estimator": estimator, "entropy_coefficient": 0.1, "dual_clip": 3.0}
     for tokens in (1, 50, 10_000):
         config, state, prompts = state_of(judge, micro_batch_tokens=tokens, **settings)
-        with torch.no_grad():  # a reference at a distance, so that the KL has a gradient
+        with torch.no_grad():  # the reference differs from the policy, so the KL has a gradient
             for weight in state.models.reference.parameters():
                 weight.mul_(0.8)
             state.critic.head.weight.fill_(0.1)
@@ -108,7 +109,7 @@ def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Pat
     assert found[0][1].abs().max() > 1e-2
 
 
-def test_critic_warm_up_leaves_the_policy_its_optimiser_and_its_schedule_alone(judge: Path) -> None:
+def test_critic_warm_up_does_not_change_the_policy_optimiser_or_schedule(judge: Path) -> None:
     config, state, prompts = state_of(judge, steps=5, critic_warmup_steps=2)
     before = {name: weight.clone() for name, weight in weights_of(state.models.actor).items()}
     for _ in range(2):
@@ -127,7 +128,7 @@ def test_critic_warm_up_leaves_the_policy_its_optimiser_and_its_schedule_alone(j
 
 
 def test_seeds_and_steps_share_no_random_numbers(judge: Path) -> None:
-    """With `seed + step` as the seed of a step, step 1 of seed 1 gave the answers of step 2 of seed 0."""
+    """With `seed + step` as the seed of a step, step 1 of seed 1 would repeat step 2 of seed 0."""
     seen = set()
     for seed, step in ((0, 1), (0, 2), (1, 1), (1, 2), (2, 1)):
         config, state, prompts = state_of(judge, seed=seed)
@@ -288,9 +289,10 @@ def train(folder: Path, judge: Any, make: Callable[[], PreTrainedModel] = tiny.p
     return report
 
 
-def test_ceiling_sees_a_distance_that_the_sampled_kl_misses() -> None:
-    """Enumerated tokens. In the first pair, the tokens that the policy made less likely were sampled. In the
-    second pair, the policy always picks a token to which the reference gives 1 %."""
+def test_ceiling_kl_measures_a_distance_that_the_sampled_kl_misses() -> None:
+    """The test sets the probabilities of the sampled tokens. In the first pair, the policy made the sampled
+    tokens less likely. In the second pair, the policy always picks a token to which the reference gives
+    1 %."""
     rows = rollout.pad_rows([rollout.Row([5], [6, 7])], pad_id=EOS, device=torch.device("cpu"))
 
     def seen(policy: float, reference: float) -> rollout.MicroBatch:
@@ -298,12 +300,12 @@ def test_ceiling_sees_a_distance_that_the_sampled_kl_misses() -> None:
         return rollout.MicroBatch([0], rows, new, old, new)
 
     near, far = seen(0.4, 0.5), seen(1.0, 0.01)
-    assert mean_kl([near]) == pytest.approx(2 * math.log(0.8), abs=1e-6)  # negative
+    assert mean_kl([near]) == pytest.approx(2 * math.log(0.8), abs=1e-6)  # the mean is negative
     assert ceiling_kl([near]) == pytest.approx(2 * (1.25 - 1 - math.log(1.25)), abs=1e-6)
     assert ceiling_kl([far]) == mean_kl([far]) == pytest.approx(2 * math.log(100), abs=1e-4)
 
 
-def test_equal_rewards_leave_the_policy_where_it_is(judge: Path, tmp_path: Path) -> None:
+def test_equal_rewards_do_not_move_the_policy(judge: Path, tmp_path: Path) -> None:
     """The score of an answer doesn't depend on the answer, so its advantages are 0."""
     flat = load_reward_model(judge)
     with torch.no_grad():

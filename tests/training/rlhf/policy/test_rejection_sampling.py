@@ -176,7 +176,7 @@ def test_run_ends_early_if_a_later_round_has_nothing_to_select(tmp_path: Path) -
     assert kept == [(n, int(n <= result.rounds)) for n in range(1, result.rounds + 2) for _ in range(4)]
 
     given = {"prompts": prompts, "checkpoints": tmp_path / "checkpoints"}
-    with pytest.raises(Cancelled):  # at the last check, after the early end
+    with pytest.raises(Cancelled):  # at the last check, after the rounds ended early
         trained(config, tmp_path / "again", **given, report=ListReporter(cancel_after=report.checks))
     again = trained(config, tmp_path / "again", **given)
     assert (again.steps, again.rounds) == (result.steps, result.rounds)
@@ -266,7 +266,7 @@ def test_no_two_seeds_batches_or_rounds_share_noise() -> None:
     assert len(set(answers)) == len(places)
 
 
-def test_file_of_candidates_gives_the_weights_of_the_run_again(tmp_path: Path) -> None:
+def test_training_on_the_candidates_file_reproduces_the_weights_of_the_run(tmp_path: Path) -> None:
     file = tmp_path / "candidates.jsonl.gz"
     config = changed(SMALL, keep="top_k", k=2)
     trained(config, tmp_path, candidates=file)

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 GUIDE = Path(__file__).parents[4] / "docs" / "rejection-sampling.md"
 
 
-def test_guide_trains_a_policy_and_leaves_its_candidates(
+def test_guide_trains_a_policy_and_saves_its_candidates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -98,7 +98,7 @@ def same_results(folder: Path, whole: tuple[Path, ListReporter], reports: list[L
     return True
 
 
-def test_run_cancelled_again_and_again_ends_like_an_uninterrupted_run(
+def test_repeatedly_cancelled_run_ends_like_an_uninterrupted_run(
     tmp_path: Path, whole: tuple[Path, ListReporter]
 ) -> None:
     """A batch takes 4 checks, and the sample answers before the first batch take 1. A run that is cancelled
@@ -116,7 +116,7 @@ def test_run_cancelled_again_and_again_ends_like_an_uninterrupted_run(
     assert same_results(tmp_path, whole, reports)
 
 
-def test_run_killed_again_and_again_ends_like_an_uninterrupted_run(
+def test_repeatedly_killed_run_ends_like_an_uninterrupted_run(
     tmp_path: Path, whole: tuple[Path, ListReporter]
 ) -> None:
     config = CONFIG.model_copy(update={"checkpoint_steps": 1})

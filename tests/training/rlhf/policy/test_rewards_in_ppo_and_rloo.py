@@ -37,7 +37,7 @@ OF_CRITIC: dict[str, Any] = {"value_learning_rate": 1e-3, "critic_warmup_steps":
 
 
 def judges() -> dict[str, Any]:
-    """GOOD is helpful but harmful. FINE is helpful, too, and harmless."""
+    """GOOD is helpful but harmful. FINE is helpful and harmless."""
     return {
         "helpful": token_reward_model({GOOD: 3.0, FINE: 2.0}),
         "harmless": token_reward_model({GOOD: -3.0}, mean=-0.5),

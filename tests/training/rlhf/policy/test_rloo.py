@@ -151,7 +151,7 @@ def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path)
     assert reached["free"] > 5
     # The run estimates the KL from 64 answers, with a standard error of about 0.13 at the ceiling.
     assert 0.1 < reached["held"] < 0.75
-    assert set(report.series("recovery")) == {0.0, 1.0}  # the policy went back, and on again
+    assert set(report.series("recovery")) == {0.0, 1.0}  # the policy moved back and then forward again
 
 
 def test_one_answer_per_prompt_is_refused() -> None:
@@ -187,8 +187,8 @@ DURABLE: dict[str, Any] = {
 
 
 def test_cancelled_run_resumes_bitwise(world: World, tmp_path: Path) -> None:
-    """The cancels are heard while prompts are answered, while answers are observed, during updates, and while
-    samples are taken."""
+    """The run is cancelled while it answers prompts, observes answers, updates the policy, and takes
+    samples."""
     uninterrupted = Telling()
     expected, weights = run(world, tmp_path / "whole", uninterrupted, **DURABLE)
     assert max(uninterrupted.series("recovery")) == 1.0  # the ceiling was reached

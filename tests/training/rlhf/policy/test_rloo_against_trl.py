@@ -46,7 +46,7 @@ def world() -> World:
 
 
 def moved(model: PreTrainedModel, seed: int) -> None:
-    """Add noise to all weights, so that the policy differs from the one before."""
+    """Add noise to all weights, so that the policy differs from its earlier state."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

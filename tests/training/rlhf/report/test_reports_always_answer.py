@@ -1,4 +1,4 @@
-"""Reports and comparisons contain only finite numbers, without a warning, for any rewards and answers."""
+"""For any rewards and answers, reports and comparisons contain only finite numbers and raise no warning."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def heldout(draw: st.DrawFn) -> ScoredRankings:
 
 @anything
 @given(heldout())
-def test_reports_answer(found: ScoredRankings) -> None:
+def test_reports_contain_only_finite_numbers(found: ScoredRankings) -> None:
     if not (found.pairs().verdict != 0).any():
         with pytest.raises(ValueError, match="prefers one response to another"):
             report_on(found)
@@ -73,7 +73,9 @@ def test_reports_answer(found: ScoredRankings) -> None:
 
 @anything
 @given(heldout(), rewards, links)
-def test_comparisons_answer(found: ScoredRankings, other: list[float], link: AnswerLink) -> None:
+def test_comparisons_contain_only_finite_numbers(
+    found: ScoredRankings, other: list[float], link: AnswerLink
+) -> None:
     second = replace(found, rewards=np.tile(other, (len(found), 1))[:, : found.rewards.shape[1]], link=link)
     if not (found.pairs().verdict != 0).any():
         with pytest.raises(ValueError, match=r"none in common|contain no preference"):

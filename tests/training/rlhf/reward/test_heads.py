@@ -86,7 +86,7 @@ def test_mean_of_the_members_recovers_the_rewards() -> None:
     assert torch.corrcoef(torch.stack([found, true]))[0, 1] > 0.97
 
 
-def test_preferences_averaged_over_members_are_better_calibrated_with_few_rankings() -> None:
+def test_averaging_over_members_improves_calibration_with_few_rankings() -> None:
     plain, averaged, true = [], [], []
     for seed in range(5):
         responses = known.features(seed, 12, 3, width=WIDTH)

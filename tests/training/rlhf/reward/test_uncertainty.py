@@ -349,7 +349,8 @@ def test_encoders_and_adapters_support_uncertainty(kind: str, tmp_path: Path) ->
 
 
 def test_members_of_different_seeds_share_no_seed() -> None:
-    """With a sum, the first member of seed 7919 had the data order of the second member of seed 0."""
+    """If seeds were sums, the first member of seed 7919 and the second member of seed 0 would have the same
+    data order."""
     seeds = [
         member_recipe(RewardModelConfig(seed=seed), n).seed for seed in (0, 7919, 15838) for n in range(8)
     ]

@@ -21,7 +21,7 @@ def kept(scores: list[float], usable: list[bool] | None = None, texts: str = "",
     return select(config, scores, usable or [True] * len(scores), texts or "abcdefgh"[: len(scores)])
 
 
-def test_best_usable_answer_is_kept_and_the_first_of_equals() -> None:
+def test_best_usable_answer_is_kept_or_the_first_of_several_best() -> None:
     assert kept([1.0, 3.0, 9.0, 3.0], [True, True, False, True]) == [1]
     assert kept([math.nan, 3.0], [False, False]) == []
 
@@ -90,7 +90,7 @@ def test_curve_is_an_unbiased_estimate_of_the_expected_maximum() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16])
-def test_kl_formula_bounds_the_exact_divergence_and_is_close_for_many_distinct_answers(n: int) -> None:
+def test_kl_formula_bounds_the_exact_divergence_and_is_close_for_many_answers(n: int) -> None:
     """The best of n answers is the i-th of m equally likely, distinct answers with probability (i/m)^n -
     ((i-1)/m)^n. Beirami et al. 2024, theorem 1: the divergence is at most ln n - (n-1)/n."""
     for m, close in ((3, math.inf), (4000, 0.01)):

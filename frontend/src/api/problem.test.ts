@@ -25,7 +25,7 @@ describe("error responses", () => {
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
   });
 
-  it("a server error shows the request ID, by which an administrator finds its cause", () => {
+  it("a server error shows the request ID for finding the cause in the log", () => {
     const body = { detail: "Internal error.", request_id: "4f1c" };
     expect(problemFrom(500, body).detail).toBe("Internal error. Request ID: 4f1c");
     expect(problemFrom(503, { request_id: "4f1c" }).detail).toBe("Request ID: 4f1c");

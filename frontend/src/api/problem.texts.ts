@@ -42,27 +42,29 @@ const de: typeof en = {
     409: "Dies wurde inzwischen von jemand anderem geändert",
     413: "Die Datei ist zu groß",
     422: "Einige Eingaben sind ungültig",
-    429: "Zu viele Anfragen; einen Moment warten",
+    429: "Zu viele Anfragen; bitte einen Moment warten",
   },
   // Translations for the errors that annotators can see. The error for a paused member keeps the server's
   // text, because that text contains the manager's reason.
   byType: {
     "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
-    "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",
-    "stale-draft": "Ein neuerer Entwurf wurde in einem anderen Tab oder Gerät gespeichert.",
-    stale: "Jemand war schneller: neu laden und noch einmal ansehen.",
-    "not-answered": "Zu dieser Aufgabe gibt es noch keine Antwort, die sich ändern ließe.",
-    "qualification-answered": "Antworten auf Übungsaufgaben bleiben: was richtig war, wurde schon gesagt.",
-    "idempotency-key-reused": "Diese Antwort wurde schon einmal anders gesendet. Die Seite neu laden.",
+    "already-answered": "Diese Aufgabe wurde mit diesem Konto schon beantwortet.",
+    "stale-draft": "Ein neuerer Entwurf wurde in einem anderen Tab oder auf einem anderen Gerät gespeichert.",
+    stale: "Inzwischen gibt es einen neueren Stand. Die Seite neu laden und noch einmal prüfen.",
+    "not-answered": "Zu dieser Aufgabe gibt es noch keine Antwort, die geändert werden kann.",
+    "qualification-answered":
+      "Antworten auf Übungsaufgaben können nicht geändert werden, weil die richtige Antwort schon gezeigt wurde.",
+    "idempotency-key-reused":
+      "Diese Antwort wurde schon einmal mit anderem Inhalt gesendet. Die Seite neu laden.",
     "project-not-active": "Sobald das Projekt wieder aktiv ist, geht es weiter.",
-    "project-archived": "Das Projekt ist archiviert: es nimmt keine Antworten mehr an.",
-    "annotator-excluded": "Wer das Projekt leitet, kann sagen, warum.",
+    "project-archived": "Das Projekt ist archiviert und nimmt keine Antworten mehr an.",
+    "annotator-excluded": "Die Projektleitung kann den Grund nennen.",
     "qualification-failed":
-      "In keinem der Versuche wurde erreicht, was das Projekt verlangt. Wer es leitet, kann einen weiteren gewähren.",
-    "cap-reached": "Mehr Aufgaben sind in diesem Projekt für eine Person nicht vorgesehen. Danke.",
+      "Das verlangte Ergebnis wurde in keinem Versuch erreicht. Die Projektleitung kann einen weiteren Versuch gewähren.",
+    "cap-reached": "Mehr Aufgaben pro Person sind in diesem Projekt nicht vorgesehen. Vielen Dank.",
     "daily-cap-reached":
-      "Mehr Aufgaben sind für eine Person an einem Tag nicht vorgesehen. Der nächste Tag beginnt um Mitternacht UTC.",
-    throttled: "Es geht gleich weiter: einen Moment warten und noch einmal versuchen.",
+      "Mehr Aufgaben pro Person und Tag sind nicht vorgesehen. Der nächste Tag beginnt um Mitternacht UTC.",
+    throttled: "Bitte einen Moment warten und noch einmal versuchen.",
     not_authenticated: "Nach der Anmeldung geht es hier weiter.",
   },
 };

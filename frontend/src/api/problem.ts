@@ -32,8 +32,7 @@ export class ApiProblem extends Error {
   }
 
   /**
-   * Whether the request can be repeated unchanged. True if the server did not receive the request or could
-   * not process the request.
+   * Whether the request can be repeated unchanged: the server did not receive it or could not process it.
    */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;
@@ -57,7 +56,7 @@ export function unreachable(): ApiProblem {
 /**
  * Reads the body of an error response. The API's `title` is only the HTTP reason phrase, so the page uses its
  * own title. `detail` comes from the server or, for some problem types, from the page's texts. If the body is
- * empty or a proxy's HTML page, the error message is a plain sentence.
+ * empty or is an HTML page from a proxy, the message consists only of the page's title.
  */
 export function problemFrom(status: number, body: unknown): ApiProblem {
   const texts = problemTexts();

@@ -4,7 +4,7 @@ import { asProblem } from "@/api/problem";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { useTexts } from "./texts";
 
-/** A new release has replaced this page's files, so the page must be reloaded. */
+/** Matches the errors that occur after a new release has replaced this page's files. */
 const STALE_BUILD = /dynamically imported module|Importing a module script failed|preload/i;
 
 export function RouteError({ error, reset }: { error: unknown; reset: () => void }) {

@@ -151,9 +151,9 @@ it.each(Object.keys(PAGES))("the German page has no English text: %s", async (na
 });
 
 it("known problem types have German texts; others keep the server's text", () => {
-  const lost = { type: "lease-lost", detail: "This lease ran out." };
-  expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
+  const lost = { type: "lease-lost", detail: "This lease has expired." };
+  expect(problemFrom(409, lost).detail).toBe("This lease has expired.");
   speak("de", { remember: false });
   expect(problemFrom(409, lost).detail).toContain("Die Zuteilung ist abgelaufen");
-  expect(problemFrom(409, { type: "toString", detail: "As it came." }).detail).toBe("As it came.");
+  expect(problemFrom(409, { type: "toString", detail: "Server text." }).detail).toBe("Server text.");
 });

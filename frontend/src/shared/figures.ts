@@ -21,7 +21,7 @@ const FIGURES: Record<string, string> = {
   objective_rlhf_reward: "Reward minus KL penalty",
   objective_kl: "KL to the reference",
   objective_kl_final: "KL of the final policy",
-  objective_kl_upper: "KL for the ceiling",
+  objective_kl_upper: "KL compared with the ceiling",
   objective_entropy: "Entropy per response",
   objective_non_score_reward: "KL penalty",
   kl_coefficient: "KL coefficient",
@@ -39,7 +39,7 @@ const FIGURES: Record<string, string> = {
   lr: "Learning rate",
   episode: "Responses so far",
   recovery: "Steps beyond the KL ceiling",
-  went_back: "Went back below the KL ceiling",
+  went_back: "Returned below the KL ceiling",
   val_first_log_ratio: "Log ratio before the first update",
   eos_rate: "Finished responses",
   lengths_response_mean: "Tokens per response",
@@ -69,7 +69,7 @@ const FIGURES: Record<string, string> = {
   reward_mean_before: "Mean reward before",
   reward_best_of_n_before: "Mean best reward before",
   gold_mean_before: "Mean gold reward before",
-  gold_best_of_n_before: "Gold of the best answers before",
+  gold_best_of_n_before: "Mean gold reward of best answers before",
   heldout_ece: "Held-out calibration error",
 };
 

@@ -40,8 +40,8 @@ const isActive = (project: Project, role: Project["role"]) =>
   project.role === role && project.member_state !== "paused";
 
 /**
- * The user's permissions in a project. The server enforces the permissions; the page only hides actions that the
- * server would refuse.
+ * The user's permissions in a project. The server enforces them; the page only hides actions that the server
+ * would refuse.
  */
 export const may = {
   rank: (me: Me, project: Project) =>

@@ -10,7 +10,7 @@ export const de: Texts<typeof en> = {
     rank: "Ordnen",
     review: "Prüfen",
     tasks: "Aufgaben",
-    quality: "Güte",
+    quality: "Qualität",
     leaderboard: "Rangliste",
     data: "Daten",
     runs: "Läufe",

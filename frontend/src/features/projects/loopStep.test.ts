@@ -47,7 +47,7 @@ describe("the next step of the training loop", () => {
     expect(loopStepOf([judge, direct, first], 600, 0)).toEqual({ is: "improve", rewardModel: "rm-1" });
   });
 
-  it("during an active run, the next step is to watch it; failed and cancelled runs are ignored", () => {
+  it("an active run is watched; failed and cancelled runs are ignored", () => {
     const running = run("reward_model", null, {}, "running");
     expect(loopStepOf([running, first], 600, 0)).toEqual({ is: "watch", run: "run of reward_model" });
     expect(loopStepOf([run("reward_model", null, {}, "failed"), first], 600, 0)).toEqual({ is: "train" });

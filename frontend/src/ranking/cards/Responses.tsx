@@ -13,10 +13,10 @@ import layouts from "./layouts.module.css";
 import { type CardPlace, RankedItem } from "./ResponseCard";
 
 /**
- * The cards in ranked order, as one flat list keyed by response. If a response changes its tier, only the
- * response's card moves in the document, and no card is rebuilt. Every layout uses this list. In the
- * two-at-a-time layout, all cards except two are hidden. The hidden cards stay mounted, so that they can be
- * shown without another rendering.
+ * The cards in ranked order, as one flat list keyed by response. If a response changes its tier, only its
+ * card moves in the document, and no card is rebuilt. Every layout uses this list. In the two-at-a-time
+ * layout, all cards except two are hidden. The hidden cards stay mounted, so that they can be shown without
+ * being rendered again.
  */
 export function Responses({
   responses,

@@ -9,8 +9,8 @@ import { useDeskState } from "../state/useDeskState";
 import { useLabels } from "../state/useLabels";
 
 /**
- * The state of one task: the answer so far, its meaning according to the task's form, and the view of the
- * responses. The annotator's desk, the reviewer's desk and the preview of a form are built on this hook.
+ * The state of one task: the answer so far, the values derived from it (such as the best response), and the
+ * view of the responses. The annotator's desk, the reviewer's desk and the form preview use this hook.
  * `draft` is read once, when the desk opens.
  */
 export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) {

@@ -15,11 +15,9 @@ const SPACELESS =
   "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}";
 
 /**
- * Tries five patterns in turn. The first pattern matches a run in a script without spaces. The second pattern
- * matches a word or number with its combining marks and apostrophes. The third pattern matches an emoji with
- * everything joined to it. The fourth pattern matches any other single character with its combining marks.
- * The fifth pattern matches white space at the start of the text. All other white space is part of the word
- * before it.
+ * Tries five patterns in turn: a run in a script without spaces, a word or number with its combining marks
+ * and apostrophes, an emoji with everything joined to it, any other single character with its combining
+ * marks, and white space at the start of the text. All other white space is part of the word before it.
  */
 const PIECE = new RegExp(
   `(?<run>[${SPACELESS}][${SPACELESS}\\p{M}ー]*)` +

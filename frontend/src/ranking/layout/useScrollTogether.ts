@@ -9,8 +9,8 @@ const roomBelow = (card: HTMLElement) => card.scrollHeight - card.clientHeight;
 
 /**
  * Handles cards that each have their own scroll position. If `together` is set, scrolls all cards to the same
- * relative position. If a card is moved in the document or hidden, browsers scroll the card to the top. The
- * hook restores the card's scroll position.
+ * relative position. If a card is moved in the document or hidden, browsers scroll it to the top. The hook
+ * then restores its scroll position.
  */
 export function useScrollTogether(
   list: RefObject<HTMLElement | null>,

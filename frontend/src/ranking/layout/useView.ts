@@ -13,7 +13,7 @@ export type ViewCommands = {
   toggleTogether: () => void;
   /**
    * Keeps this response in view next to the current response and releases any response kept before. A second
-   * call for the same response releases that response.
+   * call for the same response releases it.
    */
   hold: (id: string) => void;
   toggleCompare: () => void;

@@ -56,7 +56,7 @@ const heldAtGrip: Modifier = ({ activatorEvent, draggingNodeRect, transform }) =
 /** The direction of the list. */
 export type Axis = "down" | "across";
 
-/** Chooses the drop target nearest to the pointer, whatever the position of the dragged card. */
+/** Chooses the drop target nearest to the pointer, regardless of the position of the dragged card. */
 const nearestToPointer =
   (axis: Axis): CollisionDetection =>
   ({ droppableContainers, droppableRects, pointerCoordinates }) => {

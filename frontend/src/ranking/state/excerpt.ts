@@ -1,8 +1,8 @@
 const EXCERPT_SIGNS = 140;
 
 /**
- * Only this many characters of a response are examined. They are enough for an excerpt, and long responses do
- * not take longer.
+ * Only this many characters of a response are examined. They are enough for an excerpt, and long responses
+ * take no extra time.
  */
 const LOOKED_AT_CHARS = 1_000;
 

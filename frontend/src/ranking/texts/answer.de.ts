@@ -19,14 +19,14 @@ export const de: Texts<typeof en> = {
   allBadMeans: {
     asked: "Die Reihenfolge zählt trotzdem.",
     none: "Die Reihenfolge wird nicht erfasst.",
-    tied: "Es zählt als Gleichstand aller.",
+    tied: "Alle Antworten werden als gleichauf erfasst.",
   },
-  notComparableBox: "Diese lassen sich nicht vergleichen",
-  notRankableBox: "Diese lassen sich nicht ordnen",
+  notComparableBox: "Diese Antworten lassen sich nicht vergleichen",
+  notRankableBox: "Diese Antworten lassen sich nicht ordnen",
   notRankableMeans: "Die Anfrage ergibt keinen Sinn, oder es gibt keine faire Reihenfolge.",
   flagsOf: (letter) => `Kennzeichen der Antwort ${letter}`,
 
-  rewriteMeans: "Was das Modell hätte sagen sollen, wenn keine gut genug ist.",
+  rewriteMeans: "Die Antwort, die das Modell hätte geben sollen, falls keine der gezeigten gut genug ist.",
   startFromBest: "Von der besten Antwort ausgehen",
   rewriteBeside: "Neben dem Original schreiben",
   words: (n) => (n === 1 ? "1 Wort" : `${n} Wörter`),

@@ -24,7 +24,7 @@ export const de: Texts<typeof en> = {
       ? `${und(letters)} hat Platz gemacht und ist nicht mehr eingeordnet.`
       : `${und(letters)} haben Platz gemacht und sind nicht mehr eingeordnet.`,
 
-  whole: "Die Reihenfolge, das Beste zuerst",
+  whole: "Die Reihenfolge, die beste zuerst",
   rank: (slot) => `Platz ${slot}`,
   rankOfTie: (slot) => `Platz ${slot}, gleichauf`,
   notRanked: "Nicht eingeordnet",

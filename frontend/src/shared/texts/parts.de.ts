@@ -3,7 +3,7 @@ import type { en } from "./parts.en";
 
 export const de: Texts<typeof en> = {
   close: "Schließen",
-  speakers: { user: "Mensch", assistant: "Assistent", system: "Vorgabe", tool: "Werkzeug" },
+  speakers: { user: "Mensch", assistant: "Assistent", system: "Systemvorgabe", tool: "Werkzeug" },
   empty: "(leer)",
   copied: "Kopiert",
   notLoaded: (alt) => (alt ? `Bild nicht geladen: ${alt}` : "Bild nicht geladen"),

@@ -11,8 +11,8 @@ import { useTexts } from "../texts";
 import styles from "./login.module.css";
 
 /**
- * The page of a password reset link. The token is in the URL fragment (`#`). Browsers do not send the fragment
- * to servers.
+ * The page of a password reset link. The token is in the URL fragment (`#`), which browsers do not send to
+ * servers.
  */
 export function ResetPage() {
   const texts = useTexts().reset;

@@ -8,7 +8,7 @@ export const de: Texts<typeof en> = {
   endedWhy:
     "Nach der Anmeldung geht es an derselben Stelle weiter. Die Arbeit ist in diesem Browser gespeichert.",
   wrong: "Benutzername oder Passwort falsch",
-  wrongWhat: "Beides prüfen oder die Administration um ein neues Passwort bitten.",
+  wrongWhat: "Benutzernamen und Passwort prüfen oder die Administration um ein neues Passwort bitten.",
   username: "Benutzername",
   password: "Passwort",
   logIn: "Anmelden",

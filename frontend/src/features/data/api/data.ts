@@ -38,7 +38,7 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The downloaded file's name. The name must match the server's file name (`export_name`). Otherwise, the
+ * The name of the downloaded file. It must match the name on the server (`export_name`). Otherwise, the
  * loading code would not find the file.
  */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
@@ -47,8 +47,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * Two lines of Python. The first line loads the downloaded file, and the second line trains on the file. A
- * line that the format does not have is null. The server provides both lines, and its tests run them.
+ * Two lines of Python: the first loads the downloaded file, and the second trains on it. If the format has no
+ * such line, the value is null. The server provides both lines, and its tests run them.
  */
 export function linesOf(
   snapshot: Snapshot,

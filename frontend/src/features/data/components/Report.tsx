@@ -63,7 +63,7 @@ function Rejected({ report }: { report: ImportReport }) {
   );
 }
 
-/** Where the first of these rows are: line numbers, prefixed with the file's name in an archive. */
+/** The line numbers of the first affected rows, with file names if the import is an archive. */
 const linesOf = ({ lines, files, count }: { lines: number[]; files: string[]; count: number }): string =>
   lines
     .slice(0, SHOWN_LINES)

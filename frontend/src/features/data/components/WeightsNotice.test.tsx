@@ -4,7 +4,7 @@ import { WeightsNotice } from "./WeightsNotice";
 
 afterEach(cleanup);
 
-test("a snapshot whose weights are not final says so", () => {
+test("a warning is shown if a snapshot's weights are not final", () => {
   const convergence = { converged: false, steps: 1000, change: 0.2 };
   render(<WeightsNotice card={{ weights: { annotators: 3, convergence } }} />);
   expect(screen.getByRole("alert").textContent).toContain("limit of 1,000 steps");

@@ -4,7 +4,7 @@ const load = () => import("./seldom");
 
 /**
  * Preloads rarely needed components, because the connection can be lost by the time they are needed. The task is
- * loaded first, because the annotator is waiting for the task.
+ * loaded first, because the annotator is waiting for it.
  */
 export function fetchSeldom(): () => void {
   // If preloading fails, a component is loaded again when it is needed.

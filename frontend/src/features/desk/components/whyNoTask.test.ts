@@ -4,7 +4,7 @@ import { en } from "../texts/desk.en";
 import { whyNoTask } from "./whyNoTask";
 
 const refusal = (type: string, status = 409) =>
-  problemFrom(status, { type, detail: "Why, in the server's words." });
+  problemFrom(status, { type, detail: "The reason given by the server." });
 
 describe("reasons for having no task", () => {
   it.each([
@@ -17,7 +17,7 @@ describe("reasons for having no task", () => {
   ])("explains %s in plain words and includes the server's reason", (type) => {
     const why = whyNoTask(refusal(type));
     expect(why && en.none[why.type]).toMatch(/[a-z ]{10,}/);
-    expect(why?.detail).toBe("Why, in the server's words.");
+    expect(why?.detail).toBe("The reason given by the server.");
   });
 
   it("offers to take back the last answer if it can be revised", () => {

@@ -28,7 +28,7 @@ export function draftOf({ assignment, how, answer }: Hand): unknown {
 export const keptAs = (id: string, how: Hand["how"]) => (how === "revise" ? `revise.${id}` : id);
 
 /**
- * Saves `draft` in the browser immediately after each change. For a leased task, also saves `draft` on the
+ * Saves `draft` in the browser immediately after each change. For a leased task, also saves it on the
  * server after a pause in the changes.
  */
 export function useDraft({ assignment, how }: Hand, draft: Draft) {

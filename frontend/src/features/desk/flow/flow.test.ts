@@ -47,7 +47,7 @@ describe("the flow of tasks", () => {
     expect(ids(left(atB))).toEqual([null, [], null]);
   });
 
-  it("never repeats an answered task, in whatever order the server responds", () => {
+  it("never repeats an answered task, regardless of the order of responses", () => {
     const atB = left(atA);
     expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);

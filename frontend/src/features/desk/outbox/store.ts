@@ -60,7 +60,7 @@ export function anyUnsent(): boolean {
 
 /**
  * Stores entries in localStorage, which outlives the tab and is shared by all tabs. If an entry does not fit,
- * the store keeps the entry in memory.
+ * it is kept in memory.
  */
 export class BrowserStore implements UnsentStore {
   private readonly prefix: string;

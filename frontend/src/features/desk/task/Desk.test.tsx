@@ -173,7 +173,7 @@ describe("the form on the desk", () => {
     expect(scale().some(({ checked }) => checked)).toBe(false);
   });
 
-  it("lets a rewrite start from the best response", () => {
+  it("a rewrite can start from the best response", () => {
     server();
     open(assignment({ form: formOf({ rewrite: { label: "A better answer", required: false } }) }));
     key("2", "Digit2");

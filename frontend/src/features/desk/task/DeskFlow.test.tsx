@@ -51,7 +51,7 @@ describe("lease and draft handling", () => {
     key("3", "Digit3");
     await act(() => vi.advanceTimersByTimeAsync(61_000));
     expect(screen.getByText("This task is no longer assigned to you")).toBeTruthy();
-    expect(screen.getByText("The lease ran out.")).toBeTruthy();
+    expect(screen.getByText("The lease has expired.")).toBeTruthy();
     key("Enter");
     expect(given).toEqual([]);
     expect(JSON.parse(localStorage.getItem("rankloop.answer.a1") ?? "{}").draft.tiers).toEqual([
@@ -142,7 +142,7 @@ describe("an answer that returns to the desk", () => {
 });
 
 describe("a pause", () => {
-  it("a pause hides the task and stops the clock, and the ranking is unchanged afterwards", async () => {
+  it("a pause hides the task and stops the timer without changing the ranking", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
     server();
     const { given } = open();

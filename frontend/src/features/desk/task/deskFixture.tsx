@@ -42,7 +42,7 @@ export function server(refusals: Record<string, number> = {}) {
     const status = refusals[path.split("/").at(-1) ?? ""] ?? 200;
     if (status === 0) throw new TypeError("Failed to fetch");
     const expires_at = new Date(Date.now() + 900_000).toISOString();
-    const body = status < 300 ? { version: 1, expires_at } : { detail: "The lease ran out." };
+    const body = status < 300 ? { version: 1, expires_at } : { detail: "The lease has expired." };
     return new Response(JSON.stringify(body), {
       status,
       headers: { "Content-Type": "application/json" },

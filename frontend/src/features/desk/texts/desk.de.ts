@@ -11,7 +11,7 @@ export const de: Texts<typeof en> = {
   raw: "Rohtext",
   guidelines: "Richtlinien",
   noGuidelines:
-    "Dieses Projekt hat keine geschriebenen Richtlinien. Vorn steht, welche Antwort man selbst lieber bekommen hätte.",
+    "Dieses Projekt hat keine schriftlichen Richtlinien. Maßstab ist, welche Antwort man selbst lieber bekommen hätte.",
   yourAnswer: "Das Urteil",
   yourRanking: "Die Rangfolge",
   undo: "Rückgängig",
@@ -25,8 +25,8 @@ export const de: Texts<typeof en> = {
   keys: "Tastenkürzel",
 
   untouchedTitle: "Die Reihenfolge ist unverändert",
-  untouched: "So als Antwort absenden?",
-  untouchedWhy: "Die Antworten standen in zufälliger Reihenfolge; sie ist selten die gewollte.",
+  untouched: "Diese Reihenfolge trotzdem absenden?",
+  untouchedWhy: "Die angezeigte Reihenfolge ist zufällig und selten die gewünschte.",
   keepRanking: "Weiter ordnen",
   submitThisOrder: "Diese Reihenfolge absenden",
 
@@ -38,8 +38,8 @@ export const de: Texts<typeof en> = {
   skipReasons: {
     topic: "Ich kann dieses Thema nicht beurteilen",
     nonsense: "Die Anfrage ergibt keinen Sinn",
-    language: "Sie ist in einer Sprache, die ich nicht lese",
-    upsetting: "Sie ist schädlich oder verstörend",
+    language: "Der Text ist in einer Sprache, die ich nicht lese",
+    upsetting: "Der Inhalt ist schädlich oder verstörend",
   },
   skipWays: {
     me: {
@@ -50,7 +50,7 @@ export const de: Texts<typeof en> = {
       label: "Anderen überlassen",
       says: "Jemand anderes bekommt sie. Hier erscheint sie nicht mehr.",
     },
-    drop: { label: "Fallen lassen", says: "Niemand bekommt sie mehr zum Ordnen." },
+    drop: { label: "Verwerfen", says: "Niemand bekommt diese Aufgabe mehr." },
   },
 
   rankedAll: "Alle Aufgaben sind geordnet",
@@ -64,18 +64,18 @@ export const de: Texts<typeof en> = {
   },
   mine: (n) => `Bisher ${rankings(n)} abgesendet.`,
   wanted: (overlap) =>
-    `Jede Aufgabe braucht ${rankings(overlap)} von ${overlap === 1 ? "einer Person" : "verschiedenen Personen"}, und niemand bekommt dieselbe zweimal.`,
+    `Jede Aufgabe braucht ${rankings(overlap)} von ${overlap === 1 ? "einer Person" : "verschiedenen Personen"}, und niemand bekommt dieselbe Aufgabe zweimal.`,
   newTasks:
-    "Neue Aufgaben kommen mit einem Import auf der Datenseite, oder wenn ein Modell Anfragen beantwortet.",
+    "Neue Aufgaben entstehen, wenn die Projektleitung Antworten importiert oder die Administration ein Modell antworten lässt.",
   others: (open, tasks) =>
     `${count(open)} von ${plural(tasks, "Aufgabe", "Aufgaben")} ${open === 1 ? "wartet" : "warten"} noch auf andere.`,
   comesBack: "Übersprungene Aufgaben erscheinen hier wieder.",
   looksAgain: "Diese Seite sucht automatisch nach neuen Aufgaben.",
   none: {
     "project-not-active": "Dieses Projekt vergibt zurzeit keine Aufgaben",
-    "annotator-paused": "In diesem Projekt gibt es hier vorerst keine Aufgaben",
+    "annotator-paused": "Die Teilnahme an diesem Projekt ist pausiert",
     "annotator-excluded": "Von diesem Projekt ausgeschlossen",
-    "qualification-failed": "Die Qualifikation für dieses Projekt ist nicht bestanden",
+    "qualification-failed": "Die Qualifikation für dieses Projekt wurde nicht bestanden",
     "cap-reached": "Das persönliche Limit in diesem Projekt ist erreicht",
     "daily-cap-reached": "Das Limit für heute ist erreicht",
   },

@@ -5,10 +5,11 @@ const tasks = (n: number) => (n === 1 ? "1 Aufgabe" : `${n} Aufgaben`);
 
 export const de: Texts<typeof en> = {
   sendNow: "Jetzt senden",
-  waitingTitle: (n) => (n === 1 ? "Eine Antwort ist noch zu senden" : `${n} Antworten sind noch zu senden`),
+  waitingTitle: (n) =>
+    n === 1 ? "Eine Antwort ist noch nicht gesendet" : `${n} Antworten sind noch nicht gesendet`,
   waiting: (why) =>
     `${why}. Die Arbeit ist in diesem Browser gespeichert und wird genau einmal gesendet, sobald der Server erreichbar ist.`,
-  sessionEnded: "Die Sitzung ist abgelaufen. Nach der nächsten Anmeldung wird gesendet.",
+  sessionEnded: "Die Sitzung ist abgelaufen. Nach der nächsten Anmeldung wird die Arbeit gesendet.",
   notKept: "Dieser Browser kann nichts speichern. Die Seite offen lassen, bis die Antwort gesendet ist.",
   notTaken: (excerpt) => `Eine Antwort wurde nicht angenommen: „${excerpt}“`,
   tooLate:
@@ -68,14 +69,14 @@ export const de: Texts<typeof en> = {
     "Die Projektleitung liest diese Meldung. Die Aufgabe kann trotzdem geordnet oder übersprungen werden.",
   reportKind: "Was stimmt nicht?",
   reportKinds: {
-    unreadable: "Sie ist nicht lesbar",
-    wrong_language: "Sie ist in der falschen Sprache",
-    unsafe: "Sie ist schädlich oder verstörend",
-    duplicate: "Sie war schon einmal da",
+    unreadable: "Der Text ist nicht lesbar",
+    wrong_language: "Der Text ist in der falschen Sprache",
+    unsafe: "Der Inhalt ist schädlich oder verstörend",
+    duplicate: "Diese Aufgabe war schon einmal da",
     other: "Etwas anderes",
   },
   reportText: "Einzelheiten (freiwillig)",
-  reportTextOther: "Was stimmt nicht? Dann kann es behoben werden.",
+  reportTextOther: "Bitte beschreiben, was nicht stimmt, damit es behoben werden kann.",
   reportSend: "Meldung senden",
   reported: "Der Projektleitung gemeldet",
   cancel: "Abbrechen",
@@ -89,7 +90,8 @@ export const de: Texts<typeof en> = {
   practice: "Übung",
   practiceLeft: (left, all) => `noch ${left} von ${tasks(all)}`,
   practiceAttempt: (attempt, attempts) => `Versuch ${attempt} von ${attempts}`,
-  practiceNote: "Nach jeder Antwort wird die richtige gezeigt. Nach dem Bestehen zählen die Rangfolgen.",
+  practiceNote:
+    "Nach jedem Urteil wird die richtige Antwort gezeigt. Nach dem Bestehen zählen die Rangfolgen.",
   feedbackTitle: "Richtige Antwort",
   feedbackWaiting: "Die Antwort wird gesendet. Danach erscheint hier die richtige Antwort.",
   feedbackScore: (percent) => `${percent} richtig`,
@@ -103,17 +105,17 @@ export const de: Texts<typeof en> = {
   unranked: "nicht geordnet",
   passedTitle: "Bestanden",
   passed: (score, mark) =>
-    `${score} richtig über alle Übungsaufgaben; das Projekt verlangt ${mark}. Ab jetzt zählen die Antworten.`,
+    `${score} richtig bei allen Übungsaufgaben zusammen; das Projekt verlangt ${mark}. Ab jetzt zählen die Antworten.`,
   failedTitle: "Noch nicht bestanden",
   failed: (score, mark) =>
-    `${score} richtig über alle Übungsaufgaben dieses Versuchs; das Projekt verlangt ${mark}.`,
+    `${score} richtig bei den Übungsaufgaben dieses Versuchs; das Projekt verlangt ${mark}.`,
   attemptsLeft: (n) =>
     n === 0
-      ? "Das war der letzte Versuch. Wer das Projekt leitet, kann einen weiteren gewähren."
-      : `${n === 1 ? "Ein Versuch folgt noch, der letzte" : `${n} Versuche folgen noch`}. Er beginnt mit der nächsten Aufgabe.`,
+      ? "Das war der letzte Versuch. Die Projektleitung kann einen weiteren gewähren."
+      : `${n === 1 ? "Es gibt noch einen Versuch. Er" : `Es gibt noch ${n} Versuche. Der nächste`} beginnt mit der nächsten Aufgabe.`,
   next: "Nächste Aufgabe",
 
-  fetching: "Eine Aufgabe wird geholt",
+  fetching: "Eine Aufgabe wird geladen",
   nextWaits: "Die nächste Aufgabe kommt, sobald der Server erreichbar ist.",
   tryAgain: "Noch einmal versuchen",
 

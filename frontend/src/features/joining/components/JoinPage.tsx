@@ -13,8 +13,8 @@ import { useTexts } from "../texts";
 import styles from "./joining.module.css";
 
 /**
- * The page of an invitation link. The invitation token is in the URL fragment (`#`). Browsers do not send the
- * fragment to servers.
+ * The page of an invitation link. The invitation token is in the URL fragment (`#`), which browsers do not
+ * send to servers.
  */
 export function JoinPage() {
   const t = useTexts();

@@ -11,7 +11,7 @@ export const de: Texts<typeof en> = {
   to: "in das Projekt",
   roles: {
     annotator: "um Antworten zu ordnen",
-    reviewer: "um Antworten zu ordnen und Uneinigkeiten zu prüfen",
+    reviewer: "um Antworten zu ordnen und strittige Aufgaben zu prüfen",
     manager: "um es zu leiten",
   },
   ends: (when) => `Die Einladung gilt bis ${when}.`,

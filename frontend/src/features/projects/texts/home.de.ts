@@ -22,14 +22,14 @@ export const de: Texts<typeof en> = {
     "Ein Projekt enthält Anfragen und die zu ordnenden Antworten, die Fragen dazu und die Modelle, die damit trainiert werden.",
   none: "Noch kein Mitglied eines Projekts",
   noneText: (username) =>
-    `Ein Projekt erscheint hier, sobald seine Leitung die Aufnahme bestätigt. Der Benutzername ist ${username}.`,
+    `Ein Projekt erscheint hier, sobald die Projektleitung dieses Konto aufnimmt. Der Benutzername ist ${username}.`,
 
   wanted: (overlap) => `${rankings(overlap)} je Aufgabe.`,
   doneAndWanted: (n, of, overlap) =>
     `${count(n)} von ${tasks(of)} erledigt, ${rankings(overlap)} je Aufgabe.`,
   noTasks: "Noch keine Aufgaben.",
-  pausedTitle: "In diesem Projekt gibt es hier vorerst keine Aufgaben",
-  pausedText: "Es geht weiter, sobald die Projektleitung die Pause aufhebt.",
+  pausedTitle: "Die Teilnahme an diesem Projekt ist pausiert",
+  pausedText: "Aufgaben gibt es wieder, sobald die Projektleitung die Pause aufhebt.",
   tasksDone: "Erledigte Aufgaben",
   next: "Nächster Schritt",
   steps: {
@@ -41,7 +41,7 @@ export const de: Texts<typeof en> = {
     train: {
       title: "Den Kreis schließen",
       text: (n, comparisons) =>
-        `Aus ${rankings(n)} ${n === 1 ? "wird" : "werden"} ${plural(comparisons, "Vergleich", "Vergleiche")}. Ein Belohnungsmodell lernt daraus eine Bewertung, und die Bewertung verbessert das Sprachmodell.`,
+        `Aus ${rankings(n)} ${n === 1 ? "wird" : "werden"} ${plural(comparisons, "Vergleich", "Vergleiche")}. Ein Belohnungsmodell lernt daraus eine Bewertung. Damit wird dann das Sprachmodell verbessert.`,
       action: "Belohnungsmodell trainieren",
     },
     improve: {
@@ -52,8 +52,8 @@ export const de: Texts<typeof en> = {
     },
     ask: {
       title: "Das verbesserte Sprachmodell antworten lassen",
-      text: (policy) => `Die Antworten von ${policy} werden die nächsten Aufgaben.`,
-      action: "Antworten holen",
+      text: (policy) => `Die Antworten von ${policy} werden zu den nächsten Aufgaben.`,
+      action: "Antworten erzeugen",
     },
     watch: {
       title: "Ein Lauf ist aktiv",
@@ -74,9 +74,9 @@ export const de: Texts<typeof en> = {
       action: "Mitglieder aufnehmen",
     },
     sample: {
-      title: "Neue Antworten holen",
-      text: "Alle Aufgaben sind erledigt. Neue Antworten eines Sprachmodells werden die nächsten Aufgaben.",
-      action: "Antworten holen",
+      title: "Neue Antworten erzeugen",
+      text: "Alle Aufgaben sind erledigt. Neue Antworten eines Sprachmodells werden zu den nächsten Aufgaben.",
+      action: "Antworten erzeugen",
     },
   },
   perDay: "Rangfolgen je Tag",
@@ -94,7 +94,8 @@ export const de: Texts<typeof en> = {
   guidelines: "Richtlinien",
   guidelinesField: "Richtlinien, in Markdown",
   noGuidelines: "Noch keine Richtlinien.",
-  writeSome: "Zwei Absätze darüber, was eine Antwort besser macht, vermeiden viele Uneinigkeiten.",
+  writeSome:
+    "Zwei Absätze darüber, was eine Antwort besser macht, beugen vielen Meinungsverschiedenheiten vor.",
   edit: "Ändern",
   save: "Speichern",
   cancel: "Abbrechen",

@@ -26,8 +26,8 @@ import styles from "./quality.module.css";
 const MOST = 200;
 
 /**
- * A share with its confidence interval in the tooltip. The share is marked as biased if the interval excludes
- * ½.
+ * A share with its confidence interval in the tooltip. If the interval excludes ½, the share is marked as
+ * biased.
  */
 function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   const t = useTexts();
@@ -44,8 +44,8 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
 }
 
 /**
- * An estimate, displayed above its confidence interval. The interval is needed, because a reliability of 90 %
- * is less certain if it is estimated from six pairs instead of six hundred pairs.
+ * An estimate, displayed above its confidence interval. The interval shows the uncertainty: a reliability of
+ * 90 % that is estimated from six pairs is much less certain than one estimated from six hundred pairs.
  */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;

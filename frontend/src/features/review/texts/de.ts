@@ -5,7 +5,7 @@ import type { en } from "./en";
 export const de: Texts<typeof en> = {
   title: "Prüfen",
   lead: (below) =>
-    `Aufgaben mit einer Übereinstimmung unter ${below}, die niedrigste zuerst. Die Entscheidung hier hat Vorrang.`,
+    `Aufgaben mit einer Übereinstimmung unter ${below}, die niedrigste zuerst. Die Entscheidung hier hat Vorrang vor den Rangfolgen.`,
   next: "Nächste Aufgabe prüfen",
   looking: "Die Aufgaben werden geladen",
   nothing: "Nichts zu prüfen",
@@ -25,7 +25,7 @@ export const de: Texts<typeof en> = {
   peopleSaid: (n) => (n === 1 ? "Urteil einer Person" : `Urteile von ${n} Personen`),
   notNamed: "(ohne Namen)",
   rewrite: (text) => `Neufassung: ${text}`,
-  decidedSo: (by, order) => `${by} entschied: ${order}. Eine neue Entscheidung ersetzt sie.`,
+  decidedSo: (by, order) => `${by} entschied: ${order}. Eine neue Entscheidung ersetzt diese.`,
   yourDecision: "Die Entscheidung",
   leaveOut: (n) => `Beantworten oder noch einmal entscheiden, um ${n === 1 ? "das" : "sie"} zu überspringen.`,
   notYours: "Diese Aufgabe ist nicht mehr zugeteilt",

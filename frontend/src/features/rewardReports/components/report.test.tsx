@@ -23,7 +23,7 @@ beforeEach(() => {
     const other = searchParams.get("other");
     asked.push(`${pathname}?${other}`);
     if (other === "rm-0") {
-      const detail = "Nothing that was held out of both can be compared.";
+      const detail = "The models share no held-out rankings.";
       return Response.json({ title: "Refused", detail, errors: [] }, { status: 422 });
     }
     return Response.json({
@@ -107,7 +107,7 @@ it("compares the model with the newest or a chosen model, or explains a failure"
   expect(panel.getByText("< 0.001")).toBeDefined();
   expect(panel.getByText("31, 7.5")).toBeDefined();
   fireEvent.change(panel.getByLabelText("Compare with"), { target: { value: "rm-0" } });
-  expect(await screen.findByText(/Nothing that was held out of both/)).toBeDefined();
+  expect(await screen.findByText(/share no held-out rankings/)).toBeDefined();
   expect(asked).toEqual(["/api/v1/models/rm-2/comparison?rm-1", "/api/v1/models/rm-2/comparison?rm-0"]);
 });
 
@@ -117,7 +117,7 @@ it("reports that there is no model to compare with", () => {
   expect(asked).toEqual([]);
 });
 
-it("names annotators with their reliability, and marks possible guessing", () => {
+it("lists annotators with their reliability, and marks possible guessing", () => {
   show(
     <Crowd
       annotators={[

@@ -36,7 +36,7 @@ export const runsQuery = (project: string) =>
       state.data?.pages.some((page) => page.results.some((run) => isLive(run))) ? BUSY_LIST_MS : false,
   });
 
-/** Interval at which an active run is fetched again. Its checkpoints are not among the events. */
+/** Interval at which an active run is fetched again. No event reports new checkpoints. */
 const BUSY_RUN_MS = 30_000;
 
 export const runQuery = (id: string) =>
@@ -140,7 +140,7 @@ export function candidatesUrl(id: string): string {
   return `/api/v1/runs/${id}/candidates`;
 }
 
-/** Creates ranking tasks from the run's candidates. The same call again creates nothing. */
+/** Creates ranking tasks from the run's candidates. Repeating the call creates no further tasks. */
 export async function askForRankings(id: string): Promise<AddedTasks> {
   return unwrap(
     api.POST("/api/v1/runs/{run_id}/candidates/tasks", { params: { path: { run_id: id } }, body: {} }),

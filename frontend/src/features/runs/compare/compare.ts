@@ -45,7 +45,7 @@ export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs
 
 export type Figure = { name: string; values: (number | undefined)[] };
 
-/** The final figures of each run, by name. A run that lacks one of the figures has a gap for that figure. */
+/** The final figures of each run, by name. A run without a figure has a gap in its place. */
 export function finalFigures(
   runs: readonly Pick<Run, "result">[],
   order: (names: string[]) => string[],

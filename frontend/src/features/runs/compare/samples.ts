@@ -46,7 +46,7 @@ export function sampleRows(columns: readonly Column[], format: (value: number) =
 const SCORE_NAMES: Record<string, string> = { kl: "KL", reward_minus_kl: "reward − β·KL" };
 
 /**
- * The name of a score as shown to people. The score of one of several reward models is named
+ * The name of a score as shown on the page. The score of one of several reward models is named
  * `rewards/<reward model>`. A reward model's name is shown unchanged.
  */
 export function scoreName(name: string): string {

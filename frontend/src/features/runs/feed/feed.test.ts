@@ -66,7 +66,7 @@ describe("a run's feed", () => {
     expect(EMPTY_FEED.series).toEqual({});
   });
 
-  it("the series is the same, with increasing steps, whether events arrive in a batch or one by one", () => {
+  it("batched and single events result in the same ordered series", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),
@@ -127,12 +127,12 @@ describe("groups of metrics", () => {
     });
   });
 
-  it("the metrics of several reward models are grouped by unit, whatever the models' names are", () => {
+  it("metrics of several reward models are grouped by unit, not by model name", () => {
     const name = "rewards/kl_coef-loss";
     expect(titles([`${name}/mean`, `${name}/floor`, `${name}/multiplier`, `${name}/refused`])).toEqual({
       "Reward models": [`${name}/floor`, `${name}/mean`],
-      "Multipliers of floors": [`${name}/multiplier`],
-      "Answers not read in full": [`${name}/refused`],
+      "Floor multipliers": [`${name}/multiplier`],
+      "Truncated and refused answers": [`${name}/refused`],
     });
   });
 

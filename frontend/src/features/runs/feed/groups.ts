@@ -7,8 +7,8 @@ import { words } from "@/shared/format";
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   // A reward model's name can contain any word, so its metrics come first.
   { title: "Reward models", pattern: /^rewards\/.+\/(mean|floor)$/ },
-  { title: "Multipliers of floors", pattern: /^rewards\/.+\/multiplier$/, detail: true },
-  { title: "Answers not read in full", pattern: /^rewards\/.+\/(truncated|refused)$/, detail: true },
+  { title: "Floor multipliers", pattern: /^rewards\/.+\/multiplier$/, detail: true },
+  { title: "Truncated and refused answers", pattern: /^rewards\/.+\/(truncated|refused)$/, detail: true },
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
   { title: "Accuracy", pattern: /accurac(y|ies)/ },
@@ -36,7 +36,7 @@ const FIRST = ["Reward", "Reward models", "Loss", "Accuracy", "KL to the referen
 
 type ChartGroup = { title: string; names: string[]; detail: boolean };
 
-/** The points of the best-of-n curve have a chart of their own (`bestOf.ts`). Their names contain n, not the step. */
+/** The points of the best-of-n curve, which has its own chart (`bestOf.ts`). Their names contain n. */
 const BEST_OF = /^(gold_|kl_)?best_of\//;
 
 /** Groups metrics of the same kind and scale into one chart. An unknown metric gets a separate chart. */

@@ -17,7 +17,7 @@ export function Setting({
   error: string | undefined;
   /** Whether this setting may have caused an earlier run's failure. */
   suspect: boolean;
-  /** What the project offers for this setting. */
+  /** A hint specific to the project, such as the names of its reward models. */
   hint: string | undefined;
   onChange: (value: string | boolean) => void;
 }) {

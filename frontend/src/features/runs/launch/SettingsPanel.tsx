@@ -25,7 +25,7 @@ export function SettingsPanel({
   errorOf: (name: string) => string | undefined;
   /** Settings that may have caused an earlier run's failure. */
   suspects: readonly string[];
-  /** What the project offers for a setting, by the setting's name. */
+  /** Hints specific to the project, by the name of the setting. */
   hints: Readonly<Record<string, string | undefined>>;
 }) {
   const texts = useTexts().launch;

@@ -8,7 +8,7 @@ const SCHEMA = {
   required: ["name"],
   $defs: { Schedule: { enum: ["linear", "constant"], type: "string", title: "Schedule" } },
   properties: {
-    name: { type: "string", maxLength: 8, description: "What to call it." },
+    name: { type: "string", maxLength: 8, description: "The name of the model." },
     steps: { type: "integer", default: 40, minimum: 1, maximum: 100, description: "Rollouts." },
     learning_rate: { type: "number", default: 0.0001, exclusiveMinimum: 0, maximum: 1 },
     kl_target: {

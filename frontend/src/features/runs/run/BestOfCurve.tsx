@@ -5,7 +5,7 @@ import { useTexts } from "../texts";
 
 const Chart = lazy(() => import("../components/Chart").then((module) => ({ default: module.Chart })));
 
-/** How much selection gains on the reward model and on gold, against the bound on the KL divergence. */
+/** The expected rewards of the best of n answers, plotted against the bound on the KL divergence. */
 export function BestOfCurve({ curve }: { curve: BestOf }) {
   const texts = useTexts();
   const lines = [

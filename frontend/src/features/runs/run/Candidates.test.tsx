@@ -25,7 +25,7 @@ function open(answer: Response, { run = RUN, asks = true } = {}) {
   return fetched;
 }
 
-it("creates ranking tasks from the candidates, and says how many", async () => {
+it("creates ranking tasks from the candidates and reports their number", async () => {
   const added = { tasks: 12, unchanged: 0, responses: 48, refused: {} };
   const fetched = open(Response.json(added, { status: 201 }));
   expect(screen.getByRole("link", { name: "Download" }).getAttribute("href")).toBe(
@@ -40,10 +40,10 @@ it("creates ranking tasks from the candidates, and says how many", async () => {
   ]);
 });
 
-it("says that all tasks existed if it is asked again", async () => {
+it("reports that all tasks already existed", async () => {
   open(Response.json({ tasks: 0, unchanged: 12, responses: 0, refused: {} }));
   fireEvent.click(screen.getByRole("button", { name: "Ask people to rank the answers" }));
-  expect(await screen.findByText("All 12 tasks existed already")).toBeDefined();
+  expect(await screen.findByText("All 12 tasks already existed")).toBeDefined();
 });
 
 it("shows the reason if no task can be created", async () => {
@@ -58,7 +58,7 @@ it("shows the reason if no task can be created", async () => {
   expect(await screen.findByText(detail)).toBeDefined();
 });
 
-it("offers a manager only the download, and a run without candidates nothing", () => {
+it("offers managers only the download; a run without candidates has no panel", () => {
   open(Response.json({}), { asks: false });
   expect(screen.queryByRole("button")).toBeNull();
   cleanup();

@@ -3,7 +3,7 @@ import { ago } from "@/shared/format";
 import { Notice } from "@/shared/ui";
 import { useTexts } from "../texts";
 
-/** The attempts after which the run was resumed automatically, and why. */
+/** Lists the interrupted attempts after which the run was resumed automatically, with the reasons. */
 export function Interruptions({ run }: { run: Run }) {
   const texts = useTexts().run;
   if (run.interruptions.length === 0) return null;

@@ -4,7 +4,7 @@ import { Notice } from "@/shared/ui";
 import { isLive } from "../api/runs";
 import { useTexts } from "../texts";
 
-/** Where the run would resume: its newest checkpoint. Nothing is shown for a run without a checkpoint. */
+/** Shows the checkpoint from which the run would resume. Renders nothing for a run without a checkpoint. */
 export function ResumePoint({ run }: { run: Run }) {
   const texts = useTexts().run;
   const { checkpoint_step: step, checkpoint_at: at } = run;

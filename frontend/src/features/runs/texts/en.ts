@@ -114,7 +114,7 @@ export const en = {
     wouldResume: (where: string) => `The run would resume after ${where}`,
     wouldResumeIfInterrupted: (where: string) => `If the run is interrupted, it resumes after ${where}.`,
     checkpointSaved: (when: string) => `The checkpoint was saved ${when}.`,
-    checkpointKept: "It is kept for a week after the run failed or was cancelled.",
+    checkpointKept: "It is kept for a week after a run fails or is cancelled.",
     interrupted: (attempt: number, when: string) => `Attempt ${attempt}, ${when}:`,
     stopping: "Stopping at the next step…",
     cancel: "Cancel run",
@@ -177,7 +177,7 @@ export const en = {
     download: "Download",
     ask: "Ask people to rank the answers",
     asked: (tasks: number, unchanged: number) =>
-      tasks > 0 ? `Created ${plural(tasks, "task")}` : `All ${plural(unchanged, "task")} existed already`,
+      tasks > 0 ? `Created ${plural(tasks, "task")}` : `All ${plural(unchanged, "task")} already existed`,
   },
   samples: {
     title: "Samples",

@@ -33,7 +33,7 @@ function SettingsForm({ project }: { project: Project }) {
   const t = useTexts();
   const queryClient = useQueryClient();
   // This state contains only the user's own changes. The page therefore shows other users' changes and does
-  // not overwrite these changes.
+  // not overwrite them.
   const [touched, setTouched] = useState<Partial<Draft>>({});
   const draft = { ...draftOf(project), ...touched };
   const changed = changedIn(project, draft);

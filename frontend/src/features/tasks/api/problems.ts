@@ -54,8 +54,8 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
  * places.
  */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // Task lists can be long, so their pages are not refetched now. Each list is fetched when the page shows
-  // the list again.
+  // Task lists can be long, so their pages are not refetched now. A list is fetched when it is
+  // shown again.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

@@ -8,8 +8,8 @@ const PAGE_SIZE = 200;
 
 /**
  * Loaded pages are neither compared with their previous versions nor refetched automatically. Comparing a
- * hundred thousand rows would block the page. Refetching five hundred pages when the window receives the
- * focus would also block the page. The "Refresh" button drops all cached pages.
+ * hundred thousand rows would block the page, and so would refetching five hundred pages when the window
+ * receives the focus. The "Refresh" button drops all cached pages.
  */
 const KEPT = {
   initialPageParam: undefined as string | undefined,

@@ -195,7 +195,7 @@ def roll_out(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Batch:
-    """Sample and score answers, and compare the answers to each prompt. Doesn't change the state."""
+    """Sample and score answers, and compare each answer with the other answers to the same prompt. Doesn't change the state."""
     step, models, beta = state.step + 1, state.models, state.kl.beta
     # 1. Sample answers to the next prompts and score them.
     chosen, position = choose_prompts(
@@ -218,7 +218,7 @@ def roll_out(
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
     in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0
     rewards = (scored * (not recovery) - in_reward * kl).view(len(chosen), config.responses_per_prompt)
-    # 4. Compare each answer with the others to its prompt.
+    # 4. Compare each answer with the other answers to the same prompt.
     advantages = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
     metrics = rollout_metrics(config, models, rollout, rewards)
     metrics |= {

@@ -33,7 +33,7 @@ class DrawnPrompts:
 def draw_prompts(
     *, project: Project, split: str | None, limit: int, seed: int, selection: PromptSelection = ALL
 ) -> DrawnPrompts:
-    """Return up to `limit` prompts of the split, in random order. If `split` is None, both splits are used.
+    """Return up to `limit` prompts in the split, in random order. If `split` is None, both splits are used.
     Raises UnusableInput if there are no prompts."""
     prompts = matching(project=project, split=split, selection=selection)
     return _drawn(prompts, split, limit, selection, partial(_shuffled, seed))

@@ -195,7 +195,8 @@ def roll_out(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Batch:
-    """Sample and score answers, and compare each answer with the other answers to the same prompt. Doesn't change the state."""
+    """Sample and score answers, and compare each answer with the other answers to the same prompt. Doesn't
+    change the state."""
     step, models, beta = state.step + 1, state.models, state.kl.beta
     # 1. Sample answers to the next prompts and score them.
     chosen, position = choose_prompts(

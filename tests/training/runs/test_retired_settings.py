@@ -92,7 +92,7 @@ def test_settings_that_this_version_refuses_are_shown_but_not_resumed(
     client = client_of(ada)
     assert client.get(f"/api/v1/runs/{run.pk}/").json()["recipe"] == old
     for body in ({}, {"max_minutes": 30}):
-        sent = client.post(f"/api/v1/runs/{run.pk}/resume/", body)
+        sent = client.post(f"/api/v1/runs/{run.pk}/resume", body)
         assert sent.status_code == 422
         [error] = sent.json()["errors"]
         assert (error["field"], why in error["reason"]) == ("recipe", True)

@@ -80,8 +80,8 @@ def train(
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
-    run. The folder is not removed. A run that is stopped during a rollout saves a checkpoint first. A run
-    that is stopped during an update does not, because its weights are between two steps.
+    run. The folder is not removed. A run that is stopped saves a checkpoint first. Only if the rest of an
+    update takes more than a few seconds, the run ends without a checkpoint.
 
     docs/rloo.md lists the metrics.
 

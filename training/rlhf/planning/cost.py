@@ -5,9 +5,8 @@ Pure functions without torch. A run consists of consecutive stages, for example 
 Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. Sizes are in
 bytes, and numbers are float32 unless stated otherwise. A stage's memory has these parts:
 
-- weights of every loaded model: 4 bytes per weight, because all training loops load weights as float32;
-- gradients: 4 bytes per trained weight;
-- Adam's two moments: 8 bytes per trained weight;
+- weights of every loaded model: 4 bytes per weight, or 2 if the recipe's dtype is bfloat16;
+- gradients and Adam's two moments of the trained weights, and adapters or float32 masters (`trained`);
 - activations of the widest micro-batch, stored for the backward pass (see `transformer.kept_bytes`);
 - the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
 - keys and values of the rows that are decoded together (`decoding.ROWS_PER_BATCH`), including space for
@@ -30,6 +29,19 @@ import math
 from dataclasses import dataclass
 
 from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.trained import (
+    TRAINING,
+    TRAINING_AN_ADAPTER,
+    Part,
+    activations,
+    bytes_per_weight,
+    frozen,
+    gradients,
+    in_training,
+    loaded,
+    passes,
+    trained_weights,
+)
 from training.rlhf.planning.transformer import (
     FLOAT,
     adapter_weights,
@@ -60,8 +72,6 @@ PADDED = 1.2  # token positions per real token; at most about a fifth of a micro
 # the Hessian, its eigenvectors, the square root of its inverse, and the solver's workspace. The first three
 # are float64.
 CURVATURES = 8
-# The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
-TRAINING, TRAINING_AN_ADAPTER = 3, 2
 
 
 @dataclass(frozen=True)
@@ -77,12 +87,6 @@ class Data:
     response: float
     longest: float
     responses: float = 1.0
-
-
-@dataclass(frozen=True)
-class Part:
-    name: str
-    bytes: float
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,18 @@ def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False)
     """
     shown = min(recipe.sample_prompts, data.items)
     asking = _decoding(
-        policy, 1, data, rows=shown, n=1, limit=recipe.sample_tokens, batches=2, cautious=cautious
+        policy,
+        1,
+        data,
+        rows=shown,
+        n=1,
+        limit=recipe.sample_tokens,
+        batches=2,
+        cautious=cautious,
+        number=bytes_per_weight(recipe),
     )
     telling = Stage(
-        "samples", (_weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls
+        "samples", (*loaded(recipe, policy), *asking.parts), asking.operations, asking.layer_calls
     )
     return Cost((_fine_tuning(recipe, policy, data, cautious=cautious), telling))
 
@@ -226,7 +238,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
     micro_batches = max(steps, trained * ranking / places)
     evaluations = min(recipe.evaluations, steps) * heldout
     passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
-    loaded = (_weights("policy", policy), Part("Adam's moments", 2 * FLOAT * policy.weights))
+    held = in_training(recipe, policy)
     logits = Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary)
     limit = recipe.sample_tokens
     shown, asked = min(recipe.sample_prompts, data.items), min(recipe.kl_samples, data.items)
@@ -236,35 +248,78 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
         (
             Stage(
                 "reference",
-                (*loaded, Part("activations", passing_bytes(policy, places)), logits),
+                (*held, Part("activations", passing_bytes(policy, places)), logits),
                 passed * forward,
                 policy.layers * passed * ranking / places,
             ),
             Stage(
                 "train",
                 (
-                    *loaded,
-                    Part("gradients", FLOAT * policy.weights),
-                    Part("activations", kept_bytes(policy, places, row=width)),
+                    *held,
+                    gradients(recipe, policy),
+                    Part("activations", activations(recipe, policy, places, row=width)),
                     logits,
                 ),
-                (TRAINING + again) * trained * forward,
-                policy.layers * (TRAINING + again) * micro_batches,
+                (passes(recipe) + again) * trained * forward,
+                policy.layers * (TRAINING + recipe.gradient_checkpointing + again) * micro_batches,
             ),
-            Stage("samples", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
+            Stage("samples", (*held, *asking.parts), asking.operations, asking.layer_calls),
             # At this stage, the starting policy is in memory instead of the moments, to measure the
-            # divergence from it.
-            Stage("measure KL", (*loaded, *measuring.parts), measuring.operations, measuring.layer_calls),
+            # divergence from it. An adapter's starting policy is its own trunk.
+            Stage("measure KL", (*held, *measuring.parts), measuring.operations, measuring.layer_calls),
         )
     )
 
 
-def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    return _on_policy(recipe, policy, judge, data, critic=judge, cautious=cautious)
+def ppo(
+    recipe: PPOConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    shared: bool = False,
+    cautious: bool = False,
+) -> Cost:
+    """Return the cost of PPO. The reward model is `shared` if it is an adapter on the policy's trunk."""
+    own = recipe.critic_kind == "separate"
+    critic = Critic(judge, judge.weights) if own else Critic(policy, trained_weights(recipe, policy))
+    return _on_policy(recipe, policy, judge, data, critic=critic, shared=shared, cautious=cautious)
 
 
-def rloo(recipe: RLOOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    return _on_policy(recipe, policy, judge, data, critic=None, cautious=cautious)
+def rloo(
+    recipe: RLOOConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    shared: bool = False,
+    cautious: bool = False,
+) -> Cost:
+    """Return the cost of RLOO. The reward model is `shared` if it is an adapter on the policy's trunk."""
+    return _on_policy(recipe, policy, judge, data, critic=None, shared=shared, cautious=cautious)
+
+
+@dataclass(frozen=True)
+class Critic:
+    """A critic with the shape of its trunk and the number of its trained weights. If all weights are trained,
+    the trunk is its `own`. Otherwise, the critic is an adapter on the policy's trunk."""
+
+    shape: Shape
+    learning: float
+
+    @property
+    def own(self) -> bool:
+        return self.learning == self.shape.weights
+
+
+def critic_in_training(recipe: RolloutConfig, critic: Critic) -> list[Part]:
+    """Return what a critic takes between two updates."""
+    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning)]
+    if not critic.own:
+        return [*parts, Part("adapter: critic", FLOAT * critic.learning)]
+    if recipe.dtype == "bfloat16":
+        parts.append(Part("float32 masters: critic", FLOAT * critic.learning))
+    return [*parts, frozen(recipe, "critic", critic.shape)]
 
 
 def _on_policy(
@@ -273,7 +328,8 @@ def _on_policy(
     judge: Shape,
     data: Data,
     *,
-    critic: Shape | None,
+    critic: Critic | None,
+    shared: bool,
     cautious: bool,
 ) -> Cost:
     """Return the cost of a loop that samples rollouts and trains on them, with or without a critic."""
@@ -284,15 +340,21 @@ def _on_policy(
     )
     row = data.prompt + answer
     tokens = rows * row
-    trained = [policy, critic] if critic else [policy]
-    learning = sum(shape.weights for shape in trained)
-    judges = 2 if critic else 1
-    models = (
-        Part("weights: policy, reference", 2 * FLOAT * policy.weights),
-        Part(f"weights: reward model{', critic' if critic else ''}", judges * FLOAT * judge.weights),
-        Part("Adam's moments", 2 * FLOAT * learning),
-        *([Part("weights: policy within kl_ceiling", FLOAT * policy.weights)] if recipe.kl_ceiling else []),
+    learning = trained_weights(recipe, policy)
+    number = bytes_per_weight(recipe)
+    models = [*in_training(recipe, policy)]
+    if not recipe.use_peft:
+        models.append(frozen(recipe, "reference", policy))
+    elif recipe.reference != "fixed":
+        models.append(Part("weights: reference", FLOAT * learning))
+    models.append(
+        Part("adapter: reward model", FLOAT * learning) if shared else frozen(recipe, "reward model", judge)
     )
+    if critic:
+        models += critic_in_training(recipe, critic)
+    if recipe.kl_ceiling:
+        kept = FLOAT if recipe.use_peft else number
+        models.append(Part("weights: policy within kl_ceiling", kept * learning))
     asking = _decoding(
         policy,
         recipe.steps,
@@ -301,36 +363,39 @@ def _on_policy(
         n=recipe.responses_per_prompt,
         limit=recipe.max_new_tokens,
         cautious=cautious,
+        number=number,
     )
     one = forward_operations(policy, row, around=row, projected=answer)
     judged = forward_operations(judge, row, around=row, projected=0)
-    valued = judged if critic else 0.0
+    valued = forward_operations(critic.shape, row, around=row, projected=0) if critic else 0.0
     places = min(recipe.micro_batch_tokens, PADDED * tokens / recipe.minibatches)
     places = max(places, longest if cautious else PADDED * row)
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
     # forward passes of the policy, the reference, the reward model and the critic
     observed = rows * (2 * one + judged + valued) * recipe.steps
     projected = min(CHUNK_TOKENS, places * answer / row)
-    layers = sum(shape.layers for shape in trained)
+    shapes = [policy, critic.shape] if critic else [policy]
+    layers = sum(shape.layers for shape in shapes)
+    valued_again = (TRAINING if critic and critic.own else passes(recipe)) * valued
     return Cost(
         (
             Stage("roll out", (*models, *asking.parts), asking.operations, asking.layer_calls),
             Stage(
                 "observe",
-                models,
+                tuple(models),
                 observed,
-                recipe.steps * micro_batches * (2 * policy.layers + judges * judge.layers),
+                recipe.steps * micro_batches * (layers + policy.layers + judge.layers),
             ),
             Stage(
                 "update",
                 (
                     *models,
-                    Part("gradients", FLOAT * learning),
-                    Part("activations", sum(kept_bytes(shape, places, row=row) for shape in trained)),
+                    Part("gradients", FLOAT * (learning + (critic.learning if critic else 0))),
+                    Part("activations", sum(activations(recipe, one, places, row=row) for one in shapes)),
                     Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
                 ),
-                recipe.steps * recipe.epochs * rows * TRAINING * (one + valued),
-                TRAINING * recipe.steps * recipe.epochs * micro_batches * layers,
+                recipe.steps * recipe.epochs * rows * (passes(recipe) * one + valued_again),
+                passes(recipe) * recipe.steps * recipe.epochs * micro_batches * layers,
             ),
         )
     )
@@ -353,16 +418,17 @@ def rejection_sampling(
         limit=recipe.max_new_tokens,
         per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
         cautious=cautious,
+        number=bytes_per_weight(recipe),
     )
     chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]
     answer = _answer(recipe.max_new_tokens, data, cautious=cautious)
     ranking = data.prompt + n * answer
-    models = (_weights("policy", policy), _weights("reward model", judge))
+    models = (*loaded(recipe, policy), frozen(recipe, "reward model", judge))
     judged = data.items * forward_operations(judge, ranking, around=ranking, projected=0)
     longest = data.longest - data.response + recipe.max_new_tokens
     kept = Data(math.ceil(chosen * data.items), data.prompt, answer, longest)
     training = sft(recipe, policy, kept, cautious=cautious)
-    beside = _weights("reward model", judge)
+    beside = frozen(recipe, "reward model", judge)
     stages = (
         Stage("sample", (*models, *asking.parts), asking.operations, asking.layer_calls),
         Stage(
@@ -425,14 +491,13 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     return Stage(
         "train",
         (
-            _weights("policy", policy),
-            Part("gradients", FLOAT * policy.weights),
-            Part("Adam's moments", 2 * FLOAT * policy.weights),
-            Part("activations", kept_bytes(policy, places, row=longest)),
+            *in_training(recipe, policy),
+            gradients(recipe, policy),
+            Part("activations", activations(recipe, policy, places, row=longest)),
             Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
         ),
-        (TRAINING * trained + evaluations) * forward,
-        policy.layers * (TRAINING * micro_batches + evaluations * padded * row / places),
+        (passes(recipe) * trained + evaluations) * forward,
+        policy.layers * (passes(recipe) * micro_batches + evaluations * padded * row / places),
     )
 
 
@@ -448,11 +513,20 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
     return Stage("sample", (_weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls)
 
 
-def _answering(policy: Shape, data: Data, *, n: int, limit: int, per_batch: int, cautious: bool) -> Stage:
+def _answering(
+    policy: Shape,
+    data: Data,
+    *,
+    n: int,
+    limit: int,
+    per_batch: int,
+    cautious: bool,
+    number: int = FLOAT,
+) -> Stage:
     """Return the cost of answering all prompts in the data, `per_batch` prompts at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
-    return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious)
+    return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious, number=number)
 
 
 def _decoding(
@@ -465,9 +539,12 @@ def _decoding(
     limit: int,
     cautious: bool,
     batches: float = 1,
+    number: int = FLOAT,
 ) -> Stage:
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
     `batches` times.
+
+    `number` is the size of a number in the policy's keys and values, in bytes.
 
     A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
     as the mean answer, up to the limit.
@@ -484,7 +561,7 @@ def _decoding(
     return Stage(
         "sample",
         (
-            Part("keys and values", FLOAT * cache * (1 + 1 / policy.layers)),
+            Part("keys and values", number * cache * (1 + 1 / policy.layers)),
             Part("choosing tokens", PICKING_ARRAYS * FLOAT * together * policy.vocabulary),
             Part("activations", passing_bytes(policy, min(rows, max(1, together // n)) * prompt)),
         ),

@@ -12,9 +12,9 @@ sensitive to these choices:
   and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
-- The critic is a separate model on the reward model's trunk. Its head starts at zero, so the explained
-  variance of its first values is exactly 0. The critic's gradient never affects the policy, and each of the
-  two models has its own optimiser.
+- The critic is a separate model on the reward model's trunk, or an adapter of its own on the policy's trunk.
+  Its head starts at zero, so the explained variance of its first values is exactly 0. The critic's gradient
+  never affects the policy, and each of the two has its own optimiser.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
@@ -43,6 +43,7 @@ from torch.nn.utils.rnn import pad_sequence
 from training.rlhf.core.alive import heard_by
 from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
 from training.rlhf.core.loop_state import Modules, Optimisers, fingerprint
+from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
@@ -54,6 +55,7 @@ from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.trainable import count_trained, trained_module
 from training.rlhf.objectives import advantages, losses
 from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
@@ -68,7 +70,7 @@ from training.rlhf.rollouts.on_policy import (
     stay_below_ceiling,
     update_settings,
 )
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.reference import change_of, move_reference
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
@@ -99,6 +101,7 @@ class PPOResult:
     metrics: dict[str, float]
     prompts_cut: int
     prompts_refused: int
+    trained_parameters: int
 
 
 @dataclass(kw_only=True)
@@ -176,7 +179,7 @@ def train(
     report = report or NullReporter()
     seed_everything(config.seed)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward": reward_model}
-    state = new_state(config, load_models(policy, sources, config))
+    state = new_state(config, load_models(policy, sources, config, out_dir=out_dir))
     models = state.models
     context = min(chat.context_length(models.actor), chat.context_length(state.critic.trunk))
     usable = usable_prompts(config, models, prompts, context=context)
@@ -187,6 +190,7 @@ def train(
         "policy": fingerprint({"policy": models.actor}),
         "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
     }
+    trained_parameters = count_trained(state.modules)
     store = open_store(checkpoints, config, of=of)
     if resumed := store.resume(state.modules, state.optimisers):
         state.restore(resumed)
@@ -222,24 +226,37 @@ def train(
         if store.due():
             save()
 
-    path = save_model(models.actor, models.tokenizer, out_dir)
-    return PPOResult(path, config.steps, state.metrics | state.first, usable.cut, usable.refused)
+    path = save_model(models.actor, models.tokenizer, out_dir, merge=False)
+    return PPOResult(
+        path, config.steps, state.metrics | state.first, usable.cut, usable.refused, trained_parameters
+    )
 
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
-    critic = critic_for(models)
+    critic = critic_for(models, config)
     rates = {
-        "policy": config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6),
-        "critic": config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6),
+        "policy": config.learning_rate
+        or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6, adapter=config.use_peft),
+        "critic": config.value_learning_rate
+        or rate_for(
+            critic.trunk if critic.adapter else critic,
+            at_2m=5e-4,
+            at_1b=5e-6,
+            adapter=critic.adapter is not None,
+        ),
     }
     return PPOState(
         models=models,
         critic=critic,
-        policy_optimiser=torch.optim.Adam(models.actor.parameters(), lr=rates["policy"], eps=ADAM_EPSILON),
-        critic_optimiser=torch.optim.Adam(critic.parameters(), lr=rates["critic"], eps=ADAM_EPSILON),
+        policy_optimiser=adam(trained_module(models.actor), rates["policy"]),
+        critic_optimiser=adam(critic, rates["critic"]),
         kl=KLController.starting(config.kl_coefficient, config.kl_target),
         floors=models.judges.initial_state(),
     )
+
+
+def adam(module: nn.Module, rate: float) -> torch.optim.Adam:
+    return optimiser_over(module, partial(torch.optim.Adam, lr=rate, eps=ADAM_EPSILON))
 
 
 def roll_out(
@@ -362,11 +379,12 @@ def update(
         settings, state, batch, demonstrations, trains_policy=trains_policy, trains_critic=trains_critic
     )
     if not batch.recovery:
-        move_reference(config, state.models, step)
+        move_reference(config, state.models.reference, state.models.actor, step)
     state.step, state.position, state.floors = step, batch.position, batch.floors
     state.policy_steps += trains_policy
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes
+    state.metrics |= change_of(state.models.actor, state.models.reference, config.reference)
     state.metrics |= {
         "kl_coefficient": beta,
         "lr": float(state.policy_optimiser.param_groups[0]["lr"]),
@@ -423,9 +441,9 @@ def epochs(
             if trains_policy:
                 ratio_mean = seen["val/ratio"]
                 seen["val/ratio_var"] -= ratio_mean**2
-                seen["grad_norm/policy"] = clipped_norm(actor, config.max_grad_norm)
+                seen["grad_norm/policy"] = clipped_norm(state.policy_optimiser, config.max_grad_norm)
             if trains_critic:
-                seen["grad_norm/value"] = clipped_norm(state.critic, config.max_grad_norm)
+                seen["grad_norm/value"] = clipped_norm(state.critic_optimiser, config.max_grad_norm)
             require_finite(step, seen)
             stops = config.stop_kl is not None and seen["policy/approxkl_avg"] > config.stop_kl
             for optimiser, trains in (
@@ -478,10 +496,11 @@ def policy_backward(
 def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
     mask = part.seen.mask
-    loss, clipped = losses.clipped_value_loss(
-        critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
-    )
-    torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
+    with critic.active():
+        loss, clipped = losses.clipped_value_loss(
+            critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
+        )
+        torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
     return {
         "loss/value_avg": float(loss.detach().sum()) / tokens,
         "val/clipfrac_avg": float(clipped.sum()) / tokens,
@@ -520,8 +539,8 @@ def rollout_metrics(
     return metrics | ({} if explained is None else {"val/explained_variance": explained})
 
 
-def clipped_norm(module: nn.Module, limit: float) -> float:
-    return float(nn.utils.clip_grad_norm_(module.parameters(), limit))
+def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
+    return float(nn.utils.clip_grad_norm_(optimised(optimiser), limit))
 
 
 def add(sums: defaultdict[str, float], values: Mapping[str, float]) -> None:

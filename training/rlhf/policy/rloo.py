@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from training.rlhf.core.alive import heard_by
 from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
 from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
@@ -45,6 +46,7 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.trainable import count_trained, trained_module
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
 from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
@@ -57,7 +59,7 @@ from training.rlhf.rollouts.on_policy import (
     stay_below_ceiling,
     update_settings,
 )
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.reference import change_of, move_reference
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
@@ -85,6 +87,7 @@ class RLOOResult:
     metrics: dict[str, float]
     prompts_cut: int
     prompts_refused: int
+    trained_parameters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def train(
     report = report or NullReporter()
     seed_everything(config.seed)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward": reward_model}
-    state = new_state(config, load_models(policy, sources, config))
+    state = new_state(config, load_models(policy, sources, config, out_dir=out_dir))
     models = state.models
     usable = usable_prompts(config, models, prompts)
     of = {
@@ -139,6 +142,7 @@ def train(
         "policy": fingerprint({"policy": models.actor}),
         "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
     }
+    trained_parameters = count_trained(state.modules)
     store = open_store(checkpoints, config, of=of)
     if resumed := store.resume(state.modules, state.optimisers):
         state.restore(resumed)
@@ -174,15 +178,19 @@ def train(
         if store.due():
             save()
 
-    path = save_model(models.actor, models.tokenizer, out_dir)
-    return RLOOResult(path, config.steps, state.metrics | state.first, usable.cut, usable.refused)
+    path = save_model(models.actor, models.tokenizer, out_dir, merge=False)
+    return RLOOResult(
+        path, config.steps, state.metrics | state.first, usable.cut, usable.refused, trained_parameters
+    )
 
 
 def new_state(config: RLOOConfig, models: Models) -> OnPolicyState:
-    rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6)
+    rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6, adapter=config.use_peft)
     return OnPolicyState(
         models=models,
-        policy_optimiser=torch.optim.Adam(models.actor.parameters(), lr=rate, eps=ADAM_EPSILON),
+        policy_optimiser=optimiser_over(
+            trained_module(models.actor), partial(torch.optim.Adam, lr=rate, eps=ADAM_EPSILON)
+        ),
         kl=KLController.starting(config.kl_coefficient, config.kl_target),
         floors=models.judges.initial_state(),
     )
@@ -245,10 +253,11 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
         group["lr"] = optimiser.defaults["lr"] * rate_factor(config.schedule, state.step, config.steps)
     passes = epochs(update_settings(config, recovery=batch.recovery), state, batch)
     if not batch.recovery:
-        move_reference(config, state.models, step)
+        move_reference(config, state.models.reference, state.models.actor, step)
     state.step, state.position, state.floors = step, batch.position, batch.floors
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes
+    state.metrics |= change_of(state.models.actor, state.models.reference, config.reference)
     state.metrics |= {"lr": float(optimiser.param_groups[0]["lr"]), "episode": float(state.episodes)}
     state.kl = state.kl.after(batch.metrics["objective/kl"], acted=not batch.recovery)
     if not state.first:
@@ -302,7 +311,7 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
                 found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
                 found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
             found["grad_norm/policy"] = float(
-                nn.utils.clip_grad_norm_(actor.parameters(), config.max_grad_norm)
+                nn.utils.clip_grad_norm_(optimised(optimiser), config.max_grad_norm)
             )
             require_finite(step, found)
             stopped = config.stop_kl is not None and found["policy/approxkl_avg"] > config.stop_kl

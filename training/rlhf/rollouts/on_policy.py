@@ -14,9 +14,10 @@ from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
+from training.rlhf.models.trainable import trained_module
 from training.rlhf.objectives.kl import KLController, kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import fill_weights, weights_of
+from training.rlhf.rollouts.reference import fill, weights_of
 from training.rlhf.rollouts.rollout import (
     START,
     MicroBatch,
@@ -57,7 +58,7 @@ class OnPolicyState:
 
     @property
     def modules(self) -> Modules:
-        return {"policy": self.models.actor}
+        return {"policy": trained_module(self.models.actor)}
 
     @property
     def optimisers(self) -> Optimisers:
@@ -74,8 +75,9 @@ class OnPolicyState:
 
     def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
         """The state's tensors apart from the trained weights and the optimisers' moments."""
-        moving = weights_of(self.models.reference) if config.reference != "fixed" else {}
-        return {f"reference.{name}": tensor for name, tensor in moving.items()} | {
+        moving = weights_of(self.models.actor) if config.reference != "fixed" else {}
+        reference = self.models.reference.weights()
+        return {f"reference.{name}": reference[name] for name in moving} | {
             f"kept.{name}": tensor for name, tensor in self.kept.items()
         }
 
@@ -86,7 +88,7 @@ class OnPolicyState:
         self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
         for name, value in saved.items():
             setattr(self, name, value)
-        fill_weights(self.models.reference, part_of(tensors, "reference."))
+        fill(self.models.reference.weights(), part_of(tensors, "reference."))
         device = self.models.actor.device
         self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
 
@@ -142,7 +144,7 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
     if went_back:
-        fill_weights(state.models.actor, state.kept)
+        fill(weights_of(state.models.actor), state.kept)
 
 
 def mean_kl(seen: Sequence[MicroBatch]) -> float:

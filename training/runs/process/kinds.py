@@ -91,6 +91,7 @@ def perform_sft(job: Job) -> Outcome:
     ) - len(demonstrations)
     counts = {
         **{"demonstrations": result.rows, "prompts_cut": result.prompts_cut, "steps": result.steps},
+        "trained_parameters": result.trained_parameters,
         **(left_out + Counter(demonstrations.counts)),
     }
     return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
@@ -156,6 +157,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
         "kept": result.kept,
         "rounds": result.rounds,
         "steps": result.steps,
+        "trained_parameters": result.trained_parameters,
     }
     model = job.new_model(ModelVersion.Kind.POLICY)
     return Outcome(metrics, counts, model, candidates=finished_file(candidates))
@@ -181,6 +183,7 @@ def perform_rloo(job: Job) -> Outcome:
         "prompts": len(prompts),
         "prompts_cut": result.prompts_cut,
         "prompts_refused": result.prompts_refused,
+        "trained_parameters": result.trained_parameters,
     }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
@@ -207,6 +210,7 @@ def perform_ppo(job: Job) -> Outcome:
         "prompts": len(prompts),
         "prompts_cut": result.prompts_cut,
         "prompts_refused": result.prompts_refused,
+        "trained_parameters": result.trained_parameters,
     }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
@@ -228,6 +232,7 @@ def perform_dpo(job: Job) -> Outcome:
     counts = {
         **{"rankings": len(rankings), "pairs": result.pairs, "prompts_cut": result.prompts_cut},
         **{"steps": result.steps, "control_tokens_removed": result.control_tokens_removed},
+        "trained_parameters": result.trained_parameters,
         **left_out,
         **result.repeats,
     }

@@ -182,7 +182,9 @@ class Checkpoints:
         self._newest = folder = self._folder / _name(step)
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
         with reading_state():
-            fill_modules(modules, load_file(folder / WEIGHTS))
+            weights = load_file(folder / WEIGHTS)
+            fill_modules(modules, weights)
+            fill_masters(modules, optimisers, weights)
             fill_optimisers(optimisers, load_file(folder / MOMENTS))
             set_generator_states(load_file(folder / GENERATORS), state["chance"])
         logger.warning("resuming from the checkpoint at step %d in %s", step, self._folder)

@@ -45,7 +45,7 @@ def master_of(parameter: nn.Parameter) -> nn.Parameter:
     known: nn.Parameter | None = getattr(parameter, "master", None)
     if known is None:
         known = nn.Parameter(parameter.detach().float())
-        parameter.register_post_accumulate_grad_hook(partial(_hand_over, known))
+        parameter.register_post_accumulate_grad_hook(partial(_hand_over, known))  # type: ignore[no-untyped-call]
         parameter.master = known  # type: ignore[attr-defined]
     return known
 

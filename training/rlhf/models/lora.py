@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -146,7 +147,7 @@ def adapter_change(model: Any, name: str = POLICY, start: str | None = None) -> 
         up = torch.cat([scale * b.double() for scale, _, b in terms], dim=1)
         down = torch.cat([a.double() for _, a, _ in terms], dim=0)
         total += float(((up.T @ up) * (down @ down.T)).sum())
-    return max(total, 0.0) ** 0.5
+    return math.sqrt(max(total, 0.0))
 
 
 def base_digest(model: Any) -> str:

@@ -56,11 +56,10 @@ def share_trunk(policy: Any, source: ModelSource) -> Shared | None:
     reading = {"trust_remote_code": False, "local_files_only": True}
     base = adapters.base_of(folder)
     tokenizer = tokenizer_of(folder, base, reading)
-    config = settings_of(
-        AutoModelForSequenceClassification, base, folder, tokenizer, reading, Purpose.REWARD_MODEL
-    )
+    auto_class: Any = AutoModelForSequenceClassification
+    config = settings_of(auto_class, base, folder, tokenizer, reading, Purpose.REWARD_MODEL)
     with torch.device("meta"):  # the empty model takes no memory
-        classifier = AutoModelForSequenceClassification.from_config(config)
+        classifier: Any = auto_class.from_config(config)
     if not isinstance(getattr(classifier, "score", None), nn.Linear):
         return None
     name = f"reward_{sum(one.startswith('reward_') for one in policy.peft_config)}"

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.models import adapters, lora
@@ -81,7 +80,7 @@ def adapter_module(model: nn.Module, name: str) -> nn.ParameterDict:
     )
 
 
-def freeze_all_but_last(model: PreTrainedModel, number: int) -> None:
+def freeze_all_but_last(model: Any, number: int) -> None:
     """Freeze all weights except those of the last layers, of the modules that follow the layers (the final
     norm), and of the output layer. An output layer that is also the input embedding stays frozen. Raises
     UnusableInput if the model has fewer layers."""
@@ -102,8 +101,7 @@ def freeze_all_but_last(model: PreTrainedModel, number: int) -> None:
     model.requires_grad_(False)
     for part in [*layers[-number:], *after]:
         part.requires_grad_(True)
-    output: Any = model.get_output_embeddings()
-    embedding: Any = model.get_input_embeddings()
+    output, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     if output is not None and output.weight is not embedding.weight:
         output.requires_grad_(True)
 

@@ -50,6 +50,12 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Part:
+    name: str
+    bytes: float
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage of a run. `operations` are floating-point operations, and `layer_calls` counts layer
     executions, forward or backward."""

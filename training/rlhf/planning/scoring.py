@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from training.rlhf.models.shapes import Shape
-from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Stage
-from training.rlhf.planning.trained import Part, bytes_per_weight
+from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage
+from training.rlhf.planning.trained import bytes_per_weight
 from training.rlhf.planning.transformer import FLOAT, forward_operations, passing_bytes
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig

@@ -13,17 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.cost import Part
 from training.rlhf.planning.transformer import FLOAT, adapter_weights, kept_bytes, kept_bytes_recomputed
 from training.rlhf.recipes.weights import TrainsPolicy
 
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
-
-
-@dataclass(frozen=True)
-class Part:
-    name: str
-    bytes: float
 
 
 def bytes_per_weight(recipe: TrainsPolicy) -> int:
@@ -77,3 +72,26 @@ def activations(recipe: TrainsPolicy, shape: Shape, places: float, *, row: float
 def passes(recipe: TrainsPolicy) -> int:
     """Return the cost of a training step as a multiple of the cost of a forward pass."""
     return (TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING) + recipe.gradient_checkpointing
+
+
+@dataclass(frozen=True)
+class Critic:
+    """A critic with the shape of its trunk and the number of its trained weights. If all weights are trained,
+    the trunk is its `own`. Otherwise, the critic is an adapter on the policy's trunk."""
+
+    shape: Shape
+    learning: float
+
+    @property
+    def own(self) -> bool:
+        return self.learning == self.shape.weights
+
+
+def critic_in_training(recipe: TrainsPolicy, critic: Critic) -> list[Part]:
+    """Return what a critic takes between two updates."""
+    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning)]
+    if not critic.own:
+        return [*parts, Part("weights: critic", FLOAT * critic.learning)]
+    if recipe.dtype == "bfloat16":
+        parts.append(Part("weights: float32 masters of the critic", FLOAT * critic.learning))
+    return [*parts, frozen(recipe, "critic", critic.shape)]

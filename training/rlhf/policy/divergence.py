@@ -24,7 +24,7 @@ def kl_from_start(
     start: ModelSource,
     prompts: Sequence[Messages],
     *,
-    dtype: torch.dtype,
+    dtype: torch.dtype = torch.float32,
     max_new_tokens: int,
     max_tokens: int,
     seed: int,

@@ -42,6 +42,7 @@ from transformers import PreTrainedModel
 from training.rlhf.core.checkpoint import open_store, reading_state, saving_when_stopped
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import generator_for, seed_everything
@@ -180,7 +181,7 @@ def train(
     peak = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
     )
-    settings = {"lr": peak, "weight_decay": config.weight_decay}
+    settings: dict[str, Any] = {"lr": peak, "weight_decay": config.weight_decay}
     optimiser = optimiser_over(trained_module(policy), partial(torch.optim.AdamW, fused=True, **settings))
     state = DPOState(policy, optimiser, reference=torch.zeros(rows.n_responses))
     of = {

@@ -51,7 +51,6 @@ from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.trainable import count_trained, trained_module
 from training.rlhf.objectives import advantages, losses
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
@@ -135,7 +134,7 @@ def train(
     contains checkpoints of a run with other inputs.
     """
     seed_everything(config.seed)
-    state = new_state(config, load_models(policy, reward_model, config))
+    state = new_state(config, load_models(policy, reward_model, config, out_dir=out_dir))
     models = state.models
     context = min(chat.context_length(models.actor), chat.context_length(state.critic.trunk))
     shown = encode_demonstrations(config, models.tokenizer, demonstrations, context=context)
@@ -153,13 +152,12 @@ def train(
 
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
-    critic = critic_for(models)
-    rate = config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6)
+    critic = critic_for(models, config)
+    shared = critic.adapter is not None
+    rate = config.value_learning_rate or rate_for(
+        critic.trunk if shared else critic, at_2m=5e-4, at_1b=5e-6, adapter=shared
+    )
     return PPOState.starting(config, models, critic=critic, critic_optimiser=adam(critic, rate))
-
-
-def adam(module: nn.Module, rate: float) -> torch.optim.Adam:
-    return optimiser_over(module, partial(torch.optim.Adam, lr=rate, eps=ADAM_EPSILON))
 
 
 def roll_out(
@@ -314,9 +312,9 @@ def epochs(
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
         if trains_policy:
             seen["val/ratio_var"] -= seen["val/ratio"] ** 2
-            seen["grad_norm/policy"] = steps.clipped_norm(actor, config.max_grad_norm)
+            seen["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if trains_critic:
-            seen["grad_norm/value"] = steps.clipped_norm(state.critic, config.max_grad_norm)
+            seen["grad_norm/value"] = steps.clipped_norm(state.critic_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, seen, *optimisers):
             break
         means.add(seen)

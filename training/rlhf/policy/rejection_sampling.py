@@ -62,7 +62,7 @@ from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, save_model
 from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import count_trained, open_trainable, trained_module
+from training.rlhf.models.trainable import count_trained, dtype_of, open_trainable, trained_module
 from training.rlhf.policy import sft
 from training.rlhf.policy.sample_answers import first_answers, report_samples
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
@@ -207,7 +207,7 @@ def train(
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
-    judges = open_judges(sources, config, policy=loaded)
+    judges = open_judges(sources, config, policy=loaded, dtype=dtype_of(config))
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
     config = with_learning_rate(config, loaded.model)

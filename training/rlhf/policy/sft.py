@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,6 +32,7 @@ from training.rlhf.core.checkpoint import (
     saving_when_stopped,
 )
 from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
@@ -300,8 +302,10 @@ def batches(config: SFTConfig, rows: Sequence[Row], *, after: int = 0) -> Iterat
 
 def new_optimizer(policy: PreTrainedModel, config: SFTConfig) -> torch.optim.AdamW:
     """Return the optimiser for `fit`, which sets the learning rate at every step."""
-    settings = {"lr": peak_rate(config, policy), "betas": BETAS, "weight_decay": config.weight_decay}
-    return optimiser_over(trained_module(policy), partial(torch.optim.AdamW, fused=True, **settings))
+    settings: dict[str, Any] = {"lr": peak_rate(config, policy), "weight_decay": config.weight_decay}
+    return optimiser_over(
+        trained_module(policy), partial(torch.optim.AdamW, betas=BETAS, fused=True, **settings)
+    )
 
 
 def peak_rate(config: SFTConfig, policy: PreTrainedModel) -> float:

@@ -140,15 +140,21 @@ class MicroBatch:
 
 
 def load_models(
-    policy: ModelSource, reward_models: ModelSource | Mapping[str, ModelSource], config: RolloutConfig
+    policy: ModelSource,
+    reward_models: ModelSource | Mapping[str, ModelSource],
+    config: RolloutConfig,
+    *,
+    out_dir: str | Path = "",
 ) -> Models:
     """Load the policy and one reward model or several named ones. Raises ModelNotFound, and Refused for
     unusable models."""
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
-    actor, tokenizer = open_policy(policy, config.arguments_of_template)
-    judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer))
-    reference = copy.deepcopy(actor).requires_grad_(False)
+    actor, tokenizer = open_trainable(policy, config, out_dir=out_dir)
+    judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer), dtype=dtype_of(config))
+    reference = reference_of(actor, config.reference)
+    if config.gradient_checkpointing:
+        recompute_layers(actor)
     return Models(actor, reference, tokenizer, judges)
 
 

@@ -16,9 +16,8 @@ from annotation.models import Project
 from config.problems import FieldProblem, Problem
 from training.rlhf.models import shapes
 from training.rlhf.planning import cost
-from training.rlhf.planning.cost import Speed
+from training.rlhf.planning.cost import Part, Speed
 from training.rlhf.planning.disk import Disk
-from training.rlhf.planning.trained import Part
 from training.rlhf.planning.transformer import FLOAT
 from training.runs.estimates.machine import Machine, last_machine, this_host
 from training.runs.estimates.plans import Earlier, Plan, earlier_runs, plan_of

@@ -158,10 +158,10 @@ def _cost(
             cautious=cautious,
         ),
         Kind.RLOO: lambda: loops.rloo(
-            cast(RLOORecipe, recipe), policy, judge or policy, data, cautious=cautious
+            cast(RLOORecipe, recipe), policy, judge or policy, data, shared=shared, cautious=cautious
         ),
         Kind.PPO: lambda: loops.ppo(
-            cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious
+            cast(PPORecipe, recipe), policy, judge or policy, data, shared=shared, cautious=cautious
         ),
         Kind.DPO: lambda: loops.dpo(cast(DPORecipe, recipe), policy, data, cautious=cautious),
         Kind.SAMPLE: lambda: answers.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
@@ -36,6 +37,7 @@ from training.rlhf.models.loading import (
     open_generator,
     save_model,
 )
+from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.models.trainable import open_trainable
 from training.rlhf.models.trunks import plain
 from training.rlhf.policy import rloo
@@ -46,6 +48,7 @@ from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 from training.rlhf.reward.scoring import score
 from training.rlhf.rollouts.critic import critic_for
+from training.rlhf.rollouts.reference import move_reference
 from training.rlhf.rollouts.rollout import Models, load_models, observe, sample_rollout, usable_prompts
 
 torch.set_num_threads(1)
@@ -89,30 +92,18 @@ def test_run_stores_only_the_adapter_and_resumes_bitwise(kind: str, scene: Scene
     assert all(".lora_" in name for name in stored(path))
     trained = sum(tensor.numel() for tensor in stored(path).values())
     newest = max((tmp_path / "whole" / "checkpoints").glob("step-*"))
-    saved = sum(t.numel() for t in torch_file(newest / "weights.safetensors").values())
+    saved = sum(t.numel() for t in load_file(newest / "weights.safetensors").values())
     assert saved == trained + (trained + 33 if kind == "ppo" else 0)  # PPO's critic has an adapter and a head
     assert (scene.base / "model.safetensors").read_bytes() == base
     changes = report.series("parameters/change")
     assert changes[-1] > 0
 
-    attempts = 0
-    while True:
-        attempts += 1
-        cancelled = ListReporter(cancel_after=1 + 4 * attempts)
-        try:
-            again, repeated = LOOPS[kind](scene, scene.base, tmp_path / "cut", cancelled, **LORA)
-            break
-        except Cancelled:
-            assert attempts < 60
-    assert attempts > 1
+    cancelled = ListReporter(cancel_after=report.checks // 2)
+    with pytest.raises(Cancelled):
+        LOOPS[kind](scene, scene.base, tmp_path / "cut", cancelled, **LORA)
+    again, repeated = LOOPS[kind](scene, scene.base, tmp_path / "cut", **LORA)
     assert same(stored(path), stored(again))
     assert clocked_out(metrics) == clocked_out(repeated)
-
-
-def torch_file(file: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(file)
 
 
 def clocked_out(metrics: dict[str, float]) -> dict[str, float]:
@@ -168,8 +159,6 @@ def test_reward_model_that_does_not_fit_the_trunk_gets_its_own(scene: Scene, tmp
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_gradients_of_policy_and_critic_stay_apart(recompute: bool, scene: Scene, adapter: Path) -> None:
-    from training.rlhf.models.logprobs import token_log_probs
-
     config, models = models_of(scene, adapter, gradient_checkpointing=recompute)
     critic = critic_for(models, config)
     torch.nn.init.ones_(critic.head.weight)
@@ -177,12 +166,12 @@ def test_gradients_of_policy_and_critic_stay_apart(recompute: bool, scene: Scene
     seen = observe(models, rollout, [0, 1, 2, 3])
     log_probs, _ = token_log_probs(models.actor, *seen.rows.inputs, temperature=1.0)
     with critic.active():
-        critic(*seen.rows.inputs).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(critic(*seen.rows.inputs).sum())
     touched = {name for name, one in models.actor.named_parameters() if one.grad is not None}
     assert touched
     assert all(f".{lora.CRITIC}." in name for name in touched)
     models.actor.zero_grad()
-    log_probs.sum().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(log_probs.sum())
     touched = {name for name, one in models.actor.named_parameters() if one.grad is not None}
     assert all(f".{lora.POLICY}." in name for name in touched)
     gradients = {
@@ -191,7 +180,7 @@ def test_gradients_of_policy_and_critic_stay_apart(recompute: bool, scene: Scene
     # The gradients are those of a policy that is alone on its trunk, without recomputation.
     alone = open_generator(adapter).model
     found, _ = token_log_probs(alone, *seen.rows.inputs, temperature=1.0)
-    found.sum().backward()
+    torch.autograd.backward(found.sum())
     for name, one in alone.named_parameters():
         if one.requires_grad:
             assert torch.allclose(gradients[name], one.grad, atol=1e-5), name
@@ -226,27 +215,38 @@ def test_norm_of_the_change_is_that_of_the_merged_weights(scene: Scene, adapter:
     assert lora.adapter_change(opened, start=lora.START) == pytest.approx(0.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("reference", ["ema", "reset"])
-def test_moving_reference_is_a_second_adapter(reference: str, scene: Scene, tmp_path: Path) -> None:
-    settings = LORA | {"reference": reference, "reference_decay": 0.5, "reference_steps": 1}
-    _config, models = models_of(scene, scene.base, reference=reference)
-    assert models.reference.weights()
-    assert models.reference.model is models.actor
-    full, cut = tmp_path / "whole", tmp_path / "cut"
-    path, metrics = LOOPS["rloo"](scene, scene.base, full, **settings)
+def test_moving_reference_is_a_second_adapter(scene: Scene, tmp_path: Path) -> None:
+    settings = LORA | {"reference": "ema", "reference_decay": 0.5}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    path, metrics = LOOPS["rloo"](scene, scene.base, whole, **settings)
     with pytest.raises(Cancelled):
         LOOPS["rloo"](scene, scene.base, cut, ListReporter(cancel_after=14), **settings)
     again, repeated = LOOPS["rloo"](scene, scene.base, cut, **settings)
     assert same(stored(path), stored(again))
     assert clocked_out(metrics) == clocked_out(repeated)
-    kept = torch_file(max((full / "checkpoints").glob("step-*")) / "data.safetensors")
+    kept = load_file(max((whole / "checkpoints").glob("step-*")) / "data.safetensors")
     moved = {name.removeprefix("reference."): one for name, one in kept.items()}
     trained = stored(path)
     assert moved.keys() == trained.keys()
-    if reference == "reset":
-        assert same(moved, trained)
-    else:
-        assert not same(moved, trained)
+    assert not same(moved, trained)
+
+
+def test_reset_and_averaged_references_follow_the_adapter(scene: Scene) -> None:
+    for kind in ("reset", "ema"):
+        config, models = models_of(scene, scene.base, reference=kind, reference_steps=2, reference_decay=0.75)
+        before = {name: one.clone() for name, one in models.reference.weights().items()}
+        policy = lora.adapter_weights(models.actor, lora.POLICY)
+        assert before.keys() == policy.keys()
+        with torch.no_grad():
+            for weight in policy.values():
+                weight.add_(1.0)
+        move_reference(config, models.reference, models.actor, 1)
+        ahead = 0.25 if kind == "ema" else 0.0
+        for name, one in models.reference.weights().items():
+            assert torch.allclose(one, before[name] + ahead), name
+        move_reference(config, models.reference, models.actor, 2)
+        if kind == "reset":
+            assert same(models.reference.weights(), {name: one.data for name, one in policy.items()})
 
 
 def test_policy_above_the_ceiling_returns_to_its_kept_adapter(scene: Scene, tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_last_layers_are_trained_alone(scene: Scene, tmp_path: Path) -> None:
     assert all("layers.1." in name for name in changed if "layers." in name)
     norm = sum(float((after[name] - before[name]).double().square().sum()) for name in before) ** 0.5
     assert metrics["parameters/change"] == pytest.approx(norm, rel=1e-4)
-    saved = torch_file(max((tmp_path / "checkpoints").glob("step-*")) / "weights.safetensors")
+    saved = load_file(max((tmp_path / "checkpoints").glob("step-*")) / "weights.safetensors")
     assert {name.removeprefix("policy.") for name in saved} == changed
     with pytest.raises(ValueError, match="num_layers_unfrozen is 3, but LlamaForCausalLM has 2 layers"):
         LOOPS["sft"](scene, scene.base, tmp_path / "more", num_layers_unfrozen=3)
@@ -332,7 +332,10 @@ def test_rloo_with_an_adapter_reaches_a_known_optimum(tmp_path: Path) -> None:
     config = RLOOConfig.model_validate(
         known_optimum.ROLLOUTS
         | {"kl_coefficient": beta, "rollout_prompts": 16, "responses_per_prompt": 4, "minibatches": 2}
-        | {"steps": 25, "use_peft": True, "lora_r": 8, "learning_rate": 3e-2}
+        | {"steps": 25, "use_peft": True, "lora_r": 8, "lora_alpha": 16, "learning_rate": 1e-2}
+        # The final norm fixes the length of the states, so a frozen output layer limits the probability of a
+        # token. In this small model, the best policy without an adapter on that layer reaches 51 %.
+        | {"lora_target_modules": "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head"}
     )
     result = rloo.train(
         config,

@@ -20,7 +20,7 @@ from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
 from training.runs.prompt_selection import ALL, matching, n_selected
 from training.runs.recipes.catalog import MODEL_INPUTS, kind_named
-from training.runs.recipes.run_recipes import UsesPrompts
+from training.runs.recipes.run_recipes import DEMO_WORLD, UsesPrompts
 
 
 class WeightsGone(RunFailure):
@@ -97,6 +97,8 @@ def settle_models(
         if name not in entry.inputs
     ]
     errors += _wrong_base_model(recipe)
+    if getattr(recipe, "use_peft", False) and not given.get("policy"):
+        errors += _adapter_of_new_model(recipe)
     if isinstance(recipe, UsesPrompts):
         errors += _wrong_prompts(project, recipe)
     models: dict[str, ModelVersion] = {}
@@ -307,6 +309,17 @@ def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
         return []
     reason = f"There is no model at {name!r}: that folder has no {adapters.CONFIG_FILE}."
     return [FieldProblem("recipe.base_model", reason)]
+
+
+def _adapter_of_new_model(recipe: Recipe) -> list[FieldProblem]:
+    """Check that an adapter's base model is stored. The demo world's new model is never saved."""
+    if getattr(recipe, "base_model", "") != DEMO_WORLD:
+        return []
+    reason = (
+        "An adapter depends on the files of its base model, but the demo world's model is new and has none. "
+        "Set use_peft to false, or start from an input policy."
+    )
+    return [FieldProblem("recipe.use_peft", reason)]
 
 
 def _check_weights(model: ModelVersion, field: str) -> None:

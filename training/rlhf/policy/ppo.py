@@ -12,9 +12,9 @@ sensitive to these choices:
   and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
-- The critic is a separate model on the reward model's trunk. Its head starts at zero, so the explained
-  variance of its first values is exactly 0. The critic's gradient never affects the policy, and each of the
-  two models has its own optimiser.
+- The critic is a separate model on the reward model's trunk, or an adapter of its own on the policy's trunk.
+  Its head starts at zero, so the explained variance of its first values is exactly 0. The critic's gradient
+  never affects the policy, and each of the two has its own optimiser.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
@@ -134,7 +134,7 @@ def train(
     contains checkpoints of a run with other inputs.
     """
     seed_everything(config.seed)
-    state = new_state(config, load_models(policy, reward_model, config))
+    state = new_state(config, load_models(policy, reward_model, config, out_dir=out_dir))
     models = state.models
     context = min(chat.context_length(models.actor), chat.context_length(state.critic.trunk))
     shown = encode_demonstrations(config, models.tokenizer, demonstrations, context=context)
@@ -152,8 +152,11 @@ def train(
 
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
-    critic = critic_for(models)
-    rate = config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6)
+    critic = critic_for(models, config)
+    shared = critic.adapter is not None
+    rate = config.value_learning_rate or rate_for(
+        critic.trunk if shared else critic, at_2m=5e-4, at_1b=5e-6, adapter=shared
+    )
     return PPOState.starting(config, models, critic=critic, critic_optimiser=adam(critic, rate))
 
 
@@ -309,9 +312,9 @@ def epochs(
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
         if trains_policy:
             seen["val/ratio_var"] -= seen["val/ratio"] ** 2
-            seen["grad_norm/policy"] = steps.clipped_norm(actor, config.max_grad_norm)
+            seen["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if trains_critic:
-            seen["grad_norm/value"] = steps.clipped_norm(state.critic, config.max_grad_norm)
+            seen["grad_norm/value"] = steps.clipped_norm(state.critic_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, seen, *optimisers):
             break
         means.add(seen)
@@ -354,10 +357,11 @@ def policy_backward(
 def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
     mask = part.seen.mask
-    loss, clipped = losses.clipped_value_loss(
-        critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
-    )
-    torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
+    with critic.active():
+        loss, clipped = losses.clipped_value_loss(
+            critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
+        )
+        torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
     return {
         "loss/value_avg": float(loss.detach().sum()) / tokens,
         "val/clipfrac_avg": float(clipped.sum()) / tokens,

@@ -90,7 +90,7 @@ def train(
     contains checkpoints of a run with other inputs.
     """
     seed_everything(config.seed)
-    state = new_state(config, load_models(policy, reward_model, config))
+    state = new_state(config, load_models(policy, reward_model, config, out_dir=out_dir))
     return run_on_policy(
         config,
         state,
@@ -203,7 +203,7 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
             found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
             found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
             found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
-        found["grad_norm/policy"] = steps.clipped_norm(actor, config.max_grad_norm)
+        found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)

@@ -10,7 +10,7 @@ import torch
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import fill_weights, weights_of
+from training.rlhf.rollouts.reference import fill, weights_of
 from training.rlhf.rollouts.rollout import MicroBatch, observe, split_rollout
 from training.rlhf.rollouts.state import OnPolicyState
 from training.rlhf.rollouts.steps import next_rollout
@@ -61,7 +61,7 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
     if went_back:
-        fill_weights(state.models.actor, state.kept)
+        fill(weights_of(state.models.actor), state.kept)
 
 
 def mean_kl(seen: Sequence[MicroBatch]) -> float:

@@ -19,7 +19,7 @@ import pytest
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf.models import shapes
-from training.rlhf.models.trunks import add_lora
+from training.rlhf.models.lora import add_lora
 from training.rlhf.planning import answers, cost, loops
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT, adapter_weights

@@ -201,8 +201,12 @@ def ppo(
     cautious: bool = False,
 ) -> Cost:
     """Return the cost of PPO. The reward model is `shared` if it is an adapter on the policy's trunk."""
-    own = recipe.critic_kind == "separate"
-    critic = Critic(judge, judge.weights) if own else Critic(policy, trained_weights(recipe, policy))
+    critics = {
+        "separate": lambda: Critic(judge, judge.weights),
+        "adapter": lambda: Critic(policy, trained_weights(recipe, policy)),
+        "shared": lambda: Critic(policy, policy.hidden),
+    }
+    critic = critics[recipe.critic_kind]()
     return _on_policy(recipe, policy, judge, data, critic=critic, shared=shared, cautious=cautious)
 
 

@@ -14,7 +14,8 @@ sensitive to these choices:
   mean gradient of k1 would be 0.
 - The critic is a separate model on the reward model's trunk, or an adapter of its own on the policy's trunk.
   Its head starts at zero, so the explained variance of its first values is exactly 0. The critic's gradient
-  never affects the policy, and each of the two has its own optimiser.
+  doesn't affect the policy, and each of the two has its own optimiser. With ``critic=shared``, the critic is
+  only a head on the policy's states, and its gradient also trains the policy's trunk.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
@@ -153,9 +154,9 @@ def train(
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
     critic = critic_for(models, config)
-    shared = critic.adapter is not None
+    own = config.critic_kind == "separate"
     rate = config.value_learning_rate or rate_for(
-        critic.trunk if shared else critic, at_2m=5e-4, at_1b=5e-6, adapter=shared
+        critic if own else critic.trunk, at_2m=5e-4, at_1b=5e-6, adapter=critic.adapter is not None
     )
     return PPOState.starting(config, models, critic=critic, critic_optimiser=adam(critic, rate))
 
@@ -306,7 +307,8 @@ def epochs(
                 first_log_ratio = first_log_ratio if means.steps else max(first_log_ratio, largest)
                 steps.add(seen, found)
             if trains_critic:
-                steps.add(seen, critic_backward(config, state.critic, part, tokens))
+                found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
+                steps.add(seen, found)
         if trains_policy and config.ptx_coefficient > 0:
             generator = generator_for(config.seed, "demonstrations", step, epoch, number)
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
@@ -354,12 +356,15 @@ def policy_backward(
     )
 
 
-def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) -> dict[str, float]:
+def critic_backward(
+    config: PPOConfig, critic: Critic, part: Part, tokens: int, *, trains_policy: bool = True
+) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
     mask = part.seen.mask
     with critic.active():
+        values = critic(*part.seen.rows.inputs, trains_policy=trains_policy)
         loss, clipped = losses.clipped_value_loss(
-            critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
+            values, part.values[mask], part.returns[mask], clip=config.value_clip
         )
         torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
     return {

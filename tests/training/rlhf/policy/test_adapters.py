@@ -56,7 +56,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return build_scene(tmp_path_factory.mktemp("adapters"))
+    return build_scene(tmp_path_factory.getbasetemp() / "adapters")
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +290,21 @@ def test_adapter_on_a_base_with_other_weights_is_refused(scene: Scene, adapter: 
         open_trainable(moved, SFTConfig.model_validate(LORA), out_dir=tmp_path / "out")
 
 
+def test_model_in_memory_with_an_adapter_can_be_trained_again(scene: Scene, tmp_path: Path) -> None:
+    config = SFTConfig.model_validate(LORA)
+    plain_model = load_policy(scene.base)
+    adapted = open_trainable(plain_model, config, out_dir=tmp_path)
+    with torch.no_grad():
+        for weight in lora.adapter_weights(adapted.model, lora.POLICY).values():
+            weight.fill_(0.1)
+    for _ in range(2):
+        adapted = open_trainable(adapted, config, out_dir=tmp_path)
+        assert lora.adapter_change(adapted.model, start=lora.START) == pytest.approx(0.0, abs=1e-6)
+        assert lora.adapter_change(adapted.model) > 1
+    with pytest.raises(ValueError, match="an earlier run has added an adapter to the layers of this model"):
+        open_trainable(plain_model, config, out_dir=tmp_path)
+
+
 def test_adapter_of_a_new_or_overwritten_base_is_refused(scene: Scene, tmp_path: Path) -> None:
     config = SFTConfig.model_validate(LORA)
     with pytest.raises(ValueError, match="depends on the files of its base model"):
@@ -324,6 +339,39 @@ def test_separate_critic_of_a_shared_reward_model_is_the_merged_reward_model(sce
     for (name, mine), theirs in zip(critic.trunk.named_parameters(), merged.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-6), name
         assert mine.requires_grad
+
+
+def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warmup(
+    scene: Scene, tmp_path: Path
+) -> None:
+    given = {"learning_rate": 1e-3, "critic": "shared", "critic_warmup_steps": 1}
+    report = ListReporter()
+    path, metrics = LOOPS["ppo"](scene, scene.base, tmp_path / "whole", report, **given)
+    assert report.series("parameters/change")[0] == 0.0 < metrics["parameters/change"]
+    assert report.series("grad_norm/value")[0] > 0
+    saved = load_file(max((tmp_path / "whole" / "checkpoints").glob("step-*")) / "weights.safetensors")
+    critic = {name: one.shape for name, one in saved.items() if name.startswith("critic.")}
+    assert critic == {"critic.head.weight": (1, 32), "critic.head.bias": (1,)}
+    with pytest.raises(Cancelled):
+        LOOPS["ppo"](scene, scene.base, tmp_path / "cut", ListReporter(cancel_after=14), **given)
+    again, repeated = LOOPS["ppo"](scene, scene.base, tmp_path / "cut", **given)
+    assert same(stored(path), stored(again))
+    assert clocked_out(metrics) == clocked_out(repeated)
+
+
+def test_shared_critic_sends_its_gradient_through_the_policy(scene: Scene, adapter: Path) -> None:
+    config, models = models_of(scene, adapter, critic="shared")
+    critic = critic_for(models, config)
+    assert sum(one.numel() for one in critic.parameters()) == 33
+    torch.nn.init.ones_(critic.head.weight)
+    ids, mask = torch.tensor([[4, 5, 6, 7]]), torch.tensor([[False, False, True, True]])
+    for trains_policy in (False, True):
+        values = critic(ids, torch.ones_like(ids), mask, trains_policy=trains_policy)
+        torch.autograd.backward(values.sum())
+        touched = [name for name, one in models.actor.named_parameters() if one.grad is not None]
+        assert bool(touched) == trains_policy
+        assert all(f".{lora.POLICY}." in name for name in touched)
+    assert critic.head.weight.grad is not None
 
 
 def test_rloo_with_an_adapter_reaches_a_known_optimum(tmp_path: Path) -> None:

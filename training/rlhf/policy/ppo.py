@@ -63,12 +63,13 @@ from training.rlhf.rollouts.on_policy import (
     OnPolicyState,
     ceiling_kl,
     keep_below_ceiling,
+    kl_estimate,
     mean_kl,
     show_samples,
     stay_below_ceiling,
     update_settings,
 )
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.reference import move_reference, pull_back
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
@@ -135,14 +136,14 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One step's rollout, ready for the update. ``position`` is the place in the prompts after the rollout,
-    and ``floors`` is the state of the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the
-    step is a ``recovery``."""
+    and ``floors`` is the state of the floors after it. ``kl`` is the controller after the KL of these
+    answers. If this KL exceeds ``kl_ceiling``, the step is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[Part]]
     position: Position
     recovery: bool
-    kl: float
+    kl: KLController
     floors: FloorState
     metrics: dict[str, float]
 
@@ -250,7 +251,7 @@ def roll_out(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Batch:
     """Sample and score answers, and compute their advantages. Doesn't change the state."""
-    step, models, beta = state.step + 1, state.models, state.kl.beta
+    step, models = state.step + 1, state.models
     # 1. Sample answers to the next prompts and score them.
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
@@ -278,6 +279,10 @@ def roll_out(
     # trained to predict other rewards, so such a step doesn't use the critic.
     upper = ceiling_kl([seen for seen, _ in every])
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
+    acts = step > config.warmup_steps and not recovery
+    rate = policy_rate(config, state)
+    controller = state.kl.after(kl_estimate([seen for seen, _ in every]), rate=rate, acted=acts)
+    beta = controller.beta
     in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0
     masks = [seen.mask for seen, _ in every]
     per_token = [
@@ -318,12 +323,20 @@ def roll_out(
         beta=beta,
         estimates_uncertainty=models.judges.estimates_uncertainty,
     )
+    if config.kl_target is not None:
+        metrics["kl_pull"] = controller.pull
     if config.kl_ceiling is not None:
         metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
     metrics |= {"objective/kl": kl} | models.judges.metrics(rollout.judged, state.floors)
-    acts = step > config.warmup_steps and not recovery
     floors = models.judges.adapted(state.floors, rollout.judged, acts=acts)
-    return Batch(rollout, minibatches, position, recovery, kl, floors, metrics)
+    return Batch(rollout, minibatches, position, recovery, controller, floors, metrics)
+
+
+def policy_rate(config: PPOConfig, state: PPOState) -> float:
+    """Return the policy's learning rate in the next update, as a fraction of its peak."""
+    if state.step < config.warmup_steps:
+        return 0.0
+    return rate_factor(config.schedule, state.policy_steps, config.steps - config.warmup_steps)
 
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
@@ -346,12 +359,12 @@ def update(
 ) -> dict[str, float]:
     """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
     metrics."""
-    step, beta = state.step + 1, state.kl.beta
+    step = state.step + 1
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     keep_below_ceiling(config, state, recovery=batch.recovery)
-    after_warmup = config.steps - config.warmup_steps
+    state.kl = batch.kl
     rates = {
-        "policy": rate_factor(config.schedule, state.policy_steps, after_warmup) if trains_policy else 0.0,
+        "policy": policy_rate(config, state),
         "critic": rate_factor(config.schedule, state.step, config.steps) if trains_critic else 0.0,
     }
     for name, optimiser in state.optimisers.items():
@@ -361,6 +374,7 @@ def update(
     passes = epochs(
         settings, state, batch, demonstrations, trains_policy=trains_policy, trains_critic=trains_critic
     )
+    pull_back(state.models, state.kl.pull)
     if not batch.recovery:
         move_reference(config, state.models, step)
     state.step, state.position, state.floors = step, batch.position, batch.floors
@@ -368,11 +382,10 @@ def update(
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes
     state.metrics |= {
-        "kl_coefficient": beta,
+        "kl_coefficient": state.kl.beta,
         "lr": float(state.policy_optimiser.param_groups[0]["lr"]),
         "episode": float(state.episodes),
     }
-    state.kl = state.kl.after(batch.kl, acted=trains_policy and not batch.recovery)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

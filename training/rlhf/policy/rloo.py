@@ -53,11 +53,12 @@ from training.rlhf.rollouts.on_policy import (
     OnPolicyState,
     ceiling_kl,
     keep_below_ceiling,
+    kl_estimate,
     show_samples,
     stay_below_ceiling,
     update_settings,
 )
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.reference import move_reference, pull_back
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
@@ -91,13 +92,15 @@ class RLOOResult:
 class Batch:
     """One step's rollout, ready for the update. ``advantages``, with shape (N,), are in the order of the
     rollout's rows. ``position`` is the place in the prompts after the rollout, and ``floors`` is the state of
-    the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
+    the floors after it. ``kl`` is the controller after the KL of these answers. If this KL exceeds
+    ``kl_ceiling``, the step is a ``recovery``."""
 
     rollout: Rollout
     minibatches: list[list[MicroBatch]]
     advantages: Tensor
     position: Position
     recovery: bool
+    kl: KLController
     floors: FloorState
     metrics: dict[str, float]
 
@@ -196,7 +199,7 @@ def roll_out(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Batch:
     """Sample and score answers, and compare the answers to each prompt. Doesn't change the state."""
-    step, models, beta = state.step + 1, state.models, state.kl.beta
+    step, models = state.step + 1, state.models
     # 1. Sample answers to the next prompts and score them.
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
@@ -214,8 +217,12 @@ def roll_out(
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
     # 3. Compute one reward per answer. Beyond the ceiling, the reward is only the KL penalty.
     scored = rollout.rewards(config)
-    upper = ceiling_kl([part for minibatch in minibatches for part in minibatch])
+    every = [part for minibatch in minibatches for part in minibatch]
+    upper = ceiling_kl(every)
     recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
+    rate = rate_factor(config.schedule, state.step, config.steps)
+    controller = state.kl.after(kl_estimate(every), rate=rate, acted=not recovery)
+    beta = controller.beta
     in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0
     rewards = (scored * (not recovery) - in_reward * kl).view(len(chosen), config.responses_per_prompt)
     # 4. Compare each answer with the others to its prompt.
@@ -228,12 +235,14 @@ def roll_out(
         "objective/rlhf_reward": float(scored.mean()) - beta * float(kl.mean()),
         "kl_coefficient": beta,
     }
+    if config.kl_target is not None:
+        metrics["kl_pull"] = controller.pull
     if config.kl_ceiling is not None:
         metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
     metrics |= models.judges.metrics(rollout.judged, state.floors)
     require_finite(step, metrics)
     floors = models.judges.adapted(state.floors, rollout.judged, acts=not recovery)
-    return Batch(rollout, minibatches, advantages.flatten(), position, recovery, floors, metrics)
+    return Batch(rollout, minibatches, advantages.flatten(), position, recovery, controller, floors, metrics)
 
 
 def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
@@ -241,16 +250,17 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     metrics."""
     step, optimiser = batch.rollout.step, state.policy_optimiser
     keep_below_ceiling(config, state, recovery=batch.recovery)
+    state.kl = batch.kl
     for group in optimiser.param_groups:
         group["lr"] = optimiser.defaults["lr"] * rate_factor(config.schedule, state.step, config.steps)
     passes = epochs(update_settings(config, recovery=batch.recovery), state, batch)
+    pull_back(state.models, state.kl.pull)
     if not batch.recovery:
         move_reference(config, state.models, step)
     state.step, state.position, state.floors = step, batch.position, batch.floors
     state.episodes += len(batch.rollout.rows)
     state.metrics = batch.metrics | passes
     state.metrics |= {"lr": float(optimiser.param_groups[0]["lr"]), "episode": float(state.episodes)}
-    state.kl = state.kl.after(batch.metrics["objective/kl"], acted=not batch.recovery)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

@@ -58,7 +58,7 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target.",
+        " KL at this target. If the KL rises above it, the weights also move back towards the reference.",
     )
     kl_ceiling: float | None = Field(
         None,

@@ -24,6 +24,14 @@ def move_reference(config: RolloutConfig, models: Models, step: int) -> None:
         fill_weights(models.reference, actor)
 
 
+def pull_back(models: Models, share: float) -> None:
+    """Move the policy's weights this share of the way back to the reference's."""
+    if share > 0:
+        reference = weights_of(models.reference)
+        for name, weight in weights_of(models.actor).items():
+            weight.lerp_(reference[name], share)
+
+
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """Return the module's own weights by name, tied weights only once. Copy them to keep their values."""
     return {name: parameter.detach() for name, parameter in module.named_parameters()}

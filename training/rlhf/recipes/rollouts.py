@@ -44,7 +44,7 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over each rollout.")
     minibatches: int = Field(4, ge=1, le=1024, description="Number of optimiser steps per pass.")
     kl_coefficient: float = Field(
-        0.2,
+        0.5,
         ge=0,
         le=100,
         description="Penalty subtracted from the reward per nat of KL divergence from the reference.",

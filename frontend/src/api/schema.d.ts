@@ -2578,6 +2578,8 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
+            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
             /** @description Why the import failed: the same object as in an error response. */
@@ -2666,6 +2668,8 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
+            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
             /** @description Why the import failed: the same object as in an error response. */

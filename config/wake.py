@@ -6,9 +6,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from django.db import transaction
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from config.celery import app
@@ -23,7 +23,7 @@ NOT_WOKEN = "waiting for the message queue, which does not answer"
 _paused_until = 0.0
 
 
-def connection_for_one_try(**limits: float) -> Connection:
+def connection_for_one_try(**limits: float) -> Any:
     """A connection to the broker for one message or question. If the broker is down, the connection fails at
     once; by default, Celery tries to connect for six seconds, even with `retry=False`."""
     options = app.conf.broker_transport_options | {"max_retries": 0} | limits

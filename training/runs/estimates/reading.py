@@ -51,7 +51,8 @@ def data_of(
         items = int(getattr(recipe, "max_demonstrations", 0))
         return Data((counts or {}).get("demonstrations", items), DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST)
     prompt, longest_prompt, response, longest_response, k = _lengths(project)
-    known = (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
+    # With varied_share, the run also reads the prompts that it does not use.
+    known = (counts or {}).get("prompts_measured") or (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
     return Data(
         items=known or _items(project, kind, recipe, snapshot),
         prompt=prompt,

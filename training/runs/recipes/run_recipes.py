@@ -22,6 +22,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
+from training.rlhf.recipes.varied import ChoosesVaried
 
 # The name of the tiny model that the demo world creates (training.demo_world). Nothing is downloaded.
 DEMO_WORLD = "demo-world"
@@ -170,15 +171,15 @@ class RewardModelRecipe(StartsFromPolicy, RewardModelConfig, Trains):
     """A reward model trained on the rankings in a snapshot."""
 
 
-class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig, Trains):
+class RejectionSamplingRecipe(UsesPrompts, ChoosesVaried, StartsFromPolicy, RejectionSamplingConfig, Trains):
     """Samples several responses per prompt and fine-tunes on the responses with the highest rewards."""
 
 
-class RLOORecipe(UsesPrompts, StartsFromPolicy, RLOOConfig, Trains):
+class RLOORecipe(UsesPrompts, ChoosesVaried, StartsFromPolicy, RLOOConfig, Trains):
     """REINFORCE leave-one-out (RLOO) or GRPO with the reward model."""
 
 
-class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig, Trains):
+class PPORecipe(UsesPrompts, ChoosesVaried, StartsFromPolicy, PPOConfig, Trains):
     """Proximal policy optimisation with the reward model."""
 
 

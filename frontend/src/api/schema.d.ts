@@ -2448,6 +2448,7 @@ export interface components {
         /**
          * @description * `arena-battles` - arena-battles
          *     * `argilla` - argilla
+         *     * `demonstrations` - demonstrations
          *     * `helpsteer3` - helpsteer3
          *     * `hh-rlhf` - hh-rlhf
          *     * `label-studio` - label-studio
@@ -2470,7 +2471,7 @@ export interface components {
          *     * `ultrafeedback` - ultrafeedback
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prodigy" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
+        FormatEnum: "arena-battles" | "argilla" | "demonstrations" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prodigy" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2499,6 +2500,7 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
+             *     * `demonstrations` - demonstrations
              *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio
@@ -2690,6 +2692,7 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
+             *     * `demonstrations` - demonstrations
              *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio

@@ -14,7 +14,7 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.planning.cost import Data
 from training.rlhf.recipes.base import Recipe
-from training.runs.inputs import by_name_or_id
+from training.runs.inputs import by_name_or_id, imported_demonstrations
 from training.runs.prompt_selection import matching, n_selected
 from training.runs.recipes.run_recipes import DEMO_WORLD, UsesPrompts
 
@@ -63,6 +63,8 @@ def data_of(
 
 
 def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
+    if getattr(recipe, "demonstrations", "") == "imported":
+        return min(imported_demonstrations(project).count(), int(getattr(recipe, "max_demonstrations", 0)))
     if kind in {Kind.SFT, Kind.REWARD_MODEL, Kind.DPO}:
         only_rewrites = getattr(recipe, "demonstrations", "") == "rewrites"
         if snapshot:

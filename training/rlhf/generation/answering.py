@@ -11,7 +11,8 @@ from functools import partial
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import seed_for
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.prompts import batches_of_usable
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded

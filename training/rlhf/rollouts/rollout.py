@@ -20,7 +20,8 @@ from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.batching import cut_by_width
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges

@@ -16,6 +16,7 @@ from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rewards import UsesRewards
+from training.runs.generation_servers import refused_server
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
 from training.runs.prompt_selection import ALL, matching, n_selected
@@ -93,6 +94,8 @@ def settle_models(
         if name not in entry.inputs
     ]
     errors += _wrong_base_model(recipe)
+    if reason := refused_server(recipe):
+        errors.append(FieldProblem("recipe.server", reason))
     if isinstance(recipe, UsesPrompts):
         errors += _wrong_prompts(project, recipe)
     models: dict[str, ModelVersion] = {}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion, Engine, Sampling
+from training.rlhf.generation.server.engine import ServerEngine
 from training.rlhf.models.loading import Loaded
 from training.rlhf.recipes.generation import UsesGeneration
 
@@ -38,4 +39,4 @@ class LocalEngine:
 
 def open_engine(config: UsesGeneration) -> Engine:
     """Return the engine that generates the answers of a run with this recipe."""
-    return LocalEngine()
+    return ServerEngine(config) if config.server else LocalEngine()

@@ -55,6 +55,7 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives import advantages, losses
+from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
 from training.rlhf.recipes.ppo import PPOConfig
@@ -82,6 +83,7 @@ from training.rlhf.rollouts.rollout import (
     split_rollout,
     usable_prompts,
 )
+from training.rlhf.rollouts.sampler import sampler_metrics
 
 # Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
 # far larger.
@@ -320,6 +322,7 @@ def roll_out(
     )
     if config.kl_ceiling is not None:
         metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
+    metrics |= sampler_metrics(config, [seen for seen, _ in every])
     metrics |= {"objective/kl": kl} | models.judges.metrics(rollout.judged, state.floors)
     acts = step > config.warmup_steps and not recovery
     floors = models.judges.adapted(state.floors, rollout.judged, acts=acts)
@@ -458,6 +461,9 @@ def policy_backward(
     surrogate, loss = losses.policy_loss(
         config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
     )
+    if seen.sampler is not None and config.importance_cap is not None:
+        weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
+        surrogate, loss = weights * surrogate, weights * loss
     torch.autograd.backward(loss.sum() / tokens)
     new = log_probs.detach()
     ratio = ratio_of(new, old)

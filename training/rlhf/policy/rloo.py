@@ -47,6 +47,7 @@ from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
+from training.rlhf.objectives.importance import answer_sums, truncated_weights
 from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.rollouts.on_policy import (
@@ -70,6 +71,7 @@ from training.rlhf.rollouts.rollout import (
     split_rollout,
     usable_prompts,
 )
+from training.rlhf.rollouts.sampler import sampler_metrics
 
 ADAM_EPSILON = 1e-5  # as in PPO
 
@@ -230,6 +232,7 @@ def roll_out(
     }
     if config.kl_ceiling is not None:
         metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
+    metrics |= sampler_metrics(config, [part for minibatch in minibatches for part in minibatch])
     metrics |= models.judges.metrics(rollout.judged, state.floors)
     require_finite(step, metrics)
     floors = models.judges.adapted(state.floors, rollout.judged, acts=not recovery)
@@ -352,6 +355,15 @@ def loss_of(
     surrogate = losses.clipped_policy_loss(
         new, before, advantages, clip=config.clip, dual_clip=config.dual_clip
     )
+    if part.sampler is not None and config.importance_cap is not None:
+        sampler = part.sampler
+        if config.ratio == "sequence":
+            sampler = answer_sums(sampler, lengths)
+        correction = truncated_weights(before, sampler, cap=config.importance_cap)
+        weights = weights * correction
+        per_token = per_token * (
+            correction.repeat_interleave(lengths) if config.ratio == "sequence" else correction
+        )
     surrogate = (weights * surrogate).sum()
     penalties = losses.penalties(config, log_probs, old, reference, entropy, kl_coefficient=kl_coefficient)
     clipped = (ratio_of(new.detach(), before) - 1).abs() > config.clip

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.servers import UsesServer
 
 
-class UsesGeneration(Recipe):
-    """Settings for the memory of generation. They do not change the answers."""
+class UsesGeneration(UsesServer):
+    """Where answers are generated, and with how much memory. These settings do not change the policy's
+    distribution."""
 
     generation_memory: float | None = Field(
         None,

@@ -33,6 +33,7 @@ from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
 from training.runs.folders import take_over_checkpoints
+from training.runs.generation_servers import refused_server
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.job import Job
@@ -55,6 +56,8 @@ def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> 
     the success."""
     job = Job(run, attempt, catalog.stored_recipe(kind=run.kind, settings=run.recipe), work, report)
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
+    if reason := refused_server(job.recipe):  # the operator can have changed the list since the launch
+        raise UnusableInput(reason, FailureKind.GENERATION_SERVER)
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused
     torch.set_num_threads(cpu_threads(job.policy_source))

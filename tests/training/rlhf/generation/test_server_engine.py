@@ -99,10 +99,10 @@ def test_server_with_our_sampler_gives_the_ids_of_a_local_run(policy: Loaded, te
 
 def test_answers_have_the_distribution_of_the_policy(policy: Loaded, server: OpenAIServer) -> None:
     # Chi-squared test of the first token, at the temperature 0.7. The server samples with torch.multinomial.
-    sampling = Sampling(max_new_tokens=1, n=64, temperature=0.7)
+    sampling = Sampling(max_new_tokens=1, n=96, temperature=0.7)
     chances = torch.softmax(logits_of(policy.model, PROMPTS[0])[-1].double() / 0.7, dim=-1)
     engine, counts = engine_for(server), torch.zeros(len(chances))
-    for seed in range(8):
+    for seed in range(4):
         [group] = engine.generate(policy, [PROMPTS[0]], sampling, seeds=[1000 * seed])
         for one in group:
             counts[one.ids[0]] += 1
@@ -127,14 +127,17 @@ def test_request_fixes_every_setting_that_changes_the_distribution(
     assert sent["stop_token_ids"] == [policy.tokenizer.eos_token_id]
 
 
-def test_ids_without_text_are_never_sampled(policy: Loaded) -> None:
-    model = copy.deepcopy(policy.model)
-    model.lm_head.weight.data[-3:] *= 30  # ID 66 and above have no text in a tokenizer that ends at 65
-    words = tiny.tokenizer()
-    from training.rlhf.generation.server.protocol import Vocabulary, completion_request
-
-    body = completion_request("m", [2], SHORT, 5, Vocabulary(words, 66, [1, 68], [66, 67]))
-    assert body["logit_bias"] == {"66": -100, "67": -100}
+def test_ids_without_text_are_never_sampled() -> None:
+    model = tiny.policy(seed=1, vocab_size=80)  # the tokenizer's largest ID is 68
+    with torch.no_grad():
+        model.lm_head.weight[69:] *= 4  # makes these IDs likely
+    wide = Loaded(model, tiny.tokenizer())
+    with serving(wide) as running:
+        engine = engine_for(running)
+        found = [one for group in asked(engine, wide) for one in group]
+        assert max(max(one.ids) for one in found) <= 68
+    chances = torch.softmax(logits_of(model, PROMPTS[0])[-1], dim=-1)
+    assert float(chances[69:].sum()) > 0.3
 
 
 def test_progress_and_checks_are_reported_while_the_server_works(
@@ -163,7 +166,10 @@ def test_no_more_requests_run_at_the_same_time_than_allowed(policy: Loaded, serv
     assert most[0] == 2
 
 
-def test_cancelled_request_ends_within_a_second(policy: Loaded, server: OpenAIServer) -> None:
+def test_cancelled_request_ends_within_a_second(
+    policy: Loaded, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.rlhf.generation.pulse.PULSE_SECONDS", 0.05)
     server.before = lambda path: time.sleep(30 if path == "/v1/completions" and server.requests else 0)
     began = time.monotonic()
 
@@ -173,7 +179,7 @@ def test_cancelled_request_ends_within_a_second(policy: Loaded, server: OpenAISe
 
     with pytest.raises(Cancelled):
         asked(engine_for(server), policy, check=check)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 1
 
 
 def test_server_answers_with_the_weights_of_each_step(policy: Loaded, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_wrong_model_name_lists_the_names_of_the_server(policy: Loaded, server: 
 
 
 def test_server_with_another_tokenizer_is_refused(policy: Loaded) -> None:
-    other = Loaded(policy.model, tiny.tokenizer())
+    other = Loaded(tiny.policy(vocab_size=80), tiny.tokenizer())
     other.tokenizer.add_tokens(["differ"])  # an unknown word in the policy's tokenizer
     with (
         serving(other) as running,
@@ -278,6 +278,7 @@ def test_key_can_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_log_probabilities_at_another_temperature_are_left_out(policy: Loaded, raw: bool) -> None:
     with serving(policy, raw=raw) as running:
         engine = engine_for(running)
+        assert all(one.log_probs for group in asked(engine, policy, SHORT) for one in group)
         found = asked(engine, policy, Sampling(max_new_tokens=6, n=3, temperature=0.7))
         assert all((one.log_probs is None) == raw for group in found for one in group)
         assert all(one.log_probs for group in asked(engine, policy, SHORT) for one in group)

@@ -195,7 +195,7 @@ def test_log_probabilities_at_temperature_one_do_not_weight_answers_at_another(
 
 
 def test_rejection_sampling_of_one_round_needs_no_adapter(world: World, tmp_path: Path) -> None:
-    settings = {"max_new_tokens": 3, "samples_per_prompt": 4, "sample_prompts": 0, "heldout_share": 0.0}
+    settings = {"max_new_tokens": 3, "samples_per_prompt": 16, "sample_prompts": 0, "heldout_share": 0.0}
     weights = []
     with serving(world.policy(), local_seeds=True) as server:
         for place in ({}, {"server": server.address, "server_model": NAME}):

@@ -26,24 +26,25 @@ LARGEST_GAP = 0.5  # mean |difference| in nats per token
 
 def compare(
     policy: Loaded,
-    prompts: Sequence[Sequence[int]],
-    answers: Sequence[Sequence[Completion]],
+    answers: Sequence[tuple[Sequence[int], Completion]],
     sampling: Sampling,
-) -> bool:
-    """Return whether the server's log-probabilities are at the sampling temperature. Raises ServerUnusable if
-    they are not those of the policy's weights.
+) -> bool | None:
+    """Return whether the server's log-probabilities are at the sampling temperature, or None if the answers
+    don't show it. `answers` contains each answer with its prompt. Raises ServerUnusable if the
+    log-probabilities are not those of the policy's weights.
 
     By default, vLLM returns log-probabilities at temperature 1, whatever the sampling temperature is.
     """
-    chosen = range(0, len(prompts), max(1, math.ceil(len(prompts) / COMPARED_ANSWERS)))
-    rows = [(prompts[i], answers[i][0]) for i in chosen if answers[i][0].log_probs]
+    known = [(prompt, one) for prompt, one in answers if one.log_probs]
+    rows = known[:: max(1, math.ceil(len(known) / COMPARED_ANSWERS))]
     theirs = [value for _, one in rows for value in (one.log_probs or [])[:COMPARED_TOKENS]]
     if len(theirs) < FEWEST_TOKENS:
-        return True
+        return None
     given = [(list(prompt), one.ids[:COMPARED_TOKENS]) for prompt, one in rows]
     plain = _mean_gap(policy, given, theirs, temperature=1.0)
     tempered = plain
-    if sampling.temperature not in (0, 1):
+    at_another_temperature = sampling.temperature not in (0, 1)
+    if at_another_temperature:
         tempered = _mean_gap(policy, given, theirs, temperature=sampling.temperature)
     # With top-p, the log-probabilities of the remaining tokens are higher, by at most -log(top_p).
     if not min(plain, tempered) <= LARGEST_GAP - math.log(sampling.top_p):
@@ -52,7 +53,7 @@ def compare(
             f" {min(plain, tempered):.2f} nats per token on average. Start the server with this policy, or"
             " set server_model to the policy's name on the server"
         )
-    return tempered <= plain
+    return tempered <= plain if at_another_temperature else None
 
 
 @torch.no_grad()

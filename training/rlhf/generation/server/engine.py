@@ -34,7 +34,7 @@ from training.rlhf.recipes.servers import UsesServer
 TICK_SECONDS = 0.2  # between two checks for a cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 JITTER = 0.2  # spreads the attempts of several runs that wait for the same server
-SHOWN_AFTER_SECONDS = 3.0  # shorter waits are not shown on the run's page
+SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
 # A request that fails this often, although the server answers other requests, would always fail.
 MAX_ATTEMPTS = 5
 # Its tokens differ between most tokenizers.
@@ -56,7 +56,9 @@ class ServerEngine:
         self._settings = settings
         self._connections = Connections(settings.server, key=access.key, timeout=settings.server_timeout)
         self._weights = ServedWeights(self._connections, settings.server_model, access)
-        self._greeted = self._compared = self._tempered = False
+        self._greeted = self._compared = False
+        # Whether log-probabilities are at the sampling temperature, if that is known.
+        self._tempered: bool | None = None
         weakref.finalize(self, _leave, self._weights, self._connections)
 
     def generate(
@@ -75,14 +77,15 @@ class ServerEngine:
         check()
         try:
             self._until_it_answers(policy, pulse)
-            answers = self._collect(policy, cut, sampling, seeds, pulse)
+            answers, newest = self._collect(policy, cut, sampling, seeds, pulse)
         except BaseException:
             self._connections.close()
             raise
-        if not self._compared:
-            self._tempered = compare(policy, cut, answers, sampling)
+        at_another_temperature = sampling.temperature not in (0, 1)
+        if not self._compared or (at_another_temperature and self._tempered is None):
+            self._tempered = compare(policy, [(cut[i], answers[i][0]) for i in newest], sampling)
             self._compared = True
-        if self._tempered or sampling.temperature in (0, 1):
+        if not at_another_temperature or self._tempered is not False:
             return answers
         return [[one._replace(log_probs=None) for one in group] for group in answers]
 
@@ -93,11 +96,12 @@ class ServerEngine:
         sampling: Sampling,
         seeds: Sequence[int],
         pulse: Pulse,
-    ) -> list[list[Completion]]:
+    ) -> tuple[list[list[Completion]], list[int]]:
         """Send a request per prompt, as many at the same time as the recipe allows, until all prompts have
-        answers."""
+        answers. Return the answers, and the prompts that were answered since the server was last away."""
         vocabulary = _vocabulary(policy)
         answers: dict[int, list[Completion]] = {}
+        newest: list[int] = []
         unanswered, failures = deque(range(len(prompts))), Counter[int]()
         running: dict[Future[list[Completion]], int] = {}
         threads = ThreadPoolExecutor(
@@ -117,6 +121,7 @@ class ServerEngine:
                     i = running.pop(one)
                     try:
                         answers[i] = one.result()
+                        newest.append(i)
                         failures.pop(i, None)
                         pulse.done += sampling.n
                     except ServerTrouble as error:
@@ -132,9 +137,10 @@ class ServerEngine:
                         ) from trouble
                     if self._until_it_answers(policy, pulse, trouble, attempts=most):
                         failures.clear()  # the server was away: its failures say nothing about the requests
+                        newest.clear()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-        return [answers[i] for i in range(len(prompts))]
+        return [answers[i] for i in range(len(prompts))], newest
 
     def _ask(
         self, body: Mapping[str, Any], prompt: list[int], sampling: Sampling, vocabulary: Vocabulary
@@ -153,15 +159,15 @@ class ServerEngine:
             trouble = self._greet(policy)
             away = trouble is not None
         with ExitStack() as shown:
-            said = ""
+            said, is_shown = "", False
             while trouble is not None:
                 if str(trouble) != said:  # a long wait must not fill the log
                     said = str(trouble)
                     logger.warning("The server at %s failed: %s.", self._settings.server, said)
                 pause = min(trouble.seconds or pause * random.uniform(1, 1 + JITTER), LONGEST_PAUSE_SECONDS)
-                if pause > SHOWN_AFTER_SECONDS:
-                    shown.close()  # a wait is shown once
+                if pause > SHOWN_AFTER_SECONDS and not is_shown:
                     shown.enter_context(waiting(f"waiting for the server at {self._settings.server[:60]}"))
+                    is_shown = True
                 _pause(pause, pulse)
                 pause *= 2
                 trouble = self._greet(policy)
@@ -179,7 +185,8 @@ class ServerEngine:
             if not self._greeted:
                 self._refuse_other_tokenizer(policy)
         except ServerTrouble as error:
-            self._greeted = self._compared = False  # the server can come back with another model
+            # The server can come back with another model and other options.
+            self._greeted, self._compared, self._tempered = False, False, None
             return error
         self._greeted = True
         return None

@@ -21,8 +21,6 @@ from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.server.connections import Answer
 from training.rlhf.generation.server.failures import ServerTrouble, ServerUnusable
 
-# A server adds the number of the answer to the seed, and the sum must fit into 63 bits.
-SEEDS = 2**62
 AS_ID = "token_id:"
 SHOWN = 80  # characters of a text in an error
 # A server leaves out an incomplete character at the end of a text, and servers differ in the spaces between
@@ -62,7 +60,7 @@ def completion_request(
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "repetition_penalty": 1.0,
-        "seed": seed % SEEDS,
+        "seed": seed,
         "stop_token_ids": list(vocabulary.stops),
         "logprobs": 1,
         "return_token_ids": True,

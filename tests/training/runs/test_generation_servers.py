@@ -14,10 +14,12 @@ from pytest_django.fixtures import Settings
 from annotation.models import Project
 from config.problems import Problem
 from tests.training.conftest import RunMaker
+from tests.training.rlhf.generation.openai_server import serving
 from training.management.commands.launch_run import pairs
 from training.models import ModelVersion
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.reporter import NullReporter
+from training.rlhf.models.loading import load_policy
 from training.runs.generation_servers import refused_server
 from training.runs.launch import launch_run
 from training.runs.process.kinds import perform
@@ -64,6 +66,21 @@ def test_server_that_was_removed_from_the_list_is_not_used(
     with pytest.raises(UnusableInput, match="RANKLOOP_GENERATION_SERVERS") as refused:
         perform(run, attempt=1, work=tmp_path, report=NullReporter())
     assert refused.value.kind == FailureKind.GENERATION_SERVER
+
+
+def test_sample_run_gets_its_answers_from_the_server(
+    ranked: ModelVersion, make_run: RunMaker, settings: Settings, tmp_path: Path
+) -> None:
+    asks = {"max_prompts": 3, "responses_per_prompt": 2, "max_new_tokens": 4}
+    with serving(load_policy(ranked.folder), max_model_len=512) as server:
+        settings.GENERATION_SERVERS = [server.address]
+        place = {"server": server.address, "server_model": server.name}
+        run = make_run(kind="sample", recipe=asks | place, inputs={"policy": ranked.name})
+        outcome = perform(run, attempt=1, work=tmp_path, report=NullReporter())
+        answered = [one for one in server.requests if isinstance(one["prompt"], list)]
+    assert outcome.counts["prompts_answered"] == len(answered) == 3
+    assert outcome.tasks is not None
+    assert len(outcome.tasks.drafts) + outcome.counts["prompts_with_equal_responses"] == 3
 
 
 @pytest.mark.parametrize(

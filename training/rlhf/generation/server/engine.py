@@ -98,7 +98,7 @@ class ServerEngine:
         pulse: Pulse,
     ) -> tuple[list[list[Completion]], list[int]]:
         """Send a request per prompt, as many at the same time as the recipe allows, until all prompts have
-        answers. Return the answers, and the prompts that were answered since the server was last away."""
+        answers. Return the answers, and the prompts that were answered since the server last failed."""
         vocabulary = _vocabulary(policy)
         answers: dict[int, list[Completion]] = {}
         newest: list[int] = []
@@ -135,9 +135,10 @@ class ServerEngine:
                             f"the server at {self._settings.server} failed {most} times at the same request,"
                             f" although it answers others: {trouble}"
                         ) from trouble
+                    if not trouble.busy:
+                        newest.clear()
                     if self._until_it_answers(policy, pulse, trouble, attempts=most):
                         failures.clear()  # the server was away: its failures say nothing about the requests
-                        newest.clear()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
         return [answers[i] for i in range(len(prompts))], newest
@@ -154,10 +155,13 @@ class ServerEngine:
 
         `trouble` is a failure that has just occurred, after `attempts` attempts at the same request.
         """
-        began, away, pause = time.monotonic(), False, FIRST_PAUSE_SECONDS * 2 ** (attempts - 1)
+        began, away = time.monotonic(), False
+        pause = FIRST_PAUSE_SECONDS * 2 ** min(attempts - 1, 10)
         if trouble is None:
             trouble = self._greet(policy)
             away = trouble is not None
+        elif not trouble.busy:
+            self._forget_checks()
         with ExitStack() as shown:
             said, is_shown = "", False
             while trouble is not None:
@@ -185,11 +189,14 @@ class ServerEngine:
             if not self._greeted:
                 self._refuse_other_tokenizer(policy)
         except ServerTrouble as error:
-            # The server can come back with another model and other options.
-            self._greeted, self._compared, self._tempered = False, False, None
+            self._forget_checks()
             return error
         self._greeted = True
         return None
+
+    def _forget_checks(self) -> None:
+        """Repeat all checks. A server can come back with another model and other options."""
+        self._greeted, self._compared, self._tempered = False, False, None
 
     def _refuse_other_tokenizer(self, policy: Loaded) -> None:
         """Raise ServerUnusable if the server reads a text as other token IDs than the policy's tokenizer."""

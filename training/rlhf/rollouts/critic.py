@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from training.rlhf.core.alive import alive
 from training.rlhf.models.checks.reward import refuse_encoder
 from training.rlhf.models.loading import Loaded
 from training.rlhf.models.pairs import refuse_other_tokens
@@ -37,6 +38,7 @@ class Critic(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
         """Return the value of the state before each wanted token, with shape (N,), in row order. All
         arguments have shape (B, T)."""
+        alive()
         states = self.trunk(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
         ).last_hidden_state

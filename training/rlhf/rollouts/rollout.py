@@ -145,9 +145,12 @@ class MicroBatch:
 
 
 def load_models(
-    policy: ModelSource, reward_models: Mapping[str, ModelSource], config: RolloutConfig
+    policy: ModelSource, reward_models: ModelSource | Mapping[str, ModelSource], config: RolloutConfig
 ) -> Models:
-    """Load the policy and the reward models. Raises ModelNotFound, and Refused for unusable models."""
+    """Load the policy and one reward model or several named ones. Raises ModelNotFound, and Refused for
+    unusable models."""
+    if not isinstance(reward_models, Mapping):
+        reward_models = {"reward": reward_models}
     actor, tokenizer = open_policy(policy, config.arguments_of_template)
     if config.server:
         refuse_full_training(actor)

@@ -97,8 +97,12 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
 
             signal.signal(signal.SIGTERM, on_terminate)
             work.mkdir(parents=True, exist_ok=True)
+            from transformers.utils.logging import disable_progress_bar
+
             from training.runs.process.kinds import perform
 
+            # In the run's log, progress bars would be long lines of control characters.
+            disable_progress_bar()  # type: ignore[no-untyped-call]
             outcome = perform(run, attempt=attempt, work=work, report=report)
             report.check_claim()
         complete_run(run=run, attempt=attempt, outcome=outcome)

@@ -18,6 +18,7 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rloo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.rollouts.on_policy import OnPolicyResult
 from training.rlhf.rollouts.rollout import load_models, usable_prompts
 
 torch.set_num_threads(1)
@@ -44,9 +45,7 @@ def judges() -> dict[str, Any]:
     }
 
 
-def run(
-    out: Path, report: ListReporter, method: str = "ppo", **changes: Any
-) -> ppo.PPOResult | rloo.RLOOResult:
+def run(out: Path, report: ListReporter, method: str = "ppo", **changes: Any) -> OnPolicyResult:
     inputs: dict[str, Any] = {
         "policy": Loaded(tiny.policy(initializer_range=0.05), tiny.tokenizer()),
         "reward_model": judges(),

@@ -51,6 +51,9 @@ TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 # The servers that a recipe can name to generate answers (docs/generation-server.md).
 GENERATION_SERVERS = env_list("RANKLOOP_GENERATION_SERVERS")
+GENERATION_KEY = env_secret("RANKLOOP_GENERATION_KEY")
+# The folder through which generation servers get adapters.
+GENERATION_ADAPTERS = env_str("RANKLOOP_GENERATION_ADAPTERS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
 BROKER_URL = env_secret("BROKER_URL")

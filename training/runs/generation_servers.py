@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from training.rlhf.generation.server.access import Access
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.servers import UsesServer, server_address
 
 LIST = "RANKLOOP_GENERATION_SERVERS"
+
+
+def generation_access() -> Access:
+    """The operator's key and folder for generation servers."""
+    return Access.parsed(settings.GENERATION_KEY, settings.GENERATION_ADAPTERS)
 
 
 def refused_server(recipe: Recipe) -> str:

@@ -72,8 +72,8 @@ def test_sample_run_gets_its_answers_from_the_server(
     ranked: ModelVersion, make_run: RunMaker, settings: Settings, tmp_path: Path
 ) -> None:
     asks = {"max_prompts": 3, "responses_per_prompt": 2, "max_new_tokens": 4}
-    with serving(load_policy(ranked.folder), max_model_len=512) as server:
-        settings.GENERATION_SERVERS = [server.address]
+    with serving(load_policy(ranked.folder), max_model_len=512, key="key-of-the-operator") as server:
+        settings.GENERATION_SERVERS, settings.GENERATION_KEY = [server.address], server.key
         place = {"server": server.address, "server_model": server.name}
         run = make_run(kind="sample", recipe=asks | place, inputs={"policy": ranked.name})
         outcome = perform(run, attempt=1, work=tmp_path, report=NullReporter())

@@ -28,7 +28,7 @@ from training.rlhf.core.waiting import waits_shown_by
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.server import engine as server_engine
-from training.rlhf.generation.server.access import Access
+from training.rlhf.generation.server.access import current_access
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.loading import Loaded
 from training.rlhf.recipes.servers import server_address
@@ -257,21 +257,15 @@ def test_key_is_sent_and_never_shown(
 ) -> None:
     key = "key-of-the-server-4711"
     monkeypatch.setenv("RANKLOOP_GENERATION_KEY", key)
-    assert key not in repr(Access.of_environment())
+    assert key not in repr(current_access())
     with serving(policy, key=key) as running:
-        asked(engine_for(running, key=Access.of_environment().key), policy)
+        asked(engine_for(running, key=current_access().key), policy)
         with pytest.raises(ServerUnusable, match="Set RANKLOOP_GENERATION_KEY") as refused:
             asked(engine_for(running, key=key + "x"), policy)
     monkeypatch.setenv("RANKLOOP_GENERATION_KEY", key + "\nX-Other: 1")
     with pytest.raises(ServerUnusable, match="printable ASCII") as bad:
-        Access.of_environment()
+        current_access()
     assert key not in caplog.text + str(refused.value) + str(bad.value)
-
-
-def test_key_can_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "key").write_text("secret\n")
-    monkeypatch.setenv("RANKLOOP_GENERATION_KEY_FILE", str(tmp_path / "key"))
-    assert Access.of_environment().key == "secret"
 
 
 @pytest.mark.parametrize("raw", [False, True])

@@ -1,12 +1,13 @@
 """What the operator of an installation sets for generation servers: the key and the folder for adapters.
 
-These values are read from the environment. They are never part of a recipe, because recipes are stored and
-shown.
+These values are never part of a recipe, because recipes are stored and shown.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,24 +26,34 @@ class Access:
     adapters_there: str = ""
 
     @classmethod
-    def of_environment(cls) -> Access:
-        """Read the key from RANKLOOP_GENERATION_KEY, or from the file in RANKLOOP_GENERATION_KEY_FILE. Read
-        the folder from RANKLOOP_GENERATION_ADAPTERS, as `folder` or `folder:folder on the server`. Raises
-        ServerUnusable."""
-        here, _, there = os.environ.get(ADAPTERS, "").strip().partition(":")
+    def parsed(cls, key: str, adapters: str) -> Access:
+        """Return the access with this key and this folder, as `folder` or `folder:folder on the server`.
+        Raises ServerUnusable."""
+        # The error must not contain the key, because it is shown on the run's page.
+        if not (key.isascii() and key.isprintable()):
+            raise ServerUnusable(f"{KEY} must consist of printable ASCII characters")
+        here, _, there = adapters.partition(":")
         if here and not Path(here).is_absolute():
             raise ServerUnusable(f"{ADAPTERS} must be an absolute path, not {here!r}")
-        return cls(_key(), Path(here) if here else None, there or here)
+        return cls(key, Path(here) if here else None, there or here)
 
 
-def _key() -> str:
-    key, file = os.environ.get(KEY, "").strip(), os.environ.get(f"{KEY}_FILE", "").strip()
-    if file:
-        try:
-            key = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ServerUnusable(f"{KEY}_FILE={file!r} can't be read: {type(error).__name__}") from None
-    # The error must not contain the key, because it is shown on the run's page.
-    if not key.isascii() or not key.isprintable():
-        raise ServerUnusable(f"{KEY} must consist of printable ASCII characters")
-    return key
+_given: Access | None = None
+
+
+@contextmanager
+def granting(access: Access) -> Iterator[None]:
+    """Give this access to the engines that are made inside the context."""
+    global _given
+    before, _given = _given, access
+    try:
+        yield
+    finally:
+        _given = before
+
+
+def current_access() -> Access:
+    """Return the access that was granted or, at a Python prompt, that of the environment variables."""
+    if _given is not None:
+        return _given
+    return Access.parsed(os.environ.get(KEY, "").strip(), os.environ.get(ADAPTERS, "").strip())

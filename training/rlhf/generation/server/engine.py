@@ -15,7 +15,7 @@ from typing import Any
 from training.rlhf.core.waiting import waiting
 from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.pulse import Pulse
-from training.rlhf.generation.server.access import Access
+from training.rlhf.generation.server.access import Access, current_access
 from training.rlhf.generation.server.comparison import compare
 from training.rlhf.generation.server.connections import Answer, Connections
 from training.rlhf.generation.server.failures import ServerTrouble, ServerUnusable
@@ -52,7 +52,7 @@ class ServerEngine:
     """
 
     def __init__(self, settings: UsesServer, access: Access | None = None) -> None:
-        access = access or Access.of_environment()
+        access = access or current_access()
         self._settings = settings
         self._connections = Connections(settings.server, key=access.key, timeout=settings.server_timeout)
         self._weights = ServedWeights(self._connections, settings.server_model, access)

@@ -20,7 +20,6 @@ from tests.training.rlhf.generation.test_server_engine import (
     SHORT,
     asked,
     engine_for,
-    in_time,
     with_adapter,
 )
 from training.rlhf.core.reporter import Cancelled
@@ -152,11 +151,12 @@ def test_request_that_fails_once_is_repeated(policy: Loaded, server: OpenAIServe
 
 
 def test_request_that_always_fails_ends_the_run(policy: Loaded, server: OpenAIServer) -> None:
-    def before(path: str) -> None:
-        if path == "/v1/completions" and server.requests:
+    def change(found: Json) -> Json:
+        if "logprobs" in found["choices"][0]:  # not the request that reads the probe text
             raise Refuse(500, "CUDA error: device-side assert")
+        return found
 
-    server.before = before
+    server.change = change
     with pytest.raises(ServerUnusable, match=r"failed 5 times at the same request.*device-side assert"):
         asked(engine_for(server), policy)
 
@@ -296,17 +296,21 @@ def test_redirect_is_not_followed(policy: Loaded, server: OpenAIServer) -> None:
         asked(engine_for(server), policy)
 
 
-def test_server_that_never_answers_fails_after_the_timeout(policy: Loaded, server: OpenAIServer) -> None:
-    hangs = threading.Event()
+def test_request_that_is_never_answered_fails_after_the_timeout(
+    policy: Loaded, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_engine, "MAX_ATTEMPTS", 2)
+    ends = threading.Event()
 
-    def before(path: str) -> None:
-        if path == "/v1/completions" and server.requests:
-            hangs.wait(20)
+    def change(found: Json) -> Json:
+        if "logprobs" in found["choices"][0]:
+            ends.wait(20)
+        return found
 
-    server.before = before
-    with pytest.raises(ServerUnusable, match="it did not answer in time"):
-        asked(engine_for(server, server_timeout=0.05), policy, check=in_time(20))
-    hangs.set()
+    server.change = change
+    with pytest.raises(ServerUnusable, match=r"failed 2 times .* it did not answer in time"):
+        asked(engine_for(server, server_timeout=0.5), policy)
+    ends.set()
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,11 @@ CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
 # The private networks, such as 10.1.0.0/16, to which webhooks can be sent.
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
+# The servers that a recipe can name to generate answers (docs/generation-server.md).
+GENERATION_SERVERS = env_list("RANKLOOP_GENERATION_SERVERS")
+GENERATION_KEY = env_secret("RANKLOOP_GENERATION_KEY")
+# The folder through which generation servers get adapters.
+GENERATION_ADAPTERS = env_str("RANKLOOP_GENERATION_ADAPTERS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
 BROKER_URL = env_secret("BROKER_URL")

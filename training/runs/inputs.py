@@ -18,6 +18,7 @@ from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rewards import UsesRewards
+from training.runs.generation_servers import refused_server
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
 from training.runs.prompt_selection import ALL, matching, n_selected
@@ -101,6 +102,8 @@ def settle_models(
     errors += _wrong_base_model(recipe)
     if getattr(recipe, "use_peft", False) and not given.get("policy"):
         errors += _adapter_of_new_model(recipe)
+    if reason := refused_server(recipe):
+        errors.append(FieldProblem("recipe.server", reason))
     if isinstance(recipe, UsesPrompts):
         errors += _wrong_prompts(project, recipe)
     models: dict[str, ModelVersion] = {}

@@ -20,7 +20,7 @@ model gives these IDs almost no probability.
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.seeds import seed_for
 from training.rlhf.generation.caches import repeat, repeatable, select, selectable
+from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.picking import LogitsNotFinite, allowed_ids, pick_tokens, uniform_numbers
 from training.rlhf.generation.pulse import Pulse
 from training.rlhf.models import chat
@@ -38,26 +39,6 @@ ROWS_PER_BATCH = 256
 # Finished rows are dropped once they make up this share of the batch. Rows are not dropped one by one,
 # because each drop copies the cache.
 FINISHED_SHARE = 0.25
-
-
-class Completion(NamedTuple):
-    """One sampled answer. If `finished`, `ids` ends with the stop token that was sampled (see
-    `chat.stop_ids`). Otherwise, the answer was truncated at the length limit."""
-
-    ids: list[int]
-    finished: bool
-
-    @property
-    def content(self) -> list[int]:
-        """The IDs without the stop token, for decoding. A stop token that the tokenizer doesn't mark as
-        special would appear in the text."""
-        return self.ids[:-1] if self.finished else self.ids
-
-    def ended(self, eos: int) -> list[int]:
-        """Return the IDs with exactly one EOS at the end, for scoring and imitation. EOS replaces the sampled
-        stop token and is appended to a truncated answer. Reward models and policies are trained on answers
-        that end with EOS. After another stop token, a reward model's score is meaningless."""
-        return [*self.content, eos]
 
 
 def generate(

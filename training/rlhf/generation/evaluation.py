@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
+from training.rlhf.generation.engines import open_engine
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 from training.rlhf.recipes.answers import EvaluateConfig
@@ -104,6 +105,7 @@ def evaluate(
     batches = answers_to(
         prompts,
         policy=loaded,
+        engine=open_engine(config),
         n=config.responses_per_prompt,
         prompts_per_batch=PROMPTS_PER_BATCH,
         max_new_tokens=config.max_new_tokens,

@@ -13,6 +13,7 @@ from typing import Any
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
+from training.rlhf.generation.engines import open_engine
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 from training.rlhf.models.templates import arguments_of
@@ -58,6 +59,7 @@ def sample(
     batches = answers_to(
         prompts,
         policy=loaded,
+        engine=open_engine(config),
         n=config.responses_per_prompt,
         prompts_per_batch=PROMPTS_PER_BATCH,
         purpose="sample",

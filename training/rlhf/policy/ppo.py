@@ -53,6 +53,7 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives import advantages, losses
+from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
 from training.rlhf.recipes.ppo import PPOConfig
@@ -69,6 +70,7 @@ from training.rlhf.rollouts.rollout import (
     split_rollout,
     usable_prompts,
 )
+from training.rlhf.rollouts.sampler import sampler_metrics
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState, adam
 
 
@@ -226,6 +228,7 @@ def roll_out(
     metrics = steps.rollout_metrics(
         config, state, rollout, kl=kl, controller=controller, entropy=float(torch.cat(entropy).mean())
     )
+    metrics |= sampler_metrics(config, [seen for seen, _ in every])
     explained = explained_variance([part for parts in minibatches for part in parts])
     return Batch(
         rollout=rollout,
@@ -349,6 +352,9 @@ def policy_backward(
     surrogate, loss = losses.policy_loss(
         config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
     )
+    if seen.sampler is not None and config.importance_cap is not None:
+        weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
+        surrogate, loss = weights * surrogate, weights * loss
     torch.autograd.backward(loss.sum() / tokens)
     new = log_probs.detach()
     ratio = ratio_of(new, old)

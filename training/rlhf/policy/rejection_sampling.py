@@ -56,7 +56,10 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
+from training.rlhf.generation.engines import open_engine
+from training.rlhf.generation.interface import Engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.generation.server.weights import refuse_full_training
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
@@ -206,6 +209,8 @@ def train(
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
+    if config.server and config.rounds > 1:
+        refuse_full_training(loaded.model)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
     judges = open_judges(sources, config, policy=loaded, dtype=dtype_of(config))
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
@@ -220,8 +225,9 @@ def train(
     if progress.before is None:
         progress.before = first_answers(config, loaded, asked, report.check)
 
+    engine = open_engine(config)
     while progress.round <= config.rounds:
-        sample_round(config, state, judges, asked, gold, store, report)
+        sample_round(config, state, engine, judges, asked, gold, store, report)
         kept = select_answers(config, state, judges, store, report)
         if not any(kept):
             break
@@ -268,6 +274,7 @@ def train(
 def sample_round(
     config: RejectionSamplingConfig,
     state: State,
+    engine: Engine,
     judges: Judges,
     asked: EncodedPrompts,
     gold: Gold | None,
@@ -283,7 +290,7 @@ def sample_round(
         chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
         with saving_when_stopped(lambda: state.save(store, report)):
             batch, judged = sample_batch(
-                config, state.policy, judges, asked, gold, chosen, progress.round, report.check
+                config, state.policy, engine, judges, asked, gold, chosen, progress.round, report.check
             )
         state.candidates[-1] = join(state.candidates[-1], batch)
         progress.step += 1

@@ -40,6 +40,7 @@ from training.rlhf.models.loading import ModelSource
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
+from training.rlhf.objectives.importance import answer_sums, truncated_weights
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.rollouts import ceiling, steps
@@ -52,6 +53,7 @@ from training.rlhf.rollouts.rollout import (
     split_rollout,
     usable_prompts,
 )
+from training.rlhf.rollouts.sampler import sampler_metrics
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 
 
@@ -148,6 +150,7 @@ def roll_out(
         "reward_std": float(rewards.std(dim=1).mean()),
         "frac_reward_zero_std": share_without_spread(rewards),
     }
+    metrics |= sampler_metrics(config, every)
     require_finite(rollout.step, metrics)
     return Batch(
         rollout=rollout,
@@ -251,6 +254,15 @@ def loss_of(
     surrogate = losses.clipped_policy_loss(
         new, before, advantages, clip=config.clip, dual_clip=config.dual_clip
     )
+    if part.sampler is not None and config.importance_cap is not None:
+        sampler = part.sampler
+        if config.ratio == "sequence":
+            sampler = answer_sums(sampler, lengths)
+        correction = truncated_weights(before, sampler, cap=config.importance_cap)
+        weights = weights * correction
+        per_token = per_token * (
+            correction.repeat_interleave(lengths) if config.ratio == "sequence" else correction
+        )
     surrogate = (weights * surrogate).sum()
     penalties = losses.penalties(config, log_probs, old, reference, entropy, kl_coefficient=kl_coefficient)
     clipped = (ratio_of(new.detach(), before) - 1).abs() > config.clip

@@ -7,11 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.weights import TrainsPolicy
 
 
-class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
+class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, Checkpointed):
     """Settings for sampling rollouts, for the KL penalty and for the clipped policy updates."""
 
     steps: int = Field(
@@ -110,6 +111,14 @@ class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
         description="Penalty subtracted from the score per token of the answer.",
     )
     score_clip: float = Field(5.0, gt=0, description="Scores are clipped to plus or minus this value.")
+    importance_cap: float | None = Field(
+        2.0,
+        ge=1,
+        le=1000,
+        description="Maximum weight of a token, or of an answer with ratio=sequence, whose probability"
+        " differs between the server that sampled it and the training forward pass. If empty, answers are not"
+        " weighted. Without a server, this setting has no effect.",
+    )
     micro_batch_tokens: int = Field(
         2048, ge=1, description="Maximum number of token positions in one forward pass, including padding."
     )

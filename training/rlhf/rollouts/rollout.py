@@ -20,8 +20,10 @@ from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.batching import cut_by_width
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.engines import open_engine
+from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.generation.server.weights import refuse_full_training
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models import chat
@@ -32,17 +34,20 @@ from training.rlhf.models.recompute import recompute_layers
 from training.rlhf.models.trainable import dtype_of, open_trainable
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import Reference, reference_of
+from training.rlhf.rollouts.sampler import refuse_unknown_sampler, sampler_log_probs
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
     """The policy in training (`actor`), the model from which its KL divergence is measured (`reference`), and
-    the frozen reward models. At the start, the reference computes exactly what the policy computes."""
+    the frozen reward models. At the start, the reference computes exactly what the policy computes. `engine`
+    generates the policy's answers."""
 
     actor: PreTrainedModel
     reference: Reference
     tokenizer: PreTrainedTokenizerBase
     judges: Judges
+    engine: Engine
 
 
 class Row(NamedTuple):
@@ -125,7 +130,9 @@ class MicroBatch:
 
     The rows have the same shapes here and in every epoch of the update, so that the results are bitwise
     equal. `numbers` are the rows' positions in the rollout. `log_probs`, `reference` and `entropy`, with
-    shape (B, R), are in nats and are 0 in padding.
+    shape (B, R), are in nats and are 0 in padding. `sampler`, with shape (mask.sum(),), contains the
+    log-probabilities from the engine that sampled the tokens. It is None if the engine computed with the same
+    weights in this process.
     """
 
     numbers: list[int]
@@ -133,6 +140,7 @@ class MicroBatch:
     log_probs: Tensor
     reference: Tensor
     entropy: Tensor
+    sampler: Tensor | None = None
 
     @property
     def mask(self) -> Tensor:
@@ -151,11 +159,13 @@ def load_models(
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
     actor, tokenizer = open_trainable(policy, config, out_dir=out_dir)
+    if config.server:
+        refuse_full_training(actor)
     judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer), dtype=dtype_of(config))
     reference = reference_of(actor, config.reference)
     if config.gradient_checkpointing:
         recompute_layers(actor)
-    return Models(actor, reference, tokenizer, judges)
+    return Models(actor, reference, tokenizer, judges, open_engine(config))
 
 
 def usable_prompts(
@@ -222,16 +232,14 @@ def sample_rollout(
     """
     ids = [prompts.ids[i] for i in chosen]
     temperature = temperature_at(config, step)
-    answers = generate(
-        models.actor,
-        models.tokenizer,
+    answers = models.engine.generate(
+        Loaded(models.actor, models.tokenizer),
         ids,
-        n=config.responses_per_prompt,
-        max_new_tokens=config.max_new_tokens,
-        temperature=temperature,
-        generator=generator_for(config.seed, "rollout", step),
+        Sampling(config.max_new_tokens, n=config.responses_per_prompt, temperature=temperature),
+        seeds=prompt_seeds(generator_for(config.seed, "rollout", step), len(ids)),
         progress=progress,
     )
+    refuse_unknown_sampler(config, answers, temperature)
     asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)
     judged = models.judges.score(asked, floors)
     sampled = [one for group in answers for one in group]
@@ -292,6 +300,12 @@ def split_rollout(config: RolloutConfig, rollout: Rollout) -> list[list[list[int
     return result
 
 
+def prompt_seeds(generator: torch.Generator, count: int) -> list[int]:
+    """Return one seed per prompt."""
+    seeds: list[int] = torch.randint(2**63 - 1, (count,), generator=generator).tolist()
+    return seeds
+
+
 def pad_rows(rows: Sequence[Row], *, pad_id: int, device: torch.device) -> Padded:
     width, longest = max(row.length for row in rows), max(len(row.answer) for row in rows)
     input_ids = torch.full((len(rows), width), pad_id)
@@ -318,5 +332,10 @@ def observe(models: Models, rollout: Rollout, numbers: list[int]) -> MicroBatch:
     with models.reference.active() as model:
         reference, _ = token_log_probs(model, *rows.inputs, temperature=rollout.temperature)
     return MicroBatch(
-        numbers, rows, rows.per_answer(log_probs), rows.per_answer(reference), rows.per_answer(entropy)
+        numbers,
+        rows,
+        rows.per_answer(log_probs),
+        rows.per_answer(reference),
+        rows.per_answer(entropy),
+        sampler_log_probs(rollout.answers, numbers, device=models.actor.device),
     )

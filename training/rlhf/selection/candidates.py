@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for
-from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judge, Judged, Judges
@@ -107,6 +107,7 @@ def join(first: Candidates, second: Candidates) -> Candidates:
 def sample_batch(
     config: RejectionSamplingConfig,
     policy: Loaded,
+    engine: Engine,
     judges: Judges,
     asked: EncodedPrompts,
     gold: Gold | None,
@@ -116,14 +117,19 @@ def sample_batch(
 ) -> tuple[Candidates, Judged]:
     """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors."""
     prompts = [asked.ids[i] for i in chosen]
-    completions = generate(
-        *policy,
+    drawn = torch.randint(
+        2**63 - 1, (len(prompts),), generator=generator_for(config.seed, "candidates", round, chosen.start)
+    )
+    completions = engine.generate(
+        policy,
         prompts,
-        n=config.samples_per_prompt,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        generator=generator_for(config.seed, "candidates", round, chosen.start),
+        Sampling(
+            config.max_new_tokens,
+            n=config.samples_per_prompt,
+            temperature=config.temperature,
+            top_p=config.top_p,
+        ),
+        seeds=drawn.tolist(),
         check=check,
     )
     eos = chat.eos_id(policy.tokenizer)

@@ -19,7 +19,8 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.core.seeds import generator_for
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import Asked, Judged, open_judges
 from training.rlhf.models import chat

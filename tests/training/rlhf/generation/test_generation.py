@@ -11,6 +11,7 @@ from tests.training.rlhf.small_world import short_speaker, tokenizer, untrained_
 from training import demo_world
 from training.rlhf.generation import decoding
 from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.picking import pick_tokens
 from training.rlhf.models import chat
 
@@ -84,7 +85,7 @@ def test_finished_answers_end_with_exactly_one_eos() -> None:
     eos = words.eos_token_id
     answers = [c for row in generate(model, words, PROMPTS, n=8, max_new_tokens=6) for c in row]
     assert {completion.finished for completion in answers} == {True, False}
-    for ids, finished in answers:
+    for ids, finished, _ in answers:
         assert finished == (ids[-1] == eos)
         assert eos not in ids[:-1]
         assert len(ids) <= 6
@@ -96,7 +97,7 @@ def test_stop_token_ids_in_the_generation_config_end_an_answer() -> None:
     [[first]] = generate(model, words, PROMPTS[:1], max_new_tokens=8, temperature=0)
     model.generation_config.eos_token_id = [words.eos_token_id, first.ids[1]]
     [[stopped]] = generate(model, words, PROMPTS[:1], max_new_tokens=8, temperature=0)
-    assert stopped == (first.ids[:2], True)
+    assert stopped == Completion(first.ids[:2], True)
 
 
 def test_prompts_that_exceed_the_context_are_truncated_on_the_left() -> None:

@@ -23,7 +23,7 @@ from transformers import LlamaForSequenceClassification, PreTrainedModel, PreTra
 
 from tests.training.rlhf import tiny
 from training.rlhf.core.messages import Messages
-from training.rlhf.generation.decoding import Completion
+from training.rlhf.generation.interface import Completion
 from training.rlhf.judging.judges import Asked, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
-from training.rlhf.generation.decoding import Completion
+from training.rlhf.generation.interface import Completion
 from training.rlhf.judging.judges import Judged
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model

@@ -1,0 +1,42 @@
+"""The engine that generates in this process, and the choice of a run's engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion, Engine, Sampling
+from training.rlhf.generation.server.engine import ServerEngine
+from training.rlhf.models.loading import Loaded
+from training.rlhf.recipes.generation import UsesGeneration
+
+
+class LocalEngine:
+    """Generates with the policy's own weights, on the policy's device."""
+
+    def generate(
+        self,
+        policy: Loaded,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        seeds: Sequence[int],
+        check: Callable[[], None] = lambda: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[list[Completion]]:
+        return generate(
+            *policy,
+            prompts,
+            n=sampling.n,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=seeds,
+            check=check,
+            progress=progress,
+        )
+
+
+def open_engine(config: UsesGeneration) -> Engine:
+    """Return the engine that generates the answers of a run with this recipe."""
+    return ServerEngine(config) if config.server else LocalEngine()

@@ -31,7 +31,8 @@ DONE_IN_ATTEMPT = Q(state=Assignment.State.SUBMITTED) | Q(
 
 
 def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Sequence[UUID]]) -> None:
-    """Scores an answer to a check and acts on the result. Runs in the answer's transaction."""
+    """Scores an answer to a check. The score can end a qualification attempt or pause the annotator. Runs in
+    the answer's transaction."""
     score = score_of(task, tiers)
     Assignment.objects.filter(pk=assignment.pk).update(score=score, scored_at=Now())
     _judge(assignment, task)

@@ -126,7 +126,9 @@ class PreviewTask(serializers.Serializer[Any]):
 class ImportPreview(serializers.Serializer[Any]):
     format = serializers.CharField(allow_null=True)
     title = serializers.CharField(help_text="The format's description.")
-    problem = serializers.CharField(help_text="Why the file can't be read, or empty.")
+    problem = serializers.CharField(
+        help_text="The reason why the file can't be read; empty if it can be read."
+    )
     columns = PreviewColumn(many=True)
     mapping = serializers.DictField(
         child=serializers.CharField(), help_text="The chosen or inferred columns of a table."

@@ -158,7 +158,7 @@ def cancel_import(*, id: UUID) -> Import:
 
 @transaction.atomic
 def sweep_imports() -> None:
-    """Handles the imports on which no worker is working, and wakes a worker for each waiting import."""
+    """Handles the imports that no worker is processing, and wakes a worker for each waiting import."""
     now = timezone.now()
     since = Sweep.objects.note_pass(SWEEP)
     stale = Import.objects.filter(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)

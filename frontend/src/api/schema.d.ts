@@ -2159,8 +2159,8 @@ export interface components {
             connected_at: string;
         };
         /**
-         * @description How an iterative estimate ended. If `converged` is false, the search stopped at its limit of steps, and
-         *     the figures are the best that were found.
+         * @description How an iterative estimation ended. If `converged` is false, the search stopped at its limit of steps,
+         *     and the figures are the best that were found.
          */
         Convergence: {
             converged: boolean;
@@ -2168,7 +2168,7 @@ export interface components {
             steps: number;
             /**
              * Format: double
-             * @description Increase in the log-likelihood (with the prior) that the last step brought or that another step would bring, in nats. An increase of 0.5 is one standard error.
+             * @description Increase in the log-likelihood (with the prior) from the last step or from a further step, in nats. An increase of 0.5 is one standard error.
              */
             change: number;
         };
@@ -2605,7 +2605,7 @@ export interface components {
             format: string | null;
             /** @description The format's description. */
             title: string;
-            /** @description Why the file can't be read, or empty. */
+            /** @description The reason why the file can't be read; empty if it can be read. */
             problem: string;
             columns: components["schemas"]["PreviewColumn"][];
             /** @description The chosen or inferred columns of a table. */
@@ -2854,7 +2854,7 @@ export interface components {
             tie_parameter: number | null;
             comparisons: number;
             standings: components["schemas"]["Standing"][];
-            /** @description How the estimate of the strengths and of their intervals ended. */
+            /** @description How the estimation of the strengths and their intervals ended. */
             convergence: components["schemas"]["Convergence"];
             /** @description One cell for each pair of compared models. */
             matrix: components["schemas"]["Cell"][];
@@ -3679,7 +3679,7 @@ export interface components {
             first_shown_wins: components["schemas"]["Estimate"];
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
-            /** @description How the estimate of the annotators' reliability ended; null if reliability was not estimated because fewer than three annotators share pairs. */
+            /** @description How the estimation of the annotators' reliability ended. Null if reliability was not estimated because fewer than three annotators share pairs. */
             reliability_convergence: components["schemas"]["Convergence"] | null;
             per_day: components["schemas"]["DayAgreement"][];
             /** @description Pairwise agreement between the annotators who share the most tasks with others. */
@@ -4260,7 +4260,7 @@ export interface components {
             card: {
                 [key: string]: unknown;
             };
-            /** @description For each format that can't export this snapshot without further options: the reason. */
+            /** @description Maps each format that can't export this snapshot without further options to the reason. */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -4639,7 +4639,7 @@ export interface components {
             status: number;
             /** @description A human-readable explanation of the problem and what to do. */
             detail: string;
-            /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. Missing only from stored errors of background work that no request started. */
+            /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. Missing only from stored errors of background work that was not started by a request. */
             request_id?: string;
             errors: {
                 /** @description Dotted path of the field; empty for the body as a whole. */
@@ -5240,7 +5240,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same for each attempt to send an answer. */
+                /** @description Send the same key with each attempt to send the same answer. */
                 "Idempotency-Key"?: string;
             };
             path: {

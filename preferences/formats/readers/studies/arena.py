@@ -105,7 +105,8 @@ FORMAT = ImportFormat(
     "the battle. `tie (bothbad)`, `both_bad` and similar words are read as a tie marked as all bad. "
     "Content can be a list of text parts; a row with an image, audio or a file is rejected. A battle "
     "without a judge is identified by its `id` or `question_id`.",
-    loses="The structure of the turns after the first answer, which become part of the response's text. "
+    loses="The structure of the turns after the first assistant turn, which become part of the response's "
+    "text. "
     "Other fields of turns are kept as `turn_fields` in the metadata.",
     example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'
     ' [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "conversation_b":'

@@ -93,7 +93,7 @@ def _tiers_of_pair(verdict: int) -> Tiers:
 
 
 def _question(row: Row) -> tuple[Message, ...]:
-    """The passages and the question in one user turn, because the answers refer to the passages."""
+    """The passages and the question in one user turn, because the responses refer to the passages."""
     passages = [_passage(passage, index) for index, passage in enumerate(_passages(row))]
     question = text_of(row.get("question"), "question")
     if not question.strip():

@@ -32,7 +32,7 @@ ENVIRONMENT = env_str("RANKLOOP_ENV", "embedded")
 if ENVIRONMENT not in {"embedded", "production"}:
     raise BadEnvironment(f"RANKLOOP_ENV={ENVIRONMENT!r} is invalid; use 'embedded' or 'production'.")
 PRODUCTION = ENVIRONMENT == "production"
-# The work of this process, which determines its time limits in the database.
+# The kind of this process, which determines the time limits of its database connections.
 PROCESS = env_str("RANKLOOP_PROCESS", "command")
 DEBUG = False
 

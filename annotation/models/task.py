@@ -328,7 +328,7 @@ class Assignment(models.Model):
             models.CheckConstraint(
                 condition=Q(score=None) | Q(score__gte=0, score__lte=1), name="score_is_a_share"
             ),
-            # A task has at most one reviewer at a time, and a reviewer at most one task.
+            # A task has at most one reviewer at a time, and a reviewer has at most one task.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(state="reviewing"), name="one_reviewer_at_a_time"
             ),

@@ -117,7 +117,9 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
     """
     counted = Ranking.objects.counted().filter(task=task)
     if counted.annotations().with_order().count() < 2 and not counted.reviews().exists():
-        raise Conflict("There is nothing to decide: fewer than two valid answers.", type="not-for-review")
+        raise Conflict(
+            "There is nothing to decide: the task has fewer than two valid answers.", type="not-for-review"
+        )
     try:
         with transaction.atomic():
             held = Assignment.objects.filter(state=State.REVIEWING)

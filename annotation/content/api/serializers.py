@@ -213,7 +213,7 @@ class ImportSummary(serializers.Serializer[Any]):
     problem = serializers.DictField(
         source="error",
         allow_null=True,
-        help_text="Why the import failed: the same object as in an error response.",
+        help_text="The reason why the import failed, in the format of an error response.",
     )
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
     created_at = serializers.DateTimeField()

@@ -2580,7 +2580,7 @@ export interface components {
             state: components["schemas"]["JobState"];
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
-            /** @description Why the import failed: the same object as in an error response. */
+            /** @description The reason why the import failed, in the format of an error response. */
             problem: {
                 [key: string]: unknown;
             } | null;
@@ -2668,7 +2668,7 @@ export interface components {
             state: components["schemas"]["JobState"];
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
-            /** @description Why the import failed: the same object as in an error response. */
+            /** @description The reason why the import failed, in the format of an error response. */
             problem: {
                 [key: string]: unknown;
             } | null;
@@ -3944,7 +3944,7 @@ export interface components {
             /** @description Number of reserved open tasks that need more rankings than they have reserved annotators. */
             short: number;
         };
-        /** @description A response's text and ID only, because the model's name would bias the annotator. */
+        /** @description Contains only a response's text and ID, because the model's name would bias the annotator. */
         ResponseShown: {
             /** Format: uuid */
             id: string;
@@ -4223,7 +4223,7 @@ export interface components {
             /** @default  */
             reason?: string;
             /**
-             * @description Where the task goes: one of the project's `skip_ways`, by default the first.
+             * @description The destination of the task: one of the project's `skip_ways`; the default is the first.
              *
              *     * `me` - Returns to the same annotator when no other task is left for them
              *     * `others` - Goes to other annotators

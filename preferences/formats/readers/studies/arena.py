@@ -23,7 +23,7 @@ from preferences.text import MAX_MESSAGES
 
 SIDES = ("conversation_a", "conversation_b")
 KNOWN_FIELDS = frozenset({*SIDES, "model_a", "model_b", "metadata"})
-# The data sets of LMArena spell "both are bad" differently in each release.
+# The datasets of LMArena spell "both are bad" differently in each release.
 BAD = ("tie (bothbad)", "tie (both bad)", "both_bad", "bothbad", "both bad")
 TIES: dict[str, Tiers] = dict.fromkeys(("tie", *BAD), ((0, 1),))
 WINNERS: dict[str, Tiers] = {"model_a": ((0,), (1,)), "model_b": ((1,), (0,)), **TIES}

@@ -87,7 +87,7 @@ class OneHot:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """A key of each listed response that is 1 or true for the best one."""
+    """A key of the listed responses whose value is 1 or true for the best response."""
 
     key: str
 
@@ -181,8 +181,8 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
 
 def is_name_of(value: str, answers: Answers) -> bool:
     """Whether a short cell only names a response or a tie (`B`, `model_a`), or says that a response is better
-    ("A is better"). Used for columns whose names don't suggest a vote. There, a phrase such as "A better
-    answer" is not a vote."""
+    ("A is better"). Used for columns whose names don't suggest a vote. In such a column, a phrase such as "A
+    better answer" is not a vote."""
     if is_number(value) and value not in answers.texts:
         return False  # in CSV, a number can have any meaning
     long = len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2

@@ -71,7 +71,7 @@ def cached_result(*, identity: object, version: Callable[[], object], compute: C
 
 
 def data_version(project: Project) -> tuple[object, ...]:
-    """Changes when the data or the code of the project's reports changes."""
+    """A version that changes when the data or the code of the project's reports changes."""
     with connection.cursor() as cursor:
         cursor.execute(_VERSION, {"project": project.pk})
         row = cursor.fetchone()

@@ -34,7 +34,7 @@ from config.problems import Conflict, Problem
 
 State = Assignment.State
 MAX_LISTED = 100
-# Number of lowest-agreement tasks to try when other reviewers open tasks at the same time.
+# Number of tasks with the lowest agreement that are tried if other reviewers open tasks at the same time.
 TRIED_AT_ONCE = 20
 # States in which the reviewer has no answer of their own on the task.
 OPENABLE = (State.EXPIRED, State.RELEASED, State.SKIPPED, State.LOOKED_AT, State.REVIEWED)

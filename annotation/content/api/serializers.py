@@ -231,5 +231,5 @@ class Import(ImportSummary):
     report = ImportReport(
         allow_null=True,
         help_text="The report at the end of the import. Before the end, and after a cancellation or a"
-        " failure, the report on the rows that have been imported.",
+        " failure, it covers the rows that have been imported.",
     )

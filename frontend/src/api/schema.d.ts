@@ -2591,7 +2591,7 @@ export interface components {
             started_at: string | null;
             /** Format: date-time */
             finished_at: string | null;
-            /** @description The report at the end of the import. Before the end, and after a cancellation or a failure, the report on the rows that have been imported. */
+            /** @description The report at the end of the import. Before the end, and after a cancellation or a failure, it covers the rows that have been imported. */
             report: components["schemas"]["ImportReport"] | null;
         };
         ImportFormat: {

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from annotation.datasets.snapshots import freeze_snapshot
-from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, Ranking, User
+from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, Ranking, Response, User
+from annotation.models.content import Split
 from config.problems import FieldProblem, Problem
+from preferences.records import DEMONSTRATION
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.models import adapters
@@ -20,7 +22,7 @@ from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
 from training.runs.prompt_selection import ALL, matching, n_selected
 from training.runs.recipes.catalog import MODEL_INPUTS, kind_named
-from training.runs.recipes.run_recipes import UsesPrompts
+from training.runs.recipes.run_recipes import DEMO_WORLD, UsesPrompts
 
 
 class WeightsGone(RunFailure):
@@ -97,6 +99,8 @@ def settle_models(
         if name not in entry.inputs
     ]
     errors += _wrong_base_model(recipe)
+    if getattr(recipe, "use_peft", False) and not given.get("policy"):
+        errors += _adapter_of_new_model(recipe)
     if isinstance(recipe, UsesPrompts):
         errors += _wrong_prompts(project, recipe)
     models: dict[str, ModelVersion] = {}
@@ -254,13 +258,26 @@ def _needs(name: str, recipe: Recipe) -> bool:
     return getattr(recipe, "judge", "reward_model") == "reward_model"
 
 
+def imported_demonstrations(project: Project) -> QuerySet[Response]:
+    """The imported answers that people wrote to the project's training prompts."""
+    return Response.objects.filter(
+        prompt__project=project, prompt__split=Split.TRAIN, model_name=DEMONSTRATION
+    ).exclude(text="")
+
+
 def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -> dict[str, str]:
     answers = getattr(recipe, "demonstrations", "best_responses")
-    if answers == "demo_world":
+    if answers in ("demo_world", "imported"):
         if given:
             raise _wrong(
                 "inputs.snapshot",
                 "Set demonstrations to best_responses, rewrites or all to learn from a snapshot.",
+            )
+        if answers == "imported" and not imported_demonstrations(project).exists():
+            raise _wrong(
+                "recipe.demonstrations",
+                "The project has no imported demonstrations for training prompts. Import a file first (format"
+                " demonstrations).",
             )
         return {}
     learns_from, advice = LEARNS_FROM[answers]
@@ -307,6 +324,17 @@ def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
         return []
     reason = f"There is no model at {name!r}: that folder has no {adapters.CONFIG_FILE}."
     return [FieldProblem("recipe.base_model", reason)]
+
+
+def _adapter_of_new_model(recipe: Recipe) -> list[FieldProblem]:
+    """Check that an adapter's base model is stored. The demo world's new model is never saved."""
+    if getattr(recipe, "base_model", "") != DEMO_WORLD:
+        return []
+    reason = (
+        "An adapter depends on the files of its base model, but the demo world's model is new and has none. "
+        "Set use_peft to false, or start from an input policy."
+    )
+    return [FieldProblem("recipe.use_peft", reason)]
 
 
 def _check_weights(model: ModelVersion, field: str) -> None:

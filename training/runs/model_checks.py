@@ -46,8 +46,8 @@ def refusals(
 
     ``source`` is the folder or hub name of the model that the run starts from. ``judge`` is the folder of the
     reward model, or None if the run needs none. ``further`` are the folders of further reward models, with
-    the fields that name them. PPO's critic starts as a copy of one reward model. The others can have another
-    vocabulary or be encoders, because they score text.
+    the fields that name them. PPO's separate critic starts as a copy of one reward model. The others can have
+    another vocabulary or be encoders, because they score text.
     """
     policy = Path(source) if source and adapters.holds_model(source) else None
     purpose = Purpose.TRUNK if kind == Kind.REWARD_MODEL else Purpose.POLICY
@@ -68,7 +68,8 @@ def refusals(
             return
     if kind in ADDS_EOS and judge is not None:
         judges = [judge, *(folder for _, folder in further)]
-        refused = _no_critic(recipe, policy, judges) if kind == Kind.PPO else None
+        copies = getattr(recipe, "critic_kind", "") == "separate"
+        refused = _no_critic(recipe, policy, judges) if copies else None
         refused = refused or _refused(partial(check_scale, judge), judge)
         if refused is not None:
             yield "inputs.reward_model", refused

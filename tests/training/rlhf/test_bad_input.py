@@ -285,7 +285,7 @@ def test_ppo_rejects_an_encoder_as_reward_model(base: Path, tmp_path: Path) -> N
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
     assert PPOConfig().steps  # the recipe is valid, but an encoder cannot assign a value to each token
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
-        critic_for(load_models(base, {"reward": judge}, PPOConfig()))
+        critic_for(load_models(base, {"reward": judge}, PPOConfig()), PPOConfig())
 
 
 Damage = Callable[[Path], object]

@@ -224,6 +224,9 @@ def test_ppo_accepts_reward_models_of_which_one_can_be_the_critic(
     run = launch(lab, "ppo", recipe | {"reward_weights": "encoder=1, fitting=1"})
     outcome = perform(run, attempt=1, work=tmp_path / "work", report=NullReporter())
     assert {"rewards/encoder/mean", "rewards/fitting/mean"} <= outcome.metrics.keys()
+    # A critic that is an adapter of the policy needs no such reward model.
+    adapted = launch(lab, "ppo", recipe | {"use_peft": True, "lora_r": 2})
+    assert perform(adapted, attempt=1, work=tmp_path / "adapted", report=NullReporter()).model is not None
 
 
 @pytest.mark.usefixtures("prompts")

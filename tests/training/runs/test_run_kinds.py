@@ -112,13 +112,60 @@ def test_adapter_is_usable_as_reward_model_until_its_base_is_removed(policy: Mod
     assert math.isfinite(judged.result["metrics"]["reward_model/mean"])
     estimate = estimate_run(project=policy.project, kind="ppo", recipe={}, inputs={})
     parts = {part.name: part.bytes for part in estimate.parts}
-    assert parts["weights: reward model, critic"] > 0.9 * parts["weights: policy, reference"]
+    assert parts["weights: critic"] == parts["weights: reward model"] > 0.9 * parts["weights: policy"]
 
     shutil.rmtree(policy.folder)
     with pytest.raises(Problem, match=r"weights of lab-rm-1 are missing: it is an adapter of .*lab-sft-1"):
         launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
     with pytest.raises(Problem, match=r"adapter of .*It can't be promoted"):
         promote_model(model=judge)
+
+
+@pytest.mark.usefixtures("ranked")
+def test_adapters_of_one_base_model_complete_a_training_round(policy: ModelVersion) -> None:
+    lora: dict[str, Any] = {"use_peft": True, "lora_r": 4}
+    few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
+    imitated = ran(policy, "sft", QUICK_SFT | lora | {"demonstrations": "best_responses"}, policy=policy.name)
+    first = ModelVersion.objects.get(name="lab-sft-2")
+    assert (first.weights, first.parent, first.base_model) == ("adapter", policy, "demo-world")
+    weights = imitated.result["counts"]["trained_parameters"]
+    ran(first, "reward_model", {"epochs": 1, **lora}, policy=first.name)
+    judge = ModelVersion.objects.get(name="lab-rm-1")
+    ran(first, "ppo", few | lora | {"steps": 1, "rollout_prompts": 4}, policy=first.name)
+    better = ModelVersion.objects.get(name="lab-ppo-1")
+    assert better.run is not None
+    assert better.run.inputs == {"policy": first.name, "reward_model": judge.name}
+    assert (
+        better.run.result["counts"]["trained_parameters"] == 2 * weights + 33
+    )  # with the critic and its head
+    ran(first, "dpo", lora | {"kl_samples": 2, "sample_tokens": 4}, policy=better.name)
+    last = ModelVersion.objects.get(name="lab-dpo-1")
+    for model in (first, judge, better, last):
+        assert model.weights == "adapter"
+        told = json.loads((model.folder / "adapter_config.json").read_text())
+        assert told["base_model_name_or_path"] == str(policy.folder), model.name
+    assert last.parent == better
+    assert ran(first, "sample", few, policy=last.name).result["counts"]["prompts_answered"] == 4
+    judged = ran(first, "evaluate", few | {"judge": "reward_model", "split": "all"}, policy=last.name)
+    assert math.isfinite(judged.result["metrics"]["reward_model/mean"])
+    promote_model(model=last)
+
+    estimates = [
+        estimate_run(project=policy.project, kind="ppo", recipe=one, inputs={"policy": first.name})
+        for one in (few, few | lora, few | lora | {"critic": "separate"})
+    ]
+    full, shared, separate = ({part.name: part.bytes for part in one.parts} for one in estimates)
+    assert shared["weights: reward model"] == shared["weights: critic"] == shared["weights: adapter"]
+    assert "weights: reference" not in shared
+    assert shared["Adam's moments"] == 8 * weights < full["Adam's moments"] / 5
+    assert separate["weights: critic"] == separate["weights: policy"] == full["weights: reference"]
+    assert estimates[1].disk.model == 4 * weights
+
+    with pytest.raises(Problem, match=r"use_peft: An adapter depends on the files of its base model"):
+        launch_run(project=policy.project, kind="sft", recipe=lora, inputs={}, user=None)
+    shutil.rmtree(policy.folder)
+    with pytest.raises(Problem, match=r"weights of lab-dpo-1 are missing: it is an adapter of .*lab-sft-1"):
+        launch_run(project=policy.project, kind="sample", recipe=few, inputs={}, user=None)
 
 
 @pytest.mark.usefixtures("ranked")
@@ -190,6 +237,8 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
     assert better.parent == policy
     assert RunEvent.objects.filter(run=improved, type="metrics").count() == 2
     assert {"objective/kl", "objective/scores", "loss/ptx"} <= set(better.metrics)
+    trained = improved.result["counts"].pop("trained_parameters")
+    assert trained > estimate_run(project=policy.project, kind="ppo", recipe={}, inputs={}).weights
     assert improved.result["counts"] == {"prompts": 4, "prompts_cut": 0, "prompts_refused": 0}
 
     before = RankingTask.objects.count()

@@ -3,7 +3,8 @@
 A checkpoint is a folder `step-00000040` that contains:
 
 - `weights.safetensors`: the trained weights and the buffers that are saved with them. Frozen weights belong
-  to the base model, whose fingerprint is in `state.json`.
+  to the base model, whose fingerprint is in `state.json`. For 16-bit weights, the file also contains their
+  float32 masters.
 - `moments.safetensors`: the states of the optimisers, keyed by parameter index.
 - `data.safetensors`: the loop's other tensors, such as the answers that have been sampled so far.
 - `generators.safetensors`: the states of torch's random generators.
@@ -40,9 +41,11 @@ from training.rlhf.core import distributed
 from training.rlhf.core.loop_state import (
     Modules,
     Optimisers,
+    fill_masters,
     fill_modules,
     fill_optimisers,
     generator_states,
+    master_weights,
     moments_of,
     saved_tensors,
     set_generator_states,
@@ -179,7 +182,9 @@ class Checkpoints:
         self._newest = folder = self._folder / _name(step)
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
         with reading_state():
-            fill_modules(modules, load_file(folder / WEIGHTS))
+            weights = load_file(folder / WEIGHTS)
+            fill_modules(modules, weights)
+            fill_masters(modules, optimisers, weights)
             fill_optimisers(optimisers, load_file(folder / MOMENTS))
             set_generator_states(load_file(folder / GENERATORS), state["chance"])
         logger.warning("resuming from the checkpoint at step %d in %s", step, self._folder)
@@ -228,7 +233,8 @@ class Checkpoints:
         if made == self._newest:
             return  # the checkpoint exists already, and the same step always gives the same state
         durable.make_folders(self._folder)
-        weights, moments = to_cpu(saved_tensors(modules)), to_cpu(moments_of(optimisers))
+        weights = to_cpu(saved_tensors(modules) | master_weights(modules, optimisers))
+        moments = to_cpu(moments_of(optimisers))
         data = to_cpu(data)
         needed = sum(tensor.nbytes for part in (weights, moments, data) for tensor in part.values())
         require_space(self._folder, needed)

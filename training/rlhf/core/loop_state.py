@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.rlhf.core.masters import optimised
+
 # Approximate number of values sampled per tensor. Hashing every value in a 7B model would take about
 # a minute.
 SAMPLED_NUMBERS = 1024
@@ -40,6 +42,22 @@ def saved_tensors(modules: Modules, *, frozen: bool = False) -> dict[str, Tensor
                 found[f"{part}.{name}"] = parameter.detach()
         found |= {f"{part}.{name}": buffer for name, buffer in module.named_buffers() if name in saved}
     return found
+
+
+def master_weights(modules: Modules, optimisers: Optimisers) -> dict[str, Tensor]:
+    """Return the optimisers' parameters that no module contains: the masters of 16-bit weights."""
+    own = {id(parameter) for module in modules.values() for parameter in module.parameters()}
+    return {
+        f"masters.{part}.{number}": parameter.detach()
+        for part, optimiser in optimisers.items()
+        for number, parameter in enumerate(optimised(optimiser))
+        if id(parameter) not in own
+    }
+
+
+def fill_masters(modules: Modules, optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> None:
+    for name, place in master_weights(modules, optimisers).items():
+        place.copy_(tensors[name])
 
 
 def fill_modules(modules: Modules, tensors: Mapping[str, Tensor]) -> None:

@@ -13,11 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.batching import Group, fit_group
-from training.rlhf.models import chat
+from training.rlhf.models import chat, lora
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.checks.reward import refuse_flat
 from training.rlhf.models.loading import Loaded, ModelSource, open_reward_model
 from training.rlhf.models.pairs import refuse_other_tokens
+from training.rlhf.models.shared_trunk import share_trunk
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.scoring import RewardScale, length_limit, stored_scale
 from training.rlhf.reward.uncertainty import uncertainty_of
@@ -57,6 +58,8 @@ class Rewards(NamedTuple):
 class Judge:
     """A frozen reward model.
 
+    `adapter` names the reward model's adapter if it shares the policy's trunk (`models.shared_trunk`).
+
     `limit` is the maximum length in tokens of a prompt and an answer together, as in the model's training. If
     `same_tokens`, the policy's token IDs are scored as they are. Otherwise, the reward model has another
     vocabulary or chat template, and the answer's text is encoded again.
@@ -70,6 +73,7 @@ class Judge:
     uncertainty: Uncertainty | None
     caution: float
     same_tokens: bool
+    adapter: str | None = None
 
     def rewards(self, asked: Sequence[Asked], policy: PreTrainedTokenizerBase) -> Rewards:
         """Score every answer, in the order of the prompts and of their answers.
@@ -101,9 +105,10 @@ class Judge:
                     places.append([position + i for i in chosen])
             position += number
         raw, spreads = torch.full((position,), self.scale.mean), torch.zeros(position)
-        scored = cautious_scores(
-            self.model, groups, self.uncertainty, caution=self.caution, pad_id=chat.pad_id(self.tokenizer)
-        )
+        with lora.using(self.model, self.adapter):
+            scored = cautious_scores(
+                self.model, groups, self.uncertainty, caution=self.caution, pad_id=chat.pad_id(self.tokenizer)
+            )
         for where, rewards, deviations in zip(places, *scored, strict=True):
             raw[where], spreads[where] = rewards, deviations
         self._refuse_broken(raw)
@@ -154,17 +159,26 @@ class Judge:
             )
 
 
-def open_judge(name: str, source: ModelSource, *, caution: float = 0.0, policy: Loaded | None) -> Judge:
-    """Load a reward model. Without a policy, the judge can only score texts. Raises the exceptions listed in
-    `judges.open_judges`."""
+def open_judge(
+    name: str,
+    source: ModelSource,
+    *,
+    caution: float = 0.0,
+    policy: Loaded | None,
+    dtype: torch.dtype = torch.float32,
+) -> Judge:
+    """Load a reward model. It shares the policy's trunk if both are adapters of the same base model. Without
+    a policy, the judge can only score texts. Raises the exceptions listed in `judges.open_judges`."""
     try:
         uncertainty = uncertainty_of(source, caution=caution)
     except ValueError as error:
         raise UnusableInput(f"reward model {name!r}: {error}") from error
-    loaded = open_reward_model(source)
+    shared = None if policy is None else share_trunk(policy.model, source)
+    loaded = open_reward_model(source, dtype=dtype) if shared is None else shared.loaded
     scale = stored_scale(loaded.model)
     refuse_flat(scale.std)
-    loaded.model.requires_grad_(False)
+    if shared is None:
+        loaded.model.requires_grad_(False)
     return Judge(
         name,
         *loaded,
@@ -173,6 +187,7 @@ def open_judge(name: str, source: ModelSource, *, caution: float = 0.0, policy: 
         uncertainty=uncertainty,
         caution=caution,
         same_tokens=policy is not None and _same_tokens(policy, loaded),
+        adapter=None if shared is None else shared.adapter,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -169,8 +170,11 @@ def sources_of(reward_models: RewardSources) -> dict[str, ModelSource]:
     return dict(reward_models) if isinstance(reward_models, Mapping) else {ONLY: reward_models}
 
 
-def open_judges(reward_models: RewardSources, config: UsesRewards, *, policy: Loaded) -> Judges:
-    """Load the run's reward models. The first one has weight 1 unless `reward_weights` lists it.
+def open_judges(
+    reward_models: RewardSources, config: UsesRewards, *, policy: Loaded, dtype: torch.dtype = torch.float32
+) -> Judges:
+    """Load the run's reward models. If the policy is an adapter, reward models that are adapters of the same
+    base share its trunk. The first one has weight 1 unless `reward_weights` lists it.
 
     Raises ModelNotFound, and ValueError for a reward model with constant rewards, for a weight or floor of an
     unknown reward model or, if `caution` is above 0, for a reward model without an uncertainty estimate.
@@ -181,7 +185,10 @@ def open_judges(reward_models: RewardSources, config: UsesRewards, *, policy: Lo
     except ValueError as error:
         raise UnusableInput(str(error)) from error
     return Judges(
-        tuple(open_judge(name, one, caution=config.caution, policy=policy) for name, one in sources.items()),
+        tuple(
+            open_judge(name, one, caution=config.caution, policy=policy, dtype=dtype)
+            for name, one in sources.items()
+        ),
         policy.tokenizer,
         weights,
         floors,

@@ -22,7 +22,8 @@ from transformers.utils.hub import cached_file
 from storage import durable
 from storage.space import DiskFull, is_full
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.models import adapters, chat, hub, trunks
+from training.rlhf.models import adapters, chat, hub, lora, trunks
+from training.rlhf.models.checks.adapter import refuse_other_base
 from training.rlhf.models.checks.model import ADVICE, CLASSIFIER, check_model, refuse_wrong_architecture
 from training.rlhf.models.checks.refusal import Purpose, Refused, adapter_unusable, wrong_kind
 from training.rlhf.models.checks.tokenizer import PLACEHOLDERS, ROLES
@@ -42,7 +43,7 @@ class Loaded(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A classifier as loaded from its folder, before an adapter is merged into its base.
+    """A model as loaded from its folder, before an adapter is merged into its base.
 
     ``new`` contains the names of weights that are random because no file contains them. These are the weights
     of the head and its modules. The list is empty if all weights were read. For a complete model, ``base`` is
@@ -67,18 +68,18 @@ def open_policy(source: ModelSource, arguments: Mapping[str, Any] | None = None)
     chat template does not use.
     """
     if isinstance(source, Loaded):
-        _refuse_unknown_tokens(type(source.model).__name__, *source)
+        refuse_tokens_without_embedding(type(source.model).__name__, *source)
         source.model.train(False)  # dropout would make log-probabilities differ between two passes
     model, tokenizer = source if isinstance(source, Loaded) else load_policy(source)
     return Loaded(model, with_arguments(tokenizer, arguments or {}))
 
 
-def open_reward_model(source: ModelSource) -> Loaded:
-    """Return the model in eval mode, like `open_policy`."""
+def open_reward_model(source: ModelSource, *, dtype: torch.dtype = torch.float32) -> Loaded:
+    """Return the model in eval mode, like `open_policy`. A model in memory keeps its precision."""
     if isinstance(source, Loaded):
-        _refuse_unknown_tokens(type(source.model).__name__, *source)
+        refuse_tokens_without_embedding(type(source.model).__name__, *source)
         return Loaded(merged(source.model).train(False), source.tokenizer)
-    return load_reward_model(source)
+    return load_reward_model(source, dtype=dtype)
 
 
 def default_device() -> torch.device:
@@ -92,13 +93,21 @@ def load_policy(
 
     The model is in eval mode, without dropout. A LoRA adapter is merged into its base.
     """
+    opened = open_generator(path_or_hub, dtype=dtype, device=device)
+    return Loaded(_fold(opened.model), opened.tokenizer)
+
+
+def open_generator(
+    path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+) -> Opened:
+    """Load a causal language model like `load_policy`, without merging an adapter into its base."""
     opened = _load(Purpose.POLICY, path_or_hub, dtype, device)
     if opened.new:
         raise _lacks(str(path_or_hub), opened.new)
     if opened.tokenizer.pad_token_id is None:
         opened.tokenizer.pad_token = opened.tokenizer.eos_token
     opened.model.config.pad_token_id = chat.pad_id(opened.tokenizer)
-    return Loaded(_fold(opened.model), opened.tokenizer)
+    return opened
 
 
 def load_reward_model(
@@ -204,13 +213,16 @@ def _fold(model: Any) -> Any:
 
 
 def _write_adapter(model: Any, folder: Path) -> None:
-    """Write the adapter, the head, and the metadata that a complete model would store in its config.json."""
+    """Write the adapter, the head, and the metadata that a complete model would store in its config.json.
+    Other adapters on the same trunk are not written."""
     # With `save_embedding_layers=False`, peft neither saves embeddings nor queries the hub for their size.
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, save_embedding_layers=False, selected_adapters=[lora.POLICY])
     (folder / "README.md").unlink()  # the empty model card template that peft writes
     config = trunks.plain(model).config
-    notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
-    notes["rankloop"] = getattr(config, "rankloop", {})
+    notes: dict[str, Any] = {"pad_token_id": config.get_text_config().pad_token_id}
+    notes[adapters.BASE_DIGEST] = lora.base_digest(model)
+    if trunks.is_classifier(model):
+        notes |= {"num_labels": 1, "rankloop": getattr(config, "rankloop", {})}
     (folder / adapters.ADAPTER_NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
 
@@ -229,18 +241,19 @@ def _load(
         base = _base(adapter) if adapter else name
         if adapter or Path(name).is_dir():
             check_model(adapter or Path(name), purpose)
-        tokenizer = _tokenizer(adapter, base, reading)
-        settings = _settings(auto_class, base, adapter, tokenizer, reading, purpose)
+        tokenizer = tokenizer_of(adapter, base, reading)
+        settings = settings_of(auto_class, base, adapter, tokenizer, reading, purpose)
         model, info = auto_class.from_pretrained(
             base, config=settings, dtype=dtype, use_safetensors=True, output_loading_info=True, **reading
         )
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
+            refuse_other_base(adapter, lora.base_digest(model), base)
             # Store the base model's current location. An adapter trained from this model can then find the
             # base model from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
-        _refuse_unknown_tokens(name, model, tokenizer)
+        refuse_tokens_without_embedding(name, model, tokenizer)
     except Refused as refused:
         raise ModelNotFound(str(refused), refused.kind) from refused
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
@@ -290,13 +303,13 @@ def _base(adapter: Path) -> str:
     return base
 
 
-def _tokenizer(adapter: Path | None, base: str, reading: dict[str, Any]) -> PreTrainedTokenizerBase:
+def tokenizer_of(adapter: Path | None, base: str, reading: dict[str, Any]) -> PreTrainedTokenizerBase:
     own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(adapter if own else base, **reading)
     return tokenizer
 
 
-def _settings(
+def settings_of(
     auto_class: Any,
     base: str,
     adapter: Path | None,
@@ -335,9 +348,9 @@ def _settings(
             "the language model from which it was trained.",
         )
     config.num_labels = 1
-    if adapter and (notes := adapter / adapters.ADAPTER_NOTES).is_file():
-        said = json.loads(notes.read_text(encoding="utf-8"))
-        config.rankloop, config.get_text_config().pad_token_id = said["rankloop"], said["pad_token_id"]
+    if adapter and (notes := adapters.notes_of(adapter)):
+        config.rankloop = notes.get("rankloop", {})
+        config.get_text_config().pad_token_id = notes["pad_token_id"]
     elif adapter and tokenizer.pad_token_id is not None:
         # Trainers set the model's pad token to the tokenizer's pad token. An adapter's folder does not record
         # the pad token separately.
@@ -348,12 +361,21 @@ def _settings(
 def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[str]]:
     """Apply the adapter in ``folder``. Return the adapted model, and the names in ``new`` whose weights the
     adapter does not contain."""
-    from peft import PeftModel, get_peft_model_state_dict
+    from peft import PeftConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
     from safetensors import safe_open
+    from safetensors.torch import load_file
 
     with safe_open(folder / adapters.ADAPTER_WEIGHTS, framework="pt") as file:
         found = set(file.keys())
-    adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    config = PeftConfig.from_pretrained(str(folder))
+    starts_reward_model = trunks.is_classifier(model) and not any(
+        f".{head}." in k for k in found for head in trunks.HEADS
+    )
+    if starts_reward_model:  # the adapter of a policy has no head, which peft would look for
+        config.task_type, config.inference_mode = TaskType.SEQ_CLS, False
+        adapted: Any = get_peft_model(model, config)
+    else:
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     supplied = {key.removeprefix("base_model.model.") for key in found}
     still_new = [key for key in new if key not in supplied]
@@ -366,6 +388,8 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
         raise adapter_unusable(
             folder, f"it has weights for {', '.join(unused[:5])}, which the base model does not have."
         )
+    if starts_reward_model:
+        lora.fill_adapter(adapted, lora.POLICY, load_file(folder / adapters.ADAPTER_WEIGHTS))
     return adapted, still_new
 
 
@@ -378,7 +402,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
             )
 
 
-def _refuse_unknown_tokens(name: str, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+def refuse_tokens_without_embedding(name: str, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise Refused if the model has no embedding or no output for one of the tokenizer's tokens."""
     rows = trunks.vocabulary_rows(model)
     named = tokenizer.special_tokens_map

@@ -23,4 +23,6 @@ def recompute_layers(model: nn.Module) -> None:
             "Set gradient_checkpointing to false"
         )
     for layer in layers:
+        if "forward" in vars(layer):
+            continue  # the layers of a shared trunk or of a copied model are already recomputed
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

@@ -10,15 +10,11 @@ in `AutoModelForSequenceClassification`. Only the last layer, the head, is appli
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-import torch
 from torch import nn
 from transformers import PreTrainedModel
-
-if TYPE_CHECKING:
-    from training.rlhf.recipes.reward_model import RewardModelConfig
 
 # The names of a sequence classifier's modules outside the trunk. peft trains all weights of modules with
 # these names and saves the weights with the adapter.
@@ -43,6 +39,17 @@ def has_adapters(model: Any) -> bool:
 
 def trunk_of(model: Any) -> nn.Module:
     return plain(model).base_model
+
+
+def layers_of(model: Any) -> tuple[nn.Module, int] | None:
+    """Return the module that contains the model's layers, and the position of the layers among its children.
+    None if the layers can't be identified."""
+    total = plain(model).config.get_text_config().num_hidden_layers
+    for parent in trunk_of(model).modules():
+        for place, stack in enumerate(parent.children()):
+            if isinstance(stack, nn.ModuleList) and len(stack) == total:
+                return parent, place
+    return None
 
 
 def vocabulary_rows(model: Any) -> int:
@@ -78,6 +85,11 @@ def head_of(model: Any) -> nn.Linear:
     return head
 
 
+def is_classifier(model: Any) -> bool:
+    """Return whether the model has a head of a sequence classifier."""
+    return any(hasattr(plain(model), name) for name in HEADS)
+
+
 def is_encoder(model: Any) -> bool:
     """Return whether the model is an encoder. An encoder scores a row as a whole, whereas a language model
     scores each response at its last token."""
@@ -97,35 +109,6 @@ def start_head(model: Any) -> None:
         nn.init.zeros_(head.bias)
 
 
-def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, new: Sequence[str] = ()) -> Any:
-    """Add a LoRA adapter to the trunk and freeze the trunk's own weights.
-
-    All weights of the head and of the modules in ``new`` are trained and saved with the adapter. ``base``
-    does not contain these weights. For example, ``new`` contains an encoder's pooler if the checkpoint lacks
-    a pooler. Raises ValueError if the model does not have the target modules or peft cannot adapt them.
-    """
-    from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
-
-    targets = config.lora_target_modules.strip()
-    settings = LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=targets if targets == "all-linear" else [t.strip() for t in targets.split(",")],
-        task_type=TaskType.SEQ_CLS,
-        modules_to_save=[name for name in new if name.split(".")[0] not in HEADS],
-    )
-    try:
-        adapted: Any = get_peft_model(model, settings)
-    except ValueError as error:
-        raise ValueError(
-            f"lora_target_modules={config.lora_target_modules!r} does not fit {type(model).__name__}: {error}"
-        ) from error
-    # By default, peft stores the name from which the model was loaded. This name can be a relative path.
-    adapted.active_peft_config.base_model_name_or_path = base
-    return adapted
-
-
 def trained_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return two lists of trainable parameters: first all parameters outside the head, then those of the
     head."""
@@ -138,19 +121,6 @@ def trained_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Paramete
 def modules_of(keys: Iterable[str]) -> list[str]:
     """Return the sorted names of the modules that contain the weights in ``keys``."""
     return sorted({key.rsplit(".", 1)[0] for key in keys})
-
-
-def act_on_dropout(model: Any) -> None:
-    """Enable adapter dropout only while gradients are computed.
-
-    The trunk's own dropout is never active. Models stay in eval mode, so that every layout gives the same
-    rewards.
-    """
-    if not has_adapters(model) or not any(c.lora_dropout for c in model.peft_config.values()):
-        return
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Dropout) and ".lora_dropout." in name:
-            module.train(torch.is_grad_enabled())
 
 
 def _active(wrapper: Any) -> str:

@@ -53,11 +53,20 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
     return Stage("sample", (weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls)
 
 
-def answering(policy: Shape, data: Data, *, n: int, limit: int, per_batch: int, cautious: bool) -> Stage:
+def answering(
+    policy: Shape,
+    data: Data,
+    *,
+    n: int,
+    limit: int,
+    per_batch: int,
+    cautious: bool,
+    number: int = FLOAT,
+) -> Stage:
     """Return the cost of answering all prompts in the data, `per_batch` prompts at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
-    return decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious)
+    return decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious, number=number)
 
 
 def decoding(
@@ -70,9 +79,12 @@ def decoding(
     limit: int,
     cautious: bool,
     batches: float = 1,
+    number: int = FLOAT,
 ) -> Stage:
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
     `batches` times.
+
+    `number` is the size of a number in the policy's keys and values, in bytes.
 
     A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
     as the mean answer, up to the limit.
@@ -89,7 +101,7 @@ def decoding(
     return Stage(
         "sample",
         (
-            Part("keys and values", FLOAT * cache * (1 + 1 / policy.layers)),
+            Part("keys and values", number * cache * (1 + 1 / policy.layers)),
             Part("choosing tokens", PICKING_ARRAYS * FLOAT * together * policy.vocabulary),
             Part("activations", passing_bytes(policy, min(rows, max(1, together // n)) * prompt)),
         ),

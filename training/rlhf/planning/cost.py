@@ -5,9 +5,8 @@ Pure functions without torch. A run consists of consecutive stages, for example 
 Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. Sizes are in
 bytes, and numbers are float32 unless stated otherwise. A stage's memory has these parts:
 
-- weights of every loaded model: 4 bytes per weight, because all training loops load weights as float32;
-- gradients: 4 bytes per trained weight;
-- Adam's two moments: 8 bytes per trained weight;
+- weights of every loaded model: 4 bytes per weight, or 2 if the recipe's dtype is bfloat16;
+- gradients and Adam's two moments of the trained weights, and adapters or float32 masters (`trained`);
 - activations of the widest micro-batch, stored for the backward pass (see `transformer.kept_bytes`);
 - the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
 - keys and values of the rows that are decoded together (`decoding.ROWS_PER_BATCH`), including space for

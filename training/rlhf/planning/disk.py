@@ -12,10 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.trained import bytes_per_weight, trained_weights
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
+from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.recipes.weights import TrainsPolicy
 
 CHECKPOINTS_KEPT = 2
 # A sampled answer in a checkpoint: its token IDs, and the other columns of `selection.candidates.Candidates`.
@@ -37,22 +40,44 @@ def rejection_sampling(recipe: RejectionSamplingConfig, shape: Shape, *, prompts
     are assumed to have the maximum length."""
     answers = recipe.rounds * prompts * recipe.samples_per_prompt
     candidates = answers * (TOKEN_BYTES * recipe.max_new_tokens + ANSWER_BYTES)
-    return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * (3 * FLOAT * shape.weights + candidates))
+    one = checkpoint_bytes(recipe, shape) + candidates
+    return Disk(model_bytes(recipe, shape), (CHECKPOINTS_KEPT + 1) * one)
 
 
-def trained_policy(shape: Shape) -> Disk:
-    """The disk space of a run that saves a policy and writes checkpoints of its weights and Adam's moments.
-    A third checkpoint is written before the oldest of two is deleted."""
-    return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * 3 * FLOAT * shape.weights)
+def trained_policy(recipe: TrainsPolicy, shape: Shape) -> Disk:
+    """The disk space of a run that saves a policy and writes checkpoints of its trained weights and Adam's
+    moments. A third checkpoint is written before the oldest of two is deleted."""
+    return Disk(model_bytes(recipe, shape), (CHECKPOINTS_KEPT + 1) * checkpoint_bytes(recipe, shape))
 
 
 def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
-    """Like `trained_policy`, for PPO and RLOO. PPO also trains its `critic`. A moving reference and the
-    weights that the run returns to if the KL exceeds its ceiling are two more copies of the policy's
-    weights."""
+    """Like `trained_policy`, for PPO and RLOO. PPO also trains all weights of its `critic` or, without a
+    critic of its own, at most a second adapter. A moving reference and the weights that the run returns to if
+    the KL exceeds its ceiling are two more copies of the policy's trained weights."""
     copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
-    one = 3 * (shape.weights + (critic.weights if critic else 0)) + copies * shape.weights
-    return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * FLOAT * one)
+    one = checkpoint_bytes(recipe, shape) + copies * weight_bytes(recipe) * trained_weights(recipe, shape)
+    if isinstance(recipe, PPOConfig) and recipe.critic_kind != "separate":
+        one += checkpoint_bytes(recipe, shape) if recipe.critic_kind == "adapter" else 0.0
+    elif critic is not None:
+        one += checkpoint_bytes(recipe.model_copy(update={"use_peft": False}), critic)
+    return Disk(model_bytes(recipe, shape), (CHECKPOINTS_KEPT + 1) * one)
+
+
+def model_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
+    """The size of the saved policy: an adapter, or all weights."""
+    saved = trained_weights(recipe, shape) if recipe.use_peft else shape.weights
+    return weight_bytes(recipe) * saved
+
+
+def checkpoint_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
+    """The size of the trained weights, of their float32 masters, if any, and of Adam's moments."""
+    masters = FLOAT if weight_bytes(recipe) < FLOAT else 0
+    return (weight_bytes(recipe) + masters + 2 * FLOAT) * trained_weights(recipe, shape)
+
+
+def weight_bytes(recipe: TrainsPolicy) -> int:
+    """The size of a trained weight. Adapters are always in float32."""
+    return FLOAT if recipe.use_peft else bytes_per_weight(recipe)
 
 
 def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:

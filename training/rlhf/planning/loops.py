@@ -11,6 +11,20 @@ import math
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.answers import answer_length, answering, decoding
 from training.rlhf.planning.cost import PADDED, SCORING_TOKENS, Cost, Data, Part, Stage, weights
+from training.rlhf.planning.trained import (
+    TRAINING,
+    TRAINING_AN_ADAPTER,
+    Critic,
+    activations,
+    bytes_per_weight,
+    critic_in_training,
+    frozen,
+    gradients,
+    in_training,
+    loaded,
+    passes,
+    trained_weights,
+)
 from training.rlhf.planning.transformer import (
     FLOAT,
     adapter_weights,
@@ -35,18 +49,24 @@ HELDOUT_MEASUREMENTS = 10
 # the Hessian, its eigenvectors, the square root of its inverse, and the solver's workspace. The first three
 # are float64.
 CURVATURES = 8
-# The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
-TRAINING, TRAINING_AN_ADAPTER = 3, 2
 
 
 def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
     """Return the cost of a fine-tuning run."""
     shown = min(recipe.sample_prompts, data.items)
     asking = decoding(
-        policy, 1, data, rows=shown, n=1, limit=recipe.sample_tokens, batches=2, cautious=cautious
+        policy,
+        1,
+        data,
+        rows=shown,
+        n=1,
+        limit=recipe.sample_tokens,
+        batches=2,
+        cautious=cautious,
+        number=bytes_per_weight(recipe),
     )
     telling = Stage(
-        "samples", (weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls
+        "samples", (*loaded(recipe, policy), *asking.parts), asking.operations, asking.layer_calls
     )
     return Cost((_fine_tuning(recipe, policy, data, cautious=cautious), telling))
 
@@ -69,7 +89,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     trained = recipe.epochs * (data.items - heldout)
     adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
     learning = adapter or policy.weights
-    passes = TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING
+    times = TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING
     calls = recipe.epochs * data.items * ranking * PADDED / min(places, batch * ranking * PADDED)
     half = 0.5 if recipe.precision == "bfloat16" else 1.0
     again = recipe.gradient_checkpointing
@@ -105,7 +125,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
             Stage(
                 "train",
                 tuple(parts),
-                (passes + again) * trained * forward,
+                (times + again) * trained * forward,
                 (TRAINING + again) * calls * policy.layers,
             ),
             Stage(
@@ -137,7 +157,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
     micro_batches = max(steps, trained * ranking / places)
     evaluations = min(recipe.evaluations, steps) * heldout
     passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
-    loaded = (weights("policy", policy), Part("Adam's moments", 2 * FLOAT * policy.weights))
+    held = in_training(recipe, policy)
     logits = Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary)
     limit = recipe.sample_tokens
     shown, asked = min(recipe.sample_prompts, data.items), min(recipe.kl_samples, data.items)
@@ -147,35 +167,60 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
         (
             Stage(
                 "reference",
-                (*loaded, Part("activations", passing_bytes(policy, places)), logits),
+                (*held, Part("activations", passing_bytes(policy, places)), logits),
                 passed * forward,
                 policy.layers * passed * ranking / places,
             ),
             Stage(
                 "train",
                 (
-                    *loaded,
-                    Part("gradients", FLOAT * policy.weights),
-                    Part("activations", kept_bytes(policy, places, row=width)),
+                    *held,
+                    gradients(recipe, policy),
+                    Part("activations", activations(recipe, policy, places, row=width)),
                     logits,
                 ),
-                (TRAINING + again) * trained * forward,
-                policy.layers * (TRAINING + again) * micro_batches,
+                (passes(recipe) + again) * trained * forward,
+                policy.layers * (passes(recipe) + again) * micro_batches,
             ),
-            Stage("samples", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
+            Stage("samples", (*held, *asking.parts), asking.operations, asking.layer_calls),
             # At this stage, the starting policy is in memory instead of the moments, to measure the
-            # divergence from it.
-            Stage("measure KL", (*loaded, *measuring.parts), measuring.operations, measuring.layer_calls),
+            # divergence from it. An adapter's
+            # starting policy is its own trunk.
+            Stage("measure KL", (*held, *measuring.parts), measuring.operations, measuring.layer_calls),
         )
     )
 
 
-def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    return _on_policy(recipe, policy, judge, data, critic=judge, cautious=cautious)
+def ppo(
+    recipe: PPOConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    shared: bool = False,
+    cautious: bool = False,
+) -> Cost:
+    """Return the cost of PPO. The reward model is `shared` if it is an adapter on the policy's trunk."""
+    critics = {
+        "separate": lambda: Critic(judge, judge.weights),
+        "adapter": lambda: Critic(policy, trained_weights(recipe, policy)),
+        "shared": lambda: Critic(policy, policy.hidden),
+    }
+    critic = critics[recipe.critic_kind]()
+    return _on_policy(recipe, policy, judge, data, critic=critic, shared=shared, cautious=cautious)
 
 
-def rloo(recipe: RLOOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    return _on_policy(recipe, policy, judge, data, critic=None, cautious=cautious)
+def rloo(
+    recipe: RLOOConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    shared: bool = False,
+    cautious: bool = False,
+) -> Cost:
+    """Return the cost of RLOO. The reward model is `shared` if it is an adapter on the policy's trunk."""
+    return _on_policy(recipe, policy, judge, data, critic=None, shared=shared, cautious=cautious)
 
 
 def _on_policy(
@@ -184,7 +229,8 @@ def _on_policy(
     judge: Shape,
     data: Data,
     *,
-    critic: Shape | None,
+    critic: Critic | None,
+    shared: bool,
     cautious: bool,
 ) -> Cost:
     """Return the cost of a loop that samples rollouts and trains on them, with or without a critic."""
@@ -195,15 +241,21 @@ def _on_policy(
     )
     row = data.prompt + answer
     tokens = rows * row
-    trained = [policy, critic] if critic else [policy]
-    learning = sum(shape.weights for shape in trained)
-    judges = 2 if critic else 1
-    models = (
-        Part("weights: policy, reference", 2 * FLOAT * policy.weights),
-        Part(f"weights: reward model{', critic' if critic else ''}", judges * FLOAT * judge.weights),
-        Part("Adam's moments", 2 * FLOAT * learning),
-        *([Part("weights: policy within kl_ceiling", FLOAT * policy.weights)] if recipe.kl_ceiling else []),
+    learning = trained_weights(recipe, policy)
+    number = bytes_per_weight(recipe)
+    models = [*in_training(recipe, policy)]
+    if not recipe.use_peft:
+        models.append(frozen(recipe, "reference", policy))
+    elif recipe.reference != "fixed":
+        models.append(Part("weights: reference", FLOAT * learning))
+    models.append(
+        Part("weights: reward model", FLOAT * learning) if shared else frozen(recipe, "reward model", judge)
     )
+    if critic:
+        models += critic_in_training(recipe, critic)
+    if recipe.kl_ceiling:
+        kept = FLOAT if recipe.use_peft else number
+        models.append(Part("weights: policy within kl_ceiling", kept * learning))
     asking = decoding(
         policy,
         recipe.steps,
@@ -212,36 +264,39 @@ def _on_policy(
         n=recipe.responses_per_prompt,
         limit=recipe.max_new_tokens,
         cautious=cautious,
+        number=number,
     )
     one = forward_operations(policy, row, around=row, projected=answer)
     judged = forward_operations(judge, row, around=row, projected=0)
-    valued = judged if critic else 0.0
+    valued = forward_operations(critic.shape, row, around=row, projected=0) if critic else 0.0
     places = min(recipe.micro_batch_tokens, PADDED * tokens / recipe.minibatches)
     places = max(places, longest if cautious else PADDED * row)
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
     # forward passes of the policy, the reference, the reward model and the critic
     observed = rows * (2 * one + judged + valued) * recipe.steps
     projected = min(CHUNK_TOKENS, places * answer / row)
-    layers = sum(shape.layers for shape in trained)
+    shapes = [policy, critic.shape] if critic else [policy]
+    layers = sum(shape.layers for shape in shapes)
+    valued_again = (TRAINING if critic and critic.own else passes(recipe)) * valued
     return Cost(
         (
             Stage("roll out", (*models, *asking.parts), asking.operations, asking.layer_calls),
             Stage(
                 "observe",
-                models,
+                tuple(models),
                 observed,
-                recipe.steps * micro_batches * (2 * policy.layers + judges * judge.layers),
+                recipe.steps * micro_batches * (layers + policy.layers + judge.layers),
             ),
             Stage(
                 "update",
                 (
                     *models,
-                    Part("gradients", FLOAT * learning),
-                    Part("activations", sum(kept_bytes(shape, places, row=row) for shape in trained)),
+                    Part("gradients", FLOAT * (learning + (critic.learning if critic else 0))),
+                    Part("activations", sum(activations(recipe, one, places, row=row) for one in shapes)),
                     Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
                 ),
-                recipe.steps * recipe.epochs * rows * TRAINING * (one + valued),
-                TRAINING * recipe.steps * recipe.epochs * micro_batches * layers,
+                recipe.steps * recipe.epochs * rows * (passes(recipe) * one + valued_again),
+                passes(recipe) * recipe.steps * recipe.epochs * micro_batches * layers,
             ),
         )
     )
@@ -264,16 +319,17 @@ def rejection_sampling(
         limit=recipe.max_new_tokens,
         per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
         cautious=cautious,
+        number=bytes_per_weight(recipe),
     )
     chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]
     answer = answer_length(recipe.max_new_tokens, data, cautious=cautious)
     ranking = data.prompt + n * answer
-    models = (weights("policy", policy), weights("reward model", judge))
+    models = (*loaded(recipe, policy), frozen(recipe, "reward model", judge))
     judged = data.items * forward_operations(judge, ranking, around=ranking, projected=0)
     longest = data.longest - data.response + recipe.max_new_tokens
     kept = Data(math.ceil(chosen * data.items), data.prompt, answer, longest)
     training = sft(recipe, policy, kept, cautious=cautious)
-    beside = weights("reward model", judge)
+    beside = frozen(recipe, "reward model", judge)
     stages = (
         Stage("sample", (*models, *asking.parts), asking.operations, asking.layer_calls),
         Stage(
@@ -307,12 +363,11 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     return Stage(
         "train",
         (
-            weights("policy", policy),
-            Part("gradients", FLOAT * policy.weights),
-            Part("Adam's moments", 2 * FLOAT * policy.weights),
-            Part("activations", kept_bytes(policy, places, row=longest)),
+            *in_training(recipe, policy),
+            gradients(recipe, policy),
+            Part("activations", activations(recipe, policy, places, row=longest)),
             Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
         ),
-        (TRAINING * trained + evaluations) * forward,
-        policy.layers * (TRAINING * micro_batches + evaluations * padded * row / places),
+        (passes(recipe) * trained + evaluations) * forward,
+        policy.layers * (passes(recipe) * micro_batches + evaluations * padded * row / places),
     )

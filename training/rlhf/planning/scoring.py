@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage
+from training.rlhf.planning.trained import bytes_per_weight
 from training.rlhf.planning.transformer import FLOAT, forward_operations, passing_bytes
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.recipes.weights import TrainsPolicy
 
 MOST_BEGINNINGS = 8  # as in judging.shaping, which imports torch
 
@@ -25,12 +27,13 @@ def with_scoring(
     if first is None or not (further or spread):
         return cost
     prompts, n, limit = _sampled(recipe, data)
+    number = bytes_per_weight(recipe) if isinstance(recipe, TrainsPolicy) else FLOAT
     answer = float(limit) if cautious else min(float(limit), data.response)
     whole = data.prompt + n * answer  # the answers to a prompt share the prompt
     # The beginnings end at equal distances, so their mean length is half of the answer's length.
     beginnings = n * (data.prompt + MOST_BEGINNINGS * answer / 2) if spread else 0.0
     work = [(first, beginnings), *((judge, whole + beginnings) for judge in further)]
-    beside = [Part(_name(len(further)), FLOAT * sum(judge.weights for judge in further))] if further else []
+    beside = [Part(_name(len(further)), number * sum(judge.weights for judge in further))] if further else []
     stages = tuple(replace(stage, parts=(*stage.parts, *beside)) for stage in cost.stages)
     loaded = [part for part in stages[0].parts if part.name.startswith("weights")]
     scoring = Stage(

@@ -9,7 +9,7 @@ costs one more pass. If the model is an encoder, each response is processed with
 from __future__ import annotations
 
 from training.rlhf.models.shapes import Shape
-from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.weights import UsesLora
 
 FLOAT = 4  # bytes
 # Numbers that a layer stores per token without a backward pass, as multiples of `hidden` and `intermediate`.
@@ -53,8 +53,9 @@ def passing_bytes(shape: Shape, places: float) -> float:
     return FLOAT * places * (times_hidden * shape.hidden + times_intermediate * shape.intermediate)
 
 
-def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
-    """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product.
+def adapter_weights(shape: Shape, recipe: UsesLora, *, heads: int = 1) -> float:
+    """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product, and `heads`
+    heads with one output.
 
     If the recipe lists target layers instead of `all-linear`, the estimate assumes an adapter on the four
     attention products. This assumption usually gives an upper bound.
@@ -64,4 +65,4 @@ def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
     attention = 2 * (d + queries) + 2 * (d + keys)
     mlp = (3 if shape.gated else 2) * (d + shape.intermediate)
     both = attention + (mlp if recipe.lora_target_modules.strip() == "all-linear" else 0)
-    return recipe.lora_r * shape.layers * both + d
+    return recipe.lora_r * shape.layers * both + heads * d

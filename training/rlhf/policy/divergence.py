@@ -6,22 +6,25 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, open_policy
+from training.rlhf.models import chat, lora
+from training.rlhf.models.loading import Loaded, ModelSource, load_policy
+from training.rlhf.models.trunks import has_adapters
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
 
 
 @torch.no_grad()
 def kl_from_start(
     policy: Loaded,
-    start: str,
+    start: ModelSource,
     prompts: Sequence[Messages],
     *,
+    dtype: torch.dtype = torch.float32,
     max_new_tokens: int,
     max_tokens: int,
     seed: int,
@@ -31,7 +34,8 @@ def kl_from_start(
 
     The estimate is the mean log-ratio of the answers' tokens as sampled, like PPO's `objective/kl`. An answer
     has at most ``max_new_tokens`` tokens. ``start`` is a folder or a hub name. This second model is loaded
-    only after the policy has answered. It needs as much memory as the policy's weights.
+    only after the policy has answered. It needs as much memory as the policy's weights. If an adapter was
+    trained, the policy's own trunk is the start, and nothing is loaded.
     """
     room = min(max_new_tokens, chat.context_length(policy.model) - 1)
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
@@ -42,13 +46,19 @@ def kl_from_start(
     groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
     rows = RankingRows.of(groups, [], pad_id=chat.pad_id(policy.tokenizer), max_tokens=max_tokens)
 
-    def log_probs(model: Loaded) -> Tensor:
+    def log_probs(model: PreTrainedModel) -> Tensor:
         found = torch.zeros(rows.n_responses)
         for part in rows.micro_batches(range(len(groups))):
             check()
-            responses = score_responses(model.model, rows, part)
+            responses = score_responses(model, rows, part)
             found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
         return found
 
-    of_policy = log_probs(policy)
-    return float((of_policy - log_probs(open_policy(start))).mean())
+    of_policy = log_probs(policy.model)
+    if has_adapters(policy.model):
+        with lora.using(policy.model, lora.start_of(policy.model)):
+            of_start = log_probs(policy.model)
+    else:
+        assert not isinstance(start, Loaded)
+        of_start = log_probs(load_policy(start, dtype=dtype).model)
+    return float((of_policy - of_start).mean())

@@ -18,6 +18,7 @@ rejected response:
 - `logps/chosen`, `logps/rejected`: log-probabilities of whole responses, in nats.
 - `nll_loss`, with sft_coefficient: negative log-likelihood of the best responses, in nats per token.
 - `learning_rate`, `grad_norm` (before clipping) and `tokens_per_second` (including padding).
+- `parameters/change`, with an adapter: the norm of the change of the weights since the start of training.
 
 Evaluations add `heldout/loss`, `heldout/accuracy`, `heldout/margins` and `heldout/pairs`. The result also
 contains `objective/kl`, the KL divergence from the starting policy in nats per sampled answer.
@@ -41,6 +42,7 @@ from transformers import PreTrainedModel
 from training.rlhf.core.checkpoint import open_store, reading_state, saving_when_stopped
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import generator_for, seed_everything
@@ -48,7 +50,15 @@ from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
 from training.rlhf.generation.likely import likely_texts
 from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
+from training.rlhf.models.loading import Loaded, ModelSource, save_model
+from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.trainable import (
+    change_from_start,
+    count_trained,
+    dtype_of,
+    open_trainable,
+    trained_module,
+)
 from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.divergence import kl_from_start
 from training.rlhf.policy.preference_metrics import pair_metrics, pair_sums
@@ -83,6 +93,7 @@ class DPOResult:
     pairs: int
     left_out: dict[str, int]
     prompts_cut: int
+    trained_parameters: int
     control_tokens_removed: int
     repeats: dict[str, int]
 
@@ -109,7 +120,7 @@ class DPOState:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        return {"policy": self.policy}
+        return {"policy": trained_module(self.policy)}
 
     @property
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
@@ -149,7 +160,7 @@ def train(
     repeats = count_repeats([*rankings, *heldout])
     if not heldout:
         rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
-    policy, tokenizer = open_policy(base_model, config.arguments_of_template)
+    policy, tokenizer = open_trainable(base_model, config, out_dir=out_dir)
     limit = min(config.max_length, chat.context_length(policy))
     groups, left_out, prompts_cut = encode_preferences(
         rankings, tokenizer, ties=config.ties, max_length=limit
@@ -167,14 +178,20 @@ def train(
     first_epoch = steps[: math.ceil(len(groups) / config.batch_rankings)]
     reference_parts = [part for step in [*first_epoch, rows.heldout] for part in rows.micro_batches(step)]
 
-    peak = config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
-    optimiser = torch.optim.AdamW(policy.parameters(), lr=peak, weight_decay=config.weight_decay, fused=True)
+    peak = config.learning_rate or rate_for(
+        policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
+    )
+    settings: dict[str, Any] = {"lr": peak, "weight_decay": config.weight_decay}
+    optimiser = optimiser_over(trained_module(policy), partial(torch.optim.AdamW, fused=True, **settings))
     state = DPOState(policy, optimiser, reference=torch.zeros(rows.n_responses))
     of = {
         "rankings": digest_of(groups),
         "heldout rankings": digest_of(others),
-        "base model": fingerprint(state.modules),
+        "base model": fingerprint({"policy": policy}),
     }
+    trained_parameters = count_trained(state.modules)
+    if config.gradient_checkpointing:
+        recompute_layers(policy)
     store = open_store(checkpoints, config, of=of)
     resumed = store.resume(state.modules, state.optimisers)
     if resumed:
@@ -238,27 +255,30 @@ def train(
         report.sample(total, messages=messages, before=old, after=new, scores={})
     result = {name: value for name, value in state.metrics.items() if name != "tokens_per_second"}
     result |= state.heldout
-    if config.kl_samples and not isinstance(base_model, Loaded):  # training has changed a model in memory
+    # Training all weights has changed a model in memory, so its start is lost.
+    if config.kl_samples and (config.use_peft or not isinstance(base_model, Loaded)):
         with saving_when_stopped(save):
             # No update follows, so Adam's moments are freed to make room for the starting policy.
             optimiser.state.clear()
             result["objective/kl"] = kl_from_start(
                 Loaded(policy, tokenizer),
-                str(base_model),
+                base_model,
                 prompts[: config.kl_samples],
+                dtype=dtype_of(config),
                 max_new_tokens=config.sample_tokens,
                 max_tokens=config.micro_batch_tokens,
                 seed=config.seed,
                 check=report.check,
             )
     return DPOResult(
-        path=save_model(policy, tokenizer, out_dir),
+        path=save_model(policy, tokenizer, out_dir, merge=False),
         steps=state.step,
         metrics=result,
         rankings=len(groups),
         pairs=sum(count_pairs(group, ties=config.ties) for group in groups),
         left_out=left_out,
         prompts_cut=prompts_cut,
+        trained_parameters=trained_parameters,
         control_tokens_removed=count_control_tokens([*rankings, *heldout], tokenizer),
         repeats=repeats,
     )
@@ -299,7 +319,7 @@ def update(
         sums.update(found)
     mean, grad_norm = (
         sums["loss"] / weight,
-        float(nn.utils.clip_grad_norm_(state.policy.parameters(), config.max_grad_norm)),
+        float(nn.utils.clip_grad_norm_(optimised(state.optimiser), config.max_grad_norm)),
     )
     if not (math.isfinite(mean) and math.isfinite(grad_norm)):
         raise TrainingDiverged(
@@ -319,6 +339,7 @@ def update(
         "learning_rate": rate,
         "grad_norm": grad_norm,
         "tokens_per_second": sums["positions"] / (time.perf_counter() - started),
+        **change_from_start(state.policy),
     }
 
 

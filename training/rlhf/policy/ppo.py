@@ -12,9 +12,10 @@ sensitive to these choices:
   and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
-- The critic is a separate model on the reward model's trunk. Its head starts at zero, so the explained
-  variance of its first values is exactly 0. The critic's gradient never affects the policy, and each of the
-  two models has its own optimiser.
+- The critic is a separate model on the reward model's trunk, or an adapter of its own on the policy's trunk.
+  Its head starts at zero, so the explained variance of its first values is exactly 0. The critic's gradient
+  doesn't affect the policy, and each of the two has its own optimiser. With ``critic=shared``, the critic is
+  only a head on the policy's states, and its gradient also trains the policy's trunk.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
@@ -134,7 +135,7 @@ def train(
     contains checkpoints of a run with other inputs.
     """
     seed_everything(config.seed)
-    state = new_state(config, load_models(policy, reward_model, config))
+    state = new_state(config, load_models(policy, reward_model, config, out_dir=out_dir))
     models = state.models
     context = min(chat.context_length(models.actor), chat.context_length(state.critic.trunk))
     shown = encode_demonstrations(config, models.tokenizer, demonstrations, context=context)
@@ -152,8 +153,11 @@ def train(
 
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
-    critic = critic_for(models)
-    rate = config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6)
+    critic = critic_for(models, config)
+    own = config.critic_kind == "separate"
+    rate = config.value_learning_rate or rate_for(
+        critic if own else critic.trunk, at_2m=5e-4, at_1b=5e-6, adapter=critic.adapter is not None
+    )
     return PPOState.starting(config, models, critic=critic, critic_optimiser=adam(critic, rate))
 
 
@@ -183,7 +187,10 @@ def roll_out(
     # 3. Compute rewards per token. If the KL exceeds the ceiling, the reward is only the KL penalty. The
     # critic was trained to predict other rewards, so such a step doesn't use the critic.
     recovery, compared = ceiling.beyond_ceiling(config, [seen for seen, _ in every])
-    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
+    acts = step > config.warmup_steps and not recovery
+    estimate = ceiling.kl_estimate([seen for seen, _ in every])
+    controller = state.kl.after(estimate, rate=policy_rate(config, state), acted=acts)
+    in_reward = ceiling.kl_weight(config, controller.beta, recovery=recovery)
     masks = [seen.mask for seen, _ in every]
     per_token = [
         advantages.token_rewards(
@@ -216,18 +223,26 @@ def roll_out(
         for minibatch in dealt
     ]
     entropy = [(-seen.log_probs * seen.mask).sum(dim=1) for seen, _ in every]
-    metrics = steps.rollout_metrics(config, state, rollout, kl=kl, entropy=float(torch.cat(entropy).mean()))
+    metrics = steps.rollout_metrics(
+        config, state, rollout, kl=kl, controller=controller, entropy=float(torch.cat(entropy).mean())
+    )
     explained = explained_variance([part for parts in minibatches for part in parts])
-    acts = step > config.warmup_steps and not recovery
     return Batch(
         rollout=rollout,
         minibatches=minibatches,
         position=position,
         floors=models.judges.adapted(state.floors, rollout.judged, acts=acts),
-        kl=kl,
+        kl=controller,
         recovery=recovery,
         metrics=metrics | explained | compared,
     )
+
+
+def policy_rate(config: PPOConfig, state: PPOState) -> float:
+    """Return the policy's learning rate in the next update, as a fraction of its peak."""
+    if state.step < config.warmup_steps:
+        return 0.0
+    return rate_factor(config.schedule, state.policy_steps, config.steps - config.warmup_steps)
 
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
@@ -253,9 +268,8 @@ def update(
     step = batch.rollout.step
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
-    after_warmup = config.steps - config.warmup_steps
-    rate = rate_factor(config.schedule, state.policy_steps, after_warmup)
-    steps.set_rate(state.policy_optimiser, rate if trains_policy else 0.0)
+    state.kl = batch.kl
+    steps.set_rate(state.policy_optimiser, policy_rate(config, state))
     rate = rate_factor(config.schedule, state.step, config.steps)
     steps.set_rate(state.critic_optimiser, rate if trains_critic else 0.0)
     passes = epochs(
@@ -267,7 +281,7 @@ def update(
         trains_critic=trains_critic,
     )
     state.policy_steps += trains_policy
-    return steps.end_step(config, state, batch, passes, acted=trains_policy)
+    return steps.end_step(config, state, batch, passes)
 
 
 def epochs(
@@ -303,15 +317,16 @@ def epochs(
                 first_log_ratio = first_log_ratio if means.steps else max(first_log_ratio, largest)
                 steps.add(seen, found)
             if trains_critic:
-                steps.add(seen, critic_backward(config, state.critic, part, tokens))
+                found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
+                steps.add(seen, found)
         if trains_policy and config.ptx_coefficient > 0:
             generator = generator_for(config.seed, "demonstrations", step, epoch, number)
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
         if trains_policy:
             seen["val/ratio_var"] -= seen["val/ratio"] ** 2
-            seen["grad_norm/policy"] = steps.clipped_norm(actor, config.max_grad_norm)
+            seen["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if trains_critic:
-            seen["grad_norm/value"] = steps.clipped_norm(state.critic, config.max_grad_norm)
+            seen["grad_norm/value"] = steps.clipped_norm(state.critic_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, seen, *optimisers):
             break
         means.add(seen)
@@ -351,13 +366,17 @@ def policy_backward(
     )
 
 
-def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) -> dict[str, float]:
+def critic_backward(
+    config: PPOConfig, critic: Critic, part: Part, tokens: int, *, trains_policy: bool = True
+) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
     mask = part.seen.mask
-    loss, clipped = losses.clipped_value_loss(
-        critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
-    )
-    torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
+    with critic.active():
+        values = critic(*part.seen.rows.inputs, trains_policy=trains_policy)
+        loss, clipped = losses.clipped_value_loss(
+            values, part.values[mask], part.returns[mask], clip=config.value_clip
+        )
+        torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
     return {
         "loss/value_avg": float(loss.detach().sum()) / tokens,
         "val/clipfrac_avg": float(clipped.sum()) / tokens,

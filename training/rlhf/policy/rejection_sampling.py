@@ -60,7 +60,9 @@ from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
+from training.rlhf.models.loading import Loaded, ModelSource, save_model
+from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.trainable import count_trained, dtype_of, open_trainable, trained_module
 from training.rlhf.policy import sft
 from training.rlhf.policy.sample_answers import first_answers, report_samples
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
@@ -110,6 +112,7 @@ class RejectionSamplingResult:
     prompts_refused: int
     prompts_unfinished: int
     kept: int
+    trained_parameters: int
     reward_mean: float
     reward_best: float
     best_of: dict[int, float]
@@ -157,12 +160,12 @@ class State:
             for number, one in enumerate(self.candidates, start=1)
             for name, values in one.tensors().items()
         }
-        modules, optimisers = {"policy": self.policy.model}, {"policy": self.optimiser}
+        modules, optimisers = {"policy": trained_module(self.policy.model)}, {"policy": self.optimiser}
         save_checkpoint(store, report, self.progress.step, modules, optimisers, asdict(self.progress), data)
 
     def resume(self, store: CheckpointStore, n: int) -> LoopProgress:
         """Restore the state from the newest checkpoint, if there is one, and return its progress."""
-        resumed = store.resume({"policy": self.policy.model}, {"policy": self.optimiser})
+        resumed = store.resume({"policy": trained_module(self.policy.model)}, {"policy": self.optimiser})
         if resumed is None:
             return self.progress
         with reading_state():
@@ -202,13 +205,16 @@ def train(
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
-    loaded = open_policy(policy, config.arguments_of_template)
+    loaded = open_trainable(policy, config, out_dir=out_dir)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
-    judges = open_judges(sources, config, policy=loaded)
+    judges = open_judges(sources, config, policy=loaded, dtype=dtype_of(config))
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
     config = with_learning_rate(config, loaded.model)
+    trained_parameters = count_trained({"policy": trained_module(loaded.model)})
     store = open_store(checkpoints, config, of=identity(loaded, judges, asked))
+    if config.gradient_checkpointing:
+        recompute_layers(loaded.model)
     state = State(loaded, sft.new_optimizer(loaded.model, config), LoopProgress())
     progress = state.resume(store, config.samples_per_prompt)
     if progress.before is None:
@@ -240,7 +246,7 @@ def train(
     best, gold_best, unfinished = curves(tuned[-1])
     assert progress.loss is not None
     return RejectionSamplingResult(
-        path=save_model(loaded.model, loaded.tokenizer, out_dir),
+        path=save_model(loaded.model, loaded.tokenizer, out_dir, merge=False),
         steps=progress.step,
         rounds=len(tuned),
         prompts=len(asked.ids),
@@ -248,6 +254,7 @@ def train(
         prompts_refused=asked.refused,
         prompts_unfinished=unfinished,
         kept=progress.kept,
+        trained_parameters=trained_parameters,
         reward_mean=best[1],
         reward_best=best[config.samples_per_prompt],
         best_of=best,
@@ -349,7 +356,9 @@ def tune_round(
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
     """Return the settings with the default learning rate filled in. It is lower than that of `sft`."""
-    rate = config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    rate = config.learning_rate or rate_for(
+        policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
+    )
     return config.model_copy(update={"learning_rate": rate})
 
 

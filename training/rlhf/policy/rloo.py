@@ -90,7 +90,7 @@ def train(
     contains checkpoints of a run with other inputs.
     """
     seed_everything(config.seed)
-    state = new_state(config, load_models(policy, reward_model, config))
+    state = new_state(config, load_models(policy, reward_model, config, out_dir=out_dir))
     return run_on_policy(
         config,
         state,
@@ -129,13 +129,21 @@ def roll_out(
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
     # 3. Compute one reward per answer. If the KL exceeds the ceiling, the reward is only the KL penalty.
     recovery, compared = ceiling.beyond_ceiling(config, every)
-    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
+    rate = rate_factor(config.schedule, state.step, config.steps)
+    controller = state.kl.after(ceiling.kl_estimate(every), rate=rate, acted=not recovery)
+    in_reward = ceiling.kl_weight(config, controller.beta, recovery=recovery)
     rewards = rollout.rewards(config) * (not recovery) - in_reward * kl
     rewards = rewards.view(len(rollout.prompts), config.responses_per_prompt)
     # 4. Compare each answer with the other answers to the same prompt.
     advantages = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
-    mean_kl = float(kl.mean())
-    metrics = steps.rollout_metrics(config, state, rollout, kl=mean_kl, entropy=float(surprise.mean()))
+    metrics = steps.rollout_metrics(
+        config,
+        state,
+        rollout,
+        kl=float(kl.mean()),
+        controller=controller,
+        entropy=float(surprise.mean()),
+    )
     metrics |= compared | {
         "reward_std": float(rewards.std(dim=1).mean()),
         "frac_reward_zero_std": share_without_spread(rewards),
@@ -147,7 +155,7 @@ def roll_out(
         advantages=advantages.flatten(),
         position=position,
         floors=models.judges.adapted(state.floors, rollout.judged, acts=not recovery),
-        kl=mean_kl,
+        kl=controller,
         recovery=recovery,
         metrics=metrics,
     )
@@ -157,6 +165,7 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
     metrics."""
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
+    state.kl = batch.kl
     steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))
     passes = epochs(ceiling.update_settings(config, recovery=batch.recovery), state, batch)
     return steps.end_step(config, state, batch, passes)
@@ -203,7 +212,7 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
             found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
             found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
             found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
-        found["grad_norm/policy"] = steps.clipped_norm(actor, config.max_grad_norm)
+        found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)

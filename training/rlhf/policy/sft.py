@@ -4,7 +4,8 @@
 
 The metrics at every step are `loss`, `learning_rate`, `grad_norm`, `padding_share` and `tokens_per_second`.
 The loss is in nats per response token, before the step's update. The gradient norm is measured before
-clipping. `padding_share` is the share of padding among all token positions of the step.
+clipping. `padding_share` is the share of padding among all token positions of the step. With an adapter,
+`parameters/change` is the norm of the change of the weights since the start of training.
 `tokens_per_second` counts prompts and responses, without padding. If there are held-out demonstrations, some
 steps also report `heldout_loss`, which is measured after the step's update.
 
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -30,6 +32,7 @@ from training.rlhf.core.checkpoint import (
     saving_when_stopped,
 )
 from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
@@ -38,8 +41,10 @@ from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import Batch, layout_for, micro_batches
 from training.rlhf.generation.likely import likely_texts
 from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
+from training.rlhf.models.loading import Loaded, ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.trainable import change_from_start, count_trained, open_trainable, trained_module
 from training.rlhf.recipes.sft import SFTConfig
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models with 2M and 1B parameters
@@ -63,6 +68,7 @@ class SFTResult:
     heldout_loss: float | None
     left_out: dict[str, int]
     prompts_cut: int
+    trained_parameters: int
     seconds: float
 
 
@@ -99,14 +105,17 @@ def train(
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
-    policy, tokenizer = open_policy(base_model, config.arguments_of_template)
+    policy, tokenizer = open_trainable(base_model, config, out_dir=out_dir)
     data = encode(demonstrations, tokenizer, min(config.max_length, chat.context_length(policy)))
     shown = data.first_prompts(config.sample_prompts)
-    modules, optimisers = {"model": policy}, {"all": new_optimizer(policy, config)}
+    modules, optimisers = {"model": trained_module(policy)}, {"all": new_optimizer(policy, config)}
     of = {
         "demonstrations": digest([(row.prompt, row.response) for row in data.rows]),
-        "base model": fingerprint(modules),
+        "base model": fingerprint({"model": policy}),
     }
+    if config.gradient_checkpointing:
+        recompute_layers(policy)
+    trained_parameters = count_trained(modules)
     store = open_store(checkpoints, config, of=of)
     answer = partial(
         likely_texts, Loaded(policy, tokenizer), shown, max_tokens=config.sample_tokens, check=report.check
@@ -140,13 +149,14 @@ def train(
     for messages, old, new in zip(shown, before, after, strict=True):
         report.sample(progress.step, messages=messages, before=old, after=new, scores={})
     return SFTResult(
-        path=save_model(policy, tokenizer, out_dir),
+        path=save_model(policy, tokenizer, out_dir, merge=False),
         steps=progress.step,
         rows=len(data.rows),
         loss=progress.loss,
         heldout_loss=progress.heldout_loss,
         left_out=data.left_out,
         prompts_cut=data.prompts_cut,
+        trained_parameters=trained_parameters,
         seconds=time.monotonic() - started,
     )
 
@@ -194,7 +204,7 @@ def fit(
         started = time.monotonic()
         with saving_when_stopped(lambda: save(progress)):
             loss, padding = add_gradients(config, policy, tokenizer, batch, check=report.check)
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm))
+        grad_norm = float(torch.nn.utils.clip_grad_norm_(optimised(optimiser), config.max_grad_norm))
         require_finite(progress.step + 1, {"loss": loss, "grad_norm": grad_norm})
         rate = peak * rate_factor(config.schedule, progress.step, total, warmup=warmup)
         for group in optimiser.param_groups:
@@ -208,6 +218,7 @@ def fit(
             "grad_norm": grad_norm,
             "padding_share": padding,
             "tokens_per_second": sum(row.length for row in batch) / (time.monotonic() - started),
+            **change_from_start(policy),
         }
         end_step()
         if due():
@@ -291,9 +302,10 @@ def batches(config: SFTConfig, rows: Sequence[Row], *, after: int = 0) -> Iterat
 
 def new_optimizer(policy: PreTrainedModel, config: SFTConfig) -> torch.optim.AdamW:
     """Return the optimiser for `fit`, which sets the learning rate at every step."""
-    trainable = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    peak = peak_rate(config, policy)
-    return torch.optim.AdamW(trainable, lr=peak, betas=BETAS, weight_decay=config.weight_decay, fused=True)
+    settings: dict[str, Any] = {"lr": peak_rate(config, policy), "weight_decay": config.weight_decay}
+    return optimiser_over(
+        trained_module(policy), partial(torch.optim.AdamW, betas=BETAS, fused=True, **settings)
+    )
 
 
 def peak_rate(config: SFTConfig, policy: PreTrainedModel) -> float:

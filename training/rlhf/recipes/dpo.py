@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
-from training.rlhf.recipes.templates import UsesTemplate
+from training.rlhf.recipes.weights import TrainsPolicy
 
 
-class DPOConfig(UsesTemplate, Checkpointed):
+class DPOConfig(TrainsPolicy, Checkpointed):
     """Settings for direct preference optimisation (DPO) and identity preference optimisation (IPO)."""
 
     loss: Literal["dpo", "ipo"] = Field(
@@ -57,7 +57,8 @@ class DPOConfig(UsesTemplate, Checkpointed):
         gt=0,
         le=1,
         description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
-        " from 3e-4 at 2M parameters to 1e-6 at 1B.",
+        " from 3e-4 at 2M parameters to 1e-6 at 1B."
+        " With use_peft, the rate is ten times as high.",
     )
     schedule: Schedule = Field("linear", description="Learning rate schedule after the warm-up.")
     warmup_fraction: float = Field(

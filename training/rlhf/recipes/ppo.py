@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training.rlhf.recipes.rollouts import RolloutConfig
 
@@ -12,13 +12,21 @@ from training.rlhf.recipes.rollouts import RolloutConfig
 class PPOConfig(RolloutConfig):
     """Improve a policy by proximal policy optimisation against a reward model."""
 
+    critic: Literal["auto", "separate", "adapter", "shared"] = Field(
+        "auto",
+        description="The model that predicts rewards. separate: a model of its own, which starts as a copy"
+        " of the reward model, and all of whose weights are trained. adapter: a second LoRA adapter on the "
+        "policy's base model, which needs use_peft. shared: a linear head on the policy's own states. Its"
+        " loss, weighted by value_coefficient, also trains the policy. auto: adapter with use_peft, otherwise"
+        " separate.",
+    )
     value_learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
         description="Learning rate of the critic. If empty, the rate depends on the model's size:"
-        " from 5e-4 at 2M parameters to "
-        "5e-6 at 1B.",
+        " from 5e-4 at 2M parameters to 5e-6 at 1B. If the critic is an adapter, the rate is ten times as"
+        " high.",
     )
     critic_warmup_steps: int = Field(
         1,
@@ -41,9 +49,10 @@ class PPOConfig(RolloutConfig):
         1.0,
         gt=0,
         le=100,
-        description="Weight of the critic's loss. The critic has its own optimiser, and the steps of Adam"
-        " hardly depend on this weight. The weight matters only when max_grad_norm clips the gradient. Use"
-        " value_learning_rate to train the critic faster or more slowly.",
+        description="Weight of the critic's loss. With a shared critic, it is the weight of this loss beside"
+        " the policy's. Any other critic has its own optimiser, and the steps of Adam hardly depend on the"
+        " weight. It then matters only when max_grad_norm clips the gradient. Use value_learning_rate to"
+        " train the critic faster or more slowly.",
     )
     reward_spread: Literal["end", "sentences"] = Field(
         "end",
@@ -67,6 +76,19 @@ class PPOConfig(RolloutConfig):
     ptx_batch_size: int = Field(
         16, ge=1, le=65_536, description="Number of demonstrations per optimiser step, for ptx_coefficient."
     )
+
+    @model_validator(mode="after")
+    def _critic_fits_policy(self) -> Self:
+        if self.critic == "adapter" and not self.use_peft:
+            raise ValueError("a critic of type adapter needs `use_peft`. Set `critic` to auto or separate")
+        return self
+
+    @property
+    def critic_kind(self) -> Literal["separate", "adapter", "shared"]:
+        """The kind of critic that the run uses."""
+        if self.critic == "auto":
+            return "adapter" if self.use_peft else "separate"
+        return self.critic
 
     @property
     def warmup_steps(self) -> int:

@@ -7,11 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.weights import UsesLora
 
 MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 
 
-class RewardModelConfig(Checkpointed):
+class RewardModelConfig(UsesLora, Checkpointed):
     """Train a reward model on rankings of any number of responses, ties included."""
 
     epochs: int = Field(
@@ -32,33 +33,8 @@ class RewardModelConfig(Checkpointed):
     head_learning_rate_factor: float = Field(
         1.0, gt=0, le=1000, description="Learning rate of the head, as a multiple of the trunk's."
     )
-    use_peft: bool = Field(
-        False,
-        description="Train a LoRA adapter instead of all weights. This needs less memory and produces a "
-        "small model that depends on its base model.",
-    )
-    lora_r: int = Field(
-        16,
-        ge=1,
-        le=1024,
-        description="With use_peft: rank of the adapter matrices. An adapter that is trained further keeps "
-        "its own rank and modules.",
-    )
-    lora_alpha: int = Field(
-        32,
-        ge=1,
-        le=65_536,
-        description="With use_peft: the adapter's output is scaled by lora_alpha / lora_r.",
-    )
     lora_dropout: float = Field(
         0.0, ge=0, lt=1, description="With use_peft: dropout before the adapter, in training only."
-    )
-    lora_target_modules: str = Field(
-        "all-linear",
-        min_length=1,
-        max_length=1000,
-        description="With use_peft: names of the linear layers that get an adapter, separated by commas, such"
-        " as q_proj, v_proj. The value all-linear selects all linear layers of the trunk.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_fraction: float = Field(

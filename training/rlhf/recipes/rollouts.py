@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
 from training.rlhf.recipes.rewards import UsesRewards
-from training.rlhf.recipes.templates import UsesTemplate
+from training.rlhf.recipes.weights import TrainsPolicy
 
 
-class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
+class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
     """Settings for sampling rollouts, for the KL penalty and for the clipped policy updates."""
 
     steps: int = Field(
@@ -37,14 +37,13 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
         gt=0,
         le=1,
         description="Learning rate of the policy (Adam). If empty, the rate depends on the model's"
-        " size: from 4e-4 at 2M "
-        "parameters to 1e-6 at 1B.",
+        " size: from 4e-4 at 2M parameters to 1e-6 at 1B. With use_peft, the rate is ten times as high.",
     )
     schedule: Schedule = Field("linear", description="Learning rate schedule.")
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over each rollout.")
     minibatches: int = Field(4, ge=1, le=1024, description="Number of optimiser steps per pass.")
     kl_coefficient: float = Field(
-        0.2,
+        0.5,
         ge=0,
         le=100,
         description="Penalty subtracted from the reward per nat of KL divergence from the reference.",
@@ -58,7 +57,7 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target.",
+        " KL at this target. If the KL rises above it, the weights also move back towards the reference.",
     )
     kl_ceiling: float | None = Field(
         None,
@@ -123,6 +122,11 @@ class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
     def _kl_settings_fit(self) -> Self:
         if self.kl_target is not None and self.kl_coefficient == 0:
             raise ValueError("kl_target adapts kl_coefficient, which must then be above 0")
+        if self.reference == "ema" and self.dtype == "bfloat16" and not self.use_peft:
+            raise ValueError(
+                "a moving average in bfloat16 can't follow small changes of the policy. Set `dtype` to "
+                "float32, `use_peft` to true, or `reference` to reset"
+            )
         if self.kl_ceiling is not None and self.kl_target is not None and self.kl_ceiling <= self.kl_target:
             raise ValueError("kl_ceiling must be above kl_target")
         return self

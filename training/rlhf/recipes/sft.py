@@ -7,14 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
-from training.rlhf.recipes.templates import UsesTemplate
+from training.rlhf.recipes.weights import TrainsPolicy
 
 Packing = Literal["auto", "off"]
 # The answers in a snapshot that a policy can imitate.
 SnapshotAnswers = Literal["best_responses", "rewrites", "all"]
 
 
-class SFTConfig(UsesTemplate, Checkpointed):
+class SFTConfig(TrainsPolicy, Checkpointed):
     """Settings for supervised fine-tuning."""
 
     learning_rate: float | None = Field(
@@ -22,7 +22,8 @@ class SFTConfig(UsesTemplate, Checkpointed):
         gt=0,
         le=0.1,
         description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
-        " from 3e-3 at 2M parameters to 2e-5 at 1B. For rejection sampling, the range is from 3e-4 to 1e-5.",
+        " from 3e-3 at 2M parameters to 2e-5 at 1B. For rejection sampling, the range is from 3e-4 to 1e-5."
+        " With use_peft, the rate is ten times as high.",
     )
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over the demonstrations.")
     batch_size: int = Field(16, ge=1, le=4096, description="Number of demonstrations per optimiser step.")

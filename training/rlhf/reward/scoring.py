@@ -34,9 +34,8 @@ from training.rlhf.data.batching import (
 from training.rlhf.models import chat, segments
 from training.rlhf.models.adapters import lasting_name
 from training.rlhf.models.loading import Loaded, merged, open_classifier
+from training.rlhf.models.lora import act_on_dropout, add_lora
 from training.rlhf.models.trunks import (
-    act_on_dropout,
-    add_lora,
     has_adapters,
     head_of,
     is_encoder,
@@ -209,7 +208,7 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
     A policy's trunk or an encoder gets a new head. A reward model keeps its own head. A new model's pad token
     differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the
-    reward model is an adapter and the recipe uses LoRA, the adapter is trained further. The adapter then
+    base is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It
     keeps its rank and modules. If the recipe does not use LoRA, the adapter is merged and all weights are
     trained.
     """
@@ -221,7 +220,9 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     if has_adapters(opened.model):
         return Loaded(opened.model, opened.tokenizer)
     base = lasting_name(opened.base)
-    adapted = add_lora(opened.model, config, base=base, new=modules_of(opened.new))
+    adapted = add_lora(
+        opened.model, config, base=base, new=modules_of(opened.new), dropout=config.lora_dropout
+    )
     return Loaded(adapted.eval(), opened.tokenizer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -10,16 +11,23 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
+from training.rlhf.models import lora
 from training.rlhf.models.checks.reward import refuse_encoder
 from training.rlhf.models.loading import Loaded
 from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.models.trunks import is_encoder
+from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.trainable import adapter_module
+from training.rlhf.models.trunks import is_encoder, trunk_of
+from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import MicroBatch, Models
 
 
 class Critic(nn.Module):
-    """A copy of a trunk with one fp32 output per token: the value of the state in which the next token is
-    chosen.
+    """A trunk with one fp32 output per token: the value of the state in which the next token is chosen.
+
+    The trunk is the critic's own or, with an ``adapter``, the policy's with another adapter. The critic's
+    parameters are then only those of its adapter and of its head. If it is ``shared``, the trunk is the
+    policy itself, the critic's only parameters are its head, and its loss also trains the policy's trunk.
 
     The head starts at zero, so the explained variance of the first values is exactly 0. The reward model's
     own head would be a worse start, because it was trained only at the ends of answers. On the demo, its
@@ -27,23 +35,40 @@ class Critic(nn.Module):
     below the mean return.
     """
 
-    def __init__(self, trunk: PreTrainedModel) -> None:
+    trunk: PreTrainedModel
+
+    def __init__(self, trunk: PreTrainedModel, *, adapter: str | None = None, shared: bool = False) -> None:
         super().__init__()
-        self.trunk = copy.deepcopy(trunk).requires_grad_(True)
+        self.adapter, self.shared = adapter, shared
+        if adapter is None and not shared:
+            self.trunk = trunk.requires_grad_(True)
+        else:  # a shared trunk is not registered as a module, because its weights belong to the policy
+            object.__setattr__(self, "trunk", trunk)
+        if adapter is not None:
+            self.matrices = adapter_module(trunk, adapter)
         width = trunk.config.get_text_config().hidden_size
         self.head = nn.Linear(width, 1, device=trunk.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, *, trains_policy: bool = True
+    ) -> Tensor:
         """Return the value of the state before each wanted token, with shape (N,), in row order. All
-        arguments have shape (B, T)."""
+        arguments have shape (B, T). Do the backward pass inside `active`. Unless ``trains_policy``, the
+        gradient does not reach a shared trunk."""
         alive()
-        states = self.trunk(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
+        learns = torch.is_grad_enabled() and (trains_policy or not self.shared)
+        with self.active(), torch.set_grad_enabled(learns):
+            states = self.trunk(
+                input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+            ).last_hidden_state
         values: Tensor = self.head(states[:, :-1][wanted[:, 1:]].float()).squeeze(-1)
         return values
+
+    def active(self) -> AbstractContextManager[None]:
+        """Inside the context, the trunk is the critic's (see `lora.using`)."""
+        return nullcontext() if self.shared else lora.using(self.trunk, self.adapter)
 
 
 @torch.no_grad()
@@ -52,16 +77,30 @@ def values_of(critic: Critic, seen: MicroBatch) -> Tensor:
     return seen.rows.per_answer(critic(*seen.rows.inputs))
 
 
-def critic_for(models: Models) -> Critic:
-    """Return a critic on the trunk of the first reward model that reads the policy's own tokens.
+def critic_for(models: Models, config: PPOConfig) -> Critic:
+    """Return the recipe's critic: a head on the policy's states, an adapter on the policy's trunk, or a model
+    of its own.
 
-    A reward model's trunk already represents the quality of answers. Raises Refused if every
-    reward model is an encoder or has another vocabulary or chat template than the policy.
+    A separate critic starts as a copy of the trunk of the first reward model that reads the policy's own
+    tokens. Such a trunk already represents the quality of answers. For the same reason, an adapter starts as
+    a copy of the reward model's adapter if the reward model shares the policy's trunk. Otherwise, it starts
+    as a copy of the policy's adapter. Raises Refused if a separate critic is needed and every reward model is
+    an encoder or has another vocabulary or chat template than the policy.
     """
     judges = models.judges.judges
+    if config.critic_kind == "shared":
+        return Critic(cast(PreTrainedModel, trunk_of(models.actor)), shared=True)
+    if config.critic_kind == "adapter":
+        source = next((judge.adapter for judge in judges if judge.adapter), lora.POLICY)
+        lora.copy_adapter(models.actor, source, lora.CRITIC, trained=True)
+        return Critic(cast(PreTrainedModel, trunk_of(models.actor)), adapter=lora.CRITIC)
     for judge in judges:
         if judge.same_tokens and not is_encoder(judge.model):
-            return Critic(cast(PreTrainedModel, judge.model.base_model))
+            trunk = judge.model.base_model
+            own = copy.deepcopy(trunk) if judge.adapter is None else lora.merged_copy(trunk, judge.adapter)
+            if config.gradient_checkpointing:
+                recompute_layers(own)
+            return Critic(cast(PreTrainedModel, own))
     refuse_encoder(encoder=is_encoder(judges[0].model))
     refuse_other_tokens(Loaded(models.actor, models.tokenizer), Loaded(judges[0].model, judges[0].tokenizer))
     raise AssertionError("a reward model that reads other tokens was refused above")

@@ -28,6 +28,7 @@ from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.reporter import NullReporter, Reporter, with_grace
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.loading import save_model
+from training.rlhf.models.trainable import count_trained
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.ceiling import stay_below_ceiling
 from training.rlhf.rollouts.samples import report_samples, sample_answers
@@ -52,6 +53,7 @@ class OnPolicyResult:
     metrics: dict[str, float]
     prompts_cut: int
     prompts_refused: int
+    trained_parameters: int
 
 
 def run_on_policy(
@@ -77,6 +79,7 @@ def run_on_policy(
         "policy": fingerprint({"policy": models.actor}),
         "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
     }
+    trained_parameters = count_trained(state.modules)
     store = open_store(checkpoints, config, of={**of, **(inputs or {})})
     if resumed := store.resume(state.modules, state.optimisers):
         with reading_state():
@@ -113,8 +116,14 @@ def run_on_policy(
         if store.due():
             save()
 
-    path = save_model(models.actor, models.tokenizer, out_dir)
-    return OnPolicyResult(path, config.steps, state.metrics | state.first, prompts.cut, prompts.refused)
+    return OnPolicyResult(
+        path=save_model(models.actor, models.tokenizer, out_dir, merge=False),
+        steps=config.steps,
+        metrics=state.metrics | state.first,
+        prompts_cut=prompts.cut,
+        prompts_refused=prompts.refused,
+        trained_parameters=trained_parameters,
+    )
 
 
 def show_samples(

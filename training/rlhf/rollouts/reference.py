@@ -2,35 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from training.rlhf.core.masters import master_of
+from training.rlhf.models import lora
+from training.rlhf.models.trunks import has_adapters
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.rollout import Models
 
 
-def move_reference(config: RolloutConfig, models: Models, step: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The model from which the policy's KL is measured.
+
+    If the policy is an adapter, `model` is the policy itself, and the reference is its trunk with another
+    `adapter`, or with none. The reference then needs no second copy of the trunk. Otherwise, `model` is a
+    frozen copy of the policy.
+    """
+
+    model: PreTrainedModel
+    adapter: str | None = None
+
+    @contextmanager
+    def active(self) -> Iterator[PreTrainedModel]:
+        """Inside the context, forward passes of the returned model are those of the reference."""
+        with lora.using(self.model, self.adapter):
+            yield self.model
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that can move: those of the copy, or of the reference's own adapter. The names
+        are those of `weights_of` the policy."""
+        if has_adapters(self.model):
+            return {} if self.adapter is None else detached(lora.adapter_weights(self.model, self.adapter))
+        return detached(dict(self.model.named_parameters()))
+
+
+def reference_of(actor: PreTrainedModel, kind: str) -> Reference:
+    """Return the reference at the start of training, which computes exactly what the policy computes.
+
+    A fixed reference of an adapter is the trunk without the adapter. If the policy started with an adapter,
+    the reference uses the frozen copy of it. A moving reference has an adapter of its own.
+    """
+    if not has_adapters(actor):
+        return Reference(copy.deepcopy(actor).requires_grad_(False))
+    if kind == "fixed":
+        return Reference(actor, lora.start_of(actor))
+    lora.copy_adapter(actor, lora.POLICY, lora.REFERENCE, trained=False)
+    return Reference(actor, lora.REFERENCE)
+
+
+@torch.no_grad()
+def move_reference(config: RolloutConfig, reference: Reference, actor: PreTrainedModel, step: int) -> None:
     """After the update of a step, move the reference if the recipe has a moving reference.
 
     With a moving reference, a long run can move further from the initial policy, although the KL from the
     current reference is limited. The KL is then no longer the distance from the initial policy.
     """
-    reference, actor = weights_of(models.reference), weights_of(models.actor)
+    trained = weights_of(actor)
     if config.reference == "ema":
-        for name, weight in reference.items():
-            weight.lerp_(actor[name], 1.0 - config.reference_decay)
+        places = reference.weights()
+        for name, weight in trained.items():
+            places[name].lerp_(weight, 1.0 - config.reference_decay)
     elif config.reference == "reset" and step % config.reference_steps == 0:
-        fill_weights(models.reference, actor)
+        fill(reference.weights(), trained)
+
+
+@torch.no_grad()
+def pull_back(actor: PreTrainedModel, reference: Reference, share: float) -> None:
+    """Move the policy's weights this share of the way back to the reference's.
+
+    The change of a layer by an adapter is s B A. If the reference has no adapter, B moves towards 0, and the
+    change shrinks by this share.
+    """
+    if share == 0:
+        return
+    places = reference.weights()
+    for name, weight in trained_parameters(actor).items():
+        if places or "lora_B" in name or "lora_embedding_B" in name:
+            trained = master_of(weight)
+            trained.lerp_(places[name].to(trained.dtype) if places else torch.zeros_like(trained), share)
+            if trained is not weight:
+                weight.copy_(trained)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return the module's own weights by name, tied weights only once. Copy them to keep their values."""
-    return {name: parameter.detach() for name, parameter in module.named_parameters()}
+    """Return the module's trained weights by name, tied weights only once. Copy them to keep their values."""
+    return detached(trained_parameters(module))
 
 
-def fill_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy the named weights into the module."""
-    places = weights_of(module)
+def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    if has_adapters(module):
+        return lora.adapter_weights(module, lora.POLICY)
+    return {name: one for name, one in module.named_parameters() if one.requires_grad}
+
+
+def fill(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Copy the named weights."""
     for name, weight in weights.items():
         places[name].copy_(weight)
+
+
+def change_of(actor: PreTrainedModel, reference: Reference, kind: str) -> dict[str, float]:
+    """Return the metric `parameters/change`: the norm of the change of all weights since the start of
+    training. Empty if all weights are trained and the reference moves: the start is then not in memory."""
+    if has_adapters(actor):
+        return {"parameters/change": lora.adapter_change(actor, lora.POLICY, lora.start_of(actor))}
+    if kind != "fixed":
+        return {}
+    start = reference.weights()
+    squares = [(one.float() - start[name].float()).square().sum() for name, one in weights_of(actor).items()]
+    return {"parameters/change": float(torch.stack(squares).sum().sqrt())}
+
+
+def detached(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in parameters.items()}

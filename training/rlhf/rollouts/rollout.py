@@ -7,9 +7,9 @@ functions has no random state to save.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -26,18 +26,21 @@ from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.loading import Loaded, ModelSource, open_policy
+from training.rlhf.models.loading import Loaded, ModelSource
 from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.trainable import dtype_of, open_trainable
 from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.reference import Reference, reference_of
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
     """The policy in training (`actor`), the model from which its KL divergence is measured (`reference`), and
-    the frozen reward models. The reference starts as a copy of the policy."""
+    the frozen reward models. At the start, the reference computes exactly what the policy computes."""
 
     actor: PreTrainedModel
-    reference: PreTrainedModel
+    reference: Reference
     tokenizer: PreTrainedTokenizerBase
     judges: Judges
 
@@ -137,15 +140,21 @@ class MicroBatch:
 
 
 def load_models(
-    policy: ModelSource, reward_models: ModelSource | Mapping[str, ModelSource], config: RolloutConfig
+    policy: ModelSource,
+    reward_models: ModelSource | Mapping[str, ModelSource],
+    config: RolloutConfig,
+    *,
+    out_dir: str | Path = "",
 ) -> Models:
     """Load the policy and one reward model or several named ones. Raises ModelNotFound, and Refused for
     unusable models."""
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
-    actor, tokenizer = open_policy(policy, config.arguments_of_template)
-    judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer))
-    reference = copy.deepcopy(actor).requires_grad_(False)
+    actor, tokenizer = open_trainable(policy, config, out_dir=out_dir)
+    judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer), dtype=dtype_of(config))
+    reference = reference_of(actor, config.reference)
+    if config.gradient_checkpointing:
+        recompute_layers(actor)
     return Models(actor, reference, tokenizer, judges)
 
 
@@ -306,7 +315,8 @@ def observe(models: Models, rollout: Rollout, numbers: list[int]) -> MicroBatch:
         device=models.actor.device,
     )
     log_probs, entropy = token_log_probs(models.actor, *rows.inputs, temperature=rollout.temperature)
-    reference, _ = token_log_probs(models.reference, *rows.inputs, temperature=rollout.temperature)
+    with models.reference.active() as model:
+        reference, _ = token_log_probs(model, *rows.inputs, temperature=rollout.temperature)
     return MicroBatch(
         numbers, rows, rows.per_answer(log_probs), rows.per_answer(reference), rows.per_answer(entropy)
     )

@@ -61,11 +61,10 @@ def sample_answers(
         pad_id=chat.eos_id(models.tokenizer),
         device=policy.device,
     )
-    own, reference = (
-        rows.per_answer(token_log_probs(model, *rows.inputs, temperature=config.temperature)[0])
-        for model in (policy, models.reference)
-    )
-    kl = kl_k1(own, reference).sum(dim=1).tolist()
+    own, _ = token_log_probs(policy, *rows.inputs, temperature=config.temperature)
+    with models.reference.active() as model:
+        reference, _ = token_log_probs(model, *rows.inputs, temperature=config.temperature)
+    kl = kl_k1(rows.per_answer(own), rows.per_answer(reference)).sum(dim=1).tolist()
     return [
         SampleAnswer(text, answer_scores(judged, i, kl=kl[i], kl_coefficient=kl_coefficient))
         for i, text in enumerate(texts)

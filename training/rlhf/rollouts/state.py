@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 
 from training.rlhf.core.checkpoint import Resumed
 from training.rlhf.core.loop_state import Modules, Optimisers
+from training.rlhf.core.masters import optimiser_over
 from training.rlhf.core.rates import rate_for
 from training.rlhf.judging.floors import FloorState
+from training.rlhf.models.trainable import trained_module
 from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import fill_weights, weights_of
+from training.rlhf.rollouts.reference import fill, weights_of
 from training.rlhf.rollouts.rollout import START, Models, Position, Rollout
 from training.rlhf.rollouts.samples import SampleAnswer
 
@@ -25,7 +28,7 @@ ADAM_EPSILON = 1e-5
 
 
 def adam(module: nn.Module, rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=rate, eps=ADAM_EPSILON)
+    return optimiser_over(module, partial(torch.optim.Adam, lr=rate, eps=ADAM_EPSILON))
 
 
 @dataclass(kw_only=True)
@@ -54,10 +57,10 @@ class OnPolicyState:
     @classmethod
     def starting(cls, config: RolloutConfig, models: Models, **of_method: Any) -> Self:
         """The state before the first step. `of_method` are the fields that a method adds."""
-        rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6)
+        rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6, adapter=config.use_peft)
         return cls(
             models=models,
-            policy_optimiser=adam(models.actor, rate),
+            policy_optimiser=adam(trained_module(models.actor), rate),
             kl=KLController.starting(config.kl_coefficient, config.kl_target),
             floors=models.judges.initial_state(),
             **of_method,
@@ -65,7 +68,7 @@ class OnPolicyState:
 
     @property
     def modules(self) -> Modules:
-        return {"policy": self.models.actor}
+        return {"policy": trained_module(self.models.actor)}
 
     @property
     def optimisers(self) -> Optimisers:
@@ -82,8 +85,9 @@ class OnPolicyState:
 
     def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
         """The state's tensors apart from the trained weights and the optimisers' moments."""
-        moving = weights_of(self.models.reference) if config.reference != "fixed" else {}
-        return {f"reference.{name}": tensor for name, tensor in moving.items()} | {
+        moving = weights_of(self.models.actor) if config.reference != "fixed" else {}
+        reference = self.models.reference.weights()
+        return {f"reference.{name}": reference[name] for name in moving} | {
             f"kept.{name}": tensor for name, tensor in self.kept.items()
         }
 
@@ -96,7 +100,7 @@ class OnPolicyState:
         self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
         for name, value in saved.items():
             setattr(self, name, value)
-        fill_weights(self.models.reference, part_of(tensors, "reference."))
+        fill(self.models.reference.weights(), part_of(tensors, "reference."))
         device = self.models.actor.device
         self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
 
@@ -105,15 +109,15 @@ class OnPolicyState:
 class OnPolicyBatch:
     """One step's rollout, ready for the update.
 
-    ``position`` is the place in the prompts after the rollout, and ``floors`` is the state of the floors
-    after it. ``kl`` is the mean KL from the reference in nats per answer (k1). If the KL of the answers
-    exceeds ``kl_ceiling``, the step is a ``recovery``.
+    ``position`` is the position in the prompts after the rollout, and ``floors`` is the state of the floors
+    after it. ``kl`` is the controller after the KL of these answers. If this KL exceeds ``kl_ceiling``, the
+    step is a ``recovery``.
     """
 
     rollout: Rollout
     position: Position
     floors: FloorState
-    kl: float
+    kl: KLController
     recovery: bool
     metrics: dict[str, float]
 

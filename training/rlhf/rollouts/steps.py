@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import nn
 
+from training.rlhf.core.masters import optimised
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.reference import change_of, move_reference, pull_back
 from training.rlhf.rollouts.rollout import Position, Rollout, choose_prompts, sample_rollout
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 
@@ -39,10 +41,16 @@ def next_rollout(
 
 
 def rollout_metrics(
-    config: RolloutConfig, state: OnPolicyState, rollout: Rollout, *, kl: float, entropy: float
+    config: RolloutConfig,
+    state: OnPolicyState,
+    rollout: Rollout,
+    *,
+    kl: float,
+    controller: KLController,
+    entropy: float,
 ) -> dict[str, float]:
     """Return the metrics that every method reports. ``kl`` and ``entropy`` are in nats per answer."""
-    judges, beta = state.models.judges, state.kl.beta
+    judges, beta = state.models.judges, controller.beta
     metrics = {
         "objective/scores": float(rollout.judged.scores.mean()),
         "objective/kl": kl,
@@ -56,6 +64,8 @@ def rollout_metrics(
     }
     if judges.estimates_uncertainty:
         metrics["objective/spread"] = float(rollout.judged.spreads.mean())
+    if config.kl_target is not None:
+        metrics["kl_pull"] = controller.pull
     if config.temperature_end is not None:
         metrics["temperature"] = rollout.temperature
     return metrics | judges.metrics(rollout.judged, state.floors)
@@ -75,9 +85,9 @@ def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = optimiser.defaults["lr"] * factor
 
 
-def clipped_norm(module: nn.Module, limit: float) -> float:
-    """Clip the module's gradients to a norm. Return the norm before."""
-    return float(nn.utils.clip_grad_norm_(module.parameters(), limit))
+def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
+    """Clip the gradients of the optimiser's weights to a norm. Return the norm before."""
+    return float(nn.utils.clip_grad_norm_(optimised(optimiser), limit))
 
 
 def take_step(
@@ -123,21 +133,19 @@ def end_step(
     state: OnPolicyState,
     batch: OnPolicyBatch,
     passes: Mapping[str, float],
-    *,
-    acted: bool = True,
 ) -> dict[str, float]:
-    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics.
-    ``acted`` says whether the policy was trained."""
+    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics."""
+    pull_back(state.models.actor, state.models.reference, state.kl.pull)
     if not batch.recovery:
-        move_reference(config, state.models, batch.rollout.step)
+        move_reference(config, state.models.reference, state.models.actor, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors
     state.episodes += len(batch.rollout.rows)
     state.metrics = {**batch.metrics, **passes}
     state.metrics |= {
         "lr": float(state.policy_optimiser.param_groups[0]["lr"]),
         "episode": float(state.episodes),
+        **change_of(state.models.actor, state.models.reference, config.reference),
     }
-    state.kl = state.kl.after(batch.kl, acted=acted and not batch.recovery)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

@@ -13,7 +13,7 @@ from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models import adapters, shapes
-from training.rlhf.planning import answers, disk, loops
+from training.rlhf.planning import answers, disk, loops, varied
 from training.rlhf.planning.cost import Cost, Data
 from training.rlhf.planning.disk import Disk
 from training.rlhf.planning.scoring import with_scoring
@@ -104,12 +104,21 @@ def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVe
     policy = _shape(source)
     judge = models.get("reward_model")
     judging = shapes.shape_in(judge.folder) if judge is not None else None
+    shared = judge is not None and _shares_trunk(recipe, source, judge)
     further = [shapes.shape_in(models[name].folder) for name in further_inputs(models)]
+    chosen = varied.chosen(recipe, data)
     usual, cautious = (
-        with_scoring(
-            _cost(kind, recipe, policy, judging, data, cautious=worst),
-            judging,
-            further,
+        varied.with_measuring(
+            with_scoring(
+                _cost(kind, recipe, policy, judging, chosen, shared=shared, cautious=worst),
+                judging,
+                further,
+                recipe,
+                chosen,
+                cautious=worst,
+            ),
+            policy,
+            [judging or policy, *further],
             recipe,
             data,
             cautious=worst,
@@ -125,15 +134,24 @@ def _disk(kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape |
     if kind == Kind.REJECTION_SAMPLING:
         selecting = cast(RejectionSamplingRecipe, recipe)
         return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
-    if kind == Kind.PPO:  # the critic is a copy of the judge's trunk, or of the policy's
+    if kind == Kind.PPO:  # a separate critic is a copy of the judge's trunk, or of the policy's
         return disk.on_policy(cast(PPORecipe, recipe), policy, critic=judge or policy)
     if kind == Kind.RLOO:
         return disk.on_policy(cast(RLOORecipe, recipe), policy)
-    return disk.trained_policy(policy) if kind in (Kind.SFT, Kind.DPO) else Disk()
+    if kind in (Kind.SFT, Kind.DPO):
+        return disk.trained_policy(cast(SFTRecipe | DPORecipe, recipe), policy)
+    return Disk()
 
 
 def _cost(
-    kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None, data: Data, *, cautious: bool
+    kind: str,
+    recipe: Recipe,
+    policy: shapes.Shape,
+    judge: shapes.Shape | None,
+    data: Data,
+    *,
+    shared: bool,
+    cautious: bool,
 ) -> Cost:
     work: Mapping[str, Callable[[], Cost]] = {
         Kind.SFT: lambda: loops.sft(cast(SFTRecipe, recipe), policy, data, cautious=cautious),
@@ -148,10 +166,10 @@ def _cost(
             cautious=cautious,
         ),
         Kind.RLOO: lambda: loops.rloo(
-            cast(RLOORecipe, recipe), policy, judge or policy, data, cautious=cautious
+            cast(RLOORecipe, recipe), policy, judge or policy, data, shared=shared, cautious=cautious
         ),
         Kind.PPO: lambda: loops.ppo(
-            cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious
+            cast(PPORecipe, recipe), policy, judge or policy, data, shared=shared, cautious=cautious
         ),
         Kind.DPO: lambda: loops.dpo(cast(DPORecipe, recipe), policy, data, cautious=cautious),
         Kind.SAMPLE: lambda: answers.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),
@@ -164,6 +182,17 @@ def _cost(
         ),
     }
     return work[kind]()
+
+
+def _shares_trunk(recipe: Recipe, source: str, judge: ModelVersion) -> bool:
+    """Whether the reward model is an adapter of the base model on which the run trains an adapter."""
+    if not getattr(recipe, "use_peft", False) or not adapters.is_adapter(judge.folder):
+        return False
+    try:
+        base = adapters.base_of(source) if adapters.is_adapter(source) else source
+        return adapters.lasting_name(base) == adapters.lasting_name(adapters.base_of(judge.folder))
+    except adapters.BrokenAdapter:
+        return False
 
 
 def _shape(source: str) -> shapes.Shape:

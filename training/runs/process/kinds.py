@@ -87,6 +87,7 @@ def perform_sft(job: Job) -> Outcome:
     ) - len(demonstrations)
     counts = {
         **{"demonstrations": result.rows, "prompts_cut": result.prompts_cut, "steps": result.steps},
+        "trained_parameters": result.trained_parameters,
         **(left_out + Counter(demonstrations.counts)),
     }
     return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
@@ -152,6 +153,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
         "kept": result.kept,
         "rounds": result.rounds,
         "steps": result.steps,
+        "trained_parameters": result.trained_parameters,
     }
     model = job.new_model(ModelVersion.Kind.POLICY)
     return Outcome(metrics, counts, model, candidates=finished_file(candidates))
@@ -184,6 +186,7 @@ def _perform_on_policy(job: Job, train: Callable[..., OnPolicyResult]) -> Outcom
         "prompts": len(prompts),
         "prompts_cut": result.prompts_cut,
         "prompts_refused": result.prompts_refused,
+        "trained_parameters": result.trained_parameters,
     }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
@@ -205,6 +208,7 @@ def perform_dpo(job: Job) -> Outcome:
     counts = {
         **{"rankings": len(rankings), "pairs": result.pairs, "prompts_cut": result.prompts_cut},
         **{"steps": result.steps, "control_tokens_removed": result.control_tokens_removed},
+        "trained_parameters": result.trained_parameters,
         **left_out,
         **result.repeats,
     }

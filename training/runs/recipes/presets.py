@@ -34,6 +34,20 @@ def _thorough(description: str, **settings: Any) -> Preset:
     return Preset("thorough", "Thorough", description, settings)
 
 
+LORA = Preset(
+    "lora",
+    "LoRA",
+    "Trains an adapter instead of all weights, for a model that would not otherwise fit in memory.",
+    {"use_peft": True},
+)
+LORA_BFLOAT16 = Preset(
+    "lora",
+    "LoRA",
+    "Trains an adapter instead of all weights, with the models in bfloat16 and recomputed activations, for a "
+    "model that would not otherwise fit in memory.",
+    {"use_peft": True, "dtype": "bfloat16", "gradient_checkpointing": True},
+)
+
 PRESETS: Mapping[str, tuple[Preset, ...]] = {
     Kind.SFT: _presets(
         _quick(
@@ -41,18 +55,14 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             max_demonstrations=2_000,
         ),
         _thorough("Three passes over up to 50,000 demonstrations.", epochs=3, max_demonstrations=50_000),
+        LORA_BFLOAT16,
     ),
     Kind.REWARD_MODEL: _presets(
         _quick("One pass with two evaluations.", epochs=1, evaluations=2),
         _thorough(
             "Four passes with twenty evaluations; the best weights are kept.", epochs=4, evaluations=20
         ),
-        Preset(
-            "lora",
-            "LoRA",
-            "Trains an adapter instead of all weights, for a model that would not otherwise fit in memory.",
-            {"use_peft": True},
-        ),
+        LORA,
     ),
     Kind.REJECTION_SAMPLING: _presets(
         _quick("The best of 4 answers to each of 64 prompts.", max_prompts=64, samples_per_prompt=4),
@@ -65,6 +75,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             "Three rounds. In each round, the policy of the previous round answers the prompts again.",
             {"rounds": 3},
         ),
+        LORA_BFLOAT16,
     ),
     Kind.RLOO: _presets(
         _quick(
@@ -94,6 +105,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             "and lengths.",
             {"advantage": "dr_grpo", "ratio": "token", "kl_estimator": "k3", "aggregation": "fixed_length"},
         ),
+        LORA_BFLOAT16,
     ),
     Kind.PPO: _presets(
         _quick(
@@ -109,6 +121,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             rollout_prompts=64,
             sample_every=20,
         ),
+        LORA_BFLOAT16,
     ),
     Kind.DPO: _presets(
         _quick("One pass with two evaluations.", evaluations=2),
@@ -119,6 +132,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             "The IPO loss per token, for nearly deterministic preferences.",
             {"loss": "ipo", "length_normalised": True},
         ),
+        LORA_BFLOAT16,
     ),
     Kind.SAMPLE: _presets(
         _quick("8 prompts, to preview what annotators would see.", max_prompts=8),
@@ -141,23 +155,28 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
 # The most commonly changed settings, in the order in which the form shows them. All other
 # settings are one click away.
 COMMON: Mapping[str, tuple[str, ...]] = {
-    Kind.SFT: ("demonstrations", "base_model", "max_demonstrations", "epochs", "learning_rate", "batch_size"),
+    Kind.SFT: (
+        *("demonstrations", "base_model", "max_demonstrations", "epochs", "learning_rate", "batch_size"),
+        "use_peft",
+    ),
     Kind.REWARD_MODEL: (
         *("epochs", "learning_rate", "batch_rankings", "loss", "ties", "use_peft", "max_length"),
     ),
     Kind.REJECTION_SAMPLING: (
         *("max_prompts", "samples_per_prompt", "keep", "rounds", "max_new_tokens", "temperature"),
-        *("epochs", "learning_rate"),
+        *("epochs", "learning_rate", "use_peft"),
     ),
     Kind.RLOO: (
         *("advantage", "steps", "rollout_prompts", "responses_per_prompt", "max_new_tokens"),
-        *("kl_coefficient", "learning_rate"),
+        *("kl_coefficient", "learning_rate", "use_peft"),
     ),
     Kind.PPO: (
         *("steps", "rollout_prompts", "responses_per_prompt", "max_new_tokens"),
-        *("kl_coefficient", "learning_rate"),
+        *("kl_coefficient", "learning_rate", "use_peft"),
     ),
-    Kind.DPO: ("beta", "epochs", "learning_rate", "batch_rankings", "loss", "ties", "max_length"),
+    Kind.DPO: (
+        *("beta", "epochs", "learning_rate", "batch_rankings", "loss", "ties", "use_peft", "max_length"),
+    ),
     Kind.SAMPLE: (
         *("max_prompts", "responses_per_prompt", "max_new_tokens", "temperature", "overlap", "priority"),
     ),

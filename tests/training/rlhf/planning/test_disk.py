@@ -93,7 +93,7 @@ def test_dpo_run_uses_the_predicted_disk_space(tmp_path: Path) -> None:
         recipe, base_model=Loaded(policy, tiny.tokenizer()), rankings=RANKINGS, out_dir=tmp_path / "dpo",
         checkpoints=kept,
     )  # fmt: skip
-    foretold = disk.trained_policy(shapes.shape_of(policy.config.to_dict()))
+    foretold = disk.trained_policy(recipe, shapes.shape_of(policy.config.to_dict()))
     assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
     # Two of the three checkpoints that exist at the peak remain.
     assert tensors_in(kept) == pytest.approx(2 / 3 * foretold.checkpoints, rel=0.1)

@@ -57,8 +57,9 @@ def judge_of(folder: Path, *, template: str = "", **changes: Any) -> Path:
 
 def load(policy: Path, judge: Path) -> Models:
     """Load the models that PPO needs."""
-    models = load_models(policy, {"reward": judge}, PPOConfig())  # type: ignore[call-arg]
-    critic_for(models)
+    config = PPOConfig()  # type: ignore[call-arg]
+    models = load_models(policy, {"reward": judge}, config)
+    critic_for(models, config)
     return models
 
 

@@ -149,7 +149,7 @@ def state_of(call: Call, config: ppo.PPOConfig, reward: Path, out: Path) -> ppo.
     start = save_model(tiny.policy(initializer_range=0.1), tiny.tokenizer(), out / "policy")
     state = ppo.new_state(config, loaded(start, reward))
     state.models.actor.load_state_dict(call.part("policy", call.weights))
-    state.models.reference.load_state_dict(tiny.policy(initializer_range=0.1, seed=1).state_dict())
+    state.models.reference.model.load_state_dict(tiny.policy(initializer_range=0.1, seed=1).state_dict())
     value = call.part("value_model", call.weights)
     state.critic.trunk.load_state_dict(
         {k.removeprefix("model."): v for k, v in value.items() if k.startswith("model.")}

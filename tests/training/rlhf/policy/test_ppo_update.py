@@ -91,7 +91,7 @@ def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Pat
     for tokens in (1, 50, 10_000):
         config, state, prompts = state_of(judge, micro_batch_tokens=tokens, **settings)
         with torch.no_grad():  # the reference differs from the policy, so the KL has a gradient
-            for weight in state.models.reference.parameters():
+            for weight in state.models.reference.model.parameters():
                 weight.mul_(0.8)
             state.critic.head.weight.fill_(0.1)
         batch = ppo.roll_out(config, state, prompts)
@@ -238,7 +238,7 @@ def test_reference_stays_follows_or_is_reset(judge: Path) -> None:
         for _ in range(3):
             ppo.update(config, state, ppo.roll_out(config, state, prompts))
             weights.append({name: weight.clone() for name, weight in weights_of(state.models.actor).items()})
-        return weights, weights_of(state.models.reference)
+        return weights, state.models.reference.weights()
 
     for changes in (
         {"reference": "fixed"},

@@ -1,0 +1,64 @@
+"""Optimisers that train 16-bit weights in float32.
+
+A step of Adam changes a weight by about the learning rate. bfloat16 has 8 bits of precision, so a weight of 1
+can't change by less than 0.004: most steps would have no effect. The optimiser therefore trains a float32
+copy of each 16-bit weight, its master (Micikevicius et al. 2017, arXiv 1710.03740), and every step rounds the
+masters to the model's weights. Gradients are also accumulated in float32.
+
+Float32 weights are their own masters, so a loop needs no second path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
+
+
+def optimiser_over(module: nn.Module, make: Callable[[list[nn.Parameter]], Kind]) -> Kind:
+    """Return an optimiser of the module's trainable parameters. ``make`` receives the float32 parameters."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    masters = [master_of(parameter) for parameter in trained]
+    optimiser = make(masters)
+    pairs = [(low, high) for low, high in zip(trained, masters, strict=True) if low is not high]
+    if pairs:
+        optimiser.register_step_post_hook(partial(_write_back, pairs))
+    return optimiser
+
+
+def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """Return the parameters that the optimiser updates. Clip the gradients of these parameters: those of
+    16-bit weights are moved to their masters."""
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def master_of(parameter: nn.Parameter) -> nn.Parameter:
+    """Return the float32 parameter that is trained instead of this one. A parameter keeps its master, so a
+    second optimiser continues with the same numbers."""
+    if parameter.dtype == torch.float32:
+        return parameter
+    known: nn.Parameter | None = getattr(parameter, "master", None)
+    if known is None:
+        known = nn.Parameter(parameter.detach().float())
+        parameter.register_post_accumulate_grad_hook(partial(_hand_over, known))  # type: ignore[no-untyped-call]
+        parameter.master = known  # type: ignore[attr-defined]
+    return known
+
+
+def _hand_over(master: nn.Parameter, parameter: Tensor) -> None:
+    """Move the gradient to the master."""
+    assert parameter.grad is not None
+    gradient = parameter.grad.float()
+    parameter.grad = None
+    master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+
+
+@torch.no_grad()
+def _write_back(pairs: list[tuple[nn.Parameter, nn.Parameter]], *_: Any) -> None:
+    for low, high in pairs:
+        low.copy_(high)

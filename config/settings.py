@@ -32,7 +32,7 @@ ENVIRONMENT = env_str("RANKLOOP_ENV", "embedded")
 if ENVIRONMENT not in {"embedded", "production"}:
     raise BadEnvironment(f"RANKLOOP_ENV={ENVIRONMENT!r} is invalid; use 'embedded' or 'production'.")
 PRODUCTION = ENVIRONMENT == "production"
-# The work of this process, which determines its time limits in the database.
+# The kind of this process, which determines the time limits of its database connections.
 PROCESS = env_str("RANKLOOP_PROCESS", "command")
 DEBUG = False
 
@@ -156,7 +156,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "annotation.accounts.password_changes.PasswordChanges"},
 ]
 
-# The longest time for which users can create API tokens (docs/accounts.md). None: tokens without an expiry
+# The longest validity that users can choose for API tokens (docs/accounts.md). None: tokens without an expiry
 # date are allowed too.
 TOKEN_MAX_DAYS = env_limit("RANKLOOP_TOKEN_MAX_DAYS", 365)
 

@@ -17,7 +17,7 @@ class ImportQuerySet(models.QuerySet["Import"]):
         return self.select_related("project", "created_by")
 
     def without_reports(self) -> ImportQuerySet:
-        """For lists: a report can take 100 kB."""
+        """Leaves the reports out. Lists use this method, because a report can take 100 kB."""
         return self.defer("report")
 
     def unfinished(self) -> ImportQuerySet:
@@ -106,9 +106,9 @@ class Import(models.Model):
             ),
         ]
         indexes = [
-            # For the list of a project's imports, newest first.
+            # This index serves the list of a project's imports, newest first.
             models.Index(fields=["project", "-id"], name="import_newest"),
-            # For the sweep of lost and waiting imports; the index excludes finished imports.
+            # This index serves the sweep of lost and waiting imports. It excludes finished imports.
             models.Index(
                 fields=["state", "heartbeat_at"],
                 condition=Q(state__in=["queued", "running"]),

@@ -125,7 +125,7 @@ _BODY_HEADERS = {b"content-length", b"content-type", b"transfer-encoding"}
 async def read_body(scope: Mapping[str, Any], receive: Receive, *, check: Check, uploads: Uploads) -> Body:
     """Reads the request's body.
 
-    `check` returns the answer of `config.requests.before_body` to the request without its body. `check` is
+    `check` returns the response of `config.requests.before_body` to the request without its body. `check` is
     called before more bytes are read than a stranger can send. Raises Refused for a body that is too large,
     too slow or not allowed, and RequestAborted if the client disconnects.
     """

@@ -1,4 +1,4 @@
-"""Limits on a request's head, that is its request line and headers, checked before anything else is read.
+"""Limits on the head of a request (the request line and the headers), checked before anything else is read.
 
 h11 refuses only an unfinished head of more than 64 KiB, with status 400. It accepts a larger head that
 arrives in one piece, and any number of headers. Uvicorn waits forever for a head that is never finished.
@@ -20,7 +20,7 @@ from config.requests.bodies import LINGER_SECONDS, Refused, refusal
 # Browsers and proxies send about 30 headers. Nginx allows 32 KiB of headers, and Apache 100 headers.
 HEAD_BYTES = 32 * 2**10
 HEADERS = 100
-# From the connection, or from the first byte of a later request on the same connection.
+# The time counts from the connection, or from the first byte of a later request on the same connection.
 HEAD_SECONDS = 20.0
 
 _PER_HEADER = len(": \r\n")
@@ -77,7 +77,7 @@ class LimitedHeads(H11Protocol):
         self._timer = None
         received, _ = self.conn.trailing_data
         if not received:
-            self.transport.close()  # the client has asked for nothing
+            self.transport.close()  # the client has not sent a request
             return
         detail = f"The request line and the headers did not arrive within {HEAD_SECONDS:g} seconds."
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)

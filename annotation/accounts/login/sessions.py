@@ -42,9 +42,9 @@ class SessionStore(db.SessionStore):
         try:
             super().save(must_create)
         except UpdateError as error:
-            # Django raises the same error if the session was deleted and if the database failed, and answers
-            # 400. A cause that comes from the driver means that the database failed, for example because its
-            # disk is full.
+            # Django raises the same error if the session was deleted and if the database failed, and responds
+            # with 400. A cause that comes from the driver means that the database failed, for example because
+            # its disk is full.
             failure = error.__context__
             if isinstance(failure, DatabaseError) and failure.__cause__ is not None:
                 raise failure from failure.__cause__
@@ -56,9 +56,9 @@ class SessionStore(db.SessionStore):
 
 
 class SessionUser(AuthenticationMiddleware):
-    """Sets `request.user`. Loading the user can write the session, and each write reads the actor. If no
-    actor were set, the actor would be the user, and loading the user again would cause an infinite
-    recursion."""
+    """Sets `request.user`. Loading the user can write the session, and every write reads the current actor.
+    The actor is therefore anonymous while the user is loaded. Otherwise, reading the actor would load the
+    user again, in an infinite recursion."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

@@ -5,7 +5,8 @@ Failures and how they are handled:
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
   worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
-* The broker does not answer. The import stays queued, its phase says so, and the next sweep tries again.
+* The broker does not answer. The import stays queued, its phase reports the problem, and the next sweep tries
+  again.
 * The database fails, for example because it restarts or its disk is full. The worker keeps trying to queue
   the import again, together with the reason.
 
@@ -42,8 +43,8 @@ EXECUTE_IMPORT = "annotation.tasks.execute_import"
 
 
 def wake_import_worker(*, import_id: UUID) -> None:
-    """Wakes a worker after the commit. If the broker does not answer, the import's phase says so until a
-    worker claims the import, and the next sweep tries again."""
+    """Wakes a worker after the commit. If the broker does not answer, the import's phase reports the problem
+    until a worker claims the import, and the next sweep tries again."""
     queued = Import.objects.filter(pk=import_id, state=Import.State.QUEUED)
     queued.filter(phase=NOT_WOKEN).update(phase="")
 
@@ -169,7 +170,7 @@ def cancel_import(*, id: UUID) -> Import:
 
 @transaction.atomic
 def sweep_imports() -> None:
-    """Handles the imports on which no worker is working, and wakes a worker for each waiting import."""
+    """Handles the imports that no worker is processing, and wakes a worker for each waiting import."""
     now = timezone.now()
     since = Sweep.objects.note_pass(SWEEP)
     stale = Import.objects.filter(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)

@@ -10,8 +10,9 @@ bytes, and numbers are float32 unless stated otherwise. A stage's memory has the
 - Adam's two moments: 8 bytes per trained weight;
 - activations of the widest micro-batch, stored for the backward pass (see `transformer.kept_bytes`);
 - the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
-- keys and values of the rows that are decoded together (`decoding.ROWS_PER_BATCH`), including space for
-  tokens that are not generated yet;
+- keys and values of the rows that are decoded together (`batches.CPU_ROWS`), including space for tokens that
+  are not generated yet. A model like Llama stores a prompt once for all its samples;
+- a copy of the weights during decoding, if they take at most COPIED_BYTES (`llama.trunk`);
 - four arrays of probabilities during decoding (rows × vocabulary).
 
 With LoRA, only the adapter's matrices are trained. These matrices are additional weights. With gradient
@@ -51,6 +52,8 @@ CHUNK_TOKENS = 1024
 LOGIT_ARRAYS = 6
 PICKING_ARRAYS = 4
 ROWS_PER_BATCH = 256
+COPIED_BYTES = 2**30
+READ_TOKENS = 4096  # prompt tokens that a model like Llama reads together
 SCORING_TOKENS = 16_384
 PROMPTS_SAMPLED = 64  # number of prompts per batch in sampling and evaluation
 ANSWERS_PER_REJECTION_BATCH = 256  # number of answers per batch in rejection sampling
@@ -299,6 +302,7 @@ def _on_policy(
         n=recipe.responses_per_prompt,
         limit=recipe.max_new_tokens,
         cautious=cautious,
+        memory=recipe.generation_memory,
     )
     one = forward_operations(policy, row, around=row, projected=answer)
     judged = forward_operations(judge, row, around=row, projected=0)
@@ -351,6 +355,7 @@ def rejection_sampling(
         limit=recipe.max_new_tokens,
         per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
         cautious=cautious,
+        memory=recipe.generation_memory,
     )
     chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]
     answer = _answer(recipe.max_new_tokens, data, cautious=cautious)
@@ -442,15 +447,25 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
         limit=recipe.max_new_tokens,
         per_batch=PROMPTS_SAMPLED,
         cautious=cautious,
+        memory=recipe.generation_memory,
     )
     return Stage("sample", (_weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls)
 
 
-def _answering(policy: Shape, data: Data, *, n: int, limit: int, per_batch: int, cautious: bool) -> Stage:
+def _answering(
+    policy: Shape,
+    data: Data,
+    *,
+    n: int,
+    limit: int,
+    per_batch: int,
+    cautious: bool,
+    memory: float | None,
+) -> Stage:
     """Return the cost of answering all prompts in the data, `per_batch` prompts at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
-    return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious)
+    return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious, memory=memory)
 
 
 def _decoding(
@@ -463,28 +478,40 @@ def _decoding(
     limit: int,
     cautious: bool,
     batches: float = 1,
+    memory: float | None = None,
 ) -> Stage:
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
     `batches` times.
 
     A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
-    as the mean answer, up to the limit.
+    as the mean answer, up to the limit. `memory` is the recipe's `generation_memory`.
     """
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)
     answer = _answer(limit, data, cautious=cautious)
+    llama = policy.gated and not policy.encoder
+    row = FLOAT * policy.cache_numbers * ((prompt / n if llama else prompt) + limit)
     together = min(rows, max(1, ROWS_PER_BATCH // n)) * n
+    if memory is not None:
+        together = max(1, min(together, int(memory * 1e9 / row)))
     turns = times * batches * (rows * n / together if together else 0)
     answers = times * batches * rows * n
-    cache = together * (prompt + limit) * policy.cache_numbers
+    read_together = min(rows, max(1, together // n)) * prompt
+    copied = FLOAT * policy.weights if llama and FLOAT * policy.weights <= COPIED_BYTES else 0.0
     read = times * batches * rows * forward_operations(policy, prompt, around=prompt, projected=1)
     written = answers * forward_operations(policy, answer, around=prompt + answer, projected=answer)
     return Stage(
         "sample",
         (
-            Part("keys and values", FLOAT * cache * (1 + 1 / policy.layers)),
+            Part("keys and values", together * row * (1 if llama else 1 + 1 / policy.layers)),
+            Part("copied weights", copied),
             Part("choosing tokens", PICKING_ARRAYS * FLOAT * together * policy.vocabulary),
-            Part("activations", passing_bytes(policy, min(rows, max(1, together // n)) * prompt)),
+            Part(
+                "activations",
+                passing_bytes(
+                    policy, min(read_together, max(READ_TOKENS, prompt)) if llama else read_together
+                ),
+            ),
         ),
         read + written,
         policy.layers * turns * (1 + min(limit, 2 * answer)),

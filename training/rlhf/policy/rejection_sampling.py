@@ -55,6 +55,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
+from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
@@ -265,7 +266,7 @@ def sample_round(
     report: Reporter,
 ) -> None:
     """Sample and score the round's remaining answers, batch by batch."""
-    progress, n = state.progress, config.samples_per_prompt
+    progress, n, engine = state.progress, config.samples_per_prompt, open_engine(config)
     if len(state.candidates) < progress.round:
         state.candidates.append(no_candidates(n))
     total, phase = len(asked.ids), phase_name("sample", config, progress)
@@ -273,7 +274,7 @@ def sample_round(
         chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
         with saving_when_stopped(lambda: state.save(store, report)):
             batch, judged = sample_batch(
-                config, state.policy, judges, asked, gold, chosen, progress.round, report.check
+                config, state.policy, judges, asked, gold, chosen, progress.round, report.check, engine
             )
         state.candidates[-1] = join(state.candidates[-1], batch)
         progress.step += 1

@@ -52,4 +52,4 @@ class Checkpointed(Recipe):
 
 # Settings that do not affect a loop's result. A run can resume with other values of these settings.
 # `max_minutes` belongs to the platform's recipes.
-CADENCE = {"checkpoint_minutes", "checkpoint_steps", "max_minutes"}
+CADENCE = {"checkpoint_minutes", "checkpoint_steps", "max_minutes", "generation_memory"}

@@ -7,11 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.templates import UsesTemplate
 
 
-class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
+class RolloutConfig(UsesTemplate, UsesRewards, UsesGeneration, Checkpointed):
     """Settings for sampling rollouts, for the KL penalty and for the clipped policy updates."""
 
     steps: int = Field(

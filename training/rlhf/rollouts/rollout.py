@@ -18,10 +18,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.data.batching import cut_by_width
-from training.rlhf.generation.decoding import generate
-from training.rlhf.generation.interface import Completion
+from training.rlhf.generation.engines import LocalEngine, open_engine
+from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
@@ -35,12 +35,13 @@ from training.rlhf.recipes.rollouts import RolloutConfig
 @dataclass(frozen=True, slots=True)
 class Models:
     """The policy in training (`actor`), the model from which its KL divergence is measured (`reference`), and
-    the frozen reward models. The reference starts as a copy of the policy."""
+    the frozen reward models. The reference starts as a copy of the policy. `engine` samples the answers."""
 
     actor: PreTrainedModel
     reference: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     judges: Judges
+    engine: Engine = field(default_factory=LocalEngine)
 
 
 class Row(NamedTuple):
@@ -144,7 +145,7 @@ def load_models(
     actor, tokenizer = open_policy(policy, config.arguments_of_template)
     judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer))
     reference = copy.deepcopy(actor).requires_grad_(False)
-    return Models(actor, reference, tokenizer, judges)
+    return Models(actor, reference, tokenizer, judges, open_engine(config))
 
 
 def usable_prompts(
@@ -210,14 +211,11 @@ def sample_rollout(
     """
     ids = [prompts.ids[i] for i in chosen]
     temperature = temperature_at(config, step)
-    answers = generate(
-        models.actor,
-        models.tokenizer,
+    answers = models.engine.generate(
+        Loaded(models.actor, models.tokenizer),
         ids,
-        n=config.responses_per_prompt,
-        max_new_tokens=config.max_new_tokens,
-        temperature=temperature,
-        generator=generator_for(config.seed, "rollout", step),
+        Sampling(config.max_new_tokens, config.responses_per_prompt, temperature),
+        seeds=seeds_from(generator_for(config.seed, "rollout", step), len(ids)),
         progress=progress,
     )
     asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)

@@ -9,12 +9,13 @@ import torch
 from transformers import PreTrainedModel
 
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.core.seeds import generator_for
-from training.rlhf.generation.decoding import generate
+from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.samples import answer_scores, before_and_after
 from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives.kl import kl_k1
 from training.rlhf.recipes.rollouts import RolloutConfig
@@ -43,13 +44,11 @@ def sample_answers(
     messages, ids = prompts.messages[: config.samples], prompts.ids[: config.samples]
     if not ids:
         return []
-    answers = generate(
-        policy,
-        models.tokenizer,
+    answers = models.engine.generate(
+        Loaded(policy, models.tokenizer),
         ids,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        generator=generator_for(config.seed, "samples"),
+        Sampling(config.max_new_tokens, temperature=config.temperature),
+        seeds=seeds_from(generator_for(config.seed, "samples"), len(ids)),
     )
     judged = score(models, messages, ids, answers, floors)
     texts = [chat.decode(models.tokenizer, group[0].content) for group in answers]

@@ -15,8 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.seeds import generator_for
-from training.rlhf.generation.decoding import generate
+from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.generation.interface import Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judge, Judged, Judges
@@ -113,17 +113,15 @@ def sample_batch(
     chosen: range,
     round: int,
     check: Callable[[], None],
+    engine: Engine,
 ) -> tuple[Candidates, Judged]:
     """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors."""
     prompts = [asked.ids[i] for i in chosen]
-    completions = generate(
-        *policy,
+    completions = engine.generate(
+        policy,
         prompts,
-        n=config.samples_per_prompt,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        generator=generator_for(config.seed, "candidates", round, chosen.start),
+        Sampling(config.max_new_tokens, config.samples_per_prompt, config.temperature, config.top_p),
+        seeds=seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(prompts)),
         check=check,
     )
     eos = chat.eos_id(policy.tokenizer)

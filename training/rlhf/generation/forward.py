@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.models import chat
+from training.rlhf.models.shapes import UnknownShape, shape_of
 
 _token_bytes: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
@@ -155,7 +157,10 @@ def _bytes(cache: DynamicCache) -> int:
 
 @torch.no_grad()
 def token_bytes(policy: PreTrainedModel) -> int:
-    """Return the bytes of one token's keys and values, measured once per model with a prompt of one token."""
+    """Return the bytes of one token's keys and values. If the configuration does not say, they are measured
+    once per model, with a prompt of one token."""
+    with suppress(UnknownShape):
+        return shape_of(policy.config.to_dict()).cache_numbers * int(policy.dtype.itemsize)
     if policy not in _token_bytes:
         batch = ForwardBatch(policy, [[0]], n=1, limit=1, pad=0)
         batch._forward(batch.ids, batch.mask, torch.zeros_like(batch.ids))

@@ -58,17 +58,12 @@ def _is_family(policy: Any, model: Any) -> bool:
     expected = {"": "Model", "rotary_emb": "RotaryEmbedding", "norm": "RMSNorm"}
     expected |= {"layers.0": "DecoderLayer", "layers.0.self_attn": "Attention", "layers.0.mlp": "MLP"}
     names = {name: type(model.model.get_submodule(name)).__name__ for name in expected}
-    replaced = [
-        module
-        for name, module in model.named_modules()
-        if "_proj" not in name and not name.endswith("lm_head") and is_altered(module)
-    ]
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
     types = {parameter.dtype for parameter in layers.parameters() if parameter.is_floating_point()}
     devices = {parameter.device for parameter in model.parameters()}
     return (
         names == {name: prefix + suffix for name, suffix in expected.items()}
-        and not replaced
+        and not any(is_altered(module) for module in model.modules())
         and set(kinds) == {"full_attention"}
         and (architecture != "mistral" or config.sliding_window is None)
         and config.rope_parameters["rope_type"] not in LENGTH_DEPENDENT

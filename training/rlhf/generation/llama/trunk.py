@@ -117,12 +117,12 @@ class Trunk:
         return rms_norm(hidden, (hidden.shape[-1],), norm.weight, self.epsilon)
 
 
-def _projection(modules: Sequence[nn.Module], copied: bool) -> Projection:
+def _projection(modules: Sequence[Any], copied: bool) -> Projection:
     """Return a function that applies all modules to the same input. Copies are joined into one matrix."""
     if not copied or not all(_is_plain(module) for module in modules):
         return lambda hidden: [module(hidden) for module in modules]
     apply = _in_layout_of_onednn(modules)
-    sizes = [module.out_features for module in modules]
+    sizes: list[int] = [module.out_features for module in modules]
     return lambda hidden: torch.split(apply(hidden), sizes, dim=-1)
 
 

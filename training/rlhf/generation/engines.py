@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion, Engine, Sampling
@@ -11,8 +12,12 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.recipes.generation import UsesGeneration
 
 
+@dataclass(frozen=True, slots=True)
 class LocalEngine:
-    """Generates with the policy's own weights, on the policy's device."""
+    """Generates with the policy's own weights, on the policy's device. `cache_bytes` limits the keys and
+    values of one batch. None: a share of the free memory."""
+
+    cache_bytes: int | None = None
 
     def generate(
         self,
@@ -32,6 +37,7 @@ class LocalEngine:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             seed=seeds,
+            cache_bytes=self.cache_bytes,
             check=check,
             progress=progress,
         )
@@ -39,4 +45,7 @@ class LocalEngine:
 
 def open_engine(config: UsesGeneration) -> Engine:
     """Return the engine that generates the answers of a run with this recipe."""
-    return ServerEngine(config) if config.server else LocalEngine()
+    if config.server:
+        return ServerEngine(config)
+    memory = config.generation_memory
+    return LocalEngine(None if memory is None else int(memory * 1e9))

@@ -14,6 +14,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.generation.engines import open_engine
+from training.rlhf.generation.interface import Sampling
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 from training.rlhf.models.templates import arguments_of
@@ -60,12 +61,14 @@ def sample(
         prompts,
         policy=loaded,
         engine=open_engine(config),
-        n=config.responses_per_prompt,
+        sampling=Sampling(
+            config.max_new_tokens, config.responses_per_prompt, config.temperature, config.top_p
+        ),
         prompts_per_batch=PROMPTS_PER_BATCH,
+        seed=config.seed,
         purpose="sample",
         check=report.check,
         progress=lambda done, total: report.progress("sample", done, total),
-        **settings,
     )
     if arguments := arguments_of(loaded.tokenizer):
         settings["template_arguments"] = arguments

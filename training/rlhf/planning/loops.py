@@ -264,6 +264,7 @@ def _on_policy(
         n=recipe.responses_per_prompt,
         limit=recipe.max_new_tokens,
         cautious=cautious,
+        memory=recipe.generation_memory,
         number=number,
     )
     one = forward_operations(policy, row, around=row, projected=answer)
@@ -319,6 +320,7 @@ def rejection_sampling(
         limit=recipe.max_new_tokens,
         per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
         cautious=cautious,
+        memory=recipe.generation_memory,
         number=bytes_per_weight(recipe),
     )
     chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]

@@ -33,7 +33,15 @@ def with_measuring(
         return cost
     assert isinstance(recipe, RolloutConfig | RejectionSamplingConfig)
     n, limit = recipe.varied_samples, recipe.max_new_tokens
-    asking = answering(policy, data, n=n, limit=limit, per_batch=PROMPTS_PER_BATCH, cautious=cautious)
+    asking = answering(
+        policy,
+        data,
+        n=n,
+        limit=limit,
+        per_batch=PROMPTS_PER_BATCH,
+        cautious=cautious,
+        memory=recipe.generation_memory,
+    )
     group = data.prompt + n * answer_length(limit, data, cautious=cautious)
     loaded = (weights("policy", policy), *(weights("reward model", judge) for judge in judges))
     scoring = Part("activations", max(passing_bytes(judge, SCORING_TOKENS) for judge in judges))

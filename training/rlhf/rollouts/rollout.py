@@ -18,9 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.data.batching import cut_by_width
-from training.rlhf.generation.engines import open_engine
+from training.rlhf.generation.engines import LocalEngine, open_engine
 from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.generation.server.weights import refuse_full_training
@@ -47,7 +47,7 @@ class Models:
     reference: Reference
     tokenizer: PreTrainedTokenizerBase
     judges: Judges
-    engine: Engine
+    engine: Engine = field(default_factory=LocalEngine)
 
 
 class Row(NamedTuple):
@@ -235,8 +235,8 @@ def sample_rollout(
     answers = models.engine.generate(
         Loaded(models.actor, models.tokenizer),
         ids,
-        Sampling(config.max_new_tokens, n=config.responses_per_prompt, temperature=temperature),
-        seeds=prompt_seeds(generator_for(config.seed, "rollout", step), len(ids)),
+        Sampling(config.max_new_tokens, config.responses_per_prompt, temperature),
+        seeds=seeds_from(generator_for(config.seed, "rollout", step), len(ids)),
         progress=progress,
     )
     refuse_unknown_sampler(config, answers, temperature)
@@ -298,12 +298,6 @@ def split_rollout(config: RolloutConfig, rollout: Rollout) -> list[list[list[int
         parts = cut_by_width(shapes, max_places=config.micro_batch_tokens)
         result.append([[numbers[i] for i in part] for part in parts])
     return result
-
-
-def prompt_seeds(generator: torch.Generator, count: int) -> list[int]:
-    """Return one seed per prompt."""
-    seeds: list[int] = torch.randint(2**63 - 1, (count,), generator=generator).tolist()
-    return seeds
 
 
 def pad_rows(rows: Sequence[Row], *, pad_id: int, device: torch.device) -> Padded:

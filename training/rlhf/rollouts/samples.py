@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
@@ -19,7 +19,7 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives.kl import kl_k1
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.rollout import Models, Row, pad_rows, prompt_seeds, score
+from training.rlhf.rollouts.rollout import Models, Row, pad_rows, score
 
 
 class SampleAnswer(NamedTuple):
@@ -49,7 +49,7 @@ def sample_answers(
         Loaded(policy, models.tokenizer),
         ids,
         Sampling(config.max_new_tokens, temperature=config.temperature),
-        seeds=prompt_seeds(generator_for(config.seed, "samples"), len(ids)),
+        seeds=seeds_from(generator_for(config.seed, "samples"), len(ids)),
     )
     judged = score(models, messages, ids, answers, floors)
     texts = [chat.decode(models.tokenizer, group[0].content) for group in answers]

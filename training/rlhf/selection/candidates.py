@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.generation.interface import Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
@@ -117,19 +117,11 @@ def sample_batch(
 ) -> tuple[Candidates, Judged]:
     """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors."""
     prompts = [asked.ids[i] for i in chosen]
-    drawn = torch.randint(
-        2**63 - 1, (len(prompts),), generator=generator_for(config.seed, "candidates", round, chosen.start)
-    )
     completions = engine.generate(
         policy,
         prompts,
-        Sampling(
-            config.max_new_tokens,
-            n=config.samples_per_prompt,
-            temperature=config.temperature,
-            top_p=config.top_p,
-        ),
-        seeds=drawn.tolist(),
+        Sampling(config.max_new_tokens, config.samples_per_prompt, config.temperature, config.top_p),
+        seeds=seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(prompts)),
         check=check,
     )
     eos = chat.eos_id(policy.tokenizer)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.prompts import encode_prompts
@@ -114,7 +114,7 @@ def measure(
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
             top_p=getattr(config, "top_p", 1.0),
-            generator=generator_for(config.seed, "spread of rewards", start),
+            seed=seeds_from(generator_for(config.seed, "spread of rewards", start), len(chosen)),
             check=report.check,
             progress=partial(_report_prompts, report, start, samples, total),
         )

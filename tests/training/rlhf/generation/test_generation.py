@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForC
 
 from tests.training.rlhf.small_world import short_speaker, tokenizer, untrained_policy
 from training import demo_world
-from training.rlhf.generation import decoding
+from training.rlhf.core.seeds import seeds_from
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.picking import pick_tokens
@@ -66,7 +66,15 @@ def test_calls_advance_the_generator_and_equal_seeds_repeat_samples() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (
-        generate(model, words, PROMPTS, max_new_tokens=16, generator=generator, temperature=2.0) for _ in "ab"
+        generate(
+            model,
+            words,
+            PROMPTS,
+            max_new_tokens=16,
+            temperature=2.0,
+            seed=seeds_from(generator, len(PROMPTS)),
+        )
+        for _ in "ab"
     )
     assert first != second
     seeded = [generate(model, words, PROMPTS, max_new_tokens=16, seed=1, temperature=2.0) for _ in "ab"]
@@ -160,17 +168,13 @@ def test_invalid_settings_are_rejected(settings: dict[str, Any], reason: str) ->
         generate(*untrained_policy(), [[]], max_new_tokens=4)
 
 
-def test_finished_rows_are_removed_from_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_rows_are_removed_from_the_batch() -> None:
     rows: list[int] = []
-    forward = decoding._forward
-
-    def counting(policy: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
-        rows.append(len(ids))
-        return forward(policy, ids, *rest)
-
-    monkeypatch.setattr(decoding, "_forward", counting)
     model, words = short_speaker()
+    model.lm_head.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
     generate(model, words, PROMPTS, n=8, max_new_tokens=32)
-    assert rows[0] == len(PROMPTS)
-    assert max(rows) == 8 * len(PROMPTS)
-    assert rows[-1] < max(rows) / 2
+    read, *steps = rows
+    assert read == len(PROMPTS)
+    assert max(steps) == 8 * len(PROMPTS)
+    assert steps == sorted(steps, reverse=True)
+    assert steps[-1] < max(steps) / 2

@@ -31,7 +31,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,14 @@ from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.data.answers import Row, shared_layout
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
 from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import advantages, losses
 from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
@@ -74,7 +75,6 @@ from training.rlhf.rollouts.rollout import (
     Models,
     Position,
     Rollout,
-    Row,
     choose_prompts,
     load_models,
     observe,
@@ -228,6 +228,7 @@ def train(
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
     critic = critic_for(models)
+    models = replace(models, layout=shared_layout(models.actor, models.reference, critic.trunk))
     rates = {
         "policy": config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6),
         "critic": config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6),
@@ -261,7 +262,7 @@ def roll_out(
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
         [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
-        for parts in split_rollout(config, rollout)
+        for parts in split_rollout(config, models, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = mean_kl([seen for seen, _ in every])
@@ -449,11 +450,10 @@ def policy_backward(
     and the largest |log ratio|."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
-    log_probs, entropy = token_log_probs(
+    log_probs, entropy = log_probs_and_entropies(
         state.models.actor,
-        *seen.rows.inputs,
+        seen.rows.inputs,
         temperature=temperature,
-        entropy_gradient=config.entropy_coefficient > 0,
     )
     surrogate, loss = losses.policy_loss(
         config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
@@ -479,7 +479,7 @@ def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) 
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
     mask = part.seen.mask
     loss, clipped = losses.clipped_value_loss(
-        critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
+        critic(part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
     )
     torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
     return {

@@ -44,7 +44,7 @@ from training.rlhf.core.seeds import generator_for, seed_everything
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.models.loading import ModelSource, save_model
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
 from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
@@ -206,7 +206,7 @@ def roll_out(
     )
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
-        [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, rollout)
+        [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, models, rollout)
     ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
     for seen in (part for minibatch in minibatches for part in minibatch):
@@ -276,11 +276,10 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
             found: defaultdict[str, float] = defaultdict(float)
             for part in minibatch:
                 old = part.log_probs[part.mask]
-                log_probs, entropy = token_log_probs(
+                log_probs, entropy = log_probs_and_entropies(
                     actor,
-                    *part.rows.inputs,
+                    part.rows.inputs,
                     temperature=batch.rollout.temperature,
-                    entropy_gradient=config.entropy_coefficient > 0,
                 )
                 surrogate, loss, clipped = loss_of(
                     config,

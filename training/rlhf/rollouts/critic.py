@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.models.checks.reward import refuse_encoder
+from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.loading import Loaded
+from training.rlhf.models.logprobs import states_at
 from training.rlhf.models.pairs import refuse_other_tokens
 from training.rlhf.models.trunks import is_encoder
 from training.rlhf.rollouts.rollout import MicroBatch, Models
@@ -34,20 +36,16 @@ class Critic(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
-        """Return the value of the state before each wanted token, with shape (N,), in row order. All
-        arguments have shape (B, T)."""
-        states = self.trunk(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
-        values: Tensor = self.head(states[:, :-1][wanted[:, 1:]].float()).squeeze(-1)
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return the value of the state before each wanted token, with shape (N,)."""
+        values: Tensor = self.head(states_at(self.trunk, inputs).float()).squeeze(-1)
         return values
 
 
 @torch.no_grad()
 def values_of(critic: Critic, seen: MicroBatch) -> Tensor:
-    """Return the values before the update, with shape (B, R)."""
-    return seen.rows.per_answer(critic(*seen.rows.inputs))
+    """Return the values before the update, with shape (B, L)."""
+    return seen.rows.per_answer(critic(seen.rows.inputs))
 
 
 def critic_for(models: Models) -> Critic:

@@ -137,7 +137,11 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
         config, state.models, prompts, chosen, step=config.steps + 1, floors=state.floors
     )
     kl = ceiling_kl(
-        [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
+        [
+            observe(state.models, rollout, part)
+            for parts in split_rollout(config, state.models, rollout)
+            for part in parts
+        ]
     )
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}

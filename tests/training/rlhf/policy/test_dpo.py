@@ -134,8 +134,8 @@ def sums_of_log_probs(policy: Loaded, rankings: Sequence[Ranking]) -> torch.Tens
 
 def test_reference_holds_the_log_probability_of_each_response(tmp_path: Path) -> None:
     groups, _, _ = encode_preferences(RANKINGS[:6], tiny.tokenizer(), ties="ignore", max_length=100)
-    rows = RankingRows.of(groups[:4], groups[4:], pad_id=0, max_tokens=120)
     policy = start()
+    rows = RankingRows.of(groups[:4], groups[4:], pad_id=0, max_tokens=120, policy=policy.model)
     state = dpo.DPOState(
         policy.model, torch.optim.SGD(policy.model.parameters()), torch.full([rows.n_responses], math.nan)
     )
@@ -180,8 +180,8 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
     assert [sorted(group.tiers) for group in groups][4] == [0, 1, UNRANKED_TIER, UNRANKED_TIER]
     results = []
     for max_tokens in (1, 60, 150, 4096):
-        rows = RankingRows.of(groups, [], pad_id=0, max_tokens=max_tokens)
         policy = tiny.policy(seed=1)
+        rows = RankingRows.of(groups, [], pad_id=0, max_tokens=max_tokens, policy=policy)
         state = dpo.DPOState(policy, torch.optim.SGD(policy.parameters()), torch.zeros(rows.n_responses))
         losses = []
         for part in rows.micro_batches(range(5)):

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from benchmarks.learning import real_rankings
-from benchmarks.reward_model import pairs_of
+from benchmarks.reward_model.sides import pairs_of
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, can_pack

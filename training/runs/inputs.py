@@ -39,6 +39,10 @@ LEARNS_FROM = {
     "all": ("comparisons and no rewrites", "Rank some responses or import rankings first."),
 }
 MODELS_IN_TURN = ("reward_model", "policy")  # the default policy depends on the reward model
+NOTHING_TO_MIX_IN = (
+    "ptx_coefficient mixes in the best responses of the reward model's snapshot, but this reward model was "
+    "not trained on a snapshot. Set ptx_coefficient to 0, or choose another reward model."
+)
 FURTHER = "reward_model_"  # further reward models are the inputs reward_model_2, reward_model_3 and so on
 
 
@@ -110,7 +114,8 @@ def settle_models(
     models |= others
     errors += problems
     found = unusable_models(kind=kind, recipe=recipe, models=models)
-    return models, errors + [FieldProblem(field, str(refused)) for field, refused in found]
+    errors += [FieldProblem(field, str(refused)) for field, refused in found]
+    return models, errors + _nothing_to_mix_in(recipe, models.get("reward_model"))
 
 
 def unusable_models(
@@ -228,6 +233,18 @@ def _setting_with(name: str, recipe: Recipe) -> str:
     """The field of the launch that names this further reward model."""
     weighted = isinstance(recipe, UsesRewards) and name in recipe.weights_of()
     return "recipe.reward_weights" if weighted else "recipe.reward_floors"
+
+
+def _nothing_to_mix_in(recipe: Recipe, judge: ModelVersion | None) -> list[FieldProblem]:
+    """Check that the reward model has a snapshot from which `ptx_coefficient` can take demonstrations."""
+    if not getattr(recipe, "ptx_coefficient", 0) or judge is None or snapshot_of(judge):
+        return []
+    return [FieldProblem("recipe.ptx_coefficient", NOTHING_TO_MIX_IN)]
+
+
+def snapshot_of(model: ModelVersion) -> str:
+    """The name of the snapshot that the model was trained on, or an empty string."""
+    return "" if model.run is None else str(model.run.inputs.get("snapshot", ""))
 
 
 def _needs(name: str, recipe: Recipe) -> bool:

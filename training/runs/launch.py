@@ -58,15 +58,17 @@ def launch_run(
 
 def resume_run(*, run: TrainingRun, max_minutes: float | None = None) -> TrainingRun:
     """Queue a failed or cancelled run again, with a new time limit if `max_minutes` is given. Raises Conflict
-    in any other state, and Problem if the run's attempts have already taken as long as the limit allows.
+    in any other state. Raises Problem if the run's attempts have already taken as long as the limit allows,
+    or if this version refuses the run's recipe.
 
     The run resumes from its newest checkpoint, or starts from the beginning if there is none. Checkpoints are
     kept for KEPT_FOR_RESUMING (folders.py).
     """
+    recipe = stored_recipe(kind=run.kind, settings=run.recipe).model_dump(mode="json")
     with transaction.atomic():
         if max_minutes is not None:
-            recipe = stored_recipe(kind=run.kind, settings=run.recipe | {"max_minutes": max_minutes})
-            run.recipe = recipe.model_dump(mode="json")
+            limited = parse_recipe(kind=run.kind, settings=recipe | {"max_minutes": max_minutes})
+            run.recipe = limited.model_dump(mode="json")
             run.save(update_fields=["recipe"])
         requeue_finished(run=run)
         _refuse_used_time(run)

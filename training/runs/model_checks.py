@@ -21,7 +21,7 @@ from training.rlhf.models.checks.model import check_model
 from training.rlhf.models.checks.pair import check_pair, same_vocabulary, template_of
 from training.rlhf.models.checks.probes import ReadingTimedOut
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable
-from training.rlhf.models.checks.reward import check_for_ppo, check_scale
+from training.rlhf.models.checks.reward import check_scale, check_trunk
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.templates import parse_arguments
 
@@ -46,8 +46,8 @@ def refusals(
 
     ``source`` is the folder or hub name of the model that the run starts from. ``judge`` is the folder of the
     reward model, or None if the run needs none. ``further`` are the folders of further reward models, with
-    the fields that name them. A further reward model can have another vocabulary or be an encoder, because it
-    scores text.
+    the fields that name them. PPO's critic starts as a copy of one reward model. The others can have another
+    vocabulary or be encoders, because they score text.
     """
     policy = Path(source) if source and adapters.holds_model(source) else None
     purpose = Purpose.TRUNK if kind == Kind.REWARD_MODEL else Purpose.POLICY
@@ -66,18 +66,28 @@ def refusals(
         if refused := _refused(partial(_refuse_unused_arguments, recipe, policy), policy):
             yield "recipe.template_arguments", refused
             return
-    if kind == Kind.PPO and judge is not None:
-        refused = _refused(partial(check_for_ppo, judge), judge)
-        if refused is None and policy is not None:
-            with suppress(ReadingTimedOut):  # the run's process compares the templates
-                written = str(getattr(recipe, "template_arguments", ""))
-                refused = _of_pair(policy, judge, written, _state(policy), _state(judge))
+    if kind in ADDS_EOS and judge is not None:
+        judges = [judge, *(folder for _, folder in further)]
+        refused = _no_critic(recipe, policy, judges) if kind == Kind.PPO else None
+        refused = refused or _refused(partial(check_scale, judge), judge)
         if refused is not None:
             yield "inputs.reward_model", refused
-    # RLOO has no critic, and a reward model with another vocabulary or template scores the answer's text.
-    # Encoders and such reward models can therefore be used.
-    if kind == Kind.RLOO and judge is not None and (flat := _refused(partial(check_scale, judge), judge)):
-        yield "inputs.reward_model", flat
+
+
+def _no_critic(recipe: Recipe, policy: Path | None, judges: Sequence[Path]) -> Refused | None:
+    """Return the reason why PPO's critic can't start as a copy of the first reward model, or None if it can
+    start as a copy of one of them (`critic.critic_for`)."""
+    found = [_not_a_critic(recipe, policy, judge) for judge in judges]
+    return None if None in found else found[0]
+
+
+def _not_a_critic(recipe: Recipe, policy: Path | None, judge: Path) -> Refused | None:
+    refused = _refused(partial(check_trunk, judge), judge)
+    if refused is None and policy is not None:
+        with suppress(ReadingTimedOut):  # the run's process compares the templates
+            written = str(getattr(recipe, "template_arguments", ""))
+            refused = _of_pair(policy, judge, written, _state(policy), _state(judge))
+    return refused
 
 
 @lru_cache(maxsize=KEPT)

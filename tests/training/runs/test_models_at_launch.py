@@ -212,6 +212,21 @@ def test_ppo_refuses_encoders_other_vocabularies_and_constant_rewards(
 
 
 @pytest.mark.usefixtures("prompts")
+def test_ppo_accepts_reward_models_of_which_one_can_be_the_critic(
+    lab: Project, register: Register, tmp_path: Path
+) -> None:
+    register(saved(tmp_path / "policy"))
+    register(learn(saved_base("bert", tmp_path), tmp_path / "bert-rm").path, "reward_model", name="encoder")
+    recipe = FEW | {"steps": 1, "rollout_prompts": 2, "samples": 0, "reward_weights": "encoder=1"}
+    field, reason = refusal(lab, "ppo", recipe)
+    assert (field, "is an encoder" in reason) == (JUDGE, True)
+    register(judge_of(tmp_path / "fitting"), "reward_model", name="fitting")
+    run = launch(lab, "ppo", recipe | {"reward_weights": "encoder=1, fitting=1"})
+    outcome = perform(run, attempt=1, work=tmp_path / "work", report=NullReporter())
+    assert {"rewards/encoder/mean", "rewards/fitting/mean"} <= outcome.metrics.keys()
+
+
+@pytest.mark.usefixtures("prompts")
 @pytest.mark.parametrize(
     ("kind", "recipe", "setting"),
     [

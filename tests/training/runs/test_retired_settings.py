@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
+from rest_framework.test import APIClient
 
-from annotation.models import Project
+from annotation.models import Project, User
 from config.problems import Problem
 from tests.training.conftest import RunMaker
 from tests.training.rlhf.list_reporter import ListReporter
+from training.rlhf.core.failures import UnusableInput
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run, resume_run
 from training.runs.process.kinds import perform
@@ -64,6 +68,39 @@ def test_run_with_a_retired_setting_resumes_with_a_new_time_limit(
     run = make_run(kind=kind, recipe=recipe, state="cancelled", finished_at=timezone.now())
     resumed = resume_run(run=run, max_minutes=30)
     assert (resumed.state, resumed.recipe["max_minutes"]) == ("queued", 30)
+
+
+# Settings that an earlier version accepted together, with a part of the reason why they are refused now.
+REFUSED_TOGETHER: list[tuple[str, dict[str, Any], str]] = [
+    ("rejection_sampling", {"max_new_tokens": 96, "max_length": 96}, "leave no room for a prompt"),
+    ("ppo", {"kl_target": 1.0, "kl_coefficient": 0.0}, "must then be above 0"),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "why"), REFUSED_TOGETHER)
+def test_settings_that_this_version_refuses_are_shown_but_not_resumed(
+    kind: str,
+    settings: dict[str, Any],
+    why: str,
+    make_run: RunMaker,
+    client_of: Callable[[User | None], APIClient],
+    ada: User,
+    tmp_path: Path,
+) -> None:
+    old = stored_recipe(kind=kind, settings={}).model_dump(mode="json") | settings
+    run = make_run(kind=kind, recipe=old, state="cancelled", finished_at=timezone.now())
+    client = client_of(ada)
+    assert client.get(f"/api/v1/runs/{run.pk}/").json()["recipe"] == old
+    for body in ({}, {"max_minutes": 30}):
+        sent = client.post(f"/api/v1/runs/{run.pk}/resume", body)
+        assert sent.status_code == 422
+        [error] = sent.json()["errors"]
+        assert (error["field"], why in error["reason"]) == ("recipe", True)
+        assert "Launch a new run with other settings." in sent.json()["detail"]
+    run.refresh_from_db()
+    assert (run.state, run.recipe) == ("cancelled", old)
+    with pytest.raises(UnusableInput, match=f"{why}.*An earlier version of Rankloop accepted"):
+        perform(run, attempt=1, work=tmp_path, report=ListReporter())
 
 
 def test_misspelt_setting_of_a_stored_recipe_is_still_refused() -> None:

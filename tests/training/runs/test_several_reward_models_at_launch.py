@@ -12,7 +12,7 @@ import torch
 from annotation.content.adding import add_prompts
 from annotation.models import Project
 from config.problems import Problem
-from tests.training.conftest import ModelMaker
+from tests.training.conftest import ModelMaker, RunMaker
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_policy
 from training import demo_world
@@ -103,6 +103,16 @@ def test_unusable_reward_model_is_refused_and_the_error_names_the_setting(
     ModelVersion.objects.filter(name="harmless").update(stage="archived")
     field, reason = refusal(lab, {"reward_floors": "harmless=start"}, reward_model="helpful")
     assert (field, reason) == (FLOORS, "harmless is archived. Promote it, or choose another model.")
+
+
+def test_demonstrations_of_a_reward_model_without_a_snapshot_can_not_be_mixed_in(
+    lab: Project, helpful: ModelVersion, make_run: RunMaker
+) -> None:
+    field, reason = refusal(lab, {"ptx_coefficient": 0.1}, reward_model="helpful")
+    assert (field, "was not trained on a snapshot" in reason) == ("recipe.ptx_coefficient", True)
+    helpful.run = make_run(kind="reward_model", inputs={"policy": "lab-sft-1", "snapshot": "rankings-1"})
+    helpful.save()
+    assert launch(lab, {"ptx_coefficient": 0.1}, reward_model="helpful").state == "queued"
 
 
 def test_further_reward_model_with_constant_rewards_is_refused(lab: Project, helpful: ModelVersion) -> None:

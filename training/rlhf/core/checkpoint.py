@@ -178,9 +178,10 @@ class Checkpoints:
             return None
         self._newest = folder = self._folder / _name(step)
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
-        fill_modules(modules, load_file(folder / WEIGHTS))
-        fill_optimisers(optimisers, load_file(folder / MOMENTS))
-        set_generator_states(load_file(folder / GENERATORS), state["chance"])
+        with reading_state():
+            fill_modules(modules, load_file(folder / WEIGHTS))
+            fill_optimisers(optimisers, load_file(folder / MOMENTS))
+            set_generator_states(load_file(folder / GENERATORS), state["chance"])
         logger.warning("resuming from the checkpoint at step %d in %s", step, self._folder)
         return Resumed(state["loop"], load_file(folder / DATA))
 
@@ -324,6 +325,20 @@ def save_checkpoint(
     report.flush()
     if store.save(step, modules, optimisers, counters, data, best=best):
         report.checkpoint(step)
+
+
+@contextmanager
+def reading_state() -> Iterator[None]:
+    """Raise CheckpointRefused if this block can't read the state of a checkpoint, because another version of
+    the library has stored other names or types."""
+    try:
+        yield
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
+        raise CheckpointRefused(
+            "the checkpoint contains a state that this version can't read "
+            f"({type(error).__name__}: {error}). Resume with the version that wrote it. To start over, use "
+            "another folder or remove this folder."
+        ) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from training.rlhf.core.messages import Messages
 from training.rlhf.generation.decoding import Completion, generate
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded
@@ -20,8 +21,9 @@ def likely_answers(
 
 
 def likely_texts(
-    policy: Loaded, prompts: Sequence[list[int]], *, max_tokens: int, check: Callable[[], None]
+    policy: Loaded, prompts: Sequence[Messages], *, max_tokens: int, check: Callable[[], None]
 ) -> list[str]:
-    """Return the answers of `likely_answers` as text."""
-    found = likely_answers(policy, prompts, max_tokens=max_tokens, check=check)
+    """Return the answers of `likely_answers` to conversations, as text."""
+    encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
+    found = likely_answers(policy, encoded, max_tokens=max_tokens, check=check)
     return [chat.decode(policy.tokenizer, one.content) for one in found]

@@ -47,6 +47,11 @@ class Inputs:
         return self.input_ids.numel()
 
     @property
+    def in_segments(self) -> bool:
+        """Whether the mask is a `segments.segment_table`."""
+        return self.attention_mask.ndim == 4 and self.attention_mask.dtype == torch.long
+
+    @property
     def given(self) -> dict[str, Any]:
         """The arguments of a transformers model."""
         given: dict[str, Any] = {

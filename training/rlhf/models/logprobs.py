@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
+from training.rlhf.models import segments
 from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.projection import Transform, project
-from training.rlhf.models.segments import read_at
 from training.rlhf.models.trunks import plain
 
 # What some architectures do to the logits after the projection. Gemma limits them, Cohere and Falcon-H1
@@ -54,6 +54,8 @@ def log_probs_and_entropies(
     inner: Any = plain(model)
     transform = transform_of(model, inputs.input_ids)
     if transform is None:
+        if inputs.in_segments:
+            segments.attend_by_segment(model)
         logits = model(**inputs.given).logits.flatten(0, 1)[inputs.sources].float() / temperature
         log_probs = logits.log_softmax(dim=-1)
         entropies = -(log_probs.exp() * log_probs).sum(dim=-1) if entropy else logits.new_zeros(len(logits))
@@ -73,9 +75,11 @@ def log_probs_and_entropies(
 
 def states_at(trunk: Any, inputs: Inputs) -> Tensor:
     """Return the trunk's final states at ``inputs.sources``, with shape (N, d)."""
+    if inputs.in_segments:
+        segments.attend_by_segment(trunk)
     width = inputs.input_ids.shape[1]
     # If almost all positions are read, the MLP is faster without the selection.
-    reads = read_at(trunk, inputs.sources // width, inputs.sources % width)
+    reads = segments.read_at(trunk, inputs.sources // width, inputs.sources % width)
     with reads if len(inputs.sources) < WORTH_SELECTING * inputs.places else nullcontext():
         states: Tensor = trunk(**inputs.given).last_hidden_state
     return states.flatten(0, 1)[inputs.sources]

@@ -19,10 +19,10 @@ from torch import Tensor
 
 # Number of logits in a chunk. More logits per chunk take more memory. A chunk has at least MIN_CHUNK_TOKENS
 # tokens, because the projection of fewer tokens spends most of its time on reading the weights.
-CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU = 2**24, 2**27
+CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU = 2**24, 2**26
 MIN_CHUNK_TOKENS = 256
 # The softmax is computed for this many logits at a time. On a CPU, they then stay in the cache.
-BLOCK_LOGITS, BLOCK_LOGITS_ON_GPU = 2**17, 2**26
+BLOCK_LOGITS, BLOCK_LOGITS_ON_GPU = 2**17, 2**25
 # Number of weights that are converted to fp32 at a time, if the weights have half precision.
 CONVERTED_WEIGHTS = 2**23
 
@@ -72,7 +72,7 @@ def project(
 
 class _Projection(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,

@@ -30,17 +30,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from training.rlhf.core.checkpoint import open_store, saving_when_stopped
+from training.rlhf.core.checkpoint import open_store, reading_state, saving_when_stopped
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
-from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import generator_for, seed_everything
@@ -51,16 +51,17 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
 from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.divergence import kl_from_start
+from training.rlhf.policy.preference_metrics import pair_metrics, pair_sums
 from training.rlhf.policy.preference_rows import (
     RankingRows,
-    Responses,
     count_pairs,
     encode_preferences,
+    nothing_to_learn_from,
     score_responses,
+    usable_prompts,
 )
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.reward.encoding import count_control_tokens
-from training.rlhf.reward.losses import preferred_pairs
 
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-6  # peak learning rates for models with 2M and 1B parameters
 
@@ -183,7 +184,8 @@ def train(
     store = open_store(checkpoints, config, of=of)
     resumed = store.resume(state.modules, state.optimisers)
     if resumed:
-        state = DPOState(policy, optimiser, resumed.data["reference"], **resumed.counters)
+        with reading_state():
+            state = DPOState(policy, optimiser, resumed.data["reference"], **resumed.counters)
 
     def save() -> None:
         report.flush()
@@ -195,8 +197,11 @@ def train(
     # 1. Let the starting policy answer the sample prompts.
     prompts = usable_prompts([*heldout, *rankings], tokenizer, max(config.sample_prompts, config.kl_samples))
     shown = prompts[: config.sample_prompts]
+    answer = partial(
+        likely_texts, Loaded(policy, tokenizer), shown, max_tokens=config.sample_tokens, check=report.check
+    )
     if resumed is None:
-        state.before = answer(config, policy, tokenizer, shown, report.check)
+        state.before = answer()
 
     # 2. Compute the reference log-probabilities with the starting policy.
     for number, part in enumerate(reference_parts, start=1):
@@ -234,7 +239,7 @@ def train(
 
     # 4. Answer the sample prompts again, measure the distance from the starting policy, and save the policy.
     with saving_when_stopped(save):
-        after = answer(config, policy, tokenizer, shown, report.check)
+        after = answer()
     for messages, old, new in zip(shown, state.before, after, strict=True):
         report.sample(total, messages=messages, before=old, after=new, scores={})
     result = {name: value for name, value in state.metrics.items() if name != "tokens_per_second"}
@@ -367,28 +372,6 @@ def summed_loss(
     return loss, sums | {"loss": float(loss.detach()), "positions": float(responses.positions)}
 
 
-def pair_sums(rewards: Tensor, responses: Responses) -> dict[str, float]:
-    """Return sums over the pairs of responses in different tiers. ``rewards`` has shape (B, K)."""
-    pairs, log_probs = preferred_pairs(responses.tiers), responses.log_probs.detach()
-    chosen, rejected = pairs.sum(dim=2), pairs.sum(dim=1)  # number of pairs, per response and role
-    margins = (rewards[:, :, None] - rewards[:, None, :])[pairs]
-    return {
-        "pairs": float(pairs.sum()),
-        "rewards/chosen": float((rewards * chosen).sum()),
-        "rewards/rejected": float((rewards * rejected).sum()),
-        "rewards/accuracies": float((margins > 0).sum() + 0.5 * (margins == 0).sum()),
-        "rewards/margins": float(margins.sum()),
-        "logps/chosen": float((log_probs * chosen).sum()),
-        "logps/rejected": float((log_probs * rejected).sum()),
-    }
-
-
-def pair_metrics(sums: Counter[str]) -> dict[str, float]:
-    """Return the means over the pairs, or nothing if there are only ties."""
-    n = sums["pairs"]
-    return {name: sums[name] / n for name in sums if name.startswith(("rewards/", "logps/"))} if n else {}
-
-
 def draw_batches(config: DPOConfig, n: int) -> list[list[int]]:
     """Return the rankings of each step. Each epoch has its own random order."""
     orders = [
@@ -396,37 +379,3 @@ def draw_batches(config: DPOConfig, n: int) -> list[list[int]]:
         for epoch in range(config.epochs)
     ]
     return [part.tolist() for order in orders for part in torch.split(order, config.batch_rankings)]
-
-
-def usable_prompts(rankings: Sequence[Ranking], tokenizer: PreTrainedTokenizerBase, n: int) -> list[Messages]:
-    """Return the first n distinct prompts that the chat template can render."""
-    shown: dict[str, Messages] = {}
-    for ranking in rankings:
-        if len(shown) == n:
-            break
-        try:
-            chat.encode_prompt(tokenizer, ranking.messages)
-        except chat.TemplateRefuses:
-            continue
-        shown.setdefault(ranking.prompt_hash, ranking.messages)
-    return list(shown.values())
-
-
-def answer(
-    config: DPOConfig,
-    policy: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Messages],
-    check: Callable[[], None],
-) -> list[str]:
-    """Return the most likely answer to each prompt, as text."""
-    encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
-    return likely_texts(Loaded(policy, tokenizer), encoded, max_tokens=config.sample_tokens, check=check)
-
-
-def nothing_to_learn_from(left_out: dict[str, int], *, heldout: int) -> UnusableInput:
-    advice = ". To learn from ties, set `ties` to `half`" if left_out.get("all_tied") else ""
-    return UnusableInput(
-        f"there are no preferences to train on (left out: {left_out or 'none'}; held out: {heldout}){advice}",
-        FailureKind.TEXTS_TOO_LONG if left_out.get("response_too_long") else FailureKind.DATA_EMPTY,
-    )

@@ -21,31 +21,28 @@ sensitive to these choices:
   Neither step is carried out per micro-batch.
 - There is no dropout: models stay in eval mode.
 
-The loop runs over an explicit state. ``roll_out(…, state)`` changes nothing, so a run that is stopped during
-a rollout saves the state and loses only that rollout. ``update(…, state, batch)`` changes the state. A run
-that is stopped during an update resumes from its newest checkpoint.
+``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and
+changes nothing. ``update(…, state, batch)`` trains on them and changes the state.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from training.rlhf.core.alive import heard_by
-from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
-from training.rlhf.core.loop_state import Modules, Optimisers, fingerprint
+from training.rlhf.core.checkpoint import digest
+from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
+from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
 from training.rlhf.data.answers import Row, shared_layout
 from training.rlhf.generation.prompts import EncodedPrompts
@@ -53,52 +50,25 @@ from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
 from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource, save_model
+from training.rlhf.models.loading import ModelSource
 from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import advantages, losses
-from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
+from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.rollouts import ceiling, steps
 from training.rlhf.rollouts.critic import Critic, critic_for, values_of
-from training.rlhf.rollouts.on_policy import (
-    OnPolicyState,
-    ceiling_kl,
-    keep_below_ceiling,
-    mean_kl,
-    show_samples,
-    stay_below_ceiling,
-    update_settings,
-)
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.on_policy import OnPolicyResult, run_on_policy
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
-    Position,
     Rollout,
-    choose_prompts,
+    halves_of,
     load_models,
     observe,
-    sample_rollout,
-    split_rollout,
     usable_prompts,
 )
-
-# Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
-# far larger.
-ADAM_EPSILON = 1e-5
-
-
-@dataclass(frozen=True, slots=True)
-class PPOResult:
-    """The path of the saved policy, with the metrics of the last step and some metrics of the first step. The
-    keys of the first step's metrics end in ``_first``. ``prompts_refused`` counts the prompts that the chat
-    template can't render."""
-
-    path: Path
-    steps: int
-    metrics: dict[str, float]
-    prompts_cut: int
-    prompts_refused: int
+from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState, adam
 
 
 @dataclass(kw_only=True)
@@ -131,20 +101,26 @@ class Part:
     advantages: Tensor
     returns: Tensor
 
+    @property
+    def places(self) -> int:
+        return self.seen.places
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step's rollout, ready for the update. ``position`` is the position in the prompts after the
-    rollout, and ``floors`` is the state of the floors after it. If the KL of the answers exceeds
-    ``kl_ceiling``, the step is a ``recovery``."""
+    def halves(self, models: Models, rollout: Rollout) -> list[Part]:
+        """Return the first and the second half of the rows. A single row is not divided."""
+        return [
+            Part(
+                seen,
+                *(one[rows, : seen.mask.shape[1]] for one in (self.values, self.advantages, self.returns)),
+            )
+            for rows, seen in zip(
+                halves_of(len(self.seen.numbers)), self.seen.halves(models, rollout), strict=True
+            )
+        ]
 
-    rollout: Rollout
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(OnPolicyBatch):
     minibatches: list[list[Part]]
-    position: Position
-    recovery: bool
-    kl: float
-    floors: FloorState
-    metrics: dict[str, float]
 
 
 def train(
@@ -157,7 +133,7 @@ def train(
     out_dir: str | Path,
     checkpoints: str | Path | None = None,
     report: Reporter | None = None,
-) -> PPOResult:
+) -> OnPolicyResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
     ``reward_model`` is one model or several named models. ``demonstrations`` are for ``ptx_coefficient``.
@@ -173,99 +149,45 @@ def train(
     ValueError, if there are no prompts or a model can't be used. Raises CheckpointRefused if the folder
     contains checkpoints of a run with other inputs.
     """
-    report = report or NullReporter()
     seed_everything(config.seed)
-    sources = reward_model if isinstance(reward_model, Mapping) else {"reward": reward_model}
-    state = new_state(config, load_models(policy, sources, config))
+    state = new_state(config, load_models(policy, reward_model, config))
     models = state.models
     context = min(chat.context_length(models.actor), chat.context_length(state.critic.trunk))
-    usable = usable_prompts(config, models, prompts, context=context)
     shown = encode_demonstrations(config, models.tokenizer, demonstrations, context=context)
-    of = {
-        "prompts": digest([usable.messages, usable.ids]),
-        "demonstrations": digest(shown),
-        "policy": fingerprint({"policy": models.actor}),
-        "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
-    }
-    store = open_store(checkpoints, config, of=of)
-    if resumed := store.resume(state.modules, state.optimisers):
-        state.restore(resumed)
-
-    def save() -> None:
-        save_checkpoint(
-            store, report, state.step, state.modules, state.optimisers, state.counters(),
-            state.tensors(config),
-        )  # fmt: skip
-
-    # Long passes call `alive` for every token or micro-batch. `heard_by` makes each of these calls check for
-    # a stop request, so a cancellation takes effect within seconds.
-    report.progress("train", state.step, config.steps)
-    while True:
-        with saving_when_stopped(save), heard_by(report.check):
-            report.check()
-            if state.step == config.steps:
-                stay_below_ceiling(config, state, usable)
-            show_samples(config, state, usable, report)
-            if state.step == config.steps:
-                break
-            started = time.perf_counter()
-            batch = roll_out(config, state, usable, progress=partial(report.progress, "generate"))
-        rolled_out = time.perf_counter()
-        with heard_by(report.check):
-            updated = update(config, state, batch, shown)
-        seconds = {
-            "seconds/rollout": rolled_out - started,
-            "seconds/update": time.perf_counter() - rolled_out,
-        }
-        report.metrics(state.step, updated | seconds)
-        report.progress("train", state.step, config.steps)
-        if store.due():
-            save()
-
-    path = save_model(models.actor, models.tokenizer, out_dir)
-    return PPOResult(path, config.steps, state.metrics | state.first, usable.cut, usable.refused)
+    return run_on_policy(
+        config,
+        state,
+        usable_prompts(config, models, prompts, context=context),
+        roll_out=roll_out,
+        update=partial(update, demonstrations=shown),
+        inputs={"demonstrations": digest(shown)},
+        out_dir=out_dir,
+        checkpoints=checkpoints,
+        report=report,
+    )
 
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
     critic = critic_for(models)
     models = replace(models, layout=shared_layout(models.actor, models.reference, critic.trunk))
-    rates = {
-        "policy": config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6),
-        "critic": config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6),
-    }
-    return PPOState(
-        models=models,
-        critic=critic,
-        policy_optimiser=torch.optim.Adam(models.actor.parameters(), lr=rates["policy"], eps=ADAM_EPSILON),
-        critic_optimiser=torch.optim.Adam(critic.parameters(), lr=rates["critic"], eps=ADAM_EPSILON),
-        kl=KLController.starting(config.kl_coefficient, config.kl_target),
-        floors=models.judges.initial_state(),
-    )
+    rate = config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6)
+    return PPOState.starting(config, models, critic=critic, critic_optimiser=adam(critic, rate))
 
 
 def roll_out(
-    config: PPOConfig,
-    state: PPOState,
-    prompts: EncodedPrompts,
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    config: PPOConfig, state: PPOState, prompts: EncodedPrompts, progress: steps.Progress = steps.no_progress
 ) -> Batch:
     """Sample and score answers, and compute their advantages. Doesn't change the state."""
-    step, models, beta = state.step + 1, state.models, state.kl.beta
+    step, models = state.step + 1, state.models
     # 1. Sample answers to the next prompts and score them.
-    chosen, position = choose_prompts(
-        config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
-    )
-    rollout = sample_rollout(
-        config, models, prompts, chosen, step=step, floors=state.floors, progress=progress
-    )
+    rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
         [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
-        for parts in split_rollout(config, models, rollout)
+        for parts in steps.minibatches_of(config, state, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
-    kl = mean_kl([seen for seen, _ in every])
+    kl = ceiling.mean_kl([seen for seen, _ in every])
     rewards = rollout.rewards(config)
     require_finite(
         step,
@@ -277,9 +199,8 @@ def roll_out(
     )
     # 3. Compute rewards per token. If the KL exceeds the ceiling, the reward is only the KL penalty. The
     # critic was trained to predict other rewards, so such a step doesn't use the critic.
-    upper = ceiling_kl([seen for seen, _ in every])
-    recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
-    in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0
+    recovery, compared = ceiling.beyond_ceiling(config, [seen for seen, _ in every])
+    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
     masks = [seen.mask for seen, _ in every]
     per_token = [
         advantages.token_rewards(
@@ -311,20 +232,19 @@ def roll_out(
         [Part(seen, values, next(whitened), next(returns)) for seen, values in minibatch]
         for minibatch in dealt
     ]
-    metrics = rollout_metrics(
-        config,
-        rollout,
-        [part for parts in minibatches for part in parts],
-        rewards,
-        beta=beta,
-        estimates_uncertainty=models.judges.estimates_uncertainty,
-    )
-    if config.kl_ceiling is not None:
-        metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
-    metrics |= {"objective/kl": kl} | models.judges.metrics(rollout.judged, state.floors)
+    entropy = [(-seen.log_probs * seen.mask).sum(dim=1) for seen, _ in every]
+    metrics = steps.rollout_metrics(config, state, rollout, kl=kl, entropy=float(torch.cat(entropy).mean()))
+    explained = explained_variance([part for parts in minibatches for part in parts])
     acts = step > config.warmup_steps and not recovery
-    floors = models.judges.adapted(state.floors, rollout.judged, acts=acts)
-    return Batch(rollout, minibatches, position, recovery, kl, floors, metrics)
+    return Batch(
+        rollout=rollout,
+        minibatches=minibatches,
+        position=position,
+        floors=models.judges.adapted(state.floors, rollout.judged, acts=acts),
+        kl=kl,
+        recovery=recovery,
+        metrics=metrics | explained | compared,
+    )
 
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
@@ -347,36 +267,24 @@ def update(
 ) -> dict[str, float]:
     """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
     metrics."""
-    step, beta = state.step + 1, state.kl.beta
+    step = batch.rollout.step
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
-    keep_below_ceiling(config, state, recovery=batch.recovery)
+    ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
     after_warmup = config.steps - config.warmup_steps
-    rates = {
-        "policy": rate_factor(config.schedule, state.policy_steps, after_warmup) if trains_policy else 0.0,
-        "critic": rate_factor(config.schedule, state.step, config.steps) if trains_critic else 0.0,
-    }
-    for name, optimiser in state.optimisers.items():
-        for group in optimiser.param_groups:
-            group["lr"] = optimiser.defaults["lr"] * rates[name]
-    settings = update_settings(config, recovery=batch.recovery)
+    rate = rate_factor(config.schedule, state.policy_steps, after_warmup)
+    steps.set_rate(state.policy_optimiser, rate if trains_policy else 0.0)
+    rate = rate_factor(config.schedule, state.step, config.steps)
+    steps.set_rate(state.critic_optimiser, rate if trains_critic else 0.0)
     passes = epochs(
-        settings, state, batch, demonstrations, trains_policy=trains_policy, trains_critic=trains_critic
+        ceiling.update_settings(config, recovery=batch.recovery),
+        state,
+        batch,
+        demonstrations,
+        trains_policy=trains_policy,
+        trains_critic=trains_critic,
     )
-    if not batch.recovery:
-        move_reference(config, state.models, step)
-    state.step, state.position, state.floors = step, batch.position, batch.floors
     state.policy_steps += trains_policy
-    state.episodes += len(batch.rollout.rows)
-    state.metrics = batch.metrics | passes
-    state.metrics |= {
-        "kl_coefficient": beta,
-        "lr": float(state.policy_optimiser.param_groups[0]["lr"]),
-        "episode": float(state.episodes),
-    }
-    state.kl = state.kl.after(batch.kl, acted=trains_policy and not batch.recovery)
-    if not state.first:
-        state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
-    return state.metrics
+    return steps.end_step(config, state, batch, passes, acted=trains_policy)
 
 
 def epochs(
@@ -391,56 +299,67 @@ def epochs(
     """Pass over the rollout, with an optimiser step per minibatch. Return the metrics, averaged over these
     steps.
 
-    If the policy's KL from the sampling policy exceeds ``stop_kl``, the passes end before the next step.
-    Beyond that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log
-    ratio| before the first step. It is 0 unless the rollout's forward pass differs from the one in training.
-    Such a difference is the most common bug in PPO code.
+    ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
+    forward pass differs from the one in training. Such a difference is the most common bug in PPO code.
     """
-    step, actor, temperature = batch.rollout.step, state.models.actor, batch.rollout.temperature
-    sums: defaultdict[str, float] = defaultdict(float)
-    updates, first_log_ratio = 0, 0.0
-    for epoch in range(config.epochs):
-        order = torch.randperm(
-            len(batch.minibatches), generator=generator_for(config.seed, "epoch", step, epoch)
+    step, actor = batch.rollout.step, state.models.actor
+    optimisers = [
+        *([state.policy_optimiser] if trains_policy else []),
+        *([state.critic_optimiser] if trains_critic else []),
+    ]
+    means, first_log_ratio = steps.Means(), 0.0
+    for epoch, number in steps.minibatch_order(config, step, len(batch.minibatches)):
+        seen, largest = steps.within_memory(
+            state,
+            batch,
+            number,
+            partial(
+                minibatch_backward,
+                config,
+                state,
+                temperature=batch.rollout.temperature,
+                trains_policy=trains_policy,
+                trains_critic=trains_critic,
+            ),
         )
-        for number in order.tolist():
-            minibatch = batch.minibatches[number]
-            tokens = sum(int(part.seen.mask.sum()) for part in minibatch)
-            seen: defaultdict[str, float] = defaultdict(float)
-            for part in minibatch:
-                # Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The
-                # result therefore does not depend on how the minibatch is split into micro-batches.
-                if trains_policy:
-                    found, largest = policy_backward(config, state, part, tokens, temperature)
-                    first_log_ratio = first_log_ratio if updates else max(first_log_ratio, largest)
-                    add(seen, found)
-                if trains_critic:
-                    add(seen, critic_backward(config, state.critic, part, tokens))
-            if trains_policy and config.ptx_coefficient > 0:
-                generator = generator_for(config.seed, "demonstrations", step, epoch, number)
-                seen["loss/ptx"] = ptx_backward(
-                    config, actor, state.models.tokenizer, demonstrations, generator
-                )
-            if trains_policy:
-                ratio_mean = seen["val/ratio"]
-                seen["val/ratio_var"] -= ratio_mean**2
-                seen["grad_norm/policy"] = clipped_norm(actor, config.max_grad_norm)
-            if trains_critic:
-                seen["grad_norm/value"] = clipped_norm(state.critic, config.max_grad_norm)
-            require_finite(step, seen)
-            stops = config.stop_kl is not None and seen["policy/approxkl_avg"] > config.stop_kl
-            for optimiser, trains in (
-                (state.policy_optimiser, trains_policy),
-                (state.critic_optimiser, trains_critic),
-            ):
-                if trains and not stops:
-                    optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
-            if stops:
-                return means(sums, updates) | {"val/first_log_ratio": first_log_ratio}
-            updates += 1
-            add(sums, seen)
-    return means(sums, updates) | ({"val/first_log_ratio": first_log_ratio} if trains_policy else {})
+        first_log_ratio = first_log_ratio if means.steps else largest
+        if trains_policy and config.ptx_coefficient > 0:
+            generator = generator_for(config.seed, "demonstrations", step, epoch, number)
+            seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
+        if trains_policy:
+            seen["val/ratio_var"] -= seen["val/ratio"] ** 2
+            seen["grad_norm/policy"] = steps.clipped_norm(actor, config.max_grad_norm)
+        if trains_critic:
+            seen["grad_norm/value"] = steps.clipped_norm(state.critic, config.max_grad_norm)
+        if not steps.take_step(config, step, seen, *optimisers):
+            break
+        means.add(seen)
+    return means.metrics() | ({"val/first_log_ratio": first_log_ratio} if trains_policy else {})
+
+
+def minibatch_backward(
+    config: PPOConfig,
+    state: PPOState,
+    minibatch: Sequence[Part],
+    *,
+    temperature: float,
+    trains_policy: bool,
+    trains_critic: bool,
+) -> tuple[defaultdict[str, float], float]:
+    """Add the gradients of a minibatch. Return its metrics, and the largest |log ratio|.
+
+    Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The result therefore
+    does not depend on how the minibatch is split into micro-batches."""
+    tokens, largest = sum(int(part.seen.mask.sum()) for part in minibatch), 0.0
+    metrics: defaultdict[str, float] = defaultdict(float)
+    for part in minibatch:
+        if trains_policy:
+            found, log_ratio = policy_backward(config, state, part, tokens, temperature)
+            largest = max(largest, log_ratio)
+            steps.add(metrics, found)
+        if trains_critic:
+            steps.add(metrics, critic_backward(config, state.critic, part, tokens))
+    return metrics, largest
 
 
 def policy_backward(
@@ -488,46 +407,10 @@ def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) 
     }
 
 
-def rollout_metrics(
-    config: PPOConfig,
-    rollout: Rollout,
-    parts: Sequence[Part],
-    rewards: Tensor,
-    *,
-    beta: float,
-    estimates_uncertainty: bool,
-) -> dict[str, float]:
-    kl = mean_kl([part.seen for part in parts])
-    entropies = [(-part.seen.log_probs * part.seen.mask).sum(dim=1) for part in parts]
-    last = [one.ids[-1] for group in rollout.answers for one in group if one.finished]
-    metrics = {
-        "objective/scores": float(rollout.judged.scores.mean()),
-        "objective/entropy": float(torch.cat(entropies).mean()),
-        "objective/non_score_reward": -beta * kl,
-        "objective/rlhf_reward": float(rewards.mean()) - beta * kl,
-        "val/num_eos_tokens": float(len(last)),
-        "lengths/response_mean": float(rollout.lengths.float().mean()),
-        "eos_rate": float(rollout.finished.float().mean()),
-    }
-    if estimates_uncertainty:
-        metrics["objective/spread"] = float(rollout.judged.spreads.mean())
-    if config.temperature_end is not None:
-        metrics["temperature"] = rollout.temperature
+def explained_variance(parts: Sequence[Part]) -> dict[str, float]:
+    """Return the share of the returns' variance that the critic predicted, unless the returns are equal."""
     explained = advantages.explained_variance(
         torch.cat([part.values[part.seen.mask] for part in parts]),
         torch.cat([part.returns[part.seen.mask] for part in parts]),
     )
-    return metrics | ({} if explained is None else {"val/explained_variance": explained})
-
-
-def clipped_norm(module: nn.Module, limit: float) -> float:
-    return float(nn.utils.clip_grad_norm_(module.parameters(), limit))
-
-
-def add(sums: defaultdict[str, float], values: Mapping[str, float]) -> None:
-    for name, value in values.items():
-        sums[name] += value
-
-
-def means(sums: Mapping[str, float], updates: int) -> dict[str, float]:
-    return {name: value / updates for name, value in sums.items()} | {"updates": float(updates)}
+    return {} if explained is None else {"val/explained_variance": explained}

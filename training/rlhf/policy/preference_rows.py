@@ -12,9 +12,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.messages import Messages
 from training.rlhf.data.answers import Answers, lay_out, layout_of, pieces, shared_layout
 from training.rlhf.data.batching import Group, Layout, micro_batches, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
+from training.rlhf.models import chat
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.reward.encoding import encode_rankings
 
@@ -164,3 +167,25 @@ def count_pairs(group: Group, *, ties: str) -> int:
     different = math.comb(len(group.tiers), 2) - sum(equal.values())
     tied = sum(pairs for tier, pairs in equal.items() if tier != UNRANKED_TIER)
     return different + (tied if ties == "half" else 0)
+
+
+def usable_prompts(rankings: Sequence[Ranking], tokenizer: PreTrainedTokenizerBase, n: int) -> list[Messages]:
+    """Return the first n distinct prompts that the chat template can render."""
+    shown: dict[str, Messages] = {}
+    for ranking in rankings:
+        if len(shown) == n:
+            break
+        try:
+            chat.encode_prompt(tokenizer, ranking.messages)
+        except chat.TemplateRefuses:
+            continue
+        shown.setdefault(ranking.prompt_hash, ranking.messages)
+    return list(shown.values())
+
+
+def nothing_to_learn_from(left_out: dict[str, int], *, heldout: int) -> UnusableInput:
+    advice = ". To learn from ties, set `ties` to `half`" if left_out.get("all_tied") else ""
+    return UnusableInput(
+        f"there are no preferences to train on (left out: {left_out or 'none'}; held out: {heldout}){advice}",
+        FailureKind.TEXTS_TOO_LONG if left_out.get("response_too_long") else FailureKind.DATA_EMPTY,
+    )

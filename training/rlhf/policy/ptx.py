@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.answers import Row, lay_out_rows, shared_layout, split_rows
+from training.rlhf.data.demonstrations import encode
 from training.rlhf.models import chat
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.recipes.ppo import PPOConfig
@@ -26,30 +27,19 @@ def encode_demonstrations(
     *,
     context: int,
 ) -> list[Row]:
-    """Return the demonstrations as rows, or no rows if ``ptx_coefficient`` is 0.
-
-    Prompts are truncated to fit into the context. A demonstration is left out if its response fills the
-    context or if the chat template refuses its prompt. Raises UnusableInput if no demonstration remains.
-    """
+    """Return the usable demonstrations (see `demonstrations.encode`), or no rows if ``ptx_coefficient`` is 0.
+    Raises UnusableInput if no demonstration can be used."""
     if config.ptx_coefficient == 0:
         return []
-    rows = []
-    for messages, text in demonstrations:
-        response = chat.encode_response(tokenizer, text)
-        room = context - len(response)
-        try:
-            prompt = chat.encode_prompt(tokenizer, messages)
-        except chat.TemplateRefuses:
-            continue
-        if room > 0:
-            rows.append(Row(prompt[-room:], response))
-    if not rows:
+    try:
+        found = encode(demonstrations, tokenizer, context)
+    except UnusableInput as error:
         raise UnusableInput(
-            f"ptx_coefficient is {config.ptx_coefficient}, but none of the {len(demonstrations)} "
-            "demonstrations can be used. Provide demonstrations, or set ptx_coefficient to 0",
-            FailureKind.DATA_EMPTY,
-        )
-    return rows
+            f"ptx_coefficient is {config.ptx_coefficient}, but {error}. Provide demonstrations, or set"
+            " ptx_coefficient to 0",
+            error.kind,
+        ) from error
+    return [Row(row.prompt, row.response) for row in found.rows]
 
 
 def ptx_backward(

@@ -46,6 +46,7 @@ from training.rlhf.core.checkpoint import (
     CheckpointStore,
     digest,
     open_store,
+    reading_state,
     save_checkpoint,
     saving_when_stopped,
 )
@@ -164,12 +165,14 @@ class State:
         resumed = store.resume({"policy": self.policy.model}, {"policy": self.optimiser})
         if resumed is None:
             return self.progress
-        self.progress = LoopProgress(**resumed.counters)
-        rounds: dict[int, dict[str, Tensor]] = {}
-        for name, values in resumed.data.items():
-            number, column = name.split("/", 1)
-            rounds.setdefault(int(number), {})[column] = values
-        self.candidates = [from_tensors(rounds[number], n) for number in sorted(rounds)]
+        with reading_state():
+            self.progress = LoopProgress(**resumed.counters)
+            sft.FitProgress(**(self.progress.fit or {}))
+            rounds: dict[int, dict[str, Tensor]] = {}
+            for name, values in resumed.data.items():
+                number, column = name.split("/", 1)
+                rounds.setdefault(int(number), {})[column] = values
+            self.candidates = [from_tensors(rounds[number], n) for number in sorted(rounds)]
         return self.progress
 
 
@@ -220,7 +223,7 @@ def train(
 
     tuned = state.candidates[: progress.round - 1]
     if not tuned:
-        raise UnusableInput(nothing_kept(config, asked), FailureKind.NOTHING_KEPT)
+        raise UnusableInput(nothing_kept(config, asked, progress.floors), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
         after = first_answers(config, loaded, asked, report.check)
         floors = progress.floors or judges.initial_state()
@@ -370,7 +373,16 @@ def phase_name(what: str, config: RejectionSamplingConfig, progress: LoopProgres
     return what if config.rounds == 1 else f"{what}, round {progress.round} of {config.rounds}"
 
 
-def nothing_kept(config: RejectionSamplingConfig, asked: EncodedPrompts) -> str:
+def nothing_kept(config: RejectionSamplingConfig, asked: EncodedPrompts, floors: FloorState | None) -> str:
+    raised = [name for name, value in floors["multipliers"].items() if value] if floors else []
+    if floors and raised:  # without these multipliers, answers would have been kept
+        named = ", ".join(f"{name} (floor {floors['floors'][name]:.2f})" for name in raised)
+        return (
+            f"none of the {len(asked.ids)} prompts has an answer worth keeping: the kept answers can't reach "
+            f"the floor of {named}. With the multiplier of the floor, no answer reaches threshold "
+            f"({config.threshold}) and min_gain ({config.min_gain}). Lower reward_floors, threshold or "
+            "min_gain."
+        )
     return (
         f"none of the {len(asked.ids)} prompts has an answer worth keeping: every answer was truncated at "
         f"{config.max_new_tokens} tokens, has the same reward as all other answers to its prompt, or misses "

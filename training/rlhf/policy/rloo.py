@@ -17,89 +17,50 @@ answers are scored with exactly one EOS. Models stay in eval mode. If all answer
 reward, the policy learns nothing from the prompt, except from a KL penalty in the loss.
 ``frac_reward_zero_std`` is the share of such prompts.
 
-The loop runs over an explicit state. ``roll_out(…, state)`` changes nothing, so a run that is stopped during
-a rollout saves the state and loses only that rollout. ``update(…, state, batch)`` changes the state. A run
-that is stopped during an update resumes from its newest checkpoint.
+``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and
+changes nothing. ``update(…, state, batch)`` trains on them and changes the state.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from training.rlhf.core.alive import heard_by
-from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
-from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
-from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.core.rates import rate_factor
+from training.rlhf.core.reporter import Reporter, require_finite
+from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.judging.floors import FloorState
-from training.rlhf.models.loading import ModelSource, save_model
+from training.rlhf.models.loading import ModelSource
 from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
-from training.rlhf.objectives.kl import KLController, kl_k1, kl_k3, ratio_of
+from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
 from training.rlhf.recipes.rloo import RLOOConfig
-from training.rlhf.rollouts.on_policy import (
-    OnPolicyState,
-    ceiling_kl,
-    keep_below_ceiling,
-    show_samples,
-    stay_below_ceiling,
-    update_settings,
-)
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts import ceiling, steps
+from training.rlhf.rollouts.on_policy import OnPolicyResult, run_on_policy
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
-    Position,
-    Rollout,
-    choose_prompts,
     load_models,
     observe,
-    sample_rollout,
-    split_rollout,
     usable_prompts,
 )
-
-ADAM_EPSILON = 1e-5  # as in PPO
-
-
-@dataclass(frozen=True, slots=True)
-class RLOOResult:
-    """The path of the saved policy, with the metrics of the last step and some metrics of the first step. The
-    keys of the first step's metrics end in ``_first``. ``prompts_refused`` counts the prompts that the chat
-    template can't render."""
-
-    path: Path
-    steps: int
-    metrics: dict[str, float]
-    prompts_cut: int
-    prompts_refused: int
+from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step's rollout, ready for the update. ``advantages``, with shape (N,), are in the order of the
-    rollout's rows. ``position`` is the position in the prompts after the rollout, and ``floors`` is the state
-    of the floors after it. If the KL of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(OnPolicyBatch):
+    """``advantages``, with shape (N,), are in the order of the rollout's rows."""
 
-    rollout: Rollout
     minibatches: list[list[MicroBatch]]
     advantages: Tensor
-    position: Position
-    recovery: bool
-    floors: FloorState
-    metrics: dict[str, float]
 
 
 def train(
@@ -111,7 +72,7 @@ def train(
     out_dir: str | Path,
     checkpoints: str | Path | None = None,
     report: Reporter | None = None,
-) -> RLOOResult:
+) -> OnPolicyResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
     ``reward_model`` is one model or several named models. They can be encoders and can have other
@@ -128,195 +89,132 @@ def train(
     ValueError, if there are no prompts or a model can't be used. Raises CheckpointRefused if the folder
     contains checkpoints of a run with other inputs.
     """
-    report = report or NullReporter()
     seed_everything(config.seed)
-    sources = reward_model if isinstance(reward_model, Mapping) else {"reward": reward_model}
-    state = new_state(config, load_models(policy, sources, config))
-    models = state.models
-    usable = usable_prompts(config, models, prompts)
-    of = {
-        "prompts": digest([usable.messages, usable.ids]),
-        "policy": fingerprint({"policy": models.actor}),
-        "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
-    }
-    store = open_store(checkpoints, config, of=of)
-    if resumed := store.resume(state.modules, state.optimisers):
-        state.restore(resumed)
-
-    def save() -> None:
-        save_checkpoint(
-            store, report, state.step, state.modules, state.optimisers, state.counters(),
-            state.tensors(config),
-        )  # fmt: skip
-
-    report.progress("train", state.step, config.steps)
-    while True:
-        # `heard_by` makes each call of `alive` in a long pass check for a stop request, so a cancellation
-        # takes effect within seconds.
-        with saving_when_stopped(save), heard_by(report.check):
-            report.check()
-            if state.step == config.steps:
-                stay_below_ceiling(config, state, usable)
-            show_samples(config, state, usable, report)
-            if state.step == config.steps:
-                break
-            started = time.perf_counter()
-            batch = roll_out(config, state, usable, progress=partial(report.progress, "generate"))
-        rolled_out = time.perf_counter()
-        with heard_by(report.check):
-            updated = update(config, state, batch)
-        seconds = {
-            "seconds/rollout": rolled_out - started,
-            "seconds/update": time.perf_counter() - rolled_out,
-        }
-        report.metrics(state.step, updated | seconds)
-        report.progress("train", state.step, config.steps)
-        if store.due():
-            save()
-
-    path = save_model(models.actor, models.tokenizer, out_dir)
-    return RLOOResult(path, config.steps, state.metrics | state.first, usable.cut, usable.refused)
+    state = new_state(config, load_models(policy, reward_model, config))
+    return run_on_policy(
+        config,
+        state,
+        usable_prompts(config, state.models, prompts),
+        roll_out=roll_out,
+        update=update,
+        out_dir=out_dir,
+        checkpoints=checkpoints,
+        report=report,
+    )
 
 
 def new_state(config: RLOOConfig, models: Models) -> OnPolicyState:
-    rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6)
-    return OnPolicyState(
-        models=models,
-        policy_optimiser=torch.optim.Adam(models.actor.parameters(), lr=rate, eps=ADAM_EPSILON),
-        kl=KLController.starting(config.kl_coefficient, config.kl_target),
-        floors=models.judges.initial_state(),
-    )
+    return OnPolicyState.starting(config, models)
 
 
 def roll_out(
     config: RLOOConfig,
     state: OnPolicyState,
     prompts: EncodedPrompts,
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: steps.Progress = steps.no_progress,
 ) -> Batch:
-    """Sample and score answers, and compare the answers to each prompt. Doesn't change the state."""
-    step, models, beta = state.step + 1, state.models, state.kl.beta
+    """Sample and score answers, and compare each answer with the other answers to the same prompt. Doesn't
+    change the state."""
+    models = state.models
     # 1. Sample answers to the next prompts and score them.
-    chosen, position = choose_prompts(
-        config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
-    )
-    rollout = sample_rollout(
-        config, models, prompts, chosen, step=step, floors=state.floors, progress=progress
-    )
+    rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
-        [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, models, rollout)
+        [observe(models, rollout, part) for part in parts]
+        for parts in steps.minibatches_of(config, state, rollout)
     ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
-    for seen in (part for minibatch in minibatches for part in minibatch):
+    every = [seen for minibatch in minibatches for seen in minibatch]
+    for seen in every:
         kl[seen.numbers] = kl_k1(seen.log_probs, seen.reference).sum(dim=1).cpu()
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
     # 3. Compute one reward per answer. If the KL exceeds the ceiling, the reward is only the KL penalty.
-    scored = rollout.rewards(config)
-    upper = ceiling_kl([part for minibatch in minibatches for part in minibatch])
-    recovery = config.kl_ceiling is not None and upper > config.kl_ceiling
-    in_reward = max(1.0, beta) if recovery else beta if config.kl_estimator == "k1" else 0.0
-    rewards = (scored * (not recovery) - in_reward * kl).view(len(chosen), config.responses_per_prompt)
-    # 4. Compare each answer with the others to its prompt.
+    recovery, compared = ceiling.beyond_ceiling(config, every)
+    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
+    rewards = rollout.rewards(config) * (not recovery) - in_reward * kl
+    rewards = rewards.view(len(rollout.prompts), config.responses_per_prompt)
+    # 4. Compare each answer with the other answers to the same prompt.
     advantages = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
-    metrics = rollout_metrics(config, models, rollout, rewards)
-    metrics |= {
-        "objective/kl": float(kl.mean()),
-        "objective/entropy": float(surprise.mean()),
-        "objective/non_score_reward": -beta * float(kl.mean()),
-        "objective/rlhf_reward": float(scored.mean()) - beta * float(kl.mean()),
-        "kl_coefficient": beta,
+    mean_kl = float(kl.mean())
+    metrics = steps.rollout_metrics(config, state, rollout, kl=mean_kl, entropy=float(surprise.mean()))
+    metrics |= compared | {
+        "reward_std": float(rewards.std(dim=1).mean()),
+        "frac_reward_zero_std": share_without_spread(rewards),
     }
-    if config.kl_ceiling is not None:
-        metrics |= {"recovery": float(recovery), "objective/kl_upper": upper}
-    metrics |= models.judges.metrics(rollout.judged, state.floors)
-    require_finite(step, metrics)
-    floors = models.judges.adapted(state.floors, rollout.judged, acts=not recovery)
-    return Batch(rollout, minibatches, advantages.flatten(), position, recovery, floors, metrics)
+    require_finite(rollout.step, metrics)
+    return Batch(
+        rollout=rollout,
+        minibatches=minibatches,
+        advantages=advantages.flatten(),
+        position=position,
+        floors=models.judges.adapted(state.floors, rollout.judged, acts=not recovery),
+        kl=mean_kl,
+        recovery=recovery,
+        metrics=metrics,
+    )
 
 
 def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
     """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
     metrics."""
-    step, optimiser = batch.rollout.step, state.policy_optimiser
-    keep_below_ceiling(config, state, recovery=batch.recovery)
-    for group in optimiser.param_groups:
-        group["lr"] = optimiser.defaults["lr"] * rate_factor(config.schedule, state.step, config.steps)
-    passes = epochs(update_settings(config, recovery=batch.recovery), state, batch)
-    if not batch.recovery:
-        move_reference(config, state.models, step)
-    state.step, state.position, state.floors = step, batch.position, batch.floors
-    state.episodes += len(batch.rollout.rows)
-    state.metrics = batch.metrics | passes
-    state.metrics |= {"lr": float(optimiser.param_groups[0]["lr"]), "episode": float(state.episodes)}
-    state.kl = state.kl.after(batch.metrics["objective/kl"], acted=not batch.recovery)
-    if not state.first:
-        state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
-    return state.metrics
+    ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
+    steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))
+    passes = epochs(ceiling.update_settings(config, recovery=batch.recovery), state, batch)
+    return steps.end_step(config, state, batch, passes)
 
 
 def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
     """Pass over the rollout, with an optimiser step per minibatch. Return the metrics, averaged over these
     steps.
 
-    If the policy's KL from the sampling policy exceeds ``stop_kl``, the passes end before the next step.
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training.
     """
-    actor, optimiser, step = state.models.actor, state.policy_optimiser, batch.rollout.step
-    sums: defaultdict[str, float] = defaultdict(float)
-    updates, first_log_ratio, stopped = 0, 0.0, False
-    for epoch in range(config.epochs):
-        generator = generator_for(config.seed, "epoch", step, epoch)
-        for number in torch.randperm(len(batch.minibatches), generator=generator).tolist():
-            minibatch = batch.minibatches[number]
-            tokens = sum(int(part.mask.sum()) for part in minibatch)
-            answers = sum(len(part.numbers) for part in minibatch)
-            found: defaultdict[str, float] = defaultdict(float)
-            for part in minibatch:
-                old = part.log_probs[part.mask]
-                log_probs, entropy = log_probs_and_entropies(
-                    actor,
-                    part.rows.inputs,
-                    temperature=batch.rollout.temperature,
-                )
-                surrogate, loss, clipped = loss_of(
-                    config,
-                    part,
-                    log_probs,
-                    entropy,
-                    batch.advantages[part.numbers],
-                    kl_coefficient=state.kl.beta,
-                    answers=answers,
-                    tokens=tokens,
-                )
-                torch.autograd.backward(loss)
-                new = log_probs.detach()
-                if not updates:
-                    first_log_ratio = max(first_log_ratio, float((new - old).abs().max()))
-                found["loss/policy_avg"] += surrogate
-                found["policy/clipfrac_avg"] += clipped
-                found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
-                found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
-                found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
-            found["grad_norm/policy"] = float(
-                nn.utils.clip_grad_norm_(actor.parameters(), config.max_grad_norm)
-            )
-            require_finite(step, found)
-            stopped = config.stop_kl is not None and found["policy/approxkl_avg"] > config.stop_kl
-            if not stopped:
-                optimiser.step()
-                updates += 1
-                for name, value in found.items():
-                    sums[name] += value
-            optimiser.zero_grad(set_to_none=True)
-            if stopped:
-                break
-        if stopped:
+    actor, step = state.models.actor, batch.rollout.step
+    means, first_log_ratio = steps.Means(), 0.0
+    for _, number in steps.minibatch_order(config, step, len(batch.minibatches)):
+        found, largest = steps.within_memory(
+            state, batch, number, partial(minibatch_backward, config, state, batch)
+        )
+        first_log_ratio = first_log_ratio if means.steps else largest
+        found["grad_norm/policy"] = steps.clipped_norm(actor, config.max_grad_norm)
+        if not steps.take_step(config, step, found, state.policy_optimiser):
             break
-    means = {name: value / updates for name, value in sums.items()}
-    return means | {"updates": float(updates), "val/first_log_ratio": first_log_ratio}
+        means.add(found)
+    return means.metrics() | {"val/first_log_ratio": first_log_ratio}
+
+
+def minibatch_backward(
+    config: RLOOConfig, state: OnPolicyState, batch: Batch, minibatch: Sequence[MicroBatch]
+) -> tuple[defaultdict[str, float], float]:
+    """Add the gradients of a minibatch. Return its metrics, and the largest |log ratio|."""
+    tokens = sum(int(part.mask.sum()) for part in minibatch)
+    answers = sum(len(part.numbers) for part in minibatch)
+    found, largest = defaultdict[str, float](float), 0.0
+    for part in minibatch:
+        old = part.log_probs[part.mask]
+        log_probs, entropy = log_probs_and_entropies(
+            state.models.actor, part.rows.inputs, temperature=batch.rollout.temperature
+        )
+        surrogate, loss, clipped = loss_of(
+            config,
+            part,
+            log_probs,
+            entropy,
+            batch.advantages[part.numbers],
+            kl_coefficient=state.kl.beta,
+            answers=answers,
+            tokens=tokens,
+        )
+        torch.autograd.backward(loss)
+        new = log_probs.detach()
+        largest = max(largest, float((new - old).abs().max()))
+        found["loss/policy_avg"] += surrogate
+        found["policy/clipfrac_avg"] += clipped
+        found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
+        found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
+        found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+    return found, largest
 
 
 def loss_of(
@@ -359,23 +257,3 @@ def loss_of(
         surrogate + (per_token * penalties).sum(),
         share * float(clipped.sum()),
     )
-
-
-def rollout_metrics(
-    config: RLOOConfig, models: Models, rollout: Rollout, rewards: Tensor
-) -> dict[str, float]:
-    """Return the metrics of the answers. ``rewards``, with shape (P, K), contains the rewards that are
-    compared."""
-    metrics = {
-        "objective/scores": float(rollout.judged.scores.mean()),
-        "reward_std": float(rewards.std(dim=1).mean()),
-        "frac_reward_zero_std": share_without_spread(rewards),
-        "lengths/response_mean": float(rollout.lengths.float().mean()),
-        "val/num_eos_tokens": float(rollout.finished.sum()),
-        "eos_rate": float(rollout.finished.float().mean()),
-    }
-    if models.judges.estimates_uncertainty:
-        metrics["objective/spread"] = float(rollout.judged.spreads.mean())
-    if config.temperature_end is not None:
-        metrics["temperature"] = rollout.temperature
-    return metrics

@@ -16,14 +16,21 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
+from training.rlhf.core.checkpoint import (
+    digest,
+    open_store,
+    reading_state,
+    save_checkpoint,
+    saving_when_stopped,
+)
 from training.rlhf.core.loop_state import fingerprint
-from training.rlhf.core.messages import Demonstration, Messages
+from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
@@ -101,12 +108,16 @@ def train(
         "base model": fingerprint(modules),
     }
     store = open_store(checkpoints, config, of=of)
+    answer = partial(
+        likely_texts, Loaded(policy, tokenizer), shown, max_tokens=config.sample_tokens, check=report.check
+    )
     resumed = store.resume(modules, optimisers)
     if resumed:
-        progress, before = FitProgress(**resumed.counters["progress"]), resumed.counters["before"]
+        with reading_state():
+            progress, before = FitProgress(**resumed.counters["progress"]), resumed.counters["before"]
     else:
         progress = FitProgress()
-        before = answers(policy, tokenizer, shown, config.sample_tokens, check=report.check)
+        before = answer()
 
     def save(progress: FitProgress) -> None:
         counters = {"progress": asdict(progress), "before": before}
@@ -124,7 +135,7 @@ def train(
         due=store.due,
     )
     with saving_when_stopped(lambda: save(progress)):
-        after = answers(policy, tokenizer, shown, config.sample_tokens, check=report.check)
+        after = answer()
         report.check()
     for messages, old, new in zip(shown, before, after, strict=True):
         report.sample(progress.step, messages=messages, before=old, after=new, scores={})
@@ -284,16 +295,3 @@ def new_optimizer(policy: PreTrainedModel, config: SFTConfig) -> torch.optim.Ada
 
 def peak_rate(config: SFTConfig, policy: PreTrainedModel) -> float:
     return config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
-
-
-def answers(
-    policy: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Messages],
-    max_tokens: int,
-    *,
-    check: Callable[[], None] = lambda: None,
-) -> list[str]:
-    """Return the most likely answer to each prompt, as text."""
-    encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
-    return likely_texts(Loaded(policy, tokenizer), encoded, max_tokens=max_tokens, check=check)

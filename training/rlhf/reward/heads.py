@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core.rates import rate_factor
+from training.rlhf.core.seeds import generator_for
 from training.rlhf.reward.laplace import Part
 
 WIDTH = 16  # number of ReLUs per member
@@ -63,7 +64,7 @@ def draw_heads(
     *, members: int, centre: Tensor, scale: Tensor, prior_spread: float, seed: int, width: int = WIDTH
 ) -> Heads:
     """Draw members from the prior."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator_for(seed, "prior of the heads")
     d = len(centre)
     shapes = ((members, d), (members, d, width), (members, width), (members, width))
     linear, inner, bias, outer = (torch.randn(shape, generator=generator).to(centre) for shape in shapes)
@@ -93,7 +94,7 @@ def fit_heads(
 
     ``check`` is called before each update and can raise an exception to stop the fit.
     """
-    generator = torch.Generator().manual_seed(seed + 1)
+    generator = generator_for(seed, "fit of the heads")
     anchors = (prior.linear, prior.inner, prior.bias, prior.outer)
     linear, inner, bias, outer = weights = [anchor.clone().requires_grad_() for anchor in anchors]
     fitted = prior._replace(linear=linear, inner=inner, bias=bias, outer=outer)

@@ -25,7 +25,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
-from training.rlhf.core.checkpoint import open_store, save_checkpoint, saving_when_stopped
+from training.rlhf.core.checkpoint import (
+    open_store,
+    reading_state,
+    save_checkpoint,
+    saving_when_stopped,
+)
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
@@ -201,7 +206,8 @@ def train(
     }
     store = open_store(checkpoints, config, of=of)
     resumed = store.resume(modules, optimisers)
-    progress = LoopProgress(**(resumed.counters if resumed else {}))
+    with reading_state():
+        progress = LoopProgress(**(resumed.counters if resumed else {}))
 
     def save() -> None:
         save_checkpoint(store, report, progress.step, modules, optimisers, asdict(progress))

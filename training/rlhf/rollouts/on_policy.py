@@ -1,94 +1,116 @@
-"""The state of a loop that trains on its own rollouts, and operations on this state between steps."""
+"""The loop of the methods that train a policy on its own rollouts: PPO and RLOO.
+
+The loop runs over an explicit state. A method's ``roll_out`` samples and scores answers and changes nothing,
+so a run that is stopped during a rollout saves the state and loses only that rollout. A method's ``update``
+changes the state. A run that is stopped during an update resumes from its newest checkpoint.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
-import torch
-from torch import Tensor
-
-from training.rlhf.core.checkpoint import Resumed
-from training.rlhf.core.loop_state import Modules, Optimisers
-from training.rlhf.core.reporter import Reporter
-from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.judging.floors import FloorState
-from training.rlhf.objectives.kl import KLController, kl_k3
-from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import fill_weights, weights_of
-from training.rlhf.rollouts.rollout import (
-    START,
-    MicroBatch,
-    Models,
-    Position,
-    choose_prompts,
-    observe,
-    sample_rollout,
-    split_rollout,
+from training.rlhf.core.alive import heard_by
+from training.rlhf.core.checkpoint import (
+    digest,
+    open_store,
+    reading_state,
+    save_checkpoint,
+    saving_when_stopped,
 )
-from training.rlhf.rollouts.samples import SampleAnswer, report_samples, sample_answers
+from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.models.loading import save_model
+from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.ceiling import stay_below_ceiling
+from training.rlhf.rollouts.samples import report_samples, sample_answers
+from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
+from training.rlhf.rollouts.steps import Progress
 
-Settings = TypeVar("Settings", bound=RolloutConfig)
+Config = TypeVar("Config", bound=RolloutConfig)
+State = TypeVar("State", bound=OnPolicyState)
+Batch = TypeVar("Batch", bound=OnPolicyBatch)
 
 
-@dataclass(kw_only=True)
-class OnPolicyState:
-    """Everything that changes during a run.
+@dataclass(frozen=True, slots=True)
+class OnPolicyResult:
+    """The path of the saved policy, with the metrics of the last step and some metrics of the first step. The
+    keys of the first step's metrics end in ``_first``. ``prompts_refused`` counts the prompts that the chat
+    template can't render."""
 
-    ``position`` is the position in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
-    counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
-    step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
-    answers did not exceed it.
+    path: Path
+    steps: int
+    metrics: dict[str, float]
+    prompts_cut: int
+    prompts_refused: int
+
+
+def run_on_policy(
+    config: Config,
+    state: State,
+    prompts: EncodedPrompts,
+    *,
+    roll_out: Callable[[Config, State, EncodedPrompts, Progress], Batch],
+    update: Callable[[Config, State, Batch], dict[str, float]],
+    out_dir: str | Path,
+    checkpoints: str | Path | None,
+    report: Reporter | None,
+    inputs: Mapping[str, str] | None = None,
+) -> OnPolicyResult:
+    """Train from a new state, or from the newest checkpoint in ``checkpoints``, and save the policy.
+
+    ``inputs`` are digests of the inputs that a method has besides the models and the prompts. Raises
+    CheckpointRefused if the folder contains checkpoints of a run with other inputs.
     """
+    report, models = report or NullReporter(), state.models
+    of = {
+        "prompts": digest([prompts.messages, prompts.ids]),
+        "policy": fingerprint({"policy": models.actor}),
+        "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
+    }
+    store = open_store(checkpoints, config, of={**of, **(inputs or {})})
+    if resumed := store.resume(state.modules, state.optimisers):
+        with reading_state():
+            state.restore(resumed)
 
-    models: Models
-    policy_optimiser: torch.optim.Adam
-    kl: KLController
-    floors: FloorState
-    step: int = 0
-    position: Position = START
-    episodes: int = 0
-    sampled_at: int = -1
-    before: list[SampleAnswer] = field(default_factory=list)
-    first: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    kept: dict[str, Tensor] = field(default_factory=dict)
+    def save() -> None:
+        save_checkpoint(
+            store, report, state.step, state.modules, state.optimisers, state.counters(),
+            state.tensors(config),
+        )  # fmt: skip
 
-    @property
-    def modules(self) -> Modules:
-        return {"policy": self.models.actor}
-
-    @property
-    def optimisers(self) -> Optimisers:
-        return {"policy": self.policy_optimiser}
-
-    def counters(self) -> dict[str, Any]:
-        """The state's numbers and texts, as JSON."""
-        return {
-            "kl": asdict(self.kl),
-            **{"step": self.step, "position": self.position, "episodes": self.episodes},
-            **{"sampled_at": self.sampled_at, "before": self.before},
-            **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
+    # Long passes call `alive` for every token or micro-batch. `heard_by` makes each of these calls check for
+    # a stop request, so a cancellation takes effect within seconds.
+    report.progress("train", state.step, config.steps)
+    while True:
+        with saving_when_stopped(save), heard_by(report.check):
+            report.check()
+            if state.step == config.steps:
+                stay_below_ceiling(config, state, prompts)
+            show_samples(config, state, prompts, report)
+            if state.step == config.steps:
+                break
+            started = time.perf_counter()
+            batch = roll_out(config, state, prompts, partial(report.progress, "generate"))
+        rolled_out = time.perf_counter()
+        with heard_by(report.check):
+            updated = update(config, state, batch)
+        seconds = {
+            "seconds/rollout": rolled_out - started,
+            "seconds/update": time.perf_counter() - rolled_out,
         }
+        report.metrics(state.step, updated | seconds)
+        report.progress("train", state.step, config.steps)
+        if store.due():
+            save()
 
-    def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
-        """The state's tensors apart from the trained weights and the optimisers' moments."""
-        moving = weights_of(self.models.reference) if config.reference != "fixed" else {}
-        return {f"reference.{name}": tensor for name, tensor in moving.items()} | {
-            f"kept.{name}": tensor for name, tensor in self.kept.items()
-        }
-
-    def restore(self, resumed: Resumed) -> None:
-        saved, tensors = dict(resumed.counters), resumed.data
-        self.kl = KLController(**saved.pop("kl"))
-        self.position = Position(*saved.pop("position"))
-        self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
-        for name, value in saved.items():
-            setattr(self, name, value)
-        fill_weights(self.models.reference, part_of(tensors, "reference."))
-        device = self.models.actor.device
-        self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
+    path = save_model(models.actor, models.tokenizer, out_dir)
+    return OnPolicyResult(path, config.steps, state.metrics | state.first, prompts.cut, prompts.refused)
 
 
 def show_samples(
@@ -109,63 +131,3 @@ def show_samples(
     state.before = state.before or after
     report_samples(report, state.step, prompts, state.before, after)
     state.sampled_at = state.step
-
-
-def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery: bool) -> None:
-    """Before an update, keep the weights that sampled the rollout, unless the rollout's KL exceeded the
-    ceiling."""
-    if config.kl_ceiling is not None and not recovery:
-        state.kept = {name: tensor.clone() for name, tensor in weights_of(state.models.actor).items()}
-
-
-def update_settings(config: Settings, *, recovery: bool) -> Settings:
-    """Return the settings of an update. In a recovery, the policy only moves back to the reference, so
-    nothing else is added to its loss."""
-    if not recovery:
-        return config
-    others = {"entropy_coefficient": 0.0, "ptx_coefficient": 0.0}
-    return config.model_copy(update={k: v for k, v in others.items() if k in type(config).model_fields})
-
-
-def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts) -> None:
-    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, restore the
-    newest weights whose KL was within the ceiling."""
-    if config.kl_ceiling is None or "objective/kl_final" in state.metrics:
-        return  # a run that resumes after the measurement keeps its result
-    chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
-    rollout = sample_rollout(
-        config, state.models, prompts, chosen, step=config.steps + 1, floors=state.floors
-    )
-    kl = ceiling_kl(
-        [
-            observe(state.models, rollout, part)
-            for parts in split_rollout(config, state.models, rollout)
-            for part in parts
-        ]
-    )
-    went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
-    state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
-    if went_back:
-        fill_weights(state.models.actor, state.kept)
-
-
-def mean_kl(seen: Sequence[MicroBatch]) -> float:
-    """Return the mean KL from the reference, in nats per answer (k1)."""
-    return float(torch.cat([(one.log_probs - one.reference).sum(dim=1) for one in seen]).mean())
-
-
-def ceiling_kl(seen: Sequence[MicroBatch]) -> float:
-    """Return the estimate of the mean KL that is compared with ``kl_ceiling``, in nats per answer: the larger
-    of the means of k1 and k3.
-
-    Both are unbiased. Near the reference, the mean of k1 is noisy and can be negative. A negative value would
-    be below any ceiling. k3 is never negative, and it is precise near the reference. However, if the policy
-    always picks a token that the reference almost never picks, k3 is one nat too low in almost every sample,
-    while k1 is exact.
-    """
-    k3 = [kl_k3(one.log_probs, one.reference).sum(dim=1) for one in seen]
-    return max(mean_kl(seen), float(torch.cat(k3).mean()))
-
-
-def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

@@ -94,6 +94,7 @@ class MicroBatch:
     are in nats and are 0 in padding.
     """
 
+    layout: Layout
     numbers: list[int]
     rows: Answers
     log_probs: Tensor
@@ -103,11 +104,35 @@ class MicroBatch:
     def mask(self) -> Tensor:
         return self.rows.mask
 
+    @property
+    def places(self) -> int:
+        """The number of token positions that the models process, including padding."""
+        return self.rows.inputs.places
+
+    def halves(self, models: Models, rollout: Rollout) -> list[MicroBatch]:
+        """Return the first and the second half of the rows. A single row is not divided."""
+        return [self._part(models, rollout, rows) for rows in halves_of(len(self.numbers))]
+
+    def _part(self, models: Models, rollout: Rollout, rows: slice) -> MicroBatch:
+        numbers = self.numbers[rows]
+        laid_out = lay_out_numbers(models, rollout, Together(self.layout, numbers))
+        width = laid_out.mask.shape[1]
+        return MicroBatch(
+            self.layout, numbers, laid_out, self.log_probs[rows, :width], self.reference[rows, :width]
+        )
+
+
+def halves_of(n: int) -> list[slice]:
+    return [slice(0, n)] if n == 1 else [slice(0, n // 2), slice(n // 2, n)]
+
 
 def load_models(
-    policy: ModelSource, reward_models: Mapping[str, ModelSource], config: RolloutConfig
+    policy: ModelSource, reward_models: ModelSource | Mapping[str, ModelSource], config: RolloutConfig
 ) -> Models:
-    """Load the policy and the reward models. Raises ModelNotFound, and Refused for unusable models."""
+    """Load the policy and one reward model or several named ones. Raises ModelNotFound, and Refused for
+    unusable models."""
+    if not isinstance(reward_models, Mapping):
+        reward_models = {"reward": reward_models}
     actor, tokenizer = open_policy(policy, config.arguments_of_template)
     judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer))
     reference = copy.deepcopy(actor).requires_grad_(False)
@@ -229,9 +254,11 @@ def score(
     return models.judges.score(asked_about(models, messages, prompts, answers), floors)
 
 
-def split_rollout(config: RolloutConfig, models: Models, rollout: Rollout) -> list[list[Together]]:
+def split_rollout(
+    config: RolloutConfig, models: Models, rollout: Rollout, *, max_tokens: int
+) -> list[list[Together]]:
     """Divide a rollout's rows at random into minibatches, each split into micro-batches of at most
-    `micro_batch_tokens` token positions.
+    `max_tokens` token positions.
 
     Minibatches have equal numbers of rows. Answers to the same prompt stay together, as far as the size of
     the minibatches allows it, so that they share their prompt. Rows are divided once per rollout. Every epoch
@@ -247,7 +274,7 @@ def split_rollout(config: RolloutConfig, models: Models, rollout: Rollout) -> li
             rollout.rows,
             minibatch.tolist(),
             layout=models.layout,
-            max_tokens=config.micro_batch_tokens,
+            max_tokens=max_tokens,
             hidden_size=hidden_size,
         )
         for minibatch in numbers.tensor_split(min(config.minibatches, len(rollout.rows)))
@@ -257,14 +284,18 @@ def split_rollout(config: RolloutConfig, models: Models, rollout: Rollout) -> li
 @torch.no_grad()
 def observe(models: Models, rollout: Rollout, part: Together) -> MicroBatch:
     """Run rows of the rollout through the policy and the reference, with the forward pass of training."""
-    rows = lay_out_rows(
+    rows = lay_out_numbers(models, rollout, part)
+    own, reference = (
+        rows.per_answer(token_log_probs(model, rows.inputs, temperature=rollout.temperature))
+        for model in (models.actor, models.reference)
+    )
+    return MicroBatch(part.layout, part.numbers, rows, own, reference)
+
+
+def lay_out_numbers(models: Models, rollout: Rollout, part: Together) -> Answers:
+    return lay_out_rows(
         [rollout.rows[i] for i in part.numbers],
         layout=part.layout,
         pad_id=chat.eos_id(models.tokenizer),
         device=models.actor.device,
     )
-    own, reference = (
-        rows.per_answer(token_log_probs(model, rows.inputs, temperature=rollout.temperature))
-        for model in (models.actor, models.reference)
-    )
-    return MicroBatch(part.numbers, rows, own, reference)

@@ -1,6 +1,6 @@
 """The estimate of a run's time, memory and disk space, which is shown before launch.
 
-`training.rlhf.planning.cost` computes the estimate. The result is corrected with measurements from earlier
+`training.rlhf.planning` computes the estimate. The result is corrected with measurements from earlier
 runs of the same kind and base model on this installation. The estimate is a range, because the lengths of the
 generated answers are unknown and machines differ.
 """

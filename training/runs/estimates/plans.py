@@ -1,4 +1,4 @@
-"""Inputs for `training.rlhf.planning.cost`, for planned and finished runs. The measurements of finished runs
+"""Inputs for `training.rlhf.planning`, for planned and finished runs. The measurements of finished runs
 are used to correct the computed cost of a planned run."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models import adapters, shapes
-from training.rlhf.planning import cost, disk
+from training.rlhf.planning import answers, disk, loops
 from training.rlhf.planning.cost import Cost, Data
 from training.rlhf.planning.disk import Disk
 from training.rlhf.planning.scoring import with_scoring
@@ -136,24 +136,26 @@ def _cost(
     kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None, data: Data, *, cautious: bool
 ) -> Cost:
     work: Mapping[str, Callable[[], Cost]] = {
-        Kind.SFT: lambda: cost.sft(cast(SFTRecipe, recipe), policy, data, cautious=cautious),
-        Kind.REWARD_MODEL: lambda: cost.reward_model(
+        Kind.SFT: lambda: loops.sft(cast(SFTRecipe, recipe), policy, data, cautious=cautious),
+        Kind.REWARD_MODEL: lambda: loops.reward_model(
             cast(RewardModelRecipe, recipe), policy, data, cautious=cautious
         ),
-        Kind.REJECTION_SAMPLING: lambda: cost.rejection_sampling(
+        Kind.REJECTION_SAMPLING: lambda: loops.rejection_sampling(
             cast(RejectionSamplingRecipe, recipe),
             policy,
             judge or policy,
             data,
             cautious=cautious,
         ),
-        Kind.RLOO: lambda: cost.rloo(
+        Kind.RLOO: lambda: loops.rloo(
             cast(RLOORecipe, recipe), policy, judge or policy, data, cautious=cautious
         ),
-        Kind.PPO: lambda: cost.ppo(cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious),
-        Kind.DPO: lambda: cost.dpo(cast(DPORecipe, recipe), policy, data, cautious=cautious),
-        Kind.SAMPLE: lambda: cost.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),
-        Kind.EVALUATE: lambda: cost.evaluate(
+        Kind.PPO: lambda: loops.ppo(
+            cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious
+        ),
+        Kind.DPO: lambda: loops.dpo(cast(DPORecipe, recipe), policy, data, cautious=cautious),
+        Kind.SAMPLE: lambda: answers.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),
+        Kind.EVALUATE: lambda: answers.evaluate(
             cast(EvaluateRecipe, recipe),
             policy,
             judge if cast(EvaluateRecipe, recipe).judge == "reward_model" else None,

@@ -6,54 +6,50 @@ This module imports torch and must therefore be imported only by the training pr
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from annotation.content.drafts import ResponseDraft, TaskDraft
-from annotation.database.outages import through_outages
-from storage import durable
+from config.problems import Problem
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.data.demonstration_files import Demonstrations, choose
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.judging.evaluating import RewardModelJudge
 from training.rlhf.models.loading import Loaded, ModelSource
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.reward import reward_model
+from training.rlhf.rollouts.on_policy import OnPolicyResult
 from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
-from training.runs.folders import take_over_checkpoints
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
+from training.runs.process.demonstrations import demonstrations_of, mixed_in
 from training.runs.process.job import Job
-from training.runs.process.prompts import DrawnPrompts, draw_prompts, prompts_to_sample
+from training.runs.process.prompts import counted, drawn_prompts, kept_prompts, prompts_to_sample
 from training.runs.process.resuming import resumed
 from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
-PROMPTS = "prompts.json"  # file with the run's prompts, next to the checkpoints
-NO_DEMONSTRATIONS = {
-    "best_responses": "no ranking in the snapshot's training split prefers one response to another",
-    "rewrites": "no ranking in the snapshot's training split has a rewrite",
-    "all": "no ranking in the snapshot's training split has a rewrite or prefers one response to another",
-}
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
     """Do the run's work. The results are registered later, by `complete_run`, in the transaction that records
     the success."""
-    job = Job(run, attempt, catalog.stored_recipe(kind=run.kind, settings=run.recipe), work, report)
+    try:
+        recipe = catalog.stored_recipe(kind=run.kind, settings=run.recipe)
+    except Problem as problem:
+        raise UnusableInput(str(problem)) from problem
+    job = Job(run, attempt, recipe, work, report)
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused
@@ -64,7 +60,7 @@ def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> 
 
 def perform_sft(job: Job) -> Outcome:
     recipe = cast(run_recipes.SFTRecipe, job.recipe)
-    demonstrations = _demonstrations(job, recipe)
+    demonstrations = demonstrations_of(job, recipe)
 
     def trained(checkpoints: Path) -> sft.SFTResult:
         source: ModelSource = job.policy_source
@@ -121,7 +117,7 @@ def perform_reward_model(job: Job) -> Outcome:
 
 def perform_rejection_sampling(job: Job) -> Outcome:
     recipe = cast(run_recipes.RejectionSamplingRecipe, job.recipe)
-    prompts = _kept_prompts(job)
+    prompts = kept_prompts(job)
     candidates = job.work / CANDIDATES
 
     def trained(checkpoints: Path) -> rejection_sampling.RejectionSamplingResult:
@@ -162,47 +158,28 @@ def perform_rejection_sampling(job: Job) -> Outcome:
 
 
 def perform_rloo(job: Job) -> Outcome:
-    recipe = cast(run_recipes.RLOORecipe, job.recipe)
-    prompts = _kept_prompts(job)
-
-    def trained(checkpoints: Path) -> rloo.RLOOResult:
-        return rloo.train(
-            recipe,
-            policy=job.policy_source,
-            reward_model=job.reward_models,
-            prompts=prompts,
-            out_dir=job.out_dir,
-            checkpoints=checkpoints,
-            report=job.report,
-        )
-
-    result = resumed(job, trained)
-    counts = {
-        "prompts": len(prompts),
-        "prompts_cut": result.prompts_cut,
-        "prompts_refused": result.prompts_refused,
-    }
-    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+    return _perform_on_policy(job, partial(rloo.train, cast(run_recipes.RLOORecipe, job.recipe)))
 
 
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
-    prompts = _kept_prompts(job)
-    demonstrations = _mixed_in(job) if recipe.ptx_coefficient > 0 else []
+    demonstrations = mixed_in(job) if recipe.ptx_coefficient > 0 else []
+    return _perform_on_policy(job, partial(ppo.train, recipe, demonstrations=demonstrations))
 
-    def trained(checkpoints: Path) -> ppo.PPOResult:
-        return ppo.train(
-            recipe,
+
+def _perform_on_policy(job: Job, train: Callable[..., OnPolicyResult]) -> Outcome:
+    prompts = kept_prompts(job)
+    result = resumed(
+        job,
+        lambda checkpoints: train(
             policy=job.policy_source,
             reward_model=job.reward_models,
             prompts=prompts,
-            demonstrations=demonstrations,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
             report=job.report,
-        )
-
-    result = resumed(job, trained)
+        ),
+    )
     counts = {
         "prompts": len(prompts),
         "prompts_cut": result.prompts_cut,
@@ -239,7 +216,7 @@ def perform_sample(job: Job) -> Outcome:
     drawn = prompts_to_sample(
         project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed, selection=recipe.selection
     )
-    prompts = _counted(job, drawn)
+    prompts = counted(job, drawn)
     sampled = sampling.sample(recipe, policy=job.policy_source, prompts=prompts, report=job.report)
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
@@ -260,7 +237,7 @@ def perform_sample(job: Job) -> Outcome:
 
 def perform_evaluate(job: Job) -> Outcome:
     recipe = cast(run_recipes.EvaluateRecipe, job.recipe)
-    drawn = _drawn_prompts(job)
+    drawn = drawn_prompts(job)
     # The project can also have imported prompts, which the gold judge can't score. A reward model's chat
     # template can reject a prompt.
     judge = None if recipe.judge == "gold" else RewardModelJudge.load(_reward_model_folder(job))
@@ -301,61 +278,6 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
     Kind.SAMPLE: perform_sample,
     Kind.EVALUATE: perform_evaluate,
 }
-
-
-def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
-    if recipe.demonstrations == "demo_world":
-        made = demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
-        return Demonstrations(made, {"from/demo_world": len(made)})
-    found = job.demonstrations(recipe.demonstrations)
-    if not found:
-        raise UnusableInput(NO_DEMONSTRATIONS[recipe.demonstrations], FailureKind.DATA_EMPTY)
-    return Demonstrations(choose(found, recipe.max_demonstrations, seed=recipe.seed), found.counts)
-
-
-def _mixed_in(job: Job) -> Demonstrations:
-    """The demonstrations for `ptx_coefficient`: the best responses of the snapshot that the reward model was
-    trained on. Raises UnusableInput if the reward model was not trained on a snapshot."""
-    judge = job.reward_model
-    run = None if judge is None else through_outages(lambda: judge.run)
-    if run is None or not run.inputs.get("snapshot"):
-        raise UnusableInput(
-            "ptx_coefficient mixes in the best responses of the reward model's snapshot, but this reward "
-            "model was not trained on a snapshot. Set ptx_coefficient to 0, or choose another reward model"
-        )
-    found = replace(job, run=run).demonstrations("best_responses")
-    if not found:
-        raise UnusableInput(NO_DEMONSTRATIONS["best_responses"], FailureKind.DATA_EMPTY)
-    return found
-
-
-def _drawn_prompts(job: Job) -> list[Messages]:
-    recipe = cast(run_recipes.UsesPrompts, job.recipe)
-    drawn = draw_prompts(
-        project=job.run.project,
-        split=recipe.used_split,
-        limit=recipe.max_prompts,
-        seed=recipe.seed,
-        selection=recipe.selection,
-    )
-    return _counted(job, drawn)
-
-
-def _kept_prompts(job: Job) -> list[Messages]:
-    """Like `_drawn_prompts`, but an attempt with checkpoints uses the prompts of the previous attempt. The
-    project's prompts can have changed since then, and checkpoints are only valid with the same prompts."""
-    file = take_over_checkpoints(job.run, job.attempt) / PROMPTS
-    if file.exists():
-        return _counted(job, DrawnPrompts(**json.loads(file.read_text())))
-    messages = _drawn_prompts(job)
-    durable.make_folders(file.parent)
-    durable.write_text(file, json.dumps({"messages": messages, "counts": job.counts}))
-    return messages
-
-
-def _counted(job: Job, drawn: DrawnPrompts) -> list[Messages]:
-    job.counts.update(drawn.counts)
-    return drawn.messages
 
 
 def _reward_model_folder(job: Job) -> Path:

@@ -6,20 +6,27 @@ Each function waits for the end of a database outage, because a run can read its
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 from uuid import UUID
 
 from django.db.models import Count, QuerySet
 
 from annotation.database.outages import through_outages
 from annotation.models import Project, Prompt
+from storage import durable
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
+from training.runs.folders import take_over_checkpoints
+from training.runs.process.job import Job
 from training.runs.prompt_selection import ALL, counts_of, matching, select
-from training.runs.recipes.run_recipes import PromptSelection
+from training.runs.recipes.run_recipes import PromptSelection, UsesPrompts
+
+PROMPTS = "prompts.json"  # file with the run's prompts, next to the checkpoints
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class DrawnPrompts:
 def draw_prompts(
     *, project: Project, split: str | None, limit: int, seed: int, selection: PromptSelection = ALL
 ) -> DrawnPrompts:
-    """Return up to `limit` prompts of the split, in random order. If `split` is None, both splits are used.
+    """Return up to `limit` prompts in the split, in random order. If `split` is None, both splits are used.
     Raises UnusableInput if there are no prompts."""
     prompts = matching(project=project, split=split, selection=selection)
     return _drawn(prompts, split, limit, selection, partial(_shuffled, seed))
@@ -52,6 +59,36 @@ def prompts_to_sample(
         return sorted(_shuffled(seed, ids), key=lambda id: counted.get(id, 0))
 
     return _drawn(prompts, None, limit, selection, fewest_tasks_first)
+
+
+def drawn_prompts(job: Job) -> list[Messages]:
+    """Draw the prompts that the run's recipe selects, and add their counts to the job's."""
+    recipe = cast(UsesPrompts, job.recipe)
+    drawn = draw_prompts(
+        project=job.run.project,
+        split=recipe.used_split,
+        limit=recipe.max_prompts,
+        seed=recipe.seed,
+        selection=recipe.selection,
+    )
+    return counted(job, drawn)
+
+
+def kept_prompts(job: Job) -> list[Messages]:
+    """Like `drawn_prompts`, but an attempt with checkpoints uses the prompts of the previous attempt. The
+    project's prompts can have changed since then, and checkpoints are only valid with the same prompts."""
+    file = take_over_checkpoints(job.run, job.attempt) / PROMPTS
+    if file.exists():
+        return counted(job, DrawnPrompts(**json.loads(file.read_text())))
+    messages = drawn_prompts(job)
+    durable.make_folders(file.parent)
+    durable.write_text(file, json.dumps({"messages": messages, "counts": job.counts}))
+    return messages
+
+
+def counted(job: Job, drawn: DrawnPrompts) -> list[Messages]:
+    job.counts.update(drawn.counts)
+    return drawn.messages
 
 
 def _drawn(

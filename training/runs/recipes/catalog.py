@@ -137,11 +137,18 @@ def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
 
 def stored_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
     """The recipe of an existing run, whose settings an earlier version may have stored. Retired settings are
-    ignored. Raises Problem like `parse_recipe`."""
+    ignored. Raises Problem if this version refuses settings that the earlier version accepted."""
     retired = RETIRED.get(kind, {})
-    return parse_recipe(
-        kind=kind, settings={name: value for name, value in settings.items() if name not in retired}
-    )
+    try:
+        return parse_recipe(
+            kind=kind, settings={name: value for name, value in settings.items() if name not in retired}
+        )
+    except Problem as problem:
+        raise Problem(
+            f"{problem}. An earlier version of Rankloop accepted these settings. Launch a new run with other "
+            "settings.",
+            errors=problem.errors,
+        ) from None
 
 
 def preset_settings(*, kind: str, preset: str) -> dict[str, Any]:

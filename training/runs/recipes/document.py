@@ -25,7 +25,7 @@ ESTIMATES = """## Estimates
 
 The memory estimate is the peak memory of the run's largest stage. A stage needs memory for weights,
 gradients, Adam's two moments, the largest micro-batch's activations, keys and values during generation, and
-torch itself. The formulas are in `training/rlhf/planning/cost.py`. A model's size is read from its
+torch itself. The formulas are in `training/rlhf/planning/`. A model's size is read from its
 `config.json` and the headers of its weight files. If these files are not available, the size is guessed from
 a name such as `Qwen3-0.6B`.
 

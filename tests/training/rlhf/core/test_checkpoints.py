@@ -5,7 +5,10 @@ Each attempt is a separate process that sends itself SIGKILL (`kills`).
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.training.rlhf.core.kills import Ended, Killer, Moment
 from tests.training.rlhf.core.kills_kinds import FEWEST_CHECKS, KINDS, make_inputs
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
+from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import save_model
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -93,6 +97,24 @@ def test_killed_run_ends_with_the_same_weights_and_metrics_after_resuming(
     if name != "in-memory":
         kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
         assert kept == ["step-00000007", "step-00000008"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counters_that_this_version_does_not_know_are_refused(
+    kind: str, folder: Path, whole: Callable[[str], Ended], tmp_path: Path
+) -> None:
+    whole(kind)
+    checkpoints = tmp_path / "checkpoints"
+    shutil.copytree(folder / f"whole-{kind}.checkpoints", checkpoints)
+    for file in checkpoints.glob("*/state.json"):
+        state = json.loads(file.read_text())
+        counters = state["loop"].get("progress", state["loop"])
+        counters["of a later version"] = 1
+        del state["seal"]
+        seal = hashlib.sha256(json.dumps(state).encode()).hexdigest()
+        file.write_text(json.dumps(state | {"seal": seal}))
+    with pytest.raises(CheckpointRefused, match=r"can't read .*of a later version"):
+        KINDS[kind](folder, tmp_path / "model", checkpoints, NullReporter())
 
 
 class Small:

@@ -20,9 +20,9 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf.models import shapes
 from training.rlhf.models.trunks import add_lora
-from training.rlhf.planning import cost
+from training.rlhf.planning import answers, cost, loops
 from training.rlhf.planning.cost import Data
-from training.rlhf.planning.transformer import FLOAT
+from training.rlhf.planning.transformer import FLOAT, adapter_weights
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -171,19 +171,19 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
             "learning_rate": 1e-5,
             "micro_batch_tokens": 8 * (PROMPT + RESPONSE + 1),
         },
-        lambda recipe: cost.sft(SFTConfig(**recipe), shape(), data(24)),
+        lambda recipe: loops.sft(SFTConfig(**recipe), shape(), data(24)),
     ),
     "reward_model": (
         {"epochs": 1, "learning_rate": 1e-5, "micro_batch_tokens": 1024, "heldout_fraction": 0.2},
-        lambda recipe: cost.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
+        lambda recipe: loops.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
     "reward_model by LoRA": (
         {"epochs": 1, "micro_batch_tokens": 1024, "heldout_fraction": 0.2, "use_peft": True},
-        lambda recipe: cost.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
+        lambda recipe: loops.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
     "dpo": (
         {"learning_rate": 1e-6, "micro_batch_tokens": 1024, "sample_prompts": 2, "sample_tokens": 8},
-        lambda recipe: cost.dpo(DPOConfig(**recipe), shape(), data(24)),
+        lambda recipe: loops.dpo(DPOConfig(**recipe), shape(), data(24)),
     ),
     "ppo": (
         {
@@ -196,18 +196,18 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
             },
             **{"learning_rate": 1e-6, "value_learning_rate": 1e-6, "critic_warmup_steps": 0},
         },
-        lambda recipe: cost.ppo(PPOConfig(**recipe), shape(), shape(), data(8), cautious=True),
+        lambda recipe: loops.ppo(PPOConfig(**recipe), shape(), shape(), data(8), cautious=True),
     ),
     "rloo": (
         {
             **{"steps": 2, "rollout_prompts": 4, "responses_per_prompt": 4, "max_new_tokens": 40},
             **{"samples": 0, "learning_rate": 1e-6},
         },
-        lambda recipe: cost.rloo(RLOOConfig(**recipe), shape(), shape(), data(8), cautious=True),
+        lambda recipe: loops.rloo(RLOOConfig(**recipe), shape(), shape(), data(8), cautious=True),
     ),
     "sample": (
         {"responses_per_prompt": 8, "max_new_tokens": 64},
-        lambda recipe: cost.sample(SampleConfig(**recipe), shape(), data(16), cautious=True),
+        lambda recipe: answers.sample(SampleConfig(**recipe), shape(), data(16), cautious=True),
     ),
 }
 
@@ -222,24 +222,24 @@ def test_predicted_memory_matches_measured_memory_within_the_tolerance(tmp_path:
 
 def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     usual, policy = SFTConfig(), shape()
-    peak = cost.sft(usual, policy, data(1000)).peak
+    peak = loops.sft(usual, policy, data(1000)).peak
     names = {part.name: part.bytes for part in peak.parts}
     assert names["weights: policy"] == names["gradients"] == 4 * policy.weights
     assert names["Adam's moments"] == 8 * policy.weights
-    halved = cost.sft(SFTConfig(micro_batch_tokens=800), policy, data(1000)).peak
+    halved = loops.sft(SFTConfig(micro_batch_tokens=800), policy, data(1000)).peak
     saved = {part.name: part.bytes for part in halved.parts}
     assert saved["activations"] < 0.6 * names["activations"]
     assert saved["gradients"] == names["gradients"]
-    ppo = cost.ppo(PPOConfig(), policy, policy, data(1000)).peak
+    ppo = loops.ppo(PPOConfig(), policy, policy, data(1000)).peak
     assert ppo.bytes > 40 * policy.weights  # (4 models + 2 gradients + 4 moments) × 4 bytes
-    rloo = cost.rloo(RLOOConfig(), policy, policy, data(1000)).peak
+    rloo = loops.rloo(RLOOConfig(), policy, policy, data(1000)).peak
     assert 24 * policy.weights < rloo.bytes < ppo.bytes  # (3 models + gradients + 2 moments) × 4 bytes
-    bounded = cost.ppo(PPOConfig(kl_ceiling=5.0), policy, policy, data(1000)).peak
+    bounded = loops.ppo(PPOConfig(kl_ceiling=5.0), policy, policy, data(1000)).peak
     assert bounded.bytes == ppo.bytes + 4 * policy.weights
     longer = SampleConfig(max_new_tokens=256)
     assert (
-        cost.sample(longer, policy, data(64)).peak.bytes
-        > cost.sample(SampleConfig(), policy, data(64)).peak.bytes
+        answers.sample(longer, policy, data(64)).peak.bytes
+        > answers.sample(SampleConfig(), policy, data(64)).peak.bytes
     )
 
 
@@ -251,8 +251,8 @@ def test_only_trained_parameters_of_an_adapter_have_gradients_and_moments(kind: 
     adapted = add_lora(classifier(policy), recipe, base="base", new=["bert.pooler.dense"] if encoder else [])
     whole = shapes.shape_of(policy.config.to_dict())
     learning = sum(p.numel() for p in adapted.parameters() if p.requires_grad) - encoder * (32 * 33 + 1)
-    assert cost.adapter_weights(whole, recipe) == learning
-    adapter, full = (cost.reward_model(r, whole, data(100)) for r in (recipe, RewardModelConfig()))
+    assert adapter_weights(whole, recipe) == learning
+    adapter, full = (loops.reward_model(r, whole, data(100)) for r in (recipe, RewardModelConfig()))
     parts = {part.name: part.bytes for part in adapter.stages[0].parts}
     assert parts["gradients"] == parts["weights: adapter"] == 4 * learning
     assert parts["Adam's moments"] == 8 * learning
@@ -263,7 +263,7 @@ def test_only_trained_parameters_of_an_adapter_have_gradients_and_moments(kind: 
 def test_encoder_reads_its_prompt_once_for_each_response() -> None:
     recipe, decoder = RewardModelConfig(), shape()
     packed, rows = (
-        cost.reward_model(recipe, one, Data(100, 200, 10, 210, responses=4)).stages[0].operations
+        loops.reward_model(recipe, one, Data(100, 200, 10, 210, responses=4)).stages[0].operations
         for one in (decoder, replace(decoder, encoder=True))
     )
     assert rows == pytest.approx(4 * packed * 210 / 240, rel=0.1)
@@ -273,13 +273,13 @@ def test_only_an_ensemble_of_adapters_requires_additional_training() -> None:
     policy, data = shapes.demo_shape(), Data(200, 60, 40, 200, responses=4)
 
     def work(**recipe: Any) -> float:
-        found = cost.reward_model(RewardModelConfig.model_validate(recipe), policy, data)
+        found = loops.reward_model(RewardModelConfig.model_validate(recipe), policy, data)
         return sum(stage.operations for stage in found.stages)
 
     plain, adapter = work(), work(use_peft=True, keep="last")
     assert work(uncertainty="lora", members=5) == pytest.approx(plain + 5 * adapter)
     assert work(uncertainty="laplace") == work(uncertainty="heads") == plain
-    lora = cost.reward_model(RewardModelConfig(uncertainty="lora"), policy, data)
+    lora = loops.reward_model(RewardModelConfig(uncertainty="lora"), policy, data)
     assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * FLOAT
 
 
@@ -289,32 +289,34 @@ def test_operations_increase_with_the_requested_work() -> None:
     def took(costs: cost.Cost) -> float:
         return cost.seconds(costs, speed)
 
-    once = took(cost.sft(SFTConfig(sample_prompts=0), policy, data(1000)))
-    assert took(cost.sft(SFTConfig(sample_prompts=0, epochs=2), policy, data(1000))) == pytest.approx(
+    once = took(loops.sft(SFTConfig(sample_prompts=0), policy, data(1000)))
+    assert took(loops.sft(SFTConfig(sample_prompts=0, epochs=2), policy, data(1000))) == pytest.approx(
         2 * once, rel=0.1
     )
-    assert took(cost.sft(SFTConfig(sample_prompts=0), policy, data(2000))) == pytest.approx(2 * once, rel=0.1)
-    steps = took(cost.ppo(PPOConfig(steps=10), policy, policy, data(100)))
-    assert took(cost.ppo(PPOConfig(steps=30), policy, policy, data(100))) == pytest.approx(
+    assert took(loops.sft(SFTConfig(sample_prompts=0), policy, data(2000))) == pytest.approx(
+        2 * once, rel=0.1
+    )
+    steps = took(loops.ppo(PPOConfig(steps=10), policy, policy, data(100)))
+    assert took(loops.ppo(PPOConfig(steps=30), policy, policy, data(100))) == pytest.approx(
         3 * steps, rel=0.01
     )
     single, thrice = (
-        took(cost.rejection_sampling(RejectionSamplingConfig(rounds=n), policy, policy, data(100)))
+        took(loops.rejection_sampling(RejectionSamplingConfig(rounds=n), policy, policy, data(100)))
         for n in (1, 3)
     )
     assert thrice == pytest.approx(3 * single)
     four = RejectionSamplingConfig(keep="top_k", k=4)
-    assert took(cost.rejection_sampling(four, policy, policy, data(100))) > single
-    gold = cost.evaluate(EvaluateConfig(), policy, None, data(100))
-    assert took(cost.evaluate(EvaluateConfig(), policy, policy, data(100))) > took(gold)
-    for kind in (cost.sample(SampleConfig(), policy, data(10)), gold):
+    assert took(loops.rejection_sampling(four, policy, policy, data(100))) > single
+    gold = answers.evaluate(EvaluateConfig(), policy, None, data(100))
+    assert took(answers.evaluate(EvaluateConfig(), policy, policy, data(100))) > took(gold)
+    for kind in (answers.sample(SampleConfig(), policy, data(10)), gold):
         assert took(kind) > 0
 
 
 def test_gradient_checkpointing_trades_time_for_memory() -> None:
     deep = dataclasses.replace(shape(), layers=24)
     kept, again = (
-        cost.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[0]
+        loops.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[0]
         for wanted in (False, True)
     )
     held = [{part.name: part.bytes for part in stage.parts}["activations"] for stage in (kept, again)]
@@ -327,13 +329,13 @@ def test_gradient_checkpointing_trades_time_for_memory() -> None:
 def test_small_datasets_do_not_cause_a_division_by_zero(items: int) -> None:
     policy = shape()
     for costs in (
-        cost.sft(SFTConfig(heldout_share=0.5), policy, data(items)),
-        cost.reward_model(RewardModelConfig(), policy, data(items)),
-        cost.rloo(RLOOConfig(), policy, policy, data(items)),
-        cost.ppo(PPOConfig(), policy, policy, data(items)),
-        cost.rejection_sampling(RejectionSamplingConfig(keep="threshold"), policy, policy, data(items)),
-        cost.sample(SampleConfig(), policy, data(items)),
-        cost.dpo(DPOConfig(heldout_fraction=0.5), policy, data(items)),
+        loops.sft(SFTConfig(heldout_share=0.5), policy, data(items)),
+        loops.reward_model(RewardModelConfig(), policy, data(items)),
+        loops.rloo(RLOOConfig(), policy, policy, data(items)),
+        loops.ppo(PPOConfig(), policy, policy, data(items)),
+        loops.rejection_sampling(RejectionSamplingConfig(keep="threshold"), policy, policy, data(items)),
+        answers.sample(SampleConfig(), policy, data(items)),
+        loops.dpo(DPOConfig(heldout_fraction=0.5), policy, data(items)),
     ):
         assert 0 < costs.peak.bytes < 1e11
         assert 0 < cost.seconds(costs, cost.Speed(1e10, 1e-4)) < 1e7

@@ -145,3 +145,8 @@ def test_floor_alone_lifts_no_answer_over_the_threshold(tmp_path: Path) -> None:
     threshold."""
     with pytest.raises(ValueError, match="worth keeping"):
         run(tmp_path, ListReporter(), keep="threshold", threshold=50.0, reward_floors="harmless=-100")
+
+
+def test_floor_that_leaves_no_answer_above_the_threshold_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"can't reach the floor of harmless \(floor 5\.00\)"):
+        run(tmp_path, ListReporter(), keep="threshold", threshold=0.0, reward_floors="harmless=5")

@@ -239,10 +239,10 @@ def test_cautious_run_reports_the_uncertainty_of_its_answers(
 
 def test_rows_are_split_exactly_once_within_the_token_limit(folders: tuple[Path, Path]) -> None:
     rows = [Row([5] * (n % 5 + 1), [6] * (n % 3 + 1)) for n in range(23)]
-    config = config_of(minibatches=4, micro_batch_tokens=20)
+    config = config_of(minibatches=4)
     for layout in LAYOUTS:
         models = dataclasses.replace(loaded(*folders), layout=layout)
-        dealt = rollout.split_rollout(config, models, rollout_of(rows))
+        dealt = rollout.split_rollout(config, models, rollout_of(rows), max_tokens=20)
         assert sorted(i for parts in dealt for part in parts for i in part.numbers) == list(range(23))
         assert len(dealt) == 4
         for part in (part for parts in dealt for part in parts):

@@ -20,6 +20,7 @@ from training.rlhf.core.reporter import Cancelled
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.policy import ppo
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.rollouts.on_policy import OnPolicyResult
 
 # The settings use every part of the state: a moving reference, a KL coefficient that adapts, a ceiling with
 # its kept weights, a temperature schedule, and demonstrations.
@@ -59,7 +60,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reward_model(tmp_path_factory.mktemp("judge"))
 
 
-def run(folder: Path, judge: Path, report: ListReporter, **changes: Any) -> ppo.PPOResult:
+def run(folder: Path, judge: Path, report: ListReporter, **changes: Any) -> OnPolicyResult:
     return ppo.train(
         RECIPE.model_copy(update=changes),
         policy=Loaded(tiny.policy(initializer_range=0.05), tiny.tokenizer()),
@@ -72,7 +73,7 @@ def run(folder: Path, judge: Path, report: ListReporter, **changes: Any) -> ppo.
     )
 
 
-def outcome(result: ppo.PPOResult) -> tuple[Any, ...]:
+def outcome(result: OnPolicyResult) -> tuple[Any, ...]:
     return (result.path / "model.safetensors").read_bytes(), result.steps, result.metrics
 
 

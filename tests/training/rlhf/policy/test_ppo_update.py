@@ -27,8 +27,8 @@ from training.rlhf.models.loading import Loaded, load_reward_model, save_model
 from training.rlhf.models.logprobs import log_probs_and_entropies, token_log_probs
 from training.rlhf.policy import ppo, ptx
 from training.rlhf.recipes.ppo import PPOConfig
-from training.rlhf.rollouts import rollout
-from training.rlhf.rollouts.on_policy import ceiling_kl, mean_kl
+from training.rlhf.rollouts import rollout, steps
+from training.rlhf.rollouts.ceiling import ceiling_kl, mean_kl
 from training.rlhf.rollouts.reference import weights_of
 
 NOTHING = 1e-300  # a learning rate that doesn't change a weight in single precision
@@ -227,9 +227,10 @@ def test_ptx_adds_the_gradient_of_the_mean_negative_log_likelihood() -> None:
 def test_ptx_without_usable_demonstrations_is_refused() -> None:
     config = config_of(ptx_coefficient=0.1)
     long = [Demonstration(PROMPTS[0], tiny.words(*range(30)))]
-    with pytest.raises(UnusableInput, match="none of the 1 demonstrations can be used") as caught:
+    reason = r"ptx_coefficient is 0.1, but .* left out: 1 response_too_long"
+    with pytest.raises(UnusableInput, match=reason) as caught:
         ptx.encode_demonstrations(config, tiny.tokenizer(), long, context=20)
-    assert caught.value.kind == FailureKind.DATA_EMPTY
+    assert caught.value.kind == FailureKind.TEXTS_TOO_LONG
     assert ptx.encode_demonstrations(config_of(), tiny.tokenizer(), [], context=20) == []
 
 
@@ -300,7 +301,7 @@ def test_ceiling_kl_measures_a_distance_that_the_sampled_kl_misses() -> None:
 
     def seen(policy: float, reference: float) -> rollout.MicroBatch:
         new, old = (torch.tensor([[probability, probability]]).log() for probability in (policy, reference))
-        return rollout.MicroBatch([0], rows, new, old)
+        return rollout.MicroBatch("separate", [0], rows, new, old)
 
     near, far = seen(0.4, 0.5), seen(1.0, 0.01)
     assert mean_kl([near]) == pytest.approx(2 * math.log(0.8), abs=1e-6)  # the mean is negative
@@ -333,7 +334,7 @@ def test_nan_rewards_and_nan_logits_end_the_run_and_keep_the_last_checkpoint(
             found.judged.scores[0] = math.nan
         return found
 
-    monkeypatch.setattr(ppo, "sample_rollout", broken_at_step_three)
+    monkeypatch.setattr(steps, "sample_rollout", broken_at_step_three)
     with pytest.raises(TrainingDiverged, match=r"step 3: objective/scores is nan"):
         train(tmp_path, judge, steps=4, checkpoint_steps=1)
     assert sorted(one.name for one in (tmp_path / "checkpoints").iterdir())[-1] == "step-00000002"

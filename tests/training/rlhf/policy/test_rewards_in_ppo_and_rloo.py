@@ -18,6 +18,7 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rloo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.rollouts.on_policy import OnPolicyResult
 from training.rlhf.rollouts.rollout import load_models, usable_prompts
 
 torch.set_num_threads(1)
@@ -44,9 +45,7 @@ def judges() -> dict[str, Any]:
     }
 
 
-def run(
-    out: Path, report: ListReporter, method: str = "ppo", **changes: Any
-) -> ppo.PPOResult | rloo.RLOOResult:
+def run(out: Path, report: ListReporter, method: str = "ppo", **changes: Any) -> OnPolicyResult:
     inputs: dict[str, Any] = {
         "policy": Loaded(tiny.policy(initializer_range=0.05), tiny.tokenizer()),
         "reward_model": judges(),
@@ -83,6 +82,8 @@ def test_floor_holds_in_ppo_while_the_helpful_reward_rises(tmp_path: Path) -> No
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
 def test_cancelled_run_with_a_floor_resumes_exactly(method: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"method": method, "steps": 4, "reward_floors": "harmless=start+0.5"}
+    # A run that is cancelled during an update resumes from the newest checkpoint.
+    changes |= {"checkpoint_steps": 1, "checkpoint_minutes": None}
     whole, first, second = ListReporter(), ListReporter(), ListReporter()
     expected = run(tmp_path / "whole", whole, **changes)
     first.cancel_after = whole.checks - whole.checks // 3

@@ -24,6 +24,7 @@ from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.reward.scoring import load_for_training
+from training.rlhf.rollouts.on_policy import OnPolicyResult
 
 torch.set_num_threads(1)
 SETTINGS: dict[str, Any] = ROLLOUTS | {
@@ -61,7 +62,7 @@ def run(
     report: ListReporter | None = None,
     judge: Loaded | None = None,
     **changes: Any,
-) -> tuple[rloo.RLOOResult, dict[str, torch.Tensor]]:
+) -> tuple[OnPolicyResult, dict[str, torch.Tensor]]:
     """Train for a few steps. Return the result and the trained weights."""
     policy = world.policy()
     result = rloo.train(
@@ -152,6 +153,28 @@ def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path)
     # The run estimates the KL from 64 answers, with a standard error of about 0.13 at the ceiling.
     assert 0.1 < reached["held"] < 0.75
     assert set(report.series("recovery")) == {0.0, 1.0}  # the policy moved back and then forward again
+
+
+def test_run_stopped_after_the_final_kl_check_keeps_the_result_of_the_check(
+    world: World, tmp_path: Path
+) -> None:
+    """Measured again, the weights to which the run went back would be within the ceiling."""
+    settings = {"steps": 3, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.3}
+    settings |= {"schedule": "constant", "samples": 2, "sample_every": 1000, "checkpoint_steps": 1000}
+    uninterrupted = ListReporter()
+    expected, weights = run(world, tmp_path / "whole", uninterrupted, **settings)
+    assert expected.metrics["went_back"] == 1.0
+    assert expected.metrics["objective/kl_final"] > 0.3
+    # The last check is made while the final policy answers the sample prompts.
+    stopped = ListReporter(cancel_after=uninterrupted.checks)
+    with pytest.raises(Cancelled):
+        run(world, tmp_path / "cut", stopped, **settings)
+    assert len(stopped.metric_rows) == 3
+    resumed = ListReporter()
+    result, found = run(world, tmp_path / "cut", resumed, **settings)
+    assert not resumed.metric_rows
+    assert result.metrics == expected.metrics
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
 def test_one_answer_per_prompt_is_refused() -> None:

@@ -19,8 +19,8 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rloo import RLOOConfig
-from training.rlhf.rollouts.on_policy import OnPolicyState
 from training.rlhf.rollouts.rollout import Rollout, load_models, usable_prompts
+from training.rlhf.rollouts.state import OnPolicyState
 
 torch.set_num_threads(1)
 ANSWERS = 4  # per prompt

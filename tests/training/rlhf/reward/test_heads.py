@@ -122,3 +122,17 @@ def test_fit_is_determined_by_its_seed_and_can_be_cancelled() -> None:
     with pytest.raises(Cancelled):
         heads.fit_heads(drawn(), lambda chosen: part, 10, seed=0, check=check)
     assert calls == 3
+
+
+def test_fit_does_not_draw_the_numbers_of_the_next_seed() -> None:
+    orders: list[Tensor] = []
+
+    def draw(chosen: Tensor) -> Part:
+        orders.append(chosen)
+        raise Cancelled("the first order is enough")
+
+    with pytest.raises(Cancelled):
+        heads.fit_heads(drawn(), draw, 40, seed=0)
+    next_seed = torch.Generator().manual_seed(1)
+    torch.empty(40, 12).exponential_(generator=next_seed)  # the rankings' weights come first
+    assert orders[0].tolist() != torch.randperm(40, generator=next_seed).tolist()

@@ -1,0 +1,324 @@
+"""The cost of one run of each training loop.
+
+In every function of this module, `cautious=True` assumes the worst case instead of typical values. The worst
+case is the widest micro-batch and the longest answers that the recipe allows.
+"""
+
+from __future__ import annotations
+
+import math
+
+from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.answers import answer_length, answering, decoding
+from training.rlhf.planning.cost import PADDED, SCORING_TOKENS, Cost, Data, Part, Stage, weights
+from training.rlhf.planning.transformer import (
+    FLOAT,
+    adapter_weights,
+    forward_operations,
+    kept_bytes,
+    kept_bytes_recomputed,
+    passing_bytes,
+    projection_bytes,
+)
+from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.recipes.sft import SFTConfig
+
+ANSWERS_PER_REJECTION_BATCH = 256  # number of answers per batch in rejection sampling
+HELDOUT_MEASUREMENTS = 10
+# The memory of an uncertainty estimate, in float32 arrays of `hidden` × `hidden` elements. An estimate stores
+# the Hessian, its eigenvectors, the square root of its inverse, and the solver's workspace. The first three
+# are float64.
+CURVATURES = 8
+# The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
+TRAINING, TRAINING_AN_ADAPTER = 3, 2
+
+
+def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    """Return the cost of a fine-tuning run."""
+    shown = min(recipe.sample_prompts, data.items)
+    asking = decoding(
+        policy, 1, data, rows=shown, n=1, limit=recipe.sample_tokens, batches=2, cautious=cautious
+    )
+    telling = Stage(
+        "samples", (weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls
+    )
+    return Cost((_fine_tuning(recipe, policy, data, cautious=cautious), telling))
+
+
+def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    # A packed row contains the prompt once. An encoder processes every response in its own row.
+    prompts = data.responses if policy.encoder else 1.0
+    ranking = prompts * data.prompt + data.responses * data.response
+    row = data.prompt + data.response if policy.encoder else ranking
+    width = min(data.longest if cautious else PADDED * (data.prompt + data.response), recipe.max_length)
+    heldout = data.items * recipe.heldout_fraction
+    batch = min(recipe.batch_rankings, data.items)
+    # A ranking is never split, even if the ranking alone exceeds the size of a micro-batch.
+    longest = prompts * data.prompt + data.responses * (width - data.prompt)
+    widest = longest if cautious else PADDED * ranking
+    places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)
+    rows = ranking / row
+    around = 2 * row if policy.encoder else row  # an encoder attends in both directions
+    forward = rows * forward_operations(policy, row, around=around, projected=0)
+    trained = recipe.epochs * (data.items - heldout)
+    adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
+    learning = adapter or policy.weights
+    passes = TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING
+    calls = recipe.epochs * data.items * ranking * PADDED / min(places, batch * ranking * PADDED)
+    half = 0.5 if recipe.precision == "bfloat16" else 1.0
+    again = recipe.gradient_checkpointing
+    kept = kept_bytes_recomputed(policy, places, row=row) if again else kept_bytes(policy, places, row=row)
+    parts = [
+        weights("reward model", policy),
+        Part("gradients", FLOAT * learning),
+        Part("Adam's moments", 2 * FLOAT * learning),
+        Part("activations", half * kept),
+    ]
+    if adapter:
+        parts.append(Part("weights: adapter", FLOAT * adapter))
+    scored = [weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
+    if recipe.uncertainty in ("laplace", "heads"):
+        # The features are in memory twice: as separate parts, and as one array concatenated from the parts.
+        numbers = 2 * (data.items - heldout) * data.responses * policy.hidden
+        scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
+    members: tuple[Stage, ...] = ()
+    if recipe.uncertainty == "lora":
+        each = recipe.model_copy(update={"uncertainty": "none", "use_peft": True, "keep": "last"})
+        beside = weights("reward model", policy)
+        members = tuple(
+            Stage(
+                stage.name,
+                (beside, *stage.parts),
+                recipe.members * stage.operations,
+                recipe.members * stage.layer_calls,
+            )
+            for stage in reward_model(each, policy, data, cautious=cautious).stages
+        )
+    return Cost(
+        (
+            Stage(
+                "train",
+                tuple(parts),
+                (passes + again) * trained * forward,
+                (TRAINING + again) * calls * policy.layers,
+            ),
+            Stage(
+                "score",
+                tuple(scored),
+                (recipe.evaluations * heldout + trained / recipe.epochs) * forward,
+                calls * policy.layers * (1 / recipe.epochs + recipe.evaluations * recipe.heldout_fraction),
+            ),
+            *members,
+        )
+    )
+
+
+def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    """Return the cost of direct preference optimisation. The responses to a prompt share it. If a ranking
+    exceeds a micro-batch, it takes several forward passes, which are recomputed in the backward pass."""
+    row = min(data.prompt + data.response, recipe.max_length)
+    width = min(data.longest if cautious else row, recipe.max_length, policy.context)
+    prompt = width * data.prompt / (data.prompt + data.response)
+    heldout = data.items * recipe.heldout_fraction
+    trained = recipe.epochs * (data.items - heldout)
+    steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_rankings) * recipe.epochs
+    ranking = prompt + data.responses * (width - prompt)
+    batch = min(recipe.batch_rankings, max(1, data.items)) * ranking
+    places = max(min(recipe.micro_batch_tokens, batch), width)
+    again = ranking > recipe.micro_batch_tokens
+    answered = data.responses * min(data.response, row)
+    forward = forward_operations(policy, ranking, around=row, projected=answered)
+    projected = places * data.responses * (width - prompt) / ranking
+    micro_batches = max(steps, trained * ranking / places)
+    evaluations = min(recipe.evaluations, steps) * heldout
+    passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
+    loaded = (weights("policy", policy), Part("Adam's moments", 2 * FLOAT * policy.weights))
+    logits = Part("logits", projection_bytes(policy, projected, trains=True))
+    limit = recipe.sample_tokens
+    shown, asked = min(recipe.sample_prompts, data.items), min(recipe.kl_samples, data.items)
+    asking = decoding(policy, 1, data, rows=shown, n=1, limit=limit, batches=2, cautious=cautious)
+    measuring = decoding(policy, 1, data, rows=asked, n=1, limit=limit, cautious=cautious)
+    return Cost(
+        (
+            Stage(
+                "reference",
+                (
+                    *loaded,
+                    Part("activations", passing_bytes(policy, places)),
+                    Part("logits", projection_bytes(policy, projected, trains=False)),
+                ),
+                passed * forward,
+                policy.layers * passed * ranking / places,
+            ),
+            Stage(
+                "train",
+                (
+                    *loaded,
+                    Part("gradients", FLOAT * policy.weights),
+                    Part("activations", kept_bytes(policy, places, row=width)),
+                    logits,
+                ),
+                (TRAINING + again) * trained * forward,
+                policy.layers * (TRAINING + again) * micro_batches,
+            ),
+            Stage("samples", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
+            # At this stage, the starting policy is in memory instead of the moments, to measure the
+            # divergence from it.
+            Stage("measure KL", (*loaded, *measuring.parts), measuring.operations, measuring.layer_calls),
+        )
+    )
+
+
+def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    return _on_policy(recipe, policy, judge, data, critic=judge, cautious=cautious)
+
+
+def rloo(recipe: RLOOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    return _on_policy(recipe, policy, judge, data, critic=None, cautious=cautious)
+
+
+def _on_policy(
+    recipe: RolloutConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    critic: Shape | None,
+    cautious: bool,
+) -> Cost:
+    """Return the cost of a loop that samples rollouts and trains on them, with or without a critic. The
+    answers to a prompt share it."""
+    rows = recipe.rollout_prompts * recipe.responses_per_prompt
+    answer = answer_length(recipe.max_new_tokens, data, cautious=cautious)
+    longest = (
+        min(data.longest - data.response, policy.context - recipe.max_new_tokens) + recipe.max_new_tokens
+    )
+    row = data.prompt + answer
+    own = data.prompt / recipe.responses_per_prompt + answer  # token positions per answer
+    tokens = rows * own
+    trained = [policy, critic] if critic else [policy]
+    learning = sum(shape.weights for shape in trained)
+    judges = 2 if critic else 1
+    models = (
+        Part("weights: policy, reference", 2 * FLOAT * policy.weights),
+        Part(f"weights: reward model{', critic' if critic else ''}", judges * FLOAT * judge.weights),
+        Part("Adam's moments", 2 * FLOAT * learning),
+        *([Part("weights: policy within kl_ceiling", FLOAT * policy.weights)] if recipe.kl_ceiling else []),
+    )
+    asking = decoding(
+        policy,
+        recipe.steps,
+        data,
+        rows=recipe.rollout_prompts,
+        n=recipe.responses_per_prompt,
+        limit=recipe.max_new_tokens,
+        cautious=cautious,
+    )
+    one = forward_operations(policy, own, around=row, projected=answer)
+    judged = forward_operations(judge, own, around=row, projected=0)
+    valued = judged if critic else 0.0
+    places = min(recipe.micro_batch_tokens, tokens / min(recipe.minibatches, rows))
+    places = max(places, longest if cautious else row)
+    micro_batches = max(recipe.minibatches, tokens / places)
+    # forward passes of the policy, the reference, the reward model and the critic
+    observed = rows * (2 * one + judged + valued) * recipe.steps
+    projected = places * answer / own
+    layers = sum(shape.layers for shape in trained)
+    return Cost(
+        (
+            Stage("roll out", (*models, *asking.parts), asking.operations, asking.layer_calls),
+            Stage(
+                "observe",
+                models,
+                observed,
+                recipe.steps * micro_batches * (2 * policy.layers + judges * judge.layers),
+            ),
+            Stage(
+                "update",
+                (
+                    *models,
+                    Part("gradients", FLOAT * learning),
+                    Part("activations", sum(kept_bytes(shape, places, row=row) for shape in trained)),
+                    Part("logits", projection_bytes(policy, projected, trains=True)),
+                ),
+                recipe.steps * recipe.epochs * rows * TRAINING * (one + valued),
+                TRAINING * recipe.steps * recipe.epochs * micro_batches * layers,
+            ),
+        )
+    )
+
+
+def rejection_sampling(
+    recipe: RejectionSamplingConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False
+) -> Cost:
+    """Return the cost of rejection sampling, over all rounds. During fine-tuning, the reward model stays in
+    memory too.
+
+    With `keep=threshold`, the number of kept answers is unknown. Half of the answers are assumed, and all of
+    them in the worst case.
+    """
+    n = recipe.samples_per_prompt
+    asking = answering(
+        policy,
+        data,
+        n=n,
+        limit=recipe.max_new_tokens,
+        per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
+        cautious=cautious,
+    )
+    chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]
+    answer = answer_length(recipe.max_new_tokens, data, cautious=cautious)
+    ranking = data.prompt + n * answer
+    models = (weights("policy", policy), weights("reward model", judge))
+    judged = data.items * forward_operations(judge, ranking, around=ranking, projected=0)
+    longest = data.longest - data.response + recipe.max_new_tokens
+    kept = Data(math.ceil(chosen * data.items), data.prompt, answer, longest)
+    training = sft(recipe, policy, kept, cautious=cautious)
+    beside = weights("reward model", judge)
+    stages = (
+        Stage("sample", (*models, *asking.parts), asking.operations, asking.layer_calls),
+        Stage(
+            "score",
+            (*models, Part("activations", passing_bytes(judge, SCORING_TOKENS))),
+            judged,
+            judge.layers * data.items * ranking / SCORING_TOKENS,
+        ),
+        *(Stage(s.name, (beside, *s.parts), s.operations, s.layer_calls) for s in training.stages),
+    )
+    rounds = recipe.rounds
+    return Cost(tuple(Stage(s.name, s.parts, rounds * s.operations, rounds * s.layer_calls) for s in stages))
+
+
+def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool) -> Stage:
+    row = min(data.prompt + data.response, recipe.max_length)
+    padded = 1.0 if recipe.packing == "auto" and not cautious else PADDED
+    longest = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
+    heldout = data.items * recipe.heldout_share
+    trained = recipe.epochs * (data.items - heldout)
+    batch = min(recipe.batch_size, max(1, data.items)) * padded * row
+    # A row is never split, even if the row alone exceeds the size of a micro-batch.
+    places = max(min(recipe.micro_batch_tokens, batch), longest)
+    steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
+    # Without packing, rows of very different lengths do not share a micro-batch. The estimate then assumes
+    # two more micro-batches per batch than the number of tokens requires.
+    micro_batches = steps * (math.ceil(batch / places) + (0 if padded == 1.0 else 2))
+    forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
+    evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
+    projected = places * data.response / (data.prompt + data.response)
+    return Stage(
+        "train",
+        (
+            weights("policy", policy),
+            Part("gradients", FLOAT * policy.weights),
+            Part("Adam's moments", 2 * FLOAT * policy.weights),
+            Part("activations", kept_bytes(policy, places, row=longest)),
+            Part("logits", projection_bytes(policy, projected, trains=True)),
+        ),
+        (TRAINING * trained + evaluations) * forward,
+        policy.layers * (TRAINING * micro_batches + evaluations * padded * row / places),
+    )

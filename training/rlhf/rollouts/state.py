@@ -1,0 +1,126 @@
+"""The state of a loop that trains on its own rollouts, and one step's rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from training.rlhf.core.checkpoint import Resumed
+from training.rlhf.core.loop_state import Modules, Optimisers
+from training.rlhf.core.rates import rate_for
+from training.rlhf.judging.floors import FloorState
+from training.rlhf.objectives.kl import KLController
+from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.reference import fill_weights, weights_of
+from training.rlhf.rollouts.rollout import START, Models, Position, Rollout
+from training.rlhf.rollouts.samples import SampleAnswer
+
+# Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
+# far larger.
+ADAM_EPSILON = 1e-5
+
+
+def adam(module: nn.Module, rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=rate, eps=ADAM_EPSILON, fused=True)
+
+
+@dataclass(kw_only=True)
+class OnPolicyState:
+    """Everything that changes during a run.
+
+    ``position`` is the position in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
+    counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
+    step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
+    answers did not exceed it. ``micro_batch_tokens`` is the recipe's limit, or less if the device ran out of
+    memory.
+    """
+
+    models: Models
+    policy_optimiser: torch.optim.Adam
+    kl: KLController
+    floors: FloorState
+    micro_batch_tokens: int
+    step: int = 0
+    position: Position = START
+    episodes: int = 0
+    sampled_at: int = -1
+    before: list[SampleAnswer] = field(default_factory=list)
+    first: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def starting(cls, config: RolloutConfig, models: Models, **of_method: Any) -> Self:
+        """The state before the first step. `of_method` are the fields that a method adds."""
+        rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6)
+        return cls(
+            models=models,
+            policy_optimiser=adam(models.actor, rate),
+            kl=KLController.starting(config.kl_coefficient, config.kl_target),
+            floors=models.judges.initial_state(),
+            micro_batch_tokens=config.micro_batch_tokens,
+            **of_method,
+        )
+
+    @property
+    def modules(self) -> Modules:
+        return {"policy": self.models.actor}
+
+    @property
+    def optimisers(self) -> Optimisers:
+        return {"policy": self.policy_optimiser}
+
+    def counters(self) -> dict[str, Any]:
+        """The state's numbers and texts, as JSON."""
+        return {
+            "kl": asdict(self.kl),
+            **{"step": self.step, "position": self.position, "episodes": self.episodes},
+            **{"sampled_at": self.sampled_at, "before": self.before},
+            **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
+            "micro_batch_tokens": self.micro_batch_tokens,
+        }
+
+    def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
+        """The state's tensors apart from the trained weights and the optimisers' moments."""
+        moving = weights_of(self.models.reference) if config.reference != "fixed" else {}
+        return {f"reference.{name}": tensor for name, tensor in moving.items()} | {
+            f"kept.{name}": tensor for name, tensor in self.kept.items()
+        }
+
+    def restore(self, resumed: Resumed) -> None:
+        saved, tensors = dict(resumed.counters), resumed.data
+        if unknown := saved.keys() - self.counters().keys():
+            raise KeyError(f"unknown counters: {', '.join(sorted(unknown))}")
+        self.kl = KLController(**saved.pop("kl"))
+        self.position = Position(*saved.pop("position"))
+        self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
+        for name, value in saved.items():
+            setattr(self, name, value)
+        fill_weights(self.models.reference, part_of(tensors, "reference."))
+        device = self.models.actor.device
+        self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnPolicyBatch:
+    """One step's rollout, ready for the update.
+
+    ``position`` is the place in the prompts after the rollout, and ``floors`` is the state of the floors
+    after it. ``kl`` is the mean KL from the reference in nats per answer (k1). If the KL of the answers
+    exceeds ``kl_ceiling``, the step is a ``recovery``.
+    """
+
+    rollout: Rollout
+    position: Position
+    floors: FloorState
+    kl: float
+    recovery: bool
+    metrics: dict[str, float]
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

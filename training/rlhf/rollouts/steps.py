@@ -1,0 +1,219 @@
+"""The parts of a step that do not depend on the method: the next rollout and its metrics, the order of the
+minibatches, the optimisers' steps, and the state after the step."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, Self, TypeVar
+
+import torch
+from torch import nn
+
+from training.rlhf.core.memory import is_out_of_memory, release
+from training.rlhf.core.reporter import require_finite
+from training.rlhf.core.seeds import generator_for
+from training.rlhf.data.answers import Together
+from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.rollout import (
+    Models,
+    Position,
+    Rollout,
+    choose_prompts,
+    sample_rollout,
+    split_rollout,
+)
+from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
+
+Progress = Callable[[int, int], None]
+Part = TypeVar("Part", bound="Divisible")
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+
+def no_progress(done: int, total: int) -> None:
+    pass
+
+
+def next_rollout(
+    config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts, progress: Progress = no_progress
+) -> tuple[Rollout, Position]:
+    """Answer the next prompts and score the answers. Return them with the position after these prompts.
+    Doesn't change the state."""
+    chosen, position = choose_prompts(
+        config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
+    )
+    rollout = sample_rollout(
+        config, state.models, prompts, chosen, step=state.step + 1, floors=state.floors, progress=progress
+    )
+    return rollout, position
+
+
+def rollout_metrics(
+    config: RolloutConfig, state: OnPolicyState, rollout: Rollout, *, kl: float, entropy: float
+) -> dict[str, float]:
+    """Return the metrics that every method reports. ``kl`` and ``entropy`` are in nats per answer."""
+    judges, beta = state.models.judges, state.kl.beta
+    metrics = {
+        "objective/scores": float(rollout.judged.scores.mean()),
+        "objective/kl": kl,
+        "objective/entropy": entropy,
+        "objective/non_score_reward": -beta * kl,
+        "objective/rlhf_reward": float(rollout.rewards(config).mean()) - beta * kl,
+        "kl_coefficient": beta,
+        "lengths/response_mean": float(rollout.lengths.float().mean()),
+        "val/num_eos_tokens": float(rollout.finished.sum()),
+        "eos_rate": float(rollout.finished.float().mean()),
+    }
+    if judges.estimates_uncertainty:
+        metrics["objective/spread"] = float(rollout.judged.spreads.mean())
+    if config.temperature_end is not None:
+        metrics["temperature"] = rollout.temperature
+    return metrics | judges.metrics(rollout.judged, state.floors)
+
+
+def minibatches_of(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[list[Together]]:
+    """Divide a rollout's rows into minibatches, and these into micro-batches (see `split_rollout`)."""
+    return split_rollout(config, state.models, rollout, max_tokens=state.micro_batch_tokens)
+
+
+class Divisible(Protocol):
+    """A micro-batch."""
+
+    @property
+    def places(self) -> int: ...
+
+    def halves(self, models: Models, rollout: Rollout) -> list[Self]: ...
+
+
+class Divided(Protocol[Part]):
+    """A rollout's minibatches, as lists of micro-batches."""
+
+    @property
+    def rollout(self) -> Rollout: ...
+
+    @property
+    def minibatches(self) -> list[list[Part]]: ...
+
+
+def within_memory(
+    state: OnPolicyState, batch: Divided[Part], number: int, add_gradients: Callable[[Sequence[Part]], Result]
+) -> Result:
+    """Call ``add_gradients`` with the micro-batches of a minibatch, and return its result.
+
+    If the device runs out of memory, the minibatch's gradients are discarded, all micro-batches of the batch
+    are halved, and the minibatch is computed again. The gradient is the same except for rounding. Later steps
+    keep to the lower limit, which the checkpoints contain. A resumed run therefore uses the same
+    micro-batches as the interrupted run, unless it runs out of memory at another time.
+    """
+    while True:
+        parts = batch.minibatches[number]
+        try:
+            return add_gradients(parts)
+        except (RuntimeError, MemoryError) as error:
+            halved = [part.halves(state.models, batch.rollout) for part in parts]
+            if not is_out_of_memory(error) or all(len(halves) == 1 for halves in halved):
+                raise
+            reason = str(error).splitlines()[0]  # the error itself would keep tensors in memory
+        for optimiser in state.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        release()
+        state.micro_batch_tokens = max(1, max(part.places for part in parts) // 2)
+        batch.minibatches[:] = [
+            [half for part in parts for half in part.halves(state.models, batch.rollout)]
+            for parts in batch.minibatches
+        ]
+        logger.warning(
+            "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
+            batch.rollout.step,
+            reason,
+            state.micro_batch_tokens,
+        )
+
+
+def minibatch_order(config: RolloutConfig, step: int, minibatches: int) -> Iterator[tuple[int, int]]:
+    """Yield the epoch and the number of every minibatch in an update. Each epoch has its own random order."""
+    for epoch in range(config.epochs):
+        generator = generator_for(config.seed, "epoch", step, epoch)
+        for number in torch.randperm(minibatches, generator=generator).tolist():
+            yield epoch, number
+
+
+def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    """Set the learning rate to a fraction of its peak."""
+    for group in optimiser.param_groups:
+        group["lr"] = optimiser.defaults["lr"] * factor
+
+
+def clipped_norm(module: nn.Module, limit: float) -> float:
+    """Clip the module's gradients to a norm. Return the norm before."""
+    return float(nn.utils.clip_grad_norm_(module.parameters(), limit))
+
+
+def take_step(
+    config: RolloutConfig, step: int, found: defaultdict[str, float], *optimisers: torch.optim.Optimizer
+) -> bool:
+    """Make an optimiser step with the gradients of a minibatch, and clear them. Return whether it was made.
+
+    If the policy's KL from the sampling policy (``policy/approxkl_avg``) exceeds ``stop_kl``, no step is made
+    and the update ends. Beyond that limit, clipped ratios carry little information. Raises TrainingDiverged
+    if a value in ``found``, the minibatch's metrics, is not finite.
+    """
+    require_finite(step, found)
+    stops = config.stop_kl is not None and found["policy/approxkl_avg"] > config.stop_kl
+    for optimiser in optimisers:
+        if not stops:
+            optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    return not stops
+
+
+class Means:
+    """The metrics of an update, averaged over its optimiser steps."""
+
+    def __init__(self) -> None:
+        self.steps, self._sums = 0, defaultdict[str, float](float)
+
+    def add(self, values: Mapping[str, float]) -> None:
+        self.steps += 1
+        add(self._sums, values)
+
+    def metrics(self) -> dict[str, float]:
+        means = {name: value / self.steps for name, value in self._sums.items()}
+        return means | {"updates": float(self.steps)}
+
+
+def add(sums: defaultdict[str, float], values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        sums[name] += value
+
+
+def end_step(
+    config: RolloutConfig,
+    state: OnPolicyState,
+    batch: OnPolicyBatch,
+    passes: Mapping[str, float],
+    *,
+    acted: bool = True,
+) -> dict[str, float]:
+    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics.
+    ``acted`` says whether the policy was trained."""
+    if not batch.recovery:
+        move_reference(config, state.models, batch.rollout.step)
+    state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors
+    state.episodes += len(batch.rollout.rows)
+    state.metrics = {**batch.metrics, **passes}
+    state.metrics |= {
+        "lr": float(state.policy_optimiser.param_groups[0]["lr"]),
+        "episode": float(state.episodes),
+    }
+    if state.micro_batch_tokens < config.micro_batch_tokens:
+        state.metrics["micro_batch_tokens"] = float(state.micro_batch_tokens)
+    state.kl = state.kl.after(batch.kl, acted=acted and not batch.recovery)
+    if not state.first:
+        state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
+    return state.metrics

@@ -36,6 +36,10 @@ _ROOT_HOME = Path("/var/lib/rankloop")
 # turned off for our sessions only, because the server's own errors need them.
 NO_STATEMENTS_IN_LOG = ("-c", "log_min_error_statement=panic")
 NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
+# An import writes 25 MB of write-ahead log per second. By default, Postgres fills each new 16 MB segment
+# with zeros while other transactions wait for their commit, which took 60 ms. With these settings, it doesn't
+# fill new segments, and it keeps and reuses segments up to 1 GB.
+WRITE_AHEAD_LOG = ("-c", "wal_init_zero=off", "-c", "min_wal_size=1GB")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
@@ -82,6 +86,7 @@ class Postgres:
                 *("-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"),
                 *("-c", "timezone=UTC", "-c", "log_timezone=UTC"),
                 *NO_STATEMENTS_IN_LOG,
+                *WRITE_AHEAD_LOG,
                 *(() if self.durable else _NO_DURABILITY),
             ],
             log=self.log,

@@ -219,7 +219,7 @@ class Supervisor:
         else:
             _say(
                 f"The demo project could not be created ({_how(status)}). "
-                "Rankloop tries again at the next start."
+                "Rankloop will try again the next time it starts."
             )
 
     def _stop(self) -> None:

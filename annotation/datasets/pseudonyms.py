@@ -55,7 +55,7 @@ class Pseudonyms:
 
 def people_behind(project: Project) -> dict[str, str]:
     """Maps pseudonyms to usernames or imported labels, for every annotator with a ranking in the project.
-    Empty if the key of the pseudonyms is unreadable."""
+    Empty if the pseudonym key is unreadable."""
     names = Pseudonyms(project)
     answered = project.rankings.order_by().values_list(
         "annotator_id", "annotator__username", "annotator_label"
@@ -75,9 +75,7 @@ def replace_pseudonym_key() -> None:
     change. Raises Conflict if the key is readable."""
     row = SiteKey.objects.filter(name=SiteKey.Name.PSEUDONYMS).first()
     if row is not None and _is_readable(row):
-        raise Conflict(
-            "The key of the pseudonyms can be read, so it is not replaced.", type="pseudonym-key-readable"
-        )
+        raise Conflict("The pseudonym key can be read, so it is not replaced.", type="pseudonym-key-readable")
     SiteKey.objects.update_or_create(
         name=SiteKey.Name.PSEUDONYMS, defaults={"encrypted": _new_encrypted_key()}
     )

@@ -1,4 +1,4 @@
-"""Stores webhook secrets and the key of pseudonyms encrypted, and invitations as digests.
+"""Encrypts the stored webhook secrets and the pseudonym key, and stores invitations as digests.
 
 Until now, these values were derived from SECRET_KEY, so a new SECRET_KEY changed them. The existing secrets,
 pseudonyms and invitation links stay valid.

@@ -17,7 +17,7 @@ from typing import Any
 
 HIDDEN = "…"
 _MAX_CHARACTERS = 300
-# Shorter constants occur in values by coincidence. So do single words, most of which are field names.
+# Shorter constants and single words, most of which are field names, can occur in values by coincidence.
 _SHORTEST_CONSTANT = 4
 # Placeholders of %-formatting and of str.format, which separate the constant parts of a message.
 _PLACEHOLDERS = re.compile(r"%(?:\(\w*\))?[-+ #0-9.]*[sdrifgxc%]|\{[^{}]*\}")

@@ -187,8 +187,15 @@ def test_web_server_uses_the_log_configuration() -> None:
         assert f"--log-config={file.relative_to(ROOT)}" in web.program(listener)
 
 
-def test_database_logs_neither_statements_nor_rows() -> None:
-    assert SERVICES["postgres"]["command"] == ["postgres", *postgres.NO_STATEMENTS_IN_LOG]
+def test_database_has_the_settings_of_the_embedded_one() -> None:
+    assert SERVICES["postgres"]["command"] == [
+        "postgres",
+        *postgres.NO_STATEMENTS_IN_LOG,
+        *postgres.WRITE_AHEAD_LOG,
+    ]
+
+
+def test_database_logs_no_rows() -> None:
     assert OURS["web"]["environment"]["DATABASE_URL"].endswith(f"?options={postgres.NO_ROWS_IN_LOG}")
 
 

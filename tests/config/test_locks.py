@@ -23,8 +23,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
 # For each Python version, the oldest release in common Linux distributions. In addition, 3.11.3 is tested as
-# the first release that does not need async-timeout. Python 3.11.2 needs async-timeout, even in an
-# environment that was installed with a later 3.11 release.
+# the first release that does not need async-timeout. An environment that was created with a later 3.11
+# release must also work with 3.11.2, so it contains async-timeout as well.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")

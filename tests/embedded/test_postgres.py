@@ -198,3 +198,9 @@ def test_cluster_of_another_account_is_refused(as_root: None, server: Postgres) 
     os.chown(server.folder, 12345, -1)
     with pytest.raises(ServerError, match="belongs to account 12345"):
         server.launch()
+
+
+def test_write_ahead_log_reuses_its_segments(server: Postgres) -> None:
+    start(server)
+    assert ask(server, "SELECT setting FROM pg_settings WHERE name = 'wal_init_zero'") == "off"
+    assert ask(server, "SELECT setting || unit FROM pg_settings WHERE name = 'min_wal_size'") == "1024MB"

@@ -22,7 +22,8 @@ VALUES_SHOWN = 10
 
 
 def matching(*, project: Project, split: str | None, selection: PromptSelection) -> QuerySet[Prompt]:
-    """The project's prompts of the split that match the filter. If `split` is None, both splits are used."""
+    """The project's prompts in the given split that match the filter. If `split` is None, both splits are
+    used."""
     prompts = Prompt.objects.filter(project=project)
     if split is not None:
         prompts = prompts.filter(split=split)

@@ -71,7 +71,7 @@ class Heart:
 
 
 def execute_import(*, import_id: UUID) -> None:
-    """Claims the import and runs it to its end. Does nothing if the import can't be claimed."""
+    """Claims the import and runs it to completion. Does nothing if the import can't be claimed."""
     if worker_is_stopping.is_set():
         return  # the sweep wakes another worker
     attempt = transitions.claim_import(import_id=import_id)

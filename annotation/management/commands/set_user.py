@@ -69,7 +69,10 @@ class Command(ReportingCommand):
         if options["reset_link"]:
             user.refresh_from_db()
             link = f"{_origin()}/reset#{resets.create_reset_token(user=user)}"
-            lines += ["This link sets a new password. It works once and expires after a day.", f"link {link}"]
+            lines += [
+                "Use this link to set a new password. It works once and expires after a day.",
+                f"link {link}",
+            ]
             document["reset_link"] = link
         if not lines:
             raise CommandError("Nothing to do. `manage.py set_user --help` lists the options.")

@@ -2036,7 +2036,7 @@ export interface components {
         };
         CandidateTasksRequest: {
             /**
-             * @description Maximum number of answers per task. A task can have fewer if fewer answers are distinct.
+             * @description Maximum number of responses per task. A task has fewer if fewer answers are distinct.
              * @default 4
              */
             responses_per_task?: number;

@@ -58,7 +58,7 @@ def bounded_mac_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 
 class AsRaw(io.RawIOBase):
     """Adapts any readable binary stream to the raw interface that BufferedReader needs, because an upload has
-    no `readinto`. Each read fills the buffer if possible, so that the head of a file is complete.
+    no `readinto`. Each read fills the buffer if possible, so that the first read returns all `HEAD_BYTES`.
 
     With `packed_bytes`, the stream contains unpacked data, and reading fails once that data far exceeds the
     packed size. The bytes are also counted in `expanded`, if it is given.

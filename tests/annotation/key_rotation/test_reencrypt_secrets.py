@@ -35,7 +35,7 @@ SECRETS = ("second factor", "webhook secret", "site key", "session")
 
 @pytest.fixture
 def stored(project: Project, alice: User, ben: User) -> str:
-    """Stores two second factors, a webhook with a former secret, the key of pseudonyms and a session. Returns
+    """Stores two second factors, a webhook with a former secret, the pseudonym key and a session. Returns
     the webhook's secret."""
     for user in (alice, ben):
         allauth_internals.activate_totp(user, "A" * 32)

@@ -115,7 +115,7 @@ def test_demonstrations_of_a_reward_model_without_a_snapshot_can_not_be_mixed_in
     assert launch(lab, {"ptx_coefficient": 0.1}, reward_model="helpful").state == "queued"
 
 
-def test_flat_further_reward_model_is_refused(lab: Project, helpful: ModelVersion) -> None:
+def test_further_reward_model_with_constant_rewards_is_refused(lab: Project, helpful: ModelVersion) -> None:
     flat = arbitrary_reward_model()
     flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
     save_model(*flat, ModelVersion.objects.get(name="harmless").folder)

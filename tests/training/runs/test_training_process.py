@@ -94,7 +94,9 @@ def assert_nothing_half_written(run: TrainingRun) -> None:
 def test_transformers_loads_the_model_of_a_run(sft: TrainingRun) -> None:
     supervise.execute_run(run_id=sft.pk)
     sft.refresh_from_db()
-    assert sft.state == "succeeded", supervise.log_tail(sft, lines=50)
+    log = "\n".join(supervise.log_tail(sft, lines=50))
+    assert sft.state == "succeeded", log
+    assert "%|" not in log, "a progress bar"
     model = ModelVersion.objects.get()
     assert sft.result["model"] == {"id": str(model.id), "name": "lab-sft-1"}
     assert (model.run, model.parent, model.base_model, model.kind) == (sft, None, "demo-world", "policy")

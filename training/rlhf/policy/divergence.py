@@ -44,9 +44,15 @@ def kl_from_start(
         *policy, fitting, max_new_tokens=room, generator=generator_for(seed, "kl"), check=check
     )
     groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
-    rows = RankingRows.of(groups, [], pad_id=chat.pad_id(policy.tokenizer), max_tokens=max_tokens)
 
     def log_probs(model: PreTrainedModel) -> Tensor:
+        rows = RankingRows.of(
+            groups,
+            [],
+            pad_id=chat.pad_id(policy.tokenizer),
+            max_tokens=max_tokens,
+            policy=model,
+        )
         found = torch.zeros(rows.n_responses)
         for part in rows.micro_batches(range(len(groups))):
             check()

@@ -169,7 +169,13 @@ def train(
     left_out |= {f"heldout/{reason}": number for reason, number in others_left_out.items()}
     if not groups:
         raise nothing_to_learn_from(left_out, heldout=len(heldout))
-    rows = RankingRows.of(groups, others, pad_id=chat.pad_id(tokenizer), max_tokens=config.micro_batch_tokens)
+    rows = RankingRows.of(
+        groups,
+        others,
+        pad_id=chat.pad_id(tokenizer),
+        max_tokens=config.micro_batch_tokens,
+        policy=policy,
+    )
     steps = draw_batches(config, len(groups))
     total, warmup = len(steps), round(config.warmup_fraction * len(steps))
     evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}

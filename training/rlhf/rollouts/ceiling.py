@@ -11,9 +11,9 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import fill, weights_of
-from training.rlhf.rollouts.rollout import MicroBatch, observe, split_rollout
+from training.rlhf.rollouts.rollout import MicroBatch, observe
 from training.rlhf.rollouts.state import OnPolicyState
-from training.rlhf.rollouts.steps import next_rollout
+from training.rlhf.rollouts.steps import minibatches_of, next_rollout
 
 Settings = TypeVar("Settings", bound=RolloutConfig)
 
@@ -34,7 +34,8 @@ def kl_weight(config: RolloutConfig, beta: float, *, recovery: bool) -> float:
 
 
 def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery: bool) -> None:
-    """Before an update, keep the weights that sampled the rollout, unless its KL exceeded the ceiling."""
+    """Before an update, keep the weights that sampled the rollout, unless the rollout's KL exceeded the
+    ceiling."""
     if config.kl_ceiling is not None and not recovery:
         state.kept = {name: tensor.clone() for name, tensor in weights_of(state.models.actor).items()}
 
@@ -49,15 +50,19 @@ def update_settings(config: Settings, *, recovery: bool) -> Settings:
 
 
 def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts) -> None:
-    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, go back to the
-    newest weights whose KL did not."""
+    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, restore the
+    newest weights whose KL was within the ceiling."""
     if config.kl_ceiling is None or "objective/kl_final" in state.metrics:
         return  # a run that resumes after the measurement keeps its result
     rollout, _ = next_rollout(config, state, prompts)
     kl = ceiling_kl(
-        [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
+        [
+            observe(state.models, rollout, part)
+            for parts in minibatches_of(config, state, rollout)
+            for part in parts
+        ]
     )
-    went_back = not kl <= config.kl_ceiling  # also if the KL is not a number
+    went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
     if went_back:
         fill(weights_of(state.models.actor), state.kept)

@@ -87,8 +87,8 @@ def run_on_policy(
             state.tensors(config),
         )  # fmt: skip
 
-    # Long passes give a sign of life for every token or micro-batch. `heard_by` makes each of these signs
-    # check for a stop request, so a cancellation takes effect within seconds.
+    # Long passes call `alive` for every token or micro-batch. `heard_by` makes each of these calls check for
+    # a stop request, so a cancellation takes effect within seconds.
     report.progress("train", state.step, config.steps)
     while True:
         with saving_when_stopped(save), heard_by(report.check):

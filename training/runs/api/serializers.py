@@ -123,7 +123,7 @@ class CandidateTasksSerializer(serializers.Serializer[Any]):
         default=4,
         min_value=MIN_RESPONSES,
         max_value=MAX_RESPONSES,
-        help_text="Maximum number of answers per task. A task can have fewer if fewer answers are distinct.",
+        help_text="Maximum number of responses per task. A task has fewer if fewer answers are distinct.",
     )
     max_tasks = serializers.IntegerField(
         default=100, min_value=1, max_value=10_000, help_text="Maximum number of tasks, one per prompt."

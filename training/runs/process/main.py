@@ -97,8 +97,11 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
 
             signal.signal(signal.SIGTERM, on_terminate)
             work.mkdir(parents=True, exist_ok=True)
+            from transformers.utils.logging import disable_progress_bar
+
             from training.runs.process.kinds import perform
 
+            disable_progress_bar()  # in the run's log, the bars would be long lines of control characters
             outcome = perform(run, attempt=attempt, work=work, report=report)
             report.check_claim()
         complete_run(run=run, attempt=attempt, outcome=outcome)

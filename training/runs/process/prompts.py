@@ -26,7 +26,7 @@ from training.runs.process.job import Job
 from training.runs.prompt_selection import ALL, counts_of, matching, select
 from training.runs.recipes.run_recipes import PromptSelection, UsesPrompts
 
-PROMPTS = "prompts.json"  # the drawn prompts, beside the checkpoints
+PROMPTS = "prompts.json"  # file with the run's prompts, next to the checkpoints
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DrawnPrompts:
 def draw_prompts(
     *, project: Project, split: str | None, limit: int, seed: int, selection: PromptSelection = ALL
 ) -> DrawnPrompts:
-    """Return up to `limit` prompts of the split, in random order. If `split` is None, both splits are used.
+    """Return up to `limit` prompts in the split, in random order. If `split` is None, both splits are used.
     Raises UnusableInput if there are no prompts."""
     prompts = matching(project=project, split=split, selection=selection)
     return _drawn(prompts, split, limit, selection, partial(_shuffled, seed))
@@ -75,8 +75,8 @@ def drawn_prompts(job: Job) -> list[Messages]:
 
 
 def kept_prompts(job: Job) -> list[Messages]:
-    """Like `drawn_prompts`, but an attempt with checkpoints uses the prompts of the attempt before. The
-    project can have other prompts by now, and checkpoints are only valid with the same prompts."""
+    """Like `drawn_prompts`, but an attempt with checkpoints uses the prompts of the previous attempt. The
+    project's prompts can have changed since then, and checkpoints are only valid with the same prompts."""
     file = take_over_checkpoints(job.run, job.attempt) / PROMPTS
     if file.exists():
         return counted(job, DrawnPrompts(**json.loads(file.read_text())))

@@ -118,7 +118,8 @@ class DatabaseReporter:
         self._thread.join()
 
     def alive(self) -> None:
-        """Note that the loop is working. This method is called very often, so it only reads the clock."""
+        """Record that the loop is making progress. This method is called very often, so it only reads
+        the clock."""
         self._alive_at = time.monotonic()
 
     @contextmanager

@@ -17,7 +17,7 @@ LOGITS = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manu
 
 
 def distributions() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The logits of a policy, and the log-probabilities of that policy, of the policy that sampled, and of
+    """The logits of a policy, and the log-probabilities of that policy, of the sampling policy, and of
     the reference. All six outcomes are enumerated, so a mean over samples is an exact sum."""
     logits = LOGITS[0].clone().requires_grad_()
     old, reference = LOGITS[1:].log_softmax(1)

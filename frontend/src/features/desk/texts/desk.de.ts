@@ -53,7 +53,7 @@ export const de: Texts<typeof en> = {
     drop: { label: "Verwerfen", says: "Niemand bekommt diese Aufgabe mehr." },
   },
 
-  rankedAll: "Alle Aufgaben sind geordnet",
+  rankedAll: "Alle eigenen Aufgaben sind erledigt",
   nothingYet: "Noch gibt es nichts zu ordnen",
   lookAgain: "Aktualisieren",
   overview: "Projektübersicht",

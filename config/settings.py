@@ -174,7 +174,7 @@ SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for ea
 # codes could then be tried for this user.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "BACKEND": "config.database.cache.DatabaseCache",
         "LOCATION": "rankloop_cache",
         "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     },

@@ -59,6 +59,13 @@ class Import(models.Model):
     )
     options = models.JSONField(help_text="The choices of the import: format, mapping, votes, overlap, …")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    phase = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What a queued import waits for, if not for a free worker.",
+    )
     attempt = models.PositiveIntegerField(default=0)
     # The number of claims that ended without a result. At MAX_TRIES, the import is not retried.
     tries = models.PositiveIntegerField(default=0)

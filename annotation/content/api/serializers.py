@@ -206,6 +206,10 @@ class ImportSummary(serializers.Serializer[Any]):
         allow_null=True, help_text="The dataset on the Hub: dataset, part, split and revision."
     )
     state = serializers.ChoiceField(choices=models.Import.State.choices)
+    phase = serializers.CharField(
+        help_text="What a queued import waits for, such as a message queue that does not answer. Empty if it"
+        " waits for a free worker."
+    )
     progress = ImportProgress(source="*")
     cancel_requested = serializers.SerializerMethodField()
     problem = serializers.DictField(

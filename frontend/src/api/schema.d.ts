@@ -2448,6 +2448,7 @@ export interface components {
         /**
          * @description * `arena-battles` - arena-battles
          *     * `argilla` - argilla
+         *     * `demonstrations` - demonstrations
          *     * `helpsteer3` - helpsteer3
          *     * `hh-rlhf` - hh-rlhf
          *     * `label-studio` - label-studio
@@ -2470,7 +2471,7 @@ export interface components {
          *     * `ultrafeedback` - ultrafeedback
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prodigy" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
+        FormatEnum: "arena-battles" | "argilla" | "demonstrations" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prodigy" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2499,6 +2500,7 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
+             *     * `demonstrations` - demonstrations
              *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio
@@ -2578,6 +2580,8 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
+            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
             /** @description Why the import failed: the same object as in an error response. */
@@ -2666,6 +2670,8 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
+            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
             /** @description Why the import failed: the same object as in an error response. */
@@ -2686,6 +2692,7 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
+             *     * `demonstrations` - demonstrations
              *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio

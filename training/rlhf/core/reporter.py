@@ -6,7 +6,8 @@ an optimiser update.
 """
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from training.rlhf.core.failures import FailureKind, RunFailure
@@ -52,6 +53,22 @@ class Reporter(Protocol):
     def check(self) -> None:
         """Raise a `StopRequested`, such as `Cancelled`, if the run should stop. Loops call this method at
         least every few seconds."""
+
+
+def with_grace(check: Callable[[], None], *, seconds: float) -> Callable[[], None]:
+    """Return a function like `check` that raises a `StopRequested` only `seconds` after the first one. The
+    work in progress can end within this time."""
+    asked: list[float] = []
+
+    def check_later() -> None:
+        try:
+            check()
+        except StopRequested:
+            asked.append(time.monotonic())
+            if asked[-1] - asked[0] >= seconds:
+                raise
+
+    return check_later
 
 
 class NullReporter:

@@ -141,8 +141,8 @@ def train(
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
-    run. The folder is not removed. A run that is stopped during a rollout saves a checkpoint first. A run
-    that is stopped during an update does not, because its weights are between two steps.
+    run. The folder is not removed. A run that is stopped saves a checkpoint first. Only if the rest of an
+    update takes more than a few seconds, the run ends without a checkpoint.
 
     docs/ppo.md lists the metrics.
 
@@ -204,7 +204,10 @@ def roll_out(
     # 3. Compute rewards per token. If the KL exceeds the ceiling, the reward is only the KL penalty. The
     # critic was trained to predict other rewards, so such a step doesn't use the critic.
     recovery, compared = ceiling.beyond_ceiling(config, [seen for seen, _ in every])
-    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
+    acts = step > config.warmup_steps and not recovery
+    estimate = ceiling.kl_estimate([seen for seen, _ in every])
+    controller = state.kl.after(estimate, rate=policy_rate(config, state), acted=acts)
+    in_reward = ceiling.kl_weight(config, controller.beta, recovery=recovery)
     masks = [seen.mask for seen, _ in every]
     per_token = [
         advantages.token_rewards(
@@ -237,18 +240,26 @@ def roll_out(
         for minibatch in dealt
     ]
     entropy = [(-seen.log_probs * seen.mask).sum(dim=1) for seen, _ in every]
-    metrics = steps.rollout_metrics(config, state, rollout, kl=kl, entropy=float(torch.cat(entropy).mean()))
+    metrics = steps.rollout_metrics(
+        config, state, rollout, kl=kl, controller=controller, entropy=float(torch.cat(entropy).mean())
+    )
     explained = explained_variance([part for parts in minibatches for part in parts])
-    acts = step > config.warmup_steps and not recovery
     return Batch(
         rollout=rollout,
         minibatches=minibatches,
         position=position,
         floors=models.judges.adapted(state.floors, rollout.judged, acts=acts),
-        kl=kl,
+        kl=controller,
         recovery=recovery,
         metrics=metrics | explained | compared,
     )
+
+
+def policy_rate(config: PPOConfig, state: PPOState) -> float:
+    """Return the policy's learning rate in the next update, as a fraction of its peak."""
+    if state.step < config.warmup_steps:
+        return 0.0
+    return rate_factor(config.schedule, state.policy_steps, config.steps - config.warmup_steps)
 
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
@@ -274,9 +285,8 @@ def update(
     step = batch.rollout.step
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
-    after_warmup = config.steps - config.warmup_steps
-    rate = rate_factor(config.schedule, state.policy_steps, after_warmup)
-    steps.set_rate(state.policy_optimiser, rate if trains_policy else 0.0)
+    state.kl = batch.kl
+    steps.set_rate(state.policy_optimiser, policy_rate(config, state))
     rate = rate_factor(config.schedule, state.step, config.steps)
     steps.set_rate(state.critic_optimiser, rate if trains_critic else 0.0)
     passes = epochs(
@@ -288,7 +298,7 @@ def update(
         trains_critic=trains_critic,
     )
     state.policy_steps += trains_policy
-    return steps.end_step(config, state, batch, passes, acted=trains_policy)
+    return steps.end_step(config, state, batch, passes)
 
 
 def epochs(

@@ -80,8 +80,8 @@ def train(
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
-    run. The folder is not removed. A run that is stopped during a rollout saves a checkpoint first. A run
-    that is stopped during an update does not, because its weights are between two steps.
+    run. The folder is not removed. A run that is stopped saves a checkpoint first. Only if the rest of an
+    update takes more than a few seconds, the run ends without a checkpoint.
 
     docs/rloo.md lists the metrics.
 
@@ -130,13 +130,21 @@ def roll_out(
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
     # 3. Compute one reward per answer. If the KL exceeds the ceiling, the reward is only the KL penalty.
     recovery, compared = ceiling.beyond_ceiling(config, every)
-    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
+    rate = rate_factor(config.schedule, state.step, config.steps)
+    controller = state.kl.after(ceiling.kl_estimate(every), rate=rate, acted=not recovery)
+    in_reward = ceiling.kl_weight(config, controller.beta, recovery=recovery)
     rewards = rollout.rewards(config) * (not recovery) - in_reward * kl
     rewards = rewards.view(len(rollout.prompts), config.responses_per_prompt)
     # 4. Compare each answer with the other answers to the same prompt.
     advantages = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
-    mean_kl = float(kl.mean())
-    metrics = steps.rollout_metrics(config, state, rollout, kl=mean_kl, entropy=float(surprise.mean()))
+    metrics = steps.rollout_metrics(
+        config,
+        state,
+        rollout,
+        kl=float(kl.mean()),
+        controller=controller,
+        entropy=float(surprise.mean()),
+    )
     metrics |= compared | {
         "reward_std": float(rewards.std(dim=1).mean()),
         "frac_reward_zero_std": share_without_spread(rewards),
@@ -148,7 +156,7 @@ def roll_out(
         advantages=advantages.flatten(),
         position=position,
         floors=models.judges.adapted(state.floors, rollout.judged, acts=not recovery),
-        kl=mean_kl,
+        kl=controller,
         recovery=recovery,
         metrics=metrics,
     )
@@ -158,6 +166,7 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
     metrics."""
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
+    state.kl = batch.kl
     steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))
     passes = epochs(ceiling.update_settings(config, recovery=batch.recovery), state, batch)
     return steps.end_step(config, state, batch, passes)

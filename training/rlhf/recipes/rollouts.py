@@ -43,7 +43,7 @@ class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over each rollout.")
     minibatches: int = Field(4, ge=1, le=1024, description="Number of optimiser steps per pass.")
     kl_coefficient: float = Field(
-        0.2,
+        0.5,
         ge=0,
         le=100,
         description="Penalty subtracted from the reward per nat of KL divergence from the reference.",
@@ -57,7 +57,7 @@ class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target.",
+        " KL at this target. If the KL rises above it, the weights also move back towards the reference.",
     )
     kl_ceiling: float | None = Field(
         None,

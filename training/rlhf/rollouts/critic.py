@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from training.rlhf.core.alive import alive
 from training.rlhf.models import lora
 from training.rlhf.models.checks.reward import refuse_encoder
 from training.rlhf.models.inputs import Inputs
@@ -55,6 +56,7 @@ class Critic(nn.Module):
     def forward(self, inputs: Inputs, *, trains_policy: bool = True) -> Tensor:
         """Return the value of the state before each wanted token, with shape (N,). Do the backward pass
         inside `active`. Unless ``trains_policy``, the gradient does not reach a shared trunk."""
+        alive()
         learns = torch.is_grad_enabled() and (trains_policy or not self.shared)
         with self.active(), torch.set_grad_enabled(learns):
             states = states_at(self.trunk, inputs)

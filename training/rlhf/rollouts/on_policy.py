@@ -2,7 +2,9 @@
 
 The loop runs over an explicit state. A method's ``roll_out`` samples and scores answers and changes nothing,
 so a run that is stopped during a rollout saves the state and loses only that rollout. A method's ``update``
-changes the state. A run that is stopped during an update resumes from its newest checkpoint.
+changes the state, and between its optimiser steps, the state can't be saved. If a run is stopped during an
+update, the update therefore gets UPDATE_GRACE seconds to end. If it takes longer, the run resumes from its
+newest checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from training.rlhf.core.checkpoint import (
     saving_when_stopped,
 )
 from training.rlhf.core.loop_state import fingerprint
-from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.core.reporter import NullReporter, Reporter, with_grace
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.loading import save_model
 from training.rlhf.models.trainable import count_trained
@@ -32,6 +34,8 @@ from training.rlhf.rollouts.ceiling import stay_below_ceiling
 from training.rlhf.rollouts.samples import report_samples, sample_answers
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 from training.rlhf.rollouts.steps import Progress
+
+UPDATE_GRACE = 6.0
 
 Config = TypeVar("Config", bound=RolloutConfig)
 State = TypeVar("State", bound=OnPolicyState)
@@ -101,7 +105,7 @@ def run_on_policy(
             started = time.perf_counter()
             batch = roll_out(config, state, prompts, partial(report.progress, "generate"))
         rolled_out = time.perf_counter()
-        with heard_by(report.check):
+        with heard_by(with_grace(report.check, seconds=UPDATE_GRACE)):
             updated = update(config, state, batch)
         seconds = {
             "seconds/rollout": rolled_out - started,

@@ -113,15 +113,15 @@ class OnPolicyState:
 class OnPolicyBatch:
     """One step's rollout, ready for the update.
 
-    ``position`` is the place in the prompts after the rollout, and ``floors`` is the state of the floors
-    after it. ``kl`` is the mean KL from the reference in nats per answer (k1). If the KL of the answers
-    exceeds ``kl_ceiling``, the step is a ``recovery``.
+    ``position`` is the position in the prompts after the rollout, and ``floors`` is the state of the floors
+    after it. ``kl`` is the controller after the KL of these answers. If this KL exceeds ``kl_ceiling``, the
+    step is a ``recovery``.
     """
 
     rollout: Rollout
     position: Position
     floors: FloorState
-    kl: float
+    kl: KLController
     recovery: bool
     metrics: dict[str, float]
 

@@ -17,8 +17,9 @@ from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.answers import Together
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import change_of, move_reference
+from training.rlhf.rollouts.reference import change_of, move_reference, pull_back
 from training.rlhf.rollouts.rollout import (
     Models,
     Position,
@@ -55,10 +56,16 @@ def next_rollout(
 
 
 def rollout_metrics(
-    config: RolloutConfig, state: OnPolicyState, rollout: Rollout, *, kl: float, entropy: float
+    config: RolloutConfig,
+    state: OnPolicyState,
+    rollout: Rollout,
+    *,
+    kl: float,
+    controller: KLController,
+    entropy: float,
 ) -> dict[str, float]:
     """Return the metrics that every method reports. ``kl`` and ``entropy`` are in nats per answer."""
-    judges, beta = state.models.judges, state.kl.beta
+    judges, beta = state.models.judges, controller.beta
     metrics = {
         "objective/scores": float(rollout.judged.scores.mean()),
         "objective/kl": kl,
@@ -72,6 +79,8 @@ def rollout_metrics(
     }
     if judges.estimates_uncertainty:
         metrics["objective/spread"] = float(rollout.judged.spreads.mean())
+    if config.kl_target is not None:
+        metrics["kl_pull"] = controller.pull
     if config.temperature_end is not None:
         metrics["temperature"] = rollout.temperature
     return metrics | judges.metrics(rollout.judged, state.floors)
@@ -198,11 +207,9 @@ def end_step(
     state: OnPolicyState,
     batch: OnPolicyBatch,
     passes: Mapping[str, float],
-    *,
-    acted: bool = True,
 ) -> dict[str, float]:
-    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics.
-    ``acted`` says whether the policy was trained."""
+    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics."""
+    pull_back(state.models.actor, state.models.reference, state.kl.pull)
     if not batch.recovery:
         move_reference(config, state.models.reference, state.models.actor, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors
@@ -215,7 +222,6 @@ def end_step(
     }
     if state.micro_batch_tokens < config.micro_batch_tokens:
         state.metrics["micro_batch_tokens"] = float(state.micro_batch_tokens)
-    state.kl = state.kl.after(batch.kl, acted=acted and not batch.recovery)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

@@ -101,7 +101,8 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
 
             from training.runs.process.kinds import perform
 
-            disable_progress_bar()  # in the run's log, the bars would be long lines of control characters
+            # In the run's log, progress bars would be long lines of control characters.
+            disable_progress_bar()  # type: ignore[no-untyped-call]
             outcome = perform(run, attempt=attempt, work=work, report=report)
             report.check_claim()
         complete_run(run=run, attempt=attempt, outcome=outcome)

@@ -20,6 +20,7 @@ from training.rlhf.core.reporter import Cancelled
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.policy import ppo
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.rollouts import on_policy
 from training.rlhf.rollouts.on_policy import OnPolicyResult
 
 # The settings use every part of the state: a moving reference, a KL coefficient that adapts, a ceiling with
@@ -121,6 +122,23 @@ def test_run_cancelled_in_a_rollout_keeps_the_steps_before_it(judge: Path, tmp_p
     with pytest.raises(Cancelled):
         run(tmp_path, judge, Stopping(), checkpoint_steps=1000, sample_every=1000)
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+@pytest.mark.parametrize(("grace", "kept"), [(60.0, ["step-00000001"]), (0.0, [])])
+def test_run_cancelled_in_an_update_ends_after_the_update_if_it_is_short(
+    grace: float, kept: list[str], judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, epochs = Telling(), ppo.epochs
+
+    def cancelled_at_the_start(*arguments: Any, **named: Any) -> dict[str, float]:
+        report.cancel_after = report.checks
+        return epochs(*arguments, **named)
+
+    monkeypatch.setattr(ppo, "epochs", cancelled_at_the_start)
+    monkeypatch.setattr(on_policy, "UPDATE_GRACE", grace)
+    with pytest.raises(Cancelled):
+        run(tmp_path, judge, report, checkpoint_steps=1000, sample_every=1000)
+    assert [folder.name for folder in (tmp_path / "checkpoints").glob("step-*")] == kept
 
 
 def test_killed_run_resumes_bitwise_from_its_last_checkpoint(

@@ -17,6 +17,7 @@ export const en = {
     importing: (name: string) => `Importing ${name}`,
     rows: (rows: number) => plural(rows, "row"),
     queued: (name: string) => `${name} is waiting for an import worker`,
+    phase: (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`,
     downloading: (name: string) => `Downloading ${name}`,
     stop: "Stop",
     stopping: "Stopping after the current batch",

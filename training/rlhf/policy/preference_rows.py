@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,15 @@ class RankingRows:
         best, hidden_size = shared_layout(policy), int(policy.config.get_text_config().hidden_size)
         layouts = [layout_of(group, best, hidden_size=hidden_size) for group in groups]
         return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens, layouts)
+
+    def limited(self, max_tokens: int) -> RankingRows:
+        """Return the same rankings with a lower limit of token positions. 0 is no lower limit."""
+        return replace(self, max_tokens=max_tokens) if 0 < max_tokens < self.max_tokens else self
+
+    def largest(self, indices: Sequence[int]) -> int:
+        """Return about the number of token positions in the largest pass over these rankings."""
+        sizes = [sum(self.groups[i].packed_tokens for i in part) for part in self.micro_batches(indices)]
+        return min(self.max_tokens, max(sizes))
 
     @property
     def n_responses(self) -> int:

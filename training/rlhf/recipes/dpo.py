@@ -78,7 +78,8 @@ class DPOConfig(TrainsPolicy, Checkpointed):
         ge=1,
         description="Maximum number of token positions in one forward pass. Responses to a prompt share its "
         "tokens if the model supports this. If one ranking exceeds this number, it needs several passes, "
-        "which take a third longer.",
+        "which take a third longer. If the device runs out of memory during an update, the limit is halved "
+        "and the step continues.",
     )
     heldout_fraction: float = Field(
         0.1,

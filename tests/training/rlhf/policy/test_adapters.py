@@ -210,7 +210,7 @@ def test_norm_of_the_change_is_that_of_the_merged_weights(scene: Scene, adapter:
     start = dict(load_policy(scene.base).model.named_parameters())
     merged = dict(load_policy(adapter).model.named_parameters())
     opened = open_generator(adapter).model
-    norm = sum(float((merged[name] - start[name]).double().square().sum()) for name in start) ** 0.5
+    norm = sum(float((merged[name] - start[name]).detach().double().square().sum()) for name in start) ** 0.5
     assert lora.adapter_change(opened) == pytest.approx(norm, rel=1e-4)
     lora.copy_adapter(opened, lora.POLICY, lora.START, trained=False)
     assert lora.adapter_change(opened, start=lora.START) == pytest.approx(0.0, abs=1e-5)
@@ -324,7 +324,7 @@ def test_last_layers_are_trained_alone(scene: Scene, tmp_path: Path) -> None:
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[1] for name in changed} == {"layers", "norm", "weight"}
     assert all("layers.1." in name for name in changed if "layers." in name)
-    norm = sum(float((after[name] - before[name]).double().square().sum()) for name in before) ** 0.5
+    norm = sum(float((after[name] - before[name]).detach().double().square().sum()) for name in before) ** 0.5
     assert metrics["parameters/change"] == pytest.approx(norm, rel=1e-4)
     saved = load_file(max((tmp_path / "checkpoints").glob("step-*")) / "weights.safetensors")
     assert {name.removeprefix("policy.") for name in saved} == changed

@@ -13,8 +13,11 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy.test_ppo import PROMPTS, config_of, reward_model
 from training.rlhf.core.memory import is_out_of_memory
+from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded
-from training.rlhf.policy import ppo, rloo
+from training.rlhf.policy import dpo, ppo, rloo
+from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 
 LIMIT = 60  # token positions that the device can train on at once
@@ -55,7 +58,7 @@ def test_step_halves_its_micro_batches_and_gives_the_same_update(
     settings = config_of(
         steps=2, epochs=2, minibatches=2, critic_warmup_steps=0, micro_batch_tokens=10_000, samples=0
     ).model_dump()
-    config: Any = ppo.PPOConfig.model_validate(settings)
+    config: Any = PPOConfig.model_validate(settings)
     train: Any = ppo.train
     if method == "rloo":
         kept = {name: value for name, value in settings.items() if name in RLOOConfig.model_fields}
@@ -96,3 +99,25 @@ def test_errors_of_the_cpu_allocator_are_recognised() -> None:
     with pytest.raises(RuntimeError) as other:
         torch.ones(2, 3) @ torch.ones(2, 3)
     assert not is_out_of_memory(other.value)
+
+
+def test_preference_step_halves_its_micro_batches_and_gives_the_same_update(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rankings = [
+        Ranking(tuple(PROMPTS[n]), (tiny.words(n, 3, 4), tiny.words(5, n, 7, 8)), ((1,), (0,)))
+        for n in range(16)
+    ]
+    config = DPOConfig(epochs=1, batch_rankings=8, heldout_fraction=0.0, sample_prompts=0, learning_rate=1e-3)
+    reports, weights = [ListReporter(), ListReporter()], []
+    for limited, report in zip((False, True), reports, strict=True):
+        model = policy(limited=limited)
+        with caplog.at_level(logging.WARNING):
+            dpo.train(
+                config, base_model=model, rankings=rankings, out_dir=tmp_path / str(limited), report=report
+            )
+        weights.append(torch.cat([one.detach().flatten() for one in model.model.parameters()]))
+    assert caplog.text.count("continues with micro-batches of at most") in (1, 2)  # not in every step
+    for name in ("loss", "grad_norm", "rewards/margins"):
+        assert reports[1].series(name) == pytest.approx(reports[0].series(name), abs=1e-4), name
+    torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)

@@ -75,8 +75,8 @@ def attention_by_segment(
                 attn_mask=mask[before : before + length, : before + length],
                 **options,
             )
-        parts.append(part)
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+        parts.append(part.transpose(1, 2))
+    return torch.cat(parts, dim=1), None
 
 
 @lru_cache(maxsize=8)

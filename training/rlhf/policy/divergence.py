@@ -43,9 +43,15 @@ def kl_from_start(
     seeds = seeds_from(generator_for(seed, "kl"), len(fitting))
     answers = generate(*policy, fitting, max_new_tokens=room, seed=seeds, check=check)
     groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
-    rows = RankingRows.of(groups, [], pad_id=chat.pad_id(policy.tokenizer), max_tokens=max_tokens)
 
     def log_probs(model: PreTrainedModel) -> Tensor:
+        rows = RankingRows.of(
+            groups,
+            [],
+            pad_id=chat.pad_id(policy.tokenizer),
+            max_tokens=max_tokens,
+            policy=model,
+        )
         found = torch.zeros(rows.n_responses)
         for part in rows.micro_batches(range(len(groups))):
             check()

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,14 @@ from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.data.answers import Row, shared_layout
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
 from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import advantages, losses
 from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
@@ -64,10 +65,9 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Rollout,
-    Row,
+    halves_of,
     load_models,
     observe,
-    split_rollout,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -103,6 +103,22 @@ class Part:
     values: Tensor
     advantages: Tensor
     returns: Tensor
+
+    @property
+    def places(self) -> int:
+        return self.seen.places
+
+    def halves(self, models: Models, rollout: Rollout) -> list[Part]:
+        """Return the first and the second half of the rows. A single row is not divided."""
+        return [
+            Part(
+                seen,
+                *(one[rows, : seen.mask.shape[1]] for one in (self.values, self.advantages, self.returns)),
+            )
+            for rows, seen in zip(
+                halves_of(len(self.seen.numbers)), self.seen.halves(models, rollout), strict=True
+            )
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +172,7 @@ def train(
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
     critic = critic_for(models, config)
+    models = replace(models, layout=shared_layout(models.actor, models.reference.model, critic.trunk))
     own = config.critic_kind == "separate"
     rate = config.value_learning_rate or rate_for(
         critic if own else critic.trunk, at_2m=5e-4, at_1b=5e-6, adapter=critic.adapter is not None
@@ -173,7 +190,7 @@ def roll_out(
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
         [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
-        for parts in split_rollout(config, rollout)
+        for parts in steps.minibatches_of(config, state, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
@@ -302,26 +319,27 @@ def epochs(
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training. Such a difference is the most common bug in PPO code.
     """
-    step, actor, temperature = batch.rollout.step, state.models.actor, batch.rollout.temperature
+    step, actor = batch.rollout.step, state.models.actor
     optimisers = [
         *([state.policy_optimiser] if trains_policy else []),
         *([state.critic_optimiser] if trains_critic else []),
     ]
     means, first_log_ratio = steps.Means(), 0.0
     for epoch, number in steps.minibatch_order(config, step, len(batch.minibatches)):
-        minibatch = batch.minibatches[number]
-        tokens = sum(int(part.seen.mask.sum()) for part in minibatch)
-        seen: defaultdict[str, float] = defaultdict(float)
-        for part in minibatch:
-            # Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The result
-            # therefore does not depend on how the minibatch is split into micro-batches.
-            if trains_policy:
-                found, largest = policy_backward(config, state, part, tokens, temperature)
-                first_log_ratio = first_log_ratio if means.steps else max(first_log_ratio, largest)
-                steps.add(seen, found)
-            if trains_critic:
-                found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
-                steps.add(seen, found)
+        seen, largest = steps.within_memory(
+            state,
+            batch,
+            number,
+            partial(
+                minibatch_backward,
+                config,
+                state,
+                temperature=batch.rollout.temperature,
+                trains_policy=trains_policy,
+                trains_critic=trains_critic,
+            ),
+        )
+        first_log_ratio = first_log_ratio if means.steps else largest
         if trains_policy and config.ptx_coefficient > 0:
             generator = generator_for(config.seed, "demonstrations", step, epoch, number)
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
@@ -336,6 +354,32 @@ def epochs(
     return means.metrics() | ({"val/first_log_ratio": first_log_ratio} if trains_policy else {})
 
 
+def minibatch_backward(
+    config: PPOConfig,
+    state: PPOState,
+    minibatch: Sequence[Part],
+    *,
+    temperature: float,
+    trains_policy: bool,
+    trains_critic: bool,
+) -> tuple[defaultdict[str, float], float]:
+    """Add the gradients of a minibatch. Return its metrics, and the largest |log ratio|.
+
+    Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The result therefore
+    does not depend on how the minibatch is split into micro-batches."""
+    tokens, largest = sum(int(part.seen.mask.sum()) for part in minibatch), 0.0
+    metrics: defaultdict[str, float] = defaultdict(float)
+    for part in minibatch:
+        if trains_policy:
+            found, log_ratio = policy_backward(config, state, part, tokens, temperature)
+            largest = max(largest, log_ratio)
+            steps.add(metrics, found)
+        if trains_critic:
+            found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
+            steps.add(metrics, found)
+    return metrics, largest
+
+
 def policy_backward(
     config: PPOConfig, state: PPOState, part: Part, tokens: int, temperature: float
 ) -> tuple[dict[str, float], float]:
@@ -343,11 +387,10 @@ def policy_backward(
     and the largest |log ratio|."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
-    log_probs, entropy = token_log_probs(
+    log_probs, entropy = log_probs_and_entropies(
         state.models.actor,
-        *seen.rows.inputs,
+        seen.rows.inputs,
         temperature=temperature,
-        entropy_gradient=config.entropy_coefficient > 0,
     )
     surrogate, loss = losses.policy_loss(
         config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
@@ -378,7 +421,7 @@ def critic_backward(
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
     mask = part.seen.mask
     with critic.active():
-        values = critic(*part.seen.rows.inputs, trains_policy=trains_policy)
+        values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
         loss, clipped = losses.clipped_value_loss(
             values, part.values[mask], part.returns[mask], clip=config.value_clip
         )

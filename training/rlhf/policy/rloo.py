@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
 from training.rlhf.objectives.importance import answer_sums, truncated_weights
@@ -50,7 +51,6 @@ from training.rlhf.rollouts.rollout import (
     Models,
     load_models,
     observe,
-    split_rollout,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -122,7 +122,8 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
-        [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, rollout)
+        [observe(models, rollout, part) for part in parts]
+        for parts in steps.minibatches_of(config, state, rollout)
     ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
     every = [seen for minibatch in minibatches for seen in minibatch]
@@ -181,45 +182,51 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training.
     """
-    actor, step = state.models.actor, batch.rollout.step
+    step = batch.rollout.step
     means, first_log_ratio = steps.Means(), 0.0
     for _, number in steps.minibatch_order(config, step, len(batch.minibatches)):
-        minibatch = batch.minibatches[number]
-        tokens = sum(int(part.mask.sum()) for part in minibatch)
-        answers = sum(len(part.numbers) for part in minibatch)
-        found: defaultdict[str, float] = defaultdict(float)
-        for part in minibatch:
-            old = part.log_probs[part.mask]
-            log_probs, entropy = token_log_probs(
-                actor,
-                *part.rows.inputs,
-                temperature=batch.rollout.temperature,
-                entropy_gradient=config.entropy_coefficient > 0,
-            )
-            surrogate, loss, clipped = loss_of(
-                config,
-                part,
-                log_probs,
-                entropy,
-                batch.advantages[part.numbers],
-                kl_coefficient=state.kl.beta,
-                answers=answers,
-                tokens=tokens,
-            )
-            torch.autograd.backward(loss)
-            new = log_probs.detach()
-            if not means.steps:
-                first_log_ratio = max(first_log_ratio, float((new - old).abs().max()))
-            found["loss/policy_avg"] += surrogate
-            found["policy/clipfrac_avg"] += clipped
-            found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
-            found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
-            found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+        found, largest = steps.within_memory(
+            state, batch, number, partial(minibatch_backward, config, state, batch)
+        )
+        first_log_ratio = first_log_ratio if means.steps else largest
         found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)
     return means.metrics() | {"val/first_log_ratio": first_log_ratio}
+
+
+def minibatch_backward(
+    config: RLOOConfig, state: OnPolicyState, batch: Batch, minibatch: Sequence[MicroBatch]
+) -> tuple[defaultdict[str, float], float]:
+    """Add the gradients of a minibatch. Return its metrics, and the largest |log ratio|."""
+    tokens = sum(int(part.mask.sum()) for part in minibatch)
+    answers = sum(len(part.numbers) for part in minibatch)
+    found, largest = defaultdict[str, float](float), 0.0
+    for part in minibatch:
+        old = part.log_probs[part.mask]
+        log_probs, entropy = log_probs_and_entropies(
+            state.models.actor, part.rows.inputs, temperature=batch.rollout.temperature
+        )
+        surrogate, loss, clipped = loss_of(
+            config,
+            part,
+            log_probs,
+            entropy,
+            batch.advantages[part.numbers],
+            kl_coefficient=state.kl.beta,
+            answers=answers,
+            tokens=tokens,
+        )
+        torch.autograd.backward(loss)
+        new = log_probs.detach()
+        largest = max(largest, float((new - old).abs().max()))
+        found["loss/policy_avg"] += surrogate
+        found["policy/clipfrac_avg"] += clipped
+        found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
+        found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
+        found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+    return found, largest
 
 
 def loss_of(

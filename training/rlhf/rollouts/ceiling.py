@@ -11,9 +11,9 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import fill, weights_of
-from training.rlhf.rollouts.rollout import MicroBatch, observe, split_rollout
+from training.rlhf.rollouts.rollout import MicroBatch, observe
 from training.rlhf.rollouts.state import OnPolicyState
-from training.rlhf.rollouts.steps import next_rollout
+from training.rlhf.rollouts.steps import minibatches_of, next_rollout
 
 Settings = TypeVar("Settings", bound=RolloutConfig)
 
@@ -56,7 +56,11 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
         return  # a run that resumes after the measurement keeps its result
     rollout, _ = next_rollout(config, state, prompts)
     kl = ceiling_kl(
-        [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
+        [
+            observe(state.models, rollout, part)
+            for parts in minibatches_of(config, state, rollout)
+            for part in parts
+        ]
     )
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}

@@ -13,7 +13,9 @@ from transformers import PreTrainedModel
 from training.rlhf.core.alive import alive
 from training.rlhf.models import lora
 from training.rlhf.models.checks.reward import refuse_encoder
+from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.loading import Loaded
+from training.rlhf.models.logprobs import states_at
 from training.rlhf.models.pairs import refuse_other_tokens
 from training.rlhf.models.recompute import recompute_layers
 from training.rlhf.models.trainable import adapter_module
@@ -51,19 +53,14 @@ class Critic(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, *, trains_policy: bool = True
-    ) -> Tensor:
-        """Return the value of the state before each wanted token, with shape (N,), in row order. All
-        arguments have shape (B, T). Do the backward pass inside `active`. Unless ``trains_policy``, the
-        gradient does not reach a shared trunk."""
+    def forward(self, inputs: Inputs, *, trains_policy: bool = True) -> Tensor:
+        """Return the value of the state before each wanted token, with shape (N,). Do the backward pass
+        inside `active`. Unless ``trains_policy``, the gradient does not reach a shared trunk."""
         alive()
         learns = torch.is_grad_enabled() and (trains_policy or not self.shared)
         with self.active(), torch.set_grad_enabled(learns):
-            states = self.trunk(
-                input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-            ).last_hidden_state
-        values: Tensor = self.head(states[:, :-1][wanted[:, 1:]].float()).squeeze(-1)
+            states = states_at(self.trunk, inputs)
+        values: Tensor = self.head(states.float()).squeeze(-1)
         return values
 
     def active(self) -> AbstractContextManager[None]:
@@ -73,8 +70,8 @@ class Critic(nn.Module):
 
 @torch.no_grad()
 def values_of(critic: Critic, seen: MicroBatch) -> Tensor:
-    """Return the values before the update, with shape (B, R)."""
-    return seen.rows.per_answer(critic(*seen.rows.inputs))
+    """Return the values before the update, with shape (B, L)."""
+    return seen.rows.per_answer(critic(seen.rows.inputs))
 
 
 def critic_for(models: Models, config: PPOConfig) -> Critic:

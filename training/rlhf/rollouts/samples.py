@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.data.answers import Row, lay_out_rows
 from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
@@ -19,7 +20,7 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives.kl import kl_k1
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.rollout import Models, Row, pad_rows, score
+from training.rlhf.rollouts.rollout import Models, score
 
 
 class SampleAnswer(NamedTuple):
@@ -55,14 +56,15 @@ def sample_answers(
     texts = [chat.decode(models.tokenizer, group[0].content) for group in answers]
     if kl_coefficient is None:
         return [SampleAnswer(text, answer_scores(judged, i)) for i, text in enumerate(texts)]
-    rows = pad_rows(
+    rows = lay_out_rows(
         [Row(prompt, group[0].ids) for prompt, group in zip(ids, answers, strict=True)],
+        layout=models.layout,
         pad_id=chat.eos_id(models.tokenizer),
         device=policy.device,
     )
-    own, _ = token_log_probs(policy, *rows.inputs, temperature=config.temperature)
+    own = token_log_probs(policy, rows.inputs, temperature=config.temperature)
     with models.reference.active() as model:
-        reference, _ = token_log_probs(model, *rows.inputs, temperature=config.temperature)
+        reference = token_log_probs(model, rows.inputs, temperature=config.temperature)
     kl = kl_k1(rows.per_answer(own), rows.per_answer(reference)).sum(dim=1).tolist()
     return [
         SampleAnswer(text, answer_scores(judged, i, kl=kl[i], kl_coefficient=kl_coefficient))

@@ -3,23 +3,38 @@ minibatches, the optimisers' steps, and the state after the step."""
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import nn
 
 from training.rlhf.core.masters import optimised
+from training.rlhf.core.memory import is_out_of_memory, release
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
+from training.rlhf.data.answers import Together
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import change_of, move_reference, pull_back
-from training.rlhf.rollouts.rollout import Position, Rollout, choose_prompts, sample_rollout
+from training.rlhf.rollouts.rollout import (
+    Models,
+    Position,
+    Rollout,
+    choose_prompts,
+    sample_rollout,
+    split_rollout,
+)
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 
 Progress = Callable[[int, int], None]
+Part = TypeVar("Part", bound="Divisible")
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 
 def no_progress(done: int, total: int) -> None:
@@ -69,6 +84,65 @@ def rollout_metrics(
     if config.temperature_end is not None:
         metrics["temperature"] = rollout.temperature
     return metrics | judges.metrics(rollout.judged, state.floors)
+
+
+def minibatches_of(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[list[Together]]:
+    """Divide a rollout's rows into minibatches, and these into micro-batches (see `split_rollout`)."""
+    return split_rollout(config, state.models, rollout, max_tokens=state.micro_batch_tokens)
+
+
+class Divisible(Protocol):
+    """A micro-batch."""
+
+    @property
+    def places(self) -> int: ...
+
+    def halves(self, models: Models, rollout: Rollout) -> list[Self]: ...
+
+
+class Divided(Protocol[Part]):
+    """A rollout's minibatches, as lists of micro-batches."""
+
+    @property
+    def rollout(self) -> Rollout: ...
+
+    @property
+    def minibatches(self) -> list[list[Part]]: ...
+
+
+def within_memory(
+    state: OnPolicyState, batch: Divided[Part], number: int, add_gradients: Callable[[Sequence[Part]], Result]
+) -> Result:
+    """Call ``add_gradients`` with the micro-batches of a minibatch, and return its result.
+
+    If the device runs out of memory, the minibatch's gradients are discarded, all micro-batches of the batch
+    are halved, and the minibatch is computed again. The gradient is the same except for rounding. Later steps
+    keep to the lower limit, which the checkpoints contain. A resumed run therefore uses the same
+    micro-batches as the interrupted run, unless it runs out of memory at another time.
+    """
+    while True:
+        parts = batch.minibatches[number]
+        try:
+            return add_gradients(parts)
+        except (RuntimeError, MemoryError) as error:
+            halved = [part.halves(state.models, batch.rollout) for part in parts]
+            if not is_out_of_memory(error) or all(len(halves) == 1 for halves in halved):
+                raise
+            reason = str(error).splitlines()[0]  # the error itself would keep tensors in memory
+        for optimiser in state.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        release()
+        state.micro_batch_tokens = max(1, max(part.places for part in parts) // 2)
+        batch.minibatches[:] = [
+            [half for part in parts for half in part.halves(state.models, batch.rollout)]
+            for parts in batch.minibatches
+        ]
+        logger.warning(
+            "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
+            batch.rollout.step,
+            reason,
+            state.micro_batch_tokens,
+        )
 
 
 def minibatch_order(config: RolloutConfig, step: int, minibatches: int) -> Iterator[tuple[int, int]]:
@@ -146,6 +220,8 @@ def end_step(
         "episode": float(state.episodes),
         **change_of(state.models.actor, state.models.reference, config.reference),
     }
+    if state.micro_batch_tokens < config.micro_batch_tokens:
+        state.metrics["micro_batch_tokens"] = float(state.micro_batch_tokens)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

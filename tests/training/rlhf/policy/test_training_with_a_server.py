@@ -153,7 +153,8 @@ def test_loss_of_rloo_is_weighted(world: World, ratio: str, offset: float, weigh
         for sampler in (None, old, old - offset * shares)
     ]
     assert float(losses[1]) == float(losses[0]) != 0
-    assert float(losses[2]) == pytest.approx(weight * float(losses[0]), rel=1e-5)
+    # The loss is a sum of float32 terms of about 1 that nearly cancel each other.
+    assert float(losses[2]) == pytest.approx(weight * float(losses[0]), rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize(("offset", "weight"), [(0.3, math.exp(0.3)), (-0.3, math.exp(-0.3)), (1.0, 2.0)])

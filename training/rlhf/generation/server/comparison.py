@@ -16,6 +16,7 @@ from torch import Tensor
 from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models import chat
+from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.loading import Loaded
 from training.rlhf.models.logprobs import token_log_probs
 
@@ -74,8 +75,6 @@ def _mean_gap(
         ids[row, :end] = torch.tensor([*prompt, *answer])
         mask[row, :end] = 1
         wanted[row, len(prompt) : end] = True
-    device = policy.model.device
-    own: Tensor = token_log_probs(
-        policy.model, ids.to(device), mask.to(device), wanted.to(device), temperature=temperature
-    )[0]
+    inputs = Inputs.of(ids, mask, wanted).to(policy.model.device)
+    own: Tensor = token_log_probs(policy.model, inputs, temperature=temperature)
     return float((own.double().cpu() - torch.tensor(theirs, dtype=torch.float64)).abs().mean())

@@ -55,14 +55,14 @@ def attention_by_segment(
     repeat = query.shape[1] // key.shape[1]
     if repeat > 1:
         key, value = key.repeat_interleave(repeat, dim=1), value.repeat_interleave(repeat, dim=1)
-    lengths = [run.length * run.count for run in runs]
+    lengths = [run.length * run.segments for run in runs]
     queries, keys, values = (torch.split(part.contiguous(), lengths, dim=2) for part in (query, key, value))
     options = {"dropout_p": given.get("dropout", 0.0), "scale": given.get("scaling")}
     parts = []
     for number, run in enumerate(runs):
         # Segments of equal length with the same prompt are the rows of one attention call.
         one, seen_key, seen_value = (
-            part[number][0].unflatten(1, (run.count, run.length)).transpose(0, 1)
+            part[number][0].unflatten(1, (run.segments, run.length)).transpose(0, 1)
             for part in (queries, keys, values)
         )
         if run.prompt is None:
@@ -70,7 +70,7 @@ def attention_by_segment(
         else:
             before, after = lengths[run.prompt], lengths[run.prompt] + run.length
             shared_key, shared_value = (
-                part[run.prompt].expand(run.count, -1, -1, -1) for part in (keys, values)
+                part[run.prompt].expand(run.segments, -1, -1, -1) for part in (keys, values)
             )
             mask = _causal(_power_of_two(after), query.dtype, query.device)
             part = scaled_dot_product_attention(
@@ -90,7 +90,7 @@ class _Run(NamedTuple):
 
     length: int
     prompt: int | None
-    count: int
+    segments: int
 
 
 def _runs(table: list[list[int]]) -> list[_Run]:
@@ -102,7 +102,7 @@ def _runs(table: list[list[int]]) -> list[_Run]:
         # A prompt that others attend to stays in a run of its own.
         alike = bool(runs) and runs[-1][:2] == run[:2] and number not in prompts and number - 1 not in prompts
         if alike:
-            runs[-1] = run._replace(count=runs[-1].count + 1)
+            runs[-1] = run._replace(segments=runs[-1].segments + 1)
         else:
             runs.append(run)
         run_of[number] = len(runs) - 1

@@ -56,13 +56,14 @@ def attention_by_segment(
     if repeat > 1:
         key, value = key.repeat_interleave(repeat, dim=1), value.repeat_interleave(repeat, dim=1)
     lengths = [run.length * run.segments for run in runs]
+    heads = query.shape[1]
     queries, keys, values = (torch.split(part.contiguous(), lengths, dim=2) for part in (query, key, value))
     options = {"dropout_p": given.get("dropout", 0.0), "scale": given.get("scaling")}
     parts = []
     for number, run in enumerate(runs):
         # Segments of equal length with the same prompt are the rows of one attention call.
         one, seen_key, seen_value = (
-            part[number][0].unflatten(1, (run.segments, run.length)).transpose(0, 1)
+            part[number].view(heads, run.segments, run.length, part[number].shape[3]).transpose(0, 1)
             for part in (queries, keys, values)
         )
         if run.prompt is None:

@@ -47,5 +47,10 @@ def open_engine(config: UsesGeneration) -> Engine:
     """Return the engine that generates the answers of a run with this recipe."""
     if config.server:
         return ServerEngine(config)
+    return local_engine(config)
+
+
+def local_engine(config: UsesGeneration) -> LocalEngine:
+    """Return the engine that generates in this process, within the recipe's `generation_memory`."""
     memory = config.generation_memory
     return LocalEngine(None if memory is None else int(memory * 1e9))

@@ -16,7 +16,8 @@ class ChoosesVaried(Recipe):
         le=1,
         description="Share of the prompts to use: those whose answers have the most varied rewards. Below 1,"
         " the run first samples and scores varied_samples answers to each prompt with the starting policy. A"
-        " prompt whose answers all have the same reward teaches nothing and is left out.",
+        " prompt whose answers all have the same reward teaches nothing and is left out. These answers are"
+        " generated on the worker, even if the recipe names a server.",
     )
     varied_samples: int = Field(
         4,

@@ -19,8 +19,8 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.core.seeds import generator_for, seeds_from
-from training.rlhf.generation.decoding import generate
-from training.rlhf.generation.interface import Completion
+from training.rlhf.generation.engines import local_engine
+from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import Asked, Judged, open_judges
 from training.rlhf.models import chat
@@ -101,20 +101,24 @@ def measure(
     # One position is reserved for the EOS that is appended to a truncated answer.
     room = chat.context_length(loaded.model) - config.max_new_tokens - 1
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
+    # A server can't be used here: if the policy is an adapter, it has been merged into its base model.
+    engine = local_engine(config)
     rewards = complete_batches(known or [])
     total = len(asked.ids)
     report.progress(PHASE, len(rewards), total)
     for start in range(len(rewards), total, PROMPTS_PER_BATCH):
         report.check()
         chosen = range(start, min(start + PROMPTS_PER_BATCH, total))
-        answers = generate(
-            *loaded,
+        answers = engine.generate(
+            loaded,
             [asked.ids[i] for i in chosen],
-            n=samples,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            top_p=getattr(config, "top_p", 1.0),
-            seed=seeds_from(generator_for(config.seed, "spread of rewards", start), len(chosen)),
+            Sampling(
+                config.max_new_tokens,
+                samples,
+                temperature=config.temperature,
+                top_p=getattr(config, "top_p", 1.0),
+            ),
+            seeds=seeds_from(generator_for(config.seed, "spread of rewards", start), len(chosen)),
             check=report.check,
             progress=partial(_report_prompts, report, start, samples, total),
         )

@@ -91,7 +91,7 @@ def generate(
     """
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
-    seeds = _seeds(len(cut), seed, generator)
+    seeds = prompt_seeds(len(cut), seed, generator)
     stops, known = chat.stop_ids(policy, tokenizer), chat.id_limit(tokenizer)
     allowed = allowed_ids(known, stops, vocabulary_rows(policy))
     if allowed is not None:
@@ -145,8 +145,10 @@ def generate(
     return completions
 
 
-def _seeds(count: int, seed: int | Sequence[int], generator: torch.Generator | None) -> list[int]:
-    """Return one seed per prompt."""
+def prompt_seeds(
+    count: int, seed: int | Sequence[int] = 0, generator: torch.Generator | None = None
+) -> list[int]:
+    """Return one seed per prompt (see `generate`)."""
     if generator is not None:
         drawn: list[int] = torch.randint(2**63 - 1, (count,), generator=generator).tolist()
         return drawn

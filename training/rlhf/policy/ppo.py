@@ -38,6 +38,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import digest
 from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.messages import Demonstration, Messages
@@ -180,7 +181,9 @@ def roll_out(
         {
             "objective/scores": float(rollout.judged.scores.mean()),
             "objective/kl": kl,
-            "the critic's mean value": float(sum(values.sum() for _, values in every)),
+            "the critic's mean value": float(
+                distributed.joined([values.flatten() for _, values in every]).mean()
+            ),
         },
     )
     # 3. Compute rewards per token. If the KL exceeds the ceiling, the reward is only the KL penalty. The
@@ -204,7 +207,7 @@ def roll_out(
             for reward, (seen, _) in zip(per_token, every, strict=True)
         ]
     if config.whiten_rewards:
-        per_token = advantages.whiten(per_token, masks, shift_mean=False)
+        per_token = advantages.whiten(per_token, masks, shift_mean=False, join=distributed.joined)
     # 4. Compute advantages per answer, and whiten them over all answers.
     found = [
         advantages.generalised_advantages(
@@ -212,14 +215,15 @@ def roll_out(
         )
         for reward, (seen, values) in zip(per_token, every, strict=True)
     ]
-    whitened = iter(advantages.whiten([advantage for advantage, _ in found], masks))
+    whitened = iter(advantages.whiten([advantage for advantage, _ in found], masks, join=distributed.joined))
     returns = iter([part for _, part in found])
     minibatches = [
         [Part(seen, values, next(whitened), next(returns)) for seen, values in minibatch]
         for minibatch in dealt
     ]
     entropy = [(-seen.log_probs * seen.mask).sum(dim=1) for seen, _ in every]
-    metrics = steps.rollout_metrics(config, state, rollout, kl=kl, entropy=float(torch.cat(entropy).mean()))
+    mean_entropy = float(distributed.joined(entropy).mean())
+    metrics = steps.rollout_metrics(config, state, rollout, kl=kl, entropy=mean_entropy)
     explained = explained_variance([part for parts in minibatches for part in parts])
     acts = step > config.warmup_steps and not recovery
     return Batch(
@@ -296,7 +300,7 @@ def epochs(
     means, first_log_ratio = steps.Means(), 0.0
     for epoch, number in steps.minibatch_order(config, step, len(batch.minibatches)):
         minibatch = batch.minibatches[number]
-        tokens = sum(int(part.seen.mask.sum()) for part in minibatch)
+        tokens, _ = steps.sizes([part.seen for part in minibatch])
         seen: defaultdict[str, float] = defaultdict(float)
         for part in minibatch:
             # Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The result
@@ -310,6 +314,7 @@ def epochs(
         if trains_policy and config.ptx_coefficient > 0:
             generator = generator_for(config.seed, "demonstrations", step, epoch, number)
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
+        seen = steps.combine(seen, *optimisers)
         if trains_policy:
             seen["val/ratio_var"] -= seen["val/ratio"] ** 2
             seen["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
@@ -318,7 +323,9 @@ def epochs(
         if not steps.take_step(config, step, seen, *optimisers):
             break
         means.add(seen)
-    return means.metrics() | ({"val/first_log_ratio": first_log_ratio} if trains_policy else {})
+    if not trains_policy:
+        return means.metrics()
+    return means.metrics() | {"val/first_log_ratio": distributed.highest(first_log_ratio)}
 
 
 def policy_backward(
@@ -371,7 +378,7 @@ def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) 
 def explained_variance(parts: Sequence[Part]) -> dict[str, float]:
     """Return the share of the returns' variance that the critic predicted, unless the returns are equal."""
     explained = advantages.explained_variance(
-        torch.cat([part.values[part.seen.mask] for part in parts]),
-        torch.cat([part.returns[part.seen.mask] for part in parts]),
+        distributed.joined([part.values[part.seen.mask] for part in parts]),
+        distributed.joined([part.returns[part.seen.mask] for part in parts]),
     )
     return {} if explained is None else {"val/explained_variance": explained}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.batching import cut_by_width
@@ -51,10 +52,11 @@ def ptx_backward(
     generator: torch.Generator,
 ) -> float:
     """Add the gradient of the supervised loss on a random batch of demonstrations. Return the loss, in nats
-    per token."""
+    per token. With several processes, both are the share of this process."""
     drawn = torch.randint(len(rows), (config.ptx_batch_size,), generator=generator).tolist()
     chosen = [rows[i] for i in drawn]
     tokens, loss = sum(len(row.answer) for row in chosen), 0.0
+    chosen = [chosen[i] for i in distributed.share([row.length for row in chosen])]
     for part in cut_by_width([(1, row.length) for row in chosen], max_places=config.micro_batch_tokens):
         padded = pad_rows([chosen[i] for i in part], pad_id=chat.eos_id(tokenizer), device=actor.device)
         log_probs, _ = token_log_probs(actor, *padded.inputs, temperature=1.0)

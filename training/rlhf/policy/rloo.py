@@ -31,6 +31,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.core.reporter import Reporter, require_finite
@@ -127,6 +128,7 @@ def roll_out(
     for seen in every:
         kl[seen.numbers] = kl_k1(seen.log_probs, seen.reference).sum(dim=1).cpu()
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
+    distributed.sum_tensors(kl, surprise)  # each process has observed a share of the rows
     # 3. Compute one reward per answer. If the KL exceeds the ceiling, the reward is only the KL penalty.
     recovery, compared = ceiling.beyond_ceiling(config, every)
     in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
@@ -173,8 +175,7 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     means, first_log_ratio = steps.Means(), 0.0
     for _, number in steps.minibatch_order(config, step, len(batch.minibatches)):
         minibatch = batch.minibatches[number]
-        tokens = sum(int(part.mask.sum()) for part in minibatch)
-        answers = sum(len(part.numbers) for part in minibatch)
+        tokens, answers = steps.sizes(minibatch)
         found: defaultdict[str, float] = defaultdict(float)
         for part in minibatch:
             old = part.log_probs[part.mask]
@@ -203,11 +204,12 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
             found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
             found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
             found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+        found = steps.combine(found, state.policy_optimiser)
         found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)
-    return means.metrics() | {"val/first_log_ratio": first_log_ratio}
+    return means.metrics() | {"val/first_log_ratio": distributed.highest(first_log_ratio)}
 
 
 def loss_of(

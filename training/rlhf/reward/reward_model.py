@@ -36,6 +36,7 @@ from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import seed_everything
+from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
 from training.rlhf.models import chat
@@ -143,7 +144,7 @@ def train(
     Raises TrainingDiverged if the loss is not finite. Raises ValueError if there is no data. Also raises
     ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
     """
-    report = distributed.SharedReporter(report or NullReporter())
+    report = SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     _refuse_to_replace_base(config, base_model, out_dir)
     repeats = count_repeats([*rankings, *heldout])

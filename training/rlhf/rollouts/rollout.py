@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.batching import cut_by_width
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.decoding import Completion, generate, prompt_seeds
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
@@ -219,21 +220,31 @@ def sample_rollout(
 
     Answers are sampled from the policy's whole distribution. With top-k or top-p, they would come from a
     policy other than the one in training.
+
+    Each process answers and scores a share of the prompts, and the result contains the answers of all
+    processes. A prompt's answers depend on a seed of its own, so they don't depend on the share.
     """
-    ids = [prompts.ids[i] for i in chosen]
-    temperature = temperature_at(config, step)
-    answers = generate(
-        models.actor,
-        models.tokenizer,
-        ids,
-        n=config.responses_per_prompt,
-        max_new_tokens=config.max_new_tokens,
-        temperature=temperature,
-        generator=generator_for(config.seed, "rollout", step),
-        progress=progress,
-    )
+    ids, temperature = [prompts.ids[i] for i in chosen], temperature_at(config, step)
+    seeds = prompt_seeds(len(ids), generator=generator_for(config.seed, "rollout", step))
+    mine = distributed.share([len(prompt) + config.max_new_tokens for prompt in ids])
+    own, judged = [], None
+    if mine:
+        own = generate(
+            models.actor,
+            models.tokenizer,
+            [ids[i] for i in mine],
+            n=config.responses_per_prompt,
+            max_new_tokens=config.max_new_tokens,
+            temperature=temperature,
+            seed=[seeds[i] for i in mine],
+            progress=lambda done, total: progress(
+                done * len(ids) // len(mine), total * len(ids) // len(mine)
+            ),
+        )
+        messages = [prompts.messages[chosen[i]] for i in mine]
+        judged = models.judges.score(asked_about(models, messages, [ids[i] for i in mine], own), floors)
+    answers, judged = _gathered(mine, own, judged)
     asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)
-    judged = models.judges.score(asked, floors)
     sampled = [one for group in answers for one in group]
     return Rollout(
         step=step,
@@ -246,6 +257,21 @@ def sample_rollout(
         judged=judged,
         asked=asked,
     )
+
+
+def _gathered(
+    mine: Sequence[int], answers: list[list[Completion]], judged: Judged | None
+) -> tuple[list[list[Completion]], Judged]:
+    """Return the answers to all prompts and their scores. `mine` are the numbers of the prompts that this
+    process has answered."""
+    if distributed.count() == 1:
+        assert judged is not None
+        return answers, judged
+    shares = [share for share in distributed.gather_objects((mine, answers, judged)) if share[0]]
+    found = {i: group for numbers, groups, _ in shares for i, group in zip(numbers, groups, strict=True)}
+    n = len(next(iter(found.values())))
+    rows = [i * n + k for numbers, _, _ in shares for i in numbers for k in range(n)]
+    return [found[i] for i in sorted(found)], Judged.merged([one for _, _, one in shares if one], rows)
 
 
 def asked_about(
@@ -279,13 +305,14 @@ def split_rollout(config: RolloutConfig, rollout: Rollout) -> list[list[list[int
 
     Rows are divided once per rollout. Every epoch therefore processes a row in the same padded shape as
     before the update, and the first ratio is exactly 1. Returns, for each minibatch, the row numbers of its
-    micro-batches.
+    micro-batches in this process: each process gets a share of every minibatch, which can be empty.
     """
     rows, generator = rollout.rows, generator_for(config.seed, "minibatches", rollout.step)
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(config.minibatches, len(rows)))
     result = []
     for minibatch in dealt:
         numbers = minibatch.tolist()
+        numbers = [numbers[i] for i in distributed.share([rows[i].length for i in numbers])]
         shapes = [(1, rows[i].length) for i in numbers]
         parts = cut_by_width(shapes, max_places=config.micro_batch_tokens)
         result.append([[numbers[i] for i in part] for part in parts])

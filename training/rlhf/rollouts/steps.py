@@ -4,18 +4,19 @@ minibatches, the optimisers' steps, and the state after the step."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
 
+from training.rlhf.core import distributed
 from training.rlhf.core.masters import optimised
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import change_of, move_reference
-from training.rlhf.rollouts.rollout import Position, Rollout, choose_prompts, sample_rollout
+from training.rlhf.rollouts.rollout import MicroBatch, Position, Rollout, choose_prompts, sample_rollout
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 
 Progress = Callable[[int, int], None]
@@ -70,10 +71,27 @@ def minibatch_order(config: RolloutConfig, step: int, minibatches: int) -> Itera
             yield epoch, number
 
 
+def sizes(minibatch: Sequence[MicroBatch]) -> tuple[int, int]:
+    """Return the numbers of tokens and of answers in a minibatch, over all processes."""
+    mine = {
+        "tokens": float(sum(int(part.mask.sum()) for part in minibatch)),
+        "answers": float(sum(len(part.numbers) for part in minibatch)),
+    }
+    found = distributed.all_sum(mine)
+    return int(found["tokens"]), int(found["answers"])
+
+
 def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
     """Set the learning rate to a fraction of its peak."""
     for group in optimiser.param_groups:
         group["lr"] = optimiser.defaults["lr"] * factor
+
+
+def combine(found: defaultdict[str, float], *optimisers: torch.optim.Optimizer) -> defaultdict[str, float]:
+    """Add up a minibatch's gradients and metrics over all processes. Return the metrics."""
+    for optimiser in optimisers:
+        distributed.sum_gradients(optimised(optimiser))
+    return found if distributed.count() == 1 else distributed.add_up(found)
 
 
 def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:

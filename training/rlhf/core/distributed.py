@@ -6,7 +6,7 @@ functions in this module exchange data between the processes. Without a group, e
 argument unchanged, so the same loop works with one process or several. Processes wait for one another only in
 these functions. All processes must therefore call the functions in the same order. Some conditions decide
 whether a function is called: a stop, an early end or a non-finite loss. All processes must therefore agree on
-these conditions. `broadcast`, `all_sum` and `SharedReporter.check` can establish this agreement.
+these conditions. `broadcast`, `all_sum` and `SharedReporter.check_together` can establish this agreement.
 
 While a process waits for the others, it calls `alive`. A stop request therefore ends the wait within seconds.
 If another process ends, the wait ends with ProcessLost.
@@ -42,8 +42,6 @@ from training.rlhf.core.reporter import Cancelled
 BUCKET_NUMBERS = 16_000_000
 
 LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or computes scores
-
-
 # A process that waits for the others looks for their data after a pause, which doubles up to the longest.
 SHORTEST_PAUSE, LONGEST_PAUSE = 2e-5, 5e-3
 _STOP = "rankloop/stop"
@@ -112,7 +110,7 @@ def ask_all_to_stop() -> None:
 
 
 def stop_was_asked() -> bool:
-    """Return whether any process has called `ask_all_to_stop`. Takes about 0.1 ms."""
+    """Return whether any process has called `ask_all_to_stop`."""
     try:
         return _store is not None and bool(_store.check([_STOP]))
     except RuntimeError:  # the process that holds the store has ended

@@ -15,8 +15,8 @@ LISTEN_EVERY = 0.25
 class SharedReporter:
     """A reporter for a loop in several processes. Only the first process reports.
 
-    If any process is asked to stop, all processes stop at the same step. Otherwise, the remaining processes
-    would wait for the stopped process's gradients.
+    If any process is asked to stop, all processes stop. Otherwise, the remaining processes would wait for the
+    stopped process's gradients.
     """
 
     def __init__(self, report: Reporter) -> None:
@@ -46,21 +46,9 @@ class SharedReporter:
             self._report.checkpoint(step)
 
     def check(self) -> None:
-        mine: Exception | None = None
-        try:
-            self._report.check()
-        except Exception as error:
-            mine = error
-        stopping = distributed.all_sum({"stopping": float(mine is not None)})["stopping"]
-        if mine is not None:
-            raise mine
-        if stopping:
-            raise Cancelled("another process of this run was asked to stop")
-
-    def check_within_step(self) -> None:
-        """Like `check`, but processes can call it a different number of times. A process that is asked to
-        stop raises immediately, and the others raise at one of their next calls, within LISTEN_EVERY seconds.
-        """
+        """Raise if this process or another one was asked to stop. The processes can call this method at
+        different times: a process that is asked to stop raises immediately, and the others raise at one of
+        their next calls, within LISTEN_EVERY seconds."""
         try:
             self._report.check()
         except StopRequested:
@@ -70,4 +58,17 @@ class SharedReporter:
             return
         self._listened_at = time.monotonic()
         if distributed.stop_was_asked():
+            raise Cancelled("another process of this run was asked to stop")
+
+    def check_together(self) -> None:
+        """Like `check`, but all processes must call this method at the same point, and all of them raise."""
+        mine: Exception | None = None
+        try:
+            self._report.check()
+        except Exception as error:
+            mine = error
+        stopping = distributed.all_sum({"stopping": float(mine is not None)})["stopping"]
+        if mine is not None:
+            raise mine
+        if stopping:
             raise Cancelled("another process of this run was asked to stop")

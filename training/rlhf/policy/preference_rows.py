@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.batching import Group, collate, cut_by_width
@@ -58,8 +59,11 @@ class RankingRows:
         return ", ".join(self.groups[i].name for i in indices)[:300]
 
     def micro_batches(self, indices: Sequence[int]) -> list[list[int]]:
-        """Split rankings into micro-batches with little padding. The rows of a ranking stay together."""
+        """Split this process's share of the rankings into micro-batches with little padding. The rows of a
+        ranking stay together."""
         shapes = [(len(self.groups[i].responses), self.groups[i].separate_width) for i in indices]
+        mine = distributed.share([count * width for count, width in shapes])
+        indices, shapes = [indices[i] for i in mine], [shapes[i] for i in mine]
         return [[indices[i] for i in part] for part in cut_by_width(shapes, max_places=self.max_tokens)]
 
     def places(self, indices: Sequence[int]) -> Tensor:

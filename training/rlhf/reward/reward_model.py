@@ -216,7 +216,7 @@ def train(
         if config.patience is not None and progress.without_gain >= config.patience:
             break
         with saving_when_stopped(save):
-            report.check()
+            report.check_together()
         started = time.perf_counter()
         chosen = [groups[i] for i in indices]
         weight = sum(group.weight for group in chosen)
@@ -226,7 +226,7 @@ def train(
             model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
         ):
             with saving_when_stopped(save):
-                report.check_within_step()
+                report.check()
             rewards = rewards_of(model, batch, precision=config.precision)
             per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
             # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes

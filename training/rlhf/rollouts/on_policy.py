@@ -100,8 +100,8 @@ def run_on_policy(
     # a stop request, so a cancellation takes effect within seconds.
     report.progress("train", state.step, config.steps)
     while True:
-        with saving_when_stopped(save), heard_by(report.check_within_step):
-            report.check()
+        with saving_when_stopped(save), heard_by(report.check):
+            report.check_together()
             if state.step == config.steps:
                 stay_below_ceiling(config, state, prompts)
             show_samples(config, state, prompts, report)
@@ -110,7 +110,7 @@ def run_on_policy(
             started = time.perf_counter()
             batch = roll_out(config, state, prompts, partial(report.progress, "generate"))
         rolled_out = time.perf_counter()
-        with heard_by(with_grace(report.check_within_step, seconds=UPDATE_GRACE)):
+        with heard_by(with_grace(report.check, seconds=UPDATE_GRACE)):
             updated = update(config, state, batch)
         seconds = {
             "seconds/rollout": rolled_out - started,
@@ -141,16 +141,15 @@ def show_samples(
     due = state.step % config.sample_every == 0 or state.step == config.steps
     if not due or state.sampled_at == state.step:
         return
+    if distributed.is_first():
+        after = sample_answers(
+            config,
+            state.models,
+            prompts,
+            state.models.actor,
+            kl_coefficient=state.kl.beta,
+            floors=state.floors,
+        )
+        state.before = state.before or after
+        report_samples(report, state.step, prompts, state.before, after)
     state.sampled_at = state.step
-    if not distributed.is_first():
-        return
-    after = sample_answers(
-        config,
-        state.models,
-        prompts,
-        state.models.actor,
-        kl_coefficient=state.kl.beta,
-        floors=state.floors,
-    )
-    state.before = state.before or after
-    report_samples(report, state.step, prompts, state.before, after)

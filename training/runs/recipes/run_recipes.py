@@ -46,6 +46,14 @@ class Trains(Recipe):
     """A recipe for runs that train a model, which can take days."""
 
     max_minutes: float | None = _max_minutes(days=7)
+    processes: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Number of processes on the worker's machine that share each step. With GPUs, each "
+        "process uses one GPU, and 0 means one process per GPU. Without GPUs, the processes share the CPU's "
+        "threads, and 0 means 1.",
+    )
 
 
 class Answers(Recipe):

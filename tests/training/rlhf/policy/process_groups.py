@@ -26,10 +26,14 @@ from tests.training.rlhf.policy.known_optimum import PROMPTS
 from training.rlhf.core.distributed import Place, process_group
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled, NullReporter
+from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded
-from training.rlhf.policy import ppo, rloo
+from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.recipes.sft import SFTConfig
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,39 @@ def train(run: Run, policy: Loaded, folder: Path, report: Recorder) -> None:
         Demonstration(prompt, text)
         for prompt, text in zip(PROMPTS, ("good w1 w2", "bad", "w3", "w0 w1"), strict=True)
     ]
+    rankings = [
+        Ranking(
+            messages=PROMPTS[n % 4],
+            responses=(" ".join(["good"] * (1 + n % 3)), f"w{n % 4}", "bad bad")[: 2 + n % 2],
+            tiers=((0,), (1,), (2,))[: 2 + n % 2],
+            ranking_id=f"ranking-{n}",
+            weight=1.0 + n % 2,
+        )
+        for n in range(11)
+    ]
     loops: dict[str, Callable[[], object]] = {
         "rloo": lambda: rloo.train(RLOOConfig.model_validate(run.settings), **sampled, **shared),
         "ppo": lambda: ppo.train(
             PPOConfig.model_validate(run.settings), **sampled, demonstrations=demonstrations, **shared
+        ),
+        "dpo": lambda: dpo.train(
+            DPOConfig.model_validate(run.settings),
+            base_model=policy,
+            rankings=rankings[2:],
+            heldout=rankings[:2],
+            **shared,
+        ),
+        "rejection": lambda: rejection_sampling.train(
+            RejectionSamplingConfig.model_validate(run.settings),
+            candidates=folder / f"{run.name}.candidates.parquet",
+            **sampled,
+            **shared,
+        ),
+        "sft": lambda: sft.train(
+            SFTConfig.model_validate(run.settings),
+            base_model=policy,
+            demonstrations=5 * demonstrations,
+            **shared,
         ),
     }
     loops[run.kind]()

@@ -25,10 +25,18 @@ RLOO = SAMPLED | {"kl_target": 0.5, "kl_ceiling": 50.0, "normalise_advantages": 
 PPO = SAMPLED | {"epochs": 2, "whiten_rewards": True, "ptx_coefficient": 0.3, "ptx_batch_size": 3}
 # The second process has no prompt, and two of the three minibatches have one row.
 SMALL = RLOO | {"rollout_prompts": 1, "responses_per_prompt": 4, "minibatches": 3}
+OFFLINE = {"epochs": 2, "learning_rate": 3e-3, "checkpoint_steps": 1, "sample_prompts": 1, "sample_tokens": 3}
+# The last batch of an epoch contains one ranking, so the second process has none.
+DPO = OFFLINE | {"batch_rankings": 4, "micro_batch_tokens": 24, "sft_coefficient": 0.2, "kl_samples": 0}
+SFT = OFFLINE | {"batch_size": 5, "micro_batch_tokens": 16, "heldout_share": 0.25}
+REJECTION = SFT | {"samples_per_prompt": 4, "max_new_tokens": 3, "rounds": 2, "heldout_share": 0.0}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "rloo": ("rloo", RLOO),
     "small": ("rloo", SMALL),
     "ppo": ("ppo", PPO),
+    "dpo": ("dpo", DPO),
+    "sft": ("sft", SFT),
+    "rejection sampling": ("rejection", REJECTION),
 }
 STOPPED: dict[str, dict[str, Any]] = {"killed": {"kills": 30}, "cancelled": {"cancels": 3}}
 

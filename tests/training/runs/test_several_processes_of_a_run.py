@@ -59,6 +59,7 @@ def test_run_in_two_processes_succeeds(project: Project) -> None:
     log = supervise.log_tail(run, lines=50)
     assert run.state == "succeeded", (run.error, log)
     assert [line.partition(":")[0] for line in log if line.startswith("step ")] == ["step 1", "step 2"]
+    assert not [line for line in log if "%|" in line], "a progress bar"
     assert ModelVersion.objects.get(run=run).kind == "policy"
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 

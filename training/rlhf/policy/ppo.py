@@ -239,17 +239,27 @@ def roll_out(
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
     """Return, for each answer, the difference between its rewards spread over sentences and its reward at the
-    end: one tensor of shape (T,), whose sum is 0 if gamma is 1."""
-    return token_scores(
-        judges,
-        rollout.asked,
-        torch.zeros(len(rollout.rows)),
-        lengths=rollout.lengths.tolist(),
-        max_new_tokens=config.max_new_tokens,
-        gamma=config.gamma,
-        clip=config.score_clip,
-        state=floors,
-    )
+    end: one tensor of shape (T,), whose sum is 0 if gamma is 1. Each process scores a share of the prompts.
+    """
+    lengths = [[len(answer.ids) for answer in group] for group in rollout.answers]
+    mine = distributed.share([len(p) + sum(n) for p, n in zip(rollout.prompts, lengths, strict=True)])
+    own: list[Tensor] = []
+    if mine:
+        own = token_scores(
+            judges,
+            [rollout.asked[i] for i in mine],
+            torch.zeros(sum(len(lengths[i]) for i in mine)),
+            lengths=[length for i in mine for length in lengths[i]],
+            max_new_tokens=config.max_new_tokens,
+            gamma=config.gamma,
+            clip=config.score_clip,
+            state=floors,
+        )
+    found: dict[int, Tensor] = {}
+    for numbers, spread in distributed.gather_objects((mine, own)):
+        rows = [i * config.responses_per_prompt + k for i in numbers for k in range(len(lengths[i]))]
+        found |= zip(rows, spread, strict=True)
+    return [found[row] for row in sorted(found)]
 
 
 def update(

@@ -268,10 +268,12 @@ def _serve(pipe: Connection, rank: int, count: int) -> int:
 
 def _execute(call: Call, pipe: Connection, rank: int, count: int) -> Answer:
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from training.rlhf.core.checkpoint import CheckpointRefused
     from training.rlhf.core.distributed import Place, ProcessLost, process_group
 
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(call.threads)
     pipe.send(READY)
     try:

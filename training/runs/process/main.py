@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sentry.flush()
 
 
-def run_attempt(run_id: UUID, attempt: int, group: Group) -> int:
+def run_attempt(run_id: UUID, attempt: int, group: Group | None = None) -> int:
     """Execute one claimed attempt, record how it ended and return the exit code. Raises PeerKilled."""
     from annotation.database.outages import through_outages
     from training.models import TrainingRun

@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "rloo": ("rloo", RLOO),
     "small": ("rloo", SMALL),
     "ppo": ("ppo", PPO),
+    "ppo by sentence": ("ppo", PPO | {"reward_spread": "sentences", "steps": 2}),
     "dpo": ("dpo", DPO),
     "sft": ("sft", SFT),
     "rejection sampling": ("rejection", REJECTION),

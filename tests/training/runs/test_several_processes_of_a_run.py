@@ -46,26 +46,31 @@ def project(lab: Project, make_model: ModelMaker) -> Project:
     return lab
 
 
-def launch(project: Project, **recipe: Any) -> TrainingRun:
-    return launch_run(
-        project=project, kind="rloo", recipe=SMALL | {"processes": 2} | recipe, inputs={}, user=None
-    )
+KINDS: dict[str, dict[str, Any]] = {
+    "rloo": SMALL | {"steps": 2},
+    "sft": {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4},
+}
 
 
-def test_run_in_two_processes_succeeds(project: Project) -> None:
-    run = launch(project, steps=2)
+def launch(project: Project, kind: str = "rloo", **recipe: Any) -> TrainingRun:
+    return launch_run(project=project, kind=kind, recipe={"processes": 2} | recipe, inputs={}, user=None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_run_in_two_processes_succeeds(kind: str, project: Project) -> None:
+    run = launch(project, kind, **KINDS[kind])
     supervise.execute_run(run_id=run.pk)
     run.refresh_from_db()
     log = supervise.log_tail(run, lines=50)
     assert run.state == "succeeded", (run.error, log)
-    assert [line.partition(":")[0] for line in log if line.startswith("step ")] == ["step 1", "step 2"]
+    assert [line.partition(":")[0] for line in log if line.startswith("step ")][-2:] == ["step 1", "step 2"]
     assert not [line for line in log if "%|" in line], "a progress bar"
     assert ModelVersion.objects.get(run=run).kind == "policy"
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 
 
 def test_run_continues_after_its_second_process_was_killed_and_can_be_cancelled(project: Project) -> None:
-    run = launch(project, steps=100_000, checkpoint_steps=1)
+    run = launch(project, **SMALL, steps=100_000, checkpoint_steps=1)
     with supervised(run) as first:
         [second], name = first.children(), first.name()
         assert second.name() == f"{name}.2"

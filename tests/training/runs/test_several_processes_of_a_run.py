@@ -46,19 +46,11 @@ def project(lab: Project, make_model: ModelMaker) -> Project:
     return lab
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "rloo": SMALL | {"steps": 2},
-    "sft": {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4},
-}
-
-
-def launch(project: Project, kind: str = "rloo", **recipe: Any) -> TrainingRun:
+def launch(project: Project, kind: str, **recipe: Any) -> TrainingRun:
     return launch_run(project=project, kind=kind, recipe={"processes": 2} | recipe, inputs={}, user=None)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_run_in_two_processes_succeeds(kind: str, project: Project) -> None:
-    run = launch(project, kind, **KINDS[kind])
+def assert_succeeds(run: TrainingRun) -> None:
     supervise.execute_run(run_id=run.pk)
     run.refresh_from_db()
     log = supervise.log_tail(run, lines=50)
@@ -69,8 +61,18 @@ def test_run_in_two_processes_succeeds(kind: str, project: Project) -> None:
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 
 
+def test_run_in_two_processes_succeeds(project: Project) -> None:
+    assert_succeeds(launch(project, "rloo", **SMALL, steps=2))
+
+
+def test_new_model_is_trained_in_two_processes(lab: Project) -> None:
+    assert_succeeds(
+        launch(lab, "sft", max_demonstrations=16, batch_size=8, sample_prompts=1, sample_tokens=4)
+    )
+
+
 def test_run_continues_after_its_second_process_was_killed_and_can_be_cancelled(project: Project) -> None:
-    run = launch(project, **SMALL, steps=100_000, checkpoint_steps=1)
+    run = launch(project, "rloo", **SMALL, steps=100_000, checkpoint_steps=1)
     with supervised(run) as first:
         [second], name = first.children(), first.name()
         assert second.name() == f"{name}.2"

@@ -29,7 +29,13 @@ OFFLINE = {"epochs": 2, "learning_rate": 3e-3, "checkpoint_steps": 1, "sample_pr
 # The last batch of an epoch contains one ranking, so the second process has none.
 DPO = OFFLINE | {"batch_rankings": 4, "micro_batch_tokens": 24, "sft_coefficient": 0.2, "kl_samples": 0}
 SFT = OFFLINE | {"batch_size": 5, "micro_batch_tokens": 16, "heldout_share": 0.25}
-REJECTION = SFT | {"samples_per_prompt": 4, "max_new_tokens": 3, "rounds": 2, "heldout_share": 0.0}
+REJECTION = SFT | {
+    "learning_rate": 1e-3,
+    "samples_per_prompt": 4,
+    "max_new_tokens": 3,
+    "rounds": 2,
+    "heldout_share": 0.0,
+}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "rloo": ("rloo", RLOO),
     "small": ("rloo", SMALL),

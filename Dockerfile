@@ -34,7 +34,7 @@ VOLUME /state
 EXPOSE 8000
 ENV RANKLOOP_PROCESS=web
 CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", \
-     "--log-config", "config/logs/uvicorn.json", "--no-access-log", "--no-proxy-headers"]
+     "--log-config", "config/logs/uvicorn.json", "--no-access-log", "--no-proxy-headers", "--http", "config.requests.heads:LimitedHeads"]
 
 FROM web AS training
 ARG TORCH_INDEX_URL=""

@@ -32,6 +32,7 @@ import torch
 from preferences.text import storage_fault
 from training import demo_world
 from training.rlhf.core.messages import Messages
+from training.rlhf.data.answers import Row, lay_out_rows, shared_layout
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate, mean_and_error
@@ -47,7 +48,6 @@ from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
-from training.rlhf.rollouts.rollout import Row, pad_rows
 
 # The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
@@ -179,9 +179,14 @@ def kl_from(start: Path, path: Path, answers: Evaluation) -> tuple[float, float]
     for row in answers.rows:
         prompt = chat.encode_prompt(tokenizer, row.messages)
         rows = [Row(prompt, chat.encode_response(tokenizer, text)) for text in row.responses]
-        padded = pad_rows(rows, pad_id=chat.pad_id(tokenizer), device=policies[0].model.device)
+        laid_out = lay_out_rows(
+            rows,
+            layout=shared_layout(*(one.model for one in policies)),
+            pad_id=chat.pad_id(tokenizer),
+            device=policies[0].model.device,
+        )
         new, old = (
-            padded.per_answer(token_log_probs(one.model, *padded.inputs, temperature=1.0)[0])
+            laid_out.per_answer(token_log_probs(one.model, laid_out.inputs, temperature=1.0))
             for one in policies
         )
         found.append(float((new - old).sum(dim=1).mean()))

@@ -42,6 +42,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "sft": {"max_demonstrations": 1000, "sample_prompts": 1},
     "reward_model": {"epochs": 4, "batch_rankings": 2, "checkpoint_steps": 5},
     "rejection_sampling": FEW | {"samples_per_prompt": 4, "sample_prompts": 1, "batch_size": 4, "epochs": 2},
+    "dpo": {"epochs": 2, "batch_rankings": 4, "sample_prompts": 1, "checkpoint_steps": 5},
     "rloo": FEW | {"steps": 6, "rollout_prompts": 4, "samples": 1},
     "ppo": FEW | {"steps": 6, "rollout_prompts": 8, "samples": 1},
     "sample": FEW | {"responses_per_prompt": 8},

@@ -34,9 +34,7 @@ def learn(model: Any, rows: Sequence[Row], layout: Layout, pad: int) -> tuple[fl
     """Return the CPU seconds, the number of token positions and the gradient."""
     began, places = time.process_time(), 0
     for batch in micro_batches(rows, layout=layout, max_tokens=SFTConfig().micro_batch_tokens, pad_id=pad):
-        found, _ = token_log_probs(
-            model, batch.ids, batch.mask, batch.wanted, temperature=1.0, position_ids=batch.positions
-        )
+        found = token_log_probs(model, batch.inputs, temperature=1.0)
         (-found.sum() / sum(len(row.response) for row in rows)).backward()  # type: ignore[no-untyped-call]
         places += batch.places
     took = time.process_time() - began

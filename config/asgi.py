@@ -41,6 +41,7 @@ from config.requests.bodies import (
     with_length,
     without_body,
 )
+from config.requests.heads import check_head
 from config.requests.proxies import client_scope
 
 # The threads share one interpreter, so additional threads would only wait for each other.
@@ -61,12 +62,13 @@ class OneThreadPerRequest(ASGIHandler):
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"Only HTTP is supported, not {scope['type']}.")
-        scope = client_scope(scope)
 
         async def check() -> HttpResponseBase:
             return await self._in_thread(without_body(scope), io.BytesIO())
 
         try:
+            check_head(scope)
+            scope = client_scope(scope)
             body = await read_body(scope, receive, check=check, uploads=self._uploads)
         except RequestAborted:
             return

@@ -32,7 +32,8 @@ class Check:
         self._running: _Answer | None = None
 
     def start(self) -> _Answer:
-        """Starts the check, or returns the answer of the check that is still running."""
+        """Starts the check and returns its pending result. If the check is still running, returns the result
+        of that check."""
         with self._lock:
             if self._running is None or self._running.given.is_set():
                 self._running = _Answer()
@@ -58,7 +59,8 @@ class _Answer:
 
 
 def answers(checks: Mapping[str, Check]) -> dict[str, str]:
-    """The answers of all checks. They run at the same time, so the limit applies to all of them together."""
+    """The results of all checks. The checks run at the same time, so the limit applies to all of them
+    together."""
     started = {name: check.start() for name, check in checks.items()}
     deadline = time.monotonic() + LIMIT_SECONDS
     for answer in started.values():

@@ -110,7 +110,8 @@ def _unsafe_origins(origins: Sequence[str]) -> Iterator[str]:
 
 
 def _unsafe_login(variable: str, url: str, *, is_open: bool) -> Iterator[str]:
-    """The password's faults. A server that `is_open`, or is reached through a Unix socket, needs none."""
+    """The password's faults. A server that `is_open`, or that is reached through a Unix socket, needs no
+    password."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     is_socket = (

@@ -32,7 +32,7 @@ ENVIRONMENT = env_str("RANKLOOP_ENV", "embedded")
 if ENVIRONMENT not in {"embedded", "production"}:
     raise BadEnvironment(f"RANKLOOP_ENV={ENVIRONMENT!r} is invalid; use 'embedded' or 'production'.")
 PRODUCTION = ENVIRONMENT == "production"
-# The work of this process, which determines its time limits in the database.
+# The kind of this process, which determines the time limits of its database connections.
 PROCESS = env_str("RANKLOOP_PROCESS", "command")
 DEBUG = False
 
@@ -49,6 +49,11 @@ CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
 # The private networks, such as 10.1.0.0/16, to which webhooks can be sent.
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
+# The servers that a recipe can name to generate answers (docs/generation-server.md).
+GENERATION_SERVERS = env_list("RANKLOOP_GENERATION_SERVERS")
+GENERATION_KEY = env_secret("RANKLOOP_GENERATION_KEY")
+# The folder through which generation servers get adapters.
+GENERATION_ADAPTERS = env_str("RANKLOOP_GENERATION_ADAPTERS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
 BROKER_URL = env_secret("BROKER_URL")
@@ -151,7 +156,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "annotation.accounts.password_changes.PasswordChanges"},
 ]
 
-# The longest time for which users can create API tokens (docs/accounts.md). None: tokens without an expiry
+# The longest validity that users can choose for API tokens (docs/accounts.md). None: tokens without an expiry
 # date are allowed too.
 TOKEN_MAX_DAYS = env_limit("RANKLOOP_TOKEN_MAX_DAYS", 365)
 
@@ -174,7 +179,7 @@ SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for ea
 # codes could then be tried for this user.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "BACKEND": "config.database.cache.DatabaseCache",
         "LOCATION": "rankloop_cache",
         "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     },

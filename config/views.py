@@ -17,10 +17,10 @@ from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError
 
 from config import readiness
-from config.celery import app
 from config.database.errors import TryAgain, problem_of
 from config.full_disk import full_disk_problem
 from config.problems import ProblemRenderer, internal_error, problem_body
+from config.wake import connection_for_one_try
 
 _BROKER_SECONDS = 2.0
 _checking_broker = threading.Lock()
@@ -65,8 +65,7 @@ def _broker() -> str:
 
 
 def _broker_answers() -> bool:
-    limits = {"socket_connect_timeout": _BROKER_SECONDS, "socket_timeout": _BROKER_SECONDS}
-    broker = app.connection_for_write(transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS | limits)
+    broker = connection_for_one_try(socket_connect_timeout=_BROKER_SECONDS, socket_timeout=_BROKER_SECONDS)
     try:
         broker.default_channel.client.ping()
     except (OperationalError, *broker.connection_errors):

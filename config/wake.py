@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from django.db import transaction
 from kombu.exceptions import OperationalError
@@ -16,8 +17,17 @@ logger = logging.getLogger(__name__)
 # After a failure, no message is sent for this long. Otherwise every request that launches something would
 # wait for the broker's time limit. A sweep wakes a worker later.
 PAUSE_SECONDS = 15.0
+# The phase of a run or an import that waits for the broker.
+NOT_WOKEN = "waiting for the message queue, which does not answer"
 
 _paused_until = 0.0
+
+
+def connection_for_one_try(**limits: float) -> Any:
+    """A connection to the broker for one message or question. If the broker is down, the connection fails at
+    once; by default, Celery tries to connect for six seconds, even with `retry=False`."""
+    options = app.conf.broker_transport_options | {"max_retries": 0} | limits
+    return app.connection_for_write(transport_options=options)
 
 
 def send_on_commit(task: str, *args: str, failed: Callable[[], None] | None = None) -> None:
@@ -40,7 +50,8 @@ def _sent(task: str, args: tuple[str, ...]) -> bool:
     if time.monotonic() < _paused_until:
         return False
     try:
-        app.send_task(task, args=list(args), retry=False)
+        with connection_for_one_try() as connection:
+            app.send_task(task, args=list(args), retry=False, connection=connection)
     except (OperationalError, OSError) as error:
         _paused_until = time.monotonic() + PAUSE_SECONDS
         logger.error("The message queue does not answer, so no worker was woken for %s: %s", task, error)

@@ -29,7 +29,8 @@ class Servers:
 
     @property
     def embedded(self) -> tuple[str, ...]:
-        """The names of the servers that are started here, because the environment names no others."""
+        """The names of the servers that are started here, because the environment does not specify external
+        servers."""
         named = {"postgres": self.database_url, "valkey": self.broker_url}
         return tuple(name for name, url in named.items() if not url)
 

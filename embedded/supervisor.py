@@ -32,7 +32,7 @@ _READY_SECONDS = 120.0  # startup takes 3 s on an idle machine with two processo
 _READY_POLL_SECONDS = 0.05
 # A worker finishes its current message and then ends. The training worker gives its run TRAINING_STOP_SECONDS
 # (config/settings.py, with the same default) to write a checkpoint. A run that takes longer is killed and
-# resumes from its previous checkpoint after the next start.
+# resumes from its previous checkpoint when Rankloop starts again.
 _GRACE_SECONDS = float(os.environ.get("RANKLOOP_TRAINING_STOP_SECONDS") or 12) + 3
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # if a child ran longer, it is restarted with the shortest delay
@@ -263,7 +263,8 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile="),
 }
 
-# RANKLOOP_PROCESS of each program: its limits in the database (config/database/limits.py).
+# The value of RANKLOOP_PROCESS for each program. It determines the program's time limits in the database
+# (config/database/limits.py).
 _KIND_OF_PROCESS = {"worker": "worker", "imports": "worker", "training": "training", "beat": "worker"}
 
 

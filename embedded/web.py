@@ -44,6 +44,7 @@ def program(listener: socket.socket) -> list[str]:
     return [
         *("-m", "uvicorn", "config.asgi:application", f"--fd={listener.fileno()}", "--lifespan=off"),
         *("--log-config=config/logs/uvicorn.json", "--no-access-log", "--no-proxy-headers"),
+        "--http=config.requests.heads:LimitedHeads",
         "--timeout-graceful-shutdown=2",
     ]
 

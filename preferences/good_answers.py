@@ -1,4 +1,4 @@
-"""The good answers in a ranking: what a model can imitate. The `trl_sft` export and fine-tuning use the same
+"""The good answers in a ranking, which a model can imitate. The `trl_sft` export and fine-tuning use the same
 rules, so a downloaded file contains the answers that training reads."""
 
 from __future__ import annotations

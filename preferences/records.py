@@ -15,6 +15,10 @@ Message = dict[str, str]
 Tiers = tuple[tuple[int, ...], ...]
 
 
+# The model name of answers that people wrote.
+DEMONSTRATION = "human demonstration"
+
+
 class FormatError(Exception):
     """Raised if a file as a whole can't be read. The message gives the reason and the remedy."""
 

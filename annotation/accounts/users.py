@@ -50,8 +50,8 @@ def set_active(*, user: User, active: bool) -> bool:
 
 @transaction.atomic
 def set_admin(*, user: User, admin: bool) -> bool:
-    """Makes the user an admin of the site, or a user without that role. Returns whether anything changed.
-    Raises LastAdmin if nobody else is an active admin."""
+    """Grants the user the site's admin role, or removes this role. Returns whether anything changed. Raises
+    LastAdmin if nobody else is an active admin."""
     if not admin:
         _refuse_last_admin(user)
     others = User.objects.filter(pk=user.pk, is_superuser=not admin)

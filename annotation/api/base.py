@@ -32,8 +32,8 @@ def user_of(request: Request) -> User:
 
 
 def allow_in(request: Request, project: Project) -> None:
-    """For views of a single row. Refuses the request if the user's role in the row's project does not allow
-    the request's action."""
+    """Refuses the request if the user's role in the row's project does not allow the request's action. Views
+    of a single row call this function."""
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)

@@ -51,10 +51,10 @@ def action_of(request: Request) -> Action | None:
 
 
 class ByTheTable(BasePermission):
-    """Performs the checks that need no row: the login, the token's scope, and the permission for site-wide
-    actions.
+    """Performs the checks that don't depend on a row: the login, the token's scope, and the permission for
+    site-wide actions.
 
-    The view that finds the row checks the role in the row's project, with `action_of`.
+    The view that finds the row then checks the role in the row's project (see `action_of`).
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:

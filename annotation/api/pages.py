@@ -75,8 +75,8 @@ BY_NUMBER = page_query(WholeNumber())
 
 
 class NewestFirst(CursorPagination):
-    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time, or a number from a database
-    sequence. An ID is unique and never changes, as a cursor requires."""
+    """Pages are ordered by ID, because a cursor requires a sort key that is unique and never changes. An ID
+    is a UUIDv7, which sorts by creation time, or a number from a database sequence."""
 
     ordering = "-id"
     query = BY_UUID

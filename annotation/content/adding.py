@@ -1,6 +1,6 @@
 """Adds prompts, responses and ranking tasks in bulk, identified by their content.
 
-Adding the same content again changes nothing, so imports can be repeated and sampling runs resumed.
+Adding the same content again changes nothing, so imports can be repeated and sampling runs can be resumed.
 `drafts` checks and hashes the content; `content_rows` writes the rows of a batch.
 """
 
@@ -132,7 +132,7 @@ def checked_overlap(project: Project, overlap: int | None) -> int:
 
 
 def misfit(count: int, fits: object) -> str:
-    return f"it has {count} responses, but this project's answer form takes {fits}"
+    return f"it has {count} responses, but this project's answer form requires {fits}"
 
 
 def analyze_content() -> None:

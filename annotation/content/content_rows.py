@@ -168,8 +168,8 @@ def _tasks(
         if item.state is None:
             continue
         if same := first.get(item.prepared.content_key):
-            # One row of a file can contain a comment on the responses, and another row their order. The
-            # order closes the task, regardless of which row comes first.
+            # One row of a file can contain a comment on the responses, and another row can contain their
+            # order. The order closes the task, regardless of which row comes first.
             if item.state == RankingTask.State.DONE:
                 first[item.prepared.content_key] = (replace(same[0], state=item.state), *same[1:])
             continue

@@ -33,7 +33,7 @@ class TaskDraft:
     """A task to be added. `gold_tiers` holds tiers of indices into `responses`, best first, and is required
     for a check (see `kind`).
 
-    `metadata` belongs to the prompt, and `task_metadata` to this set of responses.
+    `metadata` belongs to the prompt, and `task_metadata` belongs to this set of responses.
     """
 
     messages: Sequence[Mapping[str, str]]

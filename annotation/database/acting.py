@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from psycopg import ClientCursor, ServerCursor
 
 ANONYMOUS = "anonymous"
-# An actor, or the current request, whose user is known only after a view has authenticated it.
+# An actor, or the current request, whose user is known only after a view has authenticated the request.
 _actor: ContextVar[str | HttpRequest] = ContextVar("actor", default="")
 _WRITE = re.compile(r"[\s(]*(?:INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
 # Matches characters that could be unsafe in a literal or clash with the driver's % placeholders.

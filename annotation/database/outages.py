@@ -13,8 +13,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
 
-# The errors of a lost or refused connection. An exhausted connection pool also raises OperationalError.
-# Deadlocks and timeouts are among the other OperationalErrors; for them, a retry is also correct.
+# These errors are raised if a connection is lost or refused. OperationalError is also raised for an exhausted
+# connection pool, a deadlock or a timeout. A retry is correct in these cases, too.
 OUTAGE_ERRORS = (OperationalError, InterfaceError)
 # How long work waits for the database: longer than a restart, a failover or an upgrade takes.
 OUTAGE_LIMIT = timedelta(minutes=30)

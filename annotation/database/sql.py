@@ -95,8 +95,8 @@ def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:
     """Retries a service that owns its transaction after Postgres aborted the transaction to resolve a
     deadlock.
 
-    For services that lock many rows that other transactions lock in a different order. Raises the last
-    OperationalError after DEADLOCK_ATTEMPTS.
+    Use this decorator for services that lock many rows if other transactions lock the same rows in a
+    different order. Raises the last OperationalError after DEADLOCK_ATTEMPTS.
     """
 
     @wraps(service)

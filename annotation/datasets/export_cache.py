@@ -52,7 +52,7 @@ def kept_export(*, snapshot: DatasetSnapshot, format: str, options: Mapping[str,
 def export_checksum(
     *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """The size and SHA-256 of the export's bytes. An export that isn't kept yet is converted and kept."""
+    """The size and SHA-256 of the export's bytes. Converts and stores the export if it isn't stored yet."""
     digest, size = hashlib.sha256(), 0
     for chunk in kept_export(snapshot=snapshot, format=format, options=options or {}):
         digest.update(chunk)
@@ -130,7 +130,7 @@ def _evict(folder: Path) -> None:
     """Removes abandoned files, and the least recently used ones beyond the limit."""
     found = []
     for path in folder.iterdir():
-        with suppress(OSError):  # another process can remove the file at the same time
+        with suppress(OSError):  # another process may have removed the file in the meantime
             state = path.stat()
             if path.suffix != UNFINISHED:
                 found.append((state.st_mtime, state.st_size, path))

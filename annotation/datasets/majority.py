@@ -85,13 +85,14 @@ def _describes(row: Row) -> bool:
 
 
 def _person(row: Row) -> str:
-    """A key for the annotator, who can have several rankings without an order in addition to a ranking with
-    an order."""
+    """A key that identifies the annotator. An annotator can have several rankings without an order in
+    addition to a ranking with an order."""
     return str(row["annotator"] or row["ranking_id"])
 
 
 def _people(rows: Sequence[Row], name: str) -> int:
-    """The number of annotators who could have set the field: those with an order answered the whole form."""
+    """The number of annotators who could have set the field. An annotator who gave an order answered the
+    whole form, even if the field is empty."""
     return len({_person(row) for row in rows if _has_order(row) or row[name] != "{}"})
 
 

@@ -24,10 +24,11 @@ KEY_BYTES = 32
 
 
 class Pseudonyms:
-    """Anonymous names for the annotators of a project, the same in every snapshot of the project.
+    """Pseudonyms for a project's annotators. An annotator has the same pseudonym in every snapshot of the
+    project.
 
-    Imported labels are short and could be guessed from a plain hash. The names are therefore keyed hashes.
-    The key is random and stored encrypted, so names survive a change of SECRET_KEY.
+    Imported labels are short and could be guessed from a plain hash. Pseudonyms are therefore keyed hashes.
+    The key is random and stored encrypted, so pseudonyms survive a change of SECRET_KEY.
     """
 
     def __init__(self, project: Project) -> None:
@@ -95,7 +96,7 @@ def _new_encrypted_key() -> str:
 
 def _unreadable() -> Problem:
     return Problem(
-        "The key of the annotators' pseudonyms can't be read with the site's SECRET_KEY. Ask an administrator"
+        "The pseudonym key can't be read with the site's SECRET_KEY. Ask an administrator"
         " to add the previous key to SECRET_KEY_FALLBACKS, or to run `manage.py reencrypt_secrets"
         " --new-pseudonyms`. With new pseudonyms, annotators can't be matched between old and new snapshots.",
         status=HTTPStatus.CONFLICT,

@@ -36,7 +36,7 @@ NOBODY: Person = (None, "")
 @dataclass(frozen=True)
 class Weights:
     """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all other
-    annotators. `convergence` states how the estimate ended; None if nothing was estimated."""
+    annotators. `convergence` states how the estimation ended; None if nothing was estimated."""
 
     of_person: Mapping[Person, float]
     of_review: float
@@ -90,7 +90,7 @@ def weigh() -> Weights:
 
 def _reliable() -> tuple[dict[Person, float], Convergence | None]:
     """Returns the weight max(2p − 1, FLOOR) of each named annotator. Omits annotators who gave no strict
-    verdict on a pair that others also judged. Also returns how the estimate ended."""
+    verdict on a pair that others also judged. Also returns how the estimation ended."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:

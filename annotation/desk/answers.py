@@ -39,7 +39,7 @@ class Answer:
     duration_ms: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The answer as the API sends it and as drafts store it."""
+        """The answer in the format that the API sends and that drafts store."""
         return {
             "tiers": [[str(response) for response in tier] for tier in self.tiers],
             "strength": self.strength,

@@ -31,7 +31,8 @@ DONE_IN_ATTEMPT = Q(state=Assignment.State.SUBMITTED) | Q(
 
 
 def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Sequence[UUID]]) -> None:
-    """Scores an answer to a check and acts on the result. Runs in the answer's transaction."""
+    """Scores an answer to a check. The score can end a qualification attempt or pause the annotator. Runs in
+    the answer's transaction."""
     score = score_of(task, tiers)
     Assignment.objects.filter(pk=assignment.pk).update(score=score, scored_at=Now())
     _judge(assignment, task)
@@ -102,7 +103,8 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
         judge_attempt(project=project, annotator_id=assignment.annotator_id)
         return
     least = project.gold_minimum_accuracy
-    # Managers and reviewers who rank are not judged: a pause would lock them out of their own project.
+    # Managers and reviewers are not judged by their checks, because a pause would lock them out of their own
+    # project.
     people = Membership.objects.filter(project=project, role=Role.ANNOTATOR)
     member = people.filter(user=assignment.annotator_id).first()
     if least is None or member is None:

@@ -34,7 +34,7 @@ class TaskAgreement(models.Model):
             )
         ]
         indexes = [
-            # The review queue: lowest agreement first.
+            # This index serves the review queue, which lists the lowest agreement first.
             models.Index(fields=["project", "agreement", "task"], name="agreement_lowest"),
             models.Index(fields=["project"], condition=Q(stale=True), name="agreement_stale"),
         ]

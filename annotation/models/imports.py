@@ -17,7 +17,7 @@ class ImportQuerySet(models.QuerySet["Import"]):
         return self.select_related("project", "created_by")
 
     def without_reports(self) -> ImportQuerySet:
-        """For lists: a report can take 100 kB."""
+        """Leaves the reports out. Lists use this method, because a report can take 100 kB."""
         return self.defer("report")
 
     def unfinished(self) -> ImportQuerySet:
@@ -59,6 +59,13 @@ class Import(models.Model):
     )
     options = models.JSONField(help_text="The choices of the import: format, mapping, votes, overlap, …")
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    phase = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What a queued import waits for, if not for a free worker.",
+    )
     attempt = models.PositiveIntegerField(default=0)
     # The number of claims that ended without a result. At MAX_TRIES, the import is not retried.
     tries = models.PositiveIntegerField(default=0)
@@ -99,9 +106,9 @@ class Import(models.Model):
             ),
         ]
         indexes = [
-            # For the list of a project's imports, newest first.
+            # This index serves the list of a project's imports, newest first.
             models.Index(fields=["project", "-id"], name="import_newest"),
-            # For the sweep of lost and waiting imports; the index excludes finished imports.
+            # This index serves the sweep of lost and waiting imports. It excludes finished imports.
             models.Index(
                 fields=["state", "heartbeat_at"],
                 condition=Q(state__in=["queued", "running"]),

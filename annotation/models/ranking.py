@@ -267,8 +267,8 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def uncounted(self) -> list[ComparisonQuerySet]:
         """The complement of :meth:`counted`, as disjoint parts that each use an index.
 
-        To count valid comparisons, subtract the number of these from the total. For 600,000 comparisons,
-        subtracting takes 0.06 s. Looking up each comparison's ranking took 0.6 s.
+        To count valid comparisons, subtract the number of comparisons in the complement from the total. For
+        600,000 comparisons, subtracting takes 0.06 s. Looking up each comparison's ranking took 0.6 s.
         """
         superseded = Ranking.objects.filter(supersedes__isnull=False).values("supersedes")
         columns = {

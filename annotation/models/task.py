@@ -155,9 +155,10 @@ class RankingTask(models.Model):
                 condition=_QUEUED,
                 name="task_queue_finish_started",
             ),
-            # The tasks that were added to or moved within the queue since an annotator's cursor was set.
+            # This index finds tasks that entered the queue or moved in the queue after an annotator's cursor
+            # was set.
             models.Index(fields=["project", "moved_xid"], condition=_QUEUED, name="task_queue_moved"),
-            # The manager's list of tasks, in pages ordered by ID.
+            # This index serves the manager's list of tasks, in pages ordered by ID.
             models.Index(fields=["project", "id"], name="task_pages"),
             # The project's active checks.
             models.Index(
@@ -315,7 +316,7 @@ class Assignment(models.Model):
             # No annotator is assigned a task twice, except in another qualification attempt. The index also
             # lets a claim skip tasks that were assigned to the annotator before.
             models.UniqueConstraint(fields=["task", "annotator", "attempt"], name="task_once_per_annotator"),
-            # A claim in a second browser tab gets the open lease, not a lease of its own.
+            # A claim in a second browser tab gets the open lease instead of a new lease.
             models.UniqueConstraint(
                 fields=["project", "annotator", "place"],
                 condition=Q(state="leased"),
@@ -327,7 +328,7 @@ class Assignment(models.Model):
             models.CheckConstraint(
                 condition=Q(score=None) | Q(score__gte=0, score__lte=1), name="score_is_a_share"
             ),
-            # A task has at most one reviewer at a time, and a reviewer at most one task.
+            # A task has at most one reviewer at a time, and a reviewer has at most one task.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(state="reviewing"), name="one_reviewer_at_a_time"
             ),
@@ -336,15 +337,15 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
-            # For `expire_leases`: the few current leases, ordered by expiry.
+            # This index serves `expire_leases`. It contains the few current leases, ordered by expiry.
             models.Index(fields=["expires_at"], condition=Q(state="leased"), name="lease_expiry"),
-            # Tasks that an annotator skipped for later, oldest first.
+            # This index finds the tasks that an annotator skipped for later, oldest first.
             models.Index(
                 fields=["project", "annotator", "skipped_at"],
                 condition=Q(state="skipped", skip_way="me"),
                 name="assignment_put_off",
             ),
-            # An annotator's scores on checks.
+            # This index finds an annotator's scores on checks.
             models.Index(
                 fields=["project", "annotator", "scored_at"],
                 condition=Q(score__isnull=False),

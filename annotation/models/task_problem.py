@@ -93,9 +93,9 @@ class TaskProblem(models.Model):
             ),
         ]
         indexes = [
-            # The project's list, newest first.
+            # This index serves the project's list of reports, newest first.
             models.Index(fields=["project", "-id"], name="problems_of_project"),
-            # The number of open problems, shown with every project.
+            # This index counts the open problems, whose number is shown with every project.
             models.Index(fields=["project"], condition=Q(settled_at=None), name="problems_to_settle"),
         ]
 

@@ -100,11 +100,11 @@ class WebhookDelivery(models.Model):
             )
         ]
         indexes = [
-            # For finding due deliveries; the index contains no finished deliveries.
+            # This index finds due deliveries. It contains no finished deliveries.
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_due"),
-            # An endpoint's deliveries, newest first.
+            # This index serves the list of an endpoint's deliveries, newest first.
             models.Index(fields=["endpoint", "-id"], name="webhook_newest"),
-            # For the cleanup of old deliveries.
+            # This index finds old deliveries to delete.
             models.Index(fields=["finished_at"], condition=~Q(state="pending"), name="webhook_over"),
         ]
 

@@ -1,4 +1,4 @@
-"""Previews: the effects of an exclusion, and of lifting an exclusion, before the change is made."""
+"""Previews the effects of an exclusion, or of lifting an exclusion, before the change is made."""
 
 from __future__ import annotations
 

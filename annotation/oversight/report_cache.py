@@ -71,7 +71,7 @@ def cached_result(*, identity: object, version: Callable[[], object], compute: C
 
 
 def data_version(project: Project) -> tuple[object, ...]:
-    """Changes when the data or the code of the project's reports changes."""
+    """A version that changes when the data or the code of the project's reports changes."""
     with connection.cursor() as cursor:
         cursor.execute(_VERSION, {"project": project.pk})
         row = cursor.fetchone()
@@ -80,7 +80,8 @@ def data_version(project: Project) -> tuple[object, ...]:
 
 @once
 def code_version(*packages: ModuleType) -> int:
-    """The newest change of the packages that compute stored results, which are stale after an upgrade."""
+    """The modification time of the newest file in the packages that compute stored results. After an upgrade,
+    stored results are stale."""
     folders = [Path(str(package.__file__)).parent for package in packages]
     return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))
 

@@ -34,7 +34,7 @@ from config.problems import Conflict, Problem
 
 State = Assignment.State
 MAX_LISTED = 100
-# Number of lowest-agreement tasks to try when other reviewers open tasks at the same time.
+# Number of tasks with the lowest agreement that are tried if other reviewers open tasks at the same time.
 TRIED_AT_ONCE = 20
 # States in which the reviewer has no answer of their own on the task.
 OPENABLE = (State.EXPIRED, State.RELEASED, State.SKIPPED, State.LOOKED_AT, State.REVIEWED)
@@ -117,7 +117,9 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
     """
     counted = Ranking.objects.counted().filter(task=task)
     if counted.annotations().with_order().count() < 2 and not counted.reviews().exists():
-        raise Conflict("There is nothing to decide: fewer than two valid answers.", type="not-for-review")
+        raise Conflict(
+            "There is nothing to decide: the task has fewer than two valid answers.", type="not-for-review"
+        )
     try:
         with transaction.atomic():
             held = Assignment.objects.filter(state=State.REVIEWING)

@@ -91,7 +91,8 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
 
     A paused project assigns no tasks. Current leases can be finished; prefetched leases are released. An
     archived project accepts no answers: all leases are released, and drafts stay. When the project becomes
-    active again, tasks answered by annotators excluded in the meantime are assigned again.
+    active again, tasks that were answered by annotators who have been excluded in the meantime are assigned
+    again.
     """
     if unknown := sorted(set(changes) - CHANGEABLE):
         raise Problem(

@@ -112,7 +112,8 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
     try:
         signed = signatures(endpoint=delivery.endpoint, message_id=message_id, at=at, body=body)
     except Unreadable:
-        # The delivery fails like any other. It is retried, so it is sent if the operator restores the key.
+        # The failure is handled like any other: the delivery is retried, so it succeeds if the operator
+        # restores the key.
         log.error("The secret of webhook %s can't be read.", delivery.endpoint_id)
         return Outcome(status=None, latency_ms=0, error=UNREADABLE)
     headers = {

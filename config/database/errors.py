@@ -1,4 +1,5 @@
-"""Database errors that are not faults of Rankloop, as responses: 503 with the reason and what to do."""
+"""Converts database errors that are not faults of Rankloop to responses with status 503, the reason and the
+remedy."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _answer_and_exit(client: socket.socket, descriptors: list[int], server: int,
 
 def _answer(connection: socket.socket, body: IO[bytes], application: Any) -> None:
     _, content = receive(connection)
-    scope: dict[str, Any] = pickle.loads(content)  # sent by our own web process
+    scope: dict[str, Any] = pickle.loads(content)  # safe, because our own web process sent the data
     threading.Thread(target=_exit_with_client, args=[connection], daemon=True).start()
 
     complete = False

@@ -1,4 +1,4 @@
-"""Forwards heavy requests from the web process to separate processes, in turn."""
+"""Forwards heavy requests from the web process to separate processes, and limits how many run at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCOPE_KEYS = (
 )
 # Per web process. A download mostly waits for its client's connection, so more downloads can run at once.
 AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
-# The limits per client are lower, so that one client can't take every place.
+# The limits per client are lower, so that one client can't occupy all slots.
 AT_ONCE_PER_CLIENT = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
 MAX_WAITING = 128
 MAX_OF_CLIENT = 32
@@ -64,7 +64,7 @@ class TooManyWaiting(Exception):
 
 @dataclass
 class _Places:
-    """The places for heavy requests of one kind."""
+    """The slots for heavy requests of one kind."""
 
     free: asyncio.Semaphore
     of_client: dict[bytes, _ClientPlaces] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class HeavyRequests:
 
     @asynccontextmanager
     async def _place(self, kind: Heavy, client: bytes) -> AsyncIterator[None]:
-        """Waits for one of the client's own places, and then for a place of this kind."""
+        """Waits for one of the client's own slots, and then for a slot of this kind."""
         places = self._places[kind]
         own = places.of_client.get(client) or _ClientPlaces(asyncio.Semaphore(AT_ONCE_PER_CLIENT[kind]))
         if self._waiting >= MAX_WAITING or own.users >= MAX_OF_CLIENT:
@@ -184,8 +184,8 @@ class HeavyRequests:
         if self._control is None:
             self._control, theirs = socket.socketpair()
             with theirs:
-                # The parent-death signal is tied to this thread, the event loop's, which lives as long as the
-                # process.
+                # The parent-death signal is tied to this thread. It is the thread of the event loop and lives
+                # as long as the process.
                 self._server = spawn(
                     [sys.executable, "-m", "config.heavy.fork_server", str(theirs.fileno())],
                     log=None,

@@ -32,7 +32,8 @@ def receive(connection: socket.socket) -> tuple[Kind, bytes]:
 
 
 async def read(reader: asyncio.StreamReader) -> tuple[Kind, bytes]:
-    """Like :func:`receive`. Raises asyncio.IncompleteReadError, an EOFError, at the end."""
+    """Like :func:`receive`, but asynchronous. If the other side has closed the connection, raises
+    asyncio.IncompleteReadError, which is an EOFError."""
     kind, length = _HEAD.unpack(await reader.readexactly(_HEAD.size))
     return Kind(kind), await reader.readexactly(length)
 

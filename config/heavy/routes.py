@@ -25,8 +25,8 @@ class Heavy(StrEnum):
 
 
 class HeavyRoutes:
-    """The heavy routes of the current URL configuration, as one regular expression. A request is matched
-    against it in a few microseconds; Django's resolver takes ten times as long."""
+    """The heavy routes of the current URL configuration, as one regular expression. Matching a request
+    against this expression takes a few microseconds; Django's resolver takes ten times as long."""
 
     def __init__(self) -> None:
         found = list(_heavy(get_resolver(), ""))

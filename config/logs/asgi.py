@@ -1,4 +1,4 @@
-"""ASGI middleware that gives each request its ID, logs it, and answers 500 if the application fails."""
+"""ASGI middleware that gives each request its ID, logs it, and responds with 500 if the application fails."""
 
 from __future__ import annotations
 

@@ -42,8 +42,7 @@ def current_context() -> Context | None:
 
 
 def current_request_id() -> str:
-    """The ID of the request in which this code runs, or which caused the current task. Empty if there is
-    none."""
+    """The ID of the request that runs this code or that caused the current task. Empty if there is none."""
     context = _context.get()
     return "" if context is None else str(context.fields.get("request_id", ""))
 
@@ -74,8 +73,8 @@ def user_id_of(request: HttpRequest) -> str | None:
 
 
 def enter(**fields: Any) -> Token[Context | None]:
-    """Adds the fields to the lines of this thread or asyncio task until :func:`leave`. For signals, which
-    can't use a context manager."""
+    """Adds the fields to the lines of this thread or asyncio task until :func:`leave` is called. Signal
+    receivers call this function, because they can't use a context manager."""
     outer = _context.get() or Context()
     return _context.set(Context({**outer.fields, **fields}, outer.request))
 

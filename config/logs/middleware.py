@@ -1,4 +1,4 @@
-"""Django middleware that makes the request known to log lines. It must be the first middleware."""
+"""Django middleware that adds the request to the context of log lines. It must be the first middleware."""
 
 from __future__ import annotations
 

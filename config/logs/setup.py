@@ -13,7 +13,8 @@ from config.logs.formatters import JSONLines, ReadableLines
 from config.logs.handlers import DescriptorHandler
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-# The worker's log, for a training process whose own output is the run's log (training/runs/process).
+# The file descriptor of the worker's log. Set for a training process, because its own output is the run's log
+# (training/runs/process).
 SERVICE_LOG_VARIABLE = "RANKLOOP_SERVICE_LOG_FD"
 _STDERR = 2
 
@@ -42,7 +43,8 @@ def run_log_handler() -> logging.Handler:
 
 def logging_config(*, level: str) -> dict[str, Any]:
     """A dictConfig. `level` applies to Rankloop's own loggers. Libraries never log below WARNING, because
-    their lines can contain values, such as signed URLs; uvicorn and Celery announce their start and end."""
+    their lines can contain values, such as signed URLs. Only uvicorn and Celery also log their start and
+    end."""
     handlers = ["service", "run_log"] if SERVICE_LOG_VARIABLE in os.environ else ["service"]
     ours = {"level": level}
     announced = {"level": "INFO" if LEVELS.index(level) < LEVELS.index("WARNING") else level}
@@ -67,7 +69,8 @@ def logging_config(*, level: str) -> dict[str, Any]:
             # `config.logs.asgi` writes the access line, with the request ID and without the query string.
             "uvicorn.access": libraries | {"handlers": [], "propagate": False},
             "celery": announced | inherits,
-            # A line for each message or periodic task would add 13 MB a day. `config.logs.tasks` writes one.
+            # Celery's own lines for each message and each periodic task would add 13 MB a day. Instead,
+            # `config.logs.tasks` writes one line per task.
             "celery.worker.strategy": libraries,
             "celery.beat": libraries,
             "celery.app.trace": libraries | {"filters": ["task_errors"]},
@@ -75,7 +78,8 @@ def logging_config(*, level: str) -> dict[str, Any]:
             # The access line contains the status of every response, so only tracebacks are left to log.
             "django.request": libraries | inherits | {"filters": ["server_errors"]},
             "django.server": libraries | inherits,
-            # Scanners send arbitrary host names all day. The access line has their status, 400.
+            # Scanners send arbitrary host names all day. The access line contains the status of these
+            # requests, which is 400.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
         },
     }

@@ -17,7 +17,8 @@ _DURING = "During handling of the above exception, another exception occurred:"
 
 
 def chain(error: BaseException) -> Iterator[tuple[BaseException, str]]:
-    """The exception and those before it, newest first, each with the relation to its successor."""
+    """Yields the exceptions of the chain, newest first. Each exception is yielded with a sentence that
+    relates it to the exception yielded before it."""
     seen: set[int] = set()
     current: BaseException | None = error
     relation = ""

@@ -1,1 +1,1 @@
-"""What happens to a request before and around the views: its body, its proxies, its headers."""
+"""Processing of requests before and around the views: bodies, proxies and headers."""

@@ -30,7 +30,7 @@ class _Bodiless(Request):
 
 
 class BeforeBody(MiddlewareMixin):
-    """Answers a request whose body has not been received yet: 204 if the client may send the body, and
+    """Responds to a request whose body has not been received yet: 204 if the client may send the body, and
     otherwise the view's refusal. The view's checks run until they are complete or need the body. The view's
     method does not run."""
 

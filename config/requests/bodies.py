@@ -97,7 +97,7 @@ class Uploads:
     def one_of(self, user: object) -> Iterator[None]:
         if self._open[user] >= UPLOADS_PER_USER or self._open.total() >= UPLOADS:
             detail = "Too many uploads are in progress. Wait until one is finished, then try again."
-            raise Refused(_refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": "30"}))
+            raise Refused(refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": "30"}))
         self._open[user] += 1
         try:
             yield
@@ -125,7 +125,7 @@ _BODY_HEADERS = {b"content-length", b"content-type", b"transfer-encoding"}
 async def read_body(scope: Mapping[str, Any], receive: Receive, *, check: Check, uploads: Uploads) -> Body:
     """Reads the request's body.
 
-    `check` returns the answer of `config.requests.before_body` to the request without its body. `check` is
+    `check` returns the response of `config.requests.before_body` to the request without its body. `check` is
     called before more bytes are read than a stranger can send. Raises Refused for a body that is too large,
     too slow or not allowed, and RequestAborted if the client disconnects.
     """
@@ -186,13 +186,13 @@ async def _fill(
             f"The body did not arrive in time: a client must send it within {limit.seconds:,.0f} seconds,"
             f" without a pause of {IDLE_SECONDS:,.0f} seconds."
         )
-        raise Refused(_refusal(HTTPStatus.REQUEST_TIMEOUT, detail)) from None
+        raise Refused(refusal(HTTPStatus.REQUEST_TIMEOUT, detail)) from None
     except OSError as error:
         from config.full_disk import full_disk_problem  # imported here, because the import needs the settings
 
         if (full := full_disk_problem(error)) is None:
             raise
-        raise Refused(_refusal(HTTPStatus(full.status), full.detail, type=full.type)) from None
+        raise Refused(refusal(HTTPStatus(full.status), full.detail, type=full.type)) from None
 
 
 def _announced(scope: Mapping[str, Any]) -> int:
@@ -203,10 +203,10 @@ def _announced(scope: Mapping[str, Any]) -> int:
 
 def _too_large(limit: Limit) -> HttpResponseBase:
     detail = f"A request body to this address can have at most {limit.bytes:,} bytes."
-    return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+    return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
 
-def _refusal(
+def refusal(
     status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, *, type: str = "about:blank"
 ) -> HttpResponseBase:
     from config.problems import problem_body  # imported here, because the imports need the settings

@@ -14,7 +14,7 @@ from whitenoise.responders import Response, StaticFile
 
 # Model output is untrusted. This policy applies even to markup that the sanitiser does not remove. Such
 # markup can't run a script or submit a form. Images can't be loaded either, because an image's URL could leak
-# the answer. Inline styles are allowed, because Mantine writes its theme variables into a <style> element.
+# the text. Inline styles are allowed, because Mantine writes its theme variables into a <style> element.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -32,8 +32,8 @@ _CONTENT_SECURITY_POLICY = "; ".join(
 SECURITY_HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Frame-Options": "DENY",
-    # Answers can contain private data, and a browser's or a proxy's copy would outlive the session. Static
-    # files and pages set their own policy.
+    # Responses can contain private data, and a copy in the cache of a browser or a proxy would outlive the
+    # session. Static files and pages set their own policy.
     "Cache-Control": "no-store",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }

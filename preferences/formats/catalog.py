@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from preferences.formats.export_format import ExportFormat
-from preferences.formats.readers import native, prompts, ranked_outputs
+from preferences.formats.readers import demonstrations, native, prompts, ranked_outputs
 from preferences.formats.readers.pairs import best_of_n, hh, trl_pairs
 from preferences.formats.readers.studies import (
     arena,
@@ -58,6 +58,7 @@ IMPORT_FORMATS = {
         best_of_n.FORMAT,
         trl_pairs.FORMAT,
         native.FORMAT,
+        demonstrations.FORMAT,
         prompts.FORMAT,
         table.FORMAT,
     )

@@ -11,7 +11,7 @@ from preferences.checks import check_record
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import Expanded, NumberedRow
 from preferences.formats.containers.reading import read_rows
-from preferences.formats.readers import native, prompts
+from preferences.formats.readers import demonstrations, native, prompts
 from preferences.formats.readers.table import reader as table
 from preferences.formats.readers.table.choice import chosen_mapping
 from preferences.formats.readers.table.mapping import mapping_of
@@ -33,7 +33,7 @@ NOT_RANKABLE = (
     ),
 )
 # Formats that accept rows without a ranking and with any further columns, which can therefore contain votes.
-WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
+WITHOUT_VOTES = frozenset({native.FORMAT.name, demonstrations.FORMAT.name, prompts.FORMAT.name})
 
 
 class NotRankable(FormatError):

@@ -113,7 +113,7 @@ COLUMN_MEANINGS = {
     "ratings": "JSON: {response ID: {scale: value}}",
     "flags": "JSON: {response ID: [flag]}",
     "comment": "free text",
-    "rewrite": "a better answer written by the annotator",
+    "rewrite": "a better response written by the annotator",
     "touched": "whether the annotator changed the displayed order",
     "duration_ms": "time from display to submission, in milliseconds",
     "weight": "weight of the ranking in training",

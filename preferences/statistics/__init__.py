@@ -10,6 +10,6 @@ Django.
 | `outliers` | annotators who agree with other annotators significantly less than expected |
 | `reliability`, `dawid_skene`, `crowd_bt` | the reliability of each annotator |
 | `bradley_terry`, `davidson` | model strengths, their uncertainty, and which models can't be compared |
-| `iterative` | iterative methods. Each of them ends after a limited number of steps and states how it ended |
+| `iterative` | iterative estimators; each ends after a limited number of steps and states how it ended |
 | `intervals` | functions shared by the other modules |
 """

@@ -55,7 +55,8 @@ def wilson(
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = (p + z * z / (2 * size)) / (1 + z * z / size)
         half = z / (1 + z * z / size) * np.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
-        # The interval contains the share. For a share of 0 or 1, rounding could move its end past the share.
+        # The interval must contain the share. If the share is 0 or 1, rounding could move an end of the
+        # interval past the share.
         low, high = np.clip(centre - half, 0.0, p), np.clip(centre + half, p, 1.0)
     nothing = size <= 0
     return np.where(nothing, np.nan, low), np.where(nothing, np.nan, high)
@@ -67,7 +68,7 @@ def clustered_shares(
     """The share of successes in each group, with a Wilson interval based on the effective number of trials.
 
     `successes`, `trials` and `groups` have shape (C,), with one entry per cluster. Groups are numbered
-    0…n_groups−1. The variance of the share is that of a ratio of cluster totals (Cochran, "Sampling
+    0…n_groups−1. The variance of the share is computed as for a ratio of cluster totals (Cochran, "Sampling
     Techniques", 1977, §6.3). The effective number of trials is p(1−p) divided by the share's variance. This
     effective number is at least the number of clusters and at most the number of trials (Korn & Graubard
     1998). If each cluster has one trial, the result is the plain Wilson interval. The result for a group

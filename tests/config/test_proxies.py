@@ -102,7 +102,8 @@ def test_attempts_are_counted_by_ipv4_address_or_ipv6_network(rf: RequestFactory
     assert counted("", rf) == counted("x\x00", rf) == NO_ADDRESS
 
 
-def test_uvicorn_does_not_read_the_headers_anywhere() -> None:
+def server_commands() -> list[list[str]]:
+    """The commands that start the web server: of the image, of Compose and of the embedded stack."""
     dockerfile = (settings.BASE_DIR / "Dockerfile").read_text()
     commands: list[Any] = [
         json.loads(line.removeprefix("CMD "))
@@ -114,7 +115,11 @@ def test_uvicorn_does_not_read_the_headers_anywhere() -> None:
         commands.append(web.program(listener))
     servers = [command for command in commands if "uvicorn" in command]
     assert len(servers) == 3
-    assert all("--no-proxy-headers" in command for command in servers)
+    return servers
+
+
+def test_uvicorn_does_not_read_the_headers_anywhere() -> None:
+    assert all("--no-proxy-headers" in command for command in server_commands())
 
 
 def test_compose_trusts_only_the_gateway_of_its_network() -> None:

@@ -22,9 +22,10 @@ from annotation.models import Project, Ranking, RankingTask, User
 from config.asgi import THREADS
 from config.database.limits import LIMITS, connection_options
 from config.env import BadEnvironment
+from config.wake import NOT_WOKEN
 from embedded.valkey import Valkey
 from tests.web import WebServer, web_server
-from training.runs.wake import NOT_WOKEN
+from training.models import TrainingRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_database")]
 
@@ -60,6 +61,7 @@ def test_annotation_and_reports_work_while_the_broker_hangs(
         launched = server.ask("POST", "/api/v1/runs/", user=ada, body=body)
         assert launched.status == HTTPStatus.CREATED, launched.body
         assert (launched.json()["state"], launched.json()["phase"]) == ("queued", NOT_WOKEN)
+        assert TrainingRun.objects.get().woken_at is None  # the next sweep tries again
         answer_task(server, alice)
     assert Ranking.objects.count() == 2
 

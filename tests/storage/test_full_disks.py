@@ -6,10 +6,9 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -18,7 +17,6 @@ import pytest
 import torch
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.core.management import CommandError, call_command
-from django.db import connection
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
@@ -205,47 +203,3 @@ def test_demo_creates_no_users_if_their_passwords_cannot_be_stored(
     assert not User.objects.filter(username__in=demo.PEOPLE).exists()
     assert files(small_disk) == [demo.LOGINS_FILE]
     assert (small_disk / demo.LOGINS_FILE).read_text() == "earlier secret\n"
-
-
-@pytest.fixture
-def reachable_folder() -> Iterator[Path]:
-    """A folder that Postgres's account can enter, unlike pytest's own folders."""
-    folder = Path(tempfile.mkdtemp(prefix="rankloop-disk-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def full_database(transactional_db: None, project: Project, reachable_folder: Path) -> Iterator[None]:
-    """The projects' table is on a full disk."""
-    with mounted(reachable_folder / "disk") as disk, connection.cursor() as cursor:
-        cursor.execute("SHOW data_directory")
-        os.chown(disk, os.stat(cursor.fetchone()[0]).st_uid, -1)
-        cursor.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
-        try:
-            cursor.execute("ALTER TABLE annotation_project SET TABLESPACE small")
-            fill(disk)
-            yield
-        finally:
-            (disk / "filler").unlink(missing_ok=True)
-            cursor.execute("ALTER TABLE annotation_project SET TABLESPACE pg_default")
-            cursor.execute("DROP TABLESPACE small")
-
-
-@pytest.mark.usefixtures("full_database")
-def test_full_database_disk_is_reported_with_507(ada: User, client_of: ClientOf) -> None:
-    guidelines = os.urandom(30_000).hex()  # can't be compressed
-    response = client_of(ada).post(
-        "/api/v1/projects/", {"slug": "big", "name": "Big", "guidelines": guidelines}
-    )
-    assert (response.status_code, response.json()["type"]) == (507, "database-disk-full")
-    assert "The disk of the database server is full, so nothing was saved." in response.json()["detail"]
-    assert not Project.objects.filter(slug="big").exists()
-
-    def create_projects() -> None:
-        for number in range(1000):
-            call_command("create_project", f"p{number}", stdout=StringIO())
-
-    with pytest.raises(CommandError, match="The disk of the database server is full"):
-        create_projects()

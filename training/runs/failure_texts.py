@@ -173,6 +173,15 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "trained. Rejection sampling and RLOO also work, because they score the text in the reward model's "
         "own template.",
     ),
+    FailureKind.GENERATION_SERVER: Cause(
+        "The generation server can't be used",
+        cause="The server that generates the answers of this run refused a request, or answered with"
+        " something that does not fit the policy. A server that only does not answer is waited for.",
+        fix="The details say what to change: the server's options, the name of its model, the key in"
+        " RANKLOOP_GENERATION_KEY, or the recipe. Then resume the run. Alternatively, leave `server` empty.",
+        settings=("server", "server_model", "server_timeout", "max_new_tokens", "temperature"),
+        again=True,
+    ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",
         cause="All of the reward model's training responses got the same reward, so there is nothing for the "

@@ -25,6 +25,7 @@ from storage import durable
 from training.models import TrainingRun
 
 CHECKPOINTS = "checkpoints"
+REWARDS = "rewards_of_prompts.jsonl"  # measured to choose the prompts (process/varied.py)
 KEPT_FOR_RESUMING = timedelta(days=7)
 RESUMABLE = (TrainingRun.State.FAILED, TrainingRun.State.CANCELLED)
 
@@ -39,7 +40,7 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
         # Parts of a run, such as the members of an ensemble, keep their checkpoints in subfolders.
-        if number < attempt and not mine.exists() and any((folder / CHECKPOINTS).rglob("step-*")):
+        if number < attempt and not mine.exists() and _is_resumable(folder / CHECKPOINTS):
             durable.make_folders(mine.parent)
             durable.publish(folder / CHECKPOINTS, mine, synced=True)
             for unfinished in list(mine.rglob(".step-*")):
@@ -120,12 +121,17 @@ def _step_of(checkpoint: Path, named: int) -> int:
 
 
 def _keep_checkpoints(work: Path) -> None:
-    has_checkpoints = any((work / CHECKPOINTS).rglob("step-*"))
+    is_resumable = _is_resumable(work / CHECKPOINTS)
     for path in work.glob("*"):
-        if path.name != CHECKPOINTS or not has_checkpoints:
+        if path.name != CHECKPOINTS or not is_resumable:
             shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
         work.rmdir()
+
+
+def _is_resumable(checkpoints: Path) -> bool:
+    """Whether the folder contains work that the next attempt would otherwise repeat."""
+    return (checkpoints / REWARDS).exists() or any(checkpoints.rglob("step-*"))
 
 
 def _attempts(run: TrainingRun) -> Iterator[tuple[int, Path]]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from annotation.datasets.snapshots import freeze_snapshot
-from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, Ranking, User
+from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, Ranking, Response, User
+from annotation.models.content import Split
 from config.problems import FieldProblem, Problem
+from preferences.records import DEMONSTRATION
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rewards import UsesRewards
+from training.runs.generation_servers import refused_server
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
 from training.runs.prompt_selection import ALL, matching, n_selected
@@ -99,6 +102,8 @@ def settle_models(
     errors += _wrong_base_model(recipe)
     if getattr(recipe, "use_peft", False) and not given.get("policy"):
         errors += _adapter_of_new_model(recipe)
+    if reason := refused_server(recipe):
+        errors.append(FieldProblem("recipe.server", reason))
     if isinstance(recipe, UsesPrompts):
         errors += _wrong_prompts(project, recipe)
     models: dict[str, ModelVersion] = {}
@@ -256,13 +261,26 @@ def _needs(name: str, recipe: Recipe) -> bool:
     return getattr(recipe, "judge", "reward_model") == "reward_model"
 
 
+def imported_demonstrations(project: Project) -> QuerySet[Response]:
+    """The imported answers that people wrote to the project's training prompts."""
+    return Response.objects.filter(
+        prompt__project=project, prompt__split=Split.TRAIN, model_name=DEMONSTRATION
+    ).exclude(text="")
+
+
 def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -> dict[str, str]:
     answers = getattr(recipe, "demonstrations", "best_responses")
-    if answers == "demo_world":
+    if answers in ("demo_world", "imported"):
         if given:
             raise _wrong(
                 "inputs.snapshot",
                 "Set demonstrations to best_responses, rewrites or all to learn from a snapshot.",
+            )
+        if answers == "imported" and not imported_demonstrations(project).exists():
+            raise _wrong(
+                "recipe.demonstrations",
+                "The project has no imported demonstrations for training prompts. Import a file first (format"
+                " demonstrations).",
             )
         return {}
     learns_from, advice = LEARNS_FROM[answers]

@@ -42,8 +42,8 @@ class Limit:
 
 
 def _growing(name: str, key: str) -> tuple[Limit, ...]:
-    """Limits whose delay grows from a minute to a day. The longest comes first, because the refusal states
-    the delay of the first limit that is reached."""
+    """Limits whose delay grows from a minute to a day. The limit with the longest delay comes first, because
+    the refusal states the delay of the first limit that is reached."""
     return (
         Limit(f"{name}-day", 60, DAY, key),
         Limit(f"{name}-hour", 30, HOUR, key),
@@ -56,7 +56,8 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     name = username.casefold()
     device = known_device(request, name)
     if device is not None:
-        # No other limit applies here. The owner could otherwise be locked out by guesses made elsewhere.
+        # No other limit applies on a known device. Otherwise, guesses made elsewhere could lock the owner
+        # out.
         return _growing("login-device", f"{device} {name}")
     address = client_address(request)
     limits = (

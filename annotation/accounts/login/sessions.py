@@ -1,4 +1,5 @@
-"""Sessions survive a change of SECRET_KEY while the previous key is in SECRET_KEY_FALLBACKS."""
+"""Sessions survive a change of SECRET_KEY while the previous key is in SECRET_KEY_FALLBACKS. If a session
+can't be stored, the response states the cause."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from functools import partial
 from django.contrib.auth.middleware import AuthenticationMiddleware, get_user
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends import db
+from django.contrib.sessions.backends.base import UpdateError
+from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
@@ -17,7 +20,8 @@ from annotation.models import User
 
 
 class SessionStore(db.SessionStore):
-    """Django's database store, with an option to keep a session's cookie.
+    """Django's database store, with an option to keep a session's cookie, and with the causes of failed
+    updates.
 
     When a session is signed with a fallback key, Django signs the session again and replaces its cookie. A
     page sends several requests at once. All requests but the first would still have the old cookie, so the
@@ -34,15 +38,27 @@ class SessionStore(db.SessionStore):
         finally:
             self._keeps_cookie = False
 
+    def save(self, must_create: bool = False) -> None:
+        try:
+            super().save(must_create)
+        except UpdateError as error:
+            # Django raises the same error if the session was deleted and if the database failed, and responds
+            # with 400. A cause that comes from the driver means that the database failed, for example because
+            # its disk is full.
+            failure = error.__context__
+            if isinstance(failure, DatabaseError) and failure.__cause__ is not None:
+                raise failure from failure.__cause__
+            raise
+
     def cycle_key(self) -> None:
         if not self._keeps_cookie:
             super().cycle_key()
 
 
 class SessionUser(AuthenticationMiddleware):
-    """Sets `request.user`. Loading the user can write the session, and each write reads the actor. If no
-    actor were set, the actor would be the user, and loading the user again would cause an infinite
-    recursion."""
+    """Sets `request.user`. Loading the user can write the session, and every write reads the current actor.
+    The actor is therefore anonymous while the user is loaded. Otherwise, reading the actor would load the
+    user again, in an infinite recursion."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

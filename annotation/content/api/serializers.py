@@ -126,7 +126,9 @@ class PreviewTask(serializers.Serializer[Any]):
 class ImportPreview(serializers.Serializer[Any]):
     format = serializers.CharField(allow_null=True)
     title = serializers.CharField(help_text="The format's description.")
-    problem = serializers.CharField(help_text="Why the file can't be read, or empty.")
+    problem = serializers.CharField(
+        help_text="The reason why the file can't be read; empty if it can be read."
+    )
     columns = PreviewColumn(many=True)
     mapping = serializers.DictField(
         child=serializers.CharField(), help_text="The chosen or inferred columns of a table."
@@ -206,12 +208,16 @@ class ImportSummary(serializers.Serializer[Any]):
         allow_null=True, help_text="The dataset on the Hub: dataset, part, split and revision."
     )
     state = serializers.ChoiceField(choices=models.Import.State.choices)
+    phase = serializers.CharField(
+        help_text="What a queued import waits for, such as a message queue that does not answer. Empty if it"
+        " waits for a free worker."
+    )
     progress = ImportProgress(source="*")
     cancel_requested = serializers.SerializerMethodField()
     problem = serializers.DictField(
         source="error",
         allow_null=True,
-        help_text="Why the import failed: the same object as in an error response.",
+        help_text="The reason why the import failed, in the format of an error response.",
     )
     created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
     created_at = serializers.DateTimeField()
@@ -229,5 +235,5 @@ class Import(ImportSummary):
     report = ImportReport(
         allow_null=True,
         help_text="The report at the end of the import. Before the end, and after a cancellation or a"
-        " failure, the report on the rows that have been imported.",
+        " failure, it covers the rows that have been imported.",
     )

@@ -29,7 +29,8 @@ class HubDataset(TypedDict, total=False):
 
 
 def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) -> None:
-    """Stores the dataset's files like an upload: a single file as it is, several files in one archive.
+    """Stores the dataset's files like an upload. A single file is stored unchanged, and several files are
+    stored in one archive.
 
     `check` is called before each file; an exception stops the download. Does nothing if an earlier attempt
     has downloaded the dataset. Raises Problem if the dataset can't be downloaded.

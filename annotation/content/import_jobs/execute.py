@@ -25,7 +25,7 @@ from config.full_disk import full_disk_problem
 from config.problems import FieldProblem, Problem, problem_body
 
 logger = logging.getLogger(__name__)
-RETRY_SECONDS = (1, 2, 5, 10, 20, 30)  # in total longer than a database restart
+RETRY_SECONDS = (1, 2, 5, 10, 20, 30)  # together longer than a database restart takes
 
 # Set when this worker is stopping: its import stops after the current batch and is queued again.
 worker_is_stopping = threading.Event()
@@ -73,7 +73,7 @@ class Heart:
 def execute_import(*, import_id: UUID) -> None:
     """Claims the import and runs it to completion. Does nothing if the import can't be claimed."""
     if worker_is_stopping.is_set():
-        return  # the sweep wakes another worker
+        return  # the sweep will wake another worker
     attempt = transitions.claim_import(import_id=import_id)
     if attempt is None:
         return

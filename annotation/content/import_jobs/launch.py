@@ -43,7 +43,7 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
     id = uuid7()
     sha256 = keep_upload(id=id, file=file)
     try:
-        return _queued(
+        queued = _queued(
             id=id,
             project=project,
             user=user,
@@ -55,6 +55,7 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
     except BaseException:
         remove_upload(id)
         raise
+    return _with_phase(queued)
 
 
 def launch_hub_import(*, project: Project, user: User, hub: HubDataset, options: ImportOptions) -> Import:
@@ -62,9 +63,10 @@ def launch_hub_import(*, project: Project, user: User, hub: HubDataset, options:
     worker downloads the dataset later, so all other errors make the import fail instead."""
     checked_options(project, options)
     _refuse_too_many(project)
-    return _queued(
+    queued = _queued(
         id=uuid7(), project=project, user=user, name=hub["dataset"], size=0, options=options, hub=hub
     )
+    return _with_phase(queued)
 
 
 @transaction.atomic
@@ -91,6 +93,12 @@ def _queued(
         woken_at=timezone.now(),
     )
     wake_import_worker(import_id=id)
+    return queued
+
+
+def _with_phase(queued: Import) -> Import:
+    """The import with its phase, which shows after the commit whether the message queue answered."""
+    queued.refresh_from_db(fields=["phase"])
     return queued
 
 

@@ -5,6 +5,8 @@ Failures and how they are handled:
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
   worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
+* The broker does not answer. The import stays queued, its phase reports the problem, and the next sweep tries
+  again.
 * The database fails, for example because it restarts or its disk is full. The worker keeps trying to queue
   the import again, together with the reason.
 
@@ -28,7 +30,7 @@ from annotation.content.import_jobs.uploads import remove_upload
 from annotation.content.importing.report import ImportProgress, ImportReport
 from annotation.models import Import, Sweep
 from config.problems import Conflict, problem_body
-from config.wake import send_on_commit
+from config.wake import NOT_WOKEN, send_on_commit
 
 HEARTBEAT_EVERY = timedelta(seconds=2)
 # On a busy machine or during a long transaction, an import can miss some heartbeats.
@@ -41,7 +43,15 @@ EXECUTE_IMPORT = "annotation.tasks.execute_import"
 
 
 def wake_import_worker(*, import_id: UUID) -> None:
-    send_on_commit(EXECUTE_IMPORT, str(import_id))
+    """Wakes a worker after the commit. If the broker does not answer, the import's phase reports the problem
+    until a worker claims the import, and the next sweep tries again."""
+    queued = Import.objects.filter(pk=import_id, state=Import.State.QUEUED)
+    queued.filter(phase=NOT_WOKEN).update(phase="")
+
+    def say() -> None:
+        queued.update(phase=NOT_WOKEN, woken_at=None)
+
+    send_on_commit(EXECUTE_IMPORT, str(import_id), failed=say)
 
 
 def claim_import(*, import_id: UUID) -> int | None:
@@ -59,6 +69,7 @@ def claim_import(*, import_id: UUID) -> int | None:
         cancel_requested_at=None,
     ).update(
         state=Import.State.RUNNING,
+        phase="",
         attempt=found.attempt + 1,
         tries=F("tries") + 1,
         heartbeat_at=now,
@@ -144,6 +155,7 @@ def cancel_import(*, id: UUID) -> Import:
     queued = When(state=Import.State.QUEUED, then=Value(Import.State.CANCELLED))
     Import.objects.unfinished().filter(pk=id).update(
         state=Case(queued, default=F("state")),
+        phase="",
         finished_at=Case(When(state=Import.State.QUEUED, then=Value(now))),
         cancel_requested_at=Case(
             When(state=Import.State.RUNNING, then=Coalesce("cancel_requested_at", Value(now)))
@@ -158,7 +170,7 @@ def cancel_import(*, id: UUID) -> Import:
 
 @transaction.atomic
 def sweep_imports() -> None:
-    """Handles the imports on which no worker is working, and wakes a worker for each waiting import."""
+    """Handles the imports that no worker is processing, and wakes a worker for each waiting import."""
     now = timezone.now()
     since = Sweep.objects.note_pass(SWEEP)
     stale = Import.objects.filter(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)

@@ -72,13 +72,14 @@ def remove_orphaned_uploads() -> None:
     needed = {str(id) for id in Import.objects.unfinished().values_list("pk", flat=True)}
     oldest = time.time() - ORPHANED_AFTER.total_seconds()
     for entry in os.scandir(folder):
-        # The ID ends at the first dot, apart from the dot at the beginning of an unfinished upload's name.
+        # The ID ends at the first dot. The name of an unfinished upload also begins with a dot, which is
+        # skipped.
         if entry.name.removeprefix(".").split(".")[0] in needed:
             continue
         try:
             if entry.stat().st_mtime < oldest:
                 shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
         except FileNotFoundError:
-            pass  # another worker has removed it at the same time
+            pass  # another worker removed it in the meantime
         except OSError:
             logger.exception("The orphaned upload %s can't be removed.", entry.path)

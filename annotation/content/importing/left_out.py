@@ -1,5 +1,5 @@
-"""Rankings whose responses form no task can't be stored. They are added to the metadata of the response or of
-the prompt."""
+"""Rankings whose responses do not form a task can't be stored as rankings. They are added to the metadata of
+the response or of the prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from annotation.content.content_rows import StoredContent, Wanted
 from preferences.records import RankingRecord
 
 KEY = "left_out_rankings"
-# No import stores the fields that only training reads.
+# An import does not store the fields that only training reads.
 _FIELDS = [field.name for field in fields(RankingRecord) if field.name != "training"]
 _EMPTY = RankingRecord(())
 
@@ -35,9 +35,9 @@ def _content(ranking: RankingRecord) -> dict[str, Any]:
 def keep_left_out(
     *, left_out: Iterable[tuple[int, Wanted, Sequence[dict[str, Any]]]], stored: StoredContent
 ) -> set[int]:
-    """Adds the contents of left-out rankings to the metadata of their response, or of the prompt unless there
-    is exactly one response. Contents that are already in the metadata are not added again. Returns the items
-    (line numbers in the batch) that added something."""
+    """Adds the contents of left-out rankings to the metadata of their response. If there is not exactly one
+    response, the contents are added to the metadata of the prompt. Contents that are already in the metadata
+    are not added again. Returns the items (line numbers in the batch) that added something."""
     added: set[int] = set()
     with connection.cursor() as cursor:
         for item, wanted, contents in left_out:

@@ -127,7 +127,7 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
         line.quirks.append(ONE_RESPONSE)
     left_out: list[dict[str, Any]] = []
     if not as_task and record.rankings:
-        # The rankings as they are in the file: repeated responses can have different ratings.
+        # The rankings before deduplication are kept, because repeated responses can have different ratings.
         left_out = contents_of(given.rankings)
         record = replace(record, rankings=())
     state = None

@@ -230,7 +230,8 @@ def _import_key(item: Ranked) -> str:
     ):
         if value or (value == 0 and value is not False):
             content.append([name, value])
-    # Two rankings without an order can differ only in what other controls of an annotation tool recorded.
+    # Two rankings without an order can be equal except for the metadata, which contains the values of other
+    # controls of an annotation tool.
     if not ranking.has_order:
         content.append(["metadata", ranking.metadata])
         content.append(["given_at", ranking.given_at and ranking.given_at.isoformat()])

@@ -73,13 +73,13 @@ class VotesLookup:
             if found is None:
                 return (
                     f"{vote.refers_to}: this project has no response by {key.model!r};"
-                    " import the file with the answers first"
+                    " import the file with the responses first"
                 )
             chosen.append(found)
         if len({one.response_id for one in chosen}) < len(chosen):
             return f"{vote.refers_to}: the vote compares a response with itself"
         if len({one.prompt_id for one in chosen}) > 1:
-            return f"{vote.refers_to}: the responses answer different prompts"
+            return f"{vote.refers_to}: the responses belong to different prompts"
         for one in chosen:
             self.known.prompts[one.prompt_hash] = one.prompt_id
             self.known.responses[one.prompt_id, one.response_hash] = one.response_id

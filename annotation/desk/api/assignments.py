@@ -27,7 +27,7 @@ IDEMPOTENCY_KEY = CharField(
     max_length=200,
     trim_whitespace=False,
     default="",
-    help_text="The same for each attempt to send an answer.",
+    help_text="Send the same key with each attempt to send the same answer.",
 )
 
 

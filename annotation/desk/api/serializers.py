@@ -25,7 +25,7 @@ class TaskShown(serializers.Serializer[Any]):
 
 
 class ResponseShown(serializers.Serializer[Any]):
-    """A response's text and ID only, because the model's name would bias the annotator."""
+    """Contains only a response's text and ID, because the model's name would bias the annotator."""
 
     id = serializers.UUIDField()
     text = serializers.CharField(allow_blank=True)
@@ -158,7 +158,7 @@ class Skip(LeaseToken):
     way = serializers.ChoiceField(
         choices=SkipWay.choices,
         required=False,
-        help_text="Where the task goes: one of the project's `skip_ways`, by default the first.",
+        help_text="The destination of the task: one of the project's `skip_ways`; the default is the first.",
     )
 
 

@@ -1,8 +1,8 @@
-"""The position at which an annotator's scan of the queue starts.
+"""The position in the queue at which an annotator's scan starts.
 
 A scan reads the queue in order. The queue still contains tasks that the annotator has done, as long as these
 tasks need answers from others. Each such task makes the scan longer. After 20,000 tasks with overlap 3, a
-scan takes 43 ms. A cursor remembers the place up to which no task is left for the annotator. A cursor is a
+scan takes 43 ms. A cursor marks the position up to which no task is left for the annotator. A cursor is a
 hint that is local to this process and can be lost at any time. A cursor must never hide a task (see
 :class:`Cursor`).
 """
@@ -35,11 +35,11 @@ class Cursor:
     query's snapshot, all transactions before `seen` had ended.
 
     If a task before `place` is available now, the task has changed since the snapshot. Such a task entered
-    the queue, changed its place, got a slot back, or became available to the annotator again. For every such
-    change, a trigger writes the transaction's number, which is `seen` or later, to the task's `moved_xid`. A
-    scan therefore covers the tasks whose `moved_xid` is `seen` or later, and the queue from `place` on.
-    Transaction numbers are compared only within one run of the database server, so a cursor from before a
-    restart or a restore is not used.
+    the queue, changed its position, got a slot back, or became available to the annotator again. For every
+    such change, a trigger writes the transaction's number, which is `seen` or later, to the task's
+    `moved_xid`. A scan therefore covers the tasks whose `moved_xid` is `seen` or later, and the queue from
+    `place` on. Transaction numbers are compared only within one run of the database server, so a cursor from
+    before a restart or a restore is not used.
     """
 
     place: tuple[object, ...]
@@ -91,9 +91,9 @@ def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
 def _first_free(
     project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[tuple[object, ...], int] | None:
-    """Returns the place of the first task in the queue that is open to the annotator, even if the task is
+    """Returns the position of the first task in the queue that is open to the annotator, even if the task is
     locked. Also returns the number of the oldest transaction still running in the query's snapshot. Returns
-    None if the current transaction has already written to the database, because the place would be wrong
+    None if the current transaction has already written to the database, because the position would be wrong
     after a rollback."""
     with prepared_cursor() as cursor:
         cursor.execute(

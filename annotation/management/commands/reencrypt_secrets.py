@@ -23,7 +23,7 @@ class Command(ReportingCommand):
         parser.add_argument(
             "--new-pseudonyms",
             action="store_true",
-            help="replace the key of the annotators' pseudonyms, if no key can read it",
+            help="replace the pseudonym key if it can't be decrypted",
         )
 
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""The audit log of a project, for its managers, and of the whole site, for admins."""
+"""The audit log of a project (for its managers) and of the whole site (for admins)."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ class Estimate(serializers.Serializer[Any]):
 
 
 class Convergence(serializers.Serializer[Any]):
-    """How an iterative estimate ended. If `converged` is false, the search stopped at its limit of steps, and
-    the figures are the best that were found."""
+    """How an iterative estimation ended. If `converged` is false, the search stopped at its limit of steps,
+    and the figures are the best that were found."""
 
     converged = serializers.BooleanField()
     steps = serializers.IntegerField(help_text="Number of steps that the search took.")
     change = serializers.FloatField(
-        help_text="Increase in the log-likelihood (with the prior) that the last step brought or that another"
-        " step would bring, in nats. An increase of 0.5 is one standard error."
+        help_text="Increase in the log-likelihood (with the prior) from the last step or"
+        " from a further step, in nats. An increase of 0.5 is one standard error."
     )
 
 
@@ -108,7 +108,7 @@ class Quality(serializers.Serializer[Any]):
     annotators = AnnotatorQuality(many=True)
     reliability_convergence = Convergence(
         allow_null=True,
-        help_text="How the estimate of the annotators' reliability ended; null if reliability was not"
+        help_text="How the estimation of the annotators' reliability ended. Null if reliability was not"
         " estimated because fewer than three annotators share pairs.",
     )
     per_day = DayAgreement(many=True)
@@ -164,7 +164,7 @@ class Leaderboard(serializers.Serializer[Any]):
     )
     comparisons = serializers.IntegerField()
     standings = Standing(many=True)
-    convergence = Convergence(help_text="How the estimate of the strengths and of their intervals ended.")
+    convergence = Convergence(help_text="How the estimation of the strengths and their intervals ended.")
     matrix = Cell(many=True, help_text="One cell for each pair of compared models.")
     groups = serializers.IntegerField(
         help_text="Number of groups. Only models in the same group can be compared."

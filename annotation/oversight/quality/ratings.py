@@ -10,7 +10,7 @@ from annotation.models import Project, Ranking
 from annotation.oversight.quality.estimates import SAMPLES, Estimate
 from preferences.statistics.krippendorff import Metric, alpha
 
-# α over this many tasks is accurate to about ±0.01; reading all would take seconds in a large project.
+# α over this many tasks is accurate to about ±0.01. In a large project, reading all tasks would take seconds.
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 

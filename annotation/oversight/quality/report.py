@@ -137,7 +137,7 @@ def _between(people: list[str], met: Meetings, person: NDArray[np.int64]) -> lis
     busiest = (
         np.argsort(-np.asarray(pairs), kind="stable")[:MAX_BETWEEN] if people else np.zeros(0, dtype=int)
     )
-    # A table of all annotators would need gigabytes for thousands of them.
+    # With thousands of annotators, a table of all annotators would need gigabytes.
     place = np.full(len(people), -1)
     place[busiest] = np.arange(len(busiest))
     shown = (place[person[met.first]] >= 0) & (place[person[met.second]] >= 0)

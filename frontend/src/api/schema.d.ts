@@ -2159,8 +2159,8 @@ export interface components {
             connected_at: string;
         };
         /**
-         * @description How an iterative estimate ended. If `converged` is false, the search stopped at its limit of steps, and
-         *     the figures are the best that were found.
+         * @description How an iterative estimation ended. If `converged` is false, the search stopped at its limit of steps,
+         *     and the figures are the best that were found.
          */
         Convergence: {
             converged: boolean;
@@ -2168,7 +2168,7 @@ export interface components {
             steps: number;
             /**
              * Format: double
-             * @description Increase in the log-likelihood (with the prior) that the last step brought or that another step would bring, in nats. An increase of 0.5 is one standard error.
+             * @description Increase in the log-likelihood (with the prior) from the last step or from a further step, in nats. An increase of 0.5 is one standard error.
              */
             change: number;
         };
@@ -2448,6 +2448,7 @@ export interface components {
         /**
          * @description * `arena-battles` - arena-battles
          *     * `argilla` - argilla
+         *     * `demonstrations` - demonstrations
          *     * `helpsteer3` - helpsteer3
          *     * `hh-rlhf` - hh-rlhf
          *     * `label-studio` - label-studio
@@ -2470,7 +2471,7 @@ export interface components {
          *     * `ultrafeedback` - ultrafeedback
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prodigy" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
+        FormatEnum: "arena-battles" | "argilla" | "demonstrations" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prodigy" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2499,6 +2500,7 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
+             *     * `demonstrations` - demonstrations
              *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio
@@ -2578,9 +2580,11 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
+            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
-            /** @description Why the import failed: the same object as in an error response. */
+            /** @description The reason why the import failed, in the format of an error response. */
             problem: {
                 [key: string]: unknown;
             } | null;
@@ -2591,7 +2595,7 @@ export interface components {
             started_at: string | null;
             /** Format: date-time */
             finished_at: string | null;
-            /** @description The report at the end of the import. Before the end, and after a cancellation or a failure, the report on the rows that have been imported. */
+            /** @description The report at the end of the import. Before the end, and after a cancellation or a failure, it covers the rows that have been imported. */
             report: components["schemas"]["ImportReport"] | null;
         };
         ImportFormat: {
@@ -2605,7 +2609,7 @@ export interface components {
             format: string | null;
             /** @description The format's description. */
             title: string;
-            /** @description Why the file can't be read, or empty. */
+            /** @description The reason why the file can't be read; empty if it can be read. */
             problem: string;
             columns: components["schemas"]["PreviewColumn"][];
             /** @description The chosen or inferred columns of a table. */
@@ -2666,9 +2670,11 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
+            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
-            /** @description Why the import failed: the same object as in an error response. */
+            /** @description The reason why the import failed, in the format of an error response. */
             problem: {
                 [key: string]: unknown;
             } | null;
@@ -2686,6 +2692,7 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
+             *     * `demonstrations` - demonstrations
              *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio
@@ -2854,7 +2861,7 @@ export interface components {
             tie_parameter: number | null;
             comparisons: number;
             standings: components["schemas"]["Standing"][];
-            /** @description How the estimate of the strengths and of their intervals ended. */
+            /** @description How the estimation of the strengths and their intervals ended. */
             convergence: components["schemas"]["Convergence"];
             /** @description One cell for each pair of compared models. */
             matrix: components["schemas"]["Cell"][];
@@ -3679,7 +3686,7 @@ export interface components {
             first_shown_wins: components["schemas"]["Estimate"];
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
-            /** @description How the estimate of the annotators' reliability ended; null if reliability was not estimated because fewer than three annotators share pairs. */
+            /** @description How the estimation of the annotators' reliability ended. Null if reliability was not estimated because fewer than three annotators share pairs. */
             reliability_convergence: components["schemas"]["Convergence"] | null;
             per_day: components["schemas"]["DayAgreement"][];
             /** @description Pairwise agreement between the annotators who share the most tasks with others. */
@@ -3944,7 +3951,7 @@ export interface components {
             /** @description Number of reserved open tasks that need more rankings than they have reserved annotators. */
             short: number;
         };
-        /** @description A response's text and ID only, because the model's name would bias the annotator. */
+        /** @description Contains only a response's text and ID, because the model's name would bias the annotator. */
         ResponseShown: {
             /** Format: uuid */
             id: string;
@@ -4223,7 +4230,7 @@ export interface components {
             /** @default  */
             reason?: string;
             /**
-             * @description Where the task goes: one of the project's `skip_ways`, by default the first.
+             * @description The destination of the task: one of the project's `skip_ways`; the default is the first.
              *
              *     * `me` - Returns to the same annotator when no other task is left for them
              *     * `others` - Goes to other annotators
@@ -4260,7 +4267,7 @@ export interface components {
             card: {
                 [key: string]: unknown;
             };
-            /** @description For each format that can't export this snapshot without further options: the reason. */
+            /** @description Maps each format that can't export this snapshot without further options to the reason. */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -4639,7 +4646,7 @@ export interface components {
             status: number;
             /** @description A human-readable explanation of the problem and what to do. */
             detail: string;
-            /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. Missing only from stored errors of background work that no request started. */
+            /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. Missing only from stored errors of background work that was not started by a request. */
             request_id?: string;
             errors: {
                 /** @description Dotted path of the field; empty for the body as a whole. */
@@ -5240,7 +5247,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The same for each attempt to send an answer. */
+                /** @description Send the same key with each attempt to send the same answer. */
                 "Idempotency-Key"?: string;
             };
             path: {

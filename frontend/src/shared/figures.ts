@@ -25,6 +25,7 @@ const FIGURES: Record<string, string> = {
   objective_entropy: "Entropy per response",
   objective_non_score_reward: "KL penalty",
   kl_coefficient: "KL coefficient",
+  kl_pull: "Pull towards the reference",
   policy_approxkl: "KL per update",
   policy_clipfrac: "Clip fraction",
   policy_entropy: "Entropy",

@@ -11,8 +11,8 @@ from preferences.quirks import Quirk
 from preferences.records import FormatError, Row
 
 HEAD_BYTES = 64 * 1024
-# A program can set these two limits before it reads files. They apply to the whole process, as the csv
-# module's own limit does.
+# A program can set these two limits before it reads files. They apply to the whole process, like the csv
+# module's own limit.
 MAX_ROW_BYTES = 8 * 2**20
 MAX_EXPANDED_BYTES = 64 * 2**30
 # Reading the first rows of a file never unpacks more bytes than this, unless a row is too long or a Parquet

@@ -153,8 +153,8 @@ FORMAT = ExportFormat(
     loses=frozenset(),
     notes=(
         "If a text begins with =, +, -, @, a tab or a line ending, a spreadsheet could interpret the text as "
-        "a formula. Such text gets a leading apostrophe, which an import removes. An empty rewrite is read "
-        "as no rewrite."
+        "a formula. Such text gets a leading apostrophe, which an import removes. An import treats an empty "
+        "rewrite as missing."
     ),
     example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",
     suffix=".csv",

@@ -1,1 +1,1 @@
-"""Iterative methods. Each of them ends after a limited number of steps and states how it ended."""
+"""Iterative estimators. Each estimator ends after a limited number of steps and states how it ended."""

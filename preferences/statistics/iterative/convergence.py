@@ -1,5 +1,5 @@
-"""How an iterative estimate ended. Every estimator in this package returns its best estimate after a bounded
-number of steps, and states whether the estimate is final."""
+"""How an iterative estimation ended. Every estimator in this package returns its best estimate after a
+bounded number of steps, and states whether the estimate is final."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 
 class Convergence(NamedTuple):
-    """Whether an estimate reached its maximum.
+    """Whether an estimation reached the maximum.
 
     `steps` is the number of steps. `change` is the increase in the log-likelihood (with a prior: in the log
-    posterior density) that the last step brought or that another step would bring, in nats. An estimate that
-    is one standard error away from the maximum lies 0.5 nats below the maximum. A change of 1e-6 is therefore
-    negligible, and a change of 0.1 is not.
+    posterior density) from the last step or from a further step, in nats. An estimate that is one standard
+    error away from the maximum lies 0.5 nats below the maximum. A change of 1e-6 is therefore negligible, and
+    a change of 0.1 is not.
     """
 
     converged: bool
@@ -22,7 +22,7 @@ class Convergence(NamedTuple):
 
 
 def worst(parts: Iterable[Convergence]) -> Convergence:
-    """The combined convergence of several estimates: whether all of them converged, and the largest `steps`
+    """The combined convergence of several estimations: whether all of them converged, and the largest `steps`
     and `change`."""
     found = list(parts)
     return Convergence(

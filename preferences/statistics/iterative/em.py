@@ -22,7 +22,7 @@ Vector = NDArray[np.float64]
 # starting value to the nearest maximum, so that an extrapolation does not reach a different maximum.
 PLAIN_STEPS = 4
 STEP_GROWTH = 4.0
-# Rounding errors of a sum of many logarithms, relative to the sum.
+# The relative rounding error of a sum of many logarithms.
 ROUNDING = 1e-15
 
 

@@ -22,7 +22,7 @@ TOLERANCE = 1e-9
 MAX_LENGTH = 4.0
 SUFFICIENT = 1e-4
 MAX_HALVINGS = 30
-# Rounding errors of the log-likelihood, relative to its value.
+# The relative rounding error of the log-likelihood.
 ROUNDING = 1e-14
 # A maximum that is reached as nearly as rounding allows is accepted if another step would bring at most this
 # many nats. Such an estimate is less than 0.002 standard errors away from the maximum.

@@ -120,7 +120,7 @@ def test_second_turn_includes_the_conversation_before_it(shelf: Project) -> None
 def test_error_for_votes_without_answers_names_the_file_to_import_first(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.read, votes.failed, votes.tasks, votes.rankings) == (2375, 2375, 0, 0)
-    assert "import the file with the answers first" in votes.errors[0].reason
+    assert "import the file with the responses first" in votes.errors[0].reason
 
 
 def test_pandalm_has_three_labels_for_each_of_723_pairs(shelf: Project) -> None:

@@ -48,13 +48,13 @@ def test_tasks_that_do_not_fit_the_form_are_refused(
     report = _take(project, *[_row(k) for k in takes + refuses])
     assert (report.tasks, report.failed) == (len(takes), len(refuses))
     for error in report.errors:
-        assert "this project's answer form takes" in error.reason
+        assert "this project's answer form requires" in error.reason
 
 
 def test_error_states_actual_and_allowed_sizes(db: None) -> None:
     report = _take(create_project(slug="pairs", preset="hh"), _row(4))
     assert [error.reason for error in report.errors] == [
-        "it has 4 responses, but this project's answer form takes 2"
+        "it has 4 responses, but this project's answer form requires 2"
     ]
     draft = TaskDraft(
         messages=[{"role": "user", "content": "Hi"}],
@@ -64,7 +64,7 @@ def test_error_states_actual_and_allowed_sizes(db: None) -> None:
         project=create_project(slug="many", preset="instructgpt"), items=[draft]
     )
     assert [refused.reason for refused in counts.refused] == [
-        "it has 3 responses, but this project's answer form takes 4 to 9"
+        "it has 3 responses, but this project's answer form requires 4 to 9"
     ]
 
 

@@ -92,8 +92,8 @@ def test_loss_gradients_and_metrics_equal_those_of_trl(case: str, tmp_path: Path
     ours, theirs, times = CASES[case]
     config, tokenizer = config_of(ours), tiny.tokenizer()
     groups, _, _ = encode_preferences(PAIRS, tokenizer, ties="ignore", max_length=100)
-    rows = RankingRows.of(groups, [], pad_id=chat.pad_id(tokenizer), max_tokens=200)
     mine = moved_policy()
+    rows = RankingRows.of(groups, [], pad_id=chat.pad_id(tokenizer), max_tokens=200, policy=mine)
     state = dpo.DPOState(tiny.policy(), torch.optim.SGD(mine.parameters()), torch.zeros(rows.n_responses))
     for part in rows.micro_batches(range(len(groups))):
         dpo.add_to_reference(state, rows, part)

@@ -25,6 +25,7 @@ from annotation.ids import uuid7
 from annotation.models import Project, User
 from tests.training.conftest import ModelMaker, Rank, RunMaker, lose
 from tests.training.rlhf import tiny
+from tests.training.rlhf.generation.openai_server import serving
 from tests.training.rlhf.small_world import (
     arbitrary_reward_model,
     short_speaker,
@@ -37,7 +38,7 @@ from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.reporter import NullReporter, require_finite
 from training.rlhf.data.batching import Group, fit_group
 from training.rlhf.data.demonstrations import encode
-from training.rlhf.generation import evaluation
+from training.rlhf.generation import evaluation, sampling
 from training.rlhf.judging.judges import Asked, open_judges
 from training.rlhf.models import chat, hub, loading
 from training.rlhf.models.trunks import head_of
@@ -157,6 +158,12 @@ def ask_a_hub_that_times_out(scene: Scene) -> None:
 def ask_a_hub_that_is_down(scene: Scene) -> None:
     scene.hub(answers=False)
     loading.load_policy("no-such-owner/no-such-model")
+
+
+def ask_a_server_without_the_model() -> None:
+    with serving(untrained_policy()) as server:
+        recipe = run_recipes.SampleRecipe(server=server.address, server_model="other")  # type: ignore[call-arg]
+        sampling.sample(recipe, policy=untrained_policy(), prompts=demo_world.prompts(1, seed=0))
 
 
 def damage_a_model(scene: Scene) -> None:
@@ -352,6 +359,7 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.TOKENIZER_DOES_NOT_FIT, sample_with_an_added_token),
     (Kind.VOCABULARIES_DIFFER, improve_a_policy_with_other_tokens),
     (Kind.TEMPLATES_DIFFER, improve_a_policy_with_another_template),
+    (Kind.GENERATION_SERVER, lambda scene: ask_a_server_without_the_model()),
     (Kind.REWARD_IS_FLAT, reward_everything_alike),
     (Kind.REWARD_NOT_FINITE, lambda scene: score_with_infinite_weights()),
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]

@@ -14,6 +14,7 @@ from django.utils import timezone
 from tests.training.conftest import RunMaker, lose, wait_until
 from training.models import RunEvent, TrainingRun
 from training.rlhf.core.reporter import Cancelled
+from training.rlhf.core.waiting import waiting
 from training.runs import transitions
 from training.runs.process import reporter
 from training.runs.process.reporter import DatabaseReporter
@@ -92,6 +93,26 @@ def test_cancel_request_reaches_the_loop_within_one_heartbeat(run: TrainingRun) 
         report.progress("train", 1, 2)
     run.refresh_from_db()
     assert run.phase == "stopping"
+
+
+def test_wait_for_a_server_is_shown_and_does_not_count_as_time_without_progress(run: TrainingRun) -> None:
+    def row() -> tuple[str, int, int]:
+        run.refresh_from_db()
+        return run.phase, run.step, run.total_steps
+
+    with voice(run, heartbeat_every=timedelta(seconds=0.05)) as report:
+        report.progress("generate", 3, 8)
+        wait_until(lambda: row() == ("generate", 3, 8), seconds=10)
+        with waiting("waiting for the server at http://gpu-1:8000"):
+            wait_until(lambda: row() == ("waiting for the server at http://gpu-1:8000", 3, 8), seconds=10)
+            shown = RunEvent.objects.filter(run=run, type="progress").latest("seq")
+            assert shown.data["phase"] == run.phase  # the page shows the newest event
+            time.sleep(0.3)
+            run.refresh_from_db()
+            assert run.heartbeat_at is not None
+            assert run.progressed_at is not None
+            assert run.heartbeat_at - run.progressed_at < timedelta(seconds=0.1)
+        wait_until(lambda: row() == ("generate", 3, 8), seconds=10)
 
 
 def test_replaced_attempt_stops_and_writes_nothing(run: TrainingRun) -> None:

@@ -147,6 +147,18 @@ def share(sizes: Sequence[float]) -> list[int]:
     return sorted(mine)
 
 
+def stretch(sizes: Sequence[float]) -> list[int]:
+    """Like `share`, but the indices are consecutive: neighbours stay together, except where two shares meet.
+
+    An item belongs to the process in whose part of the total size its midpoint lies."""
+    total, before, mine = sum(sizes), 0.0, []
+    for index, size in enumerate(sizes):
+        if min(int(count() * (before + size / 2) / total), count() - 1) == rank():
+            mine.append(index)
+        before += size
+    return mine
+
+
 def all_sum(values: Mapping[str, float]) -> dict[str, float]:
     """Sum each number over all processes, in float64. All processes must pass the same names."""
     if count() == 1:
@@ -213,6 +225,11 @@ def add_up(values: Mapping[str, float]) -> defaultdict[str, float]:
 
 def highest(number: float) -> float:
     return max(gather_objects(number))
+
+
+def anywhere(condition: bool) -> bool:
+    """Return whether the condition is true in any process."""
+    return all_sum({"true": float(condition)})["true"] > 0
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:

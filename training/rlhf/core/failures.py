@@ -29,6 +29,7 @@ class FailureKind(StrEnum):
     INPUT_CHANGED = "input_changed"
     VOCABULARIES_DIFFER = "vocabularies_differ"
     TEMPLATES_DIFFER = "templates_differ"
+    GENERATION_SERVER = "generation_server"
     REWARD_IS_FLAT = "reward_is_flat"
     REWARD_NOT_FINITE = "reward_not_finite"
     INPUTS_REFUSED = "inputs_refused"

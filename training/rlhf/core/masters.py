@@ -52,9 +52,9 @@ def master_of(parameter: nn.Parameter) -> nn.Parameter:
 
 def _hand_over(master: nn.Parameter, parameter: Tensor) -> None:
     """Move the gradient to the master."""
-    assert parameter.grad is not None
-    gradient = parameter.grad.float()
-    parameter.grad = None
+    low, parameter.grad = parameter.grad, None  # also if there is no memory for the next line
+    assert low is not None
+    gradient = low.float()
     master.grad = gradient if master.grad is None else master.grad.add_(gradient)
 
 

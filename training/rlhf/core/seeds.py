@@ -32,6 +32,14 @@ def generator_for(seed: int, purpose: str, *numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed_for(seed, purpose, *numbers))
 
 
+def seeds_from(generator: torch.Generator, count: int) -> list[int]:
+    """Draw 63-bit seeds from a generator on the CPU, for example one per prompt."""
+    import torch
+
+    drawn: list[int] = torch.randint(2**63 - 1, (count,), generator=generator).tolist()
+    return drawn
+
+
 def seed_everything(seed: int) -> None:
     """Seed the global generators of `random`, NumPy and torch (CPU and every GPU).
 

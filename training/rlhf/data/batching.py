@@ -326,13 +326,16 @@ def _in_one_row(groups: Sequence[Group], unread: int | None) -> Batch:
         row += group.prompt
         after = len(row)
         positions += range(start)
-        table.append((start, segments.ALONE))
+        if len(group.responses) == 1:  # nothing else reads the prompt: one segment is enough
+            table.append((group.packed_tokens, segments.ALONE))
+        else:
+            table.append((start, segments.ALONE))
+            table += [(len(response), prompt) for response in group.responses]
         for slot, response in enumerate(group.responses):
             behind = _read_at(group.prompt, response, unread)
             ends.append((len(row) + behind if behind >= 0 else after + behind, owner, slot))
             row += response
             positions += range(start, start + len(response))
-            table.append((len(response), prompt))
     columns, owners, slots = torch.tensor(ends).unbind(dim=1)
     weights = torch.tensor([group.weight for group in groups], dtype=torch.float32)
     return Batch(

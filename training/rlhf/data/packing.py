@@ -21,9 +21,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from training.rlhf.data.batching import Layout, block_mask, cut_by_tokens, cut_by_width, takes_packed_rows
+from training.rlhf.data.answers import shared_layout
+from training.rlhf.data.batching import Layout, block_mask, cut_by_tokens, cut_by_width
 from training.rlhf.data.demonstrations import Row
 from training.rlhf.models import segments
+from training.rlhf.models.inputs import Inputs
 from training.rlhf.recipes.sft import Packing
 
 PADDING = -1
@@ -49,6 +51,10 @@ class Batch:
     def places(self) -> int:
         return self.ids.numel()
 
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs.of(self.ids, self.mask, self.wanted, self.positions)
+
     def to(self, device: torch.device) -> Batch:
         return Batch(
             self.ids.to(device),
@@ -60,13 +66,8 @@ class Batch:
 
 
 def layout_for(model: PreTrainedModel, packing: Packing) -> Layout:
-    """Return the best layout that the model supports. Packing needs attention in every layer, no sliding
-    window, and explicit position IDs (`takes_packed_rows`)."""
-    if packing == "off" or not takes_packed_rows(model):
-        return "separate"
-    if model.device.type != "cpu":
-        return "packed"
-    return "flat" if segments.attend_by_segment(model) else "separate"
+    """Return the best layout that the model supports (`answers.shared_layout`)."""
+    return "separate" if packing == "off" else shared_layout(model)
 
 
 def micro_batches(rows: Sequence[Row], *, layout: Layout, max_tokens: int, pad_id: int) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from functools import partial
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import seed_for
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import batches_of_usable
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded
@@ -57,18 +57,16 @@ def answers_to(
     prompts: Sequence[Messages],
     *,
     policy: Loaded,
-    n: int,
+    engine: Engine,
+    sampling: Sampling,
     prompts_per_batch: int,
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float,
     seed: int,
     purpose: str = "answers",
     check: Callable[[], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Answered]:
-    """Yield `n` answers to each prompt, in the order of the prompts. The other settings are passed to
-    `generate`. Prompts are encoded one batch at a time, so memory does not grow with their number.
+    """Yield the answers of `engine`, in the order of the prompts. Prompts are encoded one batch at a time, so
+    memory does not grow with their number.
 
     An answer is determined by `seed`, `purpose`, the prompt and its position in `prompts`. It does not depend
     on `prompts_per_batch`. Two runs with the same seed and different purposes use different random numbers.
@@ -78,23 +76,19 @@ def answers_to(
     few seconds, with the number of prompts done so far and their total. Raises `UnusableInput` if
     `max_new_tokens` leaves no room for a prompt, or if no prompt is usable.
     """
-    room = chat.context_length(policy.model) - max_new_tokens
+    room = chat.context_length(policy.model) - sampling.max_new_tokens
     total = len(prompts)
     behind = 0  # prompts of the earlier batches, answered or refused
     for batch in batches_of_usable(policy.tokenizer, prompts, limit=room, size=prompts_per_batch):
         check()
         started = time.perf_counter()
-        answers = generate(
-            policy.model,
-            policy.tokenizer,
+        answers = engine.generate(
+            policy,
             batch.ids,
-            n=n,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=[seed_for(seed, purpose, position) for position in batch.positions],
+            sampling,
+            seeds=[seed_for(seed, purpose, position) for position in batch.positions],
             check=check,
-            progress=partial(_report_prompts, progress, behind, n, total),
+            progress=partial(_report_prompts, progress, behind, sampling.n, total),
         )
         seconds = time.perf_counter() - started
         behind += len(batch.ids) + batch.refused

@@ -1,13 +1,13 @@
-"""Sampling from a causal language model. Each prompt is processed once, and then all samples for the prompt
-are decoded together.
+"""Sampling from a causal language model in this process. Each prompt is processed once, and then all samples
+for the prompt are decoded together.
 
-Works with any transformers model. Differences from `model.generate`:
+Works with any transformers model (`forward`), and faster with those of the Llama family (`llama`).
+Differences from `model.generate`:
 
-- The model processes each prompt once. The prompt's keys and values are then repeated for its `n` samples.
-- Keys and values are written into preallocated buffers. On small models, `generate` spends a third of its
-  time on concatenating keys and values.
 - Each token is sampled from the cumulative distribution with one uniform random number (`picking`).
   `generate` uses one exponential random number per vocabulary entry.
+- Batches are cut by the memory of their keys and values (`batches`). If the memory is exhausted, the batch is
+  halved, and the generation continues.
 - Finished rows are removed from the batch.
 
 Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
@@ -17,47 +17,53 @@ unless they are stop tokens. These IDs have no text, and a reward model can have
 model gives these IDs almost no probability.
 """
 
-import inspect
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.seeds import seed_for
-from training.rlhf.generation.caches import repeat, repeatable, select, selectable
+from training.rlhf.generation import batches
+from training.rlhf.generation.forward import ForwardBatch, token_bytes
+from training.rlhf.generation.interface import Completion, Sampling
+from training.rlhf.generation.llama.recognition import trunk_of_family
+from training.rlhf.generation.llama.rows import LlamaBatch
 from training.rlhf.generation.picking import LogitsNotFinite, allowed_ids, pick_tokens, uniform_numbers
 from training.rlhf.generation.pulse import Pulse
 from training.rlhf.models import chat
 from training.rlhf.models.trunks import vocabulary_rows
 
-# The number of rows decoded together. Decoding more rows at once takes more memory but saves hardly any time.
-ROWS_PER_BATCH = 256
+log = logging.getLogger(__name__)
+
 # Finished rows are dropped once they make up this share of the batch. Rows are not dropped one by one,
 # because each drop copies the cache.
 FINISHED_SHARE = 0.25
+# The number of tokens between two looks at which rows have ended. A look waits until a GPU has caught up.
+CPU_STRIDE, GPU_STRIDE = 1, 16
+
+Pick = Callable[[Tensor, Tensor | None], Tensor]
 
 
-class Completion(NamedTuple):
-    """One sampled answer. If `finished`, `ids` ends with the stop token that was sampled (see
-    `chat.stop_ids`). Otherwise, the answer was truncated at the length limit."""
-
-    ids: list[int]
-    finished: bool
+class Rows(Protocol):
+    """The keys and values of a batch's rows. `read` returns the logits of each row's first token, and `step`
+    appends one token to each row and returns the logits of the next. `keep` drops all other rows."""
 
     @property
-    def content(self) -> list[int]:
-        """The IDs without the stop token, for decoding. A stop token that the tokenizer doesn't mark as
-        special would appear in the text."""
-        return self.ids[:-1] if self.finished else self.ids
+    def can_keep(self) -> bool: ...
 
-    def ended(self, eos: int) -> list[int]:
-        """Return the IDs with exactly one EOS at the end, for scoring and imitation. EOS replaces the sampled
-        stop token and is appended to a truncated answer. Reward models and policies are trained on answers
-        that end with EOS. After another stop token, a reward model's score is meaningless."""
-        return [*self.content, eos]
+    @property
+    def cache_bytes(self) -> int: ...
+
+    def read(self, beat: Callable[[], None]) -> Tensor: ...
+
+    def step(self, tokens: Tensor) -> Tensor: ...
+
+    def keep(self, rows: Sequence[int]) -> None: ...
 
 
 def generate(
@@ -70,29 +76,116 @@ def generate(
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int | Sequence[int] = 0,
-    generator: torch.Generator | None = None,
-    rows_per_batch: int = ROWS_PER_BATCH,
+    cache_bytes: int | None = None,
+    rows_per_batch: int | None = None,
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[list[Completion]]:
     """Sample `n` answers to each prompt (token IDs from `chat.encode_prompt`), in the order of the prompts.
+    The other settings are those of `Sampling`, and the promises are those of `Engine`.
 
-    A `temperature` of 0 always selects the most likely token. If `top_p` is below 1, only the most likely
-    tokens are sampled: the smallest set whose probabilities add up to at least `top_p`.
+    Each prompt has a seed of its own, so the result does not depend on the batches or on the other prompts.
+    `seed` is a list of these seeds, or one number from which they are derived.
 
-    Each prompt has a seed of its own, so the result does not depend on `rows_per_batch` or on the other
-    prompts. `seed` is a list of these seeds, or one number from which the seeds are derived. If a `generator`
-    (on the CPU) is given, the seeds are drawn from the generator instead.
-
-    Prompts that exceed the context are truncated on the left (`chat.cut_prompts` counts them). `check` is
-    called before each batch and every few seconds, and can raise an exception to stop. `progress` is called
-    every few seconds with the number of answers so far and the total. Raises ValueError for an empty prompt
-    or a setting out of range, and LogitsNotFinite if the policy's logits are NaN or infinite.
+    A batch has at most `cache_bytes` of keys and values and at most `rows_per_batch` rows. By default,
+    `batches.default_limits` chooses both. Raises LogitsNotFinite if the policy's logits are NaN or infinite.
     """
-    _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
+    sampling = Sampling(max_new_tokens, n, temperature, top_p)
+    empty = [number for number, prompt in enumerate(prompts) if not prompt]
+    if empty:
+        raise ValueError(f"prompt {empty[0]} has no tokens, so there is nothing to continue")
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
-    seeds = prompt_seeds(len(cut), seed, generator)
-    stops, known = chat.stop_ids(policy, tokenizer), chat.id_limit(tokenizer)
+    seeds = _seeds(len(cut), seed)
+    stops = chat.stop_ids(policy, tokenizer)
+    pulse = Pulse(check, progress, total=len(cut) * n)
+    was_training = policy.training
+    policy.train(False)
+    try:
+        trunk = trunk_of_family(policy)
+        start: Callable[..., Rows] = (
+            partial(LlamaBatch, trunk) if trunk else partial(ForwardBatch, policy, pad=chat.pad_id(tokenizer))
+        )
+        limits = batches.default_limits(
+            policy.device,
+            vocabulary=vocabulary_rows(policy),
+            token_bytes=token_bytes(policy) if trunk is None else trunk.token_bytes,
+            shared=trunk is not None,
+            cache_bytes=cache_bytes,
+        )
+        if rows_per_batch is not None:
+            limits = replace(limits, rows=rows_per_batch)
+        pick = _pick(policy, tokenizer, stops, sampling)
+        completions: list[list[Completion]] = [[] for _ in cut]
+        work = batches.Batches([len(prompt) for prompt in cut], n=n, room=max_new_tokens)
+        while work.left:
+            check()
+            batch = work.take(limits)
+            noise = _noise([seeds[i] for i in batch.prompts], batch.samples, sampling, policy.device)
+            found = _unless_out_of_memory(
+                partial(
+                    _decode_batch,
+                    partial(
+                        start,
+                        [cut[i] for i in batch.prompts],
+                        n=len(batch.samples),
+                        limit=max_new_tokens,
+                    ),
+                    rows=batch.rows,
+                    limit=max_new_tokens,
+                    stops=torch.tensor(stops, device=policy.device),
+                    pick=pick,
+                    noise=noise,
+                    pulse=pulse,
+                ),
+                splittable=batch.rows > 1,
+            )
+            if found is None:
+                limits = limits.halved(batch)
+                log.warning(
+                    "Out of memory while %d answers were generated together. Continuing with at most %d. "
+                    "Lower generation_memory to avoid the lost time.",
+                    batch.rows,
+                    limits.rows,
+                )
+                work.put_back(batch)
+                continue
+            pulse.done += len(found)
+            each = len(batch.samples)
+            for position, index in enumerate(batch.prompts):
+                completions[index] += found[position * each : (position + 1) * each]
+    except LogitsNotFinite as error:
+        name = f" {policy.name_or_path!r}" if policy.name_or_path else ""
+        raise LogitsNotFinite(
+            f"The policy{name} can't answer. {error} Its weights are broken, or training "
+            "has diverged: use an earlier policy, or lower learning_rate or max_grad_norm."
+        ) from error
+    finally:
+        policy.train(was_training)
+    return completions
+
+
+def _seeds(count: int, seed: int | Sequence[int]) -> list[int]:
+    """Return one seed per prompt."""
+    if isinstance(seed, int):
+        return [seed_for(seed, "generate", number) for number in range(count)]
+    if len(seed) != count:
+        raise ValueError(f"there are {count} prompts, but {len(seed)} seeds")
+    return list(seed)
+
+
+def _noise(seeds: Sequence[int], samples: range, sampling: Sampling, device: torch.device) -> Tensor | None:
+    """Return the random numbers of a batch, with one row per sample. None at temperature 0."""
+    if sampling.temperature == 0:
+        return None
+    drawn = [uniform_numbers(seed, samples.stop, sampling.max_new_tokens) for seed in seeds]
+    return torch.cat([numbers[samples.start :] for numbers in drawn]).to(device)
+
+
+def _pick(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stops: Sequence[int], sampling: Sampling
+) -> Pick:
+    """Return a function that picks one token per row from logits."""
+    known = chat.id_limit(tokenizer)
     allowed = allowed_ids(known, stops, vocabulary_rows(policy))
     if allowed is not None:
         allowed, known = allowed.to(policy.device), len(allowed)
@@ -101,156 +194,78 @@ def generate(
         logits = logits[:, :known]
         if allowed is not None:
             logits = logits.masked_fill(~allowed, -torch.inf)
-        try:
-            return pick_tokens(logits, uniform, temperature=temperature, top_p=top_p)
-        except LogitsNotFinite as error:
-            name = f" {policy.name_or_path!r}" if policy.name_or_path else ""
-            raise LogitsNotFinite(
-                f"The policy{name} can't answer. {error} Its weights are broken, or training "
-                "has diverged: use an earlier policy, or lower learning_rate or max_grad_norm."
-            ) from error
+        return pick_tokens(logits, uniform, temperature=sampling.temperature, top_p=sampling.top_p)
 
-    # Prompts of similar length need little padding.
-    by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))
-    per_batch = max(1, rows_per_batch // n)
-    completions: list[list[Completion]] = [[] for _ in cut]
-    pulse = Pulse(check, progress, total=len(cut) * n)
-    was_training = policy.training
-    policy.train(False)
+    return pick
+
+
+def _unless_out_of_memory(
+    decode: Callable[[], list[Completion]], *, splittable: bool
+) -> list[Completion] | None:
+    """Return the answers, or None if the memory was exhausted and a smaller batch is possible."""
     try:
-        for start in range(0, len(cut), per_batch):
-            check()
-            chosen = by_length[start : start + per_batch]
-            noise = None
-            if temperature > 0:
-                noise = torch.cat([uniform_numbers(seeds[i], n, max_new_tokens) for i in chosen])
-                noise = noise.to(policy.device)
-            ids, mask = chat.left_pad([cut[i] for i in chosen], chat.pad_id(tokenizer))
-            rows = _decode_batch(
-                policy,
-                ids.to(policy.device),
-                mask.to(policy.device),
-                n=n,
-                limit=max_new_tokens,
-                stops=torch.tensor(stops, device=policy.device),
-                pick=pick,
-                noise=noise,
-                pulse=pulse,
-            )
-            pulse.done += len(rows)
-            for position, index in enumerate(chosen):
-                completions[index] = rows[position * n : (position + 1) * n]
-    finally:
-        policy.train(was_training)
-    return completions
-
-
-def prompt_seeds(
-    count: int, seed: int | Sequence[int] = 0, generator: torch.Generator | None = None
-) -> list[int]:
-    """Return one seed per prompt (see `generate`)."""
-    if generator is not None:
-        drawn: list[int] = torch.randint(2**63 - 1, (count,), generator=generator).tolist()
-        return drawn
-    if isinstance(seed, int):
-        return [seed_for(seed, "generate", number) for number in range(count)]
-    if len(seed) != count:
-        raise ValueError(f"there are {count} prompts, but {len(seed)} seeds")
-    return list(seed)
+        return decode()
+    except Exception as error:
+        if not splittable or not batches.is_out_of_memory(error):
+            raise
+    # Here, the error and its traceback no longer hold the batch's tensors.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
 
 
 @torch.no_grad()
 def _decode_batch(
-    policy: PreTrainedModel,
-    ids: Tensor,
-    mask: Tensor,
+    start: Callable[[], Rows],
     *,
-    n: int,
+    rows: int,
     limit: int,
     stops: Tensor,
-    pick: Callable[[Tensor, Tensor | None], Tensor],
+    pick: Pick,
     noise: Tensor | None,
     pulse: Pulse,
 ) -> list[Completion]:
-    """Generate n completions for each of B left-padded prompts, B·n in all.
+    """Generate the completions of the batch's rows, of at most `limit` tokens each.
 
-    ``ids`` and ``mask`` have shape (B, T). The n completions of a prompt are adjacent. A row's positions
-    count only its real tokens, so padding on the left does not change the row's output.
-    """
-    rows = len(ids) * n
-    cache = DynamicCache(config=policy.config)
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    with pulse.between_layers(policy):
-        if repeatable(cache):
-            logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
-            repeat(cache, n, room=limit)
-        else:  # this type of cache (for example, of recurrent states) can't be repeated for each sample
-            wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
-            logits = _forward(policy, wide, wide_mask, wide_positions, cache)
-    mask = mask.repeat_interleave(n, dim=0)
-    last = positions[:, -1:].repeat_interleave(n, dim=0)
-    room = torch.ones(rows, limit, dtype=mask.dtype, device=mask.device)
-    mask = torch.cat([mask, room], dim=1)
-    width = ids.shape[1]
-
-    tokens = torch.zeros(rows, limit, dtype=torch.long, device=ids.device)
-    lengths = torch.full((rows,), limit, device=ids.device)
-    finished = torch.zeros(rows, dtype=torch.bool, device=ids.device)
-    live = torch.arange(rows, device=ids.device)  # for each row in the batch, its row in the result
+    Between two looks at which rows have ended, ended rows go on, and their tokens are ignored."""
+    batch, device = start(), stops.device
+    stride = GPU_STRIDE if device.type == "cuda" else CPU_STRIDE
+    logits = batch.read(pulse.beat)
+    tokens = torch.zeros(rows, limit, dtype=torch.long, device=device)
+    live = torch.arange(rows, device=device)  # for each row in the batch, its row in the result
+    ended = torch.zeros(rows, dtype=torch.bool, device=device)
+    broken = torch.zeros_like(ended)
     for step in range(limit):
-        pulse.beat(partial(_answers_so_far, finished, step / limit))
-        picked = pick(logits, None if noise is None else noise[live, step])
-        tokens[live, step] = torch.where(finished[live], tokens[live, step], picked)
-        ended = torch.isin(picked, stops) & ~finished[live]
-        lengths[live[ended]] = step + 1
-        finished[live[ended]] = True
-        if step + 1 == limit or bool(finished[live].all()):
-            break
-        done = finished[live]
-        if int(done.sum()) >= max(1, FINISHED_SHARE * len(live)) and selectable(cache):
-            keep = (~done).nonzero().squeeze(1)
-            select(cache, keep)
-            live, mask, last, picked = live[keep], mask[keep], last[keep], picked[keep]
-        last = last + 1
-        logits = _forward(policy, picked[:, None], mask[:, : width + step + 1], last, cache)
-    listed = zip(tokens.tolist(), lengths.tolist(), finished.tolist(), strict=True)
+        pulse.beat(partial(_answers_so_far, rows, ended, step / limit))
+        picked = pick(logits, None if noise is None else noise[:, step])
+        tokens[live, step] = picked
+        ended = ended | torch.isin(picked, stops)
+        broken = broken | (picked < 0)
+        if (step + 1) % stride == 0 or step + 1 == limit:
+            _refuse_broken(broken)
+            going = [row for row, done in enumerate(ended.tolist()) if not done]
+            if not going or step + 1 == limit:
+                break
+            if len(live) - len(going) >= max(1, FINISHED_SHARE * len(live)) and batch.can_keep:
+                batch.keep(going)
+                chosen = torch.tensor(going, device=device)
+                live, picked, ended, broken = live[chosen], picked[chosen], ended[chosen], broken[chosen]
+                noise = None if noise is None else noise[chosen]
+        logits = batch.step(picked.clamp(min=0))
+    ends = torch.isin(tokens, stops)
+    lengths = torch.where(ends.any(dim=1), ends.int().argmax(dim=1) + 1, limit)
+    listed = zip(tokens.tolist(), lengths.tolist(), ends.any(dim=1).tolist(), strict=True)
     return [Completion(row[:length], done) for row, length, done in listed]
 
 
-def _answers_so_far(finished: Tensor, share: float) -> float:
-    """Return the number of answers. An unfinished answer counts as `share`."""
-    n_finished = int(finished.sum())
-    return n_finished + share * (len(finished) - n_finished)
+def _refuse_broken(broken: Tensor) -> None:
+    if bool(broken.any()):
+        raise LogitsNotFinite(
+            f"The logits of {int(broken.sum())} of {len(broken)} answers are NaN or infinite."
+        )
 
 
-def _forward(
-    policy: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
-) -> Tensor:
-    """Return the (B, V) logits for the token that follows the last input token."""
-    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
-    accepted = _forward_parameters(policy)
-    if "position_ids" in accepted:
-        inputs["position_ids"] = positions
-    if "logits_to_keep" in accepted:
-        inputs["logits_to_keep"] = 1
-    logits: Tensor = policy(**inputs, use_cache=True).logits
-    return logits[:, -1]
-
-
-def _forward_parameters(policy: Any) -> set[str]:
-    """Return the parameter names of the language model's own `forward` method. An adapter wrapper is
-    unwrapped first, because the wrapper's own `forward` accepts any argument."""
-    inner = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
-    return set(inspect.signature(inner.forward).parameters)
-
-
-def _refuse_bad_settings(
-    prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, temperature: float, top_p: float
-) -> None:
-    empty = [number for number, prompt in enumerate(prompts) if not prompt]
-    if empty:
-        raise ValueError(f"prompt {empty[0]} has no tokens, so there is nothing to continue")
-    if n < 1 or max_new_tokens < 1:
-        raise ValueError(f"n and max_new_tokens must be at least 1, got {n} and {max_new_tokens}")
-    if temperature < 0 or not 0 < top_p <= 1:
-        raise ValueError(f"temperature must be >= 0 and top_p in (0, 1], got {temperature} and {top_p}")
+def _answers_so_far(rows: int, ended: Tensor, share: float) -> float:
+    """Return the number of answers, where an unfinished one counts as `share`."""
+    going = len(ended) - int(ended.sum())
+    return rows - going + share * going

@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
+from training.rlhf.generation.engines import open_engine
+from training.rlhf.generation.interface import Sampling
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 from training.rlhf.recipes.answers import EvaluateConfig
@@ -104,11 +106,11 @@ def evaluate(
     batches = answers_to(
         prompts,
         policy=loaded,
-        n=config.responses_per_prompt,
+        engine=open_engine(config),
+        sampling=Sampling(
+            config.max_new_tokens, config.responses_per_prompt, config.temperature, config.top_p
+        ),
         prompts_per_batch=PROMPTS_PER_BATCH,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        top_p=config.top_p,
         seed=config.seed,
         purpose="evaluate",
         check=report.check,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from training.rlhf.core.messages import Messages
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded
 

@@ -36,33 +36,25 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
 
     ``logits`` has shape (B, V). ``uniform`` has shape (B,) and contains random numbers from [0, 1). The
     function picks the first token whose cumulative probability exceeds the row's random number. Without
-    ``uniform``, or at temperature 0, the function picks the most likely token. Raises `LogitsNotFinite`.
+    ``uniform``, or at temperature 0, the function picks the most likely token. In a row whose logits are NaN
+    or infinite, it picks -1. An exception would have to wait for the GPU at every token.
     """
     if uniform is None or temperature == 0:
         highest, picked = logits.max(dim=-1)
-        _refuse_broken(highest.isfinite())
-        return picked
-    probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+        return picked.where(highest.isfinite(), -1)
+    logits = logits.float()
+    probabilities = torch.softmax(logits if temperature == 1 else logits / temperature, dim=-1)
     # A NaN or an infinite logit makes all probabilities of its row NaN, so one column is enough.
-    _refuse_broken(probabilities[:, 0].isfinite())
+    finite = probabilities[:, 0].isfinite()
     if top_p == 1:
-        return invert(probabilities, uniform)
+        return invert(probabilities, uniform).where(finite, -1)
     # Equal probabilities keep the order of their IDs, so that the result is the same on every machine.
     probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
     cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
     # The most likely token is always kept: the cumulative probability before it is 0.
     before = nn.functional.pad(cumulative[:, :-1], (1, 0))
     kept = probabilities.masked_fill(before >= top_p * cumulative[:, -1:], 0.0)
-    return order.gather(1, invert(kept, uniform)[:, None]).squeeze(1)
-
-
-def _refuse_broken(finite: Tensor) -> None:
-    """Raise `LogitsNotFinite` unless all rows are finite. If a row contained NaN, the search would pick an
-    index beyond the vocabulary."""
-    if not bool(finite.all()):
-        raise LogitsNotFinite(
-            f"The logits of {int((~finite).sum())} of {len(finite)} answers are NaN or infinite."
-        )
+    return order.gather(1, invert(kept, uniform)[:, None]).squeeze(1).where(finite, -1)
 
 
 def invert(weights: Tensor, uniform: Tensor) -> Tensor:
@@ -81,7 +73,7 @@ def invert(weights: Tensor, uniform: Tensor) -> Tensor:
     tokens = block * BLOCK + torch.arange(BLOCK, device=weights.device)
     inside = weights.gather(1, tokens.clamp(max=size - 1)).masked_fill(tokens >= size, 0.0)
     place, _ = _first_above(inside.cumsum(dim=-1, dtype=torch.float64), rest)
-    return (block * BLOCK + place).squeeze(1)
+    return (block * BLOCK + place).squeeze(1).clamp_(max=size - 1)  # beyond the end only for NaN
 
 
 def _first_above(cumulative: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:

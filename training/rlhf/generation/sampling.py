@@ -13,6 +13,8 @@ from typing import Any
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
+from training.rlhf.generation.engines import open_engine
+from training.rlhf.generation.interface import Sampling
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 from training.rlhf.models.templates import arguments_of
@@ -58,12 +60,15 @@ def sample(
     batches = answers_to(
         prompts,
         policy=loaded,
-        n=config.responses_per_prompt,
+        engine=open_engine(config),
+        sampling=Sampling(
+            config.max_new_tokens, config.responses_per_prompt, config.temperature, config.top_p
+        ),
         prompts_per_batch=PROMPTS_PER_BATCH,
+        seed=config.seed,
         purpose="sample",
         check=report.check,
         progress=lambda done, total: report.progress("sample", done, total),
-        **settings,
     )
     if arguments := arguments_of(loaded.tokenizer):
         settings["template_arguments"] = arguments

@@ -3,8 +3,10 @@ import torch."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from training.rlhf.models.json_files import BrokenFile, object_in
 
@@ -14,6 +16,8 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 # adapter's folder contained a config.json, transformers would treat the folder as a complete model and would
 # look for weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
+# The key of `lora.base_digest` in this metadata.
+BASE_DIGEST = "base_digest"
 # The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
 # themselves adapters.
 UNCERTAINTY, MEMBER = "uncertainty", "member-{}"
@@ -85,6 +89,13 @@ def base_of(folder: str | Path) -> str:
     beside = models / Path(base).name
     moved = looks_like_path(base) and not os.path.isdir(base) and os.path.isdir(beside)
     return str(beside) if moved else base
+
+
+def notes_of(folder: Path) -> dict[str, Any]:
+    """Return the metadata that was saved with the adapter. Empty for an adapter of another tool."""
+    file = folder / ADAPTER_NOTES
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
 
 
 def _is_file(folder: str | Path, name: str) -> bool:

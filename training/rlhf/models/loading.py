@@ -23,6 +23,7 @@ from storage import durable
 from storage.space import DiskFull, is_full
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, hub, lora, trunks
+from training.rlhf.models.checks.adapter import refuse_other_base
 from training.rlhf.models.checks.model import ADVICE, CLASSIFIER, check_model, refuse_wrong_architecture
 from training.rlhf.models.checks.refusal import Purpose, Refused, adapter_unusable, wrong_kind
 from training.rlhf.models.checks.tokenizer import PLACEHOLDERS, ROLES
@@ -54,9 +55,6 @@ class Opened(NamedTuple):
     new: list[str]
     base: str
 
-
-# The key of `lora.base_digest` in an adapter's metadata.
-BASE_DIGEST = "base_digest"
 
 # A model as input to a loop: a folder, a hub name, or a model in memory. A loop that trains a model in memory
 # modifies the model in place.
@@ -222,7 +220,7 @@ def _write_adapter(model: Any, folder: Path) -> None:
     (folder / "README.md").unlink()  # the empty model card template that peft writes
     config = trunks.plain(model).config
     notes: dict[str, Any] = {"pad_token_id": config.get_text_config().pad_token_id}
-    notes[BASE_DIGEST] = lora.base_digest(model)
+    notes[adapters.BASE_DIGEST] = lora.base_digest(model)
     if trunks.is_classifier(model):
         notes |= {"num_labels": 1, "rankloop": getattr(config, "rankloop", {})}
     (folder / adapters.ADAPTER_NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
@@ -350,7 +348,7 @@ def settings_of(
             "the language model from which it was trained.",
         )
     config.num_labels = 1
-    if adapter and (notes := notes_of(adapter)):
+    if adapter and (notes := adapters.notes_of(adapter)):
         config.rankloop = notes.get("rankloop", {})
         config.get_text_config().pad_token_id = notes["pad_token_id"]
     elif adapter and tokenizer.pad_token_id is not None:
@@ -393,25 +391,6 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     if starts_reward_model:
         lora.fill_adapter(adapted, lora.POLICY, load_file(folder / adapters.ADAPTER_WEIGHTS))
     return adapted, still_new
-
-
-def refuse_other_base(adapter: Path, digest: str, base: str) -> None:
-    """Raise Refused if the base model's weights are not those with which the adapter was trained. Adapters of
-    other tools and of earlier versions don't record a digest, so they are not checked."""
-    recorded = notes_of(adapter).get(BASE_DIGEST)
-    if recorded and digest and recorded != digest:
-        raise adapter_unusable(
-            adapter,
-            f"the weights of its base model at {base} are not those with which it was trained. Restore the "
-            f"base model, or correct base_model_name_or_path in {adapters.ADAPTER_CONFIG}.",
-        )
-
-
-def notes_of(adapter: Path) -> dict[str, Any]:
-    """Return the metadata that was saved with an adapter. Empty for an adapter of another tool."""
-    file = adapter / adapters.ADAPTER_NOTES
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return found
 
 
 def _refuse_broken_numbers(name: str, model: Any) -> None:

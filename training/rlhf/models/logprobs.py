@@ -1,105 +1,126 @@
-"""Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
+"""Log-probabilities of given tokens under a language model.
 
-For 64 rows of 512 tokens and a vocabulary of 151,936, the fp32 logits take 20 GB. log_softmax doubles this
-amount. Only the response positions are needed. Each response position needs only the given token's
-log-probability and the entropy.
+Only the wanted tokens are projected onto the vocabulary, in chunks (`projection`). Positions whose state
+predicts no wanted token skip the last MLP (`segments.read_at`).
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
+from training.rlhf.models import segments
+from training.rlhf.models.inputs import Inputs
+from training.rlhf.models.projection import Transform, project
 from training.rlhf.models.trunks import plain
 
-CHUNK_TOKENS = 1024  # number of positions projected onto the vocabulary in one chunk
+# What some architectures do to the logits after the projection. Gemma limits them, Cohere and Falcon-H1
+# multiply them, and Granite divides them.
+SCALES, DIVISORS = ("logit_scale", "lm_head_multiplier"), ("logits_scaling",)
+CAPS = ("final_logit_softcapping", "logits_soft_cap")
+PROBED_TOKENS = 8
+WORTH_SELECTING = 0.8  # share of read positions below which the last MLP skips the others
+# The largest difference between the model's logits and ours, relative to the largest logit. Half-precision
+# logits are rounded by up to 2^-8.
+LARGEST_DIFFERENCE = {torch.float64: 1e-4, torch.float32: 1e-4}
+LARGEST_DIFFERENCE_OF_HALVES = 2e-2
 
-# Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
-# Granite). Applying only the output embedding would omit these transformations, so such models use their own
-# forward pass.
-LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+# For each model, the transformation of its logits, or None if the logits are computed in another way.
+_transforms: WeakKeyDictionary[nn.Module, Transform | None] = WeakKeyDictionary()
 
 
-def token_log_probs(
-    model: PreTrainedModel,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    wanted: Tensor,
-    *,
-    temperature: float,
-    position_ids: Tensor | None = None,
-    entropy_gradient: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Return the log-probability of each wanted token given all tokens before it, and the entropy of the
-    token's distribution.
+def token_log_probs(model: PreTrainedModel, inputs: Inputs, *, temperature: float) -> Tensor:
+    """Return the log-probability of each wanted token given all tokens before it, in nats.
 
-    ``input_ids``, ``attention_mask`` and ``wanted`` have shape (B, T) and are right-padded. ``wanted`` is a
-    bool tensor. In column 0, ``wanted`` is false, because no earlier token predicts the first token of a row.
-    Returns the log-probabilities and the entropies in nats. Both are fp32 tensors of shape (N,) in row order,
-    where N = wanted.sum(). The entropy carries a gradient only with ``entropy_gradient``, which takes more
-    memory. ``temperature`` divides the logits exactly as in sampling. Raises ValueError if ``wanted`` is true
-    in column 0.
-
-    With ``position_ids``, of the same shape, a row can hold several texts (`packing`). The attention mask
-    then separates the texts, and the first token of a text is not wanted.
+    The result is an fp32 tensor of shape (N,), in the order of ``inputs.targets``. ``temperature`` divides
+    the logits exactly as in sampling.
     """
+    return log_probs_and_entropies(model, inputs, temperature=temperature, entropy=False)[0]
+
+
+def log_probs_and_entropies(
+    model: PreTrainedModel, inputs: Inputs, *, temperature: float, entropy: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return the log-probability of each wanted token, as `token_log_probs`, and the entropy of the
+    distribution from which it comes. Both carry gradients. Without ``entropy``, the entropies are 0."""
     alive()
-    if bool(wanted[:, 0].any()):
-        raise ValueError("the first token of a row cannot be predicted: no token comes before it")
-    predicting = wanted[:, 1:]
-    targets = input_ids[:, 1:][predicting]
-    given: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask, "use_cache": False}
-    if position_ids is not None:
-        given["position_ids"] = position_ids
-    if any(getattr(model.config.get_text_config(), name, None) for name in LOGIT_TRANSFORMS):
-        return _gather(model(**given).logits[:, :-1][predicting], targets, temperature, entropy_gradient)
     # The model inside an adapter's wrapper: the wrapper's own `base_model` returns logits, not states.
     inner: Any = plain(model)
-    hidden = inner.base_model(**given).last_hidden_state[:, :-1][predicting]
-    project = inner.get_output_embeddings()
-    return selected_log_probs(
-        hidden, targets, project, temperature=temperature, entropy_gradient=entropy_gradient
+    transform = transform_of(model, inputs.input_ids)
+    if transform is None:
+        if inputs.in_segments:
+            segments.attend_by_segment(model)
+        logits = model(**inputs.given).logits.flatten(0, 1)[inputs.sources].float() / temperature
+        log_probs = logits.log_softmax(dim=-1)
+        entropies = -(log_probs.exp() * log_probs).sum(dim=-1) if entropy else logits.new_zeros(len(logits))
+        return log_probs.gather(1, inputs.targets[:, None]).squeeze(1), entropies
+    hidden = states_at(inner.base_model, inputs)
+    head = inner.get_output_embeddings()
+    return project(
+        hidden,
+        head.weight,
+        head.bias,
+        inputs.targets,
+        temperature=temperature,
+        transform=transform,
+        entropy=entropy,
     )
 
 
-def selected_log_probs(
-    hidden: Tensor, targets: Tensor, project: Any, *, temperature: float, entropy_gradient: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities and the entropies of N tokens, both with shape (N,), computed in chunks.
+def states_at(trunk: Any, inputs: Inputs) -> Tensor:
+    """Return the trunk's final states at ``inputs.sources``, with shape (N, d)."""
+    if inputs.in_segments:
+        segments.attend_by_segment(trunk)
+    width = inputs.input_ids.shape[1]
+    # If almost all positions are read, the MLP is faster without the selection.
+    reads = segments.read_at(trunk, inputs.sources // width, inputs.sources % width)
+    with reads if len(inputs.sources) < WORTH_SELECTING * inputs.places else nullcontext():
+        states: Tensor = trunk(**inputs.given).last_hidden_state
+    return states.flatten(0, 1)[inputs.sources]
 
-    ``hidden``, with shape (N, d), contains the states. ``targets``, with shape (N,), contains the token IDs.
-    ``project`` is the output embedding. Each chunk is recomputed in the backward pass. At most one chunk of
-    logits is therefore in memory at a time.
+
+@torch.no_grad()
+def transform_of(model: PreTrainedModel, input_ids: Tensor) -> Transform | None:
+    """Return how the model transforms its logits after the output embedding, or None if its logits are not
+    the output embedding of its trunk's states, transformed in a known way.
+
+    The model's own logits for the first few tokens are the test. Some architectures have further layers
+    before the output embedding, and without the test, their log-probabilities would be wrong.
     """
-
-    def one_chunk(states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        return _gather(project(states), tokens, temperature, entropy_gradient)
-
-    parts = []
-    for states, tokens in zip(
-        torch.split(hidden, CHUNK_TOKENS), torch.split(targets, CHUNK_TOKENS), strict=True
-    ):
-        if torch.is_grad_enabled() and len(hidden) > CHUNK_TOKENS:
-            parts.append(checkpoint(one_chunk, states, tokens, use_reentrant=False))
-        else:  # a single chunk, or no gradient: recomputing would save no memory
-            parts.append(one_chunk(states, tokens))
-    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+    inner: Any = plain(model)
+    if inner not in _transforms:
+        _transforms[inner] = _tested_transform(model, input_ids[:1, :PROBED_TOKENS])
+    return _transforms[inner]
 
 
-def _gather(
-    logits: Tensor, targets: Tensor, temperature: float, entropy_gradient: bool
-) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities of ``targets`` and the entropies.
-
-    Both results have shape (N,), and ``logits`` has shape (N, V). The computation is in fp32, because bf16
-    shifts a log-probability by up to 3e-3.
-    """
-    log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
-    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
-        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
-    return log_probs.gather(1, targets[:, None]).squeeze(1), entropy
+def _tested_transform(model: PreTrainedModel, input_ids: Tensor) -> Transform | None:
+    inner: Any = plain(model)
+    head = inner.get_output_embeddings()
+    if type(head) is not nn.Linear or inner.base_model is inner:
+        return None
+    config = inner.config.get_text_config()
+    scale = 1.0
+    for name in SCALES:
+        scale *= getattr(config, name, None) or 1.0
+    for name in DIVISORS:
+        scale /= getattr(config, name, None) or 1.0
+    caps = [cap for name in CAPS if (cap := getattr(config, name, None))]
+    transform = Transform(scale, caps[0] if caps else None)
+    outputs: list[Any] = []
+    hook = inner.base_model.register_forward_hook(lambda *given: outputs.append(given[-1]))
+    try:
+        expected = model(input_ids=input_ids, use_cache=False).logits.float()
+    finally:
+        hook.remove()
+    if len(outputs) != 1 or getattr(outputs[0], "last_hidden_state", None) is None:
+        return None
+    found = transform(head(outputs[0].last_hidden_state).float())
+    allowed = LARGEST_DIFFERENCE.get(head.weight.dtype, LARGEST_DIFFERENCE_OF_HALVES)
+    largest = float(expected.abs().max())
+    return transform if float((found - expected).abs().max()) <= allowed * largest else None

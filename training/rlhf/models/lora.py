@@ -76,7 +76,7 @@ def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
     peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A backward pass that follows would
     then lose the gradients of the adapter that was active before. This context changes nothing else.
     """
-    layers = _layers(model)
+    layers = layers_with_adapters(model)
     before = [layer._active_adapter for layer in layers]
     try:
         for layer in layers:
@@ -95,7 +95,9 @@ def copy_adapter(model: Any, source: str, target: str, *, trained: bool) -> None
 
 def add_adapter(model: Any, name: str, settings: Any, *, trained: bool) -> None:
     """Add a new adapter without modules of its own such as a head. The active adapter and the trained weights
-    of the other adapters stay the same."""
+    of the other adapters stay the same. An adapter of this name from an earlier run is replaced."""
+    if name in model.peft_config:
+        model.delete_adapter(name)
     settings = copy.deepcopy(settings)
     settings.modules_to_save, settings.task_type = None, next(iter(model.peft_config.values())).task_type
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -136,7 +138,7 @@ def adapter_change(model: Any, name: str = POLICY, start: str | None = None) -> 
     of two such products is computed from matrices of size 2r × 2r.
     """
     total = 0.0
-    for layer in _layers(model):
+    for layer in layers_with_adapters(model):
         terms = [
             (sign * layer.scaling[one], *_matrices(layer, one))
             for sign, one in ((1.0, name), (-1.0, start))
@@ -195,7 +197,7 @@ def act_on_dropout(model: Any) -> None:
             module.train(torch.is_grad_enabled())
 
 
-def _layers(model: nn.Module) -> list[Any]:
+def layers_with_adapters(model: nn.Module) -> list[Any]:
     """Return the layers that have adapters."""
     return [
         module

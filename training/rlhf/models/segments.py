@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,32 +51,63 @@ def attention_by_segment(
     if attention_mask is None or attention_mask.dtype != torch.long:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **given)
         return out, None
-    table: list[list[int]] = attention_mask[0, 0].tolist()
-    lengths = [length for length, _ in table]
+    runs = _runs(attention_mask[0, 0].tolist())
     repeat = query.shape[1] // key.shape[1]
     if repeat > 1:
         key, value = key.repeat_interleave(repeat, dim=1), value.repeat_interleave(repeat, dim=1)
+    lengths = [run.length * run.segments for run in runs]
+    heads = query.shape[1]
     queries, keys, values = (torch.split(part.contiguous(), lengths, dim=2) for part in (query, key, value))
     options = {"dropout_p": given.get("dropout", 0.0), "scale": given.get("scaling")}
     parts = []
-    for number, (length, prompt) in enumerate(table):
-        seen_key, seen_value = keys[number], values[number]
-        if prompt == ALONE:
-            part = scaled_dot_product_attention(
-                queries[number], seen_key, seen_value, is_causal=True, **options
-            )
+    for number, run in enumerate(runs):
+        # Segments of equal length with the same prompt are the rows of one attention call.
+        one, seen_key, seen_value = (
+            part[number].view(heads, run.segments, run.length, part[number].shape[3]).transpose(0, 1)
+            for part in (queries, keys, values)
+        )
+        if run.prompt is None:
+            part = scaled_dot_product_attention(one, seen_key, seen_value, is_causal=True, **options)
         else:
-            before = lengths[prompt]
-            mask = _causal(_power_of_two(before + length), query.dtype, query.device)
+            before, after = lengths[run.prompt], lengths[run.prompt] + run.length
+            shared_key, shared_value = (
+                part[run.prompt].expand(run.segments, -1, -1, -1) for part in (keys, values)
+            )
+            mask = _causal(_power_of_two(after), query.dtype, query.device)
             part = scaled_dot_product_attention(
-                queries[number],
-                torch.cat((keys[prompt], seen_key), dim=2),
-                torch.cat((values[prompt], seen_value), dim=2),
-                attn_mask=mask[before : before + length, : before + length],
+                one,
+                torch.cat((shared_key, seen_key), dim=2),
+                torch.cat((shared_value, seen_value), dim=2),
+                attn_mask=mask[before:after, :after],
                 **options,
             )
-        parts.append(part)
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+        parts.append(part.transpose(1, 2).flatten(0, 1))
+    return torch.cat(parts)[None], None
+
+
+class _Run(NamedTuple):
+    """Adjacent segments of the same length. ``prompt`` is the number of the run that contains only their
+    prompt, or None if the segments attend only to themselves."""
+
+    length: int
+    prompt: int | None
+    segments: int
+
+
+def _runs(table: list[list[int]]) -> list[_Run]:
+    prompts = {prompt for _, prompt in table}
+    runs: list[_Run] = []
+    run_of: dict[int, int] = {}
+    for number, (length, prompt) in enumerate(table):
+        run = _Run(length, None if prompt == ALONE else run_of[prompt], 1)
+        # A prompt that others attend to stays in a run of its own.
+        alike = bool(runs) and runs[-1][:2] == run[:2] and number not in prompts and number - 1 not in prompts
+        if alike:
+            runs[-1] = run._replace(segments=runs[-1].segments + 1)
+        else:
+            runs.append(run)
+        run_of[number] = len(runs) - 1
+    return runs
 
 
 @lru_cache(maxsize=8)

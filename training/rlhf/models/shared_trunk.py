@@ -14,11 +14,9 @@ from training.rlhf.models import adapters, lora
 from training.rlhf.models.checks.model import check_model
 from training.rlhf.models.checks.refusal import Purpose, Refused
 from training.rlhf.models.loading import (
-    BASE_DIGEST,
     Loaded,
     ModelNotFound,
     ModelSource,
-    notes_of,
     settings_of,
     tokenizer_of,
 )
@@ -78,7 +76,7 @@ def _same_base(policy: Any, folder: Path) -> bool:
         return False
     own = str(policy.peft_config[lora.POLICY].base_model_name_or_path)
     same = adapters.lasting_name(adapters.base_of(folder)) == adapters.lasting_name(own)
-    return same and notes_of(folder).get(BASE_DIGEST) == lora.base_digest(policy)
+    return same and adapters.notes_of(folder).get(adapters.BASE_DIGEST) == lora.base_digest(policy)
 
 
 def _settings_in(folder: Path) -> Any:

@@ -113,6 +113,11 @@ def _opened(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str]:
         return opened.model, opened.tokenizer, opened.base
     refuse_tokens_without_embedding(type(source.model).__name__, *source)
     model: Any = source.model
+    if not has_adapters(model) and lora.layers_with_adapters(model):
+        raise UnusableInput(
+            "an earlier run has added an adapter to the layers of this model in memory. Give the folder of a "
+            "model instead, or load the model again"
+        )
     if has_adapters(model):
         return model, source.tokenizer, str(model.peft_config[lora.POLICY].base_model_name_or_path)
     return model.to(dtype), source.tokenizer, str(getattr(plain(model), "name_or_path", ""))

@@ -9,6 +9,8 @@ from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 
 PICKING_ARRAYS = 4
 ROWS_PER_BATCH = 256
+COPIED_BYTES = 2**30
+READ_TOKENS = 4096  # prompt tokens that a model like Llama reads together
 PROMPTS_SAMPLED = 64  # number of prompts per batch in sampling and evaluation
 
 
@@ -49,6 +51,7 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
         limit=recipe.max_new_tokens,
         per_batch=PROMPTS_SAMPLED,
         cautious=cautious,
+        memory=recipe.generation_memory,
     )
     return Stage("sample", (weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls)
 
@@ -61,12 +64,23 @@ def answering(
     limit: int,
     per_batch: int,
     cautious: bool,
+    memory: float | None,
     number: int = FLOAT,
 ) -> Stage:
     """Return the cost of answering all prompts in the data, `per_batch` prompts at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
-    return decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious, number=number)
+    return decoding(
+        policy,
+        batches,
+        data,
+        rows=rows,
+        n=n,
+        limit=limit,
+        cautious=cautious,
+        memory=memory,
+        number=number,
+    )
 
 
 def decoding(
@@ -79,6 +93,7 @@ def decoding(
     limit: int,
     cautious: bool,
     batches: float = 1,
+    memory: float | None = None,
     number: int = FLOAT,
 ) -> Stage:
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
@@ -87,23 +102,34 @@ def decoding(
     `number` is the size of a number in the policy's keys and values, in bytes.
 
     A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
-    as the mean answer, up to the limit.
+    as the mean answer, up to the limit. `memory` is the recipe's `generation_memory`.
     """
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)
     answer = answer_length(limit, data, cautious=cautious)
+    llama = policy.gated and not policy.encoder
+    row = number * policy.cache_numbers * ((prompt / n if llama else prompt) + limit)
     together = min(rows, max(1, ROWS_PER_BATCH // n)) * n
+    if memory is not None:
+        together = max(1, min(together, int(memory * 1e9 / row)))
     turns = times * batches * (rows * n / together if together else 0)
     answers = times * batches * rows * n
-    cache = together * (prompt + limit) * policy.cache_numbers
+    read_together = min(rows, max(1, together // n)) * prompt
+    copied = FLOAT * policy.weights if llama and FLOAT * policy.weights <= COPIED_BYTES else 0.0
     read = times * batches * rows * forward_operations(policy, prompt, around=prompt, projected=1)
     written = answers * forward_operations(policy, answer, around=prompt + answer, projected=answer)
     return Stage(
         "sample",
         (
-            Part("keys and values", number * cache * (1 + 1 / policy.layers)),
+            Part("keys and values", together * row * (1 if llama else 1 + 1 / policy.layers)),
+            Part("copied weights", copied),
             Part("choosing tokens", PICKING_ARRAYS * FLOAT * together * policy.vocabulary),
-            Part("activations", passing_bytes(policy, min(rows, max(1, together // n)) * prompt)),
+            Part(
+                "activations",
+                passing_bytes(
+                    policy, min(read_together, max(READ_TOKENS, prompt)) if llama else read_together
+                ),
+            ),
         ),
         read + written,
         policy.layers * turns * (1 + min(limit, 2 * answer)),

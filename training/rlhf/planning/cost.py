@@ -8,9 +8,11 @@ bytes, and numbers are float32 unless stated otherwise. A stage's memory has the
 - weights of every loaded model: 4 bytes per weight, or 2 if the recipe's dtype is bfloat16;
 - gradients and Adam's two moments of the trained weights, and adapters or float32 masters (`trained`);
 - activations of the widest micro-batch, stored for the backward pass (see `transformer.kept_bytes`);
-- the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
-- keys and values of the rows that are decoded together (`decoding.ROWS_PER_BATCH`), including space for
-  tokens that are not generated yet;
+- the projection onto the vocabulary: the logits of one chunk of tokens, and in training another gradient
+  of the output embedding (see `transformer.projection_bytes`);
+- keys and values of the rows that are decoded together (`batches.CPU_ROWS`), including space for tokens that
+  are not generated yet. A model like Llama stores a prompt once for all its samples;
+- a copy of the weights during decoding, if they take at most COPIED_BYTES (`llama.trunk`);
 - four arrays of probabilities during decoding (rows × vocabulary).
 
 With LoRA, only the adapter's matrices are trained. These matrices are additional weights. With gradient

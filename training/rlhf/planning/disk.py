@@ -52,12 +52,12 @@ def trained_policy(recipe: TrainsPolicy, shape: Shape) -> Disk:
 
 def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
     """Like `trained_policy`, for PPO and RLOO. PPO also trains all weights of its `critic` or, without a
-    critic of its own, a second adapter. A moving reference and the weights that the run returns to if the KL
-    exceeds its ceiling are two more copies of the policy's trained weights."""
+    critic of its own, at most a second adapter. A moving reference and the weights that the run returns to if
+    the KL exceeds its ceiling are two more copies of the policy's trained weights."""
     copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
     one = checkpoint_bytes(recipe, shape) + copies * weight_bytes(recipe) * trained_weights(recipe, shape)
-    if isinstance(recipe, PPOConfig) and recipe.critic_kind == "adapter":
-        one += checkpoint_bytes(recipe, shape)
+    if isinstance(recipe, PPOConfig) and recipe.critic_kind != "separate":
+        one += checkpoint_bytes(recipe, shape) if recipe.critic_kind == "adapter" else 0.0
     elif critic is not None:
         one += checkpoint_bytes(recipe.model_copy(update={"use_peft": False}), critic)
     return Disk(model_bytes(recipe, shape), (CHECKPOINTS_KEPT + 1) * one)

@@ -32,6 +32,7 @@ from training.rlhf.planning.transformer import (
     kept_bytes,
     kept_bytes_recomputed,
     passing_bytes,
+    projection_bytes,
 )
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -41,8 +42,6 @@ from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.recipes.sft import SFTConfig
 
-CHUNK_TOKENS = 1024
-LOGIT_ARRAYS = 6
 ANSWERS_PER_REJECTION_BATCH = 256  # number of answers per batch in rejection sampling
 HELDOUT_MEASUREMENTS = 10
 # The memory of an uncertainty estimate, in float32 arrays of `hidden` × `hidden` elements. An estimate stores
@@ -140,25 +139,26 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
 
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    """Return the cost of direct preference optimisation. Each response has its own row with the prompt. If
-    the rows of a ranking exceed a micro-batch, the ranking takes several forward passes, which are recomputed
-    in the backward pass."""
+    """Return the cost of direct preference optimisation. The responses to a prompt share it. If a ranking
+    exceeds a micro-batch, it takes several forward passes, which are recomputed in the backward pass."""
     row = min(data.prompt + data.response, recipe.max_length)
-    width = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
+    width = min(data.longest if cautious else row, recipe.max_length, policy.context)
+    prompt = width * data.prompt / (data.prompt + data.response)
     heldout = data.items * recipe.heldout_fraction
     trained = recipe.epochs * (data.items - heldout)
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_rankings) * recipe.epochs
-    ranking = data.responses * width
+    ranking = prompt + data.responses * (width - prompt)
     batch = min(recipe.batch_rankings, max(1, data.items)) * ranking
     places = max(min(recipe.micro_batch_tokens, batch), width)
     again = ranking > recipe.micro_batch_tokens
-    forward = data.responses * forward_operations(policy, row, around=row, projected=min(data.response, row))
-    projected = min(CHUNK_TOKENS, places * data.response / (data.prompt + data.response))
+    answered = data.responses * min(data.response, row)
+    forward = forward_operations(policy, ranking, around=row, projected=answered)
+    projected = places * data.responses * (width - prompt) / ranking
     micro_batches = max(steps, trained * ranking / places)
     evaluations = min(recipe.evaluations, steps) * heldout
     passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
     held = in_training(recipe, policy)
-    logits = Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary)
+    logits = Part("logits", projection_bytes(policy, projected, trains=True))
     limit = recipe.sample_tokens
     shown, asked = min(recipe.sample_prompts, data.items), min(recipe.kl_samples, data.items)
     asking = decoding(policy, 1, data, rows=shown, n=1, limit=limit, batches=2, cautious=cautious)
@@ -167,7 +167,11 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
         (
             Stage(
                 "reference",
-                (*held, Part("activations", passing_bytes(policy, places)), logits),
+                (
+                    *held,
+                    Part("activations", passing_bytes(policy, places)),
+                    Part("logits", projection_bytes(policy, projected, trains=False)),
+                ),
                 passed * forward,
                 policy.layers * passed * ranking / places,
             ),
@@ -184,8 +188,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
             ),
             Stage("samples", (*held, *asking.parts), asking.operations, asking.layer_calls),
             # At this stage, the starting policy is in memory instead of the moments, to measure the
-            # divergence from it. An adapter's
-            # starting policy is its own trunk.
+            # divergence from it. An adapter's starting policy is its own trunk.
             Stage("measure KL", (*held, *measuring.parts), measuring.operations, measuring.layer_calls),
         )
     )
@@ -201,8 +204,12 @@ def ppo(
     cautious: bool = False,
 ) -> Cost:
     """Return the cost of PPO. The reward model is `shared` if it is an adapter on the policy's trunk."""
-    own = recipe.critic_kind == "separate"
-    critic = Critic(judge, judge.weights) if own else Critic(policy, trained_weights(recipe, policy))
+    critics = {
+        "separate": lambda: Critic(judge, judge.weights),
+        "adapter": lambda: Critic(policy, trained_weights(recipe, policy)),
+        "shared": lambda: Critic(policy, policy.hidden),
+    }
+    critic = critics[recipe.critic_kind]()
     return _on_policy(recipe, policy, judge, data, critic=critic, shared=shared, cautious=cautious)
 
 
@@ -229,14 +236,16 @@ def _on_policy(
     shared: bool,
     cautious: bool,
 ) -> Cost:
-    """Return the cost of a loop that samples rollouts and trains on them, with or without a critic."""
+    """Return the cost of a loop that samples rollouts and trains on them, with or without a critic. The
+    answers to a prompt share it."""
     rows = recipe.rollout_prompts * recipe.responses_per_prompt
     answer = answer_length(recipe.max_new_tokens, data, cautious=cautious)
     longest = (
         min(data.longest - data.response, policy.context - recipe.max_new_tokens) + recipe.max_new_tokens
     )
     row = data.prompt + answer
-    tokens = rows * row
+    own = data.prompt / recipe.responses_per_prompt + answer  # token positions per answer
+    tokens = rows * own
     learning = trained_weights(recipe, policy)
     number = bytes_per_weight(recipe)
     models = [*in_training(recipe, policy)]
@@ -260,17 +269,18 @@ def _on_policy(
         n=recipe.responses_per_prompt,
         limit=recipe.max_new_tokens,
         cautious=cautious,
+        memory=recipe.generation_memory,
         number=number,
     )
-    one = forward_operations(policy, row, around=row, projected=answer)
-    judged = forward_operations(judge, row, around=row, projected=0)
-    valued = forward_operations(critic.shape, row, around=row, projected=0) if critic else 0.0
-    places = min(recipe.micro_batch_tokens, PADDED * tokens / recipe.minibatches)
-    places = max(places, longest if cautious else PADDED * row)
-    micro_batches = max(recipe.minibatches, PADDED * tokens / places)
+    one = forward_operations(policy, own, around=row, projected=answer)
+    judged = forward_operations(judge, own, around=row, projected=0)
+    valued = forward_operations(critic.shape, own, around=row, projected=0) if critic else 0.0
+    places = min(recipe.micro_batch_tokens, tokens / min(recipe.minibatches, rows))
+    places = max(places, longest if cautious else row)
+    micro_batches = max(recipe.minibatches, tokens / places)
     # forward passes of the policy, the reference, the reward model and the critic
     observed = rows * (2 * one + judged + valued) * recipe.steps
-    projected = min(CHUNK_TOKENS, places * answer / row)
+    projected = places * answer / own
     shapes = [policy, critic.shape] if critic else [policy]
     layers = sum(shape.layers for shape in shapes)
     valued_again = (TRAINING if critic and critic.own else passes(recipe)) * valued
@@ -289,7 +299,7 @@ def _on_policy(
                     *models,
                     Part("gradients", FLOAT * (learning + (critic.learning if critic else 0))),
                     Part("activations", sum(activations(recipe, one, places, row=row) for one in shapes)),
-                    Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
+                    Part("logits", projection_bytes(policy, projected, trains=True)),
                 ),
                 recipe.steps * recipe.epochs * rows * (passes(recipe) * one + valued_again),
                 passes(recipe) * recipe.steps * recipe.epochs * micro_batches * layers,
@@ -315,6 +325,7 @@ def rejection_sampling(
         limit=recipe.max_new_tokens,
         per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
         cautious=cautious,
+        memory=recipe.generation_memory,
         number=bytes_per_weight(recipe),
     )
     chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]
@@ -355,14 +366,14 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     micro_batches = steps * (math.ceil(batch / places) + (0 if padded == 1.0 else 2))
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
-    projected = min(CHUNK_TOKENS, places * data.response / (data.prompt + data.response))
+    projected = places * data.response / (data.prompt + data.response)
     return Stage(
         "train",
         (
             *in_training(recipe, policy),
             gradients(recipe, policy),
             Part("activations", activations(recipe, policy, places, row=longest)),
-            Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
+            Part("logits", projection_bytes(policy, projected, trains=True)),
         ),
         (passes(recipe) * trained + evaluations) * forward,
         policy.layers * (passes(recipe) * micro_batches + evaluations * padded * row / places),

@@ -12,6 +12,8 @@ from training.rlhf.models.shapes import Shape
 from training.rlhf.recipes.weights import UsesLora
 
 FLOAT = 4  # bytes
+# As in `models.projection`, which can't be imported without torch.
+CHUNK_LOGITS, MIN_CHUNK_TOKENS = 2**24, 256
 # Numbers that a layer stores per token without a backward pass, as multiples of `hidden` and `intermediate`.
 FORWARD_NUMBERS = (6, 3)
 
@@ -51,6 +53,14 @@ def passing_bytes(shape: Shape, places: float) -> float:
     """Peak memory, in bytes, of a forward pass without a backward pass."""
     times_hidden, times_intermediate = FORWARD_NUMBERS
     return FLOAT * places * (times_hidden * shape.hidden + times_intermediate * shape.intermediate)
+
+
+def projection_bytes(shape: Shape, projected: float, *, trains: bool) -> float:
+    """Peak memory, in bytes, of the projection of tokens onto the vocabulary (`models.projection`): the
+    logits of one chunk of tokens and, in training, the gradient of the output embedding before it is added to
+    that of the micro-batches before."""
+    chunk = min(projected, max(MIN_CHUNK_TOKENS, CHUNK_LOGITS / shape.vocabulary))
+    return FLOAT * shape.vocabulary * (chunk + (shape.hidden if trains else 0))
 
 
 def adapter_weights(shape: Shape, recipe: UsesLora, *, heads: int = 1) -> float:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat, lora
@@ -41,13 +41,18 @@ def kl_from_start(
     room = min(max_new_tokens, chat.context_length(policy.model) - 1)
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
     fitting, _ = chat.cut_prompts(encoded, chat.context_length(policy.model) - room)
-    answers = generate(
-        *policy, fitting, max_new_tokens=room, generator=generator_for(seed, "kl"), check=check
-    )
+    seeds = seeds_from(generator_for(seed, "kl"), len(fitting))
+    answers = generate(*policy, fitting, max_new_tokens=room, seed=seeds, check=check)
     groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
-    rows = RankingRows.of(groups, [], pad_id=chat.pad_id(policy.tokenizer), max_tokens=max_tokens)
 
     def log_probs(model: PreTrainedModel) -> Tensor:
+        rows = RankingRows.of(
+            groups,
+            [],
+            pad_id=chat.pad_id(policy.tokenizer),
+            max_tokens=max_tokens,
+            policy=model,
+        )
         found = torch.zeros(rows.n_responses)
         for part in rows.micro_batches(range(len(groups))):
             check()

@@ -26,6 +26,7 @@ contains `objective/kl`, the KL divergence from the starting policy in nats per 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import Counter
@@ -44,6 +45,7 @@ from training.rlhf.core.checkpoint import open_store, reading_state, saving_when
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.masters import optimised, optimiser_over
+from training.rlhf.core.memory import is_out_of_memory, reason_of, release
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import generator_for, seed_everything
@@ -74,6 +76,8 @@ from training.rlhf.policy.preference_rows import (
 )
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.reward.encoding import count_control_tokens
+
+logger = logging.getLogger(__name__)
 
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-6  # peak learning rates for models with 2M and 1B parameters
 
@@ -107,13 +111,15 @@ class DPOState:
     ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
     policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have been
     computed. ``step`` counts updates. ``reported`` is the last step that was also evaluated and reported.
-    ``before`` contains the starting policy's answers to the sample prompts.
+    ``before`` contains the starting policy's answers to the sample prompts. ``max_tokens`` is lower than the
+    recipe's limit if the device ran out of memory. It is 0 before that.
     """
 
     policy: PreTrainedModel
     optimiser: torch.optim.Optimizer
     reference: Tensor
     referenced: int = 0
+    max_tokens: int = 0
     step: int = 0
     reported: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -130,7 +136,7 @@ class DPOState:
 
     @property
     def counters(self) -> dict[str, Any]:
-        names = ("referenced", "step", "reported", "metrics", "heldout", "before")
+        names = ("referenced", "max_tokens", "step", "reported", "metrics", "heldout", "before")
         return {name: getattr(self, name) for name in names}
 
 
@@ -171,7 +177,13 @@ def train(
     left_out |= {f"heldout/{reason}": number for reason, number in others_left_out.items()}
     if not groups:
         raise nothing_to_learn_from(left_out, heldout=len(heldout))
-    rows = RankingRows.of(groups, others, pad_id=chat.pad_id(tokenizer), max_tokens=config.micro_batch_tokens)
+    rows = RankingRows.of(
+        groups,
+        others,
+        pad_id=chat.pad_id(tokenizer),
+        max_tokens=config.micro_batch_tokens,
+        policy=policy,
+    )
     steps = draw_batches(config, len(groups))
     total, warmup = len(steps), round(config.warmup_fraction * len(steps))
     evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
@@ -213,11 +225,7 @@ def train(
     prompts = usable_prompts([*heldout, *rankings], tokenizer, max(config.sample_prompts, config.kl_samples))
     shown = prompts[: config.sample_prompts]
     answer = partial(
-        likely_texts,
-        Loaded(policy, tokenizer),
-        shown,
-        max_tokens=config.sample_tokens,
-        check=report.check,
+        likely_texts, Loaded(policy, tokenizer), shown, max_tokens=config.sample_tokens, check=report.check
     )
     if resumed is None:
         state.before = answer()
@@ -325,15 +333,8 @@ def update(
     check: Callable[[], None],
 ) -> None:
     """Make one optimiser update on some rankings. ``check`` can stop it before the weights change."""
-    started, weight, sums = time.perf_counter(), rows.weight(indices), Counter[str]()
-    for part in rows.micro_batches(indices):
-        check()
-        loss, found = summed_loss(config, state, rows, part)
-        # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
-        (loss / weight).backward()  # type: ignore[no-untyped-call]
-        sums.update(found)
-    sums = Counter(distributed.add_up(sums))
-    distributed.sum_gradients(optimised(state.optimiser))
+    started, weight = time.perf_counter(), rows.weight(indices)
+    sums = add_gradients(config, state, rows, indices, check)
     mean, grad_norm = (
         sums["loss"] / weight,
         float(nn.utils.clip_grad_norm_(optimised(state.optimiser), config.max_grad_norm)),
@@ -360,12 +361,63 @@ def update(
     }
 
 
+def backward(
+    config: DPOConfig,
+    state: DPOState,
+    rows: RankingRows,
+    indices: Sequence[int],
+    check: Callable[[], None],
+) -> Counter[str]:
+    weight, sums = rows.weight(indices), Counter[str]()
+    for part in rows.micro_batches(indices):
+        check()
+        loss, found = summed_loss(config, state, rows, part)
+        # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
+        torch.autograd.backward(loss / weight)
+        sums.update(found)
+    return sums
+
+
+def add_gradients(
+    config: DPOConfig,
+    state: DPOState,
+    rows: RankingRows,
+    indices: Sequence[int],
+    check: Callable[[], None],
+) -> Counter[str]:
+    """Add the gradients of some rankings, and return the sums for the metrics.
+
+    If the device of a process runs out of memory, all processes discard the gradients and compute them again
+    with half the limit of token positions. Later steps keep to the lower limit."""
+    while True:
+        limited, reason = rows.limited(state.max_tokens), ""
+        try:
+            sums = backward(config, state, limited, indices, check)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or limited.max_tokens == 1:
+                raise
+            reason = reason_of(error)
+        if not distributed.anywhere(bool(reason)):
+            distributed.sum_gradients(optimised(state.optimiser))
+            return Counter(distributed.add_up(sums))
+        state.optimiser.zero_grad(set_to_none=True)
+        release()
+        state.max_tokens = max(1, int(distributed.highest(limited.largest(indices))) // 2)
+        if distributed.is_first():
+            logger.warning(
+                "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
+                state.step + 1,
+                reason or "in another process",
+                state.max_tokens,
+            )
+
+
 @torch.no_grad()
 def evaluate(
     config: DPOConfig, state: DPOState, rows: RankingRows, check: Callable[[], None]
 ) -> dict[str, float]:
     """Return the metrics of the held-out rankings: the mean loss per ranking, and means over the pairs."""
-    sums = Counter[str]()
+    rows, sums = rows.limited(state.max_tokens), Counter[str]()
     for part in rows.micro_batches(rows.heldout):
         check()
         sums.update(summed_loss(config, state, rows, part)[1])

@@ -14,7 +14,8 @@ sensitive to these choices:
   mean gradient of k1 would be 0.
 - The critic is a separate model on the reward model's trunk, or an adapter of its own on the policy's trunk.
   Its head starts at zero, so the explained variance of its first values is exactly 0. The critic's gradient
-  never affects the policy, and each of the two has its own optimiser.
+  doesn't affect the policy, and each of the two has its own optimiser. With ``critic=shared``, the critic is
+  only a head on the policy's states, and its gradient also trains the policy's trunk.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,16 @@ from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.data.answers import Row, shared_layout
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
 from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import advantages, losses
+from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
 from training.rlhf.recipes.ppo import PPOConfig
@@ -63,12 +66,12 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Rollout,
-    Row,
+    halves_of,
     load_models,
     observe,
-    split_rollout,
     usable_prompts,
 )
+from training.rlhf.rollouts.sampler import sampler_metrics
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState, adam
 
 
@@ -101,6 +104,22 @@ class Part:
     values: Tensor
     advantages: Tensor
     returns: Tensor
+
+    @property
+    def places(self) -> int:
+        return self.seen.places
+
+    def halves(self, models: Models, rollout: Rollout) -> list[Part]:
+        """Return the first and the second half of the rows. A single row is not divided."""
+        return [
+            Part(
+                seen,
+                *(one[rows, : seen.mask.shape[1]] for one in (self.values, self.advantages, self.returns)),
+            )
+            for rows, seen in zip(
+                halves_of(len(self.seen.numbers)), self.seen.halves(models, rollout), strict=True
+            )
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +173,10 @@ def train(
 
 def new_state(config: PPOConfig, models: Models) -> PPOState:
     critic = critic_for(models, config)
-    shared = critic.adapter is not None
+    models = replace(models, layout=shared_layout(models.actor, models.reference.model, critic.trunk))
+    own = config.critic_kind == "separate"
     rate = config.value_learning_rate or rate_for(
-        critic.trunk if shared else critic, at_2m=5e-4, at_1b=5e-6, adapter=shared
+        critic if own else critic.trunk, at_2m=5e-4, at_1b=5e-6, adapter=critic.adapter is not None
     )
     return PPOState.starting(config, models, critic=critic, critic_optimiser=adam(critic, rate))
 
@@ -171,7 +191,7 @@ def roll_out(
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
         [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
-        for parts in split_rollout(config, rollout)
+        for parts in steps.minibatches_of(config, state, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
@@ -189,7 +209,10 @@ def roll_out(
     # 3. Compute rewards per token. If the KL exceeds the ceiling, the reward is only the KL penalty. The
     # critic was trained to predict other rewards, so such a step doesn't use the critic.
     recovery, compared = ceiling.beyond_ceiling(config, [seen for seen, _ in every])
-    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
+    acts = step > config.warmup_steps and not recovery
+    estimate = ceiling.kl_estimate([seen for seen, _ in every])
+    controller = state.kl.after(estimate, rate=policy_rate(config, state), acted=acts)
+    in_reward = ceiling.kl_weight(config, controller.beta, recovery=recovery)
     masks = [seen.mask for seen, _ in every]
     per_token = [
         advantages.token_rewards(
@@ -222,19 +245,32 @@ def roll_out(
         for minibatch in dealt
     ]
     entropy = [(-seen.log_probs * seen.mask).sum(dim=1) for seen, _ in every]
-    mean_entropy = float(distributed.joined(entropy).mean())
-    metrics = steps.rollout_metrics(config, state, rollout, kl=kl, entropy=mean_entropy)
+    metrics = steps.rollout_metrics(
+        config,
+        state,
+        rollout,
+        kl=kl,
+        controller=controller,
+        entropy=float(distributed.joined(entropy).mean()),
+    )
+    metrics |= sampler_metrics(config, [seen for seen, _ in every])
     explained = explained_variance([part for parts in minibatches for part in parts])
-    acts = step > config.warmup_steps and not recovery
     return Batch(
         rollout=rollout,
         minibatches=minibatches,
         position=position,
         floors=models.judges.adapted(state.floors, rollout.judged, acts=acts),
-        kl=kl,
+        kl=controller,
         recovery=recovery,
         metrics=metrics | explained | compared,
     )
+
+
+def policy_rate(config: PPOConfig, state: PPOState) -> float:
+    """Return the policy's learning rate in the next update, as a fraction of its peak."""
+    if state.step < config.warmup_steps:
+        return 0.0
+    return rate_factor(config.schedule, state.policy_steps, config.steps - config.warmup_steps)
 
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
@@ -270,9 +306,8 @@ def update(
     step = batch.rollout.step
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
-    after_warmup = config.steps - config.warmup_steps
-    rate = rate_factor(config.schedule, state.policy_steps, after_warmup)
-    steps.set_rate(state.policy_optimiser, rate if trains_policy else 0.0)
+    state.kl = batch.kl
+    steps.set_rate(state.policy_optimiser, policy_rate(config, state))
     rate = rate_factor(config.schedule, state.step, config.steps)
     steps.set_rate(state.critic_optimiser, rate if trains_critic else 0.0)
     passes = epochs(
@@ -284,7 +319,7 @@ def update(
         trains_critic=trains_critic,
     )
     state.policy_steps += trains_policy
-    return steps.end_step(config, state, batch, passes, acted=trains_policy)
+    return steps.end_step(config, state, batch, passes)
 
 
 def epochs(
@@ -302,25 +337,29 @@ def epochs(
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training. Such a difference is the most common bug in PPO code.
     """
-    step, actor, temperature = batch.rollout.step, state.models.actor, batch.rollout.temperature
+    step, actor = batch.rollout.step, state.models.actor
     optimisers = [
         *([state.policy_optimiser] if trains_policy else []),
         *([state.critic_optimiser] if trains_critic else []),
     ]
     means, first_log_ratio = steps.Means(), 0.0
     for epoch, number in steps.minibatch_order(config, step, len(batch.minibatches)):
-        minibatch = batch.minibatches[number]
-        tokens, _ = steps.sizes([part.seen for part in minibatch])
-        seen: defaultdict[str, float] = defaultdict(float)
-        for part in minibatch:
-            # Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The result
-            # therefore does not depend on how the minibatch is split into micro-batches.
-            if trains_policy:
-                found, largest = policy_backward(config, state, part, tokens, temperature)
-                first_log_ratio = first_log_ratio if means.steps else max(first_log_ratio, largest)
-                steps.add(seen, found)
-            if trains_critic:
-                steps.add(seen, critic_backward(config, state.critic, part, tokens))
+        tokens, _ = steps.sizes([part.seen for part in batch.minibatches[number]])
+        seen, largest = steps.within_memory(
+            state,
+            batch,
+            number,
+            partial(
+                minibatch_backward,
+                config,
+                state,
+                tokens=tokens,
+                temperature=batch.rollout.temperature,
+                trains_policy=trains_policy,
+                trains_critic=trains_critic,
+            ),
+        )
+        first_log_ratio = first_log_ratio if means.steps else largest
         if trains_policy and config.ptx_coefficient > 0:
             generator = generator_for(config.seed, "demonstrations", step, epoch, number)
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
@@ -338,6 +377,33 @@ def epochs(
     return means.metrics() | {"val/first_log_ratio": distributed.highest(first_log_ratio)}
 
 
+def minibatch_backward(
+    config: PPOConfig,
+    state: PPOState,
+    minibatch: Sequence[Part],
+    *,
+    tokens: int,
+    temperature: float,
+    trains_policy: bool,
+    trains_critic: bool,
+) -> tuple[defaultdict[str, float], float]:
+    """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
+    |log ratio|.
+
+    Each micro-batch adds its summed loss, divided by the entire minibatch's number of ``tokens``. The result
+    therefore does not depend on how the minibatch is split into micro-batches."""
+    metrics, largest = defaultdict[str, float](float), 0.0
+    for part in minibatch:
+        if trains_policy:
+            found, log_ratio = policy_backward(config, state, part, tokens, temperature)
+            largest = max(largest, log_ratio)
+            steps.add(metrics, found)
+        if trains_critic:
+            found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
+            steps.add(metrics, found)
+    return metrics, largest
+
+
 def policy_backward(
     config: PPOConfig, state: PPOState, part: Part, tokens: int, temperature: float
 ) -> tuple[dict[str, float], float]:
@@ -345,15 +411,17 @@ def policy_backward(
     and the largest |log ratio|."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
-    log_probs, entropy = token_log_probs(
+    log_probs, entropy = log_probs_and_entropies(
         state.models.actor,
-        *seen.rows.inputs,
+        seen.rows.inputs,
         temperature=temperature,
-        entropy_gradient=config.entropy_coefficient > 0,
     )
     surrogate, loss = losses.policy_loss(
         config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
     )
+    if seen.sampler is not None and config.importance_cap is not None:
+        weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
+        surrogate, loss = weights * surrogate, weights * loss
     torch.autograd.backward(loss.sum() / tokens)
     new = log_probs.detach()
     ratio = ratio_of(new, old)
@@ -371,12 +439,15 @@ def policy_backward(
     )
 
 
-def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) -> dict[str, float]:
+def critic_backward(
+    config: PPOConfig, critic: Critic, part: Part, tokens: int, *, trains_policy: bool = True
+) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
     mask = part.seen.mask
     with critic.active():
+        values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
         loss, clipped = losses.clipped_value_loss(
-            critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
+            values, part.values[mask], part.returns[mask], clip=config.value_clip
         )
         torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
-from training.rlhf.data.batching import Group, collate, cut_by_width
+from training.rlhf.data.answers import Answers, lay_out, layout_of, pieces, shared_layout
+from training.rlhf.data.batching import Group, Layout, micro_batches, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.logprobs import token_log_probs
@@ -27,7 +28,8 @@ class RankingRows:
     """A run's rankings as tokens: the training rankings, then the held-out rankings.
 
     A tensor with one entry per response, such as the reference log-probabilities, has R entries. ``first`` is
-    the index of each ranking's first response in such a tensor.
+    the index of each ranking's first response in such a tensor. ``layouts`` contains the layout of each
+    ranking.
     """
 
     groups: list[Group]
@@ -35,14 +37,32 @@ class RankingRows:
     n_training: int
     pad_id: int
     max_tokens: int
+    layouts: list[Layout]
 
     @classmethod
     def of(
-        cls, training: Sequence[Group], heldout: Sequence[Group], *, pad_id: int, max_tokens: int
+        cls,
+        training: Sequence[Group],
+        heldout: Sequence[Group],
+        *,
+        pad_id: int,
+        max_tokens: int,
+        policy: PreTrainedModel,
     ) -> RankingRows:
         groups = [*training, *heldout]
         sizes = torch.tensor([0, *(len(group.responses) for group in groups)])
-        return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens)
+        best, hidden_size = shared_layout(policy), int(policy.config.get_text_config().hidden_size)
+        layouts = [layout_of(group, best, hidden_size=hidden_size) for group in groups]
+        return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens, layouts)
+
+    def limited(self, max_tokens: int) -> RankingRows:
+        """Return the same rankings with a lower limit of token positions. 0 is no lower limit."""
+        return replace(self, max_tokens=max_tokens) if 0 < max_tokens < self.max_tokens else self
+
+    def largest(self, indices: Sequence[int]) -> int:
+        """Return about the number of token positions in this process's largest pass over these rankings."""
+        sizes = [sum(self.groups[i].packed_tokens for i in part) for part in self.micro_batches(indices)]
+        return min(self.max_tokens, max(sizes, default=0))
 
     @property
     def n_responses(self) -> int:
@@ -59,12 +79,15 @@ class RankingRows:
         return ", ".join(self.groups[i].name for i in indices)[:300]
 
     def micro_batches(self, indices: Sequence[int]) -> list[list[int]]:
-        """Split this process's share of the rankings into micro-batches with little padding. The rows of a
-        ranking stay together."""
-        shapes = [(len(self.groups[i].responses), self.groups[i].separate_width) for i in indices]
-        mine = distributed.share([count * width for count, width in shapes])
-        indices, shapes = [indices[i] for i in mine], [shapes[i] for i in mine]
-        return [[indices[i] for i in part] for part in cut_by_width(shapes, max_places=self.max_tokens)]
+        """Split this process's share of the rankings into micro-batches with little or no padding. The
+        responses of a ranking stay together."""
+        indices = [indices[i] for i in distributed.share([self.groups[i].packed_tokens for i in indices])]
+        parts = micro_batches(
+            [self.groups[i] for i in indices],
+            layouts=[self.layouts[i] for i in indices],
+            max_tokens=self.max_tokens,
+        )
+        return [[indices[i] for i in part] for _, part in parts]
 
     def places(self, indices: Sequence[int]) -> Tensor:
         """The indices of these rankings' responses in a tensor of R entries."""
@@ -91,48 +114,48 @@ class Responses:
 
 
 def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequence[int]) -> Responses:
-    """Run the responses of these rankings through the policy, one row each.
+    """Run the responses of these rankings through the policy. If the policy supports it, the responses to a
+    prompt share the prompt.
 
-    A ranking can exceed ``max_tokens``. Its rows then go through the policy in several passes. The backward
-    pass recomputes the activations of one pass at a time. The largest pass therefore determines the memory
-    use, and rankings that need several passes take a third longer.
+    A ranking can exceed ``max_tokens``. Its responses then go through the policy in several passes. The
+    backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the
+    memory use, and rankings that need several passes take a third longer.
     """
-    groups = [rows.groups[i] for i in indices]
-    batch = collate(groups, layout="separate", pad_id=rows.pad_id).to(policy.device)
-    start = torch.tensor([len(group.prompt) for group in groups], device=policy.device)[batch.owner]
-    column = torch.arange(batch.input_ids.shape[1], device=policy.device)
-    of_response = (column >= start[:, None]) & (column <= batch.end_column[:, None])
+    groups, [layout] = [rows.groups[i] for i in indices], {rows.layouts[i] for i in indices}
+    passes = [groups]
+    if len(groups) == 1:
+        passes = [[one] for one in pieces(groups[0], layout=layout, max_tokens=rows.max_tokens)]
+    laid_out = [lay_out(some, layout=layout, pad_id=rows.pad_id, device=policy.device) for some in passes]
 
-    def summed_log_probs(some: slice, _: Tensor | None = None) -> Tensor:
-        at = of_response[some]
-        per_token, _ = token_log_probs(
-            policy, batch.input_ids[some], batch.attention_mask[some], at, temperature=1.0
-        )
+    def summed_log_probs(answers: Answers, _: Tensor | None = None) -> Tensor:
+        per_token = token_log_probs(policy, answers.inputs, temperature=1.0)
         # The sum over a padded row is deterministic. On a GPU, index_add is not.
-        return torch.zeros_like(at, dtype=torch.float32).masked_scatter(at, per_token).sum(1)
+        return answers.per_answer(per_token).sum(dim=1)
 
-    n, width = batch.input_ids.shape
-    size = max(1, rows.max_tokens // width)
-    passes = [slice(first, first + size) for first in range(0, n, size)]
     if len(passes) > 1 and torch.is_grad_enabled():
         # Only reentrant checkpointing frees the activations of one pass before it recomputes those of the
         # next. With it, four passes of 1000 tokens needed 1.2 times the memory of one pass. Without it, they
         # needed 1.7 times as much. Reentrant checkpointing requires an input with a gradient.
         needed = torch.zeros((), requires_grad=True)
-        parts = [checkpoint(summed_log_probs, some, needed, use_reentrant=True) for some in passes]
+        found = [checkpoint(summed_log_probs, some, needed, use_reentrant=True) for some in laid_out]
     else:
-        parts = [summed_log_probs(some) for some in passes]
-    summed = torch.cat(parts)
-    slots = (batch.owner, batch.slot)
-    empty = torch.zeros_like(batch.tiers, dtype=torch.float32)
+        found = [summed_log_probs(some) for some in laid_out]
+    summed, lengths = torch.cat(found), torch.cat([some.mask.sum(dim=1) for some in laid_out])
+    stated = stated_in(groups)
+    sizes = [len(group.responses) for group in groups]
+    owner = torch.arange(len(groups)).repeat_interleave(torch.tensor(sizes))
+    slot = torch.cat([torch.arange(size) for size in sizes])
+    slots = (owner.to(policy.device), slot.to(policy.device))
+    tiers = stated.tiers.to(policy.device)
+    empty = torch.zeros_like(tiers, dtype=torch.float32)
     return Responses(
         log_probs=empty.index_put(slots, summed),
-        lengths=empty.index_put(slots, of_response.sum(1).float()),
-        tiers=batch.tiers,
+        lengths=empty.index_put(slots, lengths.float()),
+        tiers=tiers,
         slots=slots,
-        weights=batch.weights,
+        weights=torch.tensor([group.weight for group in groups], device=policy.device),
         all_bad=torch.tensor([group.all_bad for group in groups], device=policy.device),
-        positions=batch.tokens,
+        positions=sum(some.inputs.places for some in laid_out),
     )
 
 

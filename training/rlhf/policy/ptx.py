@@ -14,12 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.data.batching import cut_by_width
+from training.rlhf.data.answers import Row, lay_out_rows, shared_layout, split_rows
 from training.rlhf.data.demonstrations import encode
 from training.rlhf.models import chat
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.recipes.ppo import PPOConfig
-from training.rlhf.rollouts.rollout import Row, pad_rows
 
 
 def encode_demonstrations(
@@ -56,11 +55,17 @@ def ptx_backward(
     drawn = torch.randint(len(rows), (config.ptx_batch_size,), generator=generator).tolist()
     chosen = [rows[i] for i in drawn]
     tokens, loss = sum(len(row.answer) for row in chosen), 0.0
-    chosen = [chosen[i] for i in distributed.share([row.length for row in chosen])]
-    for part in cut_by_width([(1, row.length) for row in chosen], max_places=config.micro_batch_tokens):
-        padded = pad_rows([chosen[i] for i in part], pad_id=chat.eos_id(tokenizer), device=actor.device)
-        log_probs, _ = token_log_probs(actor, *padded.inputs, temperature=1.0)
-        share = -log_probs.sum() / tokens
+    for layout, numbers in split_rows(
+        chosen,
+        distributed.share([row.length for row in chosen]),
+        layout=shared_layout(actor),
+        max_tokens=config.micro_batch_tokens,
+        hidden_size=int(actor.config.get_text_config().hidden_size),
+    ):
+        laid_out = lay_out_rows(
+            [chosen[i] for i in numbers], layout=layout, pad_id=chat.eos_id(tokenizer), device=actor.device
+        )
+        share = -token_log_probs(actor, laid_out.inputs, temperature=1.0).sum() / tokens
         torch.autograd.backward(config.ptx_coefficient * share)
         loss += float(share.detach())
     return loss

@@ -58,7 +58,10 @@ from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
 from training.rlhf.core.shared_reporter import SharedReporter
+from training.rlhf.generation.engines import open_engine
+from training.rlhf.generation.interface import Engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.generation.server.weights import refuse_full_training
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
@@ -208,6 +211,8 @@ def train(
     started, report = time.monotonic(), SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
+    if config.server and config.rounds > 1:
+        refuse_full_training(loaded.model)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
     judges = open_judges(sources, config, policy=loaded, dtype=dtype_of(config))
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
@@ -222,8 +227,9 @@ def train(
     if progress.before is None:
         progress.before = first_answers(config, loaded, asked, report.check)
 
+    engine = open_engine(config)
     while progress.round <= config.rounds:
-        sample_round(config, state, judges, asked, gold, store, report)
+        sample_round(config, state, engine, judges, asked, gold, store, report)
         kept = select_answers(config, state, judges, store, report)
         if not any(kept):
             break
@@ -273,6 +279,7 @@ def train(
 def sample_round(
     config: RejectionSamplingConfig,
     state: State,
+    engine: Engine,
     judges: Judges,
     asked: EncodedPrompts,
     gold: Gold | None,
@@ -280,7 +287,7 @@ def sample_round(
     report: Reporter,
 ) -> None:
     """Sample and score the round's remaining answers, batch by batch."""
-    progress, n = state.progress, config.samples_per_prompt
+    progress, n, engine = state.progress, config.samples_per_prompt, open_engine(config)
     if len(state.candidates) < progress.round:
         state.candidates.append(no_candidates(n))
     total, phase = len(asked.ids), phase_name("sample", config, progress)
@@ -288,7 +295,7 @@ def sample_round(
         chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
         with saving_when_stopped(lambda: state.save(store, report)):
             batch, judged = sample_batch(
-                config, state.policy, judges, asked, gold, chosen, progress.round, report.check
+                config, state.policy, engine, judges, asked, gold, chosen, progress.round, report.check
             )
         state.candidates[-1] = join(state.candidates[-1], batch)
         progress.step += 1

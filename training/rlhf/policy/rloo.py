@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,9 +39,10 @@ from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
+from training.rlhf.objectives.importance import answer_sums, truncated_weights
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.rollouts import ceiling, steps
@@ -50,9 +52,9 @@ from training.rlhf.rollouts.rollout import (
     Models,
     load_models,
     observe,
-    split_rollout,
     usable_prompts,
 )
+from training.rlhf.rollouts.sampler import sampler_metrics
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 
 
@@ -121,7 +123,8 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
-        [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, rollout)
+        [observe(models, rollout, part) for part in parts]
+        for parts in steps.minibatches_of(config, state, rollout)
     ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
     every = [seen for minibatch in minibatches for seen in minibatch]
@@ -131,17 +134,26 @@ def roll_out(
     distributed.sum_tensors(kl, surprise)  # each process has observed a share of the rows
     # 3. Compute one reward per answer. If the KL exceeds the ceiling, the reward is only the KL penalty.
     recovery, compared = ceiling.beyond_ceiling(config, every)
-    in_reward = ceiling.kl_weight(config, state.kl.beta, recovery=recovery)
+    rate = rate_factor(config.schedule, state.step, config.steps)
+    controller = state.kl.after(ceiling.kl_estimate(every), rate=rate, acted=not recovery)
+    in_reward = ceiling.kl_weight(config, controller.beta, recovery=recovery)
     rewards = rollout.rewards(config) * (not recovery) - in_reward * kl
     rewards = rewards.view(len(rollout.prompts), config.responses_per_prompt)
     # 4. Compare each answer with the other answers to the same prompt.
     advantages = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
-    mean_kl = float(kl.mean())
-    metrics = steps.rollout_metrics(config, state, rollout, kl=mean_kl, entropy=float(surprise.mean()))
+    metrics = steps.rollout_metrics(
+        config,
+        state,
+        rollout,
+        kl=float(kl.mean()),
+        controller=controller,
+        entropy=float(surprise.mean()),
+    )
     metrics |= compared | {
         "reward_std": float(rewards.std(dim=1).mean()),
         "frac_reward_zero_std": share_without_spread(rewards),
     }
+    metrics |= sampler_metrics(config, every)
     require_finite(rollout.step, metrics)
     return Batch(
         rollout=rollout,
@@ -149,7 +161,7 @@ def roll_out(
         advantages=advantages.flatten(),
         position=position,
         floors=models.judges.adapted(state.floors, rollout.judged, acts=not recovery),
-        kl=mean_kl,
+        kl=controller,
         recovery=recovery,
         metrics=metrics,
     )
@@ -159,6 +171,7 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
     metrics."""
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
+    state.kl = batch.kl
     steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))
     passes = epochs(ceiling.update_settings(config, recovery=batch.recovery), state, batch)
     return steps.end_step(config, state, batch, passes)
@@ -171,45 +184,61 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training.
     """
-    actor, step = state.models.actor, batch.rollout.step
+    step = batch.rollout.step
     means, first_log_ratio = steps.Means(), 0.0
     for _, number in steps.minibatch_order(config, step, len(batch.minibatches)):
-        minibatch = batch.minibatches[number]
-        tokens, answers = steps.sizes(minibatch)
-        found: defaultdict[str, float] = defaultdict(float)
-        for part in minibatch:
-            old = part.log_probs[part.mask]
-            log_probs, entropy = token_log_probs(
-                actor,
-                *part.rows.inputs,
-                temperature=batch.rollout.temperature,
-                entropy_gradient=config.entropy_coefficient > 0,
-            )
-            surrogate, loss, clipped = loss_of(
-                config,
-                part,
-                log_probs,
-                entropy,
-                batch.advantages[part.numbers],
-                kl_coefficient=state.kl.beta,
-                answers=answers,
-                tokens=tokens,
-            )
-            torch.autograd.backward(loss)
-            new = log_probs.detach()
-            if not means.steps:
-                first_log_ratio = max(first_log_ratio, float((new - old).abs().max()))
-            found["loss/policy_avg"] += surrogate
-            found["policy/clipfrac_avg"] += clipped
-            found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
-            found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
-            found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+        tokens, answers = steps.sizes(batch.minibatches[number])
+        found, largest = steps.within_memory(
+            state,
+            batch,
+            number,
+            partial(minibatch_backward, config, state, batch, tokens=tokens, answers=answers),
+        )
+        first_log_ratio = first_log_ratio if means.steps else largest
         found = steps.combine(found, state.policy_optimiser)
         found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)
     return means.metrics() | {"val/first_log_ratio": distributed.highest(first_log_ratio)}
+
+
+def minibatch_backward(
+    config: RLOOConfig,
+    state: OnPolicyState,
+    batch: Batch,
+    minibatch: Sequence[MicroBatch],
+    *,
+    tokens: int,
+    answers: int,
+) -> tuple[defaultdict[str, float], float]:
+    """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
+    |log ratio|. ``tokens`` and ``answers`` count the entire minibatch."""
+    found, largest = defaultdict[str, float](float), 0.0
+    for part in minibatch:
+        old = part.log_probs[part.mask]
+        log_probs, entropy = log_probs_and_entropies(
+            state.models.actor, part.rows.inputs, temperature=batch.rollout.temperature
+        )
+        surrogate, loss, clipped = loss_of(
+            config,
+            part,
+            log_probs,
+            entropy,
+            batch.advantages[part.numbers],
+            kl_coefficient=state.kl.beta,
+            answers=answers,
+            tokens=tokens,
+        )
+        torch.autograd.backward(loss)
+        new = log_probs.detach()
+        largest = max(largest, float((new - old).abs().max()))
+        found["loss/policy_avg"] += surrogate
+        found["policy/clipfrac_avg"] += clipped
+        found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
+        found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
+        found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+    return found, largest
 
 
 def loss_of(
@@ -244,6 +273,15 @@ def loss_of(
     surrogate = losses.clipped_policy_loss(
         new, before, advantages, clip=config.clip, dual_clip=config.dual_clip
     )
+    if part.sampler is not None and config.importance_cap is not None:
+        sampler = part.sampler
+        if config.ratio == "sequence":
+            sampler = answer_sums(sampler, lengths)
+        correction = truncated_weights(before, sampler, cap=config.importance_cap)
+        weights = weights * correction
+        per_token = per_token * (
+            correction.repeat_interleave(lengths) if config.ratio == "sequence" else correction
+        )
     surrogate = (weights * surrogate).sum()
     penalties = losses.penalties(config, log_probs, old, reference, entropy, kl_coefficient=kl_coefficient)
     clipped = (ratio_of(new.detach(), before) - 1).abs() > config.clip

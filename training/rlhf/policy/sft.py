@@ -271,10 +271,7 @@ def shared(rows: Sequence[Row]) -> list[Row]:
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Return the summed negative log-likelihood of the response tokens, as a scalar in nats."""
-    log_probs, _ = token_log_probs(
-        policy, batch.ids, batch.mask, batch.wanted, temperature=1.0, position_ids=batch.positions
-    )
-    return -log_probs.sum()
+    return -token_log_probs(policy, batch.inputs, temperature=1.0).sum()
 
 
 @torch.no_grad()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.templates import UsesTemplate
 
 
-class SampleConfig(UsesTemplate):
+class SampleConfig(UsesTemplate, UsesGeneration):
     """Settings for sampling answers from a policy."""
 
     responses_per_prompt: int = Field(4, ge=1, le=64, description="Number of distinct answers per prompt.")
@@ -27,7 +28,7 @@ class SampleConfig(UsesTemplate):
     max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")
 
 
-class EvaluateConfig(UsesTemplate):
+class EvaluateConfig(UsesTemplate, UsesGeneration):
     """Settings for an evaluation."""
 
     responses_per_prompt: int = Field(1, ge=1, le=64, description="Number of answers scored per prompt.")

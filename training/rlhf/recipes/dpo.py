@@ -76,8 +76,10 @@ class DPOConfig(TrainsPolicy, Checkpointed):
     micro_batch_tokens: int = Field(
         4096,
         ge=1,
-        description="Maximum number of token positions in one forward pass, including padding. If the "
-        "responses of one ranking exceed this number, they need several passes, which take a third longer.",
+        description="Maximum number of token positions in one forward pass. Responses to a prompt share its "
+        "tokens if the model supports this. If one ranking exceeds this number, it needs several passes, "
+        "which take a third longer. If the device runs out of memory during an update, the limit is halved "
+        "and the step continues.",
     )
     heldout_fraction: float = Field(
         0.1,

@@ -6,11 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.sft import SFTConfig
 
 
-class RejectionSamplingConfig(UsesRewards, SFTConfig):
+class RejectionSamplingConfig(UsesRewards, UsesGeneration, SFTConfig):
     """Settings for rejection sampling: the sampling itself and the fine-tuning that follows."""
 
     samples_per_prompt: int = Field(

@@ -7,11 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.weights import TrainsPolicy
 
 
-class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
+class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, Checkpointed):
     """Settings for sampling rollouts, for the KL penalty and for the clipped policy updates."""
 
     steps: int = Field(
@@ -43,7 +44,7 @@ class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over each rollout.")
     minibatches: int = Field(4, ge=1, le=1024, description="Number of optimiser steps per pass.")
     kl_coefficient: float = Field(
-        0.2,
+        0.5,
         ge=0,
         le=100,
         description="Penalty subtracted from the reward per nat of KL divergence from the reference.",
@@ -57,7 +58,7 @@ class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target.",
+        " KL at this target. If the KL rises above it, the weights also move back towards the reference.",
     )
     kl_ceiling: float | None = Field(
         None,
@@ -110,8 +111,20 @@ class RolloutConfig(TrainsPolicy, UsesRewards, Checkpointed):
         description="Penalty subtracted from the score per token of the answer.",
     )
     score_clip: float = Field(5.0, gt=0, description="Scores are clipped to plus or minus this value.")
+    importance_cap: float | None = Field(
+        2.0,
+        ge=1,
+        le=1000,
+        description="Maximum weight of a token, or of an answer with ratio=sequence, whose probability"
+        " differs between the server that sampled it and the training forward pass. If empty, answers are not"
+        " weighted. Without a server, this setting has no effect.",
+    )
     micro_batch_tokens: int = Field(
-        2048, ge=1, description="Maximum number of token positions in one forward pass, including padding."
+        2048,
+        ge=1,
+        description="Maximum number of token positions in one forward pass. Answers to a prompt share its"
+        " tokens if the models support this. The limit changes the result only by rounding. If the device"
+        " runs out of memory during an update, the limit is halved and the step continues.",
     )
     sample_every: int = Field(10, ge=1, description="Number of steps between two reports of sample answers.")
     samples: int = Field(

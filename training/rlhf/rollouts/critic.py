@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -13,7 +13,9 @@ from transformers import PreTrainedModel
 from training.rlhf.core.alive import alive
 from training.rlhf.models import lora
 from training.rlhf.models.checks.reward import refuse_encoder
+from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.loading import Loaded
+from training.rlhf.models.logprobs import states_at
 from training.rlhf.models.pairs import refuse_other_tokens
 from training.rlhf.models.recompute import recompute_layers
 from training.rlhf.models.trainable import adapter_module
@@ -26,7 +28,8 @@ class Critic(nn.Module):
     """A trunk with one fp32 output per token: the value of the state in which the next token is chosen.
 
     The trunk is the critic's own or, with an ``adapter``, the policy's with another adapter. The critic's
-    parameters are then only those of its adapter and of its head.
+    parameters are then only those of its adapter and of its head. If it is ``shared``, the trunk is the
+    policy itself, the critic's only parameters are its head, and its loss also trains the policy's trunk.
 
     The head starts at zero, so the explained variance of the first values is exactly 0. The reward model's
     own head would be a worse start, because it was trained only at the ends of answers. On the demo, its
@@ -34,44 +37,46 @@ class Critic(nn.Module):
     below the mean return.
     """
 
-    def __init__(self, trunk: PreTrainedModel, *, adapter: str | None = None) -> None:
+    trunk: PreTrainedModel
+
+    def __init__(self, trunk: PreTrainedModel, *, adapter: str | None = None, shared: bool = False) -> None:
         super().__init__()
-        self.adapter = adapter
-        self._held = (trunk,)  # in a tuple, torch doesn't count a shared trunk's weights among the critic's
-        self.trained = trunk.requires_grad_(True) if adapter is None else adapter_module(trunk, adapter)
+        self.adapter, self.shared = adapter, shared
+        if adapter is None and not shared:
+            self.trunk = trunk.requires_grad_(True)
+        else:  # a shared trunk is not registered as a module, because its weights belong to the policy
+            object.__setattr__(self, "trunk", trunk)
+        if adapter is not None:
+            self.matrices = adapter_module(trunk, adapter)
         width = trunk.config.get_text_config().hidden_size
         self.head = nn.Linear(width, 1, device=trunk.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    @property
-    def trunk(self) -> PreTrainedModel:
-        return self._held[0]
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
-        """Return the value of the state before each wanted token, with shape (N,), in row order. All
-        arguments have shape (B, T). Do the backward pass inside `active`."""
+    def forward(self, inputs: Inputs, *, trains_policy: bool = True) -> Tensor:
+        """Return the value of the state before each wanted token, with shape (N,). Do the backward pass
+        inside `active`. Unless ``trains_policy``, the gradient does not reach a shared trunk."""
         alive()
-        with self.active():
-            states = self.trunk(
-                input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-            ).last_hidden_state
-        values: Tensor = self.head(states[:, :-1][wanted[:, 1:]].float()).squeeze(-1)
+        learns = torch.is_grad_enabled() and (trains_policy or not self.shared)
+        with self.active(), torch.set_grad_enabled(learns):
+            states = states_at(self.trunk, inputs)
+        values: Tensor = self.head(states.float()).squeeze(-1)
         return values
 
     def active(self) -> AbstractContextManager[None]:
         """Inside the context, the trunk is the critic's (see `lora.using`)."""
-        return lora.using(self.trunk, self.adapter)
+        return nullcontext() if self.shared else lora.using(self.trunk, self.adapter)
 
 
 @torch.no_grad()
 def values_of(critic: Critic, seen: MicroBatch) -> Tensor:
-    """Return the values before the update, with shape (B, R)."""
-    return seen.rows.per_answer(critic(*seen.rows.inputs))
+    """Return the values before the update, with shape (B, L)."""
+    return seen.rows.per_answer(critic(seen.rows.inputs))
 
 
 def critic_for(models: Models, config: PPOConfig) -> Critic:
-    """Return the recipe's critic: an adapter on the policy's trunk, or a model of its own.
+    """Return the recipe's critic: a head on the policy's states, an adapter on the policy's trunk, or a model
+    of its own.
 
     A separate critic starts as a copy of the trunk of the first reward model that reads the policy's own
     tokens. Such a trunk already represents the quality of answers. For the same reason, an adapter starts as
@@ -80,6 +85,8 @@ def critic_for(models: Models, config: PPOConfig) -> Critic:
     an encoder or has another vocabulary or chat template than the policy.
     """
     judges = models.judges.judges
+    if config.critic_kind == "shared":
+        return Critic(cast(PreTrainedModel, trunk_of(models.actor)), shared=True)
     if config.critic_kind == "adapter":
         source = next((judge.adapter for judge in judges if judge.adapter), lora.POLICY)
         lora.copy_adapter(models.actor, source, lora.CRITIC, trained=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from training.rlhf.core.masters import master_of
 from training.rlhf.models import lora
 from training.rlhf.models.trunks import has_adapters
 from training.rlhf.recipes.rollouts import RolloutConfig
@@ -72,11 +73,33 @@ def move_reference(config: RolloutConfig, reference: Reference, actor: PreTraine
         fill(reference.weights(), trained)
 
 
+@torch.no_grad()
+def pull_back(actor: PreTrainedModel, reference: Reference, share: float) -> None:
+    """Move the policy's weights this share of the way back to the reference's.
+
+    The change of a layer by an adapter is s B A. If the reference has no adapter, B moves towards 0, and the
+    change shrinks by this share.
+    """
+    if share == 0:
+        return
+    places = reference.weights()
+    for name, weight in trained_parameters(actor).items():
+        if places or "lora_B" in name or "lora_embedding_B" in name:
+            trained = master_of(weight)
+            trained.lerp_(places[name].to(trained.dtype) if places else torch.zeros_like(trained), share)
+            if trained is not weight:
+                weight.copy_(trained)
+
+
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """Return the module's trained weights by name, tied weights only once. Copy them to keep their values."""
+    return detached(trained_parameters(module))
+
+
+def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     if has_adapters(module):
-        return detached(lora.adapter_weights(module, lora.POLICY))
-    return detached({name: one for name, one in module.named_parameters() if one.requires_grad})
+        return lora.adapter_weights(module, lora.POLICY)
+    return {name: one for name, one in module.named_parameters() if one.requires_grad}
 
 
 def fill(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

@@ -19,10 +19,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.seeds import generator_for
-from training.rlhf.data.batching import cut_by_width
-from training.rlhf.generation.decoding import Completion, generate, prompt_seeds
+from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.data.answers import Answers, Row, Together, lay_out_rows, shared_layout, split_rows
+from training.rlhf.data.batching import Layout
+from training.rlhf.generation.engines import LocalEngine, open_engine
+from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.generation.server.weights import refuse_full_training
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models import chat
@@ -33,28 +36,21 @@ from training.rlhf.models.recompute import recompute_layers
 from training.rlhf.models.trainable import dtype_of, open_trainable
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import Reference, reference_of
+from training.rlhf.rollouts.sampler import refuse_unknown_sampler, sampler_log_probs
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
     """The policy in training (`actor`), the model from which its KL divergence is measured (`reference`), and
-    the frozen reward models. At the start, the reference computes exactly what the policy computes."""
+    the frozen reward models. At the start, the reference computes exactly what the policy computes. All
+    models that process the rollout's rows support `layout`. `engine` generates the policy's answers."""
 
     actor: PreTrainedModel
     reference: Reference
     tokenizer: PreTrainedTokenizerBase
     judges: Judges
-
-
-class Row(NamedTuple):
-    """One answer to train on, as token IDs. `answer` contains the IDs as they were sampled."""
-
-    prompt: list[int]
-    answer: list[int]
-
-    @property
-    def length(self) -> int:
-        return len(self.prompt) + len(self.answer)
+    layout: Layout = "separate"
+    engine: Engine = field(default_factory=LocalEngine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,47 +93,53 @@ START = Position(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Padded:
-    """Rows that a model processes together, as tensors on its device.
-
-    The B rows of T tokens are right-padded, and the longest answer has R tokens. `wanted`, with shape (B, T),
-    marks the answers' tokens. `mask`, with shape (B, R), marks the same tokens, but its columns are counted
-    from the start of the answer.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    wanted: Tensor
-    mask: Tensor
-
-    @property
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.input_ids, self.attention_mask, self.wanted
-
-    def per_answer(self, flat: Tensor) -> Tensor:
-        """Arrange one number per wanted token, with shape (wanted.sum(),), as a tensor of shape (B, R)."""
-        return flat.new_zeros(self.mask.shape).masked_scatter(self.mask, flat)
-
-
-@dataclass(frozen=True, slots=True)
 class MicroBatch:
     """Rows of a rollout that the models process together, and the models' outputs for these rows before the
     update.
 
-    The rows have the same shapes here and in every epoch of the update, so that the results are bitwise
-    equal. `numbers` are the rows' positions in the rollout. `log_probs`, `reference` and `entropy`, with
-    shape (B, R), are in nats and are 0 in padding.
+    The rows have the same layout here and in every epoch of the update, so that the results are bitwise
+    equal. `numbers` are the rows' positions in the rollout. `log_probs` and `reference`, with shape (B, L),
+    are in nats and are 0 in padding. `sampler`, with shape (mask.sum(),), contains the log-probabilities from
+    the engine that sampled the tokens. It is None if the engine computed with the same weights in this
+    process.
     """
 
+    layout: Layout
     numbers: list[int]
-    rows: Padded
+    rows: Answers
     log_probs: Tensor
     reference: Tensor
-    entropy: Tensor
+    sampler: Tensor | None = None
 
     @property
     def mask(self) -> Tensor:
         return self.rows.mask
+
+    @property
+    def places(self) -> int:
+        """The number of token positions that the models process, including padding."""
+        return self.rows.inputs.places
+
+    def halves(self, models: Models, rollout: Rollout) -> list[MicroBatch]:
+        """Return the first and the second half of the rows. A single row is not divided."""
+        return [self._part(models, rollout, rows) for rows in halves_of(len(self.numbers))]
+
+    def _part(self, models: Models, rollout: Rollout, rows: slice) -> MicroBatch:
+        numbers = self.numbers[rows]
+        laid_out = lay_out_numbers(models, rollout, Together(self.layout, numbers))
+        width = laid_out.mask.shape[1]
+        return MicroBatch(
+            self.layout,
+            numbers,
+            laid_out,
+            self.log_probs[rows, :width],
+            self.reference[rows, :width],
+            sampler_log_probs(rollout.answers, numbers, device=models.actor.device),
+        )
+
+
+def halves_of(n: int) -> list[slice]:
+    return [slice(0, n)] if n == 1 else [slice(0, n // 2), slice(n // 2, n)]
 
 
 def load_models(
@@ -152,11 +154,14 @@ def load_models(
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
     actor, tokenizer = open_trainable(policy, config, out_dir=out_dir)
+    if config.server:
+        refuse_full_training(actor)
     judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer), dtype=dtype_of(config))
     reference = reference_of(actor, config.reference)
     if config.gradient_checkpointing:
         recompute_layers(actor)
-    return Models(actor, reference, tokenizer, judges)
+    layout = shared_layout(actor, reference.model)
+    return Models(actor, reference, tokenizer, judges, layout, open_engine(config))
 
 
 def usable_prompts(
@@ -225,22 +230,20 @@ def sample_rollout(
     processes. A prompt's answers depend on a seed of its own, so they don't depend on the share.
     """
     ids, temperature = [prompts.ids[i] for i in chosen], temperature_at(config, step)
-    seeds = prompt_seeds(len(ids), generator=generator_for(config.seed, "rollout", step))
+    seeds = seeds_from(generator_for(config.seed, "rollout", step), len(ids))
     mine = distributed.share([len(prompt) + config.max_new_tokens for prompt in ids])
     own, judged = [], None
     if mine:
-        own = generate(
-            models.actor,
-            models.tokenizer,
+        own = models.engine.generate(
+            Loaded(models.actor, models.tokenizer),
             [ids[i] for i in mine],
-            n=config.responses_per_prompt,
-            max_new_tokens=config.max_new_tokens,
-            temperature=temperature,
-            seed=[seeds[i] for i in mine],
+            Sampling(config.max_new_tokens, config.responses_per_prompt, temperature),
+            seeds=[seeds[i] for i in mine],
             progress=lambda done, total: progress(
                 done * len(ids) // len(mine), total * len(ids) // len(mine)
             ),
         )
+        refuse_unknown_sampler(config, own, temperature)
         messages = [prompts.messages[chosen[i]] for i in mine]
         judged = models.judges.score(asked_about(models, messages, [ids[i] for i in mine], own), floors)
     answers, judged = _gathered(mine, own, judged)
@@ -299,51 +302,59 @@ def score(
     return models.judges.score(asked_about(models, messages, prompts, answers), floors)
 
 
-def split_rollout(config: RolloutConfig, rollout: Rollout) -> list[list[list[int]]]:
-    """Divide a rollout's rows at random into minibatches, each split by length into micro-batches of at most
-    `micro_batch_tokens` token positions.
+def split_rollout(
+    config: RolloutConfig, models: Models, rollout: Rollout, *, max_tokens: int
+) -> list[list[Together]]:
+    """Divide a rollout's rows at random into minibatches, each split into micro-batches of at most
+    `max_tokens` token positions.
 
-    Rows are divided once per rollout. Every epoch therefore processes a row in the same padded shape as
-    before the update, and the first ratio is exactly 1. Returns, for each minibatch, the row numbers of its
-    micro-batches in this process: each process gets a share of every minibatch, which can be empty.
+    Minibatches have equal numbers of rows. Answers to the same prompt stay together, as far as the size of
+    the minibatches allows it, so that they share their prompt. Rows are divided once per rollout. Every epoch
+    therefore processes a row in the same layout as before the update, and the first ratio is exactly 1.
+
+    With several processes, the result contains this process's share of every minibatch, which can be empty.
     """
-    rows, generator = rollout.rows, generator_for(config.seed, "minibatches", rollout.step)
-    dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(config.minibatches, len(rows)))
-    result = []
-    for minibatch in dealt:
-        numbers = minibatch.tolist()
-        numbers = [numbers[i] for i in distributed.share([rows[i].length for i in numbers])]
-        shapes = [(1, rows[i].length) for i in numbers]
-        parts = cut_by_width(shapes, max_places=config.micro_batch_tokens)
-        result.append([[numbers[i] for i in part] for part in parts])
-    return result
-
-
-def pad_rows(rows: Sequence[Row], *, pad_id: int, device: torch.device) -> Padded:
-    width, longest = max(row.length for row in rows), max(len(row.answer) for row in rows)
-    input_ids = torch.full((len(rows), width), pad_id)
-    attention_mask = torch.zeros(len(rows), width, dtype=torch.long)
-    wanted = torch.zeros(len(rows), width, dtype=torch.bool)
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        input_ids[i, : row.length] = torch.tensor(row.prompt + row.answer)
-        attention_mask[i, : row.length] = 1
-        wanted[i, len(row.prompt) : row.length] = True
-        mask[i, : len(row.answer)] = True
-    return Padded(*(tensor.to(device) for tensor in (input_ids, attention_mask, wanted, mask)))
+    generator = generator_for(config.seed, "minibatches", rollout.step)
+    first = torch.tensor([0, *(len(group) for group in rollout.answers)]).cumsum(0).tolist()
+    order = torch.randperm(len(rollout.answers), generator=generator).tolist()
+    numbers = torch.tensor([number for i in order for number in range(first[i], first[i + 1])])
+    hidden_size = int(models.actor.config.get_text_config().hidden_size)
+    # A prompt's tokens are processed once for all of its answers, if they share them.
+    sharing = 1 if models.layout == "separate" else config.responses_per_prompt
+    sizes = torch.tensor([len(row.answer) + len(row.prompt) / sharing for row in rollout.rows])
+    return [
+        split_rows(
+            rollout.rows,
+            minibatch[distributed.stretch(sizes[minibatch].tolist())].tolist(),
+            layout=models.layout,
+            max_tokens=max_tokens,
+            hidden_size=hidden_size,
+        )
+        for minibatch in numbers.tensor_split(min(config.minibatches, len(rollout.rows)))
+    ]
 
 
 @torch.no_grad()
-def observe(models: Models, rollout: Rollout, numbers: list[int]) -> MicroBatch:
+def observe(models: Models, rollout: Rollout, part: Together) -> MicroBatch:
     """Run rows of the rollout through the policy and the reference, with the forward pass of training."""
-    rows = pad_rows(
-        [rollout.rows[i] for i in numbers],
+    rows = lay_out_numbers(models, rollout, part)
+    own = token_log_probs(models.actor, rows.inputs, temperature=rollout.temperature)
+    with models.reference.active() as model:
+        reference = token_log_probs(model, rows.inputs, temperature=rollout.temperature)
+    return MicroBatch(
+        part.layout,
+        part.numbers,
+        rows,
+        rows.per_answer(own),
+        rows.per_answer(reference),
+        sampler_log_probs(rollout.answers, part.numbers, device=models.actor.device),
+    )
+
+
+def lay_out_numbers(models: Models, rollout: Rollout, part: Together) -> Answers:
+    return lay_out_rows(
+        [rollout.rows[i] for i in part.numbers],
+        layout=part.layout,
         pad_id=chat.eos_id(models.tokenizer),
         device=models.actor.device,
-    )
-    log_probs, entropy = token_log_probs(models.actor, *rows.inputs, temperature=rollout.temperature)
-    with models.reference.active() as model:
-        reference, _ = token_log_probs(model, *rows.inputs, temperature=rollout.temperature)
-    return MicroBatch(
-        numbers, rows, rows.per_answer(log_probs), rows.per_answer(reference), rows.per_answer(entropy)
     )

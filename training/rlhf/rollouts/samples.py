@@ -9,16 +9,18 @@ import torch
 from transformers import PreTrainedModel
 
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.core.seeds import generator_for
-from training.rlhf.generation.decoding import generate
+from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.data.answers import Row, lay_out_rows
+from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.samples import answer_scores, before_and_after
 from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.objectives.kl import kl_k1
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.rollout import Models, Row, pad_rows, score
+from training.rlhf.rollouts.rollout import Models, score
 
 
 class SampleAnswer(NamedTuple):
@@ -44,26 +46,25 @@ def sample_answers(
     messages, ids = prompts.messages[: config.samples], prompts.ids[: config.samples]
     if not ids:
         return []
-    answers = generate(
-        policy,
-        models.tokenizer,
+    answers = models.engine.generate(
+        Loaded(policy, models.tokenizer),
         ids,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        generator=generator_for(config.seed, "samples"),
+        Sampling(config.max_new_tokens, temperature=config.temperature),
+        seeds=seeds_from(generator_for(config.seed, "samples"), len(ids)),
     )
     judged = score(models, messages, ids, answers, floors)
     texts = [chat.decode(models.tokenizer, group[0].content) for group in answers]
     if kl_coefficient is None:
         return [SampleAnswer(text, answer_scores(judged, i)) for i, text in enumerate(texts)]
-    rows = pad_rows(
+    rows = lay_out_rows(
         [Row(prompt, group[0].ids) for prompt, group in zip(ids, answers, strict=True)],
+        layout=models.layout,
         pad_id=chat.eos_id(models.tokenizer),
         device=policy.device,
     )
-    own, _ = token_log_probs(policy, *rows.inputs, temperature=config.temperature)
+    own = token_log_probs(policy, rows.inputs, temperature=config.temperature)
     with models.reference.active() as model:
-        reference, _ = token_log_probs(model, *rows.inputs, temperature=config.temperature)
+        reference = token_log_probs(model, rows.inputs, temperature=config.temperature)
     kl = kl_k1(rows.per_answer(own), rows.per_answer(reference)).sum(dim=1).tolist()
     return [
         SampleAnswer(text, answer_scores(judged, i, kl=kl[i], kl_coefficient=kl_coefficient))

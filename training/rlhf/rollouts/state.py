@@ -28,7 +28,7 @@ ADAM_EPSILON = 1e-5
 
 
 def adam(module: nn.Module, rate: float) -> torch.optim.Adam:
-    return optimiser_over(module, partial(torch.optim.Adam, lr=rate, eps=ADAM_EPSILON))
+    return optimiser_over(module, partial(torch.optim.Adam, lr=rate, eps=ADAM_EPSILON, fused=True))
 
 
 @dataclass(kw_only=True)
@@ -38,13 +38,15 @@ class OnPolicyState:
     ``position`` is the position in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
     counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
     step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
-    answers did not exceed it.
+    answers did not exceed it. ``micro_batch_tokens`` is the recipe's limit, or less if the device ran out of
+    memory.
     """
 
     models: Models
     policy_optimiser: torch.optim.Adam
     kl: KLController
     floors: FloorState
+    micro_batch_tokens: int
     step: int = 0
     position: Position = START
     episodes: int = 0
@@ -63,6 +65,7 @@ class OnPolicyState:
             policy_optimiser=adam(trained_module(models.actor), rate),
             kl=KLController.starting(config.kl_coefficient, config.kl_target),
             floors=models.judges.initial_state(),
+            micro_batch_tokens=config.micro_batch_tokens,
             **of_method,
         )
 
@@ -81,6 +84,7 @@ class OnPolicyState:
             **{"step": self.step, "position": self.position, "episodes": self.episodes},
             **{"sampled_at": self.sampled_at, "before": self.before},
             **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
+            "micro_batch_tokens": self.micro_batch_tokens,
         }
 
     def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
@@ -109,15 +113,15 @@ class OnPolicyState:
 class OnPolicyBatch:
     """One step's rollout, ready for the update.
 
-    ``position`` is the place in the prompts after the rollout, and ``floors`` is the state of the floors
-    after it. ``kl`` is the mean KL from the reference in nats per answer (k1). If the KL of the answers
-    exceeds ``kl_ceiling``, the step is a ``recovery``.
+    ``position`` is the position in the prompts after the rollout, and ``floors`` is the state of the floors
+    after it. ``kl`` is the controller after the KL of these answers. If this KL exceeds ``kl_ceiling``, the
+    step is a ``recovery``.
     """
 
     rollout: Rollout
     position: Position
     floors: FloorState
-    kl: float
+    kl: KLController
     recovery: bool
     metrics: dict[str, float]
 

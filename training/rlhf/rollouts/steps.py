@@ -3,23 +3,40 @@ minibatches, the optimisers' steps, and the state after the step."""
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import nn
 
 from training.rlhf.core import distributed
 from training.rlhf.core.masters import optimised
+from training.rlhf.core.memory import is_out_of_memory, reason_of, release
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
+from training.rlhf.data.answers import Together
 from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import change_of, move_reference
-from training.rlhf.rollouts.rollout import MicroBatch, Position, Rollout, choose_prompts, sample_rollout
+from training.rlhf.rollouts.reference import change_of, move_reference, pull_back
+from training.rlhf.rollouts.rollout import (
+    MicroBatch,
+    Models,
+    Position,
+    Rollout,
+    choose_prompts,
+    sample_rollout,
+    split_rollout,
+)
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 
 Progress = Callable[[int, int], None]
+Part = TypeVar("Part", bound="Divisible")
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 
 def no_progress(done: int, total: int) -> None:
@@ -41,10 +58,16 @@ def next_rollout(
 
 
 def rollout_metrics(
-    config: RolloutConfig, state: OnPolicyState, rollout: Rollout, *, kl: float, entropy: float
+    config: RolloutConfig,
+    state: OnPolicyState,
+    rollout: Rollout,
+    *,
+    kl: float,
+    controller: KLController,
+    entropy: float,
 ) -> dict[str, float]:
     """Return the metrics that every method reports. ``kl`` and ``entropy`` are in nats per answer."""
-    judges, beta = state.models.judges, state.kl.beta
+    judges, beta = state.models.judges, controller.beta
     metrics = {
         "objective/scores": float(rollout.judged.scores.mean()),
         "objective/kl": kl,
@@ -58,9 +81,77 @@ def rollout_metrics(
     }
     if judges.estimates_uncertainty:
         metrics["objective/spread"] = float(rollout.judged.spreads.mean())
+    if config.kl_target is not None:
+        metrics["kl_pull"] = controller.pull
     if config.temperature_end is not None:
         metrics["temperature"] = rollout.temperature
     return metrics | judges.metrics(rollout.judged, state.floors)
+
+
+def minibatches_of(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[list[Together]]:
+    """Divide a rollout's rows into minibatches, and these into micro-batches (see `split_rollout`)."""
+    return split_rollout(config, state.models, rollout, max_tokens=state.micro_batch_tokens)
+
+
+class Divisible(Protocol):
+    """A micro-batch."""
+
+    @property
+    def places(self) -> int: ...
+
+    def halves(self, models: Models, rollout: Rollout) -> list[Self]: ...
+
+
+class Divided(Protocol[Part]):
+    """A rollout's minibatches, as lists of micro-batches."""
+
+    @property
+    def rollout(self) -> Rollout: ...
+
+    @property
+    def minibatches(self) -> list[list[Part]]: ...
+
+
+def within_memory(
+    state: OnPolicyState, batch: Divided[Part], number: int, add_gradients: Callable[[Sequence[Part]], Result]
+) -> Result:
+    """Call ``add_gradients`` with the micro-batches of a minibatch, and return its result.
+
+    If the device runs out of memory, the minibatch's gradients are discarded, all micro-batches of the batch
+    are halved, and the minibatch is computed again. The gradient is the same except for rounding. Later steps
+    keep to the lower limit, which the checkpoints contain. A resumed run therefore uses the same
+    micro-batches as the interrupted run, unless it runs out of memory at another time.
+
+    If one of several processes runs out of memory, all of them do the same, so that they keep the same limit.
+    ``add_gradients`` must not wait for other processes.
+    """
+    while True:
+        parts, reason = batch.minibatches[number], ""
+        try:
+            result = add_gradients(parts)
+        except (RuntimeError, MemoryError) as error:
+            halved = [part.halves(state.models, batch.rollout) for part in parts]
+            if not is_out_of_memory(error) or all(len(halves) == 1 for halves in halved):
+                raise
+            reason = reason_of(error)
+        if not distributed.anywhere(bool(reason)):
+            return result
+        for optimiser in state.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        release()
+        largest = distributed.highest(max((part.places for part in parts), default=0))
+        state.micro_batch_tokens = max(1, int(largest) // 2)
+        batch.minibatches[:] = [
+            [half for part in parts for half in part.halves(state.models, batch.rollout)]
+            for parts in batch.minibatches
+        ]
+        if distributed.is_first():
+            logger.warning(
+                "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
+                batch.rollout.step,
+                reason or "in another process",
+                state.micro_batch_tokens,
+            )
 
 
 def minibatch_order(config: RolloutConfig, step: int, minibatches: int) -> Iterator[tuple[int, int]]:
@@ -142,11 +233,9 @@ def end_step(
     state: OnPolicyState,
     batch: OnPolicyBatch,
     passes: Mapping[str, float],
-    *,
-    acted: bool = True,
 ) -> dict[str, float]:
-    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics.
-    ``acted`` says whether the policy was trained."""
+    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics."""
+    pull_back(state.models.actor, state.models.reference, state.kl.pull)
     if not batch.recovery:
         move_reference(config, state.models.reference, state.models.actor, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors
@@ -157,7 +246,8 @@ def end_step(
         "episode": float(state.episodes),
         **change_of(state.models.actor, state.models.reference, config.reference),
     }
-    state.kl = state.kl.after(batch.kl, acted=acted and not batch.recovery)
+    if state.micro_batch_tokens < config.micro_batch_tokens:
+        state.metrics["micro_batch_tokens"] = float(state.micro_batch_tokens)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.seeds import generator_for
-from training.rlhf.generation.decoding import generate, prompt_seeds
+from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.generation.interface import Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judge, Judged, Judges
@@ -109,6 +109,7 @@ def join(first: Candidates, second: Candidates) -> Candidates:
 def sample_batch(
     config: RejectionSamplingConfig,
     policy: Loaded,
+    engine: Engine,
     judges: Judges,
     asked: EncodedPrompts,
     gold: Gold | None,
@@ -120,12 +121,12 @@ def sample_batch(
 
     Each process answers and scores a share of the prompts, and the result contains the answers of all
     processes."""
-    seeds = prompt_seeds(len(chosen), generator=generator_for(config.seed, "candidates", round, chosen.start))
+    seeds = seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(chosen))
     mine = distributed.share([len(asked.ids[i]) + config.max_new_tokens for i in chosen])
     own = None
     if mine:
         prompts = [chosen[i] for i in mine]
-        own = _sample(config, policy, judges, asked, gold, prompts, [seeds[i] for i in mine], check)
+        own = _sample(config, policy, engine, judges, asked, gold, prompts, [seeds[i] for i in mine], check)
     shares = [(numbers, *one) for numbers, one in distributed.gather_objects((mine, own)) if one is not None]
     if len(shares) == 1:
         return shares[0][1:]
@@ -147,6 +148,7 @@ def in_order(candidates: Candidates, places: Sequence[int]) -> Candidates:
 def _sample(
     config: RejectionSamplingConfig,
     policy: Loaded,
+    engine: Engine,
     judges: Judges,
     asked: EncodedPrompts,
     gold: Gold | None,
@@ -155,14 +157,11 @@ def _sample(
     check: Callable[[], None],
 ) -> tuple[Candidates, Judged]:
     """Return N answers to each of the chosen prompts, with their scores, from this process."""
-    completions = generate(
-        *policy,
+    completions = engine.generate(
+        policy,
         [asked.ids[i] for i in chosen],
-        n=config.samples_per_prompt,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        seed=seeds,
+        Sampling(config.max_new_tokens, config.samples_per_prompt, config.temperature, config.top_p),
+        seeds=seeds,
         check=check,
     )
     eos = chat.eos_id(policy.tokenizer)

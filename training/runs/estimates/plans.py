@@ -13,7 +13,7 @@ from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models import adapters, shapes
-from training.rlhf.planning import answers, disk, loops
+from training.rlhf.planning import answers, disk, loops, varied
 from training.rlhf.planning.cost import Cost, Data
 from training.rlhf.planning.disk import Disk
 from training.rlhf.planning.scoring import with_scoring
@@ -107,11 +107,19 @@ def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVe
     judging = shapes.shape_in(judge.folder) if judge is not None else None
     shared = judge is not None and _shares_trunk(recipe, source, judge)
     further = [shapes.shape_in(models[name].folder) for name in further_inputs(models)]
+    chosen = varied.chosen(recipe, data)
     usual, cautious = (
-        with_scoring(
-            _cost(kind, recipe, policy, judging, data, shared=shared, cautious=worst),
-            judging,
-            further,
+        varied.with_measuring(
+            with_scoring(
+                _cost(kind, recipe, policy, judging, chosen, shared=shared, cautious=worst),
+                judging,
+                further,
+                recipe,
+                chosen,
+                cautious=worst,
+            ),
+            policy,
+            [judging or policy, *further],
             recipe,
             data,
             cautious=worst,

@@ -14,7 +14,7 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.planning.cost import Data
 from training.rlhf.recipes.base import Recipe
-from training.runs.inputs import by_name_or_id
+from training.runs.inputs import by_name_or_id, imported_demonstrations
 from training.runs.prompt_selection import matching, n_selected
 from training.runs.recipes.run_recipes import DEMO_WORLD, UsesPrompts
 
@@ -51,7 +51,8 @@ def data_of(
         items = int(getattr(recipe, "max_demonstrations", 0))
         return Data((counts or {}).get("demonstrations", items), DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST)
     prompt, longest_prompt, response, longest_response, k = _lengths(project)
-    known = (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
+    # With varied_share, the run also reads the prompts that it does not use.
+    known = (counts or {}).get("prompts_measured") or (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
     return Data(
         items=known or _items(project, kind, recipe, snapshot),
         prompt=prompt,
@@ -62,6 +63,8 @@ def data_of(
 
 
 def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
+    if getattr(recipe, "demonstrations", "") == "imported":
+        return min(imported_demonstrations(project).count(), int(getattr(recipe, "max_demonstrations", 0)))
     if kind in {Kind.SFT, Kind.REWARD_MODEL, Kind.DPO}:
         only_rewrites = getattr(recipe, "demonstrations", "") == "rewrites"
         if snapshot:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from annotation.database.outages import through_outages
+from storage import durable
 from training import demo_world
 from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.demonstration_files import Demonstrations, choose
-from training.runs.inputs import NOTHING_TO_MIX_IN, snapshot_of
+from training.runs.folders import take_over_checkpoints
+from training.runs.inputs import NOTHING_TO_MIX_IN, imported_demonstrations, snapshot_of
 from training.runs.process.job import Job
 from training.runs.recipes import run_recipes
 
+IMPORTED = "demonstrations.json"  # file with the run's imported demonstrations, next to the checkpoints
 NO_DEMONSTRATIONS = {
     "best_responses": "no ranking in the snapshot's training split prefers one response to another",
     "rewrites": "no ranking in the snapshot's training split has a rewrite",
@@ -24,10 +29,32 @@ def demonstrations_of(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations
     if recipe.demonstrations == "demo_world":
         made = demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
         return Demonstrations(made, {"from/demo_world": len(made)})
+    if recipe.demonstrations == "imported":
+        return _imported(job, recipe)
     found = job.demonstrations(recipe.demonstrations)
     if not found:
         raise UnusableInput(NO_DEMONSTRATIONS[recipe.demonstrations], FailureKind.DATA_EMPTY)
     return Demonstrations(choose(found, recipe.max_demonstrations, seed=recipe.seed), found.counts)
+
+
+def _imported(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
+    """The imported demonstrations. An attempt with checkpoints uses those of the previous attempt, because
+    more can have been imported since then."""
+    file = take_over_checkpoints(job.run, job.attempt) / IMPORTED
+    if not file.exists():
+        rows = imported_demonstrations(job.run.project).order_by("id").values_list("prompt__messages", "text")
+        found = through_outages(lambda: list(rows.all()))
+        if not found:
+            raise UnusableInput(
+                "the project has no imported demonstrations for training prompts", FailureKind.DATA_EMPTY
+            )
+        chosen = choose([Demonstration(*row) for row in found], recipe.max_demonstrations, seed=recipe.seed)
+        durable.make_folders(file.parent)
+        durable.write_text(file, json.dumps({"of": len(found), "demonstrations": chosen}))
+    kept = json.loads(file.read_text())
+    return Demonstrations(
+        [Demonstration(*row) for row in kept["demonstrations"]], {"from/imported": kept["of"]}
+    )
 
 
 def mixed_in(job: Job) -> Demonstrations:

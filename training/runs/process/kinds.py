@@ -22,6 +22,7 @@ from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation import evaluation, sampling
+from training.rlhf.generation.server.access import granting
 from training.rlhf.judging.evaluating import RewardModelJudge
 from training.rlhf.models.loading import Loaded, ModelSource
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
@@ -30,6 +31,7 @@ from training.rlhf.rollouts.on_policy import OnPolicyResult
 from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
+from training.runs.generation_servers import generation_access, refused_server
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.demonstrations import demonstrations_of, mixed_in
@@ -54,10 +56,13 @@ def perform(
         raise UnusableInput(str(problem)) from problem
     job = Job(run, attempt, recipe, work, report, group or Group())
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
+    if reason := refused_server(job.recipe):  # the operator can have changed the list since the launch
+        raise UnusableInput(reason, FailureKind.GENERATION_SERVER)
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused
     torch.set_num_threads(cpu_threads(job.policy_source, processes=job.group.count))
-    outcome = PERFORM[run.kind](job)
+    with granting(generation_access()):
+        outcome = PERFORM[run.kind](job)
     return replace(
         outcome, counts={**outcome.counts, **job.counts}, machine=used_machine(processes=job.group.count)
     )

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import cast
 from uuid import UUID
 
@@ -23,10 +24,13 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.runs.folders import take_over_checkpoints
 from training.runs.process.job import Job
+from training.runs.process.varied import varied_prompts
 from training.runs.prompt_selection import ALL, counts_of, matching, select
 from training.runs.recipes.run_recipes import PromptSelection, UsesPrompts
 
-PROMPTS = "prompts.json"  # file with the run's prompts, next to the checkpoints
+# Files next to the checkpoints: the run's prompts, and the prompts from which `varied_share` chooses them.
+PROMPTS = "prompts.json"
+CANDIDATES = "candidate_prompts.json"
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,28 @@ def drawn_prompts(job: Job) -> list[Messages]:
 
 def kept_prompts(job: Job) -> list[Messages]:
     """Like `drawn_prompts`, but an attempt with checkpoints uses the prompts of the previous attempt. The
-    project's prompts can have changed since then, and checkpoints are only valid with the same prompts."""
-    file = take_over_checkpoints(job.run, job.attempt) / PROMPTS
-    if file.exists():
-        return counted(job, DrawnPrompts(**json.loads(file.read_text())))
-    messages = drawn_prompts(job)
+    project's prompts can have changed since then, and checkpoints are only valid with the same prompts. With
+    `varied_share`, the prompts are those with the most varied rewards."""
+    folder = take_over_checkpoints(job.run, job.attempt)
+    if (folder / PROMPTS).exists():
+        return _read(job, folder / PROMPTS)
+    if (folder / CANDIDATES).exists():
+        candidates = _read(job, folder / CANDIDATES)
+    else:
+        candidates = drawn_prompts(job)
+        _keep(job, folder / CANDIDATES, candidates)
+    messages = varied_prompts(job, folder, candidates)
+    _keep(job, folder / PROMPTS, messages)
+    return messages
+
+
+def _read(job: Job, file: Path) -> list[Messages]:
+    return counted(job, DrawnPrompts(**json.loads(file.read_text())))
+
+
+def _keep(job: Job, file: Path, messages: list[Messages]) -> None:
     durable.make_folders(file.parent)
     durable.write_text(file, json.dumps({"messages": messages, "counts": job.counts}))
-    return messages
 
 
 def counted(job: Job, drawn: DrawnPrompts) -> list[Messages]:

@@ -24,6 +24,7 @@ from training.rlhf.core.alive import heard_by
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, PrintReporter, StopRequested
+from training.rlhf.core.waiting import waits_shown_by
 from training.runs.progress.events import Event, LostClaim, Progress, Saved, append_events
 from training.runs.transitions import HEARTBEAT_EVERY
 
@@ -93,7 +94,7 @@ class DatabaseReporter:
         self._unsaid: _Batch | None = None
         self._progress: Progress | None = None
         self._checkpoint: tuple[int, float] | None = None  # the checkpoint's step, and when it was saved
-        self._phase, self._step = "", 0
+        self._phase, self._step, self._total = "", 0, 0
         self._first_in: dict[str, _FirstStep] = {}
         self._flushing = self._closing = False
         self._stop_asked = False
@@ -107,6 +108,7 @@ class DatabaseReporter:
 
     def __enter__(self) -> DatabaseReporter:
         self._as_listener.enter_context(heard_by(self.alive))
+        self._as_listener.enter_context(waits_shown_by(self.waiting))
         self._thread.start()
         return self
 
@@ -125,17 +127,24 @@ class DatabaseReporter:
     @contextmanager
     def waiting(self, reason: str) -> Iterator[None]:
         """Wait for people, for a device or for another service. A run that waits does not hang, so the time
-        spent here doesn't count as time without progress. `reason` becomes the phase."""
+        spent here doesn't count as time without progress. `reason` becomes the phase until the wait ends."""
         if reason:
-            with self._wake:
-                self._progress = Progress(reason, None, None, None)
-                self._wake.notify_all()
+            self._show_phase(reason)
         self._waiting += 1
         try:
             yield
         finally:
             self.alive()
             self._waiting -= 1
+            if reason:
+                self._show_phase(self._phase)
+
+    def _show_phase(self, phase: str) -> None:
+        """Show another phase at the same step. The run's page shows the phase of the newest progress event,
+        so the phase needs an event."""
+        with self._wake:
+            self._progress = Progress(phase, self._step, self._total, None)
+            self._wake.notify_all()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         self.alive()
@@ -166,7 +175,7 @@ class DatabaseReporter:
             spent, done = now - first.at, step - first.step
             eta = spent / done * (total - step) if done > 0 and step <= total else None
             self._phase = phase
-            self._step = step
+            self._step, self._total = step, total
             self._progress = Progress(phase, step, total, None if eta is None else round(eta, 1))
             self._wake.notify_all()
 

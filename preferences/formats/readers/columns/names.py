@@ -1,4 +1,4 @@
-"""The words of a column's name, and groups of columns that differ only in the response they belong to.
+"""The words of a column's name, and groups of columns whose names differ only in the response they refer to.
 
 `response_a`, `Response B`, `answer1`, `is_response_0_safe` and `winner_model_b` all name one of the responses
 by a letter, a number, or left/right.

@@ -3,8 +3,8 @@
 repeat the prompt.
 
 Without a prompt, lists of turns are split at the first turn that differs. Plain texts are split at the last
-space before the first difference. TRL splits at the first differing character and thereby moves the beginning
-of an answer into the prompt.
+space before the first difference. TRL splits at the first differing character, which moves the beginning of a
+response into the prompt.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _has_prompt(row: Row) -> bool:
 
 def _refuse_unknown_prompt(row: Row) -> None:
     """Raise RowError if an unknown field of a row without a prompt field could contain the prompt. The words
-    that both texts begin with are then not the prompt, but the beginning of two similar answers."""
+    that both texts begin with are then not the prompt, but the beginning of two similar responses."""
     names = possible_prompts(row, KNOWN_FIELDS | EXPORTED_FIELDS | frozenset(SYSTEM_NAMES))
     if names:
         raise RowError(
@@ -246,8 +246,8 @@ FORMAT = ImportFormat(
     "begin with are not used, and the row is rejected. An integer `margin` is the strength; 0 means no "
     "strength. Tool calls are part of the text, as a `tool_calls` block with one call per line.",
     loses="The exact boundary between an implicit prompt and the responses, if both texts are plain. The "
-    "structure of the turns after the first answer: these turns become part of the response's text. A "
-    "margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, such as "
+    "structure of the turns after the first assistant turn: these turns become part of the response's text. "
+    "A margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, such as "
     "the IDs of tool calls, are kept as `turn_fields` in the metadata of the prompt or the response.",
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',
     recognises=recognises,

@@ -23,7 +23,7 @@ from preferences.text import MAX_MESSAGES
 
 SIDES = ("conversation_a", "conversation_b")
 KNOWN_FIELDS = frozenset({*SIDES, "model_a", "model_b", "metadata"})
-# The data sets of LMArena spell "both are bad" differently in each release.
+# The datasets of LMArena spell "both are bad" differently in each release.
 BAD = ("tie (bothbad)", "tie (both bad)", "both_bad", "bothbad", "both bad")
 TIES: dict[str, Tiers] = dict.fromkeys(("tie", *BAD), ((0, 1),))
 WINNERS: dict[str, Tiers] = {"model_a": ((0,), (1,)), "model_b": ((1,), (0,)), **TIES}
@@ -105,7 +105,8 @@ FORMAT = ImportFormat(
     "the battle. `tie (bothbad)`, `both_bad` and similar words are read as a tie marked as all bad. "
     "Content can be a list of text parts; a row with an image, audio or a file is rejected. A battle "
     "without a judge is identified by its `id` or `question_id`.",
-    loses="The structure of the turns after the first answer, which become part of the response's text. "
+    loses="The structure of the turns after the first assistant turn, which become part of the response's "
+    "text. "
     "Other fields of turns are kept as `turn_fields` in the metadata.",
     example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'
     ' [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "conversation_b":'

@@ -56,8 +56,8 @@ def parse(row: Row) -> Parsed:
 FORMAT = ImportFormat(
     name="helpsteer3",
     title="HelpSteer3 preferences: two responses and a signed preference (JSON Lines)",
-    reads="A ranking per row from `overall_preference`: below 0 the first response is better, above 0 the"
-    " second, 0 is a tie, and the absolute value is the strength.",
+    reads="Each row becomes a ranking. If `overall_preference` is below 0, the first response is better. If"
+    " it is above 0, the second response is better. 0 is a tie, and the absolute value is the strength.",
     loses="Nothing. The annotators' `individual_preference` values are kept as metadata of the ranking, not"
     " as separate rankings; all other fields are kept as metadata of the prompt.",
     example='{"context": [{"role": "user", "content": "Q"}], "response1": "a", "response2": "b",'

@@ -144,8 +144,8 @@ ANSWERS = ImportFormat(
     title="MT-bench questions with the answers of several models (JSON Lines)",
     reads="Each question becomes one task per turn. In the second turn's task, each response is "
     "the rest of the conversation: first answer, follow-up question, second answer.",
-    loses="Nothing: `question_id`, `category` and `turns` are kept with the prompt, and the turn with"
-    " each response.",
+    loses="Nothing: `question_id`, `category` and `turns` are kept with the prompt, and the turn is"
+    " kept with each response.",
     example='{"question_id": 81, "category": "writing", "turns": ["q1", "q2"],'
     ' "responses": [{"model": "x", "turns": ["a1", "a2"]}, {"model": "y", "turns": ["b1", "b2"]}]}',
     recognises=recognises_answers,

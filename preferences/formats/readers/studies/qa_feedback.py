@@ -93,7 +93,7 @@ def _tiers_of_pair(verdict: int) -> Tiers:
 
 
 def _question(row: Row) -> tuple[Message, ...]:
-    """The passages and the question in one user turn, because the answers refer to the passages."""
+    """The passages and the question in one user turn, because the responses refer to the passages."""
     passages = [_passage(passage, index) for index, passage in enumerate(_passages(row))]
     question = text_of(row.get("question"), "question")
     if not question.strip():
@@ -114,8 +114,8 @@ def _passage(value: object, index: int) -> str:
 FORMAT = ImportFormat(
     name="qa-feedback",
     title="QA-feedback: four predictions with judgements of their six pairs (JSON)",
-    reads="One ranking of all predictions, with ties; if the judgements of the pairs don't fit any such "
-    "ranking, one ranking per pair. The prompt is the passages and the question.",
+    reads="Each row becomes one ranking of all predictions, with ties. If the judgements of the pairs don't "
+    "fit any such ranking, each pair becomes a ranking. The prompt is the passages and the question.",
     loses="Nothing. The gold answer, the passages and the span feedback are kept with the prompt.",
     example='{"question": "…", "passages": [["Title", "Sentence."]], "prediction 1": "a", "prediction 2":'
     ' "b", "preference": [1]}',

@@ -1,7 +1,7 @@
 """SQuALITY's human evaluation: three summaries of a story, each reviewed and ranked by several workers.
 
 Each worker's overall ranks form one ranking. The story is not in the file, so the prompt contains the story's
-ID. Without the ID, the same question about two stories would become one prompt with twice as many answers.
+ID. Without the ID, the same question about two stories would become one prompt with twice as many responses.
 """
 
 from __future__ import annotations

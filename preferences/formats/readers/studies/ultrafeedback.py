@@ -58,7 +58,7 @@ def parse(row: Row) -> Parsed:
         names = " or ".join(SCORES)
         raise RowError(f"a completion has no {names}, so the completions can't be ranked")
     verdict = numbers_of([item[score] for item in completions], score, higher_wins=True)
-    assert verdict is not None  # None would mean fewer than two scores
+    assert verdict is not None  # there are at least two scores
     return [
         Record(
             messages=prompt_messages(row.get("instruction"), "instruction"),
@@ -87,10 +87,10 @@ def _ratings(item: Mapping[str, Any]) -> dict[str, Any]:
 FORMAT = ImportFormat(
     name="ultrafeedback",
     title="UltraFeedback: an instruction with scored completions (JSON Lines)",
-    reads="A ranking per row by `fine-grained_score`, or by `overall_score` if a completion has no"
+    reads="Each row becomes a ranking by `fine-grained_score`, or by `overall_score` if a completion has no"
     " fine-grained score. Equal scores tie. The rating of each aspect and the scores are kept as ratings.",
     loses="Nothing. The annotations with their rationales, the critique, the principle and the system prompt"
-    " are kept as metadata of the response, and other fields as metadata of the prompt.",
+    " are kept as metadata of the response. Other fields are kept as metadata of the prompt.",
     example='{"instruction": "Q", "completions": [{"model": "x", "response": "a", "fine-grained_score": 4.5},'
     ' {"model": "y", "response": "b", "fine-grained_score": 3.25}]}',
     recognises=recognises,

@@ -1,1 +1,1 @@
-"""Read tables of responses and votes whose columns have other names than those of a known format."""
+"""Read tables of responses and votes whose column names are not those of a known format."""

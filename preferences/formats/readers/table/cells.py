@@ -24,7 +24,7 @@ PROMPT_KEYS = ("full_text", "text", "content", "prompt", "question")
 @dataclass(frozen=True, slots=True)
 class Replies:
     """The replies of a row. `items` are the replies as in the file, and `texts` are their texts. The text of
-    a list of turns is that of its last turn."""
+    a list of turns is the text of its last turn."""
 
     items: tuple[Any, ...]
     texts: tuple[str, ...]

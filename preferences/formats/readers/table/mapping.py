@@ -95,7 +95,7 @@ def mapping_of(rows: Sequence[Row]) -> ColumnMapping | None:
 def mapping_with(
     rows: Sequence[Row], prompt: str, columns: tuple[str, ...], numbers: tuple[int, ...] = ()
 ) -> ColumnMapping | None:
-    """:func:`mapping_of` for known columns of the prompt and the responses."""
+    """Like :func:`mapping_of`, but the columns of the prompt and the responses are already known."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     # Rankloop's `ratings` are objects; a list of them is a score per response.
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}

@@ -67,8 +67,8 @@ def refused(reasons: dict[str, str]) -> FormatError:
 
 
 def flag_key(sample: Sample) -> str:
-    """The key of listed responses that is true for the best one; empty if there is none. Raises FormatError
-    if a key looks like a vote but is neither true nor false."""
+    """The key that is true for the best of the listed responses; empty if there is no such key. Raises
+    FormatError if a key looks like a vote but is neither true nor false."""
     items = [item for row in sample.items for item in row]
     keys = dict.fromkeys(key for item in items for key in item if winner_priority(key) < len(WINNER_WORDS))
     values = {key: [item[key] for item in items if given(item.get(key))] for key in keys}
@@ -177,7 +177,7 @@ def _has_numbers(sample: Sample, name: str) -> bool:
 
 
 def unclear(sample: Sample, name: str) -> str:
-    """Why a column or key that looks like a score is not read."""
+    """The reason why a column or key that looks like a score is not read."""
     cells = [listed(value) or [value] for value, _ in sample.values(name)]
     if any(isinstance(value, str) and not is_number(value) for cell in cells for value in cell):
         return "it isn't known which response its values refer to"

@@ -87,7 +87,7 @@ class OneHot:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """A key of each listed response that is 1 or true for the best one."""
+    """A key of the listed responses whose value is 1 or true for the best response."""
 
     key: str
 
@@ -132,13 +132,14 @@ def check_no_vote(row: Row) -> None:
     for name in vote_names(tuple(row)):
         if winner_priority(name) < len(WINNER_WORDS) and given(row[name]):
             raise RowError(
-                f"{name} looks like a vote, but the first rows of the file have no vote; move a row that has"
-                " one to the beginning of the file"
+                f"{name} looks like a vote, but the first rows of the file have no vote; move a row with a"
+                " vote to the beginning of the file"
             )
 
 
 def winner_priority(name: str) -> int:
-    """The index of the first of WINNER_WORDS that is in the column's name; if none is, len(WINNER_WORDS)."""
+    """The index of the first of WINNER_WORDS that is in the column's name. If the name contains none of these
+    words, the index is len(WINNER_WORDS)."""
     words = words_of(name)
     if OTHER_WORDS & set(words):
         return len(WINNER_WORDS)
@@ -146,7 +147,8 @@ def winner_priority(name: str) -> int:
 
 
 def winner_of(value: object, answers: Answers, first: int | None = None) -> Verdict | None:
-    """The verdict that a cell expresses; None if the cell is empty. Raises RowError if it names no response.
+    """The verdict that a cell expresses; None if the cell is empty. Raises RowError if the cell names no
+    response.
 
     `first`: see :class:`Winner`.
     """
@@ -179,8 +181,8 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
 
 def is_name_of(value: str, answers: Answers) -> bool:
     """Whether a short cell only names a response or a tie (`B`, `model_a`), or says that a response is better
-    ("A is better"). Used for columns whose names don't suggest a vote. There, a phrase such as "A better
-    answer" is not a vote."""
+    ("A is better"). Used for columns whose names don't suggest a vote. In such a column, a phrase such as "A
+    better answer" is not a vote."""
     if is_number(value) and value not in answers.texts:
         return False  # in CSV, a number can have any meaning
     long = len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2

@@ -2,8 +2,8 @@
 there is one row per strict pair.
 
 Without an explicit prompt, TRL would use the longest common prefix (in characters) of the two texts as the
-prompt. In one hh-rlhf file, this rule moved part of the answer into the prompt in 19 % of the rows. Ties are
-left out because the format can't express them.
+prompt. In one hh-rlhf file, this rule moved part of the response into the prompt in 19 % of the rows. Ties
+are left out because the format can't express them.
 """
 
 from __future__ import annotations

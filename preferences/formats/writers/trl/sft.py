@@ -1,4 +1,4 @@
-"""TRL's prompt–completion data: rewrites and best responses, as answers to imitate."""
+"""TRL's prompt–completion data: rewrites and best responses, as completions to imitate."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="trl_sft",
     title="TRL prompt and completion, from rewrites and best responses (JSON Lines)",
-    use="Good answers for SFTTrainer.",
+    use="Good responses for SFTTrainer.",
     loses=all_but(
         Part.CONVERSATIONS,
         Part.SYSTEM_TURNS,
@@ -57,7 +57,7 @@ FORMAT = ExportFormat(
     notes=(
         "If a ranking has a rewrite, the rewrite is exported. Otherwise, each first-tier response "
         "that ranks above another response is exported, unless it is empty, flagged or marked bad. "
-        "Identical answers to a prompt are written only once."
+        "Identical responses to a prompt are written only once."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

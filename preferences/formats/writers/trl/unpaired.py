@@ -121,7 +121,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="trl_unpaired",
     title="TRL unpaired completions with a label (JSON Lines)",
-    use="Desirable and undesirable answers for KTOTrainer, from ratings or flags.",
+    use="Desirable and undesirable responses for KTOTrainer, from ratings or flags.",
     loses=all_but(Part.CONVERSATIONS, Part.SYSTEM_TURNS, Part.TOOL_TURNS, Part.SPLIT, Part.RANKING_ID),
     notes=(
         "Ratings and flags become a label. If responses were rated, those with neither a rating nor a flag "

@@ -33,9 +33,7 @@ def learn(model: Any, rows: Sequence[Row], layout: Layout, *, max_tokens: int = 
         assert segments.attend_by_segment(model)
     total = 0.0
     for batch in micro_batches(rows, layout=layout, max_tokens=max_tokens, pad_id=0):
-        found, _ = token_log_probs(
-            model, batch.ids, batch.mask, batch.wanted, temperature=1.0, position_ids=batch.positions
-        )
+        found = token_log_probs(model, batch.inputs, temperature=1.0)
         (-found.sum()).backward()
         total -= float(found.detach().sum())
     gradient = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
@@ -64,9 +62,7 @@ def test_demonstrations_in_one_row_do_not_see_each_other(layout: Layout) -> None
     def scored(rows: list[Row]) -> Tensor:
         batch = collate([rows], layout=layout, pad_id=0)
         assert batch.ids.shape == (1, sum(row.length for row in rows))
-        found, _ = token_log_probs(
-            model, batch.ids, batch.mask, batch.wanted, temperature=1.0, position_ids=batch.positions
-        )
+        found = token_log_probs(model, batch.inputs, temperature=1.0)
         return found.detach()
 
     first, second, third, other = ROWS[:4]

@@ -16,7 +16,9 @@ from training.rlhf.core.reporter import Cancelled
 from training.rlhf.generation import pulse
 from training.rlhf.generation.answering import Answered, answers_to
 from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.engines import LocalEngine
 from training.rlhf.generation.evaluation import evaluate
+from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.prompts import batches_of_usable, encode_prompts
 from training.rlhf.generation.sampling import sample
 from training.rlhf.models import chat
@@ -39,9 +41,11 @@ def policy() -> Loaded:
 
 
 def batches(prompts: Sequence[Messages] = PROMPTS, **changes: Any) -> Iterator[Answered]:
-    settings: dict[str, Any] = {"n": 2, "prompts_per_batch": 4, "max_new_tokens": 8, "temperature": 1.0}
-    settings |= {"top_p": 1.0, "seed": 0, "check": lambda: None} | changes
-    return answers_to(prompts, policy=policy(), **settings)
+    settings: dict[str, Any] = {"prompts_per_batch": 4, "seed": 0, "check": lambda: None}
+    sampling = Sampling(8, changes.pop("n", 2))
+    return answers_to(
+        prompts, policy=policy(), engine=LocalEngine(), sampling=sampling, **(settings | changes)
+    )
 
 
 def ids_of(prompts: Sequence[Messages] = PROMPTS, **changes: Any) -> list[list[int]]:

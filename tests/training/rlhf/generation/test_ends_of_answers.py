@@ -12,7 +12,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import saved
 from training.rlhf.core.reporter import NullReporter
-from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.sampling import sample
 from training.rlhf.judging.judges import Asked, open_judges
 from training.rlhf.models import chat
@@ -62,7 +63,7 @@ def test_every_stop_token_of_the_generation_settings_ends_an_answer(stop: int) -
     model, words = policy_that_says(10, 11, stop, 12, 13), tiny.tokenizer()
     model.generation_config.eos_token_id = [PAD, 65, 75]
     [[answer]] = generate(model, words, [PROMPT], max_new_tokens=5)
-    assert answer == ([10, 11, stop], True)
+    assert answer == Completion([10, 11, stop], True)
     assert answer.content == [10, 11]
     assert answer.ended(EOS) == [10, 11, EOS]
 
@@ -100,7 +101,7 @@ def test_token_that_closes_turns_in_the_template_ends_an_answer(special: bool) -
     model = policy_that_says(10, end, 11, 12)
     assert chat.stop_ids(model, words) == [EOS, end]
     [[answer]] = generate(model, words, [chat.encode_prompt(words, QUESTION)], max_new_tokens=4)
-    assert answer == ([10, end], True)
+    assert answer == Completion([10, end], True)
     assert answer.ended(EOS) == chat.encode_response(words, words.decode([10]))
 
 
@@ -127,7 +128,7 @@ def test_eos_within_the_prompt_does_not_end_the_answer() -> None:
     prompt = chat.encode_prompt(words, QUESTION)
     assert prompt[-1] == EOS
     [[answer]] = generate(policy_that_says(10, 11, EOS), words, [prompt], max_new_tokens=3)
-    assert answer == ([10, 11, EOS], True)
+    assert answer == Completion([10, 11, EOS], True)
 
 
 def test_score_of_an_answer_does_not_depend_on_its_stop_token(tmp_path: Path) -> None:

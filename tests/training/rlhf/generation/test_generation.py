@@ -9,8 +9,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForC
 
 from tests.training.rlhf.small_world import short_speaker, tokenizer, untrained_policy
 from training import demo_world
-from training.rlhf.generation import decoding
+from training.rlhf.core.seeds import seeds_from
 from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.picking import pick_tokens
 from training.rlhf.models import chat
 
@@ -65,7 +66,15 @@ def test_calls_advance_the_generator_and_equal_seeds_repeat_samples() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (
-        generate(model, words, PROMPTS, max_new_tokens=16, generator=generator, temperature=2.0) for _ in "ab"
+        generate(
+            model,
+            words,
+            PROMPTS,
+            max_new_tokens=16,
+            temperature=2.0,
+            seed=seeds_from(generator, len(PROMPTS)),
+        )
+        for _ in "ab"
     )
     assert first != second
     seeded = [generate(model, words, PROMPTS, max_new_tokens=16, seed=1, temperature=2.0) for _ in "ab"]
@@ -84,7 +93,7 @@ def test_finished_answers_end_with_exactly_one_eos() -> None:
     eos = words.eos_token_id
     answers = [c for row in generate(model, words, PROMPTS, n=8, max_new_tokens=6) for c in row]
     assert {completion.finished for completion in answers} == {True, False}
-    for ids, finished in answers:
+    for ids, finished, _ in answers:
         assert finished == (ids[-1] == eos)
         assert eos not in ids[:-1]
         assert len(ids) <= 6
@@ -96,7 +105,7 @@ def test_stop_token_ids_in_the_generation_config_end_an_answer() -> None:
     [[first]] = generate(model, words, PROMPTS[:1], max_new_tokens=8, temperature=0)
     model.generation_config.eos_token_id = [words.eos_token_id, first.ids[1]]
     [[stopped]] = generate(model, words, PROMPTS[:1], max_new_tokens=8, temperature=0)
-    assert stopped == (first.ids[:2], True)
+    assert stopped == Completion(first.ids[:2], True)
 
 
 def test_prompts_that_exceed_the_context_are_truncated_on_the_left() -> None:
@@ -159,17 +168,13 @@ def test_invalid_settings_are_rejected(settings: dict[str, Any], reason: str) ->
         generate(*untrained_policy(), [[]], max_new_tokens=4)
 
 
-def test_finished_rows_are_removed_from_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_rows_are_removed_from_the_batch() -> None:
     rows: list[int] = []
-    forward = decoding._forward
-
-    def counting(policy: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
-        rows.append(len(ids))
-        return forward(policy, ids, *rest)
-
-    monkeypatch.setattr(decoding, "_forward", counting)
     model, words = short_speaker()
+    model.lm_head.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
     generate(model, words, PROMPTS, n=8, max_new_tokens=32)
-    assert rows[0] == len(PROMPTS)
-    assert max(rows) == 8 * len(PROMPTS)
-    assert rows[-1] < max(rows) / 2
+    read, *steps = rows
+    assert read == len(PROMPTS)
+    assert max(steps) == 8 * len(PROMPTS)
+    assert steps == sorted(steps, reverse=True)
+    assert steps[-1] < max(steps) / 2

@@ -8,7 +8,8 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from tests.training.rlhf import tiny
-from training.rlhf.models import logprobs
+from training.rlhf.models import logprobs, projection
+from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.loading import merged
 
 
@@ -23,7 +24,8 @@ def rows() -> tuple[Tensor, Tensor, Tensor]:
 def test_log_probs_equal_log_softmax_over_the_full_logits(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logprobs, "CHUNK_TOKENS", chunk)
+    monkeypatch.setattr(projection, "CHUNK_LOGITS", 1)
+    monkeypatch.setattr(projection, "MIN_CHUNK_TOKENS", chunk)
     model, (ids, mask, wanted) = tiny.policy(), rows()
     full = (model(input_ids=ids, attention_mask=mask).logits / 0.7).log_softmax(-1)
     expected = full[:, :-1].gather(2, ids[:, 1:, None]).squeeze(2)[wanted[:, 1:]]
@@ -32,7 +34,7 @@ def test_log_probs_equal_log_softmax_over_the_full_logits(
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
 
-    found, entropy = logprobs.token_log_probs(model, ids, mask, wanted, temperature=0.7)
+    found, entropy = logprobs.log_probs_and_entropies(model, Inputs.of(ids, mask, wanted), temperature=0.7)
     found.sum().backward()
     assert torch.allclose(found, expected, atol=1e-5)
     assert torch.allclose(entropy, entropies, atol=1e-5)
@@ -41,18 +43,10 @@ def test_log_probs_equal_log_softmax_over_the_full_logits(
         assert torch.allclose(parameter.grad, gradients[name], atol=1e-4), name
 
 
-def test_model_that_transforms_its_logits_uses_its_own_forward_pass() -> None:
-    model, (ids, mask, wanted) = tiny.policy(), rows()
-    expected, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
-    model.config.logits_scaling = 1.0  # with this setting, the model's own forward pass is used
-    found, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
-    assert torch.allclose(found, expected, atol=1e-5)
-
-
 def test_log_prob_of_the_first_token_cannot_be_requested() -> None:
     model, (ids, mask, _) = tiny.policy(), rows()
     with pytest.raises(ValueError, match="cannot be predicted"):
-        logprobs.token_log_probs(model, ids, mask, mask.bool(), temperature=1.0)
+        logprobs.token_log_probs(model, Inputs.of(ids, mask, mask.bool()), temperature=1.0)
 
 
 def test_log_probabilities_of_an_adapted_model_equal_those_of_the_merged_model() -> None:
@@ -61,6 +55,6 @@ def test_log_probabilities_of_an_adapted_model_equal_those_of_the_merged_model()
     ids = torch.randint(4, 60, (2, 9), generator=torch.Generator().manual_seed(0))
     mask, wanted = torch.ones_like(ids), torch.zeros_like(ids, dtype=torch.bool)
     wanted[:, 4:] = True
-    found, _ = logprobs.token_log_probs(adapted, ids, mask, wanted, temperature=1.0)
-    expected, _ = logprobs.token_log_probs(merged(adapted), ids, mask, wanted, temperature=1.0)
+    found = logprobs.token_log_probs(adapted, Inputs.of(ids, mask, wanted), temperature=1.0)
+    expected = logprobs.token_log_probs(merged(adapted), Inputs.of(ids, mask, wanted), temperature=1.0)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

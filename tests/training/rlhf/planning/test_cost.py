@@ -10,6 +10,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,48 @@ def test_only_trained_parameters_of_an_adapter_have_gradients_and_moments(kind: 
     assert parts["Adam's moments"] == 8 * learning
     assert parts["weights: reward model"] == 4 * whole.weights
     assert adapter.stages[0].operations == pytest.approx(2 / 3 * full.stages[0].operations)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo"])
+def test_base_model_of_an_adapter_is_in_memory_once_without_gradients_and_moments(
+    kind: str, dtype: str
+) -> None:
+    policy = tiny.policy()
+    whole = shapes.shape_of(policy.config.to_dict())
+    estimates: dict[str, tuple[Any, Callable[[Any], cost.Cost]]] = {
+        "sft": (SFTConfig, lambda recipe: loops.sft(recipe, whole, data(24))),
+        "dpo": (DPOConfig, lambda recipe: loops.dpo(recipe, whole, data(24))),
+        "rejection_sampling": (
+            RejectionSamplingConfig,
+            lambda recipe: loops.rejection_sampling(recipe, whole, whole, data(24)),
+        ),
+        "rloo": (RLOOConfig, lambda recipe: loops.rloo(recipe, whole, whole, data(8), shared=True)),
+        "ppo": (PPOConfig, lambda recipe: loops.ppo(recipe, whole, whole, data(8), shared=True)),
+    }
+    make, estimate = estimates[kind]
+    of_number, adapters = (2 if dtype == "bfloat16" else 4), (2 if kind == "ppo" else 1)
+    recipe = make(use_peft=True, lora_r=8, dtype=dtype)
+    adapted = add_lora(policy, recipe, base="base")
+    trained = sum(one.numel() for one in adapted.parameters() if one.requires_grad)
+
+    def parts_of(**settings: Any) -> dict[str, float]:
+        stages = estimate(make(dtype=dtype, **settings)).stages
+        [train] = [stage for stage in stages if stage.name in ("train", "update")]
+        return {part.name: part.bytes for part in train.parts}
+
+    parts = parts_of(use_peft=True, lora_r=8)
+    assert parts["gradients"] == adapters * 4 * trained
+    assert parts["Adam's moments"] == 8 * trained
+    assert parts["weights: policy"] == of_number * whole.weights
+    assert "weights: reference" not in parts
+    if kind in ("rloo", "ppo"):
+        assert parts["weights: reward model"] == 4 * trained
+    full = parts_of()
+    assert full["Adam's moments"] == 8 * whole.weights
+    assert full.get("weights: float32 masters", 0) == (4 * whole.weights if dtype == "bfloat16" else 0)
+    again = parts_of(use_peft=True, lora_r=8, gradient_checkpointing=True)
+    assert again["activations"] < parts["activations"]
 
 
 def test_encoder_reads_its_prompt_once_for_each_response() -> None:

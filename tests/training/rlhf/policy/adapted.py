@@ -51,14 +51,15 @@ class Scene:
 
 
 def build_scene(folder: Path) -> Scene:
+    """Build the scene in this folder, or return the one that is already there."""
+    found = Scene(folder / "base", folder / "judge", folder / "whole-judge")
+    if found.whole_judge.exists():
+        return found
     base = save_model(tiny.policy(initializer_range=0.1), tiny.tokenizer(), folder / "base")
-    made = []
     for name, settings in (("judge", LORA), ("whole-judge", {})):
         config = RewardModelConfig.model_validate(settings | {"epochs": 1, "heldout_fraction": 0})
-        made.append(
-            reward_model.train(config, base_model=base, rankings=RANKINGS, out_dir=folder / name).path
-        )
-    return Scene(base, *made)
+        reward_model.train(config, base_model=base, rankings=RANKINGS, out_dir=folder / name)
+    return found
 
 
 # A loop takes the scene, the policy to start from, the output folder, the reporter and settings, and returns
@@ -97,7 +98,7 @@ def by_rejection_sampling(
 ) -> Any:
     common = SHORT | {"samples_per_prompt": 6, "max_new_tokens": 4, "batch_size": 3, "heldout_share": 0}
     result = rejection_sampling.train(
-        RejectionSamplingConfig.model_validate(common | {"sample_prompts": 1, "rounds": 2} | settings),
+        RejectionSamplingConfig.model_validate(common | {"sample_prompts": 1} | settings),
         policy=start,
         reward_model=scene.judge,
         prompts=PROMPTS,

@@ -23,9 +23,10 @@ from transformers import LlamaForSequenceClassification, PreTrainedModel, PreTra
 
 from tests.training.rlhf import tiny
 from training.rlhf.core.messages import Messages
-from training.rlhf.generation.decoding import Completion
+from training.rlhf.generation.interface import Completion
 from training.rlhf.judging.judges import Asked, open_judges
 from training.rlhf.models import chat
+from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.loading import Loaded
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.recipes.rewards import UsesRewards
@@ -134,7 +135,8 @@ def log_probs(model: PreTrainedModel, answers: list[Completion]) -> Tensor:
         ends = torch.tensor([len(prompt) + len(a.ids) for a in answers])[:, None]
         places = torch.arange(width)[None, :]
         wanted = (places >= len(prompt)) & (places < ends)
-        flat, _ = token_log_probs(model, rows, (places < ends).long(), wanted, temperature=1.0)
+        inputs = Inputs.of(rows, (places < ends).long(), wanted)
+        flat = token_log_probs(model, inputs, temperature=1.0)
         per_token = torch.zeros(wanted.shape, dtype=torch.float64).masked_scatter(wanted, flat.double())
         found.append(per_token.sum(dim=1))
     return torch.stack(found)

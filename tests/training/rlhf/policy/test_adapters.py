@@ -27,6 +27,7 @@ from tests.training.rlhf.policy.adapted import (
     stored,
 )
 from training.rlhf.core.reporter import Cancelled
+from training.rlhf.data.answers import Together
 from training.rlhf.models import lora
 from training.rlhf.models.adapters import is_adapter
 from training.rlhf.models.loading import (
@@ -56,7 +57,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return build_scene(tmp_path_factory.mktemp("adapters"))
+    return build_scene(tmp_path_factory.getbasetemp() / "adapters")
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_reference_and_first_ratio_are_exact_without_a_second_copy_of_the_base(
     assert distinct_numbers(*everything) == base + adapters * matrices + 32 + 33
     prompts = usable_prompts(config, models, PROMPTS)
     rollout = sample_rollout(config, models, prompts, [0, 1, 2], step=1)
-    seen = observe(models, rollout, list(range(6)))
+    seen = observe(models, rollout, Together("separate", list(range(6))))
     assert torch.equal(seen.log_probs, seen.reference)
     start = load_policy(scene.base if begin == "base" else adapter)
     if dtype == "float32":
@@ -163,10 +164,10 @@ def test_gradients_of_policy_and_critic_stay_apart(recompute: bool, scene: Scene
     critic = critic_for(models, config)
     torch.nn.init.ones_(critic.head.weight)
     rollout = sample_rollout(config, models, usable_prompts(config, models, PROMPTS), [0, 1], step=1)
-    seen = observe(models, rollout, [0, 1, 2, 3])
-    log_probs, _ = token_log_probs(models.actor, *seen.rows.inputs, temperature=1.0)
+    seen = observe(models, rollout, Together("separate", [0, 1, 2, 3]))
+    log_probs = token_log_probs(models.actor, seen.rows.inputs, temperature=1.0)
     with critic.active():
-        torch.autograd.backward(critic(*seen.rows.inputs).sum())
+        torch.autograd.backward(critic(seen.rows.inputs).sum())
     touched = {name for name, one in models.actor.named_parameters() if one.grad is not None}
     assert touched
     assert all(f".{lora.CRITIC}." in name for name in touched)
@@ -179,7 +180,7 @@ def test_gradients_of_policy_and_critic_stay_apart(recompute: bool, scene: Scene
     }
     # The gradients are those of a policy that is alone on its trunk, without recomputation.
     alone = open_generator(adapter).model
-    found, _ = token_log_probs(alone, *seen.rows.inputs, temperature=1.0)
+    found = token_log_probs(alone, seen.rows.inputs, temperature=1.0)
     torch.autograd.backward(found.sum())
     for name, one in alone.named_parameters():
         if one.requires_grad:
@@ -209,7 +210,7 @@ def test_norm_of_the_change_is_that_of_the_merged_weights(scene: Scene, adapter:
     start = dict(load_policy(scene.base).model.named_parameters())
     merged = dict(load_policy(adapter).model.named_parameters())
     opened = open_generator(adapter).model
-    norm = sum(float((merged[name] - start[name]).double().square().sum()) for name in start) ** 0.5
+    norm = sum(float((merged[name] - start[name]).detach().double().square().sum()) for name in start) ** 0.5
     assert lora.adapter_change(opened) == pytest.approx(norm, rel=1e-4)
     lora.copy_adapter(opened, lora.POLICY, lora.START, trained=False)
     assert lora.adapter_change(opened, start=lora.START) == pytest.approx(0.0, abs=1e-5)
@@ -290,6 +291,21 @@ def test_adapter_on_a_base_with_other_weights_is_refused(scene: Scene, adapter: 
         open_trainable(moved, SFTConfig.model_validate(LORA), out_dir=tmp_path / "out")
 
 
+def test_model_in_memory_with_an_adapter_can_be_trained_again(scene: Scene, tmp_path: Path) -> None:
+    config = SFTConfig.model_validate(LORA)
+    plain_model = load_policy(scene.base)
+    adapted = open_trainable(plain_model, config, out_dir=tmp_path)
+    with torch.no_grad():
+        for weight in lora.adapter_weights(adapted.model, lora.POLICY).values():
+            weight.fill_(0.1)
+    for _ in range(2):
+        adapted = open_trainable(adapted, config, out_dir=tmp_path)
+        assert lora.adapter_change(adapted.model, start=lora.START) == pytest.approx(0.0, abs=1e-6)
+        assert lora.adapter_change(adapted.model) > 1
+    with pytest.raises(ValueError, match="an earlier run has added an adapter to the layers of this model"):
+        open_trainable(plain_model, config, out_dir=tmp_path)
+
+
 def test_adapter_of_a_new_or_overwritten_base_is_refused(scene: Scene, tmp_path: Path) -> None:
     config = SFTConfig.model_validate(LORA)
     with pytest.raises(ValueError, match="depends on the files of its base model"):
@@ -308,7 +324,7 @@ def test_last_layers_are_trained_alone(scene: Scene, tmp_path: Path) -> None:
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[1] for name in changed} == {"layers", "norm", "weight"}
     assert all("layers.1." in name for name in changed if "layers." in name)
-    norm = sum(float((after[name] - before[name]).double().square().sum()) for name in before) ** 0.5
+    norm = sum(float((after[name] - before[name]).detach().double().square().sum()) for name in before) ** 0.5
     assert metrics["parameters/change"] == pytest.approx(norm, rel=1e-4)
     saved = load_file(max((tmp_path / "checkpoints").glob("step-*")) / "weights.safetensors")
     assert {name.removeprefix("policy.") for name in saved} == changed
@@ -324,6 +340,40 @@ def test_separate_critic_of_a_shared_reward_model_is_the_merged_reward_model(sce
     for (name, mine), theirs in zip(critic.trunk.named_parameters(), merged.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-6), name
         assert mine.requires_grad
+
+
+def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warmup(
+    scene: Scene, tmp_path: Path
+) -> None:
+    given = {"learning_rate": 1e-3, "critic": "shared", "critic_warmup_steps": 1}
+    report = ListReporter()
+    path, metrics = LOOPS["ppo"](scene, scene.base, tmp_path / "whole", report, **given)
+    assert report.series("parameters/change")[0] == 0.0 < metrics["parameters/change"]
+    assert report.series("grad_norm/value")[0] > 0
+    saved = load_file(max((tmp_path / "whole" / "checkpoints").glob("step-*")) / "weights.safetensors")
+    critic = {name: one.shape for name, one in saved.items() if name.startswith("critic.")}
+    assert critic == {"critic.head.weight": (1, 32), "critic.head.bias": (1,)}
+    with pytest.raises(Cancelled):
+        LOOPS["ppo"](scene, scene.base, tmp_path / "cut", ListReporter(cancel_after=14), **given)
+    again, repeated = LOOPS["ppo"](scene, scene.base, tmp_path / "cut", **given)
+    assert same(stored(path), stored(again))
+    assert clocked_out(metrics) == clocked_out(repeated)
+
+
+def test_shared_critic_sends_its_gradient_through_the_policy(scene: Scene, adapter: Path) -> None:
+    config, models = models_of(scene, adapter, critic="shared")
+    critic = critic_for(models, config)
+    assert sum(one.numel() for one in critic.parameters()) == 33
+    torch.nn.init.ones_(critic.head.weight)
+    rollout = sample_rollout(config, models, usable_prompts(config, models, PROMPTS), [0], step=1)
+    rows = observe(models, rollout, Together("separate", [0, 1])).rows
+    for trains_policy in (False, True):
+        values = critic(rows.inputs, trains_policy=trains_policy)
+        torch.autograd.backward(values.sum())
+        touched = [name for name, one in models.actor.named_parameters() if one.grad is not None]
+        assert bool(touched) == trains_policy
+        assert all(f".{lora.POLICY}." in name for name in touched)
+    assert critic.head.weight.grad is not None
 
 
 def test_rloo_with_an_adapter_reaches_a_known_optimum(tmp_path: Path) -> None:

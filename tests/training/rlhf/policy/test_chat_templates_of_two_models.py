@@ -15,6 +15,7 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import saved
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.engines import LocalEngine
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import open_judges
 from training.rlhf.models.checks.pair import check_pair
@@ -163,7 +164,9 @@ def test_rejection_sampling_scores_the_text_in_the_template_of_the_reward_model(
     config = RejectionSamplingConfig(samples_per_prompt=3, max_new_tokens=6)  # type: ignore[call-arg]
     judges = open_judges({"judge": judge}, config, policy=policy)
     asked = encode_prompts(policy.tokenizer, PROMPTS, limit=64)
-    candidates, _ = sample_batch(config, policy, judges, asked, None, range(len(PROMPTS)), 1, lambda: None)
+    candidates, _ = sample_batch(
+        config, policy, LocalEngine(), judges, asked, None, range(len(PROMPTS)), 1, lambda: None
+    )
     texts = candidates.texts(policy.tokenizer)
     items = [(messages, texts[3 * i : 3 * i + 3]) for i, messages in enumerate(PROMPTS)]
     own = torch.cat(scoring.score(*judge, items)).double()

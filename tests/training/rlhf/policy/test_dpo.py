@@ -134,8 +134,8 @@ def sums_of_log_probs(policy: Loaded, rankings: Sequence[Ranking]) -> torch.Tens
 
 def test_reference_holds_the_log_probability_of_each_response(tmp_path: Path) -> None:
     groups, _, _ = encode_preferences(RANKINGS[:6], tiny.tokenizer(), ties="ignore", max_length=100)
-    rows = RankingRows.of(groups[:4], groups[4:], pad_id=0, max_tokens=120)
     policy = start()
+    rows = RankingRows.of(groups[:4], groups[4:], pad_id=0, max_tokens=120, policy=policy.model)
     state = dpo.DPOState(
         policy.model, torch.optim.SGD(policy.model.parameters()), torch.full([rows.n_responses], math.nan)
     )
@@ -180,8 +180,8 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
     assert [sorted(group.tiers) for group in groups][4] == [0, 1, UNRANKED_TIER, UNRANKED_TIER]
     results = []
     for max_tokens in (1, 60, 150, 4096):
-        rows = RankingRows.of(groups, [], pad_id=0, max_tokens=max_tokens)
         policy = tiny.policy(seed=1)
+        rows = RankingRows.of(groups, [], pad_id=0, max_tokens=max_tokens, policy=policy)
         state = dpo.DPOState(policy, torch.optim.SGD(policy.parameters()), torch.zeros(rows.n_responses))
         losses = []
         for part in rows.micro_batches(range(5)):
@@ -197,26 +197,39 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
     assert results[0][2].abs().max() > 0.1
 
 
-def test_every_response_goes_through_the_model_once_per_pass(tmp_path: Path) -> None:
-    policy, rows = start(), [0]
+def passes_of(policy: Loaded) -> list[tuple[int, int]]:
+    """The token positions and the responses of each pass through the policy from now on. A pass without a
+    shared prompt contains one response."""
+    passes: list[tuple[int, int]] = []
 
     def count(module: Any, arguments: Any, named: dict[str, Any], output: Any) -> None:
-        rows[0] += named["input_ids"].shape[0]
+        mask = named.get("attention_mask")
+        if mask is not None and mask.ndim == 4:  # a table of segments
+            prompts = int((mask[0, 0, :, 1] < 0).sum())
+            passes.append((named["input_ids"].numel(), max(mask.shape[2] - prompts, 1)))
 
     policy.model.base_model.register_forward_hook(count, with_kwargs=True)
+    return passes
+
+
+def test_every_prompt_and_response_goes_through_the_model_once_per_pass(tmp_path: Path) -> None:
+    policy = start()
+    passes = passes_of(policy)
+    groups, _, _ = encode_preferences(RANKINGS[:16], policy.tokenizer, ties="ignore", max_length=100)
     run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, epochs=2)
-    assert rows[0] == 3 * 16 * 4  # the reference pass and two epochs of four responses each
+    # The reference pass and two epochs of four responses each
+    assert sum(responses for _, responses in passes) == 3 * 16 * 4
+    assert sum(tokens for tokens, _ in passes) == 3 * sum(group.packed_tokens for group in groups)
 
 
 def test_passes_stay_within_the_token_limit_even_if_a_ranking_exceeds_it(tmp_path: Path) -> None:
-    policy, passes = start(), []
-    policy.model.base_model.register_forward_hook(
-        lambda module, arguments, named, output: passes.append(named["input_ids"].shape), with_kwargs=True
-    )
-    run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, micro_batch_tokens=40)
-    assert max(rows * width for rows, width in passes) <= 40
-    assert max(rows for rows, _ in passes) in (2, 3)
-    assert sum(rows for rows, _ in passes) == 3 * 16 * 4  # reference, forward, and again in the backward pass
+    policy = start()
+    passes = passes_of(policy)
+    run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, micro_batch_tokens=25)
+    assert max(tokens for tokens, _ in passes) <= 25
+    assert max(responses for _, responses in passes) in (2, 3)
+    # reference, forward, and again in the backward pass
+    assert sum(responses for _, responses in passes) == 3 * 16 * 4
 
 
 def test_ties_count_as_half_preferences_or_are_left_out(tmp_path: Path) -> None:
@@ -344,7 +357,7 @@ def test_guide_program_trains_and_prints_its_counts(
 
 
 LONG = {"epochs": 2, "batch_rankings": 16, "evaluations": 4, "sample_prompts": 2, "sample_tokens": 4,
-        "micro_batch_tokens": 400, "checkpoint_minutes": None}  # fmt: skip
+        "micro_batch_tokens": 250, "checkpoint_minutes": None}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,11 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.policy.test_ppo import EOS, config_of, loaded, reward_model, rollout_of
+from training.rlhf.data.answers import Row, Together
 from training.rlhf.models.loading import save_model
 from training.rlhf.objectives import advantages, kl
 from training.rlhf.policy import ppo
-from training.rlhf.rollouts.rollout import Row, observe
+from training.rlhf.rollouts.rollout import observe
 
 # A test worker can't send warning classes of the old release to the process that collects the results.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -169,7 +170,9 @@ def test_targets_losses_and_gradients_equal_those_of_trl(whiten: bool, reward: P
         rows, theirs = rows_of(call), call.tensors
         assert all(len(row.answer) == TOKENS and PAD not in row.answer for row in rows)
         state = state_of(calls[0], config, reward, tmp_path)
-        seen = observe(state.models, rollout_of(rows, TEMPERATURE), list(range(8)))
+        seen = observe(
+            state.models, rollout_of(rows, TEMPERATURE), Together(state.models.layout, list(range(8)))
+        )
         assert torch.allclose(seen.log_probs, theirs["logprobs"], atol=1e-4)
         assert torch.allclose(seen.reference, theirs["ref_logprobs"], atol=1e-4)
         values = ppo.values_of(state.critic, seen)
@@ -203,7 +206,9 @@ def test_policy_gradient_of_answers_that_end_equals_that_of_trl(reward: Path, tm
         assert min(lengths) < TOKENS
         assert all(row.answer[-1] == EOS for row in rows if len(row.answer) < TOKENS)
         state = state_of(call, config, reward, tmp_path)
-        seen = observe(state.models, rollout_of(rows, TEMPERATURE), list(range(8)))
+        seen = observe(
+            state.models, rollout_of(rows, TEMPERATURE), Together(state.models.layout, list(range(8)))
+        )
         width = max(lengths)
         old, advantage = (
             theirs[name][:, :width].masked_fill(~seen.mask, 0.0) for name in ("logprobs", "advantages")

@@ -21,9 +21,10 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import TrainingDiverged
 from training.rlhf.core.seeds import generator_for
+from training.rlhf.data.answers import Answers, Row, lay_out_rows
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.models.loading import Loaded, load_reward_model, save_model
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies, token_log_probs
 from training.rlhf.policy import ppo, ptx
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts import rollout, steps
@@ -49,6 +50,10 @@ def state_of(
     config = config_of(**changes)
     state = ppo.new_state(config, loaded(Loaded(make(), tiny.tokenizer()), judge, **changes))
     return config, state, encode_prompts(state.models.tokenizer, PROMPTS, limit=100)
+
+
+def laid_out(*rows: Row) -> Answers:
+    return lay_out_rows(rows, layout="separate", pad_id=EOS, device=torch.device("cpu"))
 
 
 def dropping_gpt2() -> PreTrainedModel:
@@ -189,13 +194,11 @@ def test_ratios_in_the_metrics_are_clamped_as_in_the_loss(judge: Path) -> None:
 
 def test_entropy_bonus_has_the_gradient_of_the_entropy(judge: Path) -> None:
     model = tiny.policy()
-    rows = rollout.pad_rows(
-        [rollout.Row([5, 6], [7, 8, EOS]), rollout.Row([9], [10])], pad_id=EOS, device=model.device
-    )
-    _, entropy = token_log_probs(model, *rows.inputs, temperature=0.7, entropy_gradient=True)
+    inputs = laid_out(Row([5, 6], [7, 8, EOS]), Row([9], [10])).inputs
+    _, entropy = log_probs_and_entropies(model, inputs, temperature=0.7)
     (found,) = torch.autograd.grad(entropy.sum(), model.lm_head.weight)
-    logits = model(input_ids=rows.input_ids, attention_mask=rows.attention_mask).logits.double() / 0.7
-    chosen = torch.distributions.Categorical(logits=logits[:, :-1][rows.wanted[:, 1:]])
+    logits = model(**inputs.given).logits.double() / 0.7
+    chosen = torch.distributions.Categorical(logits=logits.flatten(0, 1)[inputs.sources])
     (expected,) = torch.autograd.grad(chosen.entropy().sum(), model.lm_head.weight)
     assert torch.allclose(entropy.double(), chosen.entropy(), atol=1e-5)
     assert torch.allclose(found, expected, atol=1e-4)
@@ -263,14 +266,14 @@ def test_temperature_changes_linearly_and_applies_to_log_probabilities_too(judge
     state.step = 4
     batch = ppo.roll_out(config, state, prompts)
     seen = batch.minibatches[0][0].seen
-    cooler, _ = token_log_probs(state.models.actor, *seen.rows.inputs, temperature=0.6)
+    cooler = token_log_probs(state.models.actor, seen.rows.inputs, temperature=0.6)
     assert torch.equal(seen.log_probs[seen.mask], cooler)
     assert batch.metrics["temperature"] == pytest.approx(0.6)
 
 
 def test_rewards_are_scores_minus_the_penalties_for_truncation_and_length() -> None:
     config = config_of(missing_eos_penalty=2.0, length_penalty=0.25, score_clip=3.0)
-    one = rollout_of([rollout.Row([5], [6, EOS]), rollout.Row([5], [6, 7, 8])])
+    one = rollout_of([Row([5], [6, EOS]), Row([5], [6, 7, 8])])
     scored = dataclasses.replace(one, judged=dataclasses.replace(one.judged, scores=torch.tensor([1.0, 9.0])))
     assert scored.rewards(config).tolist() == [1.0 - 0.5, 3.0 - 2.0 - 0.75]
 
@@ -294,11 +297,11 @@ def test_ceiling_kl_measures_a_distance_that_the_sampled_kl_misses() -> None:
     """The test sets the probabilities of the sampled tokens. In the first pair, the policy made the sampled
     tokens less likely. In the second pair, the policy always picks a token to which the reference gives
     1 %."""
-    rows = rollout.pad_rows([rollout.Row([5], [6, 7])], pad_id=EOS, device=torch.device("cpu"))
+    rows = laid_out(Row([5], [6, 7]))
 
     def seen(policy: float, reference: float) -> rollout.MicroBatch:
         new, old = (torch.tensor([[probability, probability]]).log() for probability in (policy, reference))
-        return rollout.MicroBatch([0], rows, new, old, new)
+        return rollout.MicroBatch("separate", [0], rows, new, old)
 
     near, far = seen(0.4, 0.5), seen(1.0, 0.01)
     assert mean_kl([near]) == pytest.approx(2 * math.log(0.8), abs=1e-6)  # the mean is negative

@@ -30,6 +30,7 @@ from training.rlhf.core.reporter import Cancelled, NullReporter
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.candidates import read_candidates
 from training.rlhf.data.demonstrations import Row
+from training.rlhf.generation.engines import LocalEngine
 from training.rlhf.generation.evaluation import compare, evaluate
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import open_judges
@@ -89,7 +90,7 @@ def sampled(
     judges = open_judges({"judge": judge}, config, policy=policy)
     asked = encode_prompts(policy.tokenizer, prompts, limit=64)
     chosen = chosen or range(len(prompts))
-    return sample_batch(config, policy, judges, asked, None, chosen, round, lambda: None)[0]
+    return sample_batch(config, policy, LocalEngine(), judges, asked, None, chosen, round, lambda: None)[0]
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:

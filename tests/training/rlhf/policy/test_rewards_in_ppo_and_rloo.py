@@ -82,6 +82,8 @@ def test_floor_holds_in_ppo_while_the_helpful_reward_rises(tmp_path: Path) -> No
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
 def test_cancelled_run_with_a_floor_resumes_exactly(method: str, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"method": method, "steps": 4, "reward_floors": "harmless=start+0.5"}
+    # A run that is cancelled during an update resumes from the newest checkpoint.
+    changes |= {"checkpoint_steps": 1, "checkpoint_minutes": None}
     whole, first, second = ListReporter(), ListReporter(), ListReporter()
     expected = run(tmp_path / "whole", whole, **changes)
     first.cancel_after = whole.checks - whole.checks // 3

@@ -16,7 +16,7 @@ from trl import RLOOConfig as TheirConfig
 from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.models.loading import save_model
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import log_probs_and_entropies
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.rollouts.rollout import Rollout, load_models, usable_prompts
@@ -63,7 +63,7 @@ def ours(
     assert len(minibatch) > 1  # several micro-batches
     total = 0.0
     for part in minibatch:
-        log_probs, entropy = token_log_probs(actor, *part.rows.inputs, temperature=config.temperature)
+        log_probs, entropy = log_probs_and_entropies(actor, part.rows.inputs, temperature=config.temperature)
         _, loss, _ = rloo.loss_of(
             config, part, log_probs, entropy, batch.advantages[part.numbers], kl_coefficient=BETA,
             answers=len(batch.rollout.rows), tokens=int(batch.rollout.lengths.sum()),

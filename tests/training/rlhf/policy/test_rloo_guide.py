@@ -10,7 +10,7 @@ import pytest
 from tests.training.rlhf import tiny
 from tests.training.rlhf.policy.test_ppo import reward_model
 from training.rlhf.models.loading import save_model
-from training.rlhf.recipes.rloo import RLOOConfig
+from training.runs.recipes.catalog import parse_recipe
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "rloo.md").read_text()
 
@@ -27,6 +27,8 @@ def test_guide_program_improves_a_policy(
     assert (tmp_path / "models" / "rloo" / "model.safetensors").exists()
 
 
-def test_guide_command_sets_settings_of_the_recipe() -> None:
-    [given] = re.findall(r"launch_run rloo .*--set (.*)$", GUIDE, re.MULTILINE)
-    assert RLOOConfig.model_validate(dict(pair.split("=") for pair in given.split()))
+def test_guide_commands_set_settings_of_the_recipe() -> None:
+    commands = re.findall(r"launch_run rloo .*--set (.*)$", GUIDE, re.MULTILINE)
+    assert len(commands) == 2
+    for given in commands:
+        assert parse_recipe(kind="rloo", settings=dict(pair.split("=") for pair in given.split()))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from training.rlhf.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_DIGEST, notes_of
 from training.rlhf.models.checks.files import Shapes, number_in, read_json
 from training.rlhf.models.checks.layers import Place, layers_in, place_of
 from training.rlhf.models.checks.refusal import Purpose, adapter_unusable, unreadable, wrong_kind
@@ -58,6 +58,18 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
                 "neither the adapter nor its base model has a reward head (score.weight or "
                 "classifier.weight). As a reward model, use the result of a reward_model run.",
             )
+
+
+def refuse_other_base(folder: Path, digest: str, base: str) -> None:
+    """Raise Refused if the base model's weights are not those with which the adapter was trained. Adapters of
+    other tools and of earlier versions don't record a digest, so they are not checked."""
+    recorded = notes_of(folder).get(BASE_DIGEST)
+    if recorded and digest and recorded != digest:
+        raise adapter_unusable(
+            folder,
+            f"the weights of its base model at {base} are not those with which it was trained. Restore the "
+            f"base model, or correct base_model_name_or_path in {ADAPTER_CONFIG}.",
+        )
 
 
 def _refuse_missing_modules(

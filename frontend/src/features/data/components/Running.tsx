@@ -61,6 +61,7 @@ export function Running({ row }: { row: Import }) {
         {texts.rows(row.progress.read)}, <Seconds since={Date.parse(row.started_at ?? row.created_at)} />.{" "}
         {texts.leave}
       </p>
+      {row.phase && <p className={ui.dim}>{texts.phase(row.phase)}</p>}
       <Button
         size="compact-xs"
         variant="default"

@@ -17,6 +17,7 @@ export const en = {
     importing: (name: string) => `Importing ${name}`,
     rows: (rows: number) => plural(rows, "row"),
     queued: (name: string) => `${name} is waiting for an import worker`,
+    phase: (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`,
     downloading: (name: string) => `Downloading ${name}`,
     stop: "Stop",
     stopping: "Stopping after the current batch",
@@ -140,7 +141,7 @@ export const en = {
     wholeCard: "Full card",
     unfinished: "The weights are not final.",
     unfinishedMeaning: (steps: number) =>
-      `The estimate of the annotators’ reliability stopped at its limit of ${count(steps)} steps. The weights follow from the best estimate that it found. Rankings by annotators who answer nearly at random, or who share few pairs, hardly determine who is reliable.`,
+      `The estimation of the annotators’ reliability stopped at its limit of ${count(steps)} steps. The weights follow from the best estimate that was found. If annotators answer nearly at random or share few pairs, their rankings hardly determine who is reliable.`,
     lineage: "Used by",
     unused: "No run has used this snapshot yet.",
     run: (kind: string, state: string) => `${kind} run, ${state}`,

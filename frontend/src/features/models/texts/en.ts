@@ -14,7 +14,7 @@ export const en = {
   madeBy: "created by",
   runOf: (kind: string) => `${kind} run`,
   from: "from",
-  adapterOf: "as an adapter of",
+  adapterOf: "as an adapter, from",
   with: "with",
   onSnapshot: "on snapshot",
   promote: "Promote",

@@ -31,7 +31,7 @@ it("creates ranking tasks from the candidates and reports their number", async (
   expect(screen.getByRole("link", { name: "Download" }).getAttribute("href")).toBe(
     "/api/v1/runs/7/candidates",
   );
-  fireEvent.click(screen.getByRole("button", { name: "Ask people to rank the answers" }));
+  fireEvent.click(screen.getByRole("button", { name: "Create ranking tasks from the responses" }));
   expect(await screen.findByText("Created 12 tasks")).toBeDefined();
   const [request] = fetched.mock.calls[0] ?? [];
   expect([request?.method, new URL(request?.url ?? "").pathname]).toEqual([
@@ -42,7 +42,7 @@ it("creates ranking tasks from the candidates and reports their number", async (
 
 it("reports that all tasks already existed", async () => {
   open(Response.json({ tasks: 0, unchanged: 12, responses: 0, refused: {} }));
-  fireEvent.click(screen.getByRole("button", { name: "Ask people to rank the answers" }));
+  fireEvent.click(screen.getByRole("button", { name: "Create ranking tasks from the responses" }));
   expect(await screen.findByText("All 12 tasks already existed")).toBeDefined();
 });
 
@@ -54,7 +54,7 @@ it("shows the reason if no task can be created", async () => {
       { status: 422, headers: { "Content-Type": "application/problem+json" } },
     ),
   );
-  fireEvent.click(screen.getByRole("button", { name: "Ask people to rank the answers" }));
+  fireEvent.click(screen.getByRole("button", { name: "Create ranking tasks from the responses" }));
   expect(await screen.findByText(detail)).toBeDefined();
 });
 

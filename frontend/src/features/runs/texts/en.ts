@@ -165,17 +165,17 @@ export const en = {
     rank: "Rank",
   },
   bestOf: {
-    title: (most: number) => `Best of n answers, n = 1 to ${most}`,
+    title: (most: number) => `Best of n responses, n = 1 to ${most}`,
     chart: "Expected reward",
-    axis: "The horizontal axis is ln n − (n − 1)/n: an upper bound, in nats, on the KL divergence from the policy that wrote the answers.",
+    axis: "The horizontal axis is ln n − (n − 1)/n: an upper bound, in nats, on the KL divergence from the policy that generated the responses.",
     reward: "Reward model (standard deviations)",
     gold: "Gold",
   },
   candidates: {
     title: "Candidates",
-    what: "All sampled answers with their rewards, as gzipped JSON lines. Fine-tuning on the kept answers reproduces the run’s weights.",
+    what: "All sampled responses with their rewards, as gzipped JSON lines. Fine-tuning on the kept responses reproduces the run’s weights.",
     download: "Download",
-    ask: "Ask people to rank the answers",
+    ask: "Create ranking tasks from the responses",
     asked: (tasks: number, unchanged: number) =>
       tasks > 0 ? `Created ${plural(tasks, "task")}` : `All ${plural(unchanged, "task")} already existed`,
   },

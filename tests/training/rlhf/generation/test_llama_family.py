@@ -1,0 +1,189 @@
+"""Models of the Llama family are decoded by our own code. Its logits are those of the model's forward pass.
+Every other model takes the general path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.generation.test_same_as_transformers import theirs
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.forward import ForwardBatch
+from training.rlhf.generation.llama.recognition import trunk_of_family
+from training.rlhf.generation.llama.rows import LlamaBatch
+
+torch.set_num_threads(1)
+WORDS = tiny.tokenizer()
+PROMPTS = [[2, *range(5, 5 + length)] for length in (9, 9, 4, 1, 12)]
+GQA = {"num_attention_heads": 6, "num_key_value_heads": 2, "hidden_size": 48}
+
+
+def _model(kind: Any, config: Any, **changes: Any) -> PreTrainedModel:
+    return tiny._seeded(kind, config(**(tiny.COMMON | tiny.SHAPE | GQA | changes)), 3)
+
+
+def _with_lora() -> PreTrainedModel:
+    model = tiny.policy(seed=2)
+    adapted: Any = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "down_proj"]))
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    return adapted.eval()  # type: ignore[no-any-return]
+
+
+FAMILY: dict[str, Callable[[], PreTrainedModel]] = {
+    "llama": lambda: tiny.policy(seed=1),
+    "llama3 rope": lambda: tiny.policy(
+        seed=1,
+        rope_parameters={
+            "rope_type": "llama3", "rope_theta": 10_000.0, "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 64,
+        },
+    ),
+    "llama with biases": lambda: tiny.policy(seed=1, attention_bias=True, mlp_bias=True),
+    "qwen2": lambda: _model(Qwen2ForCausalLM, Qwen2Config),
+    "qwen3": lambda: _model(Qwen3ForCausalLM, Qwen3Config, head_dim=24, tie_word_embeddings=True),
+    "mistral": lambda: _model(MistralForCausalLM, MistralConfig, sliding_window=None),
+    "lora": _with_lora,
+}  # fmt: skip
+OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
+    "gpt2": tiny.gpt2_policy,
+    "neox": tiny.neox_policy,
+    "sliding window": lambda: _model(MistralForCausalLM, MistralConfig, sliding_window=8),
+    "some layers with a sliding window": lambda: _model(
+        Qwen3ForCausalLM,
+        Qwen3Config,
+        layer_types=["full_attention", "sliding_attention"],
+        use_sliding_window=True,
+        sliding_window=8,
+    ),
+    "dynamic rope": lambda: tiny.policy(
+        rope_parameters={"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
+    ),
+    "another activation": lambda: tiny.policy(hidden_act="gelu"),
+    "subclass": lambda: type("Other", (LlamaForCausalLM,), {})(tiny.policy().config).eval(),
+}
+
+
+@cache
+def made(name: str) -> PreTrainedModel:
+    return (FAMILY | OTHERS)[name]()
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("n", [1, 3])
+def test_logits_are_those_of_the_general_path(name: str, n: int) -> None:
+    """With rows that leave the batch, and prompts of which no row is left."""
+    trunk = trunk_of_family(made(name))
+    assert trunk is not None
+    fast = LlamaBatch(trunk, PROMPTS, n=n, limit=8)
+    slow = ForwardBatch(made(name), PROMPTS, n=n, limit=8, pad=0)
+    rows = 5 * n
+    with torch.no_grad():
+        torch.testing.assert_close(fast.read(lambda: None), slow.read(lambda: None), atol=2e-5, rtol=1e-4)
+        for step in range(8):
+            tokens = torch.arange(rows) * 7 % 60 + 4
+            torch.testing.assert_close(fast.step(tokens), slow.step(tokens), atol=2e-5, rtol=1e-4)
+            if step in (2, 4):
+                dropped = {*range(n, 2 * n), 4 * n} if step == 2 else {0}
+                kept = [row for row in range(rows) if row not in dropped]
+                fast.keep(kept)
+                slow.keep(kept)
+                rows = len(kept)
+    assert rows == 4 * n - 2
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_models_take_the_general_path_and_answer_like_transformers(name: str) -> None:
+    model = made(name)
+    assert trunk_of_family(model) is None
+    ours = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=10, temperature=0)
+    assert [[group[1].ids] for group in ours] == [theirs(model, prompt, 10) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_family_answers_like_transformers(name: str) -> None:
+    model = made(name)
+    ours = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=10, temperature=0)
+    assert [[group[1].ids] for group in ours] == [theirs(model, prompt, 10) for prompt in PROMPTS]
+
+
+def test_model_whose_forward_pass_was_changed_takes_the_general_path(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    replaced = tiny.policy()
+    replaced.model.norm.forward = lambda hidden: hidden
+    assert trunk_of_family(replaced) is None
+    hooked = tiny.policy()
+    hooked.model.layers[1].register_forward_hook(lambda *_: None)
+    assert trunk_of_family(hooked) is None
+    assert not caplog.records
+    scaled = tiny.policy()
+    scaled.model.layers[1].self_attn.scaling = 0.5  # the code has no check for this
+    assert trunk_of_family(scaled) is None
+    assert "disagrees" in caplog.text
+
+
+def test_decoding_reads_the_current_weights() -> None:
+    model = tiny.policy()
+    before = generate(model, WORDS, PROMPTS, max_new_tokens=10, temperature=0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.flip(parameter, [0]))
+    after = generate(model, WORDS, PROMPTS, max_new_tokens=10, temperature=0)
+    assert after != before
+    assert [[one.ids] for [one] in after] == [theirs(model, prompt, 10) for prompt in PROMPTS]
+
+
+def test_model_can_be_trained_after_decoding() -> None:
+    """Tensors of inference mode can't be saved for a backward pass."""
+    model = tiny.policy()
+    generate(model, WORDS, PROMPTS, n=2, max_new_tokens=4)
+    ids = torch.tensor([PROMPTS[0]])
+    model(input_ids=ids, labels=ids).loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_takes_the_fast_path(dtype: torch.dtype) -> None:
+    model = tiny.policy(seed=1).to(dtype)
+    trunk = trunk_of_family(model)
+    assert trunk is not None
+    assert trunk.token_bytes == 2 * 2 * 2 * 8 * 2
+    answers = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=6)
+    assert [len(group) for group in answers] == [2] * 5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["llama", "qwen3", "lora", "gpt2"])
+def test_answers_on_a_gpu_are_those_of_transformers(name: str) -> None:
+    model = made(name).to("cuda")
+    try:
+        ours = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=40, temperature=0)
+        for prompt, group in zip(PROMPTS, ours, strict=True):
+            ids = torch.tensor([prompt], device="cuda")
+            expected = model.generate(  # type: ignore[operator]
+                ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=40
+            )[0, len(prompt) :].tolist()
+            assert group[0].ids == group[1].ids == expected
+    finally:
+        model.to("cpu")

@@ -1,0 +1,123 @@
+"""A step whose micro-batches don't fit into memory continues with smaller ones."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
+from tests.training.rlhf.policy.test_ppo import PROMPTS, config_of, reward_model
+from training.rlhf.core.memory import is_out_of_memory
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models.loading import Loaded
+from training.rlhf.policy import dpo, ppo, rloo
+from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rloo import RLOOConfig
+
+LIMIT = 60  # token positions that the device can train on at once
+
+
+class Limited(torch.autograd.Function):
+    """The identity. Its backward pass fails like a GPU without enough memory. Some gradients have been added
+    by then."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor) -> torch.Tensor:
+        ctx.places = states.shape[0] * states.shape[1]
+        return states.view_as(states)
+
+    @staticmethod
+    def backward(ctx: Any, *given: torch.Tensor) -> torch.Tensor:
+        if ctx.places > LIMIT:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return given[0]
+
+
+def policy(*, limited: bool) -> Loaded:
+    model = tiny.policy()
+    if limited:
+        model.model.embed_tokens.register_forward_hook(lambda module, given, out: Limited.apply(out))  # type: ignore[no-untyped-call]
+    return Loaded(model, tiny.tokenizer())
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reward_model(tmp_path_factory.mktemp("judge"))
+
+
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_step_halves_its_micro_batches_and_gives_the_same_update(
+    method: str, judge: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = config_of(
+        steps=2, epochs=2, minibatches=2, critic_warmup_steps=0, micro_batch_tokens=10_000, samples=0
+    ).model_dump()
+    config: Any = PPOConfig.model_validate(settings)
+    train: Any = ppo.train
+    if method == "rloo":
+        kept = {name: value for name, value in settings.items() if name in RLOOConfig.model_fields}
+        config, train = RLOOConfig.model_validate(kept), rloo.train
+    reports, weights = [ListReporter(), ListReporter()], []
+    for limited, report in zip((False, True), reports, strict=True):
+        model = policy(limited=limited)
+        with caplog.at_level(logging.WARNING):
+            train(
+                config, policy=model, reward_model=judge, prompts=PROMPTS,
+                out_dir=tmp_path / str(limited), report=report,
+            )  # fmt: skip
+        weights.append(torch.cat([one.detach().flatten() for one in model.model.parameters()]))
+    whole, halved = reports
+    assert "continues with micro-batches of at most" in caplog.text
+    assert "micro_batch_tokens" not in whole.metric_rows[0][1]
+    [first, second] = halved.series("micro_batch_tokens")
+    assert LIMIT / 2 < first <= 2 * LIMIT
+    assert second <= first  # later steps keep to the limit
+    for name in ("loss/policy_avg", "grad_norm/policy", "policy/approxkl_avg"):
+        assert halved.series(name) == pytest.approx(whole.series(name), abs=1e-4), name
+    torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)
+    assert max(halved.series("val/first_log_ratio")) < 1e-5  # rounding, in the step that ran out of memory
+    assert halved.series("val/first_log_ratio")[1] == 0.0
+
+
+def test_single_row_that_does_not_fit_ends_the_run(judge: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(globals(), "LIMIT", 1)
+    config = config_of(steps=1, critic_warmup_steps=0, samples=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        ppo.train(config, policy=policy(limited=True), reward_model=judge, prompts=PROMPTS, out_dir=tmp_path)
+
+
+def test_errors_of_the_cpu_allocator_are_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert is_out_of_memory(caught.value)
+    with pytest.raises(RuntimeError) as other:
+        torch.ones(2, 3) @ torch.ones(2, 3)
+    assert not is_out_of_memory(other.value)
+
+
+def test_preference_step_halves_its_micro_batches_and_gives_the_same_update(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rankings = [
+        Ranking(tuple(PROMPTS[n]), (tiny.words(n, 3, 4), tiny.words(5, n, 7, 8)), ((1,), (0,)))
+        for n in range(16)
+    ]
+    config = DPOConfig(epochs=1, batch_rankings=8, heldout_fraction=0.0, sample_prompts=0, learning_rate=1e-3)
+    reports, weights = [ListReporter(), ListReporter()], []
+    for limited, report in zip((False, True), reports, strict=True):
+        model = policy(limited=limited)
+        with caplog.at_level(logging.WARNING):
+            dpo.train(
+                config, base_model=model, rankings=rankings, out_dir=tmp_path / str(limited), report=report
+            )
+        weights.append(torch.cat([one.detach().flatten() for one in model.model.parameters()]))
+    assert caplog.text.count("continues with micro-batches of at most") in (1, 2)  # not in every step
+    for name in ("loss", "grad_norm", "rewards/margins"):
+        assert reports[1].series(name) == pytest.approx(reports[0].series(name), abs=1e-4), name
+    torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)

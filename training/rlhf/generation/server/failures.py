@@ -1,0 +1,23 @@
+"""The two ways in which a request to a generation server fails."""
+
+from __future__ import annotations
+
+from training.rlhf.core.failures import FailureKind, UnusableInput
+
+
+class ServerTrouble(Exception):
+    """Raised if the server can't be reached, is overloaded or failed. The same request can succeed later.
+
+    `busy` is true if the server refused the request only because it has too much to do. `seconds` is the
+    pause that the server asked for, if it did.
+    """
+
+    def __init__(self, message: str, *, busy: bool = False, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.busy, self.seconds = busy, seconds
+
+
+class ServerUnusable(UnusableInput):
+    """Raised if the server can't generate this run's answers, however often it is asked."""
+
+    kind = FailureKind.GENERATION_SERVER

@@ -1,0 +1,54 @@
+"""The cost of choosing the prompts whose answers have the most varied rewards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.answers import answer_length, answering
+from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage, weights
+from training.rlhf.planning.transformer import forward_operations, passing_bytes
+from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.recipes.varied import ChoosesVaried
+
+PROMPTS_PER_BATCH = 64  # as in selection.varied, which imports torch
+
+
+def chosen(recipe: Recipe, data: Data) -> Data:
+    """The data that the loop reads, if `data` is what the run reads."""
+    if not isinstance(recipe, ChoosesVaried):
+        return data
+    return replace(data, items=math.ceil(recipe.varied_share * data.items))
+
+
+def with_measuring(
+    cost: Cost, policy: Shape, judges: Sequence[Shape], recipe: Recipe, data: Data, *, cautious: bool
+) -> Cost:
+    """The cost of the run, with the measurement of the spreads if the recipe requires it."""
+    if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
+        return cost
+    assert isinstance(recipe, RolloutConfig | RejectionSamplingConfig)
+    n, limit = recipe.varied_samples, recipe.max_new_tokens
+    asking = answering(
+        policy,
+        data,
+        n=n,
+        limit=limit,
+        per_batch=PROMPTS_PER_BATCH,
+        cautious=cautious,
+        memory=recipe.generation_memory,
+    )
+    group = data.prompt + n * answer_length(limit, data, cautious=cautious)
+    loaded = (weights("policy", policy), *(weights("reward model", judge) for judge in judges))
+    scoring = Part("activations", max(passing_bytes(judge, SCORING_TOKENS) for judge in judges))
+    scored = sum(forward_operations(judge, group, around=group, projected=0) for judge in judges)
+    calls = sum(judge.layers for judge in judges) * group / SCORING_TOKENS
+    stages = (
+        Stage("sample", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
+        Stage("score", (*loaded, scoring), data.items * scored, data.items * calls),
+    )
+    return Cost((*stages, *cost.stages))

@@ -1,0 +1,20 @@
+"""Settings of every recipe that generates answers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from training.rlhf.recipes.servers import UsesServer
+
+
+class UsesGeneration(UsesServer):
+    """Where answers are generated, and with how much memory. These settings do not change the policy's
+    distribution."""
+
+    generation_memory: float | None = Field(
+        None,
+        gt=0,
+        le=10_000,
+        description="Memory for the keys and values of answers that are generated together, in GB. If empty,"
+        " half of the free memory of a GPU, or a quarter of the free memory on a CPU.",
+    )

@@ -1,0 +1,27 @@
+"""Settings that choose prompts by the spread of their answers' rewards."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from training.rlhf.recipes.base import Recipe
+
+
+class ChoosesVaried(Recipe):
+    """Settings for choosing the prompts whose answers have the most varied rewards."""
+
+    varied_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the prompts to use: those whose answers have the most varied rewards. Below 1,"
+        " the run first samples and scores varied_samples answers to each prompt with the starting policy. A"
+        " prompt whose answers all have the same reward teaches nothing and is left out.",
+    )
+    varied_samples: int = Field(
+        4,
+        ge=2,
+        le=64,
+        description="Number of answers sampled per prompt to measure the spread of their rewards, if"
+        " varied_share is below 1.",
+    )

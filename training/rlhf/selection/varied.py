@@ -1,0 +1,147 @@
+"""Choose the prompts whose answers have the most varied rewards.
+
+Group-relative methods learn from the differences between the rewards of the answers to a prompt. A prompt
+whose answers all have the same reward changes nothing (DAPO, arXiv 2503.14476, section 3.2), and in rejection
+sampling, the best of such answers is not better than any other. The spread is measured once, with answers of
+the starting policy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.reporter import Reporter
+from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.interface import Completion
+from training.rlhf.generation.prompts import encode_prompts
+from training.rlhf.judging.judges import Asked, Judged, open_judges
+from training.rlhf.models import chat
+from training.rlhf.models.loading import ModelSource, open_policy
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
+from training.rlhf.selection.candidates import score
+from training.rlhf.selection.selection import SAME_REWARD
+
+PROMPTS_PER_BATCH = 64
+PHASE = "measure spread"
+
+Rewards = list[list[float]]  # of each prompt's answers
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The usable prompts with the rewards of their answers, with shape (P, K). A reward is NaN if the loop
+    could not use the answer. `refused` counts the prompts that the chat template can't render."""
+
+    messages: Sequence[Messages]
+    rewards: Tensor
+    refused: int
+
+
+def spreads_of(rewards: Tensor) -> Tensor:
+    """The population standard deviation of each prompt's rewards, with shape (P,), in the unit of the rewards
+    of shape (P, K). NaN rewards don't count. A spread is 0 if fewer than two rewards are left, or if they
+    differ only by rounding."""
+    usable = ~rewards.isnan()
+    number = usable.sum(dim=1).clamp(min=1)
+    filled = rewards.nan_to_num(nan=0.0)
+    mean = (filled.sum(dim=1) / number).unsqueeze(1)
+    deviations = ((filled - mean) * usable).square().sum(dim=1) / number
+    highest = rewards.masked_fill(~usable, -math.inf).amax(dim=1)
+    lowest = rewards.masked_fill(~usable, math.inf).amin(dim=1)
+    differs = (usable.sum(dim=1) > 1) & (highest - lowest >= SAME_REWARD)
+    return torch.where(differs, deviations.sqrt(), torch.zeros_like(deviations))
+
+
+def most_varied(spreads: Tensor, share: float) -> list[int]:
+    """The indices of the prompts to use, in ascending order: the `share` of all P prompts with the largest
+    spreads, rounded up. Prompts without a spread are never used, so there can be fewer. Of several prompts
+    with the same spread, the first ones are used. `spreads` has shape (P,)."""
+    values = spreads.tolist()
+    # `share` of a whole number can be slightly above it, due to rounding: 0.07 * 100 is 7.000000000000001.
+    most = math.ceil(round(share * len(values), 6))
+    varied = [index for index, spread in enumerate(values) if spread > 0]
+    return sorted(sorted(varied, key=lambda index: -values[index])[:most])
+
+
+def complete_batches(rewards: Rewards) -> Rewards:
+    """The rewards without those of an incomplete last batch, which is measured again."""
+    return rewards[: len(rewards) - len(rewards) % PROMPTS_PER_BATCH]
+
+
+def measure(
+    config: RolloutConfig | RejectionSamplingConfig,
+    *,
+    samples: int,
+    policy: ModelSource,
+    reward_models: Mapping[str, ModelSource],
+    prompts: Sequence[Messages],
+    report: Reporter,
+    known: Rewards | None = None,
+    keep: Callable[[Rewards], None] = lambda rewards: None,
+) -> Measured:
+    """Sample `samples` answers to each prompt and score them as the loop with these settings does at its
+    start.
+
+    `keep` is called with the rewards of each batch of PROMPTS_PER_BATCH prompts. `known` contains the rewards
+    that an earlier call with the same arguments has kept; the result is then the same as without the
+    interruption. Raises Cancelled, and ValueError for unusable inputs.
+    """
+    loaded = open_policy(policy, config.arguments_of_template)
+    judges = open_judges(reward_models, config, policy=loaded)
+    eos = chat.eos_id(loaded.tokenizer)
+    # One position is reserved for the EOS that is appended to a truncated answer.
+    room = chat.context_length(loaded.model) - config.max_new_tokens - 1
+    asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
+    rewards = complete_batches(known or [])
+    total = len(asked.ids)
+    report.progress(PHASE, len(rewards), total)
+    for start in range(len(rewards), total, PROMPTS_PER_BATCH):
+        report.check()
+        chosen = range(start, min(start + PROMPTS_PER_BATCH, total))
+        answers = generate(
+            *loaded,
+            [asked.ids[i] for i in chosen],
+            n=samples,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            top_p=getattr(config, "top_p", 1.0),
+            seed=seeds_from(generator_for(config.seed, "spread of rewards", start), len(chosen)),
+            check=report.check,
+            progress=partial(_report_prompts, report, start, samples, total),
+        )
+        questions = [
+            Asked(asked.messages[i], asked.ids[i], [one.ended(eos) for one in group])
+            for i, group in zip(chosen, answers, strict=True)
+        ]
+        judged = score(judges, questions, report.check, judges.initial_state())
+        found: Rewards = _rewards(config, judged, answers).view(len(chosen), samples).tolist()
+        rewards += found
+        keep(found)
+        report.progress(PHASE, len(rewards), total)
+    return Measured(asked.messages, torch.tensor(rewards, dtype=torch.float64), asked.refused)
+
+
+def _rewards(
+    config: RolloutConfig | RejectionSamplingConfig, judged: Judged, answers: Sequence[Sequence[Completion]]
+) -> Tensor:
+    """The rewards that the loop compares, with shape (A,), without the KL penalty."""
+    flat = [one for group in answers for one in group]
+    finished = torch.tensor([one.finished for one in flat])
+    if isinstance(config, RejectionSamplingConfig):
+        return judged.scores.masked_fill(~finished, math.nan)
+    lengths = torch.tensor([len(one.ids) for one in flat])
+    scores = judged.scores.clamp(-config.score_clip, config.score_clip)
+    return scores - config.missing_eos_penalty * ~finished - config.length_penalty * lengths
+
+
+def _report_prompts(report: Reporter, behind: int, samples: int, total: int, answers: int, _: int) -> None:
+    report.progress(PHASE, behind + answers // samples, total)

@@ -1,0 +1,39 @@
+"""The servers that may generate the answers of runs.
+
+A run sends requests to its server from the worker's network. If a recipe could name any address, people who
+launch runs could reach services that only this network can reach. For the same reason, a webhook must have a
+public address. A generation server usually has a private address, so the operator lists the allowed servers.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from training.rlhf.generation.server.access import Access
+from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.servers import UsesServer, server_address
+
+LIST = "RANKLOOP_GENERATION_SERVERS"
+
+
+def generation_access() -> Access:
+    """The operator's key and folder for generation servers."""
+    return Access.parsed(settings.GENERATION_KEY, settings.GENERATION_ADAPTERS)
+
+
+def refused_server(recipe: Recipe) -> str:
+    """The reason why a run with this recipe must not use its server, or an empty string."""
+    if not isinstance(recipe, UsesServer) or not recipe.server:
+        return ""
+    allowed, broken = [], []
+    for text in settings.GENERATION_SERVERS:
+        try:
+            allowed.append(server_address(text))
+        except ValueError:
+            broken.append(text)
+    if recipe.server in allowed:
+        return ""
+    if not settings.GENERATION_SERVERS:
+        return f"No generation servers are allowed here. The operator lists them in {LIST}."
+    wrong = f" This entry is not an address: {', '.join(broken)}." if broken else ""
+    return f"{recipe.server} is not in {LIST} ({', '.join(allowed)}).{wrong}"

@@ -23,11 +23,12 @@ def usable_threads(*, weight_bytes: int, available: int) -> int:
     return max(1, min(available, weight_bytes // BYTES_PER_THREAD))
 
 
-def cpu_threads(policy_source: str) -> int:
+def cpu_threads(policy_source: str, *, processes: int = 1) -> int:
     """The number of threads for this process: OMP_NUM_THREADS, or the number of processors if that variable
-    is not set. A model in a folder gets fewer threads if the model can't use all of them. A model named on
-    the hub gets all threads, because its size is still unknown."""
+    is not set, divided by the run's number of processes. A model in a folder gets fewer threads if the model
+    can't use all of them. A model named on the hub gets all threads, because its size is still unknown."""
     available = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    available = max(1, available // processes)
     if policy_source == DEMO_WORLD:
         return 1
     folder = Path(adapters.base_of(policy_source) if adapters.is_adapter(policy_source) else policy_source)

@@ -20,6 +20,10 @@ def alive() -> None:
         _listener()
 
 
+def listener() -> Callable[[], None] | None:
+    return _listener
+
+
 @contextmanager
 def heard_by(listener: Callable[[], None]) -> Iterator[None]:
     """Call `listener` at every call of `alive` in this process, for the duration of the block."""

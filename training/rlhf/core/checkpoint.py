@@ -187,7 +187,8 @@ class Checkpoints:
             fill_masters(modules, optimisers, weights)
             fill_optimisers(optimisers, load_file(folder / MOMENTS))
             set_generator_states(load_file(folder / GENERATORS), state["chance"])
-        logger.warning("resuming from the checkpoint at step %d in %s", step, self._folder)
+        if distributed.is_first():
+            logger.warning("resuming from the checkpoint at step %d in %s", step, self._folder)
         return Resumed(state["loop"], load_file(folder / DATA))
 
     def due(self) -> bool:

@@ -1,56 +1,120 @@
 """One training loop in several processes. Each process computes a share of every batch, and all processes
 take the same step.
 
-`torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()`, the functions in this
-module exchange data between the processes. Without a group, each function returns its argument unchanged, so
-the same loop works with one process or several. Processes wait for one another only in these functions. All
-processes must therefore call the functions in the same order. Some conditions decide whether a function is
-called: a stop, an early end or a non-finite loss. All processes must therefore agree on these conditions.
-`broadcast` and `all_sum` can establish this agreement.
+`torchrun --nproc-per-node N -m …` or the platform starts the processes. Inside `process_group()`, the
+functions in this module exchange data between the processes. Without a group, each function returns its
+argument unchanged, so the same loop works with one process or several. Processes wait for one another only in
+these functions. All processes must therefore call the functions in the same order. Some conditions decide
+whether a function is called: a stop, an early end or a non-finite loss. All processes must therefore agree on
+these conditions. `broadcast`, `all_sum` and `SharedReporter.check_together` can establish this agreement.
+
+While a process waits for the others, it calls `alive`. A stop request therefore ends the wait within seconds.
+If another process ends, the wait ends with ProcessLost.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. First,
 DistributedDataParallel divides gradients by the number of processes. The losses here are already divided by
 the whole batch's weight. Second, DistributedDataParallel requires a gradient for every weight in every
-process. If the batch is small, a process can be left without any ranking and therefore without gradients.
+process. If the batch is small, a process can be left without any row and therefore without gradients.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import pickle
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from training.rlhf.core.messages import Messages
-from training.rlhf.core.reporter import Cancelled, Reporter
+from training.rlhf.core.alive import alive
+from training.rlhf.core.failures import UnusableInput
+from training.rlhf.core.reporter import Cancelled
 
 # Maximum number of values summed in one all-reduce. A larger bucket needs more memory (64 MB here) but fewer
 # messages.
 BUCKET_NUMBERS = 16_000_000
 
 LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or computes scores
+# A process that waits for the others looks for their data after a pause, which doubles up to the longest.
+SHORTEST_PAUSE, LONGEST_PAUSE = 2e-5, 5e-3
+_STOP = "rankloop/stop"
+
+Item = TypeVar("Item")
+_store: Any = None
+
+
+class ProcessLost(RuntimeError):
+    """Raised in the remaining processes if another process of the group has ended."""
+
+
+class Place(NamedTuple):
+    """A process's place in a group on one machine. `meeting` is the path of a file that doesn't exist yet and
+    that all processes of the group use to find one another."""
+
+    meeting: str
+    rank: int
+    size: int
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Join the process group of the processes that torchrun started, for the duration of the block. Without
-    torchrun, do nothing."""
-    if "RANK" not in os.environ:
+def process_group(place: Place | None = None) -> Iterator[None]:
+    """Join a process group for the duration of the block: the group of `place`, or that of the processes that
+    torchrun started. Without either, do nothing.
+
+    On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few.
+    """
+    global _store
+    if place is None and "RANK" not in os.environ:
         yield
         return
+    if place is None:
+        url, rank, size, local = "env://", -1, -1, int(os.environ.get("LOCAL_RANK", 0))
+    else:
+        url, rank, size, local = f"file://{place.meeting}", place.rank, place.size, place.rank
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        require_devices(local + 1)
+        torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=LONGEST_WAIT)
+    store, rank, size = next(iter(rendezvous(url, rank, size, timeout=LONGEST_WAIT)))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
+    _store = store
     try:
         yield
     finally:
+        _store = None
         dist.destroy_process_group()
+
+
+def require_devices(processes: int) -> None:
+    """On a machine with GPUs, raise UnusableInput if there are fewer GPUs than processes."""
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else processes
+    if processes > devices:
+        raise UnusableInput(
+            f"{processes} processes need one GPU each, but this machine has {devices}. Set `processes` to at "
+            f"most {devices}, or to 0 for one process per GPU"
+        )
+
+
+def ask_all_to_stop() -> None:
+    """Make `stop_was_asked` true in all processes."""
+    if _store is not None:
+        _store.set(_STOP, "1")
+
+
+def stop_was_asked() -> bool:
+    """Return whether any process has called `ask_all_to_stop`."""
+    try:
+        return _store is not None and bool(_store.check([_STOP]))
+    except RuntimeError:  # the process that holds the store has ended
+        return False
 
 
 def count() -> int:
@@ -83,13 +147,25 @@ def share(sizes: Sequence[float]) -> list[int]:
     return sorted(mine)
 
 
+def stretch(sizes: Sequence[float]) -> list[int]:
+    """Like `share`, but the indices are consecutive: neighbours stay together, except where two shares meet.
+
+    An item belongs to the process in whose part of the total size its midpoint lies."""
+    total, before, mine = sum(sizes), 0.0, []
+    for index, size in enumerate(sizes):
+        if min(int(count() * (before + size / 2) / total), count() - 1) == rank():
+            mine.append(index)
+        before += size
+    return mine
+
+
 def all_sum(values: Mapping[str, float]) -> dict[str, float]:
     """Sum each number over all processes, in float64. All processes must pass the same names."""
     if count() == 1:
         return dict(values)
     names = sorted(values)
     numbers = torch.tensor([values[name] for name in names], dtype=torch.float64)
-    dist.all_reduce(numbers)
+    _all_reduce(numbers)
     return dict(zip(names, numbers.tolist(), strict=True))
 
 
@@ -105,7 +181,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     if not given:
         return
     has = torch.tensor([parameter.grad is not None for parameter in given], dtype=torch.uint8)
-    dist.all_reduce(has, op=dist.ReduceOp.MAX)
+    _all_reduce(has, op=dist.ReduceOp.MAX)
     bucket: list[Tensor] = []
     for parameter, someone in zip(given, has.tolist(), strict=True):
         if not someone:
@@ -123,6 +199,55 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
         _sum_bucket(bucket)
 
 
+def gather_objects(mine: Item) -> list[Item]:
+    """Return the objects of all processes in the order of their ranks. Objects are pickled."""
+    if count() == 1:
+        return [mine]
+    data = torch.frombuffer(bytearray(pickle.dumps(mine)), dtype=torch.uint8)
+    sizes = torch.zeros(count(), dtype=torch.int64)
+    sizes[rank()] = len(data)
+    _all_reduce(sizes)
+    parts = list(torch.split(torch.zeros(int(sizes.sum()), dtype=torch.uint8), sizes.tolist()))
+    parts[rank()].copy_(data)
+    flat = torch.cat(parts)
+    _all_reduce(flat)  # at most one process has a non-zero number at each position
+    return [pickle.loads(part.numpy().tobytes()) for part in torch.split(flat, sizes.tolist())]
+
+
+def add_up(values: Mapping[str, float]) -> defaultdict[str, float]:
+    """Like `all_sum`, but the processes can pass different names."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    for one in gather_objects(dict(values)):
+        for name, value in one.items():
+            sums[name] += value
+    return sums
+
+
+def highest(number: float) -> float:
+    return max(gather_objects(number))
+
+
+def anywhere(condition: bool) -> bool:
+    """Return whether the condition is true in any process."""
+    return all_sum({"true": float(condition)})["true"] > 0
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate one-dimensional tensors, then those of all processes in the order of their ranks. With
+    several processes, the result is on the CPU."""
+    if count() == 1:
+        return torch.cat(list(parts))
+    mine = torch.cat([part.detach().cpu() for part in parts]) if parts else torch.zeros(0)
+    return torch.cat(gather_objects(mine))
+
+
+def sum_tensors(*tensors: Tensor) -> None:
+    """Replace each tensor, on the CPU, with its sum over all processes."""
+    if count() > 1:
+        for tensor in tensors:
+            _all_reduce(tensor)
+
+
 def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
     """Gather the rows of all processes (float32, on the CPU). `widths` contains the lengths of all rows, and
     `mine` contains the positions of this process's `rows` in `widths`."""
@@ -132,7 +257,7 @@ def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[in
     for index, row in zip(mine, rows, strict=True):
         everything[index].copy_(row)
     flat = torch.cat(everything)
-    dist.all_reduce(flat)  # at most one process has a non-zero number at each position
+    _all_reduce(flat)  # at most one process has a non-zero number at each position
     return list(torch.split(flat, list(widths)))
 
 
@@ -141,7 +266,7 @@ def broadcast(number: int) -> int:
     if count() == 1:
         return number
     shared = torch.tensor(number, dtype=torch.int64)
-    dist.broadcast(shared, src=0)
+    _exchange(lambda: dist.broadcast(shared, src=0, async_op=True))
     return int(shared)
 
 
@@ -151,60 +276,37 @@ def wait() -> None:
         broadcast(0)
 
 
-class SharedReporter:
-    """A reporter for a loop in several processes. Only the first process reports.
-
-    If any process is asked to stop, all processes stop at the same step. Otherwise, the remaining processes
-    would wait for the stopped process's gradients.
-    """
-
-    def __init__(self, report: Reporter) -> None:
-        self._report = report
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        if is_first():
-            self._report.metrics(step, values)
-
-    def sample(
-        self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
-    ) -> None:
-        if is_first():
-            self._report.sample(step, messages=messages, before=before, after=after, scores=scores)
-
-    def progress(self, phase: str, step: int, total: int) -> None:
-        if is_first():
-            self._report.progress(phase, step, total)
-
-    def flush(self) -> None:
-        if is_first():
-            self._report.flush()
-
-    def checkpoint(self, step: int) -> None:
-        if is_first():
-            self._report.checkpoint(step)
-
-    def check(self) -> None:
-        mine: Exception | None = None
-        try:
-            self._report.check()
-        except Exception as error:
-            mine = error
-        stopping = all_sum({"stopping": float(mine is not None)})["stopping"]
-        if mine is not None:
-            raise mine
-        if stopping:
-            raise Cancelled("another process of this run was asked to stop")
-
-    def check_within_step(self) -> None:
-        """Like `check`, but for a loop that each process repeats a different number of times. Several
-        processes must stop at the same point, so with several processes, this method does nothing."""
-        if count() == 1:
-            self._report.check()
-
-
 def _sum_bucket(gradients: Sequence[Tensor]) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-    dist.all_reduce(flat)
+    _all_reduce(flat)
     parts = torch.split(flat, [gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
+
+
+def _all_reduce(tensor: Tensor, op: Any = dist.ReduceOp.SUM) -> None:
+    _exchange(lambda: dist.all_reduce(tensor, op=op, async_op=True))
+
+
+def _exchange(start: Callable[[], Any]) -> None:
+    """Start an exchange and wait until it is complete. Raises ProcessLost if another process has ended,
+    Cancelled if it was asked to stop, and the exceptions of the listener to `alive`."""
+    try:
+        work = start()
+    except RuntimeError as error:
+        raise _reason(error) from error
+    pause = SHORTEST_PAUSE
+    while not work.is_completed():
+        alive()
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+    try:
+        work.wait()
+    except RuntimeError as error:
+        raise _reason(error) from error
+
+
+def _reason(error: Exception) -> Exception:
+    if stop_was_asked():
+        return Cancelled("another process of this run was asked to stop")
+    return ProcessLost(f"another process of this run has ended ({error})")

@@ -18,6 +18,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and OF_THE_CPU.search(str(error)) is not None
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the first line of the error's message. Unlike the text, the error itself would keep tensors in
+    memory."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def release() -> None:
     """Return unused memory to the device, so that smaller allocations don't fail for fragmentation."""
     gc.collect()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from training.rlhf.core import distributed
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.server.engine import ServerEngine
+from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.loading import Loaded
 from training.rlhf.recipes.generation import UsesGeneration
 
@@ -44,7 +46,14 @@ class LocalEngine:
 
 
 def open_engine(config: UsesGeneration) -> Engine:
-    """Return the engine that generates the answers of a run with this recipe."""
+    """Return the engine that generates the answers of a run with this recipe. Raises ServerUnusable if the
+    run has several processes and a server."""
+    if config.server and distributed.count() > 1:
+        # The processes would load and unload the same adapter, and each would open `server_connections`.
+        raise ServerUnusable(
+            "a server can't generate the answers of a run with several processes. Set processes to 1, or"
+            " leave server empty"
+        )
     if config.server:
         return ServerEngine(config)
     return local_engine(config)

@@ -60,6 +60,23 @@ class Judged:
         """The mean score of each reward model, in standard deviations."""
         return {name: float(scores.mean()) for name, scores in self.standard.items()}
 
+    @classmethod
+    def merged(cls, parts: Sequence[Judged], places: Sequence[int]) -> Judged:
+        """Join the scores of several parts. `places` are the positions of their answers in the result."""
+        order = torch.tensor(places).argsort()
+
+        def rows(name: str) -> dict[str, Tensor]:
+            found = [getattr(part, name) for part in parts]
+            return {each: torch.cat([one[each] for one in found])[order] for each in found[0]}
+
+        return cls(
+            torch.cat([part.scores for part in parts])[order],
+            torch.cat([part.spreads for part in parts])[order],
+            **{name: rows(name) for name in ("parts", "standard", "deviations")},
+            truncated=_summed([part.truncated for part in parts]),
+            refused=_summed([part.refused for part in parts]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Judges:
@@ -163,6 +180,10 @@ class Judges:
     def readable(self, prompts: Sequence[Messages]) -> list[Messages]:
         """The prompts that every reward model's chat template accepts."""
         return [messages for messages in prompts if all(judge.can_read(messages) for judge in self.judges)]
+
+
+def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(one[name] for one in counts) for name in counts[0]}
 
 
 def sources_of(reward_models: RewardSources) -> dict[str, ModelSource]:

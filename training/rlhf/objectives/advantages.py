@@ -7,7 +7,7 @@ tensor of this shape and is true for real response tokens, including EOS. Values
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,15 +15,22 @@ from torch import Tensor
 WHITEN_EPSILON = 1e-8  # added to the variance, so that equal advantages become 0 rather than NaN
 
 
-def whiten(values: Sequence[Tensor], masks: Sequence[Tensor], *, shift_mean: bool = True) -> list[Tensor]:
+def whiten(
+    values: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    *,
+    shift_mean: bool = True,
+    join: Callable[[Sequence[Tensor]], Tensor] = lambda parts: torch.cat(list(parts)),
+) -> list[Tensor]:
     """Scale all parts jointly to variance 1 over their real tokens, and shift them to mean 0. Padding becomes
     0.
 
     The parts are the micro-batches of one update. If each part were whitened separately, equal advantages
     would have different weights in different micro-batches. Uses the biased variance. Without `shift_mean`,
-    the values keep their mean, as in the reward whitening of OpenAI's lm-human-preferences and of TRL.
+    the values keep their mean, as in the reward whitening of OpenAI's lm-human-preferences and of TRL. `join`
+    concatenates the parts' real tokens, with several processes those of all processes.
     """
-    everything = torch.cat([value[mask] for value, mask in zip(values, masks, strict=True)])
+    everything = join([value[mask] for value, mask in zip(values, masks, strict=True)])
     variance, mean = torch.var_mean(everything, unbiased=False)
     scale = torch.rsqrt(variance + WHITEN_EPSILON)
     kept = 0.0 if shift_mean else mean

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.data.batching import Group
@@ -57,6 +58,7 @@ def kl_from_start(
             check()
             responses = score_responses(model, rows, part)
             found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
+        distributed.sum_tensors(found)  # each process has computed a share
         return found
 
     of_policy = log_probs(policy.model)

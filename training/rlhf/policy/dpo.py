@@ -40,14 +40,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import open_store, reading_state, saving_when_stopped
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.masters import optimised, optimiser_over
-from training.rlhf.core.memory import is_out_of_memory, release
+from training.rlhf.core.memory import is_out_of_memory, reason_of, release
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
 from training.rlhf.generation.likely import likely_texts
@@ -161,7 +163,7 @@ def train(
     CheckpointRefused if the folder contains checkpoints of a run with other inputs, UnusableInput if there is
     no preference to learn from, and TrainingDiverged if the loss or the gradient is not finite.
     """
-    report = report or NullReporter()
+    report = SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     repeats = count_repeats([*rankings, *heldout])
     if not heldout:
@@ -189,6 +191,8 @@ def train(
     # exactly 0 before the first update. In other micro-batches, sums would be rounded differently.
     first_epoch = steps[: math.ceil(len(groups) / config.batch_rankings)]
     reference_parts = [part for step in [*first_epoch, rows.heldout] for part in rows.micro_batches(step)]
+    # The processes have different numbers of micro-batches, but all take part in every exchange.
+    reference_parts += [[]] * (int(distributed.highest(len(reference_parts))) - len(reference_parts))
 
     peak = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
@@ -282,8 +286,11 @@ def train(
                 seed=config.seed,
                 check=report.check,
             )
+    if distributed.is_first():
+        save_model(policy, tokenizer, out_dir, merge=False)
+    distributed.wait()
     return DPOResult(
-        path=save_model(policy, tokenizer, out_dir, merge=False),
+        path=Path(out_dir),
         steps=state.step,
         metrics=result,
         rankings=len(groups),
@@ -300,15 +307,19 @@ def train(
 def add_to_reference(state: DPOState, rows: RankingRows, part: Sequence[int]) -> None:
     """Compute the reference log-probabilities of some rankings' responses. Raises UnusableInput if one of
     them is not finite."""
-    responses = score_responses(state.policy, rows, part)
-    found = responses.log_probs[responses.slots].cpu()
+    found = torch.zeros(0)
+    if part:
+        responses = score_responses(state.policy, rows, part)
+        found = responses.log_probs[responses.slots].cpu()
     if not bool(found.isfinite().all()):
         raise UnusableInput(
             "before training, the policy's log-probability of a response is NaN or infinite in one of these"
             f" rankings: {rows.names(part)}. Use another policy or an earlier version of this one.",
             FailureKind.MODEL_UNREADABLE,
         )
-    state.reference[rows.places(part)] = found
+    for indices, log_probs in distributed.gather_objects((part, found)):
+        if indices:
+            state.reference[rows.places(indices)] = log_probs
 
 
 def update(
@@ -376,25 +387,29 @@ def add_gradients(
 ) -> Counter[str]:
     """Add the gradients of some rankings, and return the sums for the metrics.
 
-    If the device runs out of memory, the gradients are discarded and computed again with half the limit of
-    token positions. Later steps keep to the lower limit."""
+    If the device of a process runs out of memory, all processes discard the gradients and compute them again
+    with half the limit of token positions. Later steps keep to the lower limit."""
     while True:
-        limited = rows.limited(state.max_tokens)
+        limited, reason = rows.limited(state.max_tokens), ""
         try:
-            return backward(config, state, limited, indices, check)
+            sums = backward(config, state, limited, indices, check)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or limited.max_tokens == 1:
                 raise
-            reason = str(error).splitlines()[0]  # the error itself would keep tensors in memory
+            reason = reason_of(error)
+        if not distributed.anywhere(bool(reason)):
+            distributed.sum_gradients(optimised(state.optimiser))
+            return Counter(distributed.add_up(sums))
         state.optimiser.zero_grad(set_to_none=True)
         release()
-        state.max_tokens = max(1, limited.largest(indices) // 2)
-        logger.warning(
-            "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
-            state.step + 1,
-            reason,
-            state.max_tokens,
-        )
+        state.max_tokens = max(1, int(distributed.highest(limited.largest(indices))) // 2)
+        if distributed.is_first():
+            logger.warning(
+                "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
+                state.step + 1,
+                reason or "in another process",
+                state.max_tokens,
+            )
 
 
 @torch.no_grad()
@@ -406,6 +421,7 @@ def evaluate(
     for part in rows.micro_batches(rows.heldout):
         check()
         sums.update(summed_loss(config, state, rows, part)[1])
+    sums = Counter(distributed.add_up(sums))
     found = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
     if of_pairs := pair_metrics(sums):
         found["heldout/accuracy"] = of_pairs["rewards/accuracies"]

@@ -39,6 +39,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import digest
 from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.messages import Demonstration, Messages
@@ -200,7 +201,9 @@ def roll_out(
         {
             "objective/scores": float(rollout.judged.scores.mean()),
             "objective/kl": kl,
-            "the critic's mean value": float(sum(values.sum() for _, values in every)),
+            "the critic's mean value": float(
+                distributed.joined([values.flatten() for _, values in every]).mean()
+            ),
         },
     )
     # 3. Compute rewards per token. If the KL exceeds the ceiling, the reward is only the KL penalty. The
@@ -227,7 +230,7 @@ def roll_out(
             for reward, (seen, _) in zip(per_token, every, strict=True)
         ]
     if config.whiten_rewards:
-        per_token = advantages.whiten(per_token, masks, shift_mean=False)
+        per_token = advantages.whiten(per_token, masks, shift_mean=False, join=distributed.joined)
     # 4. Compute advantages per answer, and whiten them over all answers.
     found = [
         advantages.generalised_advantages(
@@ -235,7 +238,7 @@ def roll_out(
         )
         for reward, (seen, values) in zip(per_token, every, strict=True)
     ]
-    whitened = iter(advantages.whiten([advantage for advantage, _ in found], masks))
+    whitened = iter(advantages.whiten([advantage for advantage, _ in found], masks, join=distributed.joined))
     returns = iter([part for _, part in found])
     minibatches = [
         [Part(seen, values, next(whitened), next(returns)) for seen, values in minibatch]
@@ -243,7 +246,12 @@ def roll_out(
     ]
     entropy = [(-seen.log_probs * seen.mask).sum(dim=1) for seen, _ in every]
     metrics = steps.rollout_metrics(
-        config, state, rollout, kl=kl, controller=controller, entropy=float(torch.cat(entropy).mean())
+        config,
+        state,
+        rollout,
+        kl=kl,
+        controller=controller,
+        entropy=float(distributed.joined(entropy).mean()),
     )
     metrics |= sampler_metrics(config, [seen for seen, _ in every])
     explained = explained_variance([part for parts in minibatches for part in parts])
@@ -267,17 +275,27 @@ def policy_rate(config: PPOConfig, state: PPOState) -> float:
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
     """Return, for each answer, the difference between its rewards spread over sentences and its reward at the
-    end: one tensor of shape (T,), whose sum is 0 if gamma is 1."""
-    return token_scores(
-        judges,
-        rollout.asked,
-        torch.zeros(len(rollout.rows)),
-        lengths=rollout.lengths.tolist(),
-        max_new_tokens=config.max_new_tokens,
-        gamma=config.gamma,
-        clip=config.score_clip,
-        state=floors,
-    )
+    end: one tensor of shape (T,), whose sum is 0 if gamma is 1. Each process scores a share of the prompts.
+    """
+    lengths = [[len(answer.ids) for answer in group] for group in rollout.answers]
+    mine = distributed.share([len(p) + sum(n) for p, n in zip(rollout.prompts, lengths, strict=True)])
+    own: list[Tensor] = []
+    if mine:
+        own = token_scores(
+            judges,
+            [rollout.asked[i] for i in mine],
+            torch.zeros(sum(len(lengths[i]) for i in mine)),
+            lengths=[length for i in mine for length in lengths[i]],
+            max_new_tokens=config.max_new_tokens,
+            gamma=config.gamma,
+            clip=config.score_clip,
+            state=floors,
+        )
+    found: dict[int, Tensor] = {}
+    for numbers, spread in distributed.gather_objects((mine, own)):
+        rows = [i * config.responses_per_prompt + k for i in numbers for k in range(len(lengths[i]))]
+        found |= zip(rows, spread, strict=True)
+    return [found[row] for row in sorted(found)]
 
 
 def update(
@@ -326,6 +344,7 @@ def epochs(
     ]
     means, first_log_ratio = steps.Means(), 0.0
     for epoch, number in steps.minibatch_order(config, step, len(batch.minibatches)):
+        tokens, _ = steps.sizes([part.seen for part in batch.minibatches[number]])
         seen, largest = steps.within_memory(
             state,
             batch,
@@ -334,6 +353,7 @@ def epochs(
                 minibatch_backward,
                 config,
                 state,
+                tokens=tokens,
                 temperature=batch.rollout.temperature,
                 trains_policy=trains_policy,
                 trains_critic=trains_critic,
@@ -343,6 +363,7 @@ def epochs(
         if trains_policy and config.ptx_coefficient > 0:
             generator = generator_for(config.seed, "demonstrations", step, epoch, number)
             seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
+        seen = steps.combine(seen, *optimisers)
         if trains_policy:
             seen["val/ratio_var"] -= seen["val/ratio"] ** 2
             seen["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
@@ -351,7 +372,9 @@ def epochs(
         if not steps.take_step(config, step, seen, *optimisers):
             break
         means.add(seen)
-    return means.metrics() | ({"val/first_log_ratio": first_log_ratio} if trains_policy else {})
+    if not trains_policy:
+        return means.metrics()
+    return means.metrics() | {"val/first_log_ratio": distributed.highest(first_log_ratio)}
 
 
 def minibatch_backward(
@@ -359,16 +382,17 @@ def minibatch_backward(
     state: PPOState,
     minibatch: Sequence[Part],
     *,
+    tokens: int,
     temperature: float,
     trains_policy: bool,
     trains_critic: bool,
 ) -> tuple[defaultdict[str, float], float]:
-    """Add the gradients of a minibatch. Return its metrics, and the largest |log ratio|.
+    """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
+    |log ratio|.
 
-    Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The result therefore
-    does not depend on how the minibatch is split into micro-batches."""
-    tokens, largest = sum(int(part.seen.mask.sum()) for part in minibatch), 0.0
-    metrics: defaultdict[str, float] = defaultdict(float)
+    Each micro-batch adds its summed loss, divided by the entire minibatch's number of ``tokens``. The result
+    therefore does not depend on how the minibatch is split into micro-batches."""
+    metrics, largest = defaultdict[str, float](float), 0.0
     for part in minibatch:
         if trains_policy:
             found, log_ratio = policy_backward(config, state, part, tokens, temperature)
@@ -435,7 +459,7 @@ def critic_backward(
 def explained_variance(parts: Sequence[Part]) -> dict[str, float]:
     """Return the share of the returns' variance that the critic predicted, unless the returns are equal."""
     explained = advantages.explained_variance(
-        torch.cat([part.values[part.seen.mask] for part in parts]),
-        torch.cat([part.returns[part.seen.mask] for part in parts]),
+        distributed.joined([part.values[part.seen.mask] for part in parts]),
+        distributed.joined([part.returns[part.seen.mask] for part in parts]),
     )
     return {} if explained is None else {"val/explained_variance": explained}

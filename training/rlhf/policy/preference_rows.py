@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.answers import Answers, lay_out, layout_of, pieces, shared_layout
@@ -59,9 +60,9 @@ class RankingRows:
         return replace(self, max_tokens=max_tokens) if 0 < max_tokens < self.max_tokens else self
 
     def largest(self, indices: Sequence[int]) -> int:
-        """Return about the number of token positions in the largest pass over these rankings."""
+        """Return about the number of token positions in this process's largest pass over these rankings."""
         sizes = [sum(self.groups[i].packed_tokens for i in part) for part in self.micro_batches(indices)]
-        return min(self.max_tokens, max(sizes))
+        return min(self.max_tokens, max(sizes, default=0))
 
     @property
     def n_responses(self) -> int:
@@ -78,8 +79,9 @@ class RankingRows:
         return ", ".join(self.groups[i].name for i in indices)[:300]
 
     def micro_batches(self, indices: Sequence[int]) -> list[list[int]]:
-        """Split rankings into micro-batches with little or no padding. The responses of a ranking stay
-        together."""
+        """Split this process's share of the rankings into micro-batches with little or no padding. The
+        responses of a ranking stay together."""
+        indices = [indices[i] for i in distributed.share([self.groups[i].packed_tokens for i in indices])]
         parts = micro_batches(
             [self.groups[i] for i in indices],
             layouts=[self.layouts[i] for i in indices],

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.answers import Row, lay_out_rows, shared_layout, split_rows
@@ -50,13 +51,13 @@ def ptx_backward(
     generator: torch.Generator,
 ) -> float:
     """Add the gradient of the supervised loss on a random batch of demonstrations. Return the loss, in nats
-    per token."""
+    per token. With several processes, both are the share of this process."""
     drawn = torch.randint(len(rows), (config.ptx_batch_size,), generator=generator).tolist()
     chosen = [rows[i] for i in drawn]
     tokens, loss = sum(len(row.answer) for row in chosen), 0.0
     for layout, numbers in split_rows(
         chosen,
-        range(len(chosen)),
+        distributed.share([row.length for row in chosen]),
         layout=shared_layout(actor),
         max_tokens=config.micro_batch_tokens,
         hidden_size=int(actor.config.get_text_config().hidden_size),

@@ -42,6 +42,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import (
     CheckpointStore,
     digest,
@@ -56,6 +57,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
+from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.interface import Engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
@@ -206,7 +208,7 @@ def train(
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. If an exception is raised, neither the model nor the candidates are written.
     """
-    started, report = time.monotonic(), report or NullReporter()
+    started, report = time.monotonic(), SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
     if config.server and config.rounds > 1:
@@ -241,7 +243,7 @@ def train(
         floors = progress.floors or judges.initial_state()
         report_samples(progress.step, judges, floors, asked, progress.before, after, report)
         report.check()
-    if candidates is not None:
+    if candidates is not None and distributed.is_first():
         write_candidates(
             Path(candidates),
             [(one, selected(config, one, one.texts(loaded.tokenizer))) for one in state.candidates],
@@ -251,8 +253,11 @@ def train(
         )
     best, gold_best, unfinished = curves(tuned[-1])
     assert progress.loss is not None
+    if distributed.is_first():
+        save_model(loaded.model, loaded.tokenizer, out_dir, merge=False)
+    distributed.wait()
     return RejectionSamplingResult(
-        path=save_model(loaded.model, loaded.tokenizer, out_dir, merge=False),
+        path=Path(out_dir),
         steps=progress.step,
         rounds=len(tuned),
         prompts=len(asked.ids),

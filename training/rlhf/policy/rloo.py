@@ -32,6 +32,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.core.reporter import Reporter, require_finite
@@ -130,6 +131,7 @@ def roll_out(
     for seen in every:
         kl[seen.numbers] = kl_k1(seen.log_probs, seen.reference).sum(dim=1).cpu()
         surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
+    distributed.sum_tensors(kl, surprise)  # each process has observed a share of the rows
     # 3. Compute one reward per answer. If the KL exceeds the ceiling, the reward is only the KL penalty.
     recovery, compared = ceiling.beyond_ceiling(config, every)
     rate = rate_factor(config.schedule, state.step, config.steps)
@@ -185,23 +187,33 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     step = batch.rollout.step
     means, first_log_ratio = steps.Means(), 0.0
     for _, number in steps.minibatch_order(config, step, len(batch.minibatches)):
+        tokens, answers = steps.sizes(batch.minibatches[number])
         found, largest = steps.within_memory(
-            state, batch, number, partial(minibatch_backward, config, state, batch)
+            state,
+            batch,
+            number,
+            partial(minibatch_backward, config, state, batch, tokens=tokens, answers=answers),
         )
         first_log_ratio = first_log_ratio if means.steps else largest
+        found = steps.combine(found, state.policy_optimiser)
         found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)
-    return means.metrics() | {"val/first_log_ratio": first_log_ratio}
+    return means.metrics() | {"val/first_log_ratio": distributed.highest(first_log_ratio)}
 
 
 def minibatch_backward(
-    config: RLOOConfig, state: OnPolicyState, batch: Batch, minibatch: Sequence[MicroBatch]
+    config: RLOOConfig,
+    state: OnPolicyState,
+    batch: Batch,
+    minibatch: Sequence[MicroBatch],
+    *,
+    tokens: int,
+    answers: int,
 ) -> tuple[defaultdict[str, float], float]:
-    """Add the gradients of a minibatch. Return its metrics, and the largest |log ratio|."""
-    tokens = sum(int(part.mask.sum()) for part in minibatch)
-    answers = sum(len(part.numbers) for part in minibatch)
+    """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
+    |log ratio|. ``tokens`` and ``answers`` count the entire minibatch."""
     found, largest = defaultdict[str, float](float), 0.0
     for part in minibatch:
         old = part.log_probs[part.mask]

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import (
     digest,
     open_store,
@@ -37,6 +38,7 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import Batch, layout_for, micro_batches
 from training.rlhf.generation.likely import likely_texts
@@ -103,7 +105,7 @@ def train(
     Raises `ModelNotFound`, `ValueError` (if there is nothing to learn from), `TrainingDiverged`,
     `CheckpointRefused` and `Cancelled`. If an exception is raised, no model is written.
     """
-    started, report = time.monotonic(), report or NullReporter()
+    started, report = time.monotonic(), SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     policy, tokenizer = open_trainable(base_model, config, out_dir=out_dir)
     data = encode(demonstrations, tokenizer, min(config.max_length, chat.context_length(policy)))
@@ -118,7 +120,11 @@ def train(
     trained_parameters = count_trained(modules)
     store = open_store(checkpoints, config, of=of)
     answer = partial(
-        likely_texts, Loaded(policy, tokenizer), shown, max_tokens=config.sample_tokens, check=report.check
+        likely_texts,
+        Loaded(policy, tokenizer),
+        shown,
+        max_tokens=config.sample_tokens,
+        check=report.check,
     )
     resumed = store.resume(modules, optimisers)
     if resumed:
@@ -148,8 +154,11 @@ def train(
         report.check()
     for messages, old, new in zip(shown, before, after, strict=True):
         report.sample(progress.step, messages=messages, before=old, after=new, scores={})
+    if distributed.is_first():
+        save_model(policy, tokenizer, out_dir, merge=False)
+    distributed.wait()
     return SFTResult(
-        path=save_model(policy, tokenizer, out_dir, merge=False),
+        path=Path(out_dir),
         steps=progress.step,
         rows=len(data.rows),
         loss=progress.loss,
@@ -204,6 +213,7 @@ def fit(
         started = time.monotonic()
         with saving_when_stopped(lambda: save(progress)):
             loss, padding = add_gradients(config, policy, tokenizer, batch, check=report.check)
+            distributed.sum_gradients(optimised(optimiser))
         grad_norm = float(torch.nn.utils.clip_grad_norm_(optimised(optimiser), config.max_grad_norm))
         require_finite(progress.step + 1, {"loss": loss, "grad_norm": grad_norm})
         rate = peak * rate_factor(config.schedule, progress.step, total, warmup=warmup)
@@ -240,15 +250,23 @@ def add_gradients(
     Each micro-batch contributes its *summed* loss, divided by the token count of the entire batch. The
     gradient therefore does not depend on how the batch is split. A mean of micro-batch means would give more
     weight to the tokens of short rows. `check` is called before each micro-batch.
+
+    Each process adds the gradients of its share of the rows. The results are those of all rows.
     """
     n_tokens, loss, places = sum(len(row.response) for row in rows), 0.0, 0
-    for batch in laid_out(config, policy, tokenizer, rows):
+    for batch in laid_out(config, policy, tokenizer, shared(rows)):
         check()
         part = summed_loss(policy, batch) / n_tokens
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.item()
         places += batch.places
-    return loss, 1 - sum(row.length for row in rows) / places
+    found = distributed.all_sum({"loss": loss, "places": float(places)})
+    return found["loss"], 1 - sum(row.length for row in rows) / found["places"]
+
+
+def shared(rows: Sequence[Row]) -> list[Row]:
+    """Return this process's share of the rows."""
+    return [rows[i] for i in distributed.share([row.length for row in rows])]
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
@@ -267,10 +285,10 @@ def mean_loss(
 ) -> float:
     """Return the mean loss over all rows, in nats per response token."""
     total = 0.0
-    for batch in laid_out(config, policy, tokenizer, rows):
+    for batch in laid_out(config, policy, tokenizer, shared(rows)):
         check()
         total += summed_loss(policy, batch).item()
-    return total / sum(len(row.response) for row in rows)
+    return distributed.all_sum({"total": total})["total"] / sum(len(row.response) for row in rows)
 
 
 def laid_out(

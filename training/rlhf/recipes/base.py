@@ -51,9 +51,9 @@ class Checkpointed(Recipe):
 
 
 # Settings that do not affect a loop's result. A run can resume with other values of these settings.
-# `max_minutes` belongs to the platform's recipes.
+# `max_minutes` and `processes` belong to the platform's recipes.
 CADENCE = {
-    *("checkpoint_minutes", "checkpoint_steps", "max_minutes"),
+    *("checkpoint_minutes", "checkpoint_steps", "max_minutes", "processes"),
     *("server", "server_model", "server_connections", "server_timeout"),
     "generation_memory",
 }

@@ -36,6 +36,7 @@ from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import seed_everything
+from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
 from training.rlhf.models import chat
@@ -143,7 +144,7 @@ def train(
     Raises TrainingDiverged if the loss is not finite. Raises ValueError if there is no data. Also raises
     ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
     """
-    report = distributed.SharedReporter(report or NullReporter())
+    report = SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     _refuse_to_replace_base(config, base_model, out_dir)
     repeats = count_repeats([*rankings, *heldout])
@@ -215,7 +216,7 @@ def train(
         if config.patience is not None and progress.without_gain >= config.patience:
             break
         with saving_when_stopped(save):
-            report.check()
+            report.check_together()
         started = time.perf_counter()
         chosen = [groups[i] for i in indices]
         weight = sum(group.weight for group in chosen)
@@ -225,7 +226,7 @@ def train(
             model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
         ):
             with saving_when_stopped(save):
-                report.check_within_step()
+                report.check()
             rewards = rewards_of(model, batch, precision=config.precision)
             per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
             # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-import torch
-
+from training.rlhf.core import distributed
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
@@ -70,7 +69,7 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
 
 def mean_kl(seen: Sequence[MicroBatch]) -> float:
     """Return the mean KL from the reference, in nats per answer (k1)."""
-    return float(torch.cat([(one.log_probs - one.reference).sum(dim=1) for one in seen]).mean())
+    return float(distributed.joined([(one.log_probs - one.reference).sum(dim=1) for one in seen]).mean())
 
 
 def kl_estimate(seen: Sequence[MicroBatch]) -> float:
@@ -82,7 +81,7 @@ def kl_estimate(seen: Sequence[MicroBatch]) -> float:
     0.19 for the average.
     """
     k3 = [kl_k3(one.log_probs, one.reference).sum(dim=1) for one in seen]
-    return (mean_kl(seen) + float(torch.cat(k3).mean())) / 2
+    return (mean_kl(seen) + float(distributed.joined(k3).mean())) / 2
 
 
 def ceiling_kl(seen: Sequence[MicroBatch]) -> float:
@@ -95,4 +94,4 @@ def ceiling_kl(seen: Sequence[MicroBatch]) -> float:
     while k1 is exact.
     """
     k3 = [kl_k3(one.log_probs, one.reference).sum(dim=1) for one in seen]
-    return max(mean_kl(seen), float(torch.cat(k3).mean()))
+    return max(mean_kl(seen), float(distributed.joined(k3).mean()))

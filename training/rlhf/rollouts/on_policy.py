@@ -5,6 +5,9 @@ so a run that is stopped during a rollout saves the state and loses only that ro
 changes the state, and between its optimiser steps, the state can't be saved. If a run is stopped during an
 update, the update therefore gets UPDATE_GRACE seconds to end. If it takes longer, the run resumes from its
 newest checkpoint.
+
+With several processes (`core.distributed`), each process computes its share of every rollout and update. All
+processes have the same state, and the first one saves it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from training.rlhf.core import distributed
 from training.rlhf.core.alive import heard_by
 from training.rlhf.core.checkpoint import (
     digest,
@@ -26,6 +30,7 @@ from training.rlhf.core.checkpoint import (
 )
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.reporter import NullReporter, Reporter, with_grace
+from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.loading import save_model
 from training.rlhf.models.trainable import count_trained
@@ -73,7 +78,7 @@ def run_on_policy(
     ``inputs`` are digests of the inputs that a method has besides the models and the prompts. Raises
     CheckpointRefused if the folder contains checkpoints of a run with other inputs.
     """
-    report, models = report or NullReporter(), state.models
+    report, models = SharedReporter(report or NullReporter()), state.models
     of = {
         "prompts": digest([prompts.messages, prompts.ids]),
         "policy": fingerprint({"policy": models.actor}),
@@ -96,7 +101,7 @@ def run_on_policy(
     report.progress("train", state.step, config.steps)
     while True:
         with saving_when_stopped(save), heard_by(report.check):
-            report.check()
+            report.check_together()
             if state.step == config.steps:
                 stay_below_ceiling(config, state, prompts)
             show_samples(config, state, prompts, report)
@@ -116,8 +121,11 @@ def run_on_policy(
         if store.due():
             save()
 
+    if distributed.is_first():
+        save_model(models.actor, models.tokenizer, out_dir, merge=False)
+    distributed.wait()
     return OnPolicyResult(
-        path=save_model(models.actor, models.tokenizer, out_dir, merge=False),
+        path=Path(out_dir),
         steps=config.steps,
         metrics=state.metrics | state.first,
         prompts_cut=prompts.cut,
@@ -133,14 +141,15 @@ def show_samples(
     due = state.step % config.sample_every == 0 or state.step == config.steps
     if not due or state.sampled_at == state.step:
         return
-    after = sample_answers(
-        config,
-        state.models,
-        prompts,
-        state.models.actor,
-        kl_coefficient=state.kl.beta,
-        floors=state.floors,
-    )
-    state.before = state.before or after
-    report_samples(report, state.step, prompts, state.before, after)
+    if distributed.is_first():
+        after = sample_answers(
+            config,
+            state.models,
+            prompts,
+            state.models.actor,
+            kl_coefficient=state.kl.beta,
+            floors=state.floors,
+        )
+        state.before = state.before or after
+        report_samples(report, state.step, prompts, state.before, after)
     state.sampled_at = state.step

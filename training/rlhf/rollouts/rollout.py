@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
@@ -224,19 +225,29 @@ def sample_rollout(
 
     Answers are sampled from the policy's whole distribution. With top-k or top-p, they would come from a
     policy other than the one in training.
+
+    Each process answers and scores a share of the prompts, and the result contains the answers of all
+    processes. A prompt's answers depend on a seed of its own, so they don't depend on the share.
     """
-    ids = [prompts.ids[i] for i in chosen]
-    temperature = temperature_at(config, step)
-    answers = models.engine.generate(
-        Loaded(models.actor, models.tokenizer),
-        ids,
-        Sampling(config.max_new_tokens, config.responses_per_prompt, temperature),
-        seeds=seeds_from(generator_for(config.seed, "rollout", step), len(ids)),
-        progress=progress,
-    )
-    refuse_unknown_sampler(config, answers, temperature)
+    ids, temperature = [prompts.ids[i] for i in chosen], temperature_at(config, step)
+    seeds = seeds_from(generator_for(config.seed, "rollout", step), len(ids))
+    mine = distributed.share([len(prompt) + config.max_new_tokens for prompt in ids])
+    own, judged = [], None
+    if mine:
+        own = models.engine.generate(
+            Loaded(models.actor, models.tokenizer),
+            [ids[i] for i in mine],
+            Sampling(config.max_new_tokens, config.responses_per_prompt, temperature),
+            seeds=[seeds[i] for i in mine],
+            progress=lambda done, total: progress(
+                done * len(ids) // len(mine), total * len(ids) // len(mine)
+            ),
+        )
+        refuse_unknown_sampler(config, own, temperature)
+        messages = [prompts.messages[chosen[i]] for i in mine]
+        judged = models.judges.score(asked_about(models, messages, [ids[i] for i in mine], own), floors)
+    answers, judged = _gathered(mine, own, judged)
     asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)
-    judged = models.judges.score(asked, floors)
     sampled = [one for group in answers for one in group]
     return Rollout(
         step=step,
@@ -249,6 +260,21 @@ def sample_rollout(
         judged=judged,
         asked=asked,
     )
+
+
+def _gathered(
+    mine: Sequence[int], answers: list[list[Completion]], judged: Judged | None
+) -> tuple[list[list[Completion]], Judged]:
+    """Return the answers to all prompts and their scores. `mine` are the numbers of the prompts that this
+    process has answered."""
+    if distributed.count() == 1:
+        assert judged is not None
+        return answers, judged
+    shares = [share for share in distributed.gather_objects((mine, answers, judged)) if share[0]]
+    found = {i: group for numbers, groups, _ in shares for i, group in zip(numbers, groups, strict=True)}
+    n = len(next(iter(found.values())))
+    rows = [i * n + k for numbers, _, _ in shares for i in numbers for k in range(n)]
+    return [found[i] for i in sorted(found)], Judged.merged([one for _, _, one in shares if one], rows)
 
 
 def asked_about(
@@ -285,16 +311,21 @@ def split_rollout(
     Minibatches have equal numbers of rows. Answers to the same prompt stay together, as far as the size of
     the minibatches allows it, so that they share their prompt. Rows are divided once per rollout. Every epoch
     therefore processes a row in the same layout as before the update, and the first ratio is exactly 1.
+
+    With several processes, the result contains this process's share of every minibatch, which can be empty.
     """
     generator = generator_for(config.seed, "minibatches", rollout.step)
     first = torch.tensor([0, *(len(group) for group in rollout.answers)]).cumsum(0).tolist()
     order = torch.randperm(len(rollout.answers), generator=generator).tolist()
     numbers = torch.tensor([number for i in order for number in range(first[i], first[i + 1])])
     hidden_size = int(models.actor.config.get_text_config().hidden_size)
+    # A prompt's tokens are processed once for all of its answers, if they share them.
+    sharing = 1 if models.layout == "separate" else config.responses_per_prompt
+    sizes = torch.tensor([len(row.answer) + len(row.prompt) / sharing for row in rollout.rows])
     return [
         split_rows(
             rollout.rows,
-            minibatch.tolist(),
+            minibatch[distributed.stretch(sizes[minibatch].tolist())].tolist(),
             layout=models.layout,
             max_tokens=max_tokens,
             hidden_size=hidden_size,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from training.rlhf.core import distributed
 from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.objectives.importance import sampler_gap, truncated_weights
@@ -48,9 +49,9 @@ def sampler_metrics(config: RolloutConfig, seen: Sequence[MicroBatch]) -> dict[s
     """Return the gap between the engine and the policy, and what the weights of the tokens would be before
     the cap. Without log-probabilities from the engine, there are no metrics."""
     sampler = [one.sampler for one in seen if one.sampler is not None]
-    if len(sampler) < len(seen):
+    if distributed.anywhere(len(sampler) < len(seen)):
         return {}
-    own, theirs = torch.cat([one.log_probs[one.mask] for one in seen]), torch.cat(sampler)
+    own, theirs = distributed.joined([one.log_probs[one.mask] for one in seen]), distributed.joined(sampler)
     metrics = sampler_gap(own, theirs)
     if config.importance_cap is not None:
         weights = truncated_weights(own, theirs, cap=config.importance_cap)

@@ -11,8 +11,9 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import nn
 
+from training.rlhf.core import distributed
 from training.rlhf.core.masters import optimised
-from training.rlhf.core.memory import is_out_of_memory, release
+from training.rlhf.core.memory import is_out_of_memory, reason_of, release
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.answers import Together
@@ -21,6 +22,7 @@ from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import change_of, move_reference, pull_back
 from training.rlhf.rollouts.rollout import (
+    MicroBatch,
     Models,
     Position,
     Rollout,
@@ -119,30 +121,37 @@ def within_memory(
     are halved, and the minibatch is computed again. The gradient is the same except for rounding. Later steps
     keep to the lower limit, which the checkpoints contain. A resumed run therefore uses the same
     micro-batches as the interrupted run, unless it runs out of memory at another time.
+
+    If one of several processes runs out of memory, all of them do the same, so that they keep the same limit.
+    ``add_gradients`` must not wait for other processes.
     """
     while True:
-        parts = batch.minibatches[number]
+        parts, reason = batch.minibatches[number], ""
         try:
-            return add_gradients(parts)
+            result = add_gradients(parts)
         except (RuntimeError, MemoryError) as error:
             halved = [part.halves(state.models, batch.rollout) for part in parts]
             if not is_out_of_memory(error) or all(len(halves) == 1 for halves in halved):
                 raise
-            reason = str(error).splitlines()[0]  # the error itself would keep tensors in memory
+            reason = reason_of(error)
+        if not distributed.anywhere(bool(reason)):
+            return result
         for optimiser in state.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         release()
-        state.micro_batch_tokens = max(1, max(part.places for part in parts) // 2)
+        largest = distributed.highest(max((part.places for part in parts), default=0))
+        state.micro_batch_tokens = max(1, int(largest) // 2)
         batch.minibatches[:] = [
             [half for part in parts for half in part.halves(state.models, batch.rollout)]
             for parts in batch.minibatches
         ]
-        logger.warning(
-            "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
-            batch.rollout.step,
-            reason,
-            state.micro_batch_tokens,
-        )
+        if distributed.is_first():
+            logger.warning(
+                "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
+                batch.rollout.step,
+                reason or "in another process",
+                state.micro_batch_tokens,
+            )
 
 
 def minibatch_order(config: RolloutConfig, step: int, minibatches: int) -> Iterator[tuple[int, int]]:
@@ -153,10 +162,27 @@ def minibatch_order(config: RolloutConfig, step: int, minibatches: int) -> Itera
             yield epoch, number
 
 
+def sizes(minibatch: Sequence[MicroBatch]) -> tuple[int, int]:
+    """Return the numbers of tokens and of answers in a minibatch, over all processes."""
+    mine = {
+        "tokens": float(sum(int(part.mask.sum()) for part in minibatch)),
+        "answers": float(sum(len(part.numbers) for part in minibatch)),
+    }
+    found = distributed.all_sum(mine)
+    return int(found["tokens"]), int(found["answers"])
+
+
 def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
     """Set the learning rate to a fraction of its peak."""
     for group in optimiser.param_groups:
         group["lr"] = optimiser.defaults["lr"] * factor
+
+
+def combine(found: defaultdict[str, float], *optimisers: torch.optim.Optimizer) -> defaultdict[str, float]:
+    """Add up a minibatch's gradients and metrics over all processes. Return the metrics."""
+    for optimiser in optimisers:
+        distributed.sum_gradients(optimised(optimiser))
+    return found if distributed.count() == 1 else distributed.add_up(found)
 
 
 def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.generation.interface import Engine, Sampling
@@ -115,13 +117,51 @@ def sample_batch(
     round: int,
     check: Callable[[], None],
 ) -> tuple[Candidates, Judged]:
-    """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors."""
-    prompts = [asked.ids[i] for i in chosen]
+    """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors.
+
+    Each process answers and scores a share of the prompts, and the result contains the answers of all
+    processes."""
+    seeds = seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(chosen))
+    mine = distributed.share([len(asked.ids[i]) + config.max_new_tokens for i in chosen])
+    own = None
+    if mine:
+        prompts = [chosen[i] for i in mine]
+        own = _sample(config, policy, engine, judges, asked, gold, prompts, [seeds[i] for i in mine], check)
+    shares = [(numbers, *one) for numbers, one in distributed.gather_objects((mine, own)) if one is not None]
+    if len(shares) == 1:
+        return shares[0][1:]
+    n = config.samples_per_prompt
+    places = [i * n + k for numbers, _, _ in shares for i in numbers for k in range(n)]
+    judged = Judged.merged([one for _, _, one in shares], places)
+    return in_order(reduce(join, [one for _, one, _ in shares]), places), judged
+
+
+def in_order(candidates: Candidates, places: Sequence[int]) -> Candidates:
+    """Move each answer to its place."""
+    order = torch.tensor(places).argsort()
+    answers = candidates.answers()
+    columns = {name: values[order] for name, values in candidates.tensors().items() if name != "ids"}
+    ids = torch.tensor([number for i in order.tolist() for number in answers[i]], dtype=torch.int32)
+    return from_tensors({"ids": ids, **columns}, candidates.n)
+
+
+def _sample(
+    config: RejectionSamplingConfig,
+    policy: Loaded,
+    engine: Engine,
+    judges: Judges,
+    asked: EncodedPrompts,
+    gold: Gold | None,
+    chosen: Sequence[int],
+    seeds: Sequence[int],
+    check: Callable[[], None],
+) -> tuple[Candidates, Judged]:
+    """Return N answers to each of the chosen prompts, with their scores, from this process."""
     completions = engine.generate(
         policy,
-        prompts,
+        [asked.ids[i] for i in chosen],
         Sampling(config.max_new_tokens, config.samples_per_prompt, config.temperature, config.top_p),
-        seeds=seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(prompts)),
+        seeds=seeds,
         check=check,
     )
     eos = chat.eos_id(policy.tokenizer)

@@ -54,7 +54,8 @@ class Range:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The estimate of one run. `memory` is the peak device memory, and `parts` add up to the expected peak.
+    """The estimate of one run. `memory` is the peak device memory: of one GPU, or of all
+    processes on a CPU. `parts` add up to the expected peak.
     `fits` is None if the machine's memory lies within the estimated range."""
 
     seconds: Range
@@ -124,9 +125,12 @@ def estimate_run(
 def _estimate(
     plan: Plan, machine: Machine, known: bool, base: str, earlier: Sequence[Earlier]
 ) -> RunEstimate:
-    speed = _speed(machine, plan.weights)
+    speed = _speed(machine, plan)
     usual = START_SECONDS + cost.seconds(plan.usual, speed)
-    slow = [run.seconds / (START_SECONDS + cost.seconds(run.plan.usual, speed)) for run in earlier]
+    slow = [
+        run.seconds / (START_SECONDS + cost.seconds(run.plan.usual, _speed(machine, run.plan)))
+        for run in earlier
+    ]
     if slow:
         below, above = (LONE_BELOW, LONE_ABOVE) if len(slow) == 1 else (NOISE_BELOW, NOISE_ABOVE)
         time = Range(min(slow) * below, median(slow), max(slow) * above).times(usual)
@@ -136,12 +140,16 @@ def _estimate(
     runtime = Part(
         "torch and Python" if machine.device == "cpu" else "GPU driver", RUNTIME_BYTES[machine.device]
     )
-    peak, widest = runtime.bytes + plan.usual.peak.bytes, runtime.bytes + plan.cautious.peak.bytes
+    # On a CPU, all processes use the same memory. On GPUs, each process uses the memory of its own GPU.
+    copies = plan.processes if machine.device == "cpu" else 1
+    parts = tuple(Part(part.name, copies * part.bytes) for part in (*plan.usual.peak.parts, runtime))
+    peak = copies * (runtime.bytes + plan.usual.peak.bytes)
+    widest = copies * (runtime.bytes + plan.cautious.peak.bytes)
     memory = Range(MEMORY_BELOW * peak, peak, MEMORY_ABOVE * max(peak, widest))
     return RunEstimate(
         seconds=time,
         memory=memory,
-        parts=(*plan.usual.peak.parts, runtime),
+        parts=parts,
         fits=True
         if memory.high < machine.memory_bytes
         else False
@@ -153,26 +161,31 @@ def _estimate(
         model=base,
         weights=plan.weights,
         runs=len(earlier),
-        time_basis=_time_basis(slow, machine, plan.weights, base),
+        time_basis=_time_basis(slow, machine, plan, base),
         memory_basis=_memory_basis([run.peak_bytes for run in earlier if run.peak_bytes]),
     )
 
 
-def _speed(machine: Machine, weights: int) -> Speed:
+def _speed(machine: Machine, plan: Plan) -> Speed:
+    """The speed of all processes together."""
     if machine.device == "cuda":
-        return Speed(GPU, GPU_LAYER_SECONDS)
-    return Speed(CPU_THREAD * _threads(machine, weights), CPU_LAYER_SECONDS)
+        return Speed(GPU * plan.processes, GPU_LAYER_SECONDS / plan.processes)
+    return Speed(CPU_THREAD * _threads(machine, plan), CPU_LAYER_SECONDS)
 
 
-def _threads(machine: Machine, weights: int) -> int:
-    return usable_threads(weight_bytes=FLOAT * weights, available=machine.threads)
+def _threads(machine: Machine, plan: Plan) -> int:
+    """The number of threads that all processes together can use efficiently."""
+    each = usable_threads(
+        weight_bytes=FLOAT * plan.weights, available=max(1, machine.threads // plan.processes)
+    )
+    return min(machine.threads, each * plan.processes)
 
 
-def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:
+def _time_basis(slow: Sequence[float], machine: Machine, plan: Plan, base: str) -> str:
     if slow:
         runs = "one earlier run" if len(slow) == 1 else f"{len(slow)} earlier runs"
         return f"Measured: scaled from {runs} of this kind that started from {base} on this installation."
-    threads = _threads(machine, weights)
+    threads = _threads(machine, plan)
     each = "one thread" if threads == 1 else f"each of {threads} threads"
     assumed = f"{CPU_THREAD / 1e9:.0f} GFLOP/s on {each}"
     if machine.device == "cuda":

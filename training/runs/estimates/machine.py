@@ -44,16 +44,16 @@ def host_memory() -> int:
     return total
 
 
-def used_machine() -> dict[str, Any]:
-    """The machine of this training process, and the process's peak memory `peak_bytes` (GPU memory on a
-    GPU)."""
+def used_machine(*, processes: int = 1) -> dict[str, Any]:
+    """The machine of this training process, and the run's peak memory `peak_bytes`: on a GPU, the memory of
+    one GPU, and on a CPU, the memory of all processes. They need about as much as this one."""
     torch = sys.modules["torch"]
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)
         machine = Machine("cuda", device.name, int(device.total_memory), torch.get_num_threads())
         return asdict(machine) | {"peak_bytes": int(torch.cuda.max_memory_reserved(0))}
-    machine = Machine("cpu", "", host_memory(), torch.get_num_threads())
-    return asdict(machine) | {"peak_bytes": _peak_of_this_process()}
+    machine = Machine("cpu", "", host_memory(), torch.get_num_threads() * processes)
+    return asdict(machine) | {"peak_bytes": _peak_of_this_process() * processes}
 
 
 def last_machine() -> Machine | None:

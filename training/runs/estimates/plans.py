@@ -40,12 +40,13 @@ EARLIER_RUNS, LOOKED_AT = 5, 40
 @dataclass(frozen=True)
 class Plan:
     """The cost of a run with answers of typical length, and with the longest answers that its
-    recipe allows."""
+    recipe allows. The cost is that of one process. `processes` is the number of processes."""
 
     usual: Cost
     cautious: Cost
     disk: Disk
     weights: int
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVe
         )
         for worst in (False, True)
     )
-    return Plan(usual, cautious, _disk(kind, recipe, policy, judging), policy.weights)
+    processes = getattr(recipe, "processes", 1) or 1  # 0 means one per GPU, whose number is unknown here
+    return Plan(usual, cautious, _disk(kind, recipe, policy, judging), policy.weights, processes)
 
 
 def _disk(kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None) -> Disk:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from annotation.database.outages import through_outages
 from annotation.datasets.snapshots import SnapshotChanged, snapshot_path
@@ -23,21 +23,28 @@ from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.sft import SnapshotAnswers
 from training.runs.complete import NewModel
 from training.runs.inputs import further_inputs, is_source, model_input, source_of
+from training.runs.process.group import Group
 
 Read = TypeVar("Read")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter. `counts` are added to
-    the counts of the result."""
+    """One attempt at a run: its recipe, a folder for unfinished work, the reporter and the run's processes.
+    `counts` are added to the counts of the result."""
 
     run: TrainingRun
     attempt: int
     recipe: Recipe
     work: Path
     report: Reporter
+    group: Group = field(default_factory=Group)
     counts: dict[str, int] = field(default_factory=dict)
+
+    def in_all_processes(self, function: Callable[..., Result], **arguments: Any) -> Result:
+        """Call the function with these arguments and `report` in all processes of the run (`Group.call`)."""
+        return self.group.call(function, report=self.report, folder=self.work, **arguments)
 
     @property
     def out_dir(self) -> Path:

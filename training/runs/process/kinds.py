@@ -35,6 +35,7 @@ from training.runs.generation_servers import generation_access, refused_server
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.demonstrations import demonstrations_of, mixed_in
+from training.runs.process.group import Group
 from training.runs.process.job import Job
 from training.runs.process.prompts import counted, drawn_prompts, kept_prompts, prompts_to_sample
 from training.runs.process.resuming import resumed
@@ -44,23 +45,27 @@ from training.runs.threads import cpu_threads
 Kind = TrainingRun.Kind
 
 
-def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
+def perform(
+    run: TrainingRun, *, attempt: int, work: Path, report: Reporter, group: Group | None = None
+) -> Outcome:
     """Do the run's work. The results are registered later, by `complete_run`, in the transaction that records
     the success."""
     try:
         recipe = catalog.stored_recipe(kind=run.kind, settings=run.recipe)
     except Problem as problem:
         raise UnusableInput(str(problem)) from problem
-    job = Job(run, attempt, recipe, work, report)
+    job = Job(run, attempt, recipe, work, report, group or Group())
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
     if reason := refused_server(job.recipe):  # the operator can have changed the list since the launch
         raise UnusableInput(reason, FailureKind.GENERATION_SERVER)
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused
-    torch.set_num_threads(cpu_threads(job.policy_source))
+    torch.set_num_threads(cpu_threads(job.policy_source, processes=job.group.count))
     with granting(generation_access()):
         outcome = PERFORM[run.kind](job)
-    return replace(outcome, counts={**outcome.counts, **job.counts}, machine=used_machine())
+    return replace(
+        outcome, counts={**outcome.counts, **job.counts}, machine=used_machine(processes=job.group.count)
+    )
 
 
 def perform_sft(job: Job) -> Outcome:
@@ -73,13 +78,12 @@ def perform_sft(job: Job) -> Outcome:
             # The new model depends only on the seed, so a resumed run starts from the same weights.
             tokenizer = demo_world.build_tokenizer()
             source = Loaded(demo_world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
-        return sft.train(
-            recipe,
+        return job.in_all_processes(
+            partial(sft.train, recipe),
             base_model=source,
             demonstrations=demonstrations,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
-            report=job.report,
         )
 
     result = resumed(job, trained)
@@ -102,13 +106,12 @@ def perform_reward_model(job: Job) -> Outcome:
     rankings = job.rankings()
     result = resumed(
         job,
-        lambda checkpoints: reward_model.train(
-            cast(run_recipes.RewardModelRecipe, job.recipe),
+        lambda checkpoints: job.in_all_processes(
+            partial(reward_model.train, cast(run_recipes.RewardModelRecipe, job.recipe)),
             base_model=job.policy_source,
             rankings=rankings,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
-            report=job.report,
         ),
     )
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
@@ -127,8 +130,8 @@ def perform_rejection_sampling(job: Job) -> Outcome:
     candidates = job.work / CANDIDATES
 
     def trained(checkpoints: Path) -> rejection_sampling.RejectionSamplingResult:
-        return rejection_sampling.train(
-            recipe,
+        return job.in_all_processes(
+            partial(rejection_sampling.train, recipe),
             policy=job.policy_source,
             reward_model=job.reward_models,
             prompts=prompts,
@@ -136,7 +139,6 @@ def perform_rejection_sampling(job: Job) -> Outcome:
             gold=demo_world.gold_reward if all(map(demo_world.knows, prompts)) else None,
             candidates=candidates,
             checkpoints=checkpoints,
-            report=job.report,
         )
 
     result = resumed(job, trained)
@@ -178,13 +180,13 @@ def _perform_on_policy(job: Job, train: Callable[..., OnPolicyResult]) -> Outcom
     prompts = kept_prompts(job)
     result = resumed(
         job,
-        lambda checkpoints: train(
+        lambda checkpoints: job.in_all_processes(
+            train,
             policy=job.policy_source,
             reward_model=job.reward_models,
             prompts=prompts,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
-            report=job.report,
         ),
     )
     counts = {
@@ -200,13 +202,12 @@ def perform_dpo(job: Job) -> Outcome:
     rankings = job.rankings()
     result = resumed(
         job,
-        lambda checkpoints: dpo.train(
-            cast(run_recipes.DPORecipe, job.recipe),
+        lambda checkpoints: job.in_all_processes(
+            partial(dpo.train, cast(run_recipes.DPORecipe, job.recipe)),
             base_model=job.policy_source,
             rankings=rankings,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
-            report=job.report,
         ),
     )
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}

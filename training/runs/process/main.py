@@ -20,7 +20,11 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from training.runs.process.group import Group
 
 logger = logging.getLogger("training.runs.process")
 
@@ -35,8 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=int,
         help="the attempt that this process executes; without it, the process claims the run",
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="number of processes, including this one; 0 means one per GPU",
+    )
     options = parser.parse_args(argv)
 
+    from training.runs.process import group as processes
+
+    group = processes.start(options.processes or processes.gpu_count())
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
 
@@ -62,16 +75,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_NOT_MINE
     with log_fields(run_id=str(options.run_id), attempt=attempt):
         try:
-            return run_attempt(options.run_id, attempt)
+            return run_attempt(options.run_id, attempt, group)
+        except processes.PeerKilled as killed:
+            processes.end_like(killed)
+            return EXIT_FAILED
         except Exception:  # the failure could not be recorded; the supervisor records the exit code
             logger.exception("The training process failed.")
             return EXIT_FAILED
         finally:
+            group.close()
             sentry.flush()
 
 
-def run_attempt(run_id: UUID, attempt: int) -> int:
-    """Execute one claimed attempt, record how it ended and return the exit code."""
+def run_attempt(run_id: UUID, attempt: int, group: Group | None = None) -> int:
+    """Execute one claimed attempt, record how it ended and return the exit code. Raises PeerKilled."""
     from annotation.database.outages import through_outages
     from training.models import TrainingRun
     from training.rlhf.core.reporter import Cancelled
@@ -79,6 +96,7 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     from training.runs.complete import complete_run
     from training.runs.failures import record_of
     from training.runs.process import exit_codes
+    from training.runs.process.group import PeerKilled
     from training.runs.process.health import remaining_seconds
     from training.runs.process.reporter import DatabaseReporter
     from training.runs.progress.events import LostClaim
@@ -103,9 +121,12 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
 
             # In the run's log, progress bars would be long lines of control characters.
             disable_progress_bar()  # type: ignore[no-untyped-call]
-            outcome = perform(run, attempt=attempt, work=work, report=report)
+            outcome = perform(run, attempt=attempt, work=work, report=report, group=group)
             report.check_claim()
         complete_run(run=run, attempt=attempt, outcome=outcome)
+    except PeerKilled as killed:
+        logger.error("This process ends by the same signal, because %s.", str(killed))
+        raise
     except Cancelled:
         through_outages(partial(stop_run, run_id=run_id, attempt=attempt))
         return exit_codes.EXIT_CANCELLED

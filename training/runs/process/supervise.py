@@ -176,7 +176,7 @@ def _supervise(run: TrainingRun, attempt: int, limits: Limits) -> Ended:
 def _start(run: TrainingRun, attempt: int) -> fork.Forked:
     with naming_full_disk(run.folder):
         return fork.start(
-            [str(run.id), "--attempt", str(attempt)],
+            [str(run.id), "--attempt", str(attempt), "--processes", str(run.recipe.get("processes", 1))],
             log=run.log_path,
             environment=_environment(),
         )

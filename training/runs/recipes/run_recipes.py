@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
@@ -21,6 +21,7 @@ from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.recipes.servers import UsesServer
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.recipes.varied import ChoosesVaried
 
@@ -47,6 +48,20 @@ class Trains(Recipe):
     """A recipe for runs that train a model, which can take days."""
 
     max_minutes: float | None = _max_minutes(days=7)
+    processes: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Number of processes on the worker's machine that share each step. With GPUs, each "
+        "process uses one GPU, and 0 means one process per GPU. Without GPUs, the processes share the CPU's "
+        "threads, and 0 means 1. Runs with a generation server use only one process.",
+    )
+
+    @model_validator(mode="after")
+    def _server_has_one_process(self) -> Self:
+        if self.processes > 1 and isinstance(self, UsesServer) and self.server:
+            raise ValueError("a run with a server has only one process: set processes to 1")
+        return self
 
 
 class Answers(Recipe):

@@ -1,0 +1,117 @@
+"""Training loops of policies in two real processes with gloo: they get the same weights and metrics as one
+process, stop together, and resume."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.rlhf.policy.known_optimum import ROLLOUTS
+from tests.training.rlhf.policy.process_groups import Run, as_json
+
+ROOT = Path(__file__).resolve().parents[4]
+SAMPLED: dict[str, Any] = ROLLOUTS | {
+    **{"steps": 3, "rollout_prompts": 5, "responses_per_prompt": 3, "minibatches": 2, "samples": 1},
+    **{"learning_rate": 3e-3, "micro_batch_tokens": 24, "checkpoint_steps": 1, "stop_kl": None},
+}
+RLOO = SAMPLED | {"kl_target": 0.5, "kl_ceiling": 50.0, "normalise_advantages": True}
+PPO = SAMPLED | {"epochs": 2, "whiten_rewards": True, "ptx_coefficient": 0.3, "ptx_batch_size": 3}
+# The second process has no prompt, and two of the three minibatches have one row.
+SMALL = RLOO | {"rollout_prompts": 1, "responses_per_prompt": 4, "minibatches": 3}
+OFFLINE = {"epochs": 2, "learning_rate": 3e-3, "checkpoint_steps": 1, "sample_prompts": 1, "sample_tokens": 3}
+# The last batch of an epoch contains one ranking, so the second process has none.
+DPO = OFFLINE | {"batch_rankings": 4, "micro_batch_tokens": 24, "sft_coefficient": 0.2, "kl_samples": 0}
+SFT = OFFLINE | {"batch_size": 5, "micro_batch_tokens": 16, "heldout_share": 0.25}
+REJECTION = SFT | {
+    "learning_rate": 1e-3,
+    "samples_per_prompt": 4,
+    "max_new_tokens": 3,
+    "rounds": 2,
+    "heldout_share": 0.0,
+}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rloo": ("rloo", RLOO),
+    "small": ("rloo", SMALL),
+    "ppo": ("ppo", PPO),
+    "ppo by sentence": ("ppo", PPO | {"reward_spread": "sentences", "steps": 2}),
+    "dpo": ("dpo", DPO),
+    "sft": ("sft", SFT),
+    "rejection sampling": ("rejection", REJECTION),
+}
+STOPPED: dict[str, dict[str, Any]] = {"killed": {"kills": 30}, "cancelled": {"cancels": 3}}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Execute all runs in this file as forks of one process. Return their ends, and the folder."""
+    folder = tmp_path_factory.mktemp("groups")
+    runs = [
+        Run(f"{name}-{processes}", kind, processes, settings)
+        for name, (kind, settings) in KINDS.items()
+        for processes in (1, 2)
+    ]
+    for name, how in STOPPED.items():
+        runs.append(Run(name, "rloo", 2, RLOO, **how))
+        runs.append(Run(f"{name}-again", "rloo", 2, RLOO, checkpoints=name))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.training.rlhf.policy.process_groups", str(folder), as_json(runs)],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {"folder": folder, "stderr": done.stderr, **json.loads((folder / "done.json").read_text())}
+
+
+def weights(made: dict[str, Any], name: str, rank: int = 0) -> torch.Tensor:
+    tensors = load_file(made["folder"] / f"{name}.{rank}.safetensors")
+    return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
+
+
+def saved(made: dict[str, Any], name: str, rank: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((made["folder"] / f"{name}.{rank}.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_give_the_same_weights_and_metrics_as_one(kind: str, made: dict[str, Any]) -> None:
+    assert made[f"{kind}-1"]["ends"] == ["finished"], made["stderr"]
+    assert made[f"{kind}-2"]["ends"] == ["finished", "finished"], made["stderr"]
+    one, two = weights(made, f"{kind}-1"), weights(made, f"{kind}-2")
+    assert (one - two).abs().max() < 1e-5
+    assert torch.equal(two, weights(made, f"{kind}-2", rank=1))
+    expected, found = (saved(made, f"{kind}-{count}")["metrics"] for count in (1, 2))
+    assert len(expected) > 0
+    for (step, values), (same_step, same) in zip(expected, found, strict=True):
+        assert step == same_step
+        assert same == pytest.approx(values, abs=1e-4, rel=1e-4)
+    assert saved(made, f"{kind}-2", rank=1) == {"metrics": [], "checkpoints": []}
+
+
+def test_run_fails_within_seconds_if_a_process_is_killed(made: dict[str, Any]) -> None:
+    assert made["killed"]["ends"] == ["ProcessLost", "SIGKILL"], made["stderr"]
+    assert made["killed"]["seconds"] < 10
+
+
+def test_both_processes_stop_in_the_middle_of_a_rollout_and_leave_a_checkpoint(made: dict[str, Any]) -> None:
+    assert made["cancelled"]["ends"] == ["Cancelled", "Cancelled"], made["stderr"]
+    assert made["cancelled"]["seconds"] < 10
+    assert saved(made, "cancelled")["checkpoints"] == [1, 1]
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_resumed_processes_give_bitwise_the_same_weights(name: str, made: dict[str, Any]) -> None:
+    assert made[f"{name}-again"]["ends"] == ["finished", "finished"], made["stderr"]
+    assert torch.equal(weights(made, f"{name}-again"), weights(made, "rloo-2"))
+    uninterrupted = saved(made, "rloo-2")["metrics"]
+    assert saved(made, f"{name}-again")["metrics"] == uninterrupted[len(saved(made, name)["metrics"]) :]

@@ -109,6 +109,10 @@ class Part:
     def places(self) -> int:
         return self.seen.places
 
+    @property
+    def size(self) -> int:
+        return self.seen.size
+
     def halves(self, models: Models, rollout: Rollout) -> list[Part]:
         """Return the first and the second half of the rows. A single row is not divided."""
         return [
@@ -337,7 +341,7 @@ def epochs(
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training. Such a difference is the most common bug in PPO code.
     """
-    step, actor = batch.rollout.step, state.models.actor
+    step = batch.rollout.step
     optimisers = [
         *([state.policy_optimiser] if trains_policy else []),
         *([state.critic_optimiser] if trains_critic else []),
@@ -357,12 +361,11 @@ def epochs(
                 temperature=batch.rollout.temperature,
                 trains_policy=trains_policy,
                 trains_critic=trains_critic,
+                demonstrations=demonstrations,
+                place=(step, epoch, number),
             ),
         )
         first_log_ratio = first_log_ratio if means.steps else largest
-        if trains_policy and config.ptx_coefficient > 0:
-            generator = generator_for(config.seed, "demonstrations", step, epoch, number)
-            seen["loss/ptx"] = ptx_backward(config, actor, state.models.tokenizer, demonstrations, generator)
         seen = steps.combine(seen, *optimisers)
         if trains_policy:
             seen["val/ratio_var"] -= seen["val/ratio"] ** 2
@@ -386,12 +389,15 @@ def minibatch_backward(
     temperature: float,
     trains_policy: bool,
     trains_critic: bool,
+    demonstrations: Sequence[Row],
+    place: tuple[int, int, int],
 ) -> tuple[defaultdict[str, float], float]:
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|.
 
     Each micro-batch adds its summed loss, divided by the entire minibatch's number of ``tokens``. The result
-    therefore does not depend on how the minibatch is split into micro-batches."""
+    therefore does not depend on how the minibatch is split into micro-batches. ``place`` is the step, the
+    epoch and the number of the minibatch, and determines which demonstrations are mixed in."""
     metrics, largest = defaultdict[str, float](float), 0.0
     for part in minibatch:
         if trains_policy:
@@ -401,6 +407,15 @@ def minibatch_backward(
         if trains_critic:
             found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
             steps.add(metrics, found)
+    if trains_policy and config.ptx_coefficient > 0:
+        metrics["loss/ptx"] = ptx_backward(
+            config,
+            state.models.actor,
+            state.models.tokenizer,
+            demonstrations,
+            generator_for(config.seed, "demonstrations", *place),
+            max_tokens=state.micro_batch_tokens,
+        )
     return metrics, largest
 
 

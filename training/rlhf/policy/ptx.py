@@ -49,6 +49,8 @@ def ptx_backward(
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Row],
     generator: torch.Generator,
+    *,
+    max_tokens: int,
 ) -> float:
     """Add the gradient of the supervised loss on a random batch of demonstrations. Return the loss, in nats
     per token. With several processes, both are the share of this process."""
@@ -59,7 +61,7 @@ def ptx_backward(
         chosen,
         distributed.share([row.length for row in chosen]),
         layout=shared_layout(actor),
-        max_tokens=config.micro_batch_tokens,
+        max_tokens=max_tokens,
         hidden_size=int(actor.config.get_text_config().hidden_size),
     ):
         laid_out = lay_out_rows(

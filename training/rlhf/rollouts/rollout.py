@@ -120,6 +120,11 @@ class MicroBatch:
         """The number of token positions that the models process, including padding."""
         return self.rows.inputs.places
 
+    @property
+    def size(self) -> int:
+        """The number of rows."""
+        return len(self.numbers)
+
     def halves(self, models: Models, rollout: Rollout) -> list[MicroBatch]:
         """Return the first and the second half of the rows. A single row is not divided."""
         return [self._part(models, rollout, rows) for rows in halves_of(len(self.numbers))]

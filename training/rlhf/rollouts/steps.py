@@ -99,6 +99,9 @@ class Divisible(Protocol):
     @property
     def places(self) -> int: ...
 
+    @property
+    def size(self) -> int: ...
+
     def halves(self, models: Models, rollout: Rollout) -> list[Self]: ...
 
 
@@ -130,8 +133,7 @@ def within_memory(
         try:
             result = add_gradients(parts)
         except (RuntimeError, MemoryError) as error:
-            halved = [part.halves(state.models, batch.rollout) for part in parts]
-            if not is_out_of_memory(error) or all(len(halves) == 1 for halves in halved):
+            if not is_out_of_memory(error) or all(part.size == 1 for part in parts):
                 raise
             reason = reason_of(error)
         if not distributed.anywhere(bool(reason)):
@@ -139,8 +141,9 @@ def within_memory(
         for optimiser in state.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         release()
-        largest = distributed.highest(max((part.places for part in parts), default=0))
-        state.micro_batch_tokens = max(1, int(largest) // 2)
+        # A row that exceeds the limit alone can't be divided, so it says nothing about the limit.
+        largest = distributed.highest(max((part.places for part in parts if part.size > 1), default=0))
+        state.micro_batch_tokens = max(1, min(state.micro_batch_tokens - 1, int(largest) // 2))
         batch.minibatches[:] = [
             [half for part in parts for half in part.halves(state.models, batch.rollout)]
             for parts in batch.minibatches

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from training.rlhf.policy import dpo, ppo, rloo
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.rollouts import steps
 
 LIMIT = 60  # token positions that the device can train on at once
 
@@ -121,3 +125,36 @@ def test_preference_step_halves_its_micro_batches_and_gives_the_same_update(
     for name in ("loss", "grad_norm", "rewards/margins"):
         assert reports[1].series(name) == pytest.approx(reports[0].series(name), abs=1e-4), name
     torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)
+
+
+def test_limit_never_rises_and_ignores_rows_that_can_not_be_divided() -> None:
+    """The longest row exceeds the limit alone. Half of its length would be a higher limit."""
+
+    @dataclass
+    class Rows:
+        lengths: list[int]
+
+        @property
+        def size(self) -> int:
+            return len(self.lengths)
+
+        @property
+        def places(self) -> int:
+            return sum(self.lengths)
+
+        def halves(self, models: Any, rollout: Any) -> list[Rows]:
+            middle = len(self.lengths) // 2
+            return [Rows(one) for one in (self.lengths[:middle], self.lengths[middle:]) if one]
+
+    def add_gradients(parts: Sequence[Rows]) -> str:
+        if any(part.size > 1 and part.places > 1000 for part in parts):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return "done"
+
+    state: Any = SimpleNamespace(micro_batch_tokens=2048, optimisers={}, models=None)
+    batch: Any = SimpleNamespace(
+        rollout=SimpleNamespace(step=1), minibatches=[[Rows([5000]), Rows([500, 500, 500, 500])]]
+    )
+    assert steps.within_memory(state, batch, 0, add_gradients) == "done"
+    assert state.micro_batch_tokens == 1000
+    assert batch.minibatches == [[Rows([5000]), Rows([500, 500]), Rows([500, 500])]]

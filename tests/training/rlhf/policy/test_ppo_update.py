@@ -207,10 +207,11 @@ def test_entropy_bonus_has_the_gradient_of_the_entropy(judge: Path) -> None:
 
 def test_ptx_adds_the_gradient_of_the_mean_negative_log_likelihood() -> None:
     model, words = tiny.policy(), tiny.tokenizer()
-    config = config_of(ptx_coefficient=0.5, ptx_batch_size=6, micro_batch_tokens=30)
+    config = config_of(ptx_coefficient=0.5, ptx_batch_size=6)
     shown = [Demonstration(PROMPTS[n], tiny.words(*range(n + 1))) for n in range(4)]
     rows = ptx.encode_demonstrations(config, words, shown, context=100)
-    loss = ptx.ptx_backward(config, model, words, rows, generator_for(0, "demonstrations", 1))
+    generator = generator_for(0, "demonstrations", 1)
+    loss = ptx.ptx_backward(config, model, words, rows, generator, max_tokens=30)
     found = gradients(model)
     drawn = torch.randint(4, (6,), generator=generator_for(0, "demonstrations", 1)).tolist()
     model.zero_grad()

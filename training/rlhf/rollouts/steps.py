@@ -239,7 +239,9 @@ def end_step(
 ) -> dict[str, float]:
     """Bring the state to the end of the step, whose passes have been made. Return the step's metrics."""
     pull_back(state.models.actor, state.models.reference, state.kl.pull)
-    if not batch.recovery:
+    # After the last step, the reference stays, so that the final KL can be compared with the ceiling.
+    checked_last = config.kl_ceiling is not None and batch.rollout.step == config.steps
+    if not batch.recovery and not checked_last:
         move_reference(config, state.models.reference, state.models.actor, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors
     state.episodes += len(batch.rollout.rows)

@@ -177,6 +177,13 @@ def test_run_stopped_after_the_final_kl_check_keeps_the_result_of_the_check(
     assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
+def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_path: Path) -> None:
+    settings = {"steps": 2, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.1, "samples": 0}
+    result, _ = run(world, tmp_path, reference="reset", reference_steps=2, **settings)
+    assert result.metrics["objective/kl_final"] > 0.1
+    assert result.metrics["went_back"] == 1.0
+
+
 def test_one_answer_per_prompt_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"responses_per_prompt\n.*greater than or equal to 2"):
         RLOOConfig.model_validate({"responses_per_prompt": 1})

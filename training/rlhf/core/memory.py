@@ -1,4 +1,4 @@
-"""Recognise and survive a device that runs out of memory."""
+"""Recognise out-of-memory errors, and release unused memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release() -> None:
-    """Return unused memory to the device, so that smaller allocations don't fail for fragmentation."""
+    """Return unused memory to the device, so that smaller allocations don't fail because of fragmentation."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -90,7 +90,7 @@ def made(name: str) -> PreTrainedModel:
 
 @pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("n", [1, 3])
-def test_logits_are_those_of_the_general_path(name: str, n: int) -> None:
+def test_logits_equal_those_of_the_general_path(name: str, n: int) -> None:
     """Some rows are dropped during decoding, and some prompts have no rows left."""
     trunk = trunk_of_family(made(name))
     assert trunk is not None

@@ -202,7 +202,7 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_answer_that_can_not_be_used_is_a_clear_error(
+def test_answer_that_cannot_be_used_is_a_clear_error(
     policy: Loaded, server: OpenAIServer, fault: str
 ) -> None:
     server.change, message = FAULTS[fault]

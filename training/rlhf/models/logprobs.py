@@ -25,7 +25,7 @@ from training.rlhf.models.trunks import plain
 SCALES, DIVISORS = ("logit_scale", "lm_head_multiplier"), ("logits_scaling",)
 CAPS = ("final_logit_softcapping", "logits_soft_cap")
 PROBED_TOKENS = 8
-WORTH_SELECTING = 0.8  # share of read positions below which the last MLP skips the others
+WORTH_SELECTING = 0.8  # if a smaller share of positions is read, the last MLP skips the others
 # The largest difference between the model's logits and ours, relative to the largest logit. Half-precision
 # logits are rounded by up to 2^-8.
 LARGEST_DIFFERENCE = {torch.float64: 1e-4, torch.float32: 1e-4}

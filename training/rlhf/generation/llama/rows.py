@@ -94,7 +94,7 @@ class LlamaBatch:
         positions = torch.cat([torch.arange(length) for length in lengths]).to(trunk.device)
         cos, sin = self.cos[positions], self.sin[positions]
         last = torch.tensor(list(accumulate(lengths)), device=trunk.device) - 1
-        runs, number, token = [], start, 0  # prompts of one length, side by side
+        runs, number, token = [], start, 0  # adjacent prompts of equal length
         for length, group in groupby(lengths):
             count = len(list(group))
             runs.append((slice(number, number + count), slice(token, token + count * length), length))
@@ -110,7 +110,7 @@ class LlamaBatch:
                 cache[0, rows, :, self.span - length :], cache[1, rows, :, self.span - length :] = k, v
                 attended[tokens].view(shape).copy_(_causal(q, k, v).transpose(1, 2))
             attended = attended.flatten(1)
-            if layer is trunk.layers[-1]:  # later layers would read the other tokens, but there are none
+            if layer is trunk.layers[-1]:  # no later layer reads the other tokens
                 hidden, attended = hidden[last], attended[last]
             hidden = trunk.finish(layer, hidden, attended)
         return hidden

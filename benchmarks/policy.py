@@ -4,9 +4,9 @@
 
 Weights and prompts are random: this benchmark measures speed, not learning. Both sides train the same model
 (4.3 million parameters, fp32) for the same number of epochs and optimiser steps, and take turns in one
-process on one thread. The clock counts the CPU seconds of whole steps: generation, scoring, the passes of
-policy, reference and critic before the update, and the update. Loading and the start of the trainers are not
-timed.
+process on one thread. The clock counts the CPU seconds of whole steps: generation, scoring, the passes of the
+policy, the reference and the critic before the update, and the update. Loading and the start of the trainers
+are not timed.
 
 - `ppo`: 32 prompts of 64 tokens, one answer of 64 tokens each, four epochs of one optimiser step, a separate
   critic, against TRL 1.12, the last release with a PPO trainer (installed by `scripts/test`).

@@ -126,8 +126,8 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, check: Check,
     """Reads the request's body.
 
     `check` returns the response of `config.requests.before_body` to the request without its body. `check` is
-    called before more bytes are read than a stranger can send. Raises Refused for a body that is too large,
-    too slow or not allowed, and RequestAborted if the client disconnects.
+    called before more bytes are read than a client without a login can send. Raises Refused for a body that
+    is too large, too slow or not allowed, and RequestAborted if the client disconnects.
     """
     limit = limit_of(scope["method"], scope["path"])
     announced = _announced(scope)

@@ -17,10 +17,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from config.requests.bodies import LINGER_SECONDS, Refused, refusal
 
-# Browsers and proxies send about 30 headers. Nginx allows 32 KiB of headers, and Apache 100 headers.
+# Browsers and proxies send about 30 headers. Nginx allows 32 KiB of headers, and Apache allows 100 headers.
 HEAD_BYTES = 32 * 2**10
 HEADERS = 100
-# The time counts from the connection, or from the first byte of a later request on the same connection.
+# The time starts with the connection, or with the first byte of a later request on the same connection.
 HEAD_SECONDS = 20.0
 
 _PER_HEADER = len(": \r\n")
@@ -58,7 +58,7 @@ class LimitedHeads(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
-            return  # discarded until the connection is closed
+            return  # ignore further data until the connection is closed
         super().data_received(data)
         if self._is_refused:
             return
@@ -90,7 +90,7 @@ class LimitedHeads(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.close()  # a response has been started
+            self.transport.close()  # the response has already started
             return
         response = refusal(status, detail)
         answer = h11.Response(

@@ -71,7 +71,7 @@ def _columns(rows: list[Row]) -> dict[str, str]:
     for row in rows:
         for name, value in row.items():
             if storage_fault(name):
-                continue  # the user can't choose a name that can't be sent
+                continue  # a request can't contain this name, so the user can't choose the column
             if not columns.get(name):
                 columns[name] = printable(str(value)[:EXAMPLE_CHARACTERS]) if given(value) else ""
     return columns

@@ -50,7 +50,7 @@ def send(connection: socket.socket, data: bytes) -> None:
 
 
 def answer_to(server: Server, data: bytes) -> tuple[int, str]:
-    """The status and the detail of the answer to these bytes."""
+    """The status and the detail of the response to these bytes."""
     with socket.create_connection(server, timeout=10) as connection:
         sending = threading.Thread(target=send, args=(connection, data))
         sending.start()
@@ -119,13 +119,13 @@ def dribble(connection: socket.socket, data: bytes) -> bytes:
     pytest.fail("The server has accepted a slow head.")
 
 
-def test_slow_head_is_disconnected(server: Server) -> None:
+def test_client_with_a_slow_head_is_disconnected(server: Server) -> None:
     with socket.create_connection(server, timeout=10) as connection:
         status, detail = parsed(dribble(connection, head(*numbered(20))))
     assert (status, "did not arrive within 0.4 seconds" in detail) == (408, True)
 
 
-def test_slow_head_of_a_later_request_is_disconnected(server: Server) -> None:
+def test_client_with_a_slow_head_in_a_later_request_is_disconnected(server: Server) -> None:
     with socket.create_connection(server, timeout=10) as connection:
         connection.sendall(head())
         first = connection.recv(100_000)

@@ -72,7 +72,7 @@ print("found", json.dumps({
 
 
 def documented(place: int) -> str:
-    """One of the shell scripts in the guide that tests run, by its position."""
+    """The shell script at this position among the scripts in the guide that tests run."""
     guide = (ROOT / "docs" / "operations.md").read_text()
     scripts = re.findall(r"<!-- tests/embedded runs these lines -->\n```sh\n(.*?)```", guide, re.DOTALL)
     return str(scripts[place])

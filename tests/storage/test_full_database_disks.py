@@ -1,5 +1,5 @@
-"""If the disk of the database server is full, every write is refused with 507, including those that a request
-makes besides its own: sessions, counted logins and the audit log."""
+"""If the disk of the database server is full, every write is refused with 507. This includes the writes that
+accompany a request: sessions, counted logins and the audit log."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from config.full_disk import full_disk_problem
 from config.problems import FieldProblem, Problem, problem_body
 
 logger = logging.getLogger(__name__)
-RETRY_SECONDS = (1, 2, 5, 10, 20, 30)  # together longer than a database restart takes
+RETRY_SECONDS = (1, 2, 5, 10, 20, 30)  # in total, longer than a database restart takes
 
 # Set when this worker is stopping: its import stops after the current batch and is queued again.
 worker_is_stopping = threading.Event()

@@ -19,8 +19,8 @@ QUEUED = "t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 A
 NOT_MINE = """COALESCE((SELECT false FROM annotation_assignment a
             WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
               AND a.state NOT IN ('expired', 'released') LIMIT 1), true)"""
-# Selects the tasks that moved since the cursor was set. These are few rows, which a separate index finds.
-# Postgres plans the prepared statement without knowing that so few tasks have moved. With the queue's own
-# ORDER BY, the plan would scan the queue up to the cursor. ORDER BY ROW(…) prevents this plan.
+# Selects the tasks that moved since the cursor was set. There are few such tasks, and a separate index finds
+# them. Postgres plans the prepared statement without knowing that so few tasks have moved. With the queue's
+# own ORDER BY, the plan would scan the queue up to the cursor. ORDER BY ROW(…) prevents this plan.
 BEHIND = f"""{QUEUED} AND t.moved_xid >= %(seen)s AND (({{key}}) < ({{place}})) IS TRUE AND {NOT_MINE}
      ORDER BY ROW({{key}})"""

@@ -1,4 +1,5 @@
-"""Answers that people wrote: one answer per prompt, in the shapes of public files for fine-tuning."""
+"""Demonstrations: one answer per prompt, written by a person, in the formats of public files for
+fine-tuning."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ from preferences.records import (
 
 # Field names for the answer, in order of preference.
 ANSWER_NAMES = ("completion", "output", "response", "answer")
-# Files with an answer under another name can also contain answers of models, so they need the format's name.
+# A file with the answer in another field can also contain answers from models, so the user must name the
+# format.
 _CLEAR_NAMES = frozenset({"completion", "output"})
 _IDS = ("id", "idx", "index", "prompt_id")
 # Fields with such names contain verdicts on the answer, or further answers.
@@ -137,8 +139,8 @@ FORMAT = ImportFormat(
     reads="Each row becomes a prompt with an answer that a person wrote. `messages`, `conversation` or "
     "`conversations` ends with the answer; or the prompt is in `prompt` or `instruction` (with `input` and "
     "`history`), and the answer in `completion` or `output`. A file with the answer in `response` or "
-    "`answer` needs `--format demonstrations`, because it can also contain answers of a model. No tasks are "
-    "created. `launch_run sft --set demonstrations=imported` learns from the answers.",
+    "`answer` needs `--format demonstrations`, because such a file can also contain answers from models. "
+    "No tasks are created. `launch_run sft --set demonstrations=imported` learns from the answers.",
     loses="Earlier assistant turns of a conversation are part of the prompt, not demonstrations.",
     example='{"instruction": "Name a colour.", "input": "", "output": "Blue."}',
     recognises=recognises,

@@ -1,5 +1,5 @@
-"""An import that is launched while the broker hangs or is down is queued and says so. It starts when the
-broker answers again."""
+"""An import that is launched while the broker hangs or is down is queued, and its phase reports the problem.
+The import starts when the broker answers again."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_next_sweep_wakes_a_worker_for_a_run_that_was_launched_without_a_broker(
     assert TrainingRun.objects.get().phase == ""
 
 
-def test_import_that_was_woken_is_left_alone_by_the_sweep(
+def test_sweep_does_not_wake_a_worker_again_for_the_same_import(
     broker: Celery, project: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     upload(client_of(mona), ROW)

@@ -19,7 +19,7 @@ SHAREGPT = [{"from": "human", "value": "Name a colour."}, {"from": "gpt", "value
 
 
 def read(row: dict[str, Any], format: str | None = None) -> tuple[str, list[Any]]:
-    """The file's format, and the records or the reason of its only row."""
+    """The file's format, and the records of its only row or the reason why the row is refused."""
     found, rows = read_records(BytesIO(json.dumps(row).encode()), format)
     (one,) = rows
     return found.name, [one.reason] if one.reason else list(one.records)

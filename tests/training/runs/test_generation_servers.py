@@ -86,7 +86,7 @@ def test_sample_run_gets_its_answers_from_the_server(
 @pytest.mark.parametrize(
     "wrong", [{"server_model": ""}, {"server": "http://a:b@gpu-1"}, {"server": "ftp://x"}]
 )
-def test_incomplete_or_unsafe_servers_are_no_recipe(wrong: dict[str, str]) -> None:
+def test_incomplete_or_unsafe_server_settings_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(Problem):
         parse_recipe(kind="rloo", settings=SERVER | wrong)
 

@@ -5,7 +5,7 @@ can't change by less than 0.004: most steps would have no effect. The optimiser 
 copy of each 16-bit weight, its master (Micikevicius et al. 2017, arXiv 1710.03740), and every step rounds the
 masters to the model's weights. Gradients are also accumulated in float32.
 
-Float32 weights are their own masters, so a loop needs no second path.
+Float32 weights are their own masters, so a loop needs no second code path.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def optimiser_over(module: nn.Module, make: Callable[[list[nn.Parameter]], Kind]
 
 
 def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """Return the parameters that the optimiser updates. Clip the gradients of these parameters: those of
-    16-bit weights are moved to their masters."""
+    """Return the parameters that the optimiser updates. Gradients must be clipped on these parameters,
+    because the gradients of 16-bit weights are moved to the masters."""
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
@@ -52,7 +52,7 @@ def master_of(parameter: nn.Parameter) -> nn.Parameter:
 
 def _hand_over(master: nn.Parameter, parameter: Tensor) -> None:
     """Move the gradient to the master."""
-    low, parameter.grad = parameter.grad, None  # also if there is no memory for the next line
+    low, parameter.grad = parameter.grad, None  # cleared even if the next line runs out of memory
     assert low is not None
     gradient = low.float()
     master.grad = gradient if master.grad is None else master.grad.add_(gradient)

@@ -1,4 +1,4 @@
-"""Recognise and survive a device that runs out of memory."""
+"""Recognise out-of-memory errors, and release unused memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def release() -> None:
-    """Return unused memory to the device, so that smaller allocations don't fail for fragmentation."""
+    """Return unused memory to the device, so that smaller allocations don't fail because of fragmentation."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

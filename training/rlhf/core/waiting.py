@@ -1,7 +1,7 @@
 """Waiting for something outside the run, such as a server.
 
-A run that waits is not hung. Code that waits says so with `waiting`, and a reporter that shows the run to
-people listens with `waits_shown_by`. Without a listener, `waiting` does nothing.
+A run that waits is not hung. Code that waits does so inside `waiting`, and the reporter that shows the run to
+users is registered with `waits_shown_by`. If no reporter is registered, `waiting` does nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _show: Show = _nowhere
 
 @contextmanager
 def waiting(reason: str) -> Iterator[None]:
-    """Show `reason` to people for the duration of the block. The time in the block doesn't count as time
+    """Show `reason` to users for the duration of the block. The time in the block doesn't count as time
     without progress."""
     with _show(reason):
         yield

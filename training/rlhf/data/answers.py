@@ -75,7 +75,8 @@ def shared_layout(*models: PreTrainedModel) -> Layout:
         return "separate"
     if models[0].device.type != "cpu":
         return "packed"
-    changed = [segments.attend_by_segment(model) for model in models]  # changes every model
+    # A list, because the call changes each model. A generator would stop at the first refusal.
+    changed = [segments.attend_by_segment(model) for model in models]
     return "flat" if all(changed) else "separate"
 
 
@@ -106,8 +107,9 @@ def split_rows(
 
 
 def layout_of(group: Group, layout: Layout, *, hidden_size: int) -> Layout:
-    """Return the layout for a group if the model supports ``layout``. A block mask costs attention over the
-    entire row, so rows of their own can be cheaper for long responses to a short prompt."""
+    """Return the layout for a group if the model supports ``layout``. With a block mask, attention is
+    computed over the entire row. For long responses to a short prompt, separate rows can therefore be
+    cheaper."""
     return cheaper_layout(group, hidden_size=hidden_size) if layout == "packed" else layout
 
 
@@ -158,7 +160,7 @@ def lay_out(groups: Sequence[Group], *, layout: Layout, pad_id: int, device: tor
         batch.attention_mask,
         sources[mask],
         targets,
-        # Not every model accepts position IDs, and in a row of its own, an answer needs none.
+        # Not every model accepts position IDs, and an answer in a row of its own does not need them.
         None if layout == "separate" else batch.position_ids,
     )
     return Answers(inputs.to(device), mask.to(device))

@@ -1,4 +1,4 @@
-"""The batches of a generation: prompts of similar length, by the memory of their keys and values."""
+"""Divide prompts into batches of similar length, limited by the memory of their keys and values."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 import torch
 
 CGROUP = Path("/sys/fs/cgroup")
-# The number of rows decoded together. On a CPU, more rows save hardly any time.
+# The maximum number of rows decoded together. On a CPU, more rows save hardly any time.
 CPU_ROWS, GPU_ROWS = 256, 1024
-# The logits of all rows, as float32. Sampling takes about four arrays of this size.
+# The maximum size of the float32 logits of all rows. Sampling needs about four arrays of this size.
 LOGIT_BYTES = 512 * 2**20
-# Padded prompt tokens that are read together.
+# The maximum number of prompt tokens, including padding, that are processed together.
 PROMPT_TOKENS = 32_768
-# The share of free memory that keys and values take by default. A GPU's memory has no other use. On a
-# computer, other programs and the next batch's activations need memory, too.
+# The share of free memory that keys and values take by default. A GPU's memory has no other use. Main memory
+# is also needed by other programs and for the next batch's activations.
 CPU_SHARE, GPU_SHARE = 0.25, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one batch. `token_bytes` are the keys and values of one token. If `shared`, the prompt's are
-    stored once for all its samples."""
+    """Limits of one batch. `token_bytes` is the size of one token's keys and values. If `shared`, a prompt's
+    keys and values are stored once for all its samples."""
 
     cache_bytes: int
     rows: int
@@ -34,18 +34,18 @@ class Limits:
     shared: bool
 
     def bytes_of(self, prompts: int, longest: int, *, n: int, room: int) -> int:
-        """Return the bytes of the keys and values of a batch, with room for whole answers."""
+        """Return the size in bytes of a batch's keys and values, including room for complete answers."""
         copies = 1 if self.shared else n
         return self.token_bytes * prompts * (copies * longest + n * room)
 
     def halved(self, batch: Batch) -> Limits:
-        """Return limits under which the batch is cut in two."""
+        """Return limits that divide the batch in two."""
         return replace(self, rows=max(1, batch.rows // 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Prompts to answer together, as indices, and which of their samples."""
+    """The indices of the prompts to answer together, and which samples to generate for each of them."""
 
     prompts: list[int]
     samples: range
@@ -56,10 +56,9 @@ class Batch:
 
 
 class Batches:
-    """Cuts the work into batches, one after another, so that the limits can change in between.
-
-    Longest prompts come first. If memory is short, this shows at the start of a run instead of at its end. A
-    batch has at least one row, even beyond the limits.
+    """Divides the work into batches, one at a time, so that the limits can change between batches. The
+    longest prompts come first. If memory is short, this shows at the start of a run instead of at its end. A
+    batch has at least one row, even if this row exceeds the limits.
     """
 
     def __init__(self, lengths: Sequence[int], *, n: int, room: int) -> None:
@@ -71,7 +70,7 @@ class Batches:
         first, samples = self.left.popleft()
         n, longest = len(samples), self.lengths[first]
         fitting = next((count for count in range(n, 1, -1) if self._fits(limits, 1, longest, count)), 1)
-        if fitting < n:  # this prompt alone is too much: leave some of its samples for the next batch
+        if fitting < n:  # this prompt alone exceeds the limits: leave some of its samples for the next batch
             self.left.appendleft((first, samples[fitting:]))
             return Batch([first], samples[:fitting])
         prompts = [first]
@@ -107,11 +106,11 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # Torch keeps freed memory for its next tensors.
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    found = [4 * 2**30]  # where the system doesn't say
+    found = [4 * 2**30]  # if the system doesn't report it
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = [int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024]
-    with suppress(OSError, ValueError):  # a container's limit; "max" is no number
+    with suppress(OSError, ValueError):  # a container's limit; "max" means no limit
         limit = int((CGROUP / "memory.max").read_text())
         found.append(max(0, limit - int((CGROUP / "memory.current").read_text())))
     return min(found)

@@ -6,8 +6,8 @@ Differences from `model.generate`:
 
 - Each token is sampled from the cumulative distribution with one uniform random number (`picking`).
   `generate` uses one exponential random number per vocabulary entry.
-- Batches are cut by the memory of their keys and values (`batches`). If the memory is exhausted, the batch is
-  halved, and the generation continues.
+- Batches are limited by the memory of their keys and values (`batches`). If memory is exhausted, the batch is
+  halved, and generation continues.
 - Finished rows are removed from the batch.
 
 Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 # Finished rows are dropped once they make up this share of the batch. Rows are not dropped one by one,
 # because each drop copies the cache.
 FINISHED_SHARE = 0.25
-# The number of tokens between two looks at which rows have ended. A look waits until a GPU has caught up.
+# The number of tokens between two checks for finished rows. On a GPU, a check waits until all queued
+# operations are done.
 CPU_STRIDE, GPU_STRIDE = 1, 16
 
 Pick = Callable[[Tensor, Tensor | None], Tensor]
@@ -51,7 +52,8 @@ Pick = Callable[[Tensor, Tensor | None], Tensor]
 
 class Rows(Protocol):
     """The keys and values of a batch's rows. `read` returns the logits of each row's first token, and `step`
-    appends one token to each row and returns the logits of the next. `keep` drops all other rows."""
+    appends one token to each row and returns the logits of the next. `keep` drops all rows except the given
+    ones."""
 
     @property
     def can_keep(self) -> bool: ...
@@ -82,7 +84,7 @@ def generate(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[list[Completion]]:
     """Sample `n` answers to each prompt (token IDs from `chat.encode_prompt`), in the order of the prompts.
-    The other settings are those of `Sampling`, and the promises are those of `Engine`.
+    The other settings are those of `Sampling`, and the guarantees are those of `Engine`.
 
     Each prompt has a seed of its own, so the result does not depend on the batches or on the other prompts.
     `seed` is a list of these seeds, or one number from which they are derived.
@@ -227,7 +229,7 @@ def _decode_batch(
 ) -> list[Completion]:
     """Generate the completions of the batch's rows, of at most `limit` tokens each.
 
-    Between two looks at which rows have ended, ended rows go on, and their tokens are ignored."""
+    Between two checks for finished rows, finished rows also get further tokens, which are ignored."""
     batch, device = start(), stops.device
     stride = GPU_STRIDE if device.type == "cuda" else CPU_STRIDE
     logits = batch.read(pulse.beat)
@@ -266,6 +268,6 @@ def _refuse_broken(broken: Tensor) -> None:
 
 
 def _answers_so_far(rows: int, ended: Tensor, share: float) -> float:
-    """Return the number of answers, where an unfinished one counts as `share`."""
+    """Return the number of answers, counting an unfinished answer as `share`."""
     going = len(ended) - int(ended.sum())
     return rows - going + share * going

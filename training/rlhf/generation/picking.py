@@ -73,7 +73,8 @@ def invert(weights: Tensor, uniform: Tensor) -> Tensor:
     tokens = block * BLOCK + torch.arange(BLOCK, device=weights.device)
     inside = weights.gather(1, tokens.clamp(max=size - 1)).masked_fill(tokens >= size, 0.0)
     place, _ = _first_above(inside.cumsum(dim=-1, dtype=torch.float64), rest)
-    return (block * BLOCK + place).squeeze(1).clamp_(max=size - 1)  # beyond the end only for NaN
+    # The index is beyond the end only if logits are NaN.
+    return (block * BLOCK + place).squeeze(1).clamp_(max=size - 1)
 
 
 def _first_above(cumulative: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:

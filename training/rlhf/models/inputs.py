@@ -31,7 +31,7 @@ class Inputs:
     def of(
         cls, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, position_ids: Tensor | None = None
     ) -> Inputs:
-        """Return the inputs for the tokens that ``wanted``, a bool tensor of shape (R, T), marks. The
+        """Return the inputs for the tokens that are marked in ``wanted``, a bool tensor of shape (R, T). The
         position before a token predicts it.
 
         Raises ValueError if ``wanted`` marks a token in column 0, because no token comes before it.
@@ -53,7 +53,7 @@ class Inputs:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The arguments of a transformers model."""
+        """The arguments for a transformers model."""
         given: dict[str, Any] = {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,

@@ -20,12 +20,12 @@ from training.rlhf.models.inputs import Inputs
 from training.rlhf.models.projection import Transform, project
 from training.rlhf.models.trunks import plain
 
-# What some architectures do to the logits after the projection. Gemma limits them, Cohere and Falcon-H1
+# How some architectures transform the logits after the projection. Gemma limits them, Cohere and Falcon-H1
 # multiply them, and Granite divides them.
 SCALES, DIVISORS = ("logit_scale", "lm_head_multiplier"), ("logits_scaling",)
 CAPS = ("final_logit_softcapping", "logits_soft_cap")
 PROBED_TOKENS = 8
-WORTH_SELECTING = 0.8  # share of read positions below which the last MLP skips the others
+WORTH_SELECTING = 0.8  # if a smaller share of positions is read, the last MLP skips the others
 # The largest difference between the model's logits and ours, relative to the largest logit. Half-precision
 # logits are rounded by up to 2^-8.
 LARGEST_DIFFERENCE = {torch.float64: 1e-4, torch.float32: 1e-4}
@@ -90,8 +90,8 @@ def transform_of(model: PreTrainedModel, input_ids: Tensor) -> Transform | None:
     """Return how the model transforms its logits after the output embedding, or None if its logits are not
     the output embedding of its trunk's states, transformed in a known way.
 
-    The model's own logits for the first few tokens are the test. Some architectures have further layers
-    before the output embedding, and without the test, their log-probabilities would be wrong.
+    The result is checked against the model's own logits for the first few tokens. Some architectures have
+    further layers before the output embedding, and without the check, their log-probabilities would be wrong.
     """
     inner: Any = plain(model)
     if inner not in _transforms:

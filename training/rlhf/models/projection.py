@@ -94,7 +94,7 @@ class _Projection(torch.autograd.Function):
             _summarise(chunk, targets[part], figures[:, part], entropy=entropy)
         ctx.save_for_backward(hidden, weight, bias, targets, figures)
         ctx.settings = temperature, transform, size
-        # A single chunk is kept until the backward pass. To project it again would not lower the peak.
+        # A single chunk is kept until the backward pass. Projecting it again would not lower the peak.
         ctx.logits = logits if trains and size == n else None
         ctx.set_materialize_grads(False)
         return figures[0].clone(), figures[1].clone()
@@ -189,7 +189,8 @@ def _differentiate(
     *,
     limit: float | None,
 ) -> None:
-    """Replace logits minus their maximum by the gradient of the loss with respect to the logits.
+    """Replace the logits, from which their maximum was subtracted, with the gradient of the loss with respect
+    to the logits.
 
     The gradient of a log-probability is onehot(target) - p, and that of an entropy is -p · (log p + entropy).
     If the logits are limit · tanh(x), the result is the gradient with respect to limit · x."""

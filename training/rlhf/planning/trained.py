@@ -2,7 +2,7 @@
 
 - The model's weights take 4 bytes each in float32 and 2 in bfloat16.
 - Gradients take 4 bytes and Adam's moments 8 bytes per trained weight, in either precision.
-- An adapter takes 4 more bytes per weight of the adapter, which are the only trained weights.
+- An adapter takes 4 more bytes for each of its own weights. Only these weights are trained.
 - If a bfloat16 model's own weights are trained, a float32 master of each takes 4 more bytes (`core.masters`).
 
 Pure functions without torch.
@@ -44,7 +44,7 @@ def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
 
 
 def loaded(recipe: TrainsPolicy, shape: Shape) -> tuple[Part, ...]:
-    """Return what a policy takes before the first update: weights, and an adapter or masters."""
+    """Return the memory that a policy takes before the first update: weights, and an adapter or masters."""
     learning = trained_weights(recipe, shape)
     parts = [frozen(recipe, "policy", shape)]
     if recipe.use_peft:
@@ -55,7 +55,7 @@ def loaded(recipe: TrainsPolicy, shape: Shape) -> tuple[Part, ...]:
 
 
 def in_training(recipe: TrainsPolicy, shape: Shape) -> tuple[Part, ...]:
-    """Return what a policy takes between two updates: its weights as in `loaded`, and moments."""
+    """Return the memory that a policy takes between two updates: its weights as in `loaded`, and moments."""
     return *loaded(recipe, shape), Part("Adam's moments", 2 * FLOAT * trained_weights(recipe, shape))
 
 
@@ -88,7 +88,7 @@ class Critic:
 
 
 def critic_in_training(recipe: TrainsPolicy, critic: Critic) -> list[Part]:
-    """Return what a critic takes between two updates."""
+    """Return the memory that a critic takes between two updates."""
     parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning)]
     if not critic.own:
         return [*parts, Part("weights: critic", FLOAT * critic.learning)]

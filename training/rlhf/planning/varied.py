@@ -19,7 +19,7 @@ PROMPTS_PER_BATCH = 64  # as in selection.varied, which imports torch
 
 
 def chosen(recipe: Recipe, data: Data) -> Data:
-    """The data that the loop reads, if `data` is what the run reads."""
+    """The data that the training loop reads, given the data that the run reads."""
     if not isinstance(recipe, ChoosesVaried):
         return data
     return replace(data, items=math.ceil(recipe.varied_share * data.items))

@@ -14,11 +14,11 @@ class PPOConfig(RolloutConfig):
 
     critic: Literal["auto", "separate", "adapter", "shared"] = Field(
         "auto",
-        description="The model that predicts rewards. separate: a model of its own, which starts as a copy"
-        " of the reward model, and all of whose weights are trained. adapter: a second LoRA adapter on the "
-        "policy's base model, which needs use_peft. shared: a linear head on the policy's own states. Its"
-        " loss, weighted by value_coefficient, also trains the policy. auto: adapter with use_peft, otherwise"
-        " separate.",
+        description="The model that predicts rewards. separate: a complete model, which starts as a copy of"
+        " the reward model. All its weights are trained. adapter: a second LoRA adapter on the policy's base"
+        " model, which needs use_peft. shared: a linear head on the policy's own states. The critic's"
+        " loss, weighted by value_coefficient, then also trains the policy. auto: adapter with use_peft,"
+        " otherwise separate.",
     )
     value_learning_rate: float | None = Field(
         None,
@@ -49,10 +49,10 @@ class PPOConfig(RolloutConfig):
         1.0,
         gt=0,
         le=100,
-        description="Weight of the critic's loss. With a shared critic, it is the weight of this loss beside"
-        " the policy's. Any other critic has its own optimiser, and the steps of Adam hardly depend on the"
-        " weight. It then matters only when max_grad_norm clips the gradient. Use value_learning_rate to"
-        " train the critic faster or more slowly.",
+        description="Weight of the critic's loss. With a shared critic, the weighted loss is added to the"
+        " policy's loss. Any other critic has its own optimiser, and the steps of Adam hardly depend on the"
+        " weight. The weight then matters only when max_grad_norm clips the gradient. Use"
+        " value_learning_rate to train the critic faster or more slowly.",
     )
     reward_spread: Literal["end", "sentences"] = Field(
         "end",

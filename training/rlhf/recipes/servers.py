@@ -37,8 +37,8 @@ class UsesServer(Recipe):
         600.0,
         gt=0,
         le=86_400,
-        description="Number of seconds after which a request to the server counts as failed. A request"
-        " contains all answers to one prompt.",
+        description="Number of seconds after which a request to the server counts as failed. Each request"
+        " covers all answers to one prompt.",
     )
 
     @field_validator("server")

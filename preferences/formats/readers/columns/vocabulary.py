@@ -133,7 +133,7 @@ ASPECT_WORDS = frozenset(
 )
 # Names of columns whose value can be the number of the best response.
 NUMBER_NAMES = frozenset({"target", "gold", "argmax"})
-# Values that mean that one of two responses won, but that do not identify the winner.
+# Values that state that one of two responses won, without identifying the winner.
 OUTCOMES = frozenset({"win", "wins", "won", "lose", "loses", "lost", "loss"})
 # Words that show that a column contains something else, such as the reason for a choice or the time of a
 # vote.

@@ -1,4 +1,4 @@
-"""Batches of a generation stay within the memory for keys and values. Answers don't depend on the batches."""
+"""Batches stay within the memory limit for keys and values. Answers don't depend on the batches."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_recipe_sets_the_memory_of_generation(monkeypatch: pytest.MonkeyPatch) -
     assert len(watched.rows) > 4
 
 
-def test_default_memory_is_a_share_of_what_is_free() -> None:
+def test_default_memory_is_a_share_of_the_free_memory() -> None:
     free = batches.free_memory(torch.device("cpu"))
     limits = batches.default_limits(
         torch.device("cpu"), vocabulary=151_936, token_bytes=1, shared=True, cache_bytes=None

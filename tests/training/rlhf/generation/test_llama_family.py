@@ -90,8 +90,8 @@ def made(name: str) -> PreTrainedModel:
 
 @pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("n", [1, 3])
-def test_logits_are_those_of_the_general_path(name: str, n: int) -> None:
-    """With rows that leave the batch, and prompts of which no row is left."""
+def test_logits_equal_those_of_the_general_path(name: str, n: int) -> None:
+    """Some rows are dropped during decoding, and some prompts have no rows left."""
     trunk = trunk_of_family(made(name))
     assert trunk is not None
     fast = LlamaBatch(trunk, PROMPTS, n=n, limit=8)
@@ -154,7 +154,7 @@ def test_decoding_reads_the_current_weights() -> None:
 
 
 def test_model_can_be_trained_after_decoding() -> None:
-    """Tensors of inference mode can't be saved for a backward pass."""
+    """Tensors that were created in inference mode can't be saved for a backward pass."""
     model = tiny.policy()
     generate(model, WORDS, PROMPTS, n=2, max_new_tokens=4)
     ids = torch.tensor([PROMPTS[0]])

@@ -63,7 +63,7 @@ def test_seeds_that_differ_only_above_32_bits_give_different_random_numbers() ->
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (1.0, 0.9), (0.0, 1.0)])
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_no_token_is_picked_if_logits_are_not_finite(broken: float, temperature: float, top_p: float) -> None:
-    """The search for a token returned an index beyond the vocabulary."""
+    """Without a check, the search for a token would return an index beyond the vocabulary."""
     logits = torch.zeros(3, 300)
     logits[1, 7] = broken
     uniform = torch.full((3,), 0.5, dtype=torch.float64)

@@ -98,7 +98,7 @@ def test_server_with_our_sampler_gives_the_ids_of_a_local_run(policy: Loaded, te
 
 
 def test_answers_have_the_distribution_of_the_policy(policy: Loaded, server: OpenAIServer) -> None:
-    # Chi-squared test of the first token, at the temperature 0.7. The server samples with torch.multinomial.
+    # Chi-squared test of the first token, at temperature 0.7. The server samples with torch.multinomial.
     sampling = Sampling(max_new_tokens=1, n=96, temperature=0.7)
     chances = torch.softmax(logits_of(policy.model, PROMPTS[0])[-1].double() / 0.7, dim=-1)
     engine, counts = engine_for(server), torch.zeros(len(chances))

@@ -1,5 +1,5 @@
-"""Servers that fail, disappear, or do not fit the policy. A server that is away is waited for, and everything
-else is a clear error."""
+"""Servers that fail, disappear, or do not fit the policy. The engine waits for a server that is unavailable,
+and everything else is a clear error."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_request_that_always_fails_ends_the_run(policy: Loaded, server: OpenAISe
 
 
 def changed(**values: Any) -> Callable[[Json], Any]:
-    """A change of the first choice of each response to a request of the run."""
+    """A function that changes the first choice in each response to the run's requests."""
 
     def change(found: Json) -> Json:
         if "logprobs" in found["choices"][0]:
@@ -191,7 +191,7 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "unknown ID": (changed(token_ids=[5, 500, 6, 7, 8, 9]), "contains the token ID 500"),
     "no IDs": (without_token_ids, "contains no token IDs. The server must support return_token_ids"),
     "not numbers": (changed(token_ids=["5", "6"]), "not a list of whole numbers"),
-    "other prompt": (changed(prompt_token_ids=[2, 3]), "has read a prompt of other tokens"),
+    "other prompt": (changed(prompt_token_ids=[2, 3]), "has read a different prompt"),
     "too short": (changed(token_ids=[5, 6], logprobs=None, finish_reason="length"), "--max-model-len"),
     "other end": (changed(token_ids=[5, 6], logprobs=None, finish_reason="stop"), "not a stop token"),
     "other counts": (changed(token_ids=[5, 6]), "2 token IDs, but . log-probabilities"),
@@ -202,7 +202,7 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_answer_that_can_not_be_used_is_a_clear_error(
+def test_answer_that_cannot_be_used_is_a_clear_error(
     policy: Loaded, server: OpenAIServer, fault: str
 ) -> None:
     server.change, message = FAULTS[fault]

@@ -1,4 +1,4 @@
-"""The projection in chunks equals the full logits, in value and gradient."""
+"""The projection in chunks gives the same values and gradients as the full logits."""
 
 from __future__ import annotations
 

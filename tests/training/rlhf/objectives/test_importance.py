@@ -40,7 +40,7 @@ def test_token_that_the_policy_never_samples_has_no_weight() -> None:
     assert weights.tolist() == [0.0, 2.0]
 
 
-def test_gap_is_that_of_the_formulas() -> None:
+def test_gap_equals_the_formulas() -> None:
     found = sampler_gap(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.1, -2.0, -2.6]))
     k3 = [math.exp(0.1) - 1 - 0.1, 0.0, math.exp(-0.4) - 1 + 0.4]
     assert found["sampler/gap_mean"] == pytest.approx(0.5 / 3, rel=1e-5)
@@ -55,6 +55,6 @@ def test_mean_of_the_kl_estimate_is_the_divergence_of_the_sampler_from_the_polic
     assert float((Q * torch.tensor(each, dtype=torch.float64)).sum()) == pytest.approx(exact, abs=1e-12)
 
 
-def test_sums_of_answers_with_different_lengths() -> None:
+def test_values_of_answers_with_different_lengths_are_summed() -> None:
     values, lengths = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), torch.tensor([1, 3, 2])
     assert answer_sums(values, lengths).tolist() == [1.0, 9.0, 11.0]

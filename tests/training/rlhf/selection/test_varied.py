@@ -117,7 +117,7 @@ def test_chosen_prompts_have_fewer_groups_of_equal_rewards(tmp_path: Path) -> No
     chosen = [PROMPTS[index] for index in most_varied(spreads, 0.25)]
 
     def share_of_equal_rewards(prompts: list[Messages]) -> float:
-        """In a step with other answers to all of these prompts."""
+        """The share in one step that samples new answers to all of these prompts."""
         report = ListReporter()
         rloo.train(
             RLOOConfig(**SETTINGS | {"rollout_prompts": len(prompts), "seed": 1}),

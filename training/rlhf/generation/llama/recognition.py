@@ -21,7 +21,7 @@ from training.rlhf.models.trunks import has_adapters, plain
 
 log = logging.getLogger(__name__)
 
-# The prefix of the classes' names, by the name of the architecture in transformers.
+# The prefix of the class names, by the name of the architecture in transformers.
 FAMILY = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 # Rotary embeddings whose frequencies depend on the length of the text.
 LENGTH_DEPENDENT = ("dynamic", "longrope")
@@ -33,7 +33,8 @@ _agreed: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 @torch.inference_mode()
 def trunk_of_family(policy: PreTrainedModel) -> Trunk | None:
-    """Return the model's trunk for `LlamaBatch`, or None if the model is not exactly of the family."""
+    """Return the model's trunk for `LlamaBatch`, or None if the model does not exactly belong to the
+    family."""
     model: Any = plain(policy)
     if not _is_family(policy, model):
         return None
@@ -42,7 +43,8 @@ def trunk_of_family(policy: PreTrainedModel) -> Trunk | None:
         _agreed[policy] = agrees = _agrees(trunk, policy)
         if not agrees:
             log.warning(
-                "%s is decoded with its own forward pass, because the fast path disagrees", type(model)
+                "%s is decoded with its own forward pass, because the fast path gives other logits",
+                type(model),
             )
     return trunk if _agreed[policy] else None
 

@@ -1,6 +1,7 @@
 """The rows of a batch that a model of the Llama family decodes together.
 
-- Prompts are read without padding. In the last layer, only the last token of each prompt goes on to the MLP.
+- Prompts are read without padding. In the last layer, only the last token of each prompt is passed to the
+  MLP.
 - Keys and values are written into one buffer with room for the whole answer. A prompt's keys and values are
   stored once for all samples. The samples' queries are multiplied with them in one matrix product.
 - Several query heads share the keys and values of a group. They are not copied for each head.
@@ -21,7 +22,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from training.rlhf.generation.llama.trunk import Trunk
 
-# Prompt tokens that go through a layer together. More would take memory and save no time.
+# The number of prompt tokens that go through a layer together. A larger number would take more memory without
+# saving time.
 READ_TOKENS = 4096
 
 
@@ -29,8 +31,8 @@ class LlamaBatch:
     """The state of P prompts with n samples each: the keys and values of R = P · n rows.
 
     The n rows of a prompt are adjacent. With one sample, a row's prompt and answer are in one buffer. With
-    more, the prompts are in a buffer of P rows, and the answers in a buffer of R rows. Prompts are padded on
-    the left. In the answers' buffer, all rows write the same column.
+    more samples, the prompts are in a buffer of P rows, and the answers are in a buffer of R rows. Prompts
+    are padded on the left. In the answers' buffer, all rows write the same column.
     """
 
     @torch.inference_mode()
@@ -46,7 +48,7 @@ class LlamaBatch:
         self.bias = self._bias(lengths, self.span + (limit if n == 1 else 0))
         self.cos, self.sin = trunk.rotations(self.span + limit)
         self.positions = torch.tensor([length for length in lengths for _ in range(n)], device=trunk.device)
-        # The row of each sample of each prompt, and the place of each row among them. None: as at the start.
+        # The rows of each prompt's samples, and each row's place in this table. None if no rows were dropped.
         self.places: tuple[Tensor, Tensor] | None = None
         self.owners = [number for number in range(len(prompts)) for _ in range(n)]
 
@@ -92,7 +94,7 @@ class LlamaBatch:
         positions = torch.cat([torch.arange(length) for length in lengths]).to(trunk.device)
         cos, sin = self.cos[positions], self.sin[positions]
         last = torch.tensor(list(accumulate(lengths)), device=trunk.device) - 1
-        runs, number, token = [], start, 0  # prompts of one length, side by side
+        runs, number, token = [], start, 0  # adjacent prompts of equal length
         for length, group in groupby(lengths):
             count = len(list(group))
             runs.append((slice(number, number + count), slice(token, token + count * length), length))
@@ -108,7 +110,7 @@ class LlamaBatch:
                 cache[0, rows, :, self.span - length :], cache[1, rows, :, self.span - length :] = k, v
                 attended[tokens].view(shape).copy_(_causal(q, k, v).transpose(1, 2))
             attended = attended.flatten(1)
-            if layer is trunk.layers[-1]:  # later layers would read the other tokens, but there are none
+            if layer is trunk.layers[-1]:  # no later layer reads the other tokens
                 hidden, attended = hidden[last], attended[last]
             hidden = trunk.finish(layer, hidden, attended)
         return hidden
@@ -163,7 +165,7 @@ class LlamaBatch:
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows except these, whose numbers ascend."""
+        """Drop all rows except these. Their numbers are in ascending order."""
         device = self.trunk.device
         chosen = torch.tensor(rows, device=device)
         self.positions = self.positions[chosen]

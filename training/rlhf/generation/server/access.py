@@ -1,4 +1,4 @@
-"""What the operator of an installation sets for generation servers: the key and the folder for adapters.
+"""The operator's settings for generation servers: the key and the folder for adapters.
 
 These values are never part of a recipe, because recipes are stored and shown.
 """
@@ -27,8 +27,8 @@ class Access:
 
     @classmethod
     def parsed(cls, key: str, adapters: str) -> Access:
-        """Return the access with this key and this folder, as `folder` or `folder:folder on the server`.
-        Raises ServerUnusable."""
+        """Return the access with this key and this folder, which is given as `folder` or `folder:folder on
+        the server`. Raises ServerUnusable."""
         # The error must not contain the key, because it is shown on the run's page.
         if not (key.isascii() and key.isprintable()):
             raise ServerUnusable(f"{KEY} must consist of printable ASCII characters")
@@ -43,7 +43,7 @@ _given: Access | None = None
 
 @contextmanager
 def granting(access: Access) -> Iterator[None]:
-    """Give this access to the engines that are made inside the context."""
+    """Give this access to the engines that are created inside the context."""
     global _given
     before, _given = _given, access
     try:
@@ -53,7 +53,8 @@ def granting(access: Access) -> Iterator[None]:
 
 
 def current_access() -> Access:
-    """Return the access that was granted or, at a Python prompt, that of the environment variables."""
+    """Return the access that was granted. If none was granted, for example at a Python prompt, return the
+    access from the environment variables."""
     if _given is not None:
         return _given
     return Access.parsed(os.environ.get(KEY, "").strip(), os.environ.get(ADAPTERS, "").strip())

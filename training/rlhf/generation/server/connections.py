@@ -25,7 +25,7 @@ PIECE_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 256 * 2**20
 # The server is overloaded or starting, or a proxy in front of it can't reach it.
 BUSY = {408, 425, 429, 502, 503, 504}
-SHOWN_CHARACTERS = 300  # of the server's own words in an error
+SHOWN_CHARACTERS = 300  # maximum length of the server's message in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """What the server said, for an error message."""
+        """The beginning of the server's response, for an error message."""
         with suppress(ValueError):
             found: Any = json.loads(self.body)
             for key in ("error", "message", "detail"):
@@ -49,8 +49,8 @@ class Answer:
 
 
 class Connections:
-    """Sends requests to the server at `address`. Any number of threads can call `request`. Each of them uses
-    a connection of its own while it waits."""
+    """Sends requests to the server at `address`. Any number of threads can call `request`. Each thread uses
+    its own connection while it waits for the response."""
 
     def __init__(self, address: str, *, key: str, timeout: float) -> None:
         parts = urlsplit(address)
@@ -67,8 +67,9 @@ class Connections:
         self._closings = 0
 
     def request(self, path: str, body: Any = None, *, timeout: float | None = None) -> Answer:
-        """Post `body` as JSON or, without a body, get `path`. Raises ServerTrouble if there is no answer, and
-        if the server is busy. Raises ServerUnusable for a redirect. Returns all other answers."""
+        """Send `body` as JSON in a POST request to `path`. Without a body, send a GET request. Raises
+        ServerTrouble if the server does not answer or is busy. Raises ServerUnusable for a redirect. Returns
+        all other responses."""
         ends = time.monotonic() + min(self._timeout, timeout or self._timeout)
         try:
             answer = self._answered(path, body, ends)
@@ -104,7 +105,7 @@ class Connections:
         with self._lock:
             kept, closings = self._idle.pop() if self._idle else None, self._closings
         if kept is not None:
-            # The server can have closed a connection that was idle. Then, a new one is used.
+            # The server may have closed an idle connection. In this case, a new connection is used.
             with suppress(ConnectionError, http.client.BadStatusLine):
                 return self._exchanged(kept, path, body, ends, closings)
         return self._exchanged(self._connection(), path, body, ends, closings)
@@ -124,7 +125,7 @@ class Connections:
             if connection.sock is None:
                 connection.connect()
             if closings != self._closings:
-                raise ConnectionAbortedError("the request was given up")
+                raise ConnectionAbortedError("the request was cancelled")
             connection.sock.settimeout(_left(ends))
             if body is None:
                 connection.request("GET", self._path + path, headers=self._headers)
@@ -141,7 +142,8 @@ class Connections:
                     )
                 # A timeout per read would let an answer that arrives byte by byte continue indefinitely.
                 left = _left(ends)
-                if connection.sock is not None:  # None after the last piece of a closing connection
+                # None after the last piece if the server closes the connection.
+                if connection.sock is not None:
                     connection.sock.settimeout(left)
             if response.length:
                 raise http.client.IncompleteRead(bytes(data), response.length)

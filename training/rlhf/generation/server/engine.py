@@ -1,4 +1,5 @@
-"""The engine that lets a server generate: any server with OpenAI's API and token IDs, such as vLLM."""
+"""The engine that generates on a server: any server with OpenAI's API that supports token IDs, such as
+vLLM."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ JITTER = 0.2  # spreads the attempts of several runs that wait for the same serv
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
 # A request that fails this often, although the server answers other requests, would always fail.
 MAX_ATTEMPTS = 5
-# Its tokens differ between most tokenizers.
+# Different tokenizers usually split this text into different tokens.
 PROBE = "Tokenizers differ: naïve café, 12345 + 67.89, isn't it? 你好\n\tdef f(x): return x"
 
 logger = logging.getLogger(__name__)
@@ -46,9 +47,9 @@ logger = logging.getLogger(__name__)
 class ServerEngine:
     """Generates on a server, which must offer the policy's weights or load its adapter (`weights`).
 
-    A server that does not answer, or that is overloaded, is waited for. Answers that have already arrived are
+    If the server does not answer or is overloaded, the engine waits. Answers that have already arrived are
     kept. The first call checks that the server has the model, the policy's tokenizer and its weights, and the
-    checks are repeated whenever the server was away.
+    checks are repeated after every outage of the server.
     """
 
     def __init__(self, settings: UsesServer, access: Access | None = None) -> None:
@@ -97,8 +98,9 @@ class ServerEngine:
         seeds: Sequence[int],
         pulse: Pulse,
     ) -> tuple[list[list[Completion]], list[int]]:
-        """Send a request per prompt, as many at the same time as the recipe allows, until all prompts have
-        answers. Return the answers, and the prompts that were answered since the server last failed."""
+        """Send one request per prompt until all prompts have answers. The recipe limits how many requests run
+        at the same time. Return the answers, and the prompts that were answered since the server last
+        failed."""
         vocabulary = _vocabulary(policy)
         answers: dict[int, list[Completion]] = {}
         newest: list[int] = []
@@ -133,12 +135,12 @@ class ServerEngine:
                     if most >= MAX_ATTEMPTS and not trouble.busy:
                         raise ServerUnusable(
                             f"the server at {self._settings.server} failed {most} times at the same request,"
-                            f" although it answers others: {trouble}"
+                            f" although it answers other requests: {trouble}"
                         ) from trouble
                     if not trouble.busy:
                         newest.clear()
                     if self._until_it_answers(policy, pulse, trouble, attempts=most):
-                        failures.clear()  # the server was away: its failures say nothing about the requests
+                        failures.clear()  # the outage caused the failures, not the requests
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
         return [answers[i] for i in range(len(prompts))], newest
@@ -151,7 +153,7 @@ class ServerEngine:
     def _until_it_answers(
         self, policy: Loaded, pulse: Pulse, trouble: ServerTrouble | None = None, *, attempts: int = 1
     ) -> bool:
-        """Wait until the server answers and offers the policy's weights. Return whether it was away.
+        """Wait until the server answers and offers the policy's weights. Return whether it was unavailable.
 
         `trouble` is a failure that has just occurred, after `attempts` attempts at the same request.
         """
@@ -199,7 +201,8 @@ class ServerEngine:
         self._greeted, self._compared, self._tempered = False, False, None
 
     def _refuse_other_tokenizer(self, policy: Loaded) -> None:
-        """Raise ServerUnusable if the server reads a text as other token IDs than the policy's tokenizer."""
+        """Raise ServerUnusable if the server and the policy's tokenizer encode a text as different token
+        IDs."""
         body = {
             "model": self._settings.server_model,
             "prompt": PROBE,
@@ -215,8 +218,8 @@ class ServerEngine:
         own = policy.tokenizer(PROBE, add_special_tokens=False)["input_ids"]
         if ids is not None and ids != own:
             raise ServerUnusable(
-                f"the server at {self._settings.server} has another tokenizer than the policy: it reads a"
-                f" text as {str(ids)[:60]}…, and the policy's tokenizer reads it as {str(own)[:60]}…."
+                f"the server at {self._settings.server} has another tokenizer than the policy: it encodes"
+                f" a text as {str(ids)[:60]}…, and the policy's tokenizer encodes it as {str(own)[:60]}…."
                 " Start the server with this policy"
             )
 
@@ -224,8 +227,8 @@ class ServerEngine:
         answer = self._connections.request("/v1/completions", body)
         if answer.status == 200:
             return answer
-        # With status 404, the server doesn't know the model: another run has unloaded the adapter, or the
-        # server was restarted. `_greet` loads the adapter again.
+        # Status 404 means that the server doesn't have the model: another run has unloaded the adapter, or
+        # the server was restarted. `_greet` loads the adapter again.
         if answer.status == 404 or answer.status >= 500:
             raise ServerTrouble(f"it answered with status {answer.status} ({answer.words})")
         raise ServerUnusable(

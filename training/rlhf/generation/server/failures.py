@@ -9,7 +9,7 @@ class ServerTrouble(Exception):
     """Raised if the server can't be reached, is overloaded or failed. The same request can succeed later.
 
     `busy` is true if the server refused the request only because it has too much to do. `seconds` is the
-    pause that the server asked for, if it did.
+    pause that the server requested; None if it requested none.
     """
 
     def __init__(self, message: str, *, busy: bool = False, seconds: float | None = None) -> None:
@@ -18,6 +18,6 @@ class ServerTrouble(Exception):
 
 
 class ServerUnusable(UnusableInput):
-    """Raised if the server can't generate this run's answers, however often it is asked."""
+    """Raised if the server can't generate this run's answers, no matter how often a request is repeated."""
 
     kind = FailureKind.GENERATION_SERVER

@@ -44,8 +44,8 @@ def completion_request(
 ) -> dict[str, Any]:
     """Return the body of a request for `sampling.n` answers to one prompt.
 
-    Every setting that changes the distribution is in the request. Otherwise, vLLM takes the missing ones from
-    the model's `generation_config.json`, which often contains a top-k and a repetition penalty.
+    Every setting that changes the distribution is in the request. Otherwise, vLLM takes the missing settings
+    from the model's `generation_config.json`, which often contains a top-k and a repetition penalty.
     """
     body = {
         "model": model,
@@ -86,7 +86,7 @@ def read_completions(
     answer: Answer, prompt: Sequence[int], sampling: Sampling, vocabulary: Vocabulary
 ) -> list[Completion]:
     """Return the answers to one prompt. Raises ServerUnusable if the answer can't be used, and ServerTrouble
-    if the server has given up the request."""
+    if the server has aborted the request."""
     found = json_of(answer, "a request for completions")
     choices = found.get("choices") if isinstance(found, dict) else None
     n = sampling.n if sampling.temperature > 0 else 1
@@ -104,19 +104,17 @@ def _completion(
     choice: dict[str, Any], prompt: Sequence[int], sampling: Sampling, vocabulary: Vocabulary
 ) -> Completion:
     reason = choice.get("finish_reason")
-    if reason in ("abort", "error"):  # the server is shutting down, or failed in the middle
+    if reason in ("abort", "error"):  # the server is shutting down, or failed during the request
         raise ServerTrouble(f"it ended an answer with finish_reason {reason!r}")
     given = choice.get("prompt_token_ids")
     if given is not None and given != list(prompt):
-        _unusable(
-            f"the server has read a prompt of other tokens than the {len(prompt)} tokens that it was sent"
-        )
+        _unusable(f"the server has read a different prompt from the {len(prompt)} tokens that it was sent")
     ids, log_probs = _ids_of(choice), _log_probs_of(choice)
     if log_probs is not None and len(log_probs) != len(ids):
         _unusable(f"it has {len(ids)} token IDs, but {len(log_probs)} log-probabilities")
     limit, stops = sampling.max_new_tokens, set(vocabulary.stops)
     end = next((place for place, one in enumerate(ids, start=1) if one in stops), None)
-    continued = end is not None and end < len(ids)  # the server does not know this stop token
+    continued = end is not None and end < len(ids)  # the server doesn't treat this token as a stop token
     if continued:
         ids, log_probs = ids[:end], None if log_probs is None else log_probs[:end]
     if unknown := [one for one in ids if not 0 <= one < vocabulary.known and one not in stops]:

@@ -3,8 +3,9 @@
 A server starts with the policy, or with the base model of the policy's adapter. Adapters are written to a
 folder that both machines share, and loaded while the server runs (vLLM, "Dynamically serving LoRA Adapters").
 
-An adapter's name contains a digest of its weights. If a name meant other weights after each step, vLLM would
-reuse the keys and values that its prefix cache has kept from the old weights (vllm-project/vllm#42125).
+An adapter's name contains a digest of its weights. If the same name referred to new weights after each step,
+vLLM would reuse keys and values that its prefix cache computed with the old weights
+(vllm-project/vllm#42125).
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Adapter:
     weights: dict[str, Tensor]
 
     def write(self, folder: Path) -> None:
-        """Write the adapter to `folder`, unless it is already there. A reader never sees a part of it."""
+        """Write the adapter to `folder`, unless it is already there. A reader never sees an incomplete
+        adapter."""
         if folder.exists():
             return
         unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
@@ -101,7 +103,7 @@ class ServedWeights:
     def __init__(self, connections: Connections, model: str, access: Access) -> None:
         self._connections, self._model, self._access = connections, model, access
         self._loaded: Adapter | None = None
-        self._complete: tuple[tuple[int, int], ...] | None = None  # of a policy without an adapter
+        self._complete: tuple[tuple[int, int], ...] | None = None  # if the policy has no adapter
 
     @property
     def name(self) -> str:
@@ -182,7 +184,8 @@ class ServedWeights:
         )
 
     def _remove(self, adapter: Adapter) -> None:
-        """Remove an adapter that is no longer used. A failure costs only memory on the server."""
+        """Remove an adapter that is no longer used. If this fails, the adapter only takes up memory on the
+        server."""
         try:
             self._connections.request(
                 "/v1/unload_lora_adapter", {"lora_name": adapter.name}, timeout=UNLOAD_SECONDS

@@ -75,7 +75,7 @@ export const en = {
     },
     unfinished: "The reliability estimates are not final.",
     unfinishedMeaning: (steps: number) =>
-      `The computation stopped at its limit of ${count(steps)} steps. The figures are the best that were found. If annotators answer nearly at random or share few pairs, their verdicts hardly determine who is reliable. More shared tasks or tasks with a known answer help.`,
+      `The computation stopped at its limit of ${count(steps)} steps. The figures are the best that were found. If annotators answer nearly at random or share few pairs, their verdicts hardly determine who is reliable. To improve the figures, add shared tasks or tasks with a known answer.`,
     unlike: "outlier",
     leans: "biased",
     straight: "unchanged",

@@ -40,8 +40,8 @@ from training.rlhf.recipes.sft import SFTConfig
 class Run:
     """A run of the loop `kind`. `kills` is the number of the call to `check` at which the last process kills
     itself. `cancels` is the number of the call after the metrics of the first step at which the first process
-    is asked to stop. `checkpoints` is the name
-    of the run whose checkpoints are used."""
+    is asked to stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a
+    backward pass over more than `memory` tokens fails like on a GPU without enough memory."""
 
     name: str
     kind: str
@@ -50,6 +50,22 @@ class Run:
     kills: int = 0
     cancels: int = 0
     checkpoints: str = ""
+    memory: int = 0
+
+
+class Limited(torch.autograd.Function):
+    """The identity, whose backward pass fails if there are more than `limit` tokens."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, limit: int) -> torch.Tensor:
+        ctx.too_large = states.shape[0] * states.shape[1] > limit
+        return states.view_as(states)
+
+    @staticmethod
+    def backward(ctx: Any, *given: torch.Tensor) -> tuple[torch.Tensor, None]:
+        if ctx.too_large:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return given[0], None
 
 
 class Recorder(NullReporter):
@@ -128,6 +144,10 @@ def in_process(run: Run, folder: Path, rank: int) -> str:
     """Execute one process of a run. Return how it ended."""
     torch.set_num_threads(1)
     policy, report = known_optimum.world(0).policy(), Recorder(run, rank)
+    if run.memory and rank == run.processes - 1:
+        policy.model.get_input_embeddings().register_forward_hook(
+            lambda module, given, out: Limited.apply(out, run.memory)  # type: ignore[no-untyped-call]
+        )
     place = Place(str(folder / f"{run.name}.meeting"), rank, run.processes)
     try:
         with process_group(place if run.processes > 1 else None):

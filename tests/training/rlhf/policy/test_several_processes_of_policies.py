@@ -36,15 +36,24 @@ REJECTION = SFT | {
     "rounds": 2,
     "heldout_share": 0.0,
 }
+# In the first steps, the KL exceeds its target, so the weights are pulled back.
+PULLED = RLOO | {"kl_target": 1e-3, "steps": 4}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "rloo": ("rloo", RLOO),
     "small": ("rloo", SMALL),
+    "pulled back": ("rloo", PULLED),
     "ppo": ("ppo", PPO),
     "ppo by sentence": ("ppo", PPO | {"reward_spread": "sentences", "steps": 2}),
     "dpo": ("dpo", DPO),
     "sft": ("sft", SFT),
     "rejection sampling": ("rejection", REJECTION),
 }
+# Only the second process runs out of memory.
+FULL: dict[str, tuple[str, dict[str, Any]]] = {
+    "rloo out of memory": ("rloo", RLOO | {"steps": 2, "micro_batch_tokens": 1000}),
+    "dpo out of memory": ("dpo", DPO | {"epochs": 1, "micro_batch_tokens": 1000}),
+}
+MEMORY = 12
 STOPPED: dict[str, dict[str, Any]] = {"killed": {"kills": 30}, "cancelled": {"cancels": 3}}
 
 
@@ -57,6 +66,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for name, (kind, settings) in KINDS.items()
         for processes in (1, 2)
     ]
+    for name, (kind, settings) in FULL.items():
+        runs.append(Run(f"{name}-1", kind, 1, settings))
+        runs.append(Run(f"{name}-2", kind, 2, settings, memory=MEMORY))
+    server = {"rounds": 1, "server": "http://127.0.0.1:9", "server_model": "any"}
+    runs.append(Run("server", "rejection", 2, REJECTION | server))
     for name, how in STOPPED.items():
         runs.append(Run(name, "rloo", 2, RLOO, **how))
         runs.append(Run(f"{name}-again", "rloo", 2, RLOO, checkpoints=name))
@@ -96,6 +110,27 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one(kind: str, made:
         assert step == same_step
         assert same == pytest.approx(values, abs=1e-4, rel=1e-4)
     assert saved(made, f"{kind}-2", rank=1) == {"metrics": [], "checkpoints": []}
+
+
+def test_weights_are_pulled_back_by_the_kl_of_all_processes(made: dict[str, Any]) -> None:
+    pulls = [values["kl_pull"] for _, values in saved(made, "pulled back-2")["metrics"]]
+    assert max(pulls) > 0.1
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_all_processes_continue_with_smaller_micro_batches_if_one_runs_out_of_memory(
+    name: str, made: dict[str, Any]
+) -> None:
+    assert made[f"{name}-2"]["ends"] == ["finished", "finished"], made["stderr"]
+    assert "Out of memory in step 1 (in another process)" in made["stderr"]
+    one, two = weights(made, f"{name}-1"), weights(made, f"{name}-2")
+    assert (one - two).abs().max() < 1e-5
+    assert torch.equal(two, weights(made, f"{name}-2", rank=1))
+
+
+def test_server_and_several_processes_are_refused_together(made: dict[str, Any]) -> None:
+    assert made["server"]["ends"] == ["ServerUnusable", "ServerUnusable"], made["stderr"]
+    assert "a server can't generate the answers of a run with several processes" in made["stderr"]
 
 
 def test_run_fails_within_seconds_if_a_process_is_killed(made: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from annotation.content.adding import add_prompts
 from annotation.models import Project
+from config.problems import Problem
 from tests.training.conftest import ModelMaker, wait_until
 from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_policy
 from tests.training.runs.test_training_process import is_training, supervised
@@ -62,7 +63,14 @@ def assert_succeeds(run: TrainingRun) -> None:
 
 
 def test_run_in_two_processes_succeeds(project: Project) -> None:
-    assert_succeeds(launch(project, "rloo", **SMALL, steps=2))
+    # The first process alone chooses the prompts with the most varied rewards.
+    assert_succeeds(launch(project, "rloo", **SMALL, steps=2, varied_share=0.5))
+
+
+def test_server_and_several_processes_are_refused_at_launch(lab: Project) -> None:
+    server = {"server": "http://gpu-1:8000", "server_model": "any"}
+    with pytest.raises(Problem, match="a run with a server has only one process"):
+        launch(lab, "rloo", **SMALL, **server)
 
 
 def test_new_model_is_trained_in_two_processes(lab: Project) -> None:

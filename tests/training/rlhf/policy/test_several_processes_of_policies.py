@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from tests.training.rlhf.policy.known_optimum import ROLLOUTS
 from tests.training.rlhf.policy.process_groups import Run, as_json
+from training.rlhf.objectives.kl import LARGEST_PULL
 
 ROOT = Path(__file__).resolve().parents[4]
 SAMPLED: dict[str, Any] = ROLLOUTS | {
@@ -37,7 +38,7 @@ REJECTION = SFT | {
     "heldout_share": 0.0,
 }
 # In the first steps, the KL exceeds its target, so the weights are pulled back.
-PULLED = RLOO | {"kl_target": 1e-3, "steps": 4}
+PULLED = RLOO | {"kl_target": 0.2, "steps": 4}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "rloo": ("rloo", RLOO),
     "small": ("rloo", SMALL),
@@ -114,7 +115,7 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one(kind: str, made:
 
 def test_weights_are_pulled_back_by_the_kl_of_all_processes(made: dict[str, Any]) -> None:
     pulls = [values["kl_pull"] for _, values in saved(made, "pulled back-2")["metrics"]]
-    assert max(pulls) > 0.1
+    assert any(0.01 < pull < LARGEST_PULL for pull in pulls)  # the largest pull could hide a difference
 
 
 @pytest.mark.parametrize("name", FULL)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
 from tests.training.rlhf import tiny
@@ -304,6 +305,19 @@ def test_model_in_memory_with_an_adapter_can_be_trained_again(scene: Scene, tmp_
         assert lora.adapter_change(adapted.model) > 1
     with pytest.raises(ValueError, match="an earlier run has added an adapter to the layers of this model"):
         open_trainable(plain_model, config, out_dir=tmp_path)
+
+
+def test_copy_of_an_adapter_with_dropout_computes_what_the_adapter_computes(scene: Scene) -> None:
+    """A loop that generates on a server never switches the policy back to eval mode."""
+    model: Any = get_peft_model(load_policy(scene.base).model, LoraConfig(r=4, lora_dropout=0.5)).eval()
+    with torch.no_grad():
+        for weight in lora.adapter_weights(model, lora.POLICY).values():
+            weight.fill_(0.1)
+    lora.copy_adapter(model, lora.POLICY, lora.CRITIC, trained=True)
+    with lora.using(model, lora.CRITIC):
+        assert torch.equal(logits_of(model), logits_of(model))
+        copied = logits_of(model)
+    assert torch.equal(copied, logits_of(model))
 
 
 def test_adapter_of_a_new_or_overwritten_base_is_refused(scene: Scene, tmp_path: Path) -> None:

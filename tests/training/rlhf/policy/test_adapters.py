@@ -27,6 +27,7 @@ from tests.training.rlhf.policy.adapted import (
     same,
     stored,
 )
+from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.data.answers import Together
 from training.rlhf.models import lora
@@ -318,6 +319,35 @@ def test_copy_of_an_adapter_with_dropout_computes_what_the_adapter_computes(scen
         assert torch.equal(logits_of(model), logits_of(model))
         copied = logits_of(model)
     assert torch.equal(copied, logits_of(model))
+
+
+def test_only_the_matrices_of_an_adapter_of_another_tool_are_trained_further(
+    scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = LoraConfig(r=4, task_type="CAUSAL_LM", modules_to_save=["lm_head"])
+    folder = saved_adapter(scene, settings, tmp_path / "adapter")
+    model: Any = open_trainable(folder, SFTConfig.model_validate(LORA), out_dir=tmp_path / "out").model
+    trained = {name for name, one in model.named_parameters() if one.requires_grad}
+    assert len(trained) == len(lora.adapter_weights(model, lora.POLICY))
+    assert all(".lora_" in name and lora.POLICY in name for name in trained)
+    assert "lm_head.modules_to_save.default.weight" in caplog.text
+
+
+@pytest.mark.parametrize("bias", ["lora_only", "all"])
+def test_adapter_with_biases_of_its_base_is_refused_for_further_training(
+    bias: Any, scene: Scene, tmp_path: Path
+) -> None:
+    folder = saved_adapter(scene, LoraConfig(r=4, task_type="CAUSAL_LM", bias=bias), tmp_path / "adapter")
+    with pytest.raises(UnusableInput, match=f"can't be trained further, .* bias='{bias}'.*use_peft"):
+        open_trainable(folder, SFTConfig.model_validate(LORA), out_dir=tmp_path / "out")
+    open_trainable(folder, SFTConfig(), out_dir=tmp_path / "out")
+
+
+def saved_adapter(scene: Scene, settings: LoraConfig, folder: Path) -> Path:
+    """An adapter as peft saves it."""
+    get_peft_model(load_policy(scene.base).model, settings).save_pretrained(folder)
+    load_policy(scene.base).tokenizer.save_pretrained(folder)
+    return folder
 
 
 def test_adapter_of_a_new_or_overwritten_base_is_refused(scene: Scene, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ Every other model takes the general path."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -27,6 +28,7 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.forward import ForwardBatch
 from training.rlhf.generation.llama.recognition import trunk_of_family
 from training.rlhf.generation.llama.rows import LlamaBatch
+from training.rlhf.models.recompute import recompute_layers
 
 torch.set_num_threads(1)
 WORDS = tiny.tokenizer()
@@ -49,6 +51,12 @@ def _with_lora() -> PreTrainedModel:
     return adapted.eval()  # type: ignore[no-any-return]
 
 
+def _with_recomputed_layers() -> PreTrainedModel:
+    model = _with_lora()
+    recompute_layers(model)
+    return model
+
+
 FAMILY: dict[str, Callable[[], PreTrainedModel]] = {
     "llama": lambda: tiny.policy(seed=1),
     "llama3 rope": lambda: tiny.policy(
@@ -63,6 +71,7 @@ FAMILY: dict[str, Callable[[], PreTrainedModel]] = {
     "qwen3": lambda: _model(Qwen3ForCausalLM, Qwen3Config, head_dim=24, tie_word_embeddings=True),
     "mistral": lambda: _model(MistralForCausalLM, MistralConfig, sliding_window=None),
     "lora": _with_lora,
+    "lora with gradient checkpointing": _with_recomputed_layers,
 }  # fmt: skip
 OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
     "gpt2": tiny.gpt2_policy,
@@ -170,6 +179,30 @@ def test_half_precision_takes_the_fast_path(dtype: torch.dtype) -> None:
     assert trunk.token_bytes == 2 * 2 * 2 * 8 * 2
     answers = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=6)
     assert [len(group) for group in answers] == [2] * 5
+
+
+def test_float32_adapter_of_a_bfloat16_model_takes_the_fast_path() -> None:
+    model = _with_recomputed_layers()
+    for name, parameter in model.named_parameters():
+        if ".lora_" not in name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    trunk = trunk_of_family(model)
+    assert trunk is not None
+    assert trunk.dtype == torch.bfloat16
+    batches = [
+        LlamaBatch(trunk, PROMPTS, n=2, limit=3),
+        ForwardBatch(model, PROMPTS, n=2, limit=3, pad=0),
+        ForwardBatch(copy.deepcopy(model).float(), PROMPTS, n=2, limit=3, pad=0),
+    ]
+    with torch.no_grad():
+        logits = [
+            torch.cat([one.read(lambda: None), *map(one.step, torch.arange(30).view(3, 10) + 4)])
+            for one in batches
+        ]
+    # The same weights in float32 give the logits without rounding errors.
+    ours, own = ((one.float() - logits[2]).norm() for one in logits[:2])
+    assert 0 < ours < 1.2 * own
+    assert own < 0.05 * logits[2].norm()
 
 
 @pytest.mark.gpu

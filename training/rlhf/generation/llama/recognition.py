@@ -59,7 +59,12 @@ def _is_family(policy: Any, model: Any) -> bool:
     expected |= {"layers.0": "DecoderLayer", "layers.0.self_attn": "Attention", "layers.0.mlp": "MLP"}
     names = {name: type(model.model.get_submodule(name)).__name__ for name in expected}
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    types = {parameter.dtype for parameter in layers.parameters() if parameter.is_floating_point()}
+    # An adapter can have another precision: its layers convert their inputs and outputs.
+    types = {
+        parameter.dtype
+        for name, parameter in layers.named_parameters()
+        if parameter.is_floating_point() and ".lora_" not in name
+    }
     devices = {parameter.device for parameter in model.parameters()}
     return (
         names == {name: prefix + suffix for name, suffix in expected.items()}

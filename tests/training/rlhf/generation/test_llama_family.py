@@ -40,13 +40,13 @@ def _model(kind: Any, config: Any, **changes: Any) -> PreTrainedModel:
     return tiny._seeded(kind, config(**(tiny.COMMON | tiny.SHAPE | GQA | changes)), 3)
 
 
-def _with_lora() -> PreTrainedModel:
-    model = tiny.policy(seed=2)
-    adapted: Any = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "down_proj"]))
+def _with_lora(*modules: str, **settings: Any) -> PreTrainedModel:
+    targets = list(modules or ("q_proj", "down_proj"))
+    adapted: Any = get_peft_model(tiny.policy(seed=2), LoraConfig(r=2, target_modules=targets, **settings))
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(0)
         for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "lora_embedding" in name or "modules_to_save" in name:
                 parameter.normal_()
     return adapted.eval()  # type: ignore[no-any-return]
 
@@ -71,6 +71,7 @@ FAMILY: dict[str, Callable[[], PreTrainedModel]] = {
     "qwen3": lambda: _model(Qwen3ForCausalLM, Qwen3Config, head_dim=24, tie_word_embeddings=True),
     "mistral": lambda: _model(MistralForCausalLM, MistralConfig, sliding_window=None),
     "lora": _with_lora,
+    "lora on the output layer": lambda: _with_lora("lm_head"),
     "lora with gradient checkpointing": _with_recomputed_layers,
 }  # fmt: skip
 OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
@@ -88,6 +89,10 @@ OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
         rope_parameters={"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
     ),
     "another activation": lambda: tiny.policy(hidden_act="gelu"),
+    "lora on the embedding": lambda: _with_lora("embed_tokens"),
+    "lora with an embedding of its own": lambda: _with_lora("q_proj", modules_to_save=["embed_tokens"]),
+    "lora with an output layer of its own": lambda: _with_lora("q_proj", modules_to_save=["lm_head"]),
+    "lora with norms of its own": lambda: _with_lora("q_proj", modules_to_save=["input_layernorm"]),
     "subclass": lambda: type("Other", (LlamaForCausalLM,), {})(tiny.policy().config).eval(),
 }
 

@@ -39,15 +39,32 @@ def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
 
 def master_of(parameter: nn.Parameter) -> nn.Parameter:
     """Return the float32 parameter that is trained instead of this one. A parameter keeps its master, so a
-    second optimiser continues with the same numbers."""
+    second optimiser continues with the same numbers. If the parameter has changed since the last step, for
+    example because earlier weights were restored, the master is set to its current value."""
     if parameter.dtype == torch.float32:
+        _forget_master(parameter)
         return parameter
     known: nn.Parameter | None = getattr(parameter, "master", None)
     if known is None:
         known = nn.Parameter(parameter.detach().float())
-        parameter.register_post_accumulate_grad_hook(partial(_hand_over, known))  # type: ignore[no-untyped-call]
+        hook: Any = partial(_hand_over, known)
         parameter.master = known  # type: ignore[attr-defined]
+        parameter.master_hook = parameter.register_post_accumulate_grad_hook(hook)  # type: ignore[attr-defined,no-untyped-call]
+    elif not _is_rounded(known, parameter):
+        known.data = parameter.detach().float()
     return known
+
+
+def _is_rounded(master: Tensor, parameter: Tensor) -> bool:
+    """Return whether the parameter is the master, rounded to the parameter's precision."""
+    return master.device == parameter.device and torch.equal(master.to(parameter.dtype), parameter)
+
+
+def _forget_master(parameter: Any) -> None:
+    """Remove the master that a parameter had as a 16-bit weight. Its hook would take every gradient."""
+    if hasattr(parameter, "master"):
+        parameter.master_hook.remove()
+        del parameter.master, parameter.master_hook
 
 
 def _hand_over(master: nn.Parameter, parameter: Tensor) -> None:

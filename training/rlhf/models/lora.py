@@ -94,12 +94,17 @@ def copy_adapter(model: Any, source: str, target: str, *, trained: bool) -> None
 
 
 def add_adapter(model: Any, name: str, settings: Any, *, trained: bool) -> None:
-    """Add a new adapter without additional modules, such as a head. The active adapter and the trained
-    weights of the other adapters stay the same. An adapter of this name from an earlier run is replaced."""
+    """Add a new adapter without additional modules, such as a head. The active adapter and the trained weights
+    of the other adapters stay the same. An adapter of this name from an earlier run is replaced.
+
+    The adapter has no dropout. peft would add its dropout in training mode, and the adapter's outputs would
+    be random until the next call of the model's `eval`.
+    """
     if name in model.peft_config:
         model.delete_adapter(name)
     settings = copy.deepcopy(settings)
     settings.modules_to_save, settings.task_type = None, next(iter(model.peft_config.values())).task_type
+    settings.lora_dropout = 0.0
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with _seeded(0):  # the weights are replaced, and the global generator must not change
         model.add_adapter(name, settings)

@@ -36,9 +36,10 @@ def dtype_of(config: TrainsPolicy) -> torch.dtype:
 def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | Path) -> Loaded:
     """Return the policy in eval mode. Only the weights that the recipe trains require gradients.
 
-    With ``use_peft``, everything is frozen except a LoRA adapter. If the source is an adapter, this adapter
-    is trained further on its own base, with its own rank and modules, and a frozen copy of it is added under
-    the name `lora.START`. Otherwise, a new adapter is added, and training starts from the base model.
+    With ``use_peft``, everything is frozen except the matrices of a LoRA adapter. If the source is an
+    adapter, this adapter is trained further on its own base, with its own rank and modules, and a frozen copy
+    of it is added under the name `lora.START`. Otherwise, a new adapter is added, and training starts from
+    the base model.
 
     Without ``use_peft``, an adapter is merged into its base. The recipe then trains all weights or the last
     ``num_layers_unfrozen`` layers.
@@ -50,7 +51,9 @@ def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | 
     if config.use_peft:
         _refuse_base(base, out_dir)
         if has_adapters(model):
+            _refuse_trained_biases(model, source)
             lora.copy_adapter(model, lora.POLICY, lora.START, trained=False)
+            _train_only_matrices(model)
         else:
             try:
                 model = lora.add_lora(model, config, base=adapters.lasting_name(base), seed=config.seed)
@@ -121,6 +124,35 @@ def _opened(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str]:
     if has_adapters(model):
         return model, source.tokenizer, str(model.peft_config[lora.POLICY].base_model_name_or_path)
     return model.to(dtype), source.tokenizer, str(getattr(plain(model), "name_or_path", ""))
+
+
+def _refuse_trained_biases(model: Any, source: ModelSource) -> None:
+    """Raise UnusableInput for an adapter whose training changed biases of the base model. peft can't hold a
+    second adapter next to it."""
+    bias = model.peft_config[lora.POLICY].bias
+    if bias != "none":
+        name = "in memory" if isinstance(source, Loaded) else f"at {str(source)!r}"
+        raise UnusableInput(
+            f"the adapter {name} can't be trained further, because it was trained with bias={bias!r} and "
+            "also contains biases of its base model. Set use_peft to false to train the merged model, or "
+            "start from an adapter with bias='none'",
+            FailureKind.ADAPTER_DOES_NOT_FIT,
+        )
+
+
+def _train_only_matrices(model: Any) -> None:
+    """Freeze everything but the matrices of the adapter in training, which are what its optimiser updates.
+    The gradients of other weights would only take memory."""
+    whole = [name for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name]
+    if whole:
+        logger.warning(
+            "the adapter's modules_to_save stay as they are, because only its LoRA matrices are trained "
+            "further: %s",
+            ", ".join(whole),
+        )
+    model.requires_grad_(False)
+    for weight in lora.adapter_weights(model, lora.POLICY).values():
+        weight.requires_grad_(True)
 
 
 def _refuse_base(base: str, out_dir: str | Path) -> None:

@@ -3,6 +3,7 @@ Every other model takes the general path."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -27,6 +28,7 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.forward import ForwardBatch
 from training.rlhf.generation.llama.recognition import trunk_of_family
 from training.rlhf.generation.llama.rows import LlamaBatch
+from training.rlhf.models.recompute import recompute_layers
 
 torch.set_num_threads(1)
 WORDS = tiny.tokenizer()
@@ -38,15 +40,21 @@ def _model(kind: Any, config: Any, **changes: Any) -> PreTrainedModel:
     return tiny._seeded(kind, config(**(tiny.COMMON | tiny.SHAPE | GQA | changes)), 3)
 
 
-def _with_lora() -> PreTrainedModel:
-    model = tiny.policy(seed=2)
-    adapted: Any = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "down_proj"]))
+def _with_lora(*modules: str, **settings: Any) -> PreTrainedModel:
+    targets = list(modules or ("q_proj", "down_proj"))
+    adapted: Any = get_peft_model(tiny.policy(seed=2), LoraConfig(r=2, target_modules=targets, **settings))
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(0)
         for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "lora_embedding" in name or "modules_to_save" in name:
                 parameter.normal_()
     return adapted.eval()  # type: ignore[no-any-return]
+
+
+def _with_recomputed_layers() -> PreTrainedModel:
+    model = _with_lora()
+    recompute_layers(model)
+    return model
 
 
 FAMILY: dict[str, Callable[[], PreTrainedModel]] = {
@@ -63,6 +71,8 @@ FAMILY: dict[str, Callable[[], PreTrainedModel]] = {
     "qwen3": lambda: _model(Qwen3ForCausalLM, Qwen3Config, head_dim=24, tie_word_embeddings=True),
     "mistral": lambda: _model(MistralForCausalLM, MistralConfig, sliding_window=None),
     "lora": _with_lora,
+    "lora on the output layer": lambda: _with_lora("lm_head"),
+    "lora with gradient checkpointing": _with_recomputed_layers,
 }  # fmt: skip
 OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
     "gpt2": tiny.gpt2_policy,
@@ -79,6 +89,10 @@ OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
         rope_parameters={"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
     ),
     "another activation": lambda: tiny.policy(hidden_act="gelu"),
+    "lora on the embedding": lambda: _with_lora("embed_tokens"),
+    "lora with an embedding of its own": lambda: _with_lora("q_proj", modules_to_save=["embed_tokens"]),
+    "lora with an output layer of its own": lambda: _with_lora("q_proj", modules_to_save=["lm_head"]),
+    "lora with norms of its own": lambda: _with_lora("q_proj", modules_to_save=["input_layernorm"]),
     "subclass": lambda: type("Other", (LlamaForCausalLM,), {})(tiny.policy().config).eval(),
 }
 
@@ -170,6 +184,30 @@ def test_half_precision_takes_the_fast_path(dtype: torch.dtype) -> None:
     assert trunk.token_bytes == 2 * 2 * 2 * 8 * 2
     answers = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=6)
     assert [len(group) for group in answers] == [2] * 5
+
+
+def test_float32_adapter_of_a_bfloat16_model_takes_the_fast_path() -> None:
+    model = _with_recomputed_layers()
+    for name, parameter in model.named_parameters():
+        if ".lora_" not in name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    trunk = trunk_of_family(model)
+    assert trunk is not None
+    assert trunk.dtype == torch.bfloat16
+    batches = [
+        LlamaBatch(trunk, PROMPTS, n=2, limit=3),
+        ForwardBatch(model, PROMPTS, n=2, limit=3, pad=0),
+        ForwardBatch(copy.deepcopy(model).float(), PROMPTS, n=2, limit=3, pad=0),
+    ]
+    with torch.no_grad():
+        logits = [
+            torch.cat([one.read(lambda: None), *map(one.step, torch.arange(30).view(3, 10) + 4)])
+            for one in batches
+        ]
+    # The same weights in float32 give the logits without rounding errors.
+    ours, own = ((one.float() - logits[2]).norm() for one in logits[:2])
+    assert 0 < ours < 1.2 * own
+    assert own < 0.05 * logits[2].norm()
 
 
 @pytest.mark.gpu

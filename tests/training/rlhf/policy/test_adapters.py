@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
 from tests.training.rlhf import tiny
@@ -26,6 +27,7 @@ from tests.training.rlhf.policy.adapted import (
     same,
     stored,
 )
+from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.data.answers import Together
 from training.rlhf.models import lora
@@ -304,6 +306,48 @@ def test_model_in_memory_with_an_adapter_can_be_trained_again(scene: Scene, tmp_
         assert lora.adapter_change(adapted.model) > 1
     with pytest.raises(ValueError, match="an earlier run has added an adapter to the layers of this model"):
         open_trainable(plain_model, config, out_dir=tmp_path)
+
+
+def test_copy_of_an_adapter_with_dropout_computes_what_the_adapter_computes(scene: Scene) -> None:
+    """A loop that generates on a server never switches the policy back to eval mode."""
+    model: Any = get_peft_model(load_policy(scene.base).model, LoraConfig(r=4, lora_dropout=0.5)).eval()
+    with torch.no_grad():
+        for weight in lora.adapter_weights(model, lora.POLICY).values():
+            weight.fill_(0.1)
+    lora.copy_adapter(model, lora.POLICY, lora.CRITIC, trained=True)
+    with lora.using(model, lora.CRITIC):
+        assert torch.equal(logits_of(model), logits_of(model))
+        copied = logits_of(model)
+    assert torch.equal(copied, logits_of(model))
+
+
+def test_only_the_matrices_of_an_adapter_of_another_tool_are_trained_further(
+    scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = LoraConfig(r=4, task_type="CAUSAL_LM", modules_to_save=["lm_head"])
+    folder = saved_adapter(scene, settings, tmp_path / "adapter")
+    model: Any = open_trainable(folder, SFTConfig.model_validate(LORA), out_dir=tmp_path / "out").model
+    trained = {name for name, one in model.named_parameters() if one.requires_grad}
+    assert len(trained) == len(lora.adapter_weights(model, lora.POLICY))
+    assert all(".lora_" in name and lora.POLICY in name for name in trained)
+    assert "lm_head.modules_to_save.default.weight" in caplog.text
+
+
+@pytest.mark.parametrize("bias", ["lora_only", "all"])
+def test_adapter_with_biases_of_its_base_is_refused_for_further_training(
+    bias: Any, scene: Scene, tmp_path: Path
+) -> None:
+    folder = saved_adapter(scene, LoraConfig(r=4, task_type="CAUSAL_LM", bias=bias), tmp_path / "adapter")
+    with pytest.raises(UnusableInput, match=f"can't be trained further, .* bias='{bias}'.*use_peft"):
+        open_trainable(folder, SFTConfig.model_validate(LORA), out_dir=tmp_path / "out")
+    open_trainable(folder, SFTConfig(), out_dir=tmp_path / "out")
+
+
+def saved_adapter(scene: Scene, settings: LoraConfig, folder: Path) -> Path:
+    """An adapter as peft saves it."""
+    get_peft_model(load_policy(scene.base).model, settings).save_pretrained(folder)
+    load_policy(scene.base).tokenizer.save_pretrained(folder)
+    return folder
 
 
 def test_adapter_of_a_new_or_overwritten_base_is_refused(scene: Scene, tmp_path: Path) -> None:

@@ -60,6 +60,31 @@ def test_second_optimiser_continues_with_the_same_masters() -> None:
     assert torch.equal(optimised(second)[0].grad, torch.ones(1, 2))  # not doubled by a second hook
 
 
+def test_run_after_restored_weights_continues_from_them_and_not_from_old_masters() -> None:
+    module = nn.Linear(2, 1, bias=False).to(torch.bfloat16)
+    before = module.weight.detach().clone()
+    _step(module)
+    with torch.no_grad():
+        module.weight.copy_(before)
+    _step(module, rate=0.0)
+    assert torch.equal(module.weight, before)
+
+
+def test_model_whose_weights_were_trained_in_bfloat16_can_be_trained_in_float32() -> None:
+    module = nn.Linear(2, 1, bias=False).to(torch.bfloat16)
+    _step(module)
+    before = module.float().weight.detach().clone()
+    _step(module)
+    assert torch.allclose(module.weight, before - 0.1)
+
+
+def _step(module: nn.Linear, rate: float = 0.1) -> None:
+    """One step of SGD with a gradient of 1."""
+    optimiser = optimiser_over(module, lambda found: torch.optim.SGD(found, lr=rate))
+    module(torch.ones(1, 2, dtype=module.weight.dtype)).sum().backward()
+    optimiser.step()
+
+
 def test_adapters_heads_and_optimisers_are_in_float32(scene: Scene) -> None:
     config = PPOConfig.model_validate(ROLLOUTS | ADAPTED)
     models = load_models(scene.base, {"reward": scene.judge}, config)

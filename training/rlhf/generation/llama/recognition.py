@@ -17,12 +17,14 @@ from transformers import PreTrainedModel
 
 from training.rlhf.generation.llama.rows import LlamaBatch
 from training.rlhf.generation.llama.trunk import Trunk, is_altered
-from training.rlhf.models.trunks import has_adapters, plain
+from training.rlhf.models.trunks import has_adapters, plain, vocabulary_rows
 
 log = logging.getLogger(__name__)
 
 # The prefix of the class names, by the name of the architecture in transformers.
 FAMILY = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+# The norms of a layer, of which `Trunk` reads the weights.
+NORMS = ("input_layernorm", "post_attention_layernorm", "q_norm", "k_norm")
 # Rotary embeddings whose frequencies depend on the length of the text.
 LENGTH_DEPENDENT = ("dynamic", "longrope")
 # Largest difference from the model's own logits, relative to the largest logit.
@@ -61,10 +63,19 @@ def _is_family(policy: Any, model: Any) -> bool:
     expected |= {"layers.0": "DecoderLayer", "layers.0.self_attn": "Attention", "layers.0.mlp": "MLP"}
     names = {name: type(model.model.get_submodule(name)).__name__ for name in expected}
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    types = {parameter.dtype for parameter in layers.parameters() if parameter.is_floating_point()}
+    # An adapter can have another precision: its layers convert their inputs and outputs.
+    types = {
+        parameter.dtype
+        for name, parameter in layers.named_parameters()
+        if parameter.is_floating_point() and ".lora_" not in name
+    }
     devices = {parameter.device for parameter in model.parameters()}
     return (
         names == {name: prefix + suffix for name, suffix in expected.items()}
+        and all(type(module).__name__ == prefix + "RMSNorm" for module in _norms(layers))
+        # `Trunk` reads the embedding's weight, and calls the output layer.
+        and type(model.model.embed_tokens) is nn.Embedding
+        and type(_without_adapter(model.lm_head)) is nn.Linear
         and not any(is_altered(module) for module in model.modules())
         and set(kinds) == {"full_attention"}
         and (architecture != "mistral" or config.sliding_window is None)
@@ -76,6 +87,16 @@ def _is_family(policy: Any, model: Any) -> bool:
     )
 
 
+def _norms(layers: nn.Module) -> list[nn.Module]:
+    return [module for name, module in layers.named_modules() if name.endswith(NORMS)]
+
+
+def _without_adapter(module: Any) -> nn.Module:
+    """Return the layer to which LoRA was added, or the module itself."""
+    layer: nn.Module = module.base_layer if hasattr(module, "lora_A") else module
+    return layer
+
+
 def _class(architecture: str, prefix: str) -> Any:
     module = sys.modules.get(f"transformers.models.{architecture}.modeling_{architecture}")
     return getattr(module, f"{prefix}ForCausalLM", None)
@@ -83,7 +104,7 @@ def _class(architecture: str, prefix: str) -> Any:
 
 def _agrees(trunk: Trunk, policy: Any) -> bool:
     """Compare the logits with the model's own, for two prompts of different lengths and two more tokens."""
-    ids = [number % policy.get_input_embeddings().num_embeddings for number in (3, 7, 11, 5, 2, 9, 13, 4)]
+    ids = [number % vocabulary_rows(policy) for number in (3, 7, 11, 5, 2, 9, 13, 4)]
     prompts, tokens = [ids[:6], ids[3:6]], torch.tensor(ids[6:], device=trunk.device)
     agrees = True
     for n in (1, 2):

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, rms_norm, silu
 
+from training.rlhf.models.recompute import is_recomputed
+
 # On a CPU, matrices are copied into oneDNN's layout if they take at most this many bytes. With 32 rows on an
 # AMD EPYC, oneDNN reached 190 GFLOP/s per thread, and MKL, torch's default, reached 95. With weights that
 # were not in the processor's cache, oneDNN reached 63 to 150, and MKL reached 33 to 54.
@@ -165,5 +167,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def is_altered(module: nn.Module) -> bool:
+    """Return whether the module may compute something else than its class does."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
-    return any(hooks) or "forward" in vars(module) or hasattr(module, "_hf_hook")
+    replaced = "forward" in vars(module) and not is_recomputed(module)
+    return any(hooks) or replaced or hasattr(module, "_hf_hook")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from training.rlhf.generation.server.access import Access
+from training.rlhf.generation.server.access import ADAPTERS, Access
+from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.servers import UsesServer, server_address
+from training.rlhf.recipes.weights import UsesLora
 
 LIST = "RANKLOOP_GENERATION_SERVERS"
 
@@ -32,8 +34,24 @@ def refused_server(recipe: Recipe) -> str:
         except ValueError:
             broken.append(text)
     if recipe.server in allowed:
-        return ""
+        return _no_folder_for_adapters(recipe)
     if not settings.GENERATION_SERVERS:
         return f"No generation servers are allowed here. The operator lists them in {LIST}."
     wrong = f" This entry is not an address: {', '.join(broken)}." if broken else ""
     return f"{recipe.server} is not in {LIST} ({', '.join(allowed)}).{wrong}"
+
+
+def _no_folder_for_adapters(recipe: Recipe) -> str:
+    """The reason why the run's adapter can't be passed to the server, or an empty string."""
+    if not isinstance(recipe, UsesLora) or not recipe.use_peft:
+        return ""
+    try:
+        folder = generation_access().adapters
+    except ServerUnusable as error:
+        return f"{str(error)[:1].upper()}{str(error)[1:]}."
+    if folder is not None:
+        return ""
+    return (
+        "The server can't load the adapter that this run trains: there is no folder for adapters. The"
+        f" operator sets it in {ADAPTERS}."
+    )

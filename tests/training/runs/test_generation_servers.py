@@ -58,6 +58,18 @@ def test_launch_with_another_server_is_refused(
     assert run.recipe["server"] == "http://gpu-1:8000"
 
 
+@pytest.mark.parametrize("kind", ["rloo", "ppo", "rejection_sampling"])
+def test_run_that_trains_an_adapter_needs_a_folder_for_it(settings: Settings, kind: str) -> None:
+    settings.GENERATION_SERVERS, settings.GENERATION_ADAPTERS = ["http://gpu-1:8000"], ""
+    recipe = parse_recipe(kind=kind, settings=SERVER | {"use_peft": True})
+    assert "The operator sets it in RANKLOOP_GENERATION_ADAPTERS" in refused_server(recipe)
+    assert refusal() == refused_server(parse_recipe(kind="rejection_sampling", settings=SERVER)) == ""
+    settings.GENERATION_ADAPTERS = "adapters"
+    assert refused_server(recipe) == "RANKLOOP_GENERATION_ADAPTERS must be an absolute path, not 'adapters'."
+    settings.GENERATION_ADAPTERS = "/adapters:/there"
+    assert refused_server(recipe) == ""
+
+
 def test_server_that_was_removed_from_the_list_is_not_used(
     ranked: ModelVersion, make_run: RunMaker, settings: Settings, tmp_path: Path
 ) -> None:
@@ -87,8 +99,9 @@ def test_sample_run_gets_its_answers_from_the_server(
     "wrong", [{"server_model": ""}, {"server": "http://a:b@gpu-1"}, {"server": "ftp://x"}]
 )
 def test_incomplete_or_unsafe_server_settings_are_refused(wrong: dict[str, str]) -> None:
+    parse_recipe(kind="rloo", settings=SERVER | {"use_peft": True})
     with pytest.raises(Problem):
-        parse_recipe(kind="rloo", settings=SERVER | wrong)
+        parse_recipe(kind="rloo", settings=SERVER | {"use_peft": True} | wrong)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^    manage\.py (.*)$", GUIDE.read_text(), re.M))

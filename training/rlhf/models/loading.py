@@ -61,8 +61,13 @@ class Opened(NamedTuple):
 ModelSource: TypeAlias = str | Path | Loaded
 
 
-def open_policy(source: ModelSource, arguments: Mapping[str, Any] | None = None) -> Loaded:
-    """Return the model in eval mode. A model in memory is switched to eval mode.
+def open_policy(
+    source: ModelSource,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Loaded:
+    """Return the model in eval mode. A model in memory is switched to eval mode and keeps its precision.
 
     `arguments` are added to the template arguments of its tokenizer. Raises Refused for an argument that the
     chat template does not use.
@@ -70,7 +75,7 @@ def open_policy(source: ModelSource, arguments: Mapping[str, Any] | None = None)
     if isinstance(source, Loaded):
         refuse_tokens_without_embedding(type(source.model).__name__, *source)
         source.model.train(False)  # dropout would make log-probabilities differ between two passes
-    model, tokenizer = source if isinstance(source, Loaded) else load_policy(source)
+    model, tokenizer = source if isinstance(source, Loaded) else load_policy(source, dtype=dtype)
     return Loaded(model, with_arguments(tokenizer, arguments or {}))
 
 

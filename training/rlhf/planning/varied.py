@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.answers import answer_length, answering
-from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage, weights
+from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage
+from training.rlhf.planning.trained import bytes_per_weight, frozen
 from training.rlhf.planning.transformer import forward_operations, passing_bytes
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
@@ -41,9 +42,13 @@ def with_measuring(
         per_batch=PROMPTS_PER_BATCH,
         cautious=cautious,
         memory=recipe.generation_memory,
+        number=bytes_per_weight(recipe),
     )
     group = data.prompt + n * answer_length(limit, data, cautious=cautious)
-    loaded = (weights("policy", policy), *(weights("reward model", judge) for judge in judges))
+    loaded = tuple(
+        frozen(recipe, name, shape)
+        for name, shape in [("policy", policy), *(("reward model", judge) for judge in judges)]
+    )
     scoring = Part("activations", max(passing_bytes(judge, SCORING_TOKENS) for judge in judges))
     scored = sum(forward_operations(judge, group, around=group, projected=0) for judge in judges)
     calls = sum(judge.layers for judge in judges) * group / SCORING_TOKENS

@@ -61,7 +61,6 @@ from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.interface import Engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
-from training.rlhf.generation.server.weights import refuse_full_training
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
@@ -211,8 +210,6 @@ def train(
     started, report = time.monotonic(), SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
-    if config.server and config.rounds > 1:
-        refuse_full_training(loaded.model)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
     judges = open_judges(sources, config, policy=loaded, dtype=dtype_of(config))
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.servers import FULL_TRAINING
 from training.rlhf.recipes.sft import SFTConfig
 
 
@@ -59,6 +60,12 @@ class RejectionSamplingConfig(UsesRewards, UsesGeneration, SFTConfig):
         description="Sample only from the most likely tokens whose probabilities add up to this share.",
     )
     max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")
+
+    @model_validator(mode="after")
+    def _server_can_load_the_weights(self) -> Self:
+        if self.server and not self.use_peft and self.rounds > 1:
+            raise ValueError(FULL_TRAINING)
+        return self
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> Self:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from training.rlhf.recipes.base import Checkpointed, Schedule
 from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.servers import FULL_TRAINING
 from training.rlhf.recipes.weights import TrainsPolicy
 
 
@@ -130,6 +131,12 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, Checkpointed):
     samples: int = Field(
         3, ge=0, le=100, description="Number of prompts whose answers are shown before and after training."
     )
+
+    @model_validator(mode="after")
+    def _server_can_load_the_weights(self) -> Self:
+        if self.server and not self.use_peft:
+            raise ValueError(FULL_TRAINING)
+        return self
 
     @model_validator(mode="after")
     def _kl_settings_fit(self) -> Self:

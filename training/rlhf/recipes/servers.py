@@ -11,6 +11,10 @@ from pydantic import Field, field_validator, model_validator
 from training.rlhf.recipes.base import Recipe
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+FULL_TRAINING = (
+    "a server can't load all weights of a policy after each update. Set `use_peft` to true to train an"
+    " adapter, or leave `server` empty"
+)
 
 
 class UsesServer(Recipe):

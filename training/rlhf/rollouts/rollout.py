@@ -25,7 +25,6 @@ from training.rlhf.data.batching import Layout
 from training.rlhf.generation.engines import LocalEngine, open_engine
 from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
-from training.rlhf.generation.server.weights import refuse_full_training
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models import chat
@@ -159,8 +158,6 @@ def load_models(
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
     actor, tokenizer = open_trainable(policy, config, out_dir=out_dir)
-    if config.server:
-        refuse_full_training(actor)
     judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer), dtype=dtype_of(config))
     reference = reference_of(actor, config.reference)
     if config.gradient_checkpointing:

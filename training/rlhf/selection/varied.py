@@ -25,6 +25,7 @@ from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import Asked, Judged, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
+from training.rlhf.models.trainable import dtype_of
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.selection.candidates import score
@@ -95,8 +96,9 @@ def measure(
     that an earlier call with the same arguments has kept; the result is then the same as without the
     interruption. Raises Cancelled, and ValueError for unusable inputs.
     """
-    loaded = open_policy(policy, config.arguments_of_template)
-    judges = open_judges(reward_models, config, policy=loaded)
+    dtype = dtype_of(config)
+    loaded = open_policy(policy, config.arguments_of_template, dtype=dtype)
+    judges = open_judges(reward_models, config, policy=loaded, dtype=dtype)
     eos = chat.eos_id(loaded.tokenizer)
     # One position is reserved for the EOS that is appended to a truncated answer.
     room = chat.context_length(loaded.model) - config.max_new_tokens - 1

@@ -20,6 +20,7 @@ from tests.training.rlhf.generation.test_server_engine import (
     SHORT,
     asked,
     engine_for,
+    own_log_probs,
     with_adapter,
 )
 from training.rlhf.core.reporter import Cancelled
@@ -28,6 +29,7 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.access import current_access
+from training.rlhf.generation.server.comparison import compare
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.loading import Loaded
 from training.rlhf.recipes.servers import server_address
@@ -276,6 +278,34 @@ def test_log_probabilities_at_another_temperature_are_left_out(policy: Loaded, r
         found = asked(engine, policy, Sampling(max_new_tokens=6, n=3, temperature=0.7))
         assert all((one.log_probs is None) == raw for group in found for one in group)
         assert all(one.log_probs for group in asked(engine, policy, SHORT) for one in group)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_temperature_of_log_probabilities_is_decided_only_when_noise_does_not_hide_it(
+    policy: Loaded, raw: bool
+) -> None:
+    """As with `temperature_end`: the first temperatures are close to 1."""
+    with serving(policy, raw=raw, noise=0.02) as running:
+        engine = engine_for(running)
+        for temperature, is_known in ((0.998, False), (0.995, False), (0.6, True), (0.998, True)):
+            found = asked(engine, policy, Sampling(max_new_tokens=6, n=3, temperature=temperature))
+            assert all((one.log_probs is None) == (raw and is_known) for group in found for one in group)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_comparison_is_right_or_undecided_at_every_temperature(policy: Loaded, raw: bool) -> None:
+    decided = []
+    for seed, temperature in enumerate([0.999, 0.99, 0.97, 0.9, 0.7, 1.01, 1.3]):
+        groups = generate(*policy, PROMPTS, max_new_tokens=12, temperature=temperature, seed=seed)
+        noise, rows = torch.Generator().manual_seed(seed), []
+        for prompt, (one,) in zip(PROMPTS, groups, strict=True):
+            values = own_log_probs(policy.model, prompt, one.ids, 1.0 if raw else temperature)
+            values = values + 0.02 * torch.randn(len(values), generator=noise)
+            rows.append((prompt, one._replace(log_probs=values.tolist())))
+        found = compare(policy, rows, Sampling(12, temperature=temperature))
+        assert found in (None, not raw)
+        decided.append(found is not None)
+    assert 0.2 < sum(decided) / len(decided) < 0.8
 
 
 def test_adapter_needs_a_shared_folder_and_a_server_that_loads_it(policy: Loaded, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf.models import shapes
 from training.rlhf.models.lora import add_lora
-from training.rlhf.planning import answers, cost, loops
+from training.rlhf.planning import answers, cost, loops, varied
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
@@ -31,6 +31,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
+from training.runs.recipes import catalog
 
 MEMORY_FACTOR = 1.35  # measured / predicted: 0.91 to 1.08, with 26 million parameters
 ROOT = Path(__file__).resolve().parents[4]
@@ -354,6 +355,20 @@ def test_operations_increase_with_the_requested_work() -> None:
     assert took(answers.evaluate(EvaluateConfig(), policy, policy, data(100))) > took(gold)
     for kind in (answers.sample(SampleConfig(), policy, data(10)), gold):
         assert took(kind) > 0
+
+
+def test_models_that_measure_spreads_have_the_precision_of_the_recipe() -> None:
+    policy = shape()
+
+    def parts_of(dtype: str) -> dict[str, float]:
+        recipe = catalog.parse_recipe(kind="rloo", settings={"varied_share": 0.5, "dtype": dtype})
+        loop = cost.Cost(())
+        measuring = varied.with_measuring(loop, policy, [policy], recipe, data(100), cautious=False)
+        return {part.name: part.bytes for part in measuring.stages[0].parts}
+
+    full, half = parts_of("float32"), parts_of("bfloat16")
+    for name in ("weights: policy", "weights: reward model", "keys and values"):
+        assert full[name] == 2 * half[name] > 0
 
 
 def test_gradient_checkpointing_trades_time_for_memory() -> None:

@@ -24,6 +24,7 @@ from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, rloo
+from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig
@@ -174,16 +175,14 @@ def test_policy_gradient_of_ppo_is_weighted(world: World, offset: float, weight:
     torch.testing.assert_close(gradients[1], weight * gradients[0], rtol=1e-4, atol=1e-8)
 
 
-def test_full_training_with_a_server_is_refused_before_the_first_step(world: World, tmp_path: Path) -> None:
-    with serving(world.policy()) as server:
-        place = {"server": server.address, "server_model": NAME}
-        common: Any = {"reward_model": world.reward_model(), "prompts": PROMPTS, "out_dir": tmp_path}
-        with pytest.raises(ServerUnusable, match="Train an adapter"):
-            rloo.train(RLOOConfig.model_validate(SETTINGS | place), policy=world.policy(), **common)
-        rounds = RejectionSamplingConfig.model_validate(place | {"rounds": 2})
-        with pytest.raises(ServerUnusable, match="Train an adapter"):
-            rejection_sampling.train(rounds, policy=world.policy(), **common)
-        assert not server.requests
+@pytest.mark.parametrize(
+    ("recipe", "changes"), [(RLOOConfig, {}), (PPOConfig, {}), (RejectionSamplingConfig, {"rounds": 2})]
+)
+def test_full_training_with_a_server_is_no_recipe(recipe: type[Recipe], changes: dict[str, int]) -> None:
+    place = {"server": "http://gpu-1:8000", "server_model": NAME} | changes
+    with pytest.raises(ValueError, match="Set `use_peft` to true"):
+        recipe.model_validate(place)
+    recipe.model_validate(place | {"use_peft": True})
 
 
 def test_log_probabilities_at_temperature_one_do_not_weight_answers_at_another(

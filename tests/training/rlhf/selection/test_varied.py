@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import ROLLOUTS
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled
+from training.rlhf.models.loading import Loaded, ModelSource, save_model
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig
@@ -95,6 +97,27 @@ def test_interrupted_measurement_continues_with_the_same_result(monkeypatch: pyt
     assert torch.equal(again.rewards, whole.rewards)
     assert report.progress_rows[0] == (varied.PHASE, 32, len(PROMPTS))
     assert report.progress_rows[-1] == (varied.PHASE, len(PROMPTS), len(PROMPTS))
+
+
+def test_models_have_the_precision_of_the_recipe(tmp_path: Path) -> None:
+    """The rewards of bfloat16 models in files are those of the same models in memory."""
+    world, sources = known_optimum.world(0), dict[str, ModelSource]()
+    models = {"policy": world.policy(), "reward_model": world.reward_model()}
+    for name, (model, tokenizer) in models.items():
+        sources[name] = save_model(model, tokenizer, tmp_path / name)
+    in_memory = {name: Loaded(one.model.bfloat16(), one.tokenizer) for name, one in models.items()}
+
+    def rewards(policy: ModelSource, reward_model: ModelSource, dtype: str) -> Tensor:
+        config = RLOOConfig(**SETTINGS | {"dtype": dtype})
+        judged = {"reward_model": reward_model}
+        report = ListReporter()
+        return measure(
+            config, samples=4, policy=policy, reward_models=judged, prompts=PROMPTS[:16], report=report
+        ).rewards
+
+    found = rewards(**sources, dtype="bfloat16")
+    assert torch.equal(found, rewards(**in_memory, dtype="bfloat16"))
+    assert not torch.equal(found, rewards(**sources, dtype="float32"))
 
 
 def test_unfinished_answers_are_penalised_as_in_the_loop() -> None:

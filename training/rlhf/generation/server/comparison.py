@@ -23,6 +23,9 @@ from training.rlhf.models.logprobs import token_log_probs
 COMPARED_ANSWERS, COMPARED_TOKENS = 8, 128
 FEWEST_TOKENS = 8
 LARGEST_GAP = 0.5  # mean |difference| in nats per token
+# How far the server's values must be from the midpoint between the two temperatures, as a share of the
+# distance between these. At least CLEAR, and at least SURE standard errors.
+CLEAR, SURE = 0.25, 4.0
 
 
 def compare(
@@ -34,38 +37,52 @@ def compare(
     don't show it. `answers` contains each answer with its prompt. Raises ServerUnusable if the
     log-probabilities are not those of the policy's weights.
 
-    By default, vLLM returns log-probabilities at temperature 1, whatever the sampling temperature is.
+    By default, vLLM returns log-probabilities at temperature 1, whatever the sampling temperature is. Close
+    to temperature 1, the two differ by less than the server's rounding, so the answers don't show it.
     """
     known = [(prompt, one) for prompt, one in answers if one.log_probs]
     rows = known[:: max(1, math.ceil(len(known) / COMPARED_ANSWERS))]
-    theirs = [value for _, one in rows for value in (one.log_probs or [])[:COMPARED_TOKENS]]
-    if len(theirs) < FEWEST_TOKENS:
+    values = [value for _, one in rows for value in (one.log_probs or [])[:COMPARED_TOKENS]]
+    if len(values) < FEWEST_TOKENS:
         return None
+    theirs = torch.tensor(values, dtype=torch.float64)
     given = [(list(prompt), one.ids[:COMPARED_TOKENS]) for prompt, one in rows]
-    plain = _mean_gap(policy, given, theirs, temperature=1.0)
-    tempered = plain
+    plain = tempered = _log_probs(policy, given, temperature=1.0)
     at_another_temperature = sampling.temperature not in (0, 1)
     if at_another_temperature:
-        tempered = _mean_gap(policy, given, theirs, temperature=sampling.temperature)
+        tempered = _log_probs(policy, given, temperature=sampling.temperature)
+    gap = min(float((theirs - own).abs().mean()) for own in (plain, tempered))
     # With top-p, the log-probabilities of the remaining tokens are higher, by at most -log(top_p).
-    if not min(plain, tempered) <= LARGEST_GAP - math.log(sampling.top_p):
+    if not gap <= LARGEST_GAP - math.log(sampling.top_p):
         raise ServerUnusable(
             "the server has other weights than the policy: the log-probabilities of its answers differ by"
-            f" {min(plain, tempered):.2f} nats per token on average. Start the server with this policy, or"
-            " set server_model to the policy's name on the server"
+            f" {gap:.2f} nats per token on average. Start the server with this policy, or set server_model to"
+            " the policy's name on the server"
         )
-    return tempered <= plain if at_another_temperature else None
+    return _is_tempered(theirs, plain, tempered) if at_another_temperature else None
+
+
+def _is_tempered(theirs: Tensor, plain: Tensor, tempered: Tensor) -> bool | None:
+    """Return whether the server's values are the tempered ones rather than the plain ones, or None if the
+    noise hides it. All have shape (tokens,).
+
+    The position of the server's values on the line from the plain (0) to the tempered (1) values is a
+    least-squares estimate. Its standard error is the noise per token divided by the length of the line.
+    """
+    line, rest = tempered - plain, theirs - plain
+    length = float(line.norm())
+    if length == 0:
+        return None
+    position = float(rest @ line) / length**2
+    noise = float(torch.minimum(rest.norm(), (theirs - tempered).norm())) / len(theirs) ** 0.5
+    if abs(position - 0.5) <= max(CLEAR, SURE * noise / length):
+        return None
+    return position > 0.5
 
 
 @torch.no_grad()
-def _mean_gap(
-    policy: Loaded,
-    rows: Sequence[tuple[list[int], list[int]]],
-    theirs: Sequence[float],
-    *,
-    temperature: float,
-) -> float:
-    """Return the mean |difference| of the log-probabilities, in nats per token."""
+def _log_probs(policy: Loaded, rows: Sequence[tuple[list[int], list[int]]], *, temperature: float) -> Tensor:
+    """Return the policy's log-probabilities of the answers' tokens, one row after another."""
     width = max(len(prompt) + len(answer) for prompt, answer in rows)
     ids = torch.full((len(rows), width), chat.pad_id(policy.tokenizer))
     mask = torch.zeros(len(rows), width, dtype=torch.long)
@@ -77,4 +94,4 @@ def _mean_gap(
         wanted[row, len(prompt) : end] = True
     inputs = Inputs.of(ids, mask, wanted).to(policy.model.device)
     own: Tensor = token_log_probs(policy.model, inputs, temperature=temperature)
-    return float((own.double().cpu() - torch.tensor(theirs, dtype=torch.float64)).abs().mean())
+    return own.double().cpu()

@@ -58,7 +58,8 @@ class ServerEngine:
         self._connections = Connections(settings.server, key=access.key, timeout=settings.server_timeout)
         self._weights = ServedWeights(self._connections, settings.server_model, access)
         self._greeted = self._compared = False
-        # Whether log-probabilities are at the sampling temperature, if that is known.
+        # Whether log-probabilities are at the sampling temperature, if that is known. If it isn't, the
+        # server's noise hides the difference to temperature 1, so either reading is nearly right.
         self._tempered: bool | None = None
         weakref.finalize(self, _leave, self._weights, self._connections)
 

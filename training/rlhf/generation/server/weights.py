@@ -88,15 +88,6 @@ def adapter_of(model: Any) -> Adapter | None:
     return Adapter(NAME.format(digest.hexdigest()[:24]), text, weights)
 
 
-def refuse_full_training(model: Any) -> None:
-    """Raise ServerUnusable if all weights of the policy are trained. A server can't load them."""
-    if not has_adapters(model):
-        raise ServerUnusable(
-            "a server can only generate for a run that trains an adapter, because it can't load all weights"
-            " of a policy in every step. Train an adapter (use_peft), or leave server empty"
-        )
-
-
 class ServedWeights:
     """Makes sure that the server answers with the policy's current weights."""
 

@@ -130,7 +130,7 @@ def ran(project: Project, recipe: dict[str, Any]) -> TrainingRun:
 
 
 @pytest.mark.usefixtures("prompts")
-def test_estimate_uses_only_runs_of_the_same_kind_and_base_model(
+def test_estimate_uses_only_runs_of_the_same_kind_and_base_model_without_a_server(
     lab: Project, policy: ModelVersion, make_model: ModelMaker, make_run: RunMaker
 ) -> None:
     other = make_model(name="lab-sft-2", base_model="Qwen/Qwen3-0.6B")
@@ -138,11 +138,11 @@ def test_estimate_uses_only_runs_of_the_same_kind_and_base_model(
     save_model(*untrained_policy(), other.folder)
     recipe = KINDS["sample"].recipe().model_dump(mode="json")
 
-    def done(kind: str, model: ModelVersion, seconds: float) -> None:
+    def done(kind: str, model: ModelVersion, seconds: float, **place: str) -> None:
         now = timezone.now()
         make_run(
             kind=kind,
-            recipe=recipe if kind == "sample" else {},
+            recipe=recipe | place if kind == "sample" else {},
             inputs={"policy": model.name},
             state="succeeded",
             attempt=1,
@@ -153,6 +153,7 @@ def test_estimate_uses_only_runs_of_the_same_kind_and_base_model(
 
     done("sample", other, 5000)
     done("evaluate", policy, 7000)
+    done("sample", policy, 9000, server="http://gpu-1:8000", server_model="policy")
     assert estimate(lab, "sample", policy=policy.name).runs == 0
     for seconds in (100, 110, 130):
         done("sample", policy, seconds)

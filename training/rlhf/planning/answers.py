@@ -52,6 +52,7 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
         per_batch=PROMPTS_SAMPLED,
         cautious=cautious,
         memory=recipe.generation_memory,
+        server=recipe.server,
     )
     return Stage("sample", (weights("policy", policy), *asking.parts), asking.operations, asking.layer_calls)
 
@@ -65,6 +66,7 @@ def answering(
     per_batch: int,
     cautious: bool,
     memory: float | None,
+    server: str = "",
     number: int = FLOAT,
 ) -> Stage:
     """Return the cost of answering all prompts in the data, `per_batch` prompts at a time."""
@@ -79,6 +81,7 @@ def answering(
         limit=limit,
         cautious=cautious,
         memory=memory,
+        server=server,
         number=number,
     )
 
@@ -94,6 +97,7 @@ def decoding(
     cautious: bool,
     batches: float = 1,
     memory: float | None = None,
+    server: str = "",
     number: int = FLOAT,
 ) -> Stage:
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
@@ -103,7 +107,10 @@ def decoding(
 
     A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
     as the mean answer, up to the limit. `memory` is the recipe's `generation_memory`.
+    If a `server` generates the answers, they cost this machine nothing. The server's time is unknown.
     """
+    if server:
+        return Stage("sample", ())
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)
     answer = answer_length(limit, data, cautious=cautious)

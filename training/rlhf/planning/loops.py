@@ -270,6 +270,7 @@ def _on_policy(
         limit=recipe.max_new_tokens,
         cautious=cautious,
         memory=recipe.generation_memory,
+        server=recipe.server,
         number=number,
     )
     one = forward_operations(policy, own, around=row, projected=answer)
@@ -326,6 +327,7 @@ def rejection_sampling(
         per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
         cautious=cautious,
         memory=recipe.generation_memory,
+        server=recipe.server,
         number=bytes_per_weight(recipe),
     )
     chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]

@@ -284,7 +284,7 @@ def sample_round(
     report: Reporter,
 ) -> None:
     """Sample and score the round's remaining answers, batch by batch."""
-    progress, n, engine = state.progress, config.samples_per_prompt, open_engine(config)
+    progress, n = state.progress, config.samples_per_prompt
     if len(state.candidates) < progress.round:
         state.candidates.append(no_candidates(n))
     total, phase = len(asked.ids), phase_name("sample", config, progress)

@@ -76,12 +76,14 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 
 
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """Return the run's measurements. Returns None if the run used another base model, or if the run's cost
-    can no longer be computed."""
+    """Return the run's measurements. Returns None if the run used another base model, if a server generated
+    its answers, whose time is not in the cost, or if the run's cost can no longer be computed."""
     used = {name: models[given] for name, given in run.inputs.items() if given in models}
     policy = used.get("policy")
     try:
         settings = catalog.stored_recipe(kind=run.kind, settings=run.recipe)
+        if getattr(settings, "server", ""):
+            return None
         source = source_of(run.kind, settings, policy)
         base = policy.base_model if policy is not None and is_source(policy, source) else source
         if base != base_model or run.finished_at is None or run.started_at is None:

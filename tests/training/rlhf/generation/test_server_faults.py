@@ -190,7 +190,7 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
         changed(text="w1 w2 w3 w4 w5"),
         "its text is .* The server's tokenizer is not the policy's",
     ),
-    "unknown ID": (changed(token_ids=[5, 500, 6, 7, 8, 9]), "contains the token ID 500"),
+    "unknown ID": (changed(token_ids=[5, 500, 6, 7, 8, 9], logprobs=None), "contains the token ID 500"),
     "no IDs": (without_token_ids, "contains no token IDs. The server must support return_token_ids"),
     "not numbers": (changed(token_ids=["5", "6"]), "not a list of whole numbers"),
     "other prompt": (changed(prompt_token_ids=[2, 3]), "has read a different prompt"),

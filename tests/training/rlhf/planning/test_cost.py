@@ -30,7 +30,9 @@ from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.recipes.servers import UsesServer
 from training.rlhf.recipes.sft import SFTConfig
+from training.rlhf.recipes.weights import TrainsPolicy
 from training.runs.recipes import catalog
 
 MEMORY_FACTOR = 1.35  # measured / predicted: 0.91 to 1.08, with 26 million parameters
@@ -355,6 +357,28 @@ def test_operations_increase_with_the_requested_work() -> None:
     assert took(answers.evaluate(EvaluateConfig(), policy, policy, data(100))) > took(gold)
     for kind in (answers.sample(SampleConfig(), policy, data(10)), gold):
         assert took(kind) > 0
+
+
+def test_answers_of_a_server_cost_this_machine_nothing() -> None:
+    policy, place = shape(), {"server": "http://gpu-1:8000", "server_model": "policy"}
+    estimates: list[tuple[type[UsesServer], Callable[[Any], cost.Cost]]] = [
+        (SampleConfig, lambda recipe: answers.sample(recipe, policy, data(64))),
+        (EvaluateConfig, lambda recipe: answers.evaluate(recipe, policy, policy, data(64))),
+        (
+            RejectionSamplingConfig,
+            lambda recipe: loops.rejection_sampling(recipe, policy, policy, data(64)),
+        ),
+        (RLOOConfig, lambda recipe: loops.rloo(recipe, policy, policy, data(64))),
+        (PPOConfig, lambda recipe: loops.ppo(recipe, policy, policy, data(64))),
+    ]
+    for make, estimate in estimates:
+        settings = {"use_peft": True} if issubclass(make, TrainsPolicy) else {}
+        here, away = (estimate(make.model_validate(settings | more)) for more in ({}, place))
+        assert here.stages[0].operations > away.stages[0].operations == away.stages[0].layer_calls == 0
+        assert "weights: policy" in {part.name for part in away.stages[0].parts}
+        assert "keys and values" in {part.name for part in here.stages[0].parts}
+        assert all(part.name.startswith(("weights", "Adam")) for part in away.stages[0].parts)
+        assert here.stages[1:] == away.stages[1:]
 
 
 def test_models_that_measure_spreads_have_the_precision_of_the_recipe() -> None:

@@ -211,3 +211,20 @@ def test_rejection_sampling_of_one_round_needs_no_adapter(world: World, tmp_path
             weights.append(copy.deepcopy(policy.model.state_dict()))
         assert len(server.requests) == 1 + len(PROMPTS)
     assert all(torch.equal(one, weights[1][name]) for name, one in weights[0].items())
+
+
+def test_rounds_of_rejection_sampling_use_the_same_engine(world: World, tmp_path: Path) -> None:
+    """A second engine would check the server's tokenizer again."""
+    settings = {"max_new_tokens": 3, "samples_per_prompt": 16, "sample_prompts": 0, "heldout_share": 0.0}
+    with serving(world.policy(), local_seeds=True) as server:
+        place = {"server": server.address, "server_model": NAME, "use_peft": True, "rounds": 2}
+        result = rejection_sampling.train(
+            RejectionSamplingConfig.model_validate(settings | place),
+            policy=adapted(world),
+            reward_model=world.reward_model(),
+            prompts=PROMPTS,
+            out_dir=tmp_path / "model",
+        )
+        assert result.rounds == 2
+        assert len(server.requests) == 1 + 2 * len(PROMPTS)
+        assert server.counts["/v1/load_lora_adapter"] == 2

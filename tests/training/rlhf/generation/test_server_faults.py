@@ -196,7 +196,10 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "other prompt": (changed(prompt_token_ids=[2, 3]), "has read a different prompt"),
     "too short": (changed(token_ids=[5, 6], logprobs=None, finish_reason="length"), "--max-model-len"),
     "other end": (changed(token_ids=[5, 6], logprobs=None, finish_reason="stop"), "not a stop token"),
-    "other counts": (changed(token_ids=[5, 6]), "2 token IDs, but . log-probabilities"),
+    "other counts": (
+        changed(token_ids=[5, 6], logprobs={"token_logprobs": [-1.0] * 3}),
+        "2 token IDs, but 3 log-probabilities",
+    ),
     "not JSON": (not_json, "is not JSON: '<html>Welcome</html>'"),
     "no choices": (lambda found: found | {"choices": found["choices"][:1]}, "does not contain 3 choices"),
     "NaN": (changed(logprobs={"token_logprobs": [float("nan")] * 6}), "not finite numbers"),

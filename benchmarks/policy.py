@@ -268,7 +268,7 @@ def their_dpo(models: Models, pairs: list[Group]) -> float:
         )  # fmt: skip
         first = trainer.train_dataset[0]
         if (first["prompt_ids"], first["chosen_ids"]) != (pairs[0].prompt, pairs[0].responses[0]):
-            raise SystemExit("TRL trains on other tokens")
+            raise SystemExit("TRL trains on different tokens from ours")
         trainer.train()
     return clock.seconds
 

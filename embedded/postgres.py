@@ -32,8 +32,8 @@ _START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
 # If the account `nobody` can't enter the state folder, root's cluster is stored here. An example is a state
 # folder in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
-# By default, Postgres logs the statement and the row of each error, such as a prompt. Details of errors are
-# turned off for our sessions only, because the server's own errors need them.
+# By default, Postgres logs the statement and the row of each error, such as a prompt. Error details are
+# turned off for our own sessions only. To diagnose the server's own errors, their details are needed.
 NO_STATEMENTS_IN_LOG = ("-c", "log_min_error_statement=panic")
 NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
 # An import writes 25 MB of write-ahead log per second. By default, Postgres fills each new 16 MB segment

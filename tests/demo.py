@@ -29,7 +29,7 @@ def made_demo() -> Path:
     """The state folder in which the demo was created. The stack that created the demo has stopped."""
     shared = Path(
         os.environ["RANKLOOP_STATE"]
-    ).parent  # tests/services.py removes this folder with the servers
+    ).parent  # tests/services.py deletes this folder after it stops the servers
     home, made = shared / "demo", shared / "demo" / "made"
     with (shared / "demo.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

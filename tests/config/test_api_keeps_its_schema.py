@@ -104,7 +104,7 @@ def _with_session(user: User | None, kind: str = "valid") -> Identity:
 
 
 def _others(people: dict[str, User]) -> list[Identity]:
-    """Every user with a session or a token, and logins that are not valid."""
+    """Every user, with a session and with a token, and missing, expired and malformed credentials."""
     return [
         *(_with_session(user) for user in people.values()),
         *(_with_token(user) for user in people.values()),

@@ -10,8 +10,8 @@ one of three methods to estimate this uncertainty:
 The first two methods use the trunk's features for the rankings. None of the methods changes the model. The
 score remains that of the trained head, as computed by plain ``AutoModelForSequenceClassification``. The
 uncertainty describes, for each prompt, how far the responses' rewards can deviate from their scores. The
-uncertainty is a joint distribution over the responses, because rankings determine only differences between
-rewards. A spread is the standard deviation of the difference between a response's reward and the training
+uncertainty is a joint distribution of the rewards of a prompt's responses, because rankings determine only
+differences between rewards. A spread is the standard deviation of the difference between a response's reward and the training
 responses' mean reward.
 
     model, tokenizer = load_reward_model(folder)

@@ -114,8 +114,8 @@ class OnPolicyBatch:
     """One step's rollout, ready for the update.
 
     ``position`` is the position in the prompts after the rollout, and ``floors`` is the state of the floors
-    after it. ``kl`` is the controller after the KL of these answers. If this KL exceeds ``kl_ceiling``, the
-    step is a ``recovery``.
+    after it. ``kl`` is the KL controller, updated with the KL of these answers. If this KL exceeds
+    ``kl_ceiling``, the step is a ``recovery``.
     """
 
     rollout: Rollout

@@ -24,7 +24,7 @@ export type RecipeField = {
 };
 
 /**
- * The user's input by field. Numbers are also stored as text, so that an incomplete number is not an error
+ * The user's input by field. Numbers are stored as text, so that an incomplete number is not an error
  * while the user is typing.
  */
 export type FormValues = Record<string, string | boolean>;

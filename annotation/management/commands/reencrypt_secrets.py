@@ -14,8 +14,8 @@ from annotation.management.reporting import ReportingCommand
 class Command(ReportingCommand):
     help = (
         "Re-encrypt and re-sign all stored secrets and sessions with the current SECRET_KEY. Before you run"
-        " this command, restart all processes with the new key. You can remove SECRET_KEY_FALLBACKS a day after"
-        " the command has finished."
+        " this command, restart all processes with the new key. You can remove SECRET_KEY_FALLBACKS one day"
+        " after the command has finished."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -11,8 +11,8 @@ The first two methods use the trunk's features for the rankings. None of the met
 score remains that of the trained head, as computed by plain ``AutoModelForSequenceClassification``. The
 uncertainty describes, for each prompt, how far the responses' rewards can deviate from their scores. The
 uncertainty is a joint distribution of the rewards of a prompt's responses, because rankings determine only
-differences between rewards. A spread is the standard deviation of the difference between a response's reward and the training
-responses' mean reward.
+differences between rewards. A spread is the standard deviation of the difference between a response's reward
+and the training responses' mean reward.
 
     model, tokenizer = load_reward_model(folder)
     for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):

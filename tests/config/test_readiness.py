@@ -13,6 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from config import readiness, views
+from config.celery import app
 from tests.storage.small_disk import fill, mounted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,8 +61,8 @@ def hung_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        hung = views.app.connection_for_write(f"redis://127.0.0.1:{port}/0")
-        monkeypatch.setattr(views.app, "connection_for_write", lambda **options: hung)
+        hung = app.connection_for_write(f"redis://127.0.0.1:{port}/0")
+        monkeypatch.setattr(views, "connection_for_one_try", lambda **options: hung)
         yield
 
 

@@ -122,6 +122,8 @@ def decoding(
     turns = times * batches * (rows * n / together if together else 0)
     answers = times * batches * rows * n
     read_together = min(rows, max(1, together // n)) * prompt
+    reading = passing_bytes(policy, min(read_together, max(READ_TOKENS, prompt)) if llama else read_together)
+    choosing = PICKING_ARRAYS * FLOAT * together * policy.vocabulary
     copied = FLOAT * policy.weights if llama and FLOAT * policy.weights <= COPIED_BYTES else 0.0
     read = times * batches * rows * forward_operations(policy, prompt, around=prompt, projected=1)
     written = answers * forward_operations(policy, answer, around=prompt + answer, projected=answer)
@@ -130,13 +132,8 @@ def decoding(
         (
             Part("keys and values", together * row * (1 if llama else 1 + 1 / policy.layers)),
             Part("copied weights", copied),
-            Part("choosing tokens", PICKING_ARRAYS * FLOAT * together * policy.vocabulary),
-            Part(
-                "activations",
-                passing_bytes(
-                    policy, min(read_together, max(READ_TOKENS, prompt)) if llama else read_together
-                ),
-            ),
+            # The activations of the prompts are freed before the first token is chosen.
+            Part("reading prompts, then choosing tokens", max(reading, choosing)),
         ),
         read + written,
         policy.layers * turns * (1 + min(limit, 2 * answer)),

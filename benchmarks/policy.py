@@ -51,7 +51,8 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.random_models import WORDS, vocabulary, write_model
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import dpo, ppo, rloo
 from training.rlhf.policy.preference_rows import RankingRows
 from training.rlhf.recipes.dpo import DPOConfig

@@ -22,8 +22,9 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.test_trl import PAIRS, of_rounding
 from training.rlhf.core.messages import plain_text
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, load_policy
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig

@@ -28,7 +28,7 @@ from training.registry.reward_reports import report_of
 from training.registry.stages import promote_model
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.candidates import read_candidates
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
 from training.runs import complete, transitions

@@ -53,16 +53,17 @@ from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
 from training.rlhf.generation.likely import likely_texts
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import (
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import (
     change_from_start,
     count_trained,
     dtype_of,
     open_trainable,
     trained_module,
 )
+from training.rlhf.models.tokens import chat
 from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.divergence import kl_from_start
 from training.rlhf.policy.preference_metrics import pair_metrics, pair_sums

@@ -51,9 +51,9 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
 from training.rlhf.judging.shaping import token_scores
-from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import log_probs_and_entropies
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies
+from training.rlhf.models.loading.sources import ModelSource
+from training.rlhf.models.tokens import chat
 from training.rlhf.objectives import advantages, losses
 from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of

@@ -63,10 +63,11 @@ from training.rlhf.generation.interface import Engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import sft
 from training.rlhf.policy.sample_answers import first_answers, report_samples
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig

@@ -38,8 +38,8 @@ from training.rlhf.core.rates import rate_factor
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import log_probs_and_entropies
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies
+from training.rlhf.models.loading.sources import ModelSource
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
 from training.rlhf.objectives.importance import answer_sums, truncated_weights

@@ -42,11 +42,17 @@ from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import Batch, layout_for, micro_batches
 from training.rlhf.generation.likely import likely_texts
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
-from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import change_from_start, count_trained, open_trainable, trained_module
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import (
+    change_from_start,
+    count_trained,
+    open_trainable,
+    trained_module,
+)
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.sft import SFTConfig
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models with 2M and 1B parameters

@@ -21,8 +21,10 @@ from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, load_policy, save_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
 from training.rlhf.policy.divergence import kl_from_start
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences

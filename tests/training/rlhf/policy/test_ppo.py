@@ -19,8 +19,9 @@ from training.rlhf.data.answers import Row, Together
 from training.rlhf.data.batching import LAYOUTS
 from training.rlhf.generation.interface import Completion
 from training.rlhf.judging.judges import Judged
-from training.rlhf.models import chat
-from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import ppo
 from training.rlhf.reward.scoring import load_for_training, score
 from training.rlhf.reward.uncertainty import LastLayer, write

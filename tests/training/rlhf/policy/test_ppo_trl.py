@@ -28,7 +28,7 @@ from transformers import AutoModelForSequenceClassification
 from tests.training.rlhf import tiny
 from tests.training.rlhf.policy.test_ppo import EOS, config_of, loaded, reward_model, rollout_of
 from training.rlhf.data.answers import Row, Together
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.objectives import advantages, kl
 from training.rlhf.policy import ppo
 from training.rlhf.rollouts.rollout import observe

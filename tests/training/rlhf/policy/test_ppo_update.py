@@ -23,8 +23,10 @@ from training.rlhf.core.reporter import TrainingDiverged
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.answers import Answers, Row, lay_out_rows
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
-from training.rlhf.models.loading import Loaded, load_reward_model, save_model
-from training.rlhf.models.logprobs import log_probs_and_entropies, token_log_probs
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies, token_log_probs
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import ppo, ptx
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts import rollout, steps

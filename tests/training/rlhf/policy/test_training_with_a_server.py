@@ -22,7 +22,7 @@ from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.failures import ServerUnusable
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, rloo
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.masters import clipped_norm
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.core.reporter import Reporter, require_finite
@@ -196,7 +197,7 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
         )
         first_log_ratio = first_log_ratio if means.steps else largest
         found = steps.combine(found, state.policy_optimiser)
-        found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
+        found["grad_norm/policy"] = clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)

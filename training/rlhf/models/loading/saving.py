@@ -10,6 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from storage import durable
+from training.rlhf.core import distributed
 from training.rlhf.models.files import adapters
 from training.rlhf.models.parts import lora, trunks
 from training.rlhf.models.tokens import chat
@@ -48,6 +49,14 @@ def save_model(
         if add is not None:
             add(partial)
     return out
+
+
+def save_trained(model: Any, tokenizer: PreTrainedTokenizerBase, out_dir: str | Path) -> None:
+    """Save a model at the end of its training. An adapter is not merged. With several processes, the first
+    one saves, and the others wait."""
+    if distributed.is_first():
+        save_model(model, tokenizer, out_dir, merge=False)
+    distributed.wait()
 
 
 def _write_adapter(model: Any, folder: Path) -> None:

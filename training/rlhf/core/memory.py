@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import torch
@@ -45,7 +45,7 @@ def until_it_fits(
     *,
     divisible: Callable[[], bool],
     divide: Callable[[], int],
-    optimisers: Iterable[torch.optim.Optimizer],
+    optimisers: Collection[torch.optim.Optimizer],
     step: int,
 ) -> Result:
     """Call ``add_gradients`` and return its result.

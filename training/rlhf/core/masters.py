@@ -37,6 +37,19 @@ def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
+def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
+    """Clip the gradients of the optimiser's weights to a norm. Return the norm before."""
+    return float(nn.utils.clip_grad_norm_(optimised(optimiser), limit))
+
+
+def update_weights(optimiser: torch.optim.Optimizer, *, rate: float) -> None:
+    """Make a step at a learning rate, and clear the gradients."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+
+
 def master_of(parameter: nn.Parameter) -> nn.Parameter:
     """Return the float32 parameter that is trained instead of this one. A parameter keeps its master, so a
     second optimiser continues with the same numbers. If the parameter has changed since the last step, for

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from training.rlhf.core.messages import Messages
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
 
 def likely_answers(

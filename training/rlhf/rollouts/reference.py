@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core.masters import master_of
-from training.rlhf.models import lora
-from training.rlhf.models.trunks import has_adapters
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import has_adapters
 from training.rlhf.recipes.rollouts import RolloutConfig
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection
-from django.test import override_settings
+from django.db import connection, transaction
+from django.test import TransactionTestCase, override_settings
 from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
@@ -58,6 +58,31 @@ def quick_settings() -> Iterator[None]:
     unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"
     with override_settings(PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS], FRONTEND=unbuilt):
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_cleaning() -> Iterator[None]:
+    """After a transactional test, delete the rows of those tables that have any.
+
+    Django truncates all tables instead, which replaces the files of every table and index. It also creates
+    the content types and the permissions again.
+    """
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(TransactionTestCase, "_fixture_teardown", _delete_all_rows)
+        yield
+
+
+def _delete_all_rows(_: TransactionTestCase) -> None:
+    quote = connection.ops.quote_name
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    names = sorted(set(names) - {"django_content_type", "auth_permission"})
+    any_rows = " UNION ALL ".join(f"SELECT %s WHERE EXISTS (SELECT FROM {quote(name)})" for name in names)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(any_rows, names)
+        filled = [name for (name,) in cursor.fetchall()]
+        # Without foreign keys and triggers, some of which refuse to delete rows.
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("".join(f"DELETE FROM {quote(name)};" for name in filled) or "SELECT")
 
 
 @pytest.fixture

@@ -74,9 +74,9 @@ def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> I
             base_url=f"http://127.0.0.1:{demo_stack.port}", viewport={"width": 1280, "height": 900}
         )
         contexts.append(context)
+        context.set_default_timeout(_ACTION_MS)
+        context.on("weberror", lambda thrown_by: thrown.append(str(thrown_by.error)))
         page = context.new_page()
-        page.set_default_timeout(_ACTION_MS)
-        page.on("pageerror", lambda error: thrown.append(str(error)))
         page.goto("/login")
         page.get_by_label("Username").fill(name)
         page.get_by_role("textbox", name="Password").fill(passwords[name])

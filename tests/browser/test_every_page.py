@@ -64,6 +64,7 @@ def faults_of_all(
 
 
 def _faults_on(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]]) -> list[str]:
+    page.bring_to_front()  # a tab in the background draws about one frame per second
     page.wait_for_load_state("networkidle")
     expect(page.locator("main")).to_be_visible()
     page.evaluate(AXE.read_text())

@@ -17,10 +17,13 @@ class SharedReporter:
 
     If any process is asked to stop, all processes stop. Otherwise, the remaining processes would wait for the
     stopped process's gradients.
+
+    If the model is sharded (`in_step`), all processes stop at the same point, because they save the
+    checkpoint together. `check` is then `check_together`.
     """
 
-    def __init__(self, report: Reporter) -> None:
-        self._report = report
+    def __init__(self, report: Reporter, *, in_step: bool = False) -> None:
+        self._report, self._in_step = report, in_step
         self._listened_at = 0.0
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -49,6 +52,9 @@ class SharedReporter:
         """Raise if this process or another one was asked to stop. The processes can call this method at
         different times: a process that is asked to stop raises immediately, and the others raise at one of
         their next calls, within LISTEN_EVERY seconds."""
+        if self._in_step:
+            self.check_together()
+            return
         try:
             self._report.check()
         except StopRequested:
@@ -59,6 +65,13 @@ class SharedReporter:
         self._listened_at = time.monotonic()
         if distributed.stop_was_asked():
             raise Cancelled("another process of this run was asked to stop")
+
+    def check_apart(self) -> None:
+        """Like `check`, for a part of the loop that does not run in step in all processes, such as the
+        generation of a few answers. If the processes stop together, this method does nothing, and they stop
+        at their next call of `check`."""
+        if not self._in_step:
+            self.check()
 
     def check_together(self) -> None:
         """Like `check`, but all processes must call this method at the same point, and all of them raise."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.sharding import shards
 from training.rlhf.models import adapters, lora
 from training.rlhf.models.loading import (
     Loaded,
@@ -21,6 +22,7 @@ from training.rlhf.models.loading import (
     open_generator,
     refuse_tokens_without_embedding,
 )
+from training.rlhf.models.sharding import shard_model
 from training.rlhf.models.templates import with_arguments
 from training.rlhf.models.trunks import has_adapters, layers_of, plain
 from training.rlhf.recipes.weights import TrainsPolicy
@@ -42,12 +44,14 @@ def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | 
     the base model.
 
     Without ``use_peft``, an adapter is merged into its base. The recipe then trains all weights or the last
-    ``num_layers_unfrozen`` layers.
+    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes.
 
     A model in memory is changed in place. Raises ModelNotFound, and UnusableInput for settings that don't fit
     the model.
     """
-    model, tokenizer, base = _opened(source, dtype_of(config))
+    # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
+    divided = shards(config)
+    model, tokenizer, base = _opened(source, dtype_of(config), torch.device("cpu") if divided else None)
     if config.use_peft:
         _refuse_base(base, out_dir)
         if has_adapters(model):
@@ -63,6 +67,8 @@ def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | 
         model = merged(model).requires_grad_(True)
         if config.num_layers_unfrozen is not None:
             freeze_all_but_last(model, config.num_layers_unfrozen)
+    if divided:
+        shard_model(model.train(False), dtype=dtype_of(config))
     return Loaded(model.train(False), with_arguments(tokenizer, config.arguments_of_template))
 
 
@@ -109,10 +115,10 @@ def freeze_all_but_last(model: Any, number: int) -> None:
         output.requires_grad_(True)
 
 
-def _opened(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str]:
+def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None) -> tuple[Any, Any, str]:
     """Return the model with its adapter, its tokenizer, and the folder or hub name of its base model."""
     if not isinstance(source, Loaded):
-        opened = open_generator(source, dtype=dtype)
+        opened = open_generator(source, dtype=dtype, device=device)
         return opened.model, opened.tokenizer, opened.base
     refuse_tokens_without_embedding(type(source.model).__name__, *source)
     model: Any = source.model

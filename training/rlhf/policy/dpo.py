@@ -49,6 +49,7 @@ from training.rlhf.core.memory import is_out_of_memory, reason_of, release
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.core.sharding import clip_gradients, in_step, is_sharded, shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
@@ -56,6 +57,7 @@ from training.rlhf.generation.likely import likely_texts
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, save_model
 from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.sharding import complete_model
 from training.rlhf.models.trainable import (
     change_from_start,
     count_trained,
@@ -163,7 +165,7 @@ def train(
     CheckpointRefused if the folder contains checkpoints of a run with other inputs, UnusableInput if there is
     no preference to learn from, and TrainingDiverged if the loss or the gradient is not finite.
     """
-    report = SharedReporter(report or NullReporter())
+    report = SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     repeats = count_repeats([*rankings, *heldout])
     if not heldout:
@@ -191,6 +193,7 @@ def train(
     # exactly 0 before the first update. In other micro-batches, sums would be rounded differently.
     first_epoch = steps[: math.ceil(len(groups) / config.batch_rankings)]
     reference_parts = [part for step in [*first_epoch, rows.heldout] for part in rows.micro_batches(step)]
+    shortest = rows.shortest(range(len(rows.groups)))
     # The processes have different numbers of micro-batches, but all take part in every exchange.
     reference_parts += [[]] * (int(distributed.highest(len(reference_parts))) - len(reference_parts))
 
@@ -224,9 +227,14 @@ def train(
     # 1. Let the starting policy answer the sample prompts.
     prompts = usable_prompts([*heldout, *rankings], tokenizer, max(config.sample_prompts, config.kl_samples))
     shown = prompts[: config.sample_prompts]
-    answer = partial(
-        likely_texts, Loaded(policy, tokenizer), shown, max_tokens=config.sample_tokens, check=report.check
-    )
+    limit, check = config.sample_tokens, report.check_apart
+
+    def answer() -> list[str]:
+        if not shown:
+            return []
+        with complete_model(policy) as model:
+            return likely_texts(Loaded(model, tokenizer), shown, max_tokens=limit, check=check)
+
     if resumed is None:
         state.before = answer()
 
@@ -235,7 +243,7 @@ def train(
         if number > state.referenced:
             with saving_when_stopped(save):
                 report.check()
-            add_to_reference(state, rows, part)
+            add_to_reference(state, rows, part, spare=shortest)
             state.referenced = number
             report.progress("reference", number, len(reference_parts))
             if store.due():
@@ -276,18 +284,20 @@ def train(
         with saving_when_stopped(save):
             # No update follows, so Adam's moments are freed to make room for the starting policy.
             optimiser.state.clear()
-            result["objective/kl"] = kl_from_start(
-                Loaded(policy, tokenizer),
-                base_model,
-                prompts[: config.kl_samples],
-                dtype=dtype_of(config),
-                max_new_tokens=config.sample_tokens,
-                max_tokens=config.micro_batch_tokens,
-                seed=config.seed,
-                check=report.check,
-            )
-    if distributed.is_first():
-        save_model(policy, tokenizer, out_dir, merge=False)
+            with complete_model(policy) as model:
+                result["objective/kl"] = kl_from_start(
+                    Loaded(model, tokenizer),
+                    base_model,
+                    prompts[: config.kl_samples],
+                    dtype=dtype_of(config),
+                    max_new_tokens=config.sample_tokens,
+                    max_tokens=config.micro_batch_tokens,
+                    seed=config.seed,
+                    check=report.check_apart,
+                )
+    with complete_model(policy, only_first=True) as model:
+        if distributed.is_first():
+            save_model(model, tokenizer, out_dir, merge=False)
     distributed.wait()
     return DPOResult(
         path=Path(out_dir),
@@ -304,12 +314,14 @@ def train(
 
 
 @torch.no_grad()
-def add_to_reference(state: DPOState, rows: RankingRows, part: Sequence[int]) -> None:
-    """Compute the reference log-probabilities of some rankings' responses. Raises UnusableInput if one of
-    them is not finite."""
+def add_to_reference(
+    state: DPOState, rows: RankingRows, part: Sequence[int], *, spare: Sequence[int]
+) -> None:
+    """Compute the reference log-probabilities of some rankings' responses. If there are none, a sharded
+    policy reads ``spare`` instead. Raises UnusableInput if a log-probability is not finite."""
     found = torch.zeros(0)
-    if part:
-        responses = score_responses(state.policy, rows, part)
+    if part or is_sharded(state.policy):
+        responses = score_responses(state.policy, rows, part or spare)
         found = responses.log_probs[responses.slots].cpu()
     if not bool(found.isfinite().all()):
         raise UnusableInput(
@@ -337,7 +349,7 @@ def update(
     sums = add_gradients(config, state, rows, indices, check)
     mean, grad_norm = (
         sums["loss"] / weight,
-        float(nn.utils.clip_grad_norm_(optimised(state.optimiser), config.max_grad_norm)),
+        clip_gradients(optimised(state.optimiser), config.max_grad_norm),
     )
     if not (math.isfinite(mean) and math.isfinite(grad_norm)):
         raise TrainingDiverged(
@@ -369,12 +381,13 @@ def backward(
     check: Callable[[], None],
 ) -> Counter[str]:
     weight, sums = rows.weight(indices), Counter[str]()
-    for part in rows.micro_batches(indices):
+    parts = in_step(state.policy, rows.micro_batches(indices), lambda: rows.shortest(indices))
+    for part, counts in parts:
         check()
         loss, found = summed_loss(config, state, rows, part)
         # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
-        torch.autograd.backward(loss / weight)
-        sums.update(found)
+        torch.autograd.backward(loss / weight if counts else 0 * loss)
+        sums.update(found if counts else {})
     return sums
 
 
@@ -388,13 +401,14 @@ def add_gradients(
     """Add the gradients of some rankings, and return the sums for the metrics.
 
     If the device of a process runs out of memory, all processes discard the gradients and compute them again
-    with half the limit of token positions. Later steps keep to the lower limit."""
+    with half the limit of token positions. Later steps keep to the lower limit. A sharded policy can't do
+    this, because the other processes are in the middle of an exchange: the error is raised."""
     while True:
         limited, reason = rows.limited(state.max_tokens), ""
         try:
             sums = backward(config, state, limited, indices, check)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or limited.max_tokens == 1:
+            if not is_out_of_memory(error) or limited.max_tokens == 1 or is_sharded(state.policy):
                 raise
             reason = reason_of(error)
         if not distributed.anywhere(bool(reason)):
@@ -418,15 +432,17 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the metrics of the held-out rankings: the mean loss per ranking, and means over the pairs."""
     rows, sums = rows.limited(state.max_tokens), Counter[str]()
-    for part in rows.micro_batches(rows.heldout):
+    parts = in_step(state.policy, rows.micro_batches(rows.heldout), lambda: rows.shortest(rows.heldout))
+    for part, counts in parts:
         check()
-        sums.update(summed_loss(config, state, rows, part)[1])
+        found = summed_loss(config, state, rows, part)[1]
+        sums.update(found if counts else {})
     sums = Counter(distributed.add_up(sums))
-    found = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
+    means = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
     if of_pairs := pair_metrics(sums):
-        found["heldout/accuracy"] = of_pairs["rewards/accuracies"]
-        found["heldout/margins"] = of_pairs["rewards/margins"]
-    return found
+        means["heldout/accuracy"] = of_pairs["rewards/accuracies"]
+        means["heldout/margins"] = of_pairs["rewards/margins"]
+    return means
 
 
 def summed_loss(

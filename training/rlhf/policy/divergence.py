@@ -15,6 +15,7 @@ from training.rlhf.data.batching import Group
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat, lora
 from training.rlhf.models.loading import Loaded, ModelSource, load_policy
+from training.rlhf.models.sharding import complete_model
 from training.rlhf.models.trunks import has_adapters
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
 
@@ -42,10 +43,8 @@ def kl_from_start(
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
     fitting, _ = chat.cut_prompts(encoded, chat.context_length(policy.model) - room)
     seeds = seeds_from(generator_for(seed, "kl"), len(fitting))
-    answers = generate(*policy, fitting, max_new_tokens=room, seed=seeds, check=check)
-    groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
 
-    def log_probs(model: PreTrainedModel) -> Tensor:
+    def log_probs(model: PreTrainedModel, groups: Sequence[Group]) -> Tensor:
         rows = RankingRows.of(
             groups,
             [],
@@ -61,11 +60,14 @@ def kl_from_start(
         distributed.sum_tensors(found)  # each process has computed a share
         return found
 
-    of_policy = log_probs(policy.model)
+    with complete_model(policy.model) as model:
+        answers = generate(model, policy.tokenizer, fitting, max_new_tokens=room, seed=seeds, check=check)
+        groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
+        of_policy = log_probs(model, groups)
     if has_adapters(policy.model):
         with lora.using(policy.model, lora.start_of(policy.model)):
-            of_start = log_probs(policy.model)
+            of_start = log_probs(policy.model, groups)
     else:
         assert not isinstance(start, Loaded)
-        of_start = log_probs(load_policy(start, dtype=dtype).model)
+        of_start = log_probs(load_policy(start, dtype=dtype).model, groups)
     return float((of_policy - of_start).mean())

@@ -227,14 +227,13 @@ def train(
     # 1. Let the starting policy answer the sample prompts.
     prompts = usable_prompts([*heldout, *rankings], tokenizer, max(config.sample_prompts, config.kl_samples))
     shown = prompts[: config.sample_prompts]
-    limit, check = config.sample_tokens, report.check_apart
-
-    def answer() -> list[str]:
-        if not shown:
-            return []
-        with complete_model(policy) as model:
-            return likely_texts(Loaded(model, tokenizer), shown, max_tokens=limit, check=check)
-
+    answer = partial(
+        likely_texts,
+        Loaded(policy, tokenizer),
+        shown,
+        max_tokens=config.sample_tokens,
+        check=report.check_apart,
+    )
     if resumed is None:
         state.before = answer()
 
@@ -284,17 +283,16 @@ def train(
         with saving_when_stopped(save):
             # No update follows, so Adam's moments are freed to make room for the starting policy.
             optimiser.state.clear()
-            with complete_model(policy) as model:
-                result["objective/kl"] = kl_from_start(
-                    Loaded(model, tokenizer),
-                    base_model,
-                    prompts[: config.kl_samples],
-                    dtype=dtype_of(config),
-                    max_new_tokens=config.sample_tokens,
-                    max_tokens=config.micro_batch_tokens,
-                    seed=config.seed,
-                    check=report.check_apart,
-                )
+            result["objective/kl"] = kl_from_start(
+                Loaded(policy, tokenizer),
+                base_model,
+                prompts[: config.kl_samples],
+                dtype=dtype_of(config),
+                max_new_tokens=config.sample_tokens,
+                max_tokens=config.micro_batch_tokens,
+                seed=config.seed,
+                check=report.check_apart,
+            )
     with complete_model(policy, only_first=True) as model:
         if distributed.is_first():
             save_model(model, tokenizer, out_dir, merge=False)

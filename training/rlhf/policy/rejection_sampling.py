@@ -57,6 +57,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
+from training.rlhf.core.sharding import shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.interface import Engine
@@ -66,6 +67,7 @@ from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, save_model
 from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.sharding import complete_model
 from training.rlhf.models.trainable import count_trained, dtype_of, open_trainable, trained_module
 from training.rlhf.policy import sft
 from training.rlhf.policy.sample_answers import first_answers, report_samples
@@ -207,7 +209,7 @@ def train(
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. If an exception is raised, neither the model nor the candidates are written.
     """
-    started, report = time.monotonic(), SharedReporter(report or NullReporter())
+    started, report = time.monotonic(), SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
@@ -222,7 +224,7 @@ def train(
     state = State(loaded, sft.new_optimizer(loaded.model, config), LoopProgress())
     progress = state.resume(store, config.samples_per_prompt)
     if progress.before is None:
-        progress.before = first_answers(config, loaded, asked, report.check)
+        progress.before = first_answers(config, loaded, asked, report.check_apart)
 
     engine = open_engine(config)
     while progress.round <= config.rounds:
@@ -236,7 +238,7 @@ def train(
     if not tuned:
         raise UnusableInput(nothing_kept(config, asked, progress.floors), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
-        after = first_answers(config, loaded, asked, report.check)
+        after = first_answers(config, loaded, asked, report.check_apart)
         floors = progress.floors or judges.initial_state()
         report_samples(progress.step, judges, floors, asked, progress.before, after, report)
         report.check()
@@ -250,8 +252,9 @@ def train(
         )
     best, gold_best, unfinished = curves(tuned[-1])
     assert progress.loss is not None
-    if distributed.is_first():
-        save_model(loaded.model, loaded.tokenizer, out_dir, merge=False)
+    with complete_model(loaded.model, only_first=True) as model:
+        if distributed.is_first():
+            save_model(model, loaded.tokenizer, out_dir, merge=False)
     distributed.wait()
     return RejectionSamplingResult(
         path=Path(out_dir),
@@ -281,25 +284,28 @@ def sample_round(
     asked: EncodedPrompts,
     gold: Gold | None,
     store: CheckpointStore,
-    report: Reporter,
+    report: SharedReporter,
 ) -> None:
     """Sample and score the round's remaining answers, batch by batch."""
     progress, n = state.progress, config.samples_per_prompt
     if len(state.candidates) < progress.round:
         state.candidates.append(no_candidates(n))
     total, phase = len(asked.ids), phase_name("sample", config, progress)
-    while (start := state.candidates[-1].n_prompts) < total:
-        chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
-        with saving_when_stopped(lambda: state.save(store, report)):
-            batch, judged = sample_batch(
-                config, state.policy, engine, judges, asked, gold, chosen, progress.round, report.check
-            )
-        state.candidates[-1] = join(state.candidates[-1], batch)
-        progress.step += 1
-        report.metrics(progress.step, batch_metrics(batch, judged, judges, state.policy))
-        report.progress(phase, chosen.stop, total)
-        if store.due():
-            state.save(store, report)
+    with complete_model(state.policy.model) as model:
+        policy = Loaded(model, state.policy.tokenizer)
+        while (start := state.candidates[-1].n_prompts) < total:
+            chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
+            with saving_when_stopped(lambda: state.save(store, report)):
+                report.check()
+                batch, judged = sample_batch(
+                    config, policy, engine, judges, asked, gold, chosen, progress.round, report.check_apart
+                )
+            state.candidates[-1] = join(state.candidates[-1], batch)
+            progress.step += 1
+            report.metrics(progress.step, batch_metrics(batch, judged, judges, state.policy))
+            report.progress(phase, chosen.stop, total)
+            if store.due():
+                state.save(store, report)
 
 
 def select_answers(
@@ -307,7 +313,7 @@ def select_answers(
     state: State,
     judges: Judges,
     store: CheckpointStore,
-    report: Reporter,
+    report: SharedReporter,
 ) -> list[list[int]]:
     """Return the positions of the kept answers to each prompt. With floors, set the round's rewards so that
     the kept answers respect the floors."""
@@ -316,7 +322,7 @@ def select_answers(
     floors = progress.floors or judges.initial_state()
     if progress.tuned_from is None:
         with saving_when_stopped(lambda: state.save(store, report)):
-            found = settled(config, judges, floors, candidates, texts, report.check)
+            found = settled(config, judges, floors, candidates, texts, report.check_apart)
         state.candidates[-1], progress.floors = found
     return selected(config, state.candidates[-1], texts)
 

@@ -121,14 +121,13 @@ def train(
         recompute_layers(policy)
     trained_parameters = count_trained(modules)
     store = open_store(checkpoints, config, of=of)
-    limit, check = config.sample_tokens, report.check_apart
-
-    def answer() -> list[str]:
-        if not shown:
-            return []
-        with complete_model(policy) as model:
-            return likely_texts(Loaded(model, tokenizer), shown, max_tokens=limit, check=check)
-
+    answer = partial(
+        likely_texts,
+        Loaded(policy, tokenizer),
+        shown,
+        max_tokens=config.sample_tokens,
+        check=report.check_apart,
+    )
     resumed = store.resume(modules, optimisers)
     if resumed:
         with reading_state():

@@ -217,9 +217,9 @@ class Checkpoints:
         # If the checkpoint exists already, nothing is written: the same step always gives the same state.
         if made != self._newest and (self._in_step or distributed.is_first()):
             weights = complete(saved_tensors(modules) | master_weights(modules, optimisers))
-            moments = complete(moments_of(optimisers))
+            moments, others = complete(moments_of(optimisers)), complete(data or {})
             if distributed.is_first():
-                self._write(step, weights, moments, counters, complete(data or {}), best=best)
+                self._write(step, weights, moments, counters, others, best=best)
         self._newest = made
         self._asked, self._saved_at = 0, time.monotonic()
         return True

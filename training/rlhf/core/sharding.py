@@ -7,8 +7,10 @@ the place of the float32 masters of `core.masters`, and each process gathers the
 
 - A forward pass of a sharded model needs `run`. Its backward pass needs no special call.
 - Gathering is an exchange, so all processes must make the same passes in the same order. `in_step` adds
-  passes without an effect in the processes that have fewer micro-batches than others. A stop must be agreed
-  on before a pass (`SharedReporter`), because the other processes would wait for the stopped one.
+  passes without an effect in the processes that have fewer micro-batches than others.
+- All processes must stop at the same point, because a stopped process saves a checkpoint, for which the
+  others are needed. They agree before each pass (`SharedReporter.check`) and at the end of each part of the
+  loop that has no exchanges, such as the generation of answers (`stopping_together`).
 - A weight is a `DTensor`. `local`, `whole` and `fill` read and write it. Optimisers can use it directly.
 
 On a CPU, FSDP exchanges data through `core.distributed`, so a process that waits still calls `alive` and
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any, TypeVar, cast
 
@@ -35,7 +38,10 @@ from torch.distributed.fsdp import (
 from torch.distributed.tensor import DTensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.reporter import Cancelled, StopRequested
 from training.rlhf.recipes.base import Recipe
+
+_apart = False
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -103,6 +109,31 @@ def in_step(model: object, parts: Iterable[Item], spare: Callable[[], Item]) -> 
     yield from ((part, True) for part in mine)
     if missing:
         yield from [(spare(), False)] * missing
+
+
+@contextmanager
+def stopping_together(*, sharded: bool) -> Iterator[None]:
+    """If one process is asked to stop inside this block, all processes raise StopRequested at its end. The
+    block must not contain an exchange. Without sharding, the block has no effect."""
+    global _apart
+    if not sharded:
+        yield
+        return
+    stopped: StopRequested | None = None
+    before, _apart = _apart, True
+    try:
+        yield
+    except StopRequested as error:
+        stopped = error
+    finally:
+        _apart = before
+    if distributed.anywhere(stopped is not None):
+        raise stopped or Cancelled("another process of this run was asked to stop")
+
+
+def is_apart() -> bool:
+    """Return whether this process is in a block of `stopping_together`."""
+    return _apart
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter, StopRequested
+from training.rlhf.core.sharding import is_apart
 
 LISTEN_EVERY = 0.25
 
@@ -19,7 +20,7 @@ class SharedReporter:
     stopped process's gradients.
 
     If the model is sharded (`in_step`), all processes stop at the same point, because they save the
-    checkpoint together. `check` is then `check_together`.
+    checkpoint together. `check` is then `check_together`, except in a block of `stopping_together`.
     """
 
     def __init__(self, report: Reporter, *, in_step: bool = False) -> None:
@@ -52,7 +53,7 @@ class SharedReporter:
         """Raise if this process or another one was asked to stop. The processes can call this method at
         different times: a process that is asked to stop raises immediately, and the others raise at one of
         their next calls, within LISTEN_EVERY seconds."""
-        if self._in_step:
+        if self._in_step and not is_apart():
             self.check_together()
             return
         try:
@@ -65,13 +66,6 @@ class SharedReporter:
         self._listened_at = time.monotonic()
         if distributed.stop_was_asked():
             raise Cancelled("another process of this run was asked to stop")
-
-    def check_apart(self) -> None:
-        """Like `check`, for a part of the loop that does not run in step in all processes, such as the
-        generation of a few answers. If the processes stop together, this method does nothing, and they stop
-        at their next call of `check`."""
-        if not self._in_step:
-            self.check()
 
     def check_together(self) -> None:
         """Like `check`, but all processes must call this method at the same point, and all of them raise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from training.rlhf.core.messages import Messages
+from training.rlhf.core.sharding import is_sharded, stopping_together
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
 from training.rlhf.models import chat
@@ -21,7 +22,7 @@ def likely_answers(
     if not prompts:
         return []
     room = min(max_tokens, chat.context_length(policy.model) - 1)
-    with complete_model(policy.model) as model:
+    with complete_model(policy.model) as model, stopping_together(sharded=is_sharded(policy.model)):
         rows = generate(model, policy.tokenizer, prompts, max_new_tokens=room, temperature=0, check=check)
     return [row[0] for row in rows]
 

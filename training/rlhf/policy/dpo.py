@@ -232,7 +232,7 @@ def train(
         Loaded(policy, tokenizer),
         shown,
         max_tokens=config.sample_tokens,
-        check=report.check_apart,
+        check=report.check,
     )
     if resumed is None:
         state.before = answer()
@@ -291,7 +291,7 @@ def train(
                 max_new_tokens=config.sample_tokens,
                 max_tokens=config.micro_batch_tokens,
                 seed=config.seed,
-                check=report.check_apart,
+                check=report.check,
             )
     with complete_model(policy, only_first=True) as model:
         if distributed.is_first():

@@ -224,7 +224,7 @@ def train(
     state = State(loaded, sft.new_optimizer(loaded.model, config), LoopProgress())
     progress = state.resume(store, config.samples_per_prompt)
     if progress.before is None:
-        progress.before = first_answers(config, loaded, asked, report.check_apart)
+        progress.before = first_answers(config, loaded, asked, report.check)
 
     engine = open_engine(config)
     while progress.round <= config.rounds:
@@ -238,7 +238,7 @@ def train(
     if not tuned:
         raise UnusableInput(nothing_kept(config, asked, progress.floors), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
-        after = first_answers(config, loaded, asked, report.check_apart)
+        after = first_answers(config, loaded, asked, report.check)
         floors = progress.floors or judges.initial_state()
         report_samples(progress.step, judges, floors, asked, progress.before, after, report)
         report.check()
@@ -284,7 +284,7 @@ def sample_round(
     asked: EncodedPrompts,
     gold: Gold | None,
     store: CheckpointStore,
-    report: SharedReporter,
+    report: Reporter,
 ) -> None:
     """Sample and score the round's remaining answers, batch by batch."""
     progress, n = state.progress, config.samples_per_prompt
@@ -298,7 +298,7 @@ def sample_round(
             with saving_when_stopped(lambda: state.save(store, report)):
                 report.check()
                 batch, judged = sample_batch(
-                    config, policy, engine, judges, asked, gold, chosen, progress.round, report.check_apart
+                    config, policy, engine, judges, asked, gold, chosen, progress.round, report.check
                 )
             state.candidates[-1] = join(state.candidates[-1], batch)
             progress.step += 1
@@ -313,7 +313,7 @@ def select_answers(
     state: State,
     judges: Judges,
     store: CheckpointStore,
-    report: SharedReporter,
+    report: Reporter,
 ) -> list[list[int]]:
     """Return the positions of the kept answers to each prompt. With floors, set the round's rewards so that
     the kept answers respect the floors."""
@@ -322,7 +322,7 @@ def select_answers(
     floors = progress.floors or judges.initial_state()
     if progress.tuned_from is None:
         with saving_when_stopped(lambda: state.save(store, report)):
-            found = settled(config, judges, floors, candidates, texts, report.check_apart)
+            found = settled(config, judges, floors, candidates, texts, report.check)
         state.candidates[-1], progress.floors = found
     return selected(config, state.candidates[-1], texts)
 

@@ -126,7 +126,7 @@ def train(
         Loaded(policy, tokenizer),
         shown,
         max_tokens=config.sample_tokens,
-        check=report.check_apart,
+        check=report.check,
     )
     resumed = store.resume(modules, optimisers)
     if resumed:

@@ -36,7 +36,7 @@ from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import seed_everything
-from training.rlhf.core.sharding import clip_gradients, shards
+from training.rlhf.core.sharding import clip_gradients, shards, stopping_together
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
@@ -290,14 +290,16 @@ def train(
         scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
         notes = answers.notes(reliabilities) | {"max_length": limit}
         model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
-        fitted: beliefs.Uncertainty | None = uncertainty.fit(
-            config,
-            head=head_of(model).weight[0],
-            features=features,
-            groups=groups,
-            answers=answers,
-            check=report.check_apart,
-        )
+        fitted: beliefs.Uncertainty | None
+        with stopping_together(sharded=shards(config)):
+            fitted = uncertainty.fit(
+                config,
+                head=head_of(model).weight[0],
+                features=features,
+                groups=groups,
+                answers=answers,
+                check=report.check,
+            )
         members = Path(out_dir).parent / f".{Path(out_dir).name}.members"
         if config.uncertainty == "lora":
             fitted = train_members(

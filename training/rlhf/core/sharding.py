@@ -56,22 +56,27 @@ def is_sharded(model: object) -> bool:
     return isinstance(model, FSDPModule)
 
 
-def shard(model: nn.Module, layers: Sequence[nn.Module], *, dtype: torch.dtype) -> None:
+def shard(
+    model: nn.Module, layers: Sequence[nn.Module], *, dtype: torch.dtype, exact: Sequence[nn.Module] = ()
+) -> None:
     """Divide the model's weights among all processes. Each of the layers is gathered on its own, and the
     remaining weights are gathered together.
 
-    The weights are converted to float32, and the layers compute in ``dtype``. Weights on the CPU are moved to
-    the process's device, one layer at a time.
+    Trained weights are converted to float32, and the model computes in ``dtype``, except for the modules in
+    ``exact``, which compute in float32. Weights on the CPU are moved to the process's device, one layer at a
+    time.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     mesh = init_device_mesh(device, (distributed.count(),))
-    low = dtype if dtype != torch.float32 else None
-    # The layers' inputs have the precision that they have without sharding.
-    precision = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False)
-    for module in (*layers, model):
+    for module in (*exact, *layers, model):
         for parameter in module.parameters():
-            if not isinstance(parameter, DTensor):
+            if not isinstance(parameter, DTensor) and parameter.requires_grad:
                 parameter.data = parameter.data.float()
+        low = dtype if dtype != torch.float32 and module not in exact else None
+        # The layers' inputs have the precision that they have without sharding.
+        precision = MixedPrecisionPolicy(
+            param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
         # The weights outside the layers are freed after the forward pass, too. They could otherwise be read
         # or replaced between two passes without any effect on the sharded weights.
         one = fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=precision)
@@ -157,13 +162,14 @@ def whole(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 @torch.no_grad()
 def fill(place: Tensor, values: Tensor) -> None:
-    """Copy complete values into a tensor. A process copies only its part into a sharded tensor."""
-    if isinstance(place, DTensor):
+    """Copy values into a tensor. If the tensor is sharded and the values are complete, each process copies its
+    part."""
+    if isinstance(place, DTensor) and not isinstance(values, DTensor):
         part = place.to_local()
         first = distributed.rank() * _rows(place)
         part.copy_(values[first : first + len(part)])
     else:
-        place.copy_(values)
+        local(place).copy_(local(values))
 
 
 def divided(values: Tensor, like: Tensor) -> Tensor:

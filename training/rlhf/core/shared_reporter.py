@@ -67,6 +67,12 @@ class SharedReporter:
         if distributed.stop_was_asked():
             raise Cancelled("another process of this run was asked to stop")
 
+    def listen(self) -> None:
+        """Like `check`, for calls of `alive` in the middle of a pass. If the model is sharded, the processes
+        can't stop there, and nothing happens."""
+        if not self._in_step or is_apart():
+            self.check()
+
     def check_together(self) -> None:
         """Like `check`, but all processes must call this method at the same point, and all of them raise."""
         mine: Exception | None = None

@@ -54,6 +54,20 @@ def shard_model(model: Any, *, dtype: torch.dtype) -> None:
     _empty[model] = empty
 
 
+def shard_critic(critic: nn.Module, trunk: Any, head: nn.Module, *, dtype: torch.dtype) -> None:
+    """Divide a critic with a trunk of its own among all processes. Its head computes in float32."""
+    found = layers_of(trunk)
+    if found is None:
+        raise UnusableInput(
+            f"sharding is full, but the layers of {type(trunk).__name__} can't be identified. {ADVICE}"
+        )
+    if not torch.cuda.is_available():
+        segments.attend_by_segment(trunk)
+    parent, place = found
+    layers = list(list(parent.children())[place].children())
+    shard(critic, layers, dtype=dtype, exact=[head])
+
+
 @contextmanager
 def complete_model(model: Any, *, only_first: bool = False) -> Iterator[PreTrainedModel]:
     """Inside the context, return the model with complete weights: the model itself or, if it is sharded, a

@@ -35,7 +35,9 @@ def dtype_of(config: TrainsPolicy) -> torch.dtype:
     return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
 
 
-def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | Path) -> Loaded:
+def open_trainable(
+    source: ModelSource, config: TrainsPolicy, *, out_dir: str | Path, divide: bool = True
+) -> Loaded:
     """Return the policy in eval mode. Only the weights that the recipe trains require gradients.
 
     With ``use_peft``, everything is frozen except the matrices of a LoRA adapter. If the source is an
@@ -44,14 +46,15 @@ def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | 
     the base model.
 
     Without ``use_peft``, an adapter is merged into its base. The recipe then trains all weights or the last
-    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes.
+    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes, unless the
+    caller does it later (``divide``).
 
     A model in memory is changed in place. Raises ModelNotFound, and UnusableInput for settings that don't fit
     the model.
     """
     # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
-    divided = shards(config)
-    model, tokenizer, base = _opened(source, dtype_of(config), torch.device("cpu") if divided else None)
+    device = torch.device("cpu") if shards(config) else None
+    model, tokenizer, base = _opened(source, dtype_of(config), device)
     if config.use_peft:
         _refuse_base(base, out_dir)
         if has_adapters(model):
@@ -67,7 +70,7 @@ def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | 
         model = merged(model).requires_grad_(True)
         if config.num_layers_unfrozen is not None:
             freeze_all_but_last(model, config.num_layers_unfrozen)
-    if divided:
+    if divide and shards(config):
         shard_model(model.train(False), dtype=dtype_of(config))
     return Loaded(model.train(False), with_arguments(tokenizer, config.arguments_of_template))
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, Self, TypeVar
 
 import torch
-from torch import nn
 
 from training.rlhf.core import distributed
 from training.rlhf.core.masters import optimised
 from training.rlhf.core.memory import is_out_of_memory, reason_of, release
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.sharding import clip_gradients, is_sharded
 from training.rlhf.data.answers import Together
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import KLController
@@ -126,14 +126,16 @@ def within_memory(
     micro-batches as the interrupted run, unless it runs out of memory at another time.
 
     If one of several processes runs out of memory, all of them do the same, so that they keep the same limit.
-    ``add_gradients`` must not wait for other processes.
+    ``add_gradients`` must not wait for other processes. Processes with sharded models wait for one another in
+    every layer, so the error is raised.
     """
     while True:
         parts, reason = batch.minibatches[number], ""
         try:
             result = add_gradients(parts)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or all(part.size == 1 for part in parts):
+            last = is_sharded(state.models.actor) or all(part.size == 1 for part in parts)
+            if last or not is_out_of_memory(error):
                 raise
             reason = reason_of(error)
         if not distributed.anywhere(bool(reason)):
@@ -190,7 +192,7 @@ def combine(found: defaultdict[str, float], *optimisers: torch.optim.Optimizer) 
 
 def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
     """Clip the gradients of the optimiser's weights to a norm. Return the norm before."""
-    return float(nn.utils.clip_grad_norm_(optimised(optimiser), limit))
+    return clip_gradients(optimised(optimiser), limit)
 
 
 def take_step(

@@ -162,8 +162,8 @@ def whole(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 @torch.no_grad()
 def fill(place: Tensor, values: Tensor) -> None:
-    """Copy values into a tensor. If the tensor is sharded and the values are complete, each process copies its
-    part."""
+    """Copy values into a tensor. If the tensor is sharded and the values are complete, each process copies
+    its part."""
     if isinstance(place, DTensor) and not isinstance(values, DTensor):
         part = place.to_local()
         first = distributed.rank() * _rows(place)

@@ -29,7 +29,7 @@ changes nothing. ``update(…, state, batch)`` trains on them and changes the st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,8 @@ from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
-from training.rlhf.data.answers import Row, shared_layout
+from training.rlhf.core.sharding import in_step
+from training.rlhf.data.answers import Row, Together, shared_layout
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
@@ -68,7 +69,8 @@ from training.rlhf.rollouts.rollout import (
     Rollout,
     halves_of,
     load_models,
-    observe,
+    observations,
+    spare_micro_batch,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -194,8 +196,7 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
-        [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
-        for parts in steps.minibatches_of(config, state, rollout)
+        observed_with_values(state, rollout, parts) for parts in steps.minibatches_of(config, state, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
@@ -268,6 +269,17 @@ def roll_out(
         recovery=recovery,
         metrics=metrics | explained | compared,
     )
+
+
+def observed_with_values(
+    state: PPOState, rollout: Rollout, parts: Sequence[Together]
+) -> list[tuple[MicroBatch, Tensor]]:
+    """Run micro-batches through policy, reference and critic."""
+    found = [
+        (seen, values_of(state.critic, seen), counts)
+        for seen, counts in observations(state.models, rollout, parts)
+    ]
+    return [(seen, values) for seen, values, counts in found if counts]
 
 
 def policy_rate(config: PPOConfig, state: PPOState) -> float:
@@ -363,6 +375,7 @@ def epochs(
                 trains_critic=trains_critic,
                 demonstrations=demonstrations,
                 place=(step, epoch, number),
+                spare=lambda: spare_part(state, batch.rollout),
             ),
         )
         first_log_ratio = first_log_ratio if means.steps else largest
@@ -391,22 +404,27 @@ def minibatch_backward(
     trains_critic: bool,
     demonstrations: Sequence[Row],
     place: tuple[int, int, int],
+    spare: Callable[[], Part],
 ) -> tuple[defaultdict[str, float], float]:
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|.
 
     Each micro-batch adds its summed loss, divided by the entire minibatch's number of ``tokens``. The result
     therefore does not depend on how the minibatch is split into micro-batches. ``place`` is the step, the
-    epoch and the number of the minibatch, and determines which demonstrations are mixed in."""
+    epoch and the number of the minibatch, and determines which demonstrations are mixed in. ``spare`` returns
+    the micro-batch of passes without an effect (`in_step`)."""
     metrics, largest = defaultdict[str, float](float), 0.0
-    for part in minibatch:
+    for part, counts in in_step(state.models.actor, minibatch, spare):
+        found: dict[str, float] = {}
         if trains_policy:
-            found, log_ratio = policy_backward(config, state, part, tokens, temperature)
-            largest = max(largest, log_ratio)
-            steps.add(metrics, found)
+            of_policy, log_ratio = policy_backward(config, state, part, tokens, temperature, counts=counts)
+            largest = max(largest, log_ratio if counts else 0.0)
+            found |= of_policy
         if trains_critic:
-            found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
-            steps.add(metrics, found)
+            found |= critic_backward(
+                config, state.critic, part, tokens, trains_policy=trains_policy, counts=counts
+            )
+        steps.add(metrics, found if counts else {})
     if trains_policy and config.ptx_coefficient > 0:
         metrics["loss/ptx"] = ptx_backward(
             config,
@@ -420,10 +438,10 @@ def minibatch_backward(
 
 
 def policy_backward(
-    config: PPOConfig, state: PPOState, part: Part, tokens: int, temperature: float
+    config: PPOConfig, state: PPOState, part: Part, tokens: int, temperature: float, *, counts: bool = True
 ) -> tuple[dict[str, float], float]:
-    """Add the gradient of the policy's loss on a micro-batch. Return its share of the minibatch's metrics,
-    and the largest |log ratio|."""
+    """Add the gradient of the policy's loss on a micro-batch, or zeros unless it ``counts``. Return its share
+    of the minibatch's metrics, and the largest |log ratio|."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
     log_probs, entropy = log_probs_and_entropies(
@@ -437,7 +455,7 @@ def policy_backward(
     if seen.sampler is not None and config.importance_cap is not None:
         weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
         surrogate, loss = weights * surrogate, weights * loss
-    torch.autograd.backward(loss.sum() / tokens)
+    torch.autograd.backward(loss.sum() / tokens if counts else 0 * loss.sum())
     new = log_probs.detach()
     ratio = ratio_of(new, old)
     shares = {
@@ -455,20 +473,35 @@ def policy_backward(
 
 
 def critic_backward(
-    config: PPOConfig, critic: Critic, part: Part, tokens: int, *, trains_policy: bool = True
+    config: PPOConfig,
+    critic: Critic,
+    part: Part,
+    tokens: int,
+    *,
+    trains_policy: bool = True,
+    counts: bool = True,
 ) -> dict[str, float]:
-    """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
+    """Add the gradient of the critic's loss on a micro-batch, or zeros unless it ``counts``. Return its share
+    of the minibatch's metrics."""
     mask = part.seen.mask
     with critic.active():
         values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
         loss, clipped = losses.clipped_value_loss(
             values, part.values[mask], part.returns[mask], clip=config.value_clip
         )
-        torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
+        summed = config.value_coefficient * loss.sum() / tokens
+        torch.autograd.backward(summed if counts else 0 * summed)
     return {
         "loss/value_avg": float(loss.detach().sum()) / tokens,
         "val/clipfrac_avg": float(clipped.sum()) / tokens,
     }
+
+
+def spare_part(state: PPOState, rollout: Rollout) -> Part:
+    """Return a micro-batch for passes without an effect."""
+    seen = spare_micro_batch(state.models, rollout)
+    zeros = torch.zeros_like(seen.log_probs)
+    return Part(seen, zeros, zeros, zeros)
 
 
 def explained_variance(parts: Sequence[Part]) -> dict[str, float]:

@@ -81,6 +81,8 @@ class Held:
 
     def measure(self, optimiser: torch.optim.Optimizer, *given: Any) -> None:
         weights = list(self.model.parameters())
+        if optimiser.param_groups[0]["params"][0] is not weights[0]:
+            return  # the critic's optimiser
         moments = [one[name] for one in optimiser.state.values() for name in ("exp_avg", "exp_avg_sq")]
         gradients = [one.grad for one in weights if one.grad is not None]
         held = {"weights": weights, "gradients": gradients, "moments": moments}

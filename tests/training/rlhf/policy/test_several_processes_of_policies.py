@@ -50,7 +50,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "rejection sampling": ("rejection", REJECTION),
 }
 # Runs with a sharded model, and the runs with the same settings otherwise.
-SHARDED = {f"{name}, sharded": name for name in ("dpo", "sft", "rejection sampling")}
+SHARDED = {f"{name}, sharded": name for name in ("rloo", "small", "ppo", "dpo", "sft", "rejection sampling")}
 TOGETHER = KINDS | {
     name: (KINDS[same_as][0], KINDS[same_as][1] | {"sharding": "full"}) for name, same_as in SHARDED.items()
 }

@@ -155,8 +155,12 @@ def score_with_features(
 def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
     """Run one forward pass over all rows and apply the fp32 head. Return fp32 rewards with shape (B, K) and
     with 0 in padding."""
-    values = run(model, lambda: head_values(model, features_of(model, batch, precision=precision)))
-    return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
+
+    def forward() -> Tensor:
+        values = head_values(model, features_of(model, batch, precision=precision))
+        return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
+
+    return run(model, forward)
 
 
 def head_values(model: Any, features: Tensor) -> Tensor:

@@ -87,6 +87,7 @@ def kept_in_memory(modules: Modules) -> dict[str, Tensor]:
     return {name: local(tensor).to("cpu", copy=True) for name, tensor in saved_tensors(modules).items()}
 
 
+@torch.no_grad()
 def restore_from_memory(modules: Modules, kept: Mapping[str, Tensor]) -> None:
     for name, place in saved_tensors(modules).items():
         local(place).copy_(kept[name])

@@ -181,6 +181,7 @@ def divided(values: Tensor, like: Tensor) -> Tensor:
     return found
 
 
+@torch.no_grad()
 def clip_gradients(parameters: Sequence[Tensor], largest: float) -> float:
     """Scale the gradients so that their norm is at most ``largest``. Return the norm from before."""
     if not any(isinstance(parameter, DTensor) for parameter in parameters):

@@ -34,8 +34,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from benchmarks.random_models import SHAPES, vocabulary
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BATCHES_TRIED = (2, 4, 8, 16)  # prompts per batch

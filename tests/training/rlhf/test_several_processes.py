@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS, message
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 
 ROOT = Path(__file__).resolve().parents[3]
 _RUN = """

@@ -24,7 +24,7 @@ from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.distributed import require_devices
 from training.rlhf.core.failures import RunFailure, UnusableInput
 from training.rlhf.core.reporter import NullReporter
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs import transitions
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run

@@ -8,9 +8,9 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.sharding import is_sharded, stopping_together
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.sharding import complete_model
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
 
 def likely_answers(

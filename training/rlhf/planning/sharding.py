@@ -15,7 +15,7 @@ the weights instead. Pure functions without torch.
 
 from __future__ import annotations
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.cost import Part
 from training.rlhf.planning.transformer import FLOAT
 

@@ -14,10 +14,12 @@ from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.core.sharding import is_sharded, stopping_together
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models import chat, lora
-from training.rlhf.models.loading import Loaded, ModelSource, load_policy
-from training.rlhf.models.sharding import complete_model
-from training.rlhf.models.trunks import has_adapters
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import has_adapters
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
 
 

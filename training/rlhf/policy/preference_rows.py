@@ -19,8 +19,8 @@ from training.rlhf.core.sharding import is_sharded
 from training.rlhf.data.answers import Answers, lay_out, layout_of, pieces, shared_layout
 from training.rlhf.data.batching import Group, Layout, micro_batches, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.tokens import chat
 from training.rlhf.reward.encoding import encode_rankings
 
 

@@ -17,8 +17,8 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.sharding import in_step
 from training.rlhf.data.answers import Row, Together, lay_out_rows, shared_layout, split_rows
 from training.rlhf.data.demonstrations import encode
-from training.rlhf.models import chat
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.ppo import PPOConfig
 
 

@@ -64,11 +64,12 @@ from training.rlhf.generation.interface import Engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.sharding import complete_model
-from training.rlhf.models.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.saving import save_trained
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import sft
 from training.rlhf.policy.sample_answers import first_answers, report_samples
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
@@ -85,6 +86,7 @@ from training.rlhf.selection.candidates import (
 from training.rlhf.selection.selection import (
     curves,
     floor_metrics,
+    nothing_kept,
     rows_of,
     selected,
     selection_metrics,
@@ -236,7 +238,7 @@ def train(
 
     tuned = state.candidates[: progress.round - 1]
     if not tuned:
-        raise UnusableInput(nothing_kept(config, asked, progress.floors), FailureKind.NOTHING_KEPT)
+        raise UnusableInput(nothing_kept(config, len(asked.ids), progress.floors), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
         after = first_answers(config, loaded, asked, report.check)
         floors = progress.floors or judges.initial_state()
@@ -252,10 +254,7 @@ def train(
         )
     best, gold_best, unfinished = curves(tuned[-1])
     assert progress.loss is not None
-    with complete_model(loaded.model, only_first=True) as model:
-        if distributed.is_first():
-            save_model(model, loaded.tokenizer, out_dir, merge=False)
-    distributed.wait()
+    save_trained(loaded.model, loaded.tokenizer, out_dir)
     return RejectionSamplingResult(
         path=Path(out_dir),
         steps=progress.step,
@@ -395,21 +394,3 @@ def identity(policy: Loaded, judges: Judges, asked: EncodedPrompts) -> dict[str,
 
 def phase_name(what: str, config: RejectionSamplingConfig, progress: LoopProgress) -> str:
     return what if config.rounds == 1 else f"{what}, round {progress.round} of {config.rounds}"
-
-
-def nothing_kept(config: RejectionSamplingConfig, asked: EncodedPrompts, floors: FloorState | None) -> str:
-    raised = [name for name, value in floors["multipliers"].items() if value] if floors else []
-    if floors and raised:  # without these multipliers, answers would have been kept
-        named = ", ".join(f"{name} (floor {floors['floors'][name]:.2f})" for name in raised)
-        return (
-            f"none of the {len(asked.ids)} prompts has an answer worth keeping: the kept answers can't reach "
-            f"the floor of {named}. With the multiplier of the floor, no answer reaches threshold "
-            f"({config.threshold}) and min_gain ({config.min_gain}). Lower reward_floors, threshold or "
-            "min_gain."
-        )
-    return (
-        f"none of the {len(asked.ids)} prompts has an answer worth keeping: every answer was truncated at "
-        f"{config.max_new_tokens} tokens, has the same reward as all other answers to its prompt, or misses "
-        f"min_gain ({config.min_gain}) or threshold. Raise max_new_tokens or temperature, or lower min_gain "
-        "or threshold."
-    )

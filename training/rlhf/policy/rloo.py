@@ -33,14 +33,15 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.masters import clipped_norm
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.core.sharding import in_step
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import log_probs_and_entropies
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies
+from training.rlhf.models.loading.sources import ModelSource
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
 from training.rlhf.objectives.importance import answer_sums, truncated_weights
@@ -198,7 +199,7 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
         )
         first_log_ratio = first_log_ratio if means.steps else largest
         found = steps.combine(found, state.policy_optimiser)
-        found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
+        found["grad_norm/policy"] = clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)

@@ -40,12 +40,13 @@ from training.rlhf.core.sharding import clip_gradients, shards, stopping_togethe
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
-from training.rlhf.models import chat
-from training.rlhf.models.adapters import base_of, is_adapter
-from training.rlhf.models.loading import Loaded, save_model
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.sharding import complete_model
-from training.rlhf.models.trunks import head_of, trained_parameters
+from training.rlhf.models.files.adapters import base_of, is_adapter
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.parts.trunks import head_of, trained_parameters
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.reward_report import RewardReport
 from training.rlhf.reward import beliefs, uncertainty

@@ -32,12 +32,13 @@ from training.rlhf.data.batching import (
     fit_group,
     micro_batches,
 )
-from training.rlhf.models import chat, segments
-from training.rlhf.models.adapters import lasting_name
-from training.rlhf.models.loading import Loaded, merged, open_classifier
-from training.rlhf.models.lora import act_on_dropout, add_lora
-from training.rlhf.models.sharding import shard_model
-from training.rlhf.models.trunks import (
+from training.rlhf.models.files.adapters import lasting_name
+from training.rlhf.models.forward import segments
+from training.rlhf.models.forward.sharding import shard_model
+from training.rlhf.models.loading.opening import open_classifier
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.parts.lora import act_on_dropout, add_lora, merged
+from training.rlhf.models.parts.trunks import (
     has_adapters,
     head_of,
     is_encoder,
@@ -46,6 +47,7 @@ from training.rlhf.models.trunks import (
     start_head,
     trunk_of,
 )
+from training.rlhf.models.tokens import chat
 
 if TYPE_CHECKING:
     from training.rlhf.recipes.reward_model import RewardModelConfig

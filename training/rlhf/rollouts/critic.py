@@ -12,16 +12,16 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
 from training.rlhf.core.sharding import is_sharded, shards
-from training.rlhf.models import lora
 from training.rlhf.models.checks.reward import refuse_encoder
-from training.rlhf.models.inputs import Inputs
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.logprobs import states_at
-from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.sharding import shard_critic
-from training.rlhf.models.trainable import adapter_module, dtype_of
-from training.rlhf.models.trunks import is_encoder, trunk_of
+from training.rlhf.models.forward.inputs import Inputs
+from training.rlhf.models.forward.logprobs import states_at
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import shard_critic
+from training.rlhf.models.loading.pairs import refuse_other_tokens
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.trainable import adapter_module, dtype_of
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import is_encoder, trunk_of
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import MicroBatch, Models
 

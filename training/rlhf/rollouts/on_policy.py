@@ -33,9 +33,9 @@ from training.rlhf.core.reporter import NullReporter, Reporter, with_grace
 from training.rlhf.core.sharding import is_sharded, shards, stopping_together
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import save_model
-from training.rlhf.models.sharding import complete_model
-from training.rlhf.models.trainable import count_trained
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.saving import save_trained
+from training.rlhf.models.loading.trainable import count_trained
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.ceiling import stay_below_ceiling
 from training.rlhf.rollouts.samples import report_samples, sample_answers
@@ -123,10 +123,7 @@ def run_on_policy(
         if store.due():
             save()
 
-    with complete_model(models.actor, only_first=True) as actor:
-        if distributed.is_first():
-            save_model(actor, models.tokenizer, out_dir, merge=False)
-    distributed.wait()
+    save_trained(models.actor, models.tokenizer, out_dir)
     return OnPolicyResult(
         path=Path(out_dir),
         steps=config.steps,

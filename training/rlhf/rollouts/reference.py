@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 from training.rlhf.core import distributed, sharding
 from training.rlhf.core.masters import master_of
 from training.rlhf.core.sharding import local
-from training.rlhf.models import lora
-from training.rlhf.models.trunks import has_adapters
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import has_adapters
 from training.rlhf.recipes.rollouts import RolloutConfig
 
 

@@ -28,13 +28,13 @@ from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
-from training.rlhf.models import chat
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.loading import Loaded, ModelSource
-from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.sharding import complete_model, shard_model
-from training.rlhf.models.trainable import dtype_of, open_trainable
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import complete_model, shard_model
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import dtype_of, open_trainable
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import Reference, reference_of
 from training.rlhf.rollouts.sampler import refuse_unknown_sampler, sampler_log_probs

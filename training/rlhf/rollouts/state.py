@@ -16,7 +16,7 @@ from training.rlhf.core.masters import optimiser_over
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.sharding import divided
 from training.rlhf.judging.floors import FloorState
-from training.rlhf.models.trainable import trained_module
+from training.rlhf.models.loading.trainable import trained_module
 from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import fill, weights_of

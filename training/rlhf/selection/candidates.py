@@ -23,8 +23,8 @@ from training.rlhf.generation.interface import Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judge, Judged, Judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 ANSWERS_PER_CHECK = 32  # answers scored between two checks for cancellation

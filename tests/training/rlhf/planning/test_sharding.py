@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.training.rlhf import tiny
-from training.rlhf.models import shapes
+from training.rlhf.models.files import shapes
 from training.rlhf.planning import sharding
 
 

@@ -29,8 +29,8 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled, NullReporter
 from training.rlhf.core.sharding import local
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.sharding import complete_model
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig

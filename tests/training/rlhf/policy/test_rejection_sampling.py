@@ -34,7 +34,9 @@ from training.rlhf.generation.engines import LocalEngine
 from training.rlhf.generation.evaluation import compare, evaluate
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import open_judges
-from training.rlhf.models.loading import Loaded, load_policy, save_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.policy.rejection_sampling import RejectionSamplingResult, train, tuning_config
 from training.rlhf.recipes.answers import EvaluateConfig

@@ -16,8 +16,9 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.reward_report import report_on
 from training.rlhf.report.scored import ScoredRankings

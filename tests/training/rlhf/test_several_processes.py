@@ -169,8 +169,8 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one_process(
     assert (weights(made, "one") - weights(made, name)).abs().max() < 1e-5
     one, two = result(made, "one"), result(made, name)
     assert two["metrics"] == pytest.approx(one["metrics"], abs=1e-5)
-    for name, reliability in one["annotators"].items():
-        assert two["annotators"][name] == pytest.approx(reliability, abs=1e-5)
+    for annotator, reliability in one["annotators"].items():
+        assert two["annotators"][annotator] == pytest.approx(reliability, abs=1e-5)
     assert one["steps"] == two["steps"] == 10
     assert (made["folder"] / f"{name}.1").read_text() == ""  # only the first process reports
     assert not (made["folder"] / f"{name}.checkpoints").exists()

@@ -233,10 +233,10 @@ class Checkpoints:
     def _write(
         self,
         step: int,
-        weights: Mapping[str, Tensor],
-        moments: Mapping[str, Tensor],
+        weights: dict[str, Tensor],
+        moments: dict[str, Tensor],
         counters: Mapping[str, Any],
-        data: Mapping[str, Tensor],
+        data: dict[str, Tensor],
         *,
         best: bool,
     ) -> None:

@@ -144,7 +144,10 @@ def is_apart() -> bool:
 def local(tensor: Tensor) -> Tensor:
     """Return this process's part of a sharded tensor, which shares its memory. Return another tensor
     unchanged."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    if not isinstance(tensor, DTensor):
+        return tensor
+    part: Tensor = tensor.to_local()
+    return part
 
 
 def whole(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -152,7 +155,7 @@ def whole(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     tensor is returned as it is."""
     if not isinstance(tensor, DTensor):
         return tensor if dtype is None else tensor.to(dtype)
-    part = tensor.detach().to_local().to(dtype or tensor.dtype)
+    part = local(tensor).detach().to(dtype or tensor.dtype)
     padded = part.new_zeros(_rows(tensor), *part.shape[1:])
     padded[: len(part)] = part
     found = part.new_empty(distributed.count() * len(padded), *part.shape[1:])
@@ -186,7 +189,8 @@ def clip_gradients(parameters: Sequence[Tensor], largest: float) -> float:
     """Scale the gradients so that their norm is at most ``largest``. Return the norm from before."""
     if not any(isinstance(parameter, DTensor) for parameter in parameters):
         return float(nn.utils.clip_grad_norm_(parameters, largest))
-    parts, complete = [], []
+    parts: list[Tensor] = []
+    complete: list[Tensor] = []
     for parameter in parameters:
         if parameter.grad is not None:
             sharded = isinstance(parameter.grad, DTensor)

@@ -24,7 +24,7 @@ def add_to_reference(
     rows: RankingRows,
     part: Sequence[int],
     *,
-    spare: Sequence[int],
+    spare: Sequence[int] = (),
 ) -> None:
     """Set the reference log-probabilities of some rankings' responses to those under ``policy``. If there are
     none, a sharded policy reads ``spare`` instead. Raises UnusableInput if a log-probability is not

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from training.rlhf.core.sharding import clip_gradients
+
 Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
@@ -39,7 +41,7 @@ def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
 
 def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
     """Clip the gradients of the optimiser's weights to a norm. Return the norm before."""
-    return float(nn.utils.clip_grad_norm_(optimised(optimiser), limit))
+    return clip_gradients(optimised(optimiser), limit)
 
 
 def update_weights(optimiser: torch.optim.Optimizer, *, rate: float) -> None:

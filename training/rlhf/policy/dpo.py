@@ -47,6 +47,7 @@ from training.rlhf.core.memory import until_it_fits
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import batches_in_random_order, seed_everything
+from training.rlhf.core.sharding import in_step, is_sharded, shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
@@ -159,7 +160,7 @@ def train(
     CheckpointRefused if the folder contains checkpoints of a run with other inputs, UnusableInput if there is
     no preference to learn from, and TrainingDiverged if the loss or the gradient is not finite.
     """
-    report = SharedReporter(report or NullReporter())
+    report = SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     repeats = count_repeats([*rankings, *heldout])
     if not heldout:
@@ -189,6 +190,7 @@ def train(
     # exactly 0 before the first update. In other micro-batches, sums would be rounded differently.
     first_epoch = steps[: math.ceil(len(groups) / config.batch_rankings)]
     reference_parts = [part for step in [*first_epoch, rows.heldout] for part in rows.micro_batches(step)]
+    shortest = rows.shortest(range(len(rows.groups)))
     # The processes have different numbers of micro-batches, but all take part in every exchange.
     reference_parts += [[]] * (int(distributed.highest(len(reference_parts))) - len(reference_parts))
 
@@ -233,7 +235,7 @@ def train(
         if number > state.referenced:
             with saving_when_stopped(save):
                 report.check()
-            add_to_reference(state.reference, policy, rows, part)
+            add_to_reference(state.reference, policy, rows, part, spare=shortest)
             state.referenced = number
             report.progress("reference", number, len(reference_parts))
             if store.due():
@@ -340,12 +342,13 @@ def backward(
     check: Callable[[], None],
 ) -> Counter[str]:
     weight, sums = rows.weight(indices), Counter[str]()
-    for part in rows.micro_batches(indices):
+    parts = in_step(state.policy, rows.micro_batches(indices), lambda: rows.shortest(indices))
+    for part, counts in parts:
         check()
         loss, found = summed_loss(config, state.policy, state.reference, rows, part)
         # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
-        torch.autograd.backward(loss / weight)
-        sums.update(found)
+        torch.autograd.backward(loss / weight if counts else 0 * loss)
+        sums.update(found if counts else {})
     return sums
 
 
@@ -359,7 +362,8 @@ def add_gradients(
     """Add the gradients of some rankings, and return the sums for the metrics.
 
     If the device of a process runs out of memory, all processes compute the gradients again with half the
-    limit of token positions (`until_it_fits`). Later steps keep to the lower limit."""
+    limit of token positions (`until_it_fits`). Later steps keep to the lower limit. A sharded policy can't
+    do this, because the other processes are in the middle of an exchange."""
 
     def divide() -> int:
         largest = distributed.highest(rows.limited(state.max_tokens).largest(indices))
@@ -368,7 +372,7 @@ def add_gradients(
 
     sums = until_it_fits(
         lambda: backward(config, state, rows.limited(state.max_tokens), indices, check),
-        divisible=lambda: rows.limited(state.max_tokens).max_tokens > 1,
+        divisible=lambda: rows.limited(state.max_tokens).max_tokens > 1 and not is_sharded(state.policy),
         divide=divide,
         optimisers=[state.optimiser],
         step=state.step + 1,
@@ -383,12 +387,14 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the metrics of the held-out rankings: the mean loss per ranking, and means over the pairs."""
     rows, sums = rows.limited(state.max_tokens), Counter[str]()
-    for part in rows.micro_batches(rows.heldout):
+    parts = in_step(state.policy, rows.micro_batches(rows.heldout), lambda: rows.shortest(rows.heldout))
+    for part, counts in parts:
         check()
-        sums.update(summed_loss(config, state.policy, state.reference, rows, part)[1])
+        found = summed_loss(config, state.policy, state.reference, rows, part)[1]
+        sums.update(found if counts else {})
     sums = Counter(distributed.add_up(sums))
-    found = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
+    means = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
     if of_pairs := pair_metrics(sums):
-        found["heldout/accuracy"] = of_pairs["rewards/accuracies"]
-        found["heldout/margins"] = of_pairs["rewards/margins"]
-    return found
+        means["heldout/accuracy"] = of_pairs["rewards/accuracies"]
+        means["heldout/margins"] = of_pairs["rewards/margins"]
+    return means

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.sharding import is_sharded
 from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.preference_metrics import pair_sums
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
@@ -18,13 +19,19 @@ from training.rlhf.recipes.dpo import DPOConfig
 
 @torch.no_grad()
 def add_to_reference(
-    reference: Tensor, policy: PreTrainedModel, rows: RankingRows, part: Sequence[int]
+    reference: Tensor,
+    policy: PreTrainedModel,
+    rows: RankingRows,
+    part: Sequence[int],
+    *,
+    spare: Sequence[int] = (),
 ) -> None:
-    """Set the reference log-probabilities of some rankings' responses to those under ``policy``. Raises
-    UnusableInput if one of them is not finite."""
+    """Set the reference log-probabilities of some rankings' responses to those under ``policy``. If there are
+    none, a sharded policy reads ``spare`` instead. Raises UnusableInput if a log-probability is not
+    finite."""
     found = torch.zeros(0)
-    if part:
-        responses = score_responses(policy, rows, part)
+    if part or is_sharded(policy):
+        responses = score_responses(policy, rows, part or spare)
         found = responses.log_probs[responses.slots].cpu()
     if not bool(found.isfinite().all()):
         raise UnusableInput(

@@ -29,7 +29,7 @@ changes nothing. ``update(…, state, batch)`` trains on them and changes the st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,8 @@ from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
-from training.rlhf.data.answers import Row, shared_layout
+from training.rlhf.core.sharding import in_step
+from training.rlhf.data.answers import Row, Together, shared_layout
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
@@ -56,17 +57,24 @@ from training.rlhf.models.loading.sources import ModelSource
 from training.rlhf.models.tokens import chat
 from training.rlhf.objectives import advantages
 from training.rlhf.objectives.kl import kl_k1
-from training.rlhf.policy.ppo_gradients import Part, critic_backward, explained_variance, policy_backward
+from training.rlhf.policy.ppo_gradients import (
+    Part,
+    critic_backward,
+    explained_variance,
+    policy_backward,
+    spare_part,
+)
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts import ceiling, steps
 from training.rlhf.rollouts.critic import Critic, critic_for, values_of
 from training.rlhf.rollouts.on_policy import OnPolicyResult, run_on_policy
 from training.rlhf.rollouts.rollout import (
+    MicroBatch,
     Models,
     Rollout,
     load_models,
-    observe,
+    observations,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -161,8 +169,7 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
-        [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
-        for parts in steps.minibatches_of(config, state, rollout)
+        observed_with_values(state, rollout, parts) for parts in steps.minibatches_of(config, state, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
@@ -235,6 +242,17 @@ def roll_out(
         recovery=recovery,
         metrics=metrics | explained | compared,
     )
+
+
+def observed_with_values(
+    state: PPOState, rollout: Rollout, parts: Sequence[Together]
+) -> list[tuple[MicroBatch, Tensor]]:
+    """Run micro-batches through policy, reference and critic."""
+    found = [
+        (seen, values_of(state.critic, seen), counts)
+        for seen, counts in observations(state.models, rollout, parts)
+    ]
+    return [(seen, values) for seen, values, counts in found if counts]
 
 
 def policy_rate(config: PPOConfig, state: PPOState) -> float:
@@ -330,6 +348,7 @@ def epochs(
                 trains_critic=trains_critic,
                 demonstrations=demonstrations,
                 place=(step, epoch, number),
+                spare=lambda: spare_part(state.models, batch.rollout),
             ),
         )
         first_log_ratio = first_log_ratio if means.steps else largest
@@ -358,22 +377,27 @@ def minibatch_backward(
     trains_critic: bool,
     demonstrations: Sequence[Row],
     place: tuple[int, int, int],
+    spare: Callable[[], Part],
 ) -> tuple[defaultdict[str, float], float]:
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|.
 
     Each micro-batch adds its summed loss, divided by the entire minibatch's number of ``tokens``. The result
     therefore does not depend on how the minibatch is split into micro-batches. ``place`` is the step, the
-    epoch and the number of the minibatch, and determines which demonstrations are mixed in."""
+    epoch and the number of the minibatch, and determines which demonstrations are mixed in. ``spare`` returns
+    the micro-batch of passes without an effect (`in_step`)."""
     metrics, largest = defaultdict[str, float](float), 0.0
-    for part in minibatch:
+    for part, counts in in_step(state.models.actor, minibatch, spare):
+        found: dict[str, float] = {}
         if trains_policy:
-            found, log_ratio = policy_backward(config, state, part, tokens, temperature)
-            largest = max(largest, log_ratio)
-            steps.add(metrics, found)
+            of_policy, log_ratio = policy_backward(config, state, part, tokens, temperature, counts=counts)
+            largest = max(largest, log_ratio if counts else 0.0)
+            found |= of_policy
         if trains_critic:
-            found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
-            steps.add(metrics, found)
+            found |= critic_backward(
+                config, state.critic, part, tokens, trains_policy=trains_policy, counts=counts
+            )
+        steps.add(metrics, found if counts else {})
     if trains_policy and config.ptx_coefficient > 0:
         metrics["loss/ptx"] = ptx_backward(
             config,

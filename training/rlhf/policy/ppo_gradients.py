@@ -15,7 +15,7 @@ from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import kl_k3, ratio_of
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.critic import Critic
-from training.rlhf.rollouts.rollout import MicroBatch, Models, Rollout, halves_of
+from training.rlhf.rollouts.rollout import MicroBatch, Models, Rollout, halves_of, spare_micro_batch
 from training.rlhf.rollouts.state import OnPolicyState
 
 
@@ -51,10 +51,16 @@ class Part:
 
 
 def policy_backward(
-    config: PPOConfig, state: OnPolicyState, part: Part, tokens: int, temperature: float
+    config: PPOConfig,
+    state: OnPolicyState,
+    part: Part,
+    tokens: int,
+    temperature: float,
+    *,
+    counts: bool = True,
 ) -> tuple[dict[str, float], float]:
-    """Add the gradient of the policy's loss on a micro-batch. Return its share of the minibatch's metrics,
-    and the largest |log ratio|."""
+    """Add the gradient of the policy's loss on a micro-batch, or zeros unless it ``counts``. Return its share
+    of the minibatch's metrics, and the largest |log ratio|."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
     log_probs, entropy = log_probs_and_entropies(
@@ -68,7 +74,7 @@ def policy_backward(
     if seen.sampler is not None and config.importance_cap is not None:
         weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
         surrogate, loss = weights * surrogate, weights * loss
-    torch.autograd.backward(loss.sum() / tokens)
+    torch.autograd.backward(loss.sum() / tokens if counts else 0 * loss.sum())
     new = log_probs.detach()
     ratio = ratio_of(new, old)
     shares = {
@@ -86,20 +92,35 @@ def policy_backward(
 
 
 def critic_backward(
-    config: PPOConfig, critic: Critic, part: Part, tokens: int, *, trains_policy: bool = True
+    config: PPOConfig,
+    critic: Critic,
+    part: Part,
+    tokens: int,
+    *,
+    trains_policy: bool = True,
+    counts: bool = True,
 ) -> dict[str, float]:
-    """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
+    """Add the gradient of the critic's loss on a micro-batch, or zeros unless it ``counts``. Return its share
+    of the minibatch's metrics."""
     mask = part.seen.mask
     with critic.active():
         values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
         loss, clipped = losses.clipped_value_loss(
             values, part.values[mask], part.returns[mask], clip=config.value_clip
         )
-        torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
+        summed = config.value_coefficient * loss.sum() / tokens
+        torch.autograd.backward(summed if counts else 0 * summed)
     return {
         "loss/value_avg": float(loss.detach().sum()) / tokens,
         "val/clipfrac_avg": float(clipped.sum()) / tokens,
     }
+
+
+def spare_part(models: Models, rollout: Rollout) -> Part:
+    """Return a micro-batch for passes without an effect."""
+    seen = spare_micro_batch(models, rollout)
+    zeros = torch.zeros_like(seen.log_probs)
+    return Part(seen, zeros, zeros, zeros)
 
 
 def explained_variance(parts: Sequence[Part]) -> dict[str, float]:

@@ -57,6 +57,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
+from training.rlhf.core.sharding import shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.interface import Engine
@@ -64,6 +65,7 @@ from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
 from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.loading.saving import save_trained
 from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.loading.trainable import count_trained, dtype_of, open_trainable, trained_module
@@ -209,7 +211,7 @@ def train(
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. If an exception is raised, neither the model nor the candidates are written.
     """
-    started, report = time.monotonic(), SharedReporter(report or NullReporter())
+    started, report = time.monotonic(), SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
@@ -288,18 +290,21 @@ def sample_round(
     if len(state.candidates) < progress.round:
         state.candidates.append(no_candidates(n))
     total, phase = len(asked.ids), phase_name("sample", config, progress)
-    while (start := state.candidates[-1].n_prompts) < total:
-        chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
-        with saving_when_stopped(lambda: state.save(store, report)):
-            batch, judged = sample_batch(
-                config, state.policy, engine, judges, asked, gold, chosen, progress.round, report.check
-            )
-        state.candidates[-1] = join(state.candidates[-1], batch)
-        progress.step += 1
-        report.metrics(progress.step, batch_metrics(batch, judged, judges, state.policy))
-        report.progress(phase, chosen.stop, total)
-        if store.due():
-            state.save(store, report)
+    with complete_model(state.policy.model) as model:
+        policy = Loaded(model, state.policy.tokenizer)
+        while (start := state.candidates[-1].n_prompts) < total:
+            chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
+            with saving_when_stopped(lambda: state.save(store, report)):
+                report.check()
+                batch, judged = sample_batch(
+                    config, policy, engine, judges, asked, gold, chosen, progress.round, report.check
+                )
+            state.candidates[-1] = join(state.candidates[-1], batch)
+            progress.step += 1
+            report.metrics(progress.step, batch_metrics(batch, judged, judges, state.policy))
+            report.progress(phase, chosen.stop, total)
+            if store.due():
+                state.save(store, report)
 
 
 def select_answers(

@@ -38,6 +38,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
+from training.rlhf.core.sharding import in_step
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.forward.logprobs import log_probs_and_entropies
 from training.rlhf.models.loading.sources import ModelSource
@@ -52,7 +53,8 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     load_models,
-    observe,
+    observations,
+    spare_micro_batch,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -124,7 +126,7 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
-        [observe(models, rollout, part) for part in parts]
+        [seen for seen, counts in observations(models, rollout, parts) if counts]
         for parts in steps.minibatches_of(config, state, rollout)
     ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
@@ -216,7 +218,8 @@ def minibatch_backward(
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|. ``tokens`` and ``answers`` count the entire minibatch."""
     found, largest = defaultdict[str, float](float), 0.0
-    for part in minibatch:
+    parts = in_step(state.models.actor, minibatch, lambda: spare_micro_batch(state.models, batch.rollout))
+    for part, counts in parts:
         old = part.log_probs[part.mask]
         log_probs, entropy = log_probs_and_entropies(
             state.models.actor, part.rows.inputs, temperature=batch.rollout.temperature
@@ -231,7 +234,9 @@ def minibatch_backward(
             answers=answers,
             tokens=tokens,
         )
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss if counts else 0 * loss)
+        if not counts:
+            continue
         new = log_probs.detach()
         largest = max(largest, float((new - old).abs().max()))
         found["loss/policy_avg"] += surrogate

@@ -38,6 +38,7 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import batches_in_random_order, seed_everything
+from training.rlhf.core.sharding import in_step, shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import Batch, layout_for, micro_batches
@@ -111,7 +112,7 @@ def train(
     Raises `ModelNotFound`, `ValueError` (if there is nothing to learn from), `TrainingDiverged`,
     `CheckpointRefused` and `Cancelled`. If an exception is raised, no model is written.
     """
-    started, report = time.monotonic(), SharedReporter(report or NullReporter())
+    started, report = time.monotonic(), SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     policy, tokenizer = open_trainable(base_model, config, out_dir=out_dir)
     data = encode(demonstrations, tokenizer, min(config.max_length, chat.context_length(policy)))
@@ -258,19 +259,25 @@ def add_gradients(
     Each process adds the gradients of its share of the rows. The results are those of all rows.
     """
     n_tokens, loss, places = sum(len(row.response) for row in rows), 0.0, 0
-    for batch in laid_out(config, policy, tokenizer, shared(rows)):
+    for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
         check()
         part = summed_loss(policy, batch) / n_tokens
-        part.backward()  # type: ignore[no-untyped-call]
-        loss += part.item()
-        places += batch.places
+        torch.autograd.backward(part if counts else 0 * part)
+        if counts:
+            loss += part.item()
+            places += batch.places
     found = distributed.all_sum({"loss": loss, "places": float(places)})
     return found["loss"], 1 - sum(row.length for row in rows) / found["places"]
 
 
-def shared(rows: Sequence[Row]) -> list[Row]:
-    """Return this process's share of the rows."""
-    return [rows[i] for i in distributed.share([row.length for row in rows])]
+def parts_of(
+    config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
+) -> tuple[Iterator[Batch], Callable[[], Batch]]:
+    """Return the micro-batches of this process's share of the rows, and a spare one for `in_step`."""
+    mine = [rows[i] for i in distributed.share([row.length for row in rows])]
+    shortest = min(rows, key=lambda row: row.length)
+    laid_out_rows = partial(laid_out, config, policy, tokenizer)
+    return laid_out_rows(mine), lambda: next(laid_out_rows([shortest]))
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
@@ -289,9 +296,10 @@ def mean_loss(
 ) -> float:
     """Return the mean loss over all rows, in nats per response token."""
     total = 0.0
-    for batch in laid_out(config, policy, tokenizer, shared(rows)):
+    for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
         check()
-        total += summed_loss(policy, batch).item()
+        loss = summed_loss(policy, batch).item()
+        total += loss if counts else 0.0
     return distributed.all_sum({"total": total})["total"] / sum(len(row.response) for row in rows)
 
 

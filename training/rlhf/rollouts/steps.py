@@ -14,6 +14,7 @@ from training.rlhf.core.masters import optimised
 from training.rlhf.core.memory import until_it_fits
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.sharding import is_sharded
 from training.rlhf.data.answers import Together
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import KLController
@@ -120,7 +121,10 @@ def within_memory(
     again (`until_it_fits`). The gradient is the same except for rounding. Later steps keep to the lower
     limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
     interrupted run, unless it runs out of memory at another time.
+
+    Processes with sharded models wait for one another in every layer, so the error is raised.
     """
+    sharded = is_sharded(state.models.actor)
 
     def divide() -> int:
         # A row that exceeds the limit alone can't be divided, so it says nothing about the limit.
@@ -135,7 +139,7 @@ def within_memory(
 
     return until_it_fits(
         lambda: add_gradients(batch.minibatches[number]),
-        divisible=lambda: any(part.size > 1 for part in batch.minibatches[number]),
+        divisible=lambda: not sharded and any(part.size > 1 for part in batch.minibatches[number]),
         divide=divide,
         optimisers=state.optimisers.values(),
         step=batch.rollout.step,

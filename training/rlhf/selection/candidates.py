@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.core.sharding import shards, stopping_together
 from training.rlhf.generation.interface import Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
@@ -124,9 +125,10 @@ def sample_batch(
     seeds = seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(chosen))
     mine = distributed.share([len(asked.ids[i]) + config.max_new_tokens for i in chosen])
     own = None
-    if mine:
-        prompts = [chosen[i] for i in mine]
-        own = _sample(config, policy, engine, judges, asked, gold, prompts, [seeds[i] for i in mine], check)
+    with stopping_together(sharded=shards(config)):
+        if mine:
+            prompts, of_prompts = [chosen[i] for i in mine], [seeds[i] for i in mine]
+            own = _sample(config, policy, engine, judges, asked, gold, prompts, of_prompts, check)
     shares = [(numbers, *one) for numbers, one in distributed.gather_objects((mine, own)) if one is not None]
     if len(shares) == 1:
         return shares[0][1:]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
+from training.rlhf.core.sharding import run
 from training.rlhf.models.forward import segments
 from training.rlhf.models.forward.inputs import Inputs
 from training.rlhf.models.forward.projection import Transform, project
@@ -50,6 +51,12 @@ def log_probs_and_entropies(
     """Return the log-probability of each wanted token, as `token_log_probs`, and the entropy of the
     distribution from which it comes. Both carry gradients. Without ``entropy``, the entropies are 0."""
     alive()
+    return run(model, lambda: _pass(model, inputs, temperature, entropy=entropy))
+
+
+def _pass(
+    model: PreTrainedModel, inputs: Inputs, temperature: float, *, entropy: bool
+) -> tuple[Tensor, Tensor]:
     # The model inside an adapter's wrapper: the wrapper's own `base_model` returns logits, not states.
     inner: Any = plain(model)
     transform = transform_of(model, inputs.input_ids)

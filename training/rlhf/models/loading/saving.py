@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from storage import durable
 from training.rlhf.core import distributed
 from training.rlhf.models.files import adapters
+from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.parts import lora, trunks
 from training.rlhf.models.tokens import chat
 
@@ -53,9 +54,10 @@ def save_model(
 
 def save_trained(model: Any, tokenizer: PreTrainedTokenizerBase, out_dir: str | Path) -> None:
     """Save a model at the end of its training. An adapter is not merged. With several processes, the first
-    one saves, and the others wait."""
-    if distributed.is_first():
-        save_model(model, tokenizer, out_dir, merge=False)
+    one saves, and the others wait. If the model is sharded, the first one gathers it in main memory."""
+    with complete_model(model, only_first=True) as complete:
+        if distributed.is_first():
+            save_model(complete, tokenizer, out_dir, merge=False)
     distributed.wait()
 
 

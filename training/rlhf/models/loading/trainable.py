@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.sharding import shards
 from training.rlhf.models.files import adapters
+from training.rlhf.models.forward.sharding import shard_model
 from training.rlhf.models.loading.opening import open_generator
 from training.rlhf.models.loading.refusals import refuse_tokens_without_embedding
 from training.rlhf.models.loading.sources import Loaded, ModelSource
@@ -31,7 +33,9 @@ def dtype_of(config: TrainsPolicy) -> torch.dtype:
     return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
 
 
-def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | Path) -> Loaded:
+def open_trainable(
+    source: ModelSource, config: TrainsPolicy, *, out_dir: str | Path, divide: bool = True
+) -> Loaded:
     """Return the policy in eval mode. Only the weights that the recipe trains require gradients.
 
     With ``use_peft``, everything is frozen except the matrices of a LoRA adapter. If the source is an
@@ -40,12 +44,15 @@ def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | 
     the base model.
 
     Without ``use_peft``, an adapter is merged into its base. The recipe then trains all weights or the last
-    ``num_layers_unfrozen`` layers.
+    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes, unless the
+    caller does it later (``divide``).
 
     A model in memory is changed in place. Raises ModelNotFound, and UnusableInput for settings that don't fit
     the model.
     """
-    model, tokenizer, base = _opened(source, dtype_of(config))
+    # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
+    device = torch.device("cpu") if shards(config) else None
+    model, tokenizer, base = _opened(source, dtype_of(config), device)
     if config.use_peft:
         _refuse_base(base, out_dir)
         if has_adapters(model):
@@ -61,6 +68,8 @@ def open_trainable(source: ModelSource, config: TrainsPolicy, *, out_dir: str | 
         model = merged(model).requires_grad_(True)
         if config.num_layers_unfrozen is not None:
             freeze_all_but_last(model, config.num_layers_unfrozen)
+    if divide and shards(config):
+        shard_model(model.train(False), dtype=dtype_of(config))
     return Loaded(model.train(False), with_arguments(tokenizer, config.arguments_of_template))
 
 
@@ -107,10 +116,10 @@ def freeze_all_but_last(model: Any, number: int) -> None:
         output.requires_grad_(True)
 
 
-def _opened(source: ModelSource, dtype: torch.dtype) -> tuple[Any, Any, str]:
+def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None) -> tuple[Any, Any, str]:
     """Return the model with its adapter, its tokenizer, and the folder or hub name of its base model."""
     if not isinstance(source, Loaded):
-        opened = open_generator(source, dtype=dtype)
+        opened = open_generator(source, dtype=dtype, device=device)
         return opened.model, opened.tokenizer, opened.base
     refuse_tokens_without_embedding(type(source.model).__name__, *source)
     model: Any = source.model

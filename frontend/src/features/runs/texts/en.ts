@@ -15,7 +15,8 @@ export const en = {
     new: "New run",
     none: "No runs yet",
     loop: "One round of the loop consists of three runs. The first run trains a reward model on the rankings. The second run improves the policy with rejection sampling, RLOO or PPO. The third run samples the next responses to rank.",
-    first: "Start with a reward model once some tasks are ranked, or with SFT if the project has no policy.",
+    first:
+      "Start with a reward model once some tasks are ranked, or with supervised fine-tuning if the project has no policy.",
     table: "Runs, table",
     run: "Run",
     state: "State",
@@ -61,7 +62,7 @@ export const en = {
     policy: "Policy",
     rewardModel: "Reward model",
     snapshot: "Snapshot",
-    noPolicy: "There is no policy yet. Launch an SFT run to create one.",
+    noPolicy: "There is no policy yet. Launch a supervised fine-tuning run to create one.",
     noRewardModel: "There is no reward model yet. Train a reward model first.",
     none: "None",
     noneYet: "None yet",

@@ -1,4 +1,5 @@
 import { words } from "@/shared/format";
+import type { Series } from "./feed";
 
 /**
  * Chart titles with the patterns of their metrics. A metric is drawn in the first chart whose pattern matches
@@ -54,4 +55,21 @@ export function groupMetrics(names: readonly string[]): ChartGroup[] {
     return index < 0 ? FIRST.length : index;
   };
   return [...groups.values()].sort((a, b) => rank(a) - rank(b) || a.title.localeCompare(b.title));
+}
+
+/**
+ * Separates the groups that have a curve from the metrics that were reported only once. A single value is
+ * shown as a number, because a chart with one point has no information beyond it.
+ */
+export function curvesAndValues(
+  groups: readonly ChartGroup[],
+  series: Readonly<Record<string, Series>>,
+): { curves: ChartGroup[]; values: { name: string; value: number }[] } {
+  const points = (name: string) => series[name]?.values ?? [];
+  const hasCurve = ({ names }: ChartGroup) => names.some((name) => points(name).length > 1);
+  const values = groups
+    .filter((group) => !hasCurve(group))
+    .flatMap(({ names }) => names)
+    .flatMap((name) => points(name).map((value) => ({ name, value })));
+  return { curves: groups.filter(hasCurve), values };
 }

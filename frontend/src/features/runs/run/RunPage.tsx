@@ -120,7 +120,7 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
       )}
       <Candidates run={run} asks={acts} />
       {curve && <BestOfCurve curve={curve} />}
-      <Curves feed={feed} />
+      <Curves feed={feed} resultShown={Object.keys(run.result.metrics ?? {}).length > 0} />
       {feed.samples.length > 0 && <Samples samples={feed.samples} />}
       <div className={styles.foot}>
         <Log run={run} />

@@ -290,9 +290,13 @@ def sample_round(
     total, phase = len(asked.ids), phase_name("sample", config, progress)
     while (start := state.candidates[-1].n_prompts) < total:
         chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
+
+        def told(done: int, note: str, start: int = start) -> None:
+            report.progress(f"{phase}: {note}" if note else phase, start + done, total)
+
         with saving_when_stopped(lambda: state.save(store, report)):
             batch, judged = sample_batch(
-                config, state.policy, engine, judges, asked, gold, chosen, progress.round, report.check
+                config, state.policy, engine, judges, asked, gold, chosen, progress.round, report.check, told
             )
         state.candidates[-1] = join(state.candidates[-1], batch)
         progress.step += 1

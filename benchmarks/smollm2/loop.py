@@ -49,6 +49,8 @@ ANNOTATORS = ("ann", "ben")
 SPREAD = 0.3  # standard deviation of an annotator's error, in points
 RANDOM_SHARE = 0.05  # share of an annotator's rankings with a random order
 TEST_ANSWERS = 4  # per test prompt and policy
+ASKED = ("sample-written", "sample-public")  # the runs whose answers are ranked
+LAST = -1000  # priority of the tasks with test prompts, which are not ranked
 BASE = "SmolLM2"
 
 
@@ -84,7 +86,8 @@ class Walk:
         found = self.admin.wait(name, estimate)
         self.watched[name] = found
         if found.run["state"] != "succeeded":
-            raise SystemExit(f"{name} {found.run['state']}: {found.run['failure']}")
+            print(f"{name} {found.run['state']}: {found.run['failure']}", flush=True)
+            return found
         if model := found.run["result"].get("model"):
             self.models[name] = model["name"]
         peak = found.run["result"]["machine"]["peak_bytes"] / 1e9
@@ -98,7 +101,7 @@ class Walk:
             return connection.execute(sql.encode(), values).fetchall()
 
     def test(self, name: str, settings: dict[str, Any], **inputs: str) -> None:
-        """Let a policy answer the test prompts."""
+        """Let a policy answer the test prompts. Nobody ranks these answers."""
         self.run(
             name,
             "sample",
@@ -107,13 +110,18 @@ class Walk:
                 "responses_per_prompt": TEST_ANSWERS,
                 "max_new_tokens": self.size.tokens,
                 "prompt_filter": "set=test",
+                "priority": LAST,
                 **settings,
             },
             **inputs,
         )
 
     def rank(self, url: str) -> None:
-        """Two annotators rank all tasks, each with errors of their own. The first one also opens the desk."""
+        """Two annotators rank the answers to all training prompts, each with errors of their own. The first
+        annotator also opens the desk."""
+        sampled = [
+            one.run["result"]["counts"]["tasks"] for name, one in self.watched.items() if name in ASKED
+        ]
         users = {
             name: manage(self.state, "create_user", name, "--project", PROJECT, "--role", "annotator")
             for name in ANNOTATORS
@@ -126,6 +134,7 @@ class Walk:
                 tokens={name: str(user["token"])},
                 judge=careless(SPREAD, name),
                 noise=RANDOM_SHARE,
+                limit=sum(sampled),
                 seed=seed,
             )
             self.facts[f"rankings by {name}"] = tally.rankings
@@ -203,7 +212,7 @@ def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
     )
     start = trip.models["sft"]
     trip.test("sft-test", {}, policy=start)
-    for source, priority in (("written", 20), ("public", 10)):
+    for name, source, priority in zip(ASKED, ("written", "public"), (20, 10), strict=True):
         asking = {
             "max_new_tokens": size.tokens,
             "prompt_filter": f"set=train, source={source}",
@@ -212,12 +221,12 @@ def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
             "overlap": len(ANNOTATORS),
             "priority": priority,
         }
-        trip.run(f"sample-{source}", "sample", asking, policy=start)
+        trip.run(name, "sample", asking, policy=start)
     trip.rank(url)
     trip.run("rm", "reward_model", {**adapter, "batch_rankings": 8}, policy=start)
     judge = trip.models["rm"]
-    admin.open("models")
-    admin.page.get_by_role("link", name=judge).click()
+    admin.open(f"models/{trip.watched['rm'].run['result']['model']['id']}")
+    admin.page.get_by_text("Calibration").first.wait_for()
     admin.shoot("reward-report")
     trip.run(
         "rs",
@@ -248,7 +257,8 @@ def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
         {**adapter, **short, "batch_rankings": 8, "learning_rate": CHOSEN_RATE, "kl_samples": 32},
         policy=start,
     )
-    for name in ("rs", "ppo", "dpo"):
+    improved = [name for name in ("rs", "ppo", "dpo") if name in trip.models]
+    for name in improved:
         trip.test(f"{name}-test", {}, policy=trip.models[name])
     scored = {
         "judge": "reward_model",
@@ -257,7 +267,7 @@ def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
         "max_new_tokens": size.tokens,
         "responses_per_prompt": 2,
     }
-    for name in ("sft", "rs", "ppo", "dpo"):
+    for name in ("sft", *improved):
         trip.run(f"{name}-evaluate", "evaluate", scored, policy=trip.models[name], reward_model=judge)
     for path in ("models", "runs", "tasks", ""):
         admin.open(path)

@@ -39,6 +39,7 @@ class Admin:
         page.set_default_timeout(ACTION_MS)
 
     def shoot(self, name: str) -> None:
+        self.page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
         self.page.wait_for_timeout(SETTLE_MS)
         self.n_shots += 1
         high = min(self.page.evaluate("document.documentElement.scrollHeight"), TALLEST)

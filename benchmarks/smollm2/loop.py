@@ -17,6 +17,7 @@ sample texts.
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ TEST_ANSWERS = 4  # per test prompt and policy
 ASKED = ("sample-written", "sample-public")  # the runs whose answers are ranked
 LAST = -1000  # priority of the tasks with test prompts, which are not ranked
 BASE = "SmolLM2"
+SNAPSHOT = "agreed"
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Size:
     long_prompts: int = 2
     tokens: int = 64
     test_prompts: int = len(prompts.TEST)
-    ppo_steps: int = 8
-    rollout_prompts: int = 8
+    ppo_steps: int = 6
+    rollout_prompts: int = 6
 
 
 SMALL = Size(demonstrations=16, public_prompts=4, long_prompts=1, tokens=12, test_prompts=4, ppo_steps=3)
@@ -76,20 +78,36 @@ class Walk:
     admin: Admin
     state: Path
     size: Size
+    diary: Path  # what is done so far, so that an interrupted walk can continue
     watched: dict[str, Watched] = field(default_factory=dict)
-    models: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def models(self) -> dict[str, str]:
+        """The model that each run created."""
+        made = {name: one.run["result"].get("model") for name, one in self.watched.items()}
+        return {name: model["name"] for name, model in made.items() if model}
+
+    def remember(self) -> None:
+        done = {"watched": {name: asdict(one) for name, one in self.watched.items()}, "facts": self.facts}
+        self.diary.write_text(json.dumps(done | {"n_shots": self.admin.n_shots}))
+
+    def continue_from(self, diary: Path) -> None:
+        done = json.loads(diary.read_text())
+        self.watched = {name: Watched(**one) for name, one in done["watched"].items()}
+        self.facts, self.admin.n_shots = done["facts"], done["n_shots"]
+
     def run(self, name: str, kind: str, settings: dict[str, Any], **inputs: str) -> Watched:
+        if name in self.watched:
+            return self.watched[name]
         began = time.monotonic()
         estimate = self.admin.launch(name, kind, inputs, settings)
         found = self.admin.wait(name, estimate)
-        self.watched[name] = found
         if found.run["state"] != "succeeded":
             print(f"{name} {found.run['state']}: {found.run['failure']}", flush=True)
             return found
-        if model := found.run["result"].get("model"):
-            self.models[name] = model["name"]
+        self.watched[name] = found
+        self.remember()
         peak = found.run["result"]["machine"]["peak_bytes"] / 1e9
         print(f"{name:12} {time.monotonic() - began:6.0f} s  peak {peak:.1f} GB", flush=True)
         return found
@@ -118,7 +136,9 @@ class Walk:
 
     def rank(self, url: str) -> None:
         """Two annotators rank the answers to all training prompts, each with errors of their own. The first
-        annotator also opens the desk."""
+        annotator also opens the desk. The agreed order of each task is frozen as a snapshot."""
+        if SNAPSHOT in self.facts:
+            return
         sampled = [
             one.run["result"]["counts"]["tasks"] for name, one in self.watched.items() if name in ASKED
         ]
@@ -140,6 +160,9 @@ class Walk:
             self.facts[f"rankings by {name}"] = tally.rankings
         self.admin.open("quality")
         self.admin.shoot("quality")
+        selection = ("--name", SNAPSHOT, "--aggregation", "majority")
+        self.facts[SNAPSHOT] = manage(self.state, "freeze_snapshot", "--project", PROJECT, *selection)
+        self.remember()
 
     def look_at_the_desk(self, url: str, name: str, password: str) -> None:
         browser = self.admin.page.context.browser
@@ -164,12 +187,16 @@ class Walk:
 
 
 def walk(model: Path, data: Path, url: str, state: Path, out: Path, size: Size) -> None:
-    password = str(manage(state, "create_user", "admin", "--admin")["password"])
+    diary = out / "walk.json"
+    name = f"admin-{time.strftime('%H%M')}" if diary.exists() else "admin"
+    password = str(manage(state, "create_user", name, "--admin")["password"])
     with chromium() as browser:
-        page = log_in(browser, url, "admin", password, viewport=WIDE)
+        page = log_in(browser, url, name, password, viewport=WIDE)
         shots = out / "shots"
         shots.mkdir(parents=True, exist_ok=True)
-        trip = Walk(Admin(page, PROJECT, shots), state, size)
+        trip = Walk(Admin(page, PROJECT, shots), state, size, diary)
+        if diary.exists():
+            trip.continue_from(diary)
         try:
             go(trip, model, data, url, out)
         finally:
@@ -191,14 +218,17 @@ def walk(model: Path, data: Path, url: str, state: Path, out: Path, size: Size) 
 
 def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
     admin, size, facts = trip.admin, trip.size, trip.facts
-    admin.create_project("SmolLM2 assistant", GUIDELINES, overlap=len(ANNOTATORS))
-    admin.shoot("project")
-    demonstrations, asked = out / "demonstrations.jsonl", out / "prompts.jsonl"
-    facts["demonstrations"] = files.write_demonstrations(demonstrations, data, size.demonstrations)
-    facts["prompts"] = files.write_prompts(asked, data, public=size.public_prompts, long=size.long_prompts)
-    facts["import of demonstrations"] = admin.bring_in(demonstrations)
-    facts["import of prompts"] = admin.bring_in(asked)
-    admin.shoot("data")
+    if not facts:
+        admin.create_project("SmolLM2 assistant", GUIDELINES, overlap=len(ANNOTATORS))
+        admin.shoot("project")
+        demonstrations, asked = out / "demonstrations.jsonl", out / "prompts.jsonl"
+        facts["demonstrations"] = files.write_demonstrations(demonstrations, data, size.demonstrations)
+        facts["prompts"] = files.write_prompts(
+            asked, data, public=size.public_prompts, long=size.long_prompts
+        )
+        facts["import of demonstrations"] = admin.bring_in(demonstrations)
+        facts["import of prompts"] = admin.bring_in(asked)
+        admin.shoot("data")
 
     base = str(model.resolve())
     short = {"sample_tokens": size.tokens}
@@ -223,7 +253,7 @@ def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
         }
         trip.run(name, "sample", asking, policy=start)
     trip.rank(url)
-    trip.run("rm", "reward_model", {**adapter, "batch_rankings": 8}, policy=start)
+    trip.run("rm", "reward_model", {**adapter, "batch_rankings": 8}, policy=start, snapshot=SNAPSHOT)
     judge = trip.models["rm"]
     admin.open(f"models/{trip.watched['rm'].run['result']['model']['id']}")
     admin.page.get_by_text("Calibration").first.wait_for()
@@ -231,7 +261,7 @@ def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
     trip.run(
         "rs",
         "rejection_sampling",
-        {**rollout, **adapter, **short, "samples_per_prompt": 8, "batch_size": 8},
+        {**rollout, **adapter, **short, "samples_per_prompt": 6, "batch_size": 8},
         policy=start,
         reward_model=judge,
     )
@@ -256,6 +286,7 @@ def go(trip: Walk, model: Path, data: Path, url: str, out: Path) -> None:
         "dpo",
         {**adapter, **short, "batch_rankings": 8, "learning_rate": CHOSEN_RATE, "kl_samples": 32},
         policy=start,
+        snapshot=SNAPSHOT,
     )
     improved = [name for name in ("rs", "ppo", "dpo") if name in trip.models]
     for name in improved:

@@ -18,10 +18,9 @@ export function Facts({ run }: { run: Run }) {
   const rows: [string, string][] = [
     ...inputs.map(([name, value]): [string, string] => [settingName(name), String(value)]),
     ...(machine ? [[texts.peak, memory(machine.peak_bytes)] as [string, string]] : []),
-    ...Object.entries(run.recipe).map(([name, value]): [string, string] => [
-      settingName(name),
-      settingText(name, value),
-    ]),
+    ...Object.entries(run.recipe)
+      .map(([name, value]): [string, string] => [settingName(name), settingText(name, value)])
+      .sort(([a], [b]) => a.localeCompare(b)),
   ];
   return (
     <Panel title={texts.recipe} flush>

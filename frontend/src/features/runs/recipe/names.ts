@@ -4,6 +4,7 @@ import { kindTitle } from "@/shared/kinds";
 
 /** Abbreviations keep their capitals: "KL target", "GAE lambda". */
 const ABBREVIATIONS: Record<string, string> = {
+  dtype: "data type",
   kl: "KL",
   gae: "GAE",
   eos: "EOS",

@@ -144,7 +144,7 @@ export const en = {
     lastLines: "last 200 lines",
     nothingYet: "The log is empty.",
     recipe: "Recipe",
-    peak: "peak memory",
+    peak: "Peak memory",
     whatToDo: "Suggested action: ",
     logEnd: "End of the log",
     noLog: "The log is empty: the process ended before it wrote anything.",

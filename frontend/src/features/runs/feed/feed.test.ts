@@ -147,6 +147,15 @@ describe("groups of metrics", () => {
     });
   });
 
+  it("shares and counts, and rewards in different units, are not in one chart", () => {
+    expect(titles(["finished_share", "unfinished_prompts", "reward_mean", "reward_raw/rm-1"])).toEqual({
+      Reward: ["reward_mean"],
+      "Finished responses": ["finished_share"],
+      "Unfinished prompts": ["unfinished_prompts"],
+      "Raw rewards": ["reward_raw/rm-1"],
+    });
+  });
+
   it("the metrics of DPO are grouped by scale", () => {
     expect(
       titles([

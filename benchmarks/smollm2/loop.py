@@ -171,7 +171,7 @@ class Walk:
         desk = Admin(page, PROJECT, self.admin.shots, n_shots=self.admin.n_shots)
         desk.open("rank")
         page.get_by_test_id("response-card").first.wait_for()
-        desk.shoot("desk")
+        desk.shoot("desk", whole=False)
         self.admin.n_shots = desk.n_shots
         page.context.close()
 

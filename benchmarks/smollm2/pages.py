@@ -38,11 +38,15 @@ class Admin:
         self.page, self.project, self.shots, self.n_shots = page, project, shots, n_shots
         page.set_default_timeout(ACTION_MS)
 
-    def shoot(self, name: str) -> None:
+    def shoot(self, name: str, *, whole: bool = True) -> None:
+        """Save a picture of the whole page or only of the window. The desk draws only what is in the
+        window."""
         self.page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
         self.page.wait_for_timeout(SETTLE_MS)
         self.n_shots += 1
         high = min(self.page.evaluate("document.documentElement.scrollHeight"), TALLEST)
+        if not whole:
+            high = WIDE["height"]
         self.page.screenshot(
             path=self.shots / f"{self.n_shots:02}-{name}.png",
             full_page=True,

@@ -154,6 +154,7 @@ export const en = {
   result: {
     made: (name: string) => `Created ${name}`,
     sampled: (tasks: number) => `The policy’s responses became ${tasks} tasks`,
+    evaluated: (policy: string) => `Evaluated ${policy}`,
     done: "Done",
     onModels: "The Models page shows the model’s lineage, metrics and stage.",
     served: "Annotators get these tasks from now on.",

@@ -290,6 +290,10 @@ def sample_round(
     if len(state.candidates) < progress.round:
         state.candidates.append(no_candidates(n))
     total, phase = len(asked.ids), phase_name("sample", config, progress)
+
+    def told(done: int, note: str) -> None:
+        report.progress(f"{phase}: {note}" if note else phase, start + done, total)
+
     with complete_model(state.policy.model) as model:
         policy = Loaded(model, state.policy.tokenizer)
         while (start := state.candidates[-1].n_prompts) < total:
@@ -297,7 +301,7 @@ def sample_round(
             with saving_when_stopped(lambda: state.save(store, report)):
                 report.check()
                 batch, judged = sample_batch(
-                    config, policy, engine, judges, asked, gold, chosen, progress.round, report.check
+                    config, policy, engine, judges, asked, gold, chosen, progress.round, report.check, told
                 )
             state.candidates[-1] = join(state.candidates[-1], batch)
             progress.step += 1

@@ -38,7 +38,7 @@ from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.core.sharding import clip_gradients, shards, stopping_together
 from training.rlhf.core.shared_reporter import SharedReporter
-from training.rlhf.data.batching import Group, digest_of
+from training.rlhf.data.batching import Group, cut_by_tokens, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
 from training.rlhf.models.files.adapters import base_of, is_adapter
 from training.rlhf.models.forward.recompute import recompute_layers
@@ -285,7 +285,7 @@ def train(
     store.load_best(modules)
     optimiser.state.clear()  # no update follows, so Adam's moments make room for a complete model
     with complete_model(model) as model:
-        scores, features = score_training_set(config, model, groups, pad)
+        scores, features = score_training_set(config, model, groups, pad, report)
         reliabilities = answers.settle_reliabilities(groups, scores)
         rewards = torch.cat(scores)
         scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
@@ -355,7 +355,11 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
 
 
 def score_training_set(
-    config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
+    config: RewardModelConfig,
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    pad_id: int,
+    report: SharedReporter,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return each group's raw rewards and, if the recipe's uncertainty needs features, each group's features.
 
@@ -365,7 +369,17 @@ def score_training_set(
     mine = distributed.share([group.packed_tokens for group in groups])
     sizes = [len(group.responses) for group in groups]
     chosen, keep = [groups[i] for i in mine], uncertainty.reads_features(config)
-    rewards, read = score_with_features(model, chosen, pad_id=pad_id, keep=keep)
+    rewards: list[Tensor] = []
+    read: list[Tensor] = []
+    # All rankings in one forward pass would take minutes on a CPU, without progress or a check for a request
+    # to stop.
+    tokens = [group.packed_tokens for group in chosen]
+    for part in cut_by_tokens(tokens, max_tokens=config.micro_batch_tokens):
+        report.check()
+        report.progress("score", len(rewards), len(chosen))
+        scored, features = score_with_features(model, [chosen[i] for i in part], pad_id=pad_id, keep=keep)
+        rewards, read = rewards + scored, read + features
+    report.progress("score", len(rewards), len(chosen))
     scores = distributed.gather_rows(mine, rewards, sizes)
     if not keep:
         return scores, []

@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -98,6 +97,9 @@ def run_on_policy(
             state.tensors(config),
         )  # fmt: skip
 
+    def answered(done: int, answers: int) -> None:
+        report.progress(f"train: {done} of {answers} answers", state.step, config.steps)
+
     # Long passes call `alive` for every token or micro-batch. `heard_by` makes each of these calls check for
     # a stop request, so a cancellation takes effect within seconds.
     report.progress("train", state.step, config.steps)
@@ -110,8 +112,9 @@ def run_on_policy(
             if state.step == config.steps:
                 break
             started = time.perf_counter()
-            batch = roll_out(config, state, prompts, partial(report.progress, "generate"))
+            batch = roll_out(config, state, prompts, answered)
         rolled_out = time.perf_counter()
+        report.progress("train: updating the weights", state.step, config.steps)
         with heard_by(with_grace(report.listen, seconds=UPDATE_GRACE)):
             updated = update(config, state, batch)
         seconds = {

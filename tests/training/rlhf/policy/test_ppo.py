@@ -290,7 +290,12 @@ def test_metrics_are_finite_and_have_standard_names(folders: tuple[Path, Path], 
     for _, row in report.metric_rows:
         assert names <= row.keys()
         assert all(math.isfinite(value) for value in row.values())
-    assert report.progress_rows == [("train", 0, 2), ("train", 1, 2), ("train", 2, 2)]
+    update = "train: updating the weights"
+    assert report.progress_rows == [
+        *[("train", 0, 2), (update, 0, 2)],
+        *[("train", 1, 2), (update, 1, 2)],
+        *[("train", 2, 2)],
+    ]
     assert report.series("episode") == [16.0, 32.0]
 
 

@@ -20,12 +20,13 @@ from annotation.content.importing.imports import importing
 from annotation.content.importing.lines import ImportedVotes
 from annotation.content.importing.report import ImportProgress, ImportReport
 from annotation.database.acting import acting_as, current_actor
-from annotation.models import Import
+from annotation.models import Assignment, Import
 from config.full_disk import full_disk_problem
 from config.problems import FieldProblem, Problem, problem_body
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = (1, 2, 5, 10, 20, 30)  # in total, longer than a database restart takes
+MAX_PAUSE_SECONDS = 1.0
 
 # Set when this worker is stopping: its import stops after the current batch and is queued again.
 worker_is_stopping = threading.Event()
@@ -149,6 +150,16 @@ def _advice(found: Import) -> str:
     return transitions.advice(dry_run=bool(found.options.get("dry_run")))
 
 
+def pause_for_annotators(seconds: float, stopped: threading.Event) -> None:
+    """Waits as long as the last batch took if an annotator holds a task, at most MAX_PAUSE_SECONDS.
+
+    An answer is committed when the disk has stored it and every earlier change. Without pauses, most answers
+    wait for a part of the import (docs/measurements.md).
+    """
+    if Assignment.objects.running().exists():
+        stopped.wait(min(seconds, MAX_PAUSE_SECONDS))
+
+
 def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
     """Runs the import and returns its report. Raises Stopped if the attempt must end."""
     began = time.monotonic()
@@ -178,8 +189,10 @@ def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
     )
     try:
         while True:
+            step_began = time.monotonic()
             heart.progress = next(steps)
             check()
+            pause_for_annotators(time.monotonic() - step_began, heart.stopped)
     except StopIteration as end:
         report: ImportReport = end.value
         return report

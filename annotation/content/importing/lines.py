@@ -29,7 +29,7 @@ from preferences.quirks import (
 from preferences.records import RankingRecord, Record, Vote
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 
-BATCH_LINES = 1000
+BATCH_LINES = 500  # about 3 MB of the write-ahead log, which an answer may have to wait for
 BATCH_CHARACTERS = 8 * 2**20
 
 
@@ -80,7 +80,7 @@ def batches_of(
     responses_per_task: int | None = None,
 ) -> Iterator[list[Line]]:
     """Yields batches of lines. The number of lines and the number of characters in a batch are limited,
-    because 1,000 lines of the maximum length would take gigabytes of memory.
+    because lines of the maximum length would take gigabytes of memory.
 
     Responses without a ranking are divided among tasks of at most `responses_per_task` responses; the default
     is MAX_RESPONSES.

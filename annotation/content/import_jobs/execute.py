@@ -15,18 +15,18 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from annotation.content.import_jobs import transitions
 from annotation.content.import_jobs.downloads import download_dataset
+from annotation.content.import_jobs.pace import Pace
 from annotation.content.import_jobs.uploads import stored_file
 from annotation.content.importing.imports import importing
 from annotation.content.importing.lines import ImportedVotes
 from annotation.content.importing.report import ImportProgress, ImportReport
 from annotation.database.acting import acting_as, current_actor
-from annotation.models import Assignment, Import
+from annotation.models import Import
 from config.full_disk import full_disk_problem
 from config.problems import FieldProblem, Problem, problem_body
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = (1, 2, 5, 10, 20, 30)  # in total, longer than a database restart takes
-MAX_PAUSE_SECONDS = 1.0
 
 # Set when this worker is stopping: its import stops after the current batch and is queued again.
 worker_is_stopping = threading.Event()
@@ -150,16 +150,6 @@ def _advice(found: Import) -> str:
     return transitions.advice(dry_run=bool(found.options.get("dry_run")))
 
 
-def pause_for_annotators(seconds: float, stopped: threading.Event) -> None:
-    """Waits as long as the last batch took if an annotator holds a task, at most MAX_PAUSE_SECONDS.
-
-    An answer is committed when the disk has stored it and every earlier change. Without pauses, most answers
-    wait for a part of the import (docs/measurements.md).
-    """
-    if Assignment.objects.running().exists():
-        stopped.wait(min(seconds, MAX_PAUSE_SECONDS))
-
-
 def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
     """Runs the import and returns its report. Raises Stopped if the attempt must end."""
     began = time.monotonic()
@@ -178,6 +168,7 @@ def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
     # The checkpoints of a dry run would be rolled back with it, so a dry run starts from the beginning.
     dry_run = bool(found.options.get("dry_run"))
     options = {**found.options, "votes": ImportedVotes(found.options["votes"])}
+    pace = Pace(heart.stopped)
     steps = importing(
         project=found.project,
         file=upload,
@@ -185,14 +176,15 @@ def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
         stored=None if dry_run else store,
         check=check,
         began=began,
+        lines_per_batch=pace.lines,
         **options,
     )
     try:
         while True:
-            step_began = time.monotonic()
+            batch_began = time.monotonic()
             heart.progress = next(steps)
             check()
-            pause_for_annotators(time.monotonic() - step_began, heart.stopped)
+            pace.after_batch(time.monotonic() - batch_began)
     except StopIteration as end:
         report: ImportReport = end.value
         return report

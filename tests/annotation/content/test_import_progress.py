@@ -14,7 +14,7 @@ from annotation.content.importing.imports import import_file, importing
 from annotation.content.importing.lines import BATCH_LINES
 from annotation.models import Project, Prompt
 
-ROWS = [{"prompt": f"Question {number}", "responses": ["yes", "no"]} for number in range(4 * BATCH_LINES + 5)]
+ROWS = [{"prompt": f"Question {number}", "responses": ["yes", "no"]} for number in range(2 * BATCH_LINES + 5)]
 LINES = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 
 
@@ -30,7 +30,7 @@ def parquet() -> bytes:
 @pytest.mark.parametrize("data", [LINES, gzip.compress(LINES), parquet()], ids=["jsonl", "gzip", "parquet"])
 def test_progress_increases_until_the_report_is_returned(project: Project, data: bytes) -> None:
     steps = list(importing(project=project, file=io.BytesIO(data)))
-    assert [step.read for step in steps] == [*range(0, len(ROWS), BATCH_LINES), len(ROWS)]
+    assert [step.read for step in steps] == [0, BATCH_LINES, 2 * BATCH_LINES, len(ROWS)]
     shares = [step.share for step in steps]
     assert shares[0] == 0
     assert shares[-1] > 0.9  # the last share can be below 1, because a Parquet file's footer is read first

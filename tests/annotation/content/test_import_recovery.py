@@ -33,7 +33,7 @@ from tests.workers import worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_database")]
 
-BATCHES = 30
+BATCHES = 15
 
 
 @pytest.fixture(autouse=True)

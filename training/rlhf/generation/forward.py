@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from training.rlhf.data.batching import takes_packed_rows
 from training.rlhf.models import chat
 from training.rlhf.models.shapes import UnknownShape, shape_of
 
@@ -70,13 +71,17 @@ class ForwardBatch:
         self.width = ids.shape[1]
         self.last = positions[:, -1:]
         self.mask = torch.cat([mask, mask.new_ones(len(mask), self.limit)], dim=1)
+        # With a mask of shape (R, T), transformers checks at every token whether it masks anything, and the
+        # check waits for the GPU.
+        if takes_packed_rows(self.policy):
+            self.mask = self.mask[:, None, None].bool()
         return logits
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append a token to each row. Return the logits of the next token, with shape (R, V)."""
         self.last = self.last + 1
         self.width += 1
-        return self._forward(tokens[:, None], self.mask[:, : self.width], self.last)
+        return self._forward(tokens[:, None], self.mask[..., : self.width], self.last)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all rows except these."""

@@ -12,6 +12,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import (
+    FalconConfig,
+    FalconForCausalLM,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
@@ -86,6 +88,7 @@ OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
         use_sliding_window=True,
         sliding_window=8,
     ),
+    "alibi": lambda: _model(FalconForCausalLM, FalconConfig, alibi=True, new_decoder_architecture=False),
     "dynamic rope": lambda: tiny.policy(
         rope_parameters={"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 2.0}
     ),

@@ -87,13 +87,15 @@ def test_step_of_ppo_on_a_gpu_equals_that_on_a_cpu(
 
 @pytest.mark.parametrize("settings", [{}, {"use_peft": True, "lora_r": 4}], ids=["all weights", "adapter"])
 def test_step_of_ppo_in_bfloat16_is_close_to_that_in_float32(settings: dict[str, Any], scene: Scene) -> None:
-    """bfloat16 has 8 bits of precision. The tolerance is about three times the difference on a CPU."""
+    """bfloat16 has 8 bits of precision. The tolerances are about three times the differences on a CPU: the
+    reward model's scores differed by 0.024, and the other figures by at most 1.4%."""
     expected, answers = first_step(scene, **settings)
     ours, _ = first_step(scene, answers, dtype="bfloat16", **settings)
     assert all(torch.tensor(value).isfinite() for value in ours.values())
     assert ours["val/first_log_ratio"] == 0.0
     for name in COMPARED:
-        assert ours[name] == pytest.approx(expected[name], rel=0.1, abs=0.03), name
+        allowed = {"abs": 0.08} if name == "objective/scores" else {"rel": 0.05, "abs": 0.005}
+        assert ours[name] == pytest.approx(expected[name], **allowed), name
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rloo", "ppo"])

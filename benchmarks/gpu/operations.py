@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 
 FULL, LORA = 3, 2  # the cost of a training pass, as a multiple of a forward pass
 

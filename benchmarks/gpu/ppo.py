@@ -20,7 +20,7 @@ from benchmarks.gpu.work import (
     reward_shape,
     work_on,
 )
-from training.rlhf.models.trainable import dtype_of
+from training.rlhf.models.loading.trainable import dtype_of
 from training.rlhf.planning import loops
 from training.rlhf.planning.cost import Data
 from training.rlhf.policy import ppo

@@ -14,8 +14,8 @@ from benchmarks.gpu.operations import Lengths
 from benchmarks.gpu.sections import Figures
 from benchmarks.gpu.work import Work, draw_prompts, draw_tokens, random_reward_model, reward_shape, work_on
 from training.rlhf.data.batching import Group
-from training.rlhf.models import chat
-from training.rlhf.models.lora import add_lora
+from training.rlhf.models.parts.lora import add_lora
+from training.rlhf.models.tokens import chat
 from training.rlhf.planning import loops
 from training.rlhf.planning.cost import Data
 from training.rlhf.recipes.reward_model import RewardModelConfig

@@ -14,9 +14,9 @@ from benchmarks.gpu.machine import BANDWIDTH, Device, forget_peak, timed
 from benchmarks.gpu.sections import Figures
 from benchmarks.gpu.work import Work, draw_prompts, policy_shape, random_policy, work_on
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
 ROUNDS = 3
 USED_SECONDS = 0.6  # of the time limit; no round starts after that

@@ -13,8 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from benchmarks.gpu.machine import Device, free_bytes
 from benchmarks.random_models import SHAPES, config_of, vocabulary
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.shapes import Shape, shape_of
+from training.rlhf.models.files.shapes import Shape, shape_of
+from training.rlhf.models.loading.sources import Loaded
 
 USED_SHARE = 0.9  # of the free memory. The rest is for fragmentation and for the libraries of CUDA.
 

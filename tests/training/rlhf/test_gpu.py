@@ -24,8 +24,8 @@ from tests.training.rlhf.policy.adapted import LOOPS, LORA, PROMPTS, ROLLOUTS, S
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
-from training.rlhf.models import loading
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading import opening
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import ppo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import load_models, usable_prompts
@@ -65,7 +65,7 @@ def first_step(
         models = replace(models, engine=Answered(answers))
     state = ppo.new_state(config, models)
     batch = ppo.roll_out(config, state, usable_prompts(config, models, PROMPTS))
-    assert state.models.actor.device.type == loading.default_device().type
+    assert state.models.actor.device.type == opening.default_device().type
     return ppo.update(config, state, batch), batch.rollout.answers
 
 
@@ -78,7 +78,7 @@ def test_step_of_ppo_on_a_gpu_equals_that_on_a_cpu(
 ) -> None:
     """On a CPU, answers share their prompt in a flat row. On a GPU, they share it in a packed row."""
     ours, answers = first_step(scene, **settings)
-    monkeypatch.setattr(loading, "default_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(opening, "default_device", lambda: torch.device("cpu"))
     expected, _ = first_step(scene, answers, **settings)
     for name in COMPARED:
         assert ours[name] == pytest.approx(expected[name], rel=2e-3, abs=2e-4), name

@@ -53,7 +53,7 @@ from training.rlhf.judging.judges import Judges
 from training.rlhf.judging.shaping import token_scores
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import log_probs_and_entropies
+from training.rlhf.models.logprobs import outputs_of
 from training.rlhf.objectives import advantages, losses
 from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
@@ -68,7 +68,7 @@ from training.rlhf.rollouts.rollout import (
     Rollout,
     halves_of,
     load_models,
-    observe,
+    observe_states,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -194,7 +194,10 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
-        [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
+        [
+            (seen, values_of(state.critic, seen, states))
+            for seen, states in (observe_states(models, rollout, part) for part in parts)
+        ]
         for parts in steps.minibatches_of(config, state, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
@@ -400,11 +403,15 @@ def minibatch_backward(
     epoch and the number of the minibatch, and determines which demonstrations are mixed in."""
     metrics, largest = defaultdict[str, float](float), 0.0
     for part in minibatch:
+        found: dict[str, float] = {}
+        together = trains_policy and trains_critic and state.critic.shared
         if trains_policy:
-            found, log_ratio = policy_backward(config, state, part, tokens, temperature)
+            found, log_ratio = policy_backward(
+                config, state, part, tokens, temperature, trains_critic=together
+            )
             largest = max(largest, log_ratio)
             steps.add(metrics, found)
-        if trains_critic:
+        if trains_critic and "loss/value_avg" not in found:
             found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
             steps.add(metrics, found)
     if trains_policy and config.ptx_coefficient > 0:
@@ -420,24 +427,33 @@ def minibatch_backward(
 
 
 def policy_backward(
-    config: PPOConfig, state: PPOState, part: Part, tokens: int, temperature: float
+    config: PPOConfig,
+    state: PPOState,
+    part: Part,
+    tokens: int,
+    temperature: float,
+    *,
+    trains_critic: bool = False,
 ) -> tuple[dict[str, float], float]:
     """Add the gradient of the policy's loss on a micro-batch. Return its share of the minibatch's metrics,
-    and the largest |log ratio|."""
+    and the largest |log ratio|.
+
+    With ``trains_critic``, the gradient of the loss of a shared critic is added in the same pass. This is not
+    possible, and the metrics don't contain the critic's, if the policy's states are unknown."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
-    log_probs, entropy = log_probs_and_entropies(
-        state.models.actor,
-        seen.rows.inputs,
-        temperature=temperature,
-    )
+    log_probs, entropy, states = outputs_of(state.models.actor, seen.rows.inputs, temperature=temperature)
     surrogate, loss = losses.policy_loss(
         config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
     )
     if seen.sampler is not None and config.importance_cap is not None:
         weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
         surrogate, loss = weights * surrogate, weights * loss
-    torch.autograd.backward(loss.sum() / tokens)
+    total, of_critic = loss.sum() / tokens, dict[str, float]()
+    if trains_critic and states is not None:
+        value_loss, of_critic = critic_loss(config, state.critic.values_at(states), part, tokens)
+        total = total + value_loss
+    torch.autograd.backward(total)
     new = log_probs.detach()
     ratio = ratio_of(new, old)
     shares = {
@@ -449,7 +465,7 @@ def policy_backward(
         "val/ratio_var": ratio.square(),  # becomes the variance when the minibatch is complete
     }
     return (
-        {name: float(values.sum()) / tokens for name, values in shares.items()},
+        {name: float(values.sum()) / tokens for name, values in shares.items()} | of_critic,
         float((new - old).abs().max()),
     )
 
@@ -458,14 +474,23 @@ def critic_backward(
     config: PPOConfig, critic: Critic, part: Part, tokens: int, *, trains_policy: bool = True
 ) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
-    mask = part.seen.mask
     with critic.active():
         values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
-        loss, clipped = losses.clipped_value_loss(
-            values, part.values[mask], part.returns[mask], clip=config.value_clip
-        )
-        torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
-    return {
+        loss, metrics = critic_loss(config, values, part, tokens)
+        torch.autograd.backward(loss)
+    return metrics
+
+
+def critic_loss(
+    config: PPOConfig, values: Tensor, part: Part, tokens: int
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the critic's weighted loss on a micro-batch, and the micro-batch's share of the minibatch's
+    metrics. ``values`` has shape (N,)."""
+    mask = part.seen.mask
+    loss, clipped = losses.clipped_value_loss(
+        values, part.values[mask], part.returns[mask], clip=config.value_clip
+    )
+    return config.value_coefficient * loss.sum() / tokens, {
         "loss/value_avg": float(loss.detach().sum()) / tokens,
         "val/clipfrac_avg": float(clipped.sum()) / tokens,
     }

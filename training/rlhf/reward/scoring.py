@@ -31,7 +31,7 @@ from training.rlhf.data.batching import (
     fit_group,
     micro_batches,
 )
-from training.rlhf.models import chat, segments
+from training.rlhf.models import chat, products, segments
 from training.rlhf.models.adapters import lasting_name
 from training.rlhf.models.loading import Loaded, merged, open_classifier
 from training.rlhf.models.lora import act_on_dropout, add_lora
@@ -173,6 +173,7 @@ def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tens
     input is the output of the classifier layers.
     """
     act_on_dropout(model)
+    products.use_onednn(trunk_of(model))
     read = _of_whole_rows if is_encoder(model) else _at_the_ends
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         states = read(model, batch)

@@ -30,7 +30,7 @@ from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models import chat
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded, ModelSource
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.logprobs import outputs_of, token_log_probs
 from training.rlhf.models.recompute import recompute_layers
 from training.rlhf.models.trainable import dtype_of, open_trainable
 from training.rlhf.recipes.rollouts import RolloutConfig
@@ -336,21 +336,27 @@ def split_rollout(
     ]
 
 
-@torch.no_grad()
 def observe(models: Models, rollout: Rollout, part: Together) -> MicroBatch:
     """Run rows of the rollout through the policy and the reference, with the forward pass of training."""
+    return observe_states(models, rollout, part)[0]
+
+
+@torch.no_grad()
+def observe_states(models: Models, rollout: Rollout, part: Together) -> tuple[MicroBatch, Tensor | None]:
+    """Observe rows of the rollout, and also return the policy's final states (see `Outputs`)."""
     rows = lay_out_numbers(models, rollout, part)
-    own = token_log_probs(models.actor, rows.inputs, temperature=rollout.temperature)
+    own = outputs_of(models.actor, rows.inputs, temperature=rollout.temperature, entropy=False)
     with models.reference.active() as model:
         reference = token_log_probs(model, rows.inputs, temperature=rollout.temperature)
-    return MicroBatch(
+    seen = MicroBatch(
         part.layout,
         part.numbers,
         rows,
-        rows.per_answer(own),
+        rows.per_answer(own.log_probs),
         rows.per_answer(reference),
         sampler_log_probs(rollout.answers, part.numbers, device=models.actor.device),
     )
+    return seen, own.states
 
 
 def lay_out_numbers(models: Models, rollout: Rollout, part: Together) -> Answers:

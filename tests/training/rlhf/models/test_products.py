@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,3 +84,16 @@ def test_subclasses_of_linear_layers_keep_their_own_forward_pass() -> None:
     module = nn.Sequential(Doubled(BEFORE, BEHIND), nn.Linear(BEHIND, 1))
     products.use_onednn(module)
     assert [type(one) for one in module] == [Doubled, products.Linear]
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def test_products_of_many_lengths_keep_little_memory() -> None:
+    """Without a limit, oneDNN keeps the code of 1,024 shapes, and the process grew by 0.9 MB per length."""
+    weight, before = torch.randn(704, 256), 0.0
+    for count, length in enumerate(range(900, 1160)):
+        products.multiply(torch.randn(length, 256), weight)
+        before = before or (resident_mb() if count == 79 else 0.0)
+    assert resident_mb() - before < 80

@@ -146,7 +146,10 @@ def test_admin_can_compare_runs_and_relaunch_a_failed_run_and_promote_a_model(
     page = log_in("admin")
     page.goto("/projects/demo/runs")
     for number in (0, 1):
-        page.get_by_role("checkbox", name="Compare").nth(number).check()
+        run = page.get_by_role("checkbox", name="Compare").nth(number)
+        run.click()  # check() would fail if the box is not yet checked after the click
+        expect(run).to_be_checked()
+    expect(page).to_have_url(re.compile(r"pick=[0-9a-f-]{36}(,|%2C)[0-9a-f-]{36}$"))
     chosen = page.url.partition("pick=")[2]
     page.reload()  # the URL contains the selection
     expect(page.get_by_text("2 runs selected for comparison")).to_be_visible()

@@ -151,9 +151,11 @@ class Walker:
 
     def submit(self) -> None:
         """Presses Enter and confirms an unchanged order."""
+        question = self.conversation.get_by_text(self.is_asked(), exact=True)
         for key in self.key_for("submit"):
             self.page.keyboard.press(key)
         asks = self.page.get_by_role("dialog", name="You have not changed the order")
+        expect(asks.or_(self.page.locator("body").filter(has_not=question))).to_be_visible()
         if asks.is_visible():
             self.tab_to(asks.get_by_role("button", name="Submit this order"))
             self.page.keyboard.press("Enter")

@@ -107,7 +107,9 @@ def _look_through(page: Page) -> None:
     cards.get_by_role("link", name="noor").click()
     rankings = page.get_by_role("table", name="Rankings, table").get_by_role("row")
     expect(rankings).to_have_count(1 + PROMPTS)
-    page.get_by_role("button", name="Clear").click()
+    clear = page.get_by_role("button", name="Clear")
+    clear.click()
+    expect(clear).to_have_count(0)
     page.get_by_label("With", exact=True).select_option("comment")
     expect(rankings).to_have_count(1 + 3)
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, Request, expect
 
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -56,7 +56,7 @@ def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
             " user=User.objects.get(username='annotator-1'), role='annotator')",
         ],
     ):
-        done = manage(demo_stack.state, *command)
+        done = demo_stack.manage(*command)
         assert done.returncode == 0, done.stderr
     return slug
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -42,7 +42,7 @@ Project.objects.filter(pk=exam.pk).update(qualification_pass_mark=0.5)
 
 
 def run(stack: Stack, code: str) -> str:
-    done = manage(stack.state, "shell", "-c", code)
+    done = stack.manage("shell", "-c", code)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

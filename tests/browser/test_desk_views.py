@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Request, ViewportSize, expect
 
 from tests.browser.desk import Desk
 from tests.browser.test_every_page import AXE, LOOK, RULES, WIDER
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -72,7 +72,7 @@ DIRECTIONS = """text => [...text.querySelectorAll("p, ul, li, code, pre")]
 def projects(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("views") / "texts.json"
     file.write_text(json.dumps({"plain": [*ALIKE, *LONG, RIGHT_TO_LEFT], "worst": ENORMOUS}))
-    done = manage(demo_stack.state, "shell", "-c", SET_UP.replace("FILE", str(file)))
+    done = demo_stack.manage("shell", "-c", SET_UP.replace("FILE", str(file)))
     assert done.returncode == 0, done.stderr
 
 

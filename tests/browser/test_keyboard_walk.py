@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -175,7 +175,7 @@ def worth(text: str) -> int:
 
 @pytest.fixture
 def walker(chromium: Browser, demo_stack: Stack) -> Iterator[Walker]:
-    done = manage(demo_stack.state, "shell", "-c", SET_UP)
+    done = demo_stack.manage("shell", "-c", SET_UP)
     assert done.returncode == 0, done.stderr
     context = chromium.new_context(
         base_url=f"http://127.0.0.1:{demo_stack.port}", viewport={"width": 1280, "height": 800}

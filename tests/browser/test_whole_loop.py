@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 from tests.loop.policies import first_model, first_model_judged_by_gold, judged_by_gold, writers_of
 from training import demo_world
 from training.rlhf.generation.evaluation import compare
@@ -76,8 +76,8 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         by_drag.submit()
 
     # Scripts rank the remaining tasks through the same API.
-    simulated = manage(
-        demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
+    simulated = demo_stack.manage(
+        "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
     )
     assert simulated.returncode == 0, simulated.stderr
 

@@ -102,7 +102,7 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
     """An untrained policy in the project "lab", which has twelve demo prompts with two ranked responses
     each."""
     from training import demo_world
-    from training.rlhf.models.loading import save_model
+    from training.rlhf.models.loading.saving import save_model
 
     policy = make_model(name="lab-sft-1")
     tokenizer = demo_world.build_tokenizer()

@@ -77,7 +77,7 @@ def needed_bytes(work: Work, sizes: Shape) -> float:
 def read_bytes(model: Any) -> int:
     """The bytes of the weights that a step of decoding reads. It reads only a few rows of an input embedding
     that is not the output embedding, too."""
-    total = sum(one.nbytes for one in model.parameters())
+    total: int = sum(one.nbytes for one in model.parameters())
     embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     return total if embedding is output else total - embedding.nbytes
 

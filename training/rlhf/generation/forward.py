@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.data.batching import takes_packed_rows
 from training.rlhf.models.files.shapes import UnknownShape, shape_of
+from training.rlhf.models.parts import products
 from training.rlhf.models.tokens import chat
 
 _token_bytes: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
@@ -34,6 +35,7 @@ class ForwardBatch:
     def __init__(
         self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], *, n: int, limit: int, pad: int
     ) -> None:
+        products.use_onednn(policy)
         self.policy, self.n, self.limit = policy, n, limit
         ids, mask = chat.left_pad(prompts, pad)
         self.ids, self.mask = ids.to(policy.device), mask.to(policy.device)

@@ -47,7 +47,12 @@ class Linear(nn.Linear):
 
 def use_onednn(model: nn.Module) -> None:
     """Turn the model's linear layers into `Linear`. The change affects only this process and is not saved
-    with the model."""
+    with the model.
+
+    Training, scoring and generation all call this function. If only training called it, the answers before
+    the first training pass of a process would be computed differently, and a resumed run could differ from an
+    uninterrupted one.
+    """
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = Linear

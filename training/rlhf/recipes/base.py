@@ -55,5 +55,5 @@ class Checkpointed(Recipe):
 CADENCE = {
     *("checkpoint_minutes", "checkpoint_steps", "max_minutes", "processes"),
     *("server", "server_model", "server_connections", "server_timeout"),
-    "generation_memory",
+    *("generation_memory", "kl_samples"),
 }

@@ -95,7 +95,8 @@ ROLLOUTS: dict[str, Any] = {
 }
 BASE: dict[str, dict[str, Any]] = {
     "sft": TUNING,
-    "rejection_sampling": TUNING | {"samples_per_prompt": 8, "max_new_tokens": 3},
+    "rejection_sampling": TUNING
+    | {"samples_per_prompt": 8, "max_new_tokens": 3, "batch_size": 2, "epochs": 2},
     "dpo": {
         **{"learning_rate": 1e-2, "batch_rankings": 3, "heldout_fraction": 0.0, "sample_prompts": 0},
         "kl_samples": 0,
@@ -108,7 +109,6 @@ BASE: dict[str, dict[str, Any]] = {
 OF_TUNING: dict[str, Any] = {
     **{"seed": 1, "learning_rate": 2e-2, "epochs": 2, "batch_size": 3, "schedule": "constant"},
     **{"warmup_share": 0.5, "weight_decay": 0.5, "max_grad_norm": 0.01, "max_length": 8},
-    "heldout_share": 0.5,
 }
 OF_ROLLOUTS: dict[str, Any] = {
     **{"seed": 1, "steps": 3, "rollout_prompts": 3, "responses_per_prompt": 2, "max_new_tokens": 2},
@@ -122,9 +122,10 @@ OF_ROLLOUTS: dict[str, Any] = {
     "reference_steps": ({"steps": 3, "reference": "reset"}, 1),
 }
 CHANGES: dict[str, dict[str, Any]] = {
-    "sft": OF_TUNING,
+    "sft": OF_TUNING | {"heldout_share": 0.5},
     "rejection_sampling": OF_TUNING
     | {
+        "epochs": 3,
         **{"samples_per_prompt": 4, "keep": "top_k", "min_gain": 0.3, "rounds": 2, "temperature": 2.0},
         **{"top_p": 0.5, "max_new_tokens": 2},
         "max_length": ({"max_new_tokens": 6}, 8),

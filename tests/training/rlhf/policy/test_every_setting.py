@@ -57,6 +57,8 @@ ELSEWHERE: dict[str, str] = {
     "sample_prompts": f"{POLICY}/test_sft.py::policy_learns_its_demonstrations",
     "sample_tokens": f"{POLICY}/test_dpo.py::training_learns_the_order_of_held_out_responses",
     "evaluations": f"{POLICY}/test_dpo.py::training_learns_the_order_of_held_out_responses",
+    "heldout_share": f"{RLHF}/data/test_demonstrations.py::"
+    "all_demonstrations_of_a_prompt_are_on_the_same_side",
     "kl_samples": f"{POLICY}/test_dpo.py::measured_kl_equals_the_divergence_of_the_two_distributions",
 }
 CAUTION = {

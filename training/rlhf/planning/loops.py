@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.answers import answer_length, answering, decoding
 from training.rlhf.planning.cost import PADDED, SCORING_TOKENS, Cost, Data, Part, Stage, weights
 from training.rlhf.planning.trained import (

@@ -8,11 +8,11 @@ costs one more pass. If the model is an encoder, each response is processed with
 
 from __future__ import annotations
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.recipes.weights import UsesLora
 
 FLOAT = 4  # bytes
-# As in `models.projection`, which can't be imported without torch.
+# As in `forward.projection`, which can't be imported without torch.
 CHUNK_LOGITS, MIN_CHUNK_TOKENS = 2**24, 256
 # Numbers that a layer stores per token without a backward pass, as multiples of `hidden` and `intermediate`.
 FORWARD_NUMBERS = (6, 3)
@@ -56,7 +56,7 @@ def passing_bytes(shape: Shape, places: float) -> float:
 
 
 def projection_bytes(shape: Shape, projected: float, *, trains: bool) -> float:
-    """Peak memory, in bytes, of the projection of tokens onto the vocabulary (`models.projection`): the
+    """Peak memory, in bytes, of the projection of tokens onto the vocabulary (`forward.projection`): the
     logits of one chunk of tokens and, in training, the gradient of the output embedding before it is added to
     that of the micro-batches before."""
     chunk = min(projected, max(MIN_CHUNK_TOKENS, CHUNK_LOGITS / shape.vocabulary))

@@ -11,12 +11,16 @@ from transformers import PreTrainedModel
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.core.sharding import is_sharded, stopping_together, whole
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models import chat, lora
-from training.rlhf.models.loading import Loaded, ModelSource, load_policy
-from training.rlhf.models.trainable import change_from_start, dtype_of
-from training.rlhf.models.trunks import has_adapters
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import change_from_start, dtype_of
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import has_adapters
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.sft import SFTConfig
@@ -78,10 +82,8 @@ def measured(
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
     fitting, _ = chat.cut_prompts(encoded, chat.context_length(policy.model) - room)
     seeds = seeds_from(generator_for(seed, "kl"), len(fitting))
-    answers = generate(*policy, fitting, max_new_tokens=room, seed=seeds, check=check)
-    groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
 
-    def log_probs(model: PreTrainedModel) -> Tensor:
+    def log_probs(model: PreTrainedModel, groups: Sequence[Group]) -> Tensor:
         rows = RankingRows.of(
             groups,
             [],
@@ -94,24 +96,34 @@ def measured(
             check()
             responses = score_responses(model, rows, part)
             found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
-        distributed.sum_tensors(found)  # each process has computed a share
-        return found
+        return found  # of this process's share
 
-    of_policy = log_probs(policy.model)
+    sharded = is_sharded(policy.model)
+    with complete_model(policy.model) as model, stopping_together(sharded=sharded):
+        answers = generate(model, policy.tokenizer, fitting, max_new_tokens=room, seed=seeds, check=check)
+        groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
+        of_policy = log_probs(model, groups)
+    distributed.sum_tensors(of_policy)
     if has_adapters(policy.model):
         with lora.using(policy.model, lora.start_of(policy.model)):
-            of_start = log_probs(policy.model)
+            of_start = log_probs(policy.model, groups)
         change = change_from_start(policy.model)
     else:
         assert not isinstance(start, Loaded)
-        first = load_policy(start, dtype=dtype).model
-        of_start = log_probs(first)
+        with stopping_together(sharded=sharded):
+            first = load_policy(start, dtype=dtype).model
+            of_start = log_probs(first, groups)
         change = {"parameters/change": norm_of_change(policy.model, first)}
+    distributed.sum_tensors(of_start)
     return {"objective/kl": float((of_policy - of_start).mean())} | change
 
 
 def norm_of_change(model: PreTrainedModel, start: PreTrainedModel) -> float:
-    """Return the norm of the difference between the weights of two models of the same architecture."""
+    """Return the norm of the difference between the weights of two models of the same architecture. If the
+    first is sharded, its weights are gathered one at a time."""
     before = dict(start.named_parameters())
-    squares = [(one.float() - before[name].float()).square().sum() for name, one in model.named_parameters()]
+    squares = [
+        (whole(one.detach(), dtype=before[name].dtype).float() - before[name].float()).square().sum()
+        for name, one in model.named_parameters()
+    ]
     return float(torch.stack(squares).sum().sqrt())

@@ -14,7 +14,7 @@ from typing import Any
 
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
-from training.rlhf.models import shapes
+from training.rlhf.models.files import shapes
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Part, Speed
 from training.rlhf.planning.disk import Disk

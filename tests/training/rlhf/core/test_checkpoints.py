@@ -27,7 +27,7 @@ from training.rlhf.core import checkpoint
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints, open_store
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward.reward_model import train

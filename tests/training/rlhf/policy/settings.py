@@ -13,7 +13,7 @@ from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import PROMPTS, World, every_answer
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.dpo import DPOConfig

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.rlhf.policy.adapted import LOOPS, LORA, Scene, build_scene
-from training.rlhf.models.loading import load_policy
+from training.rlhf.models.loading.opening import load_policy
 
 torch.set_num_threads(1)
 

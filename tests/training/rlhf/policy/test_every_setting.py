@@ -14,8 +14,8 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy.adapted import LOOPS, LORA, Scene, build_scene
 from tests.training.rlhf.policy.settings import CHANGES, RECIPES, without_effect
 from training.rlhf.core.rates import ADAPTER_RATE_FACTOR
-from training.rlhf.models import lora
-from training.rlhf.models.trainable import open_trainable
+from training.rlhf.models.loading.trainable import open_trainable
+from training.rlhf.models.parts import lora
 from training.rlhf.recipes.base import CADENCE
 from training.rlhf.recipes.sft import SFTConfig
 
@@ -41,7 +41,7 @@ ELSEWHERE: dict[str, str] = {
     "num_layers_unfrozen": f"{ADAPTERS}::last_layers_are_trained_alone",
     "dtype": f"{POLICY}/test_bfloat16.py::adapters_heads_and_optimisers_are_in_float32",
     "gradient_checkpointing": f"{ADAPTERS}::gradients_of_policy_and_critic_stay_apart",
-    "template_arguments": f"{RLHF}/models/test_template_arguments.py::"
+    "template_arguments": f"{RLHF}/models/tokens/test_template_arguments.py::"
     "every_loop_reads_prompts_with_the_arguments_of_its_recipe",
     "reward_weights": f"{SEVERAL}::reward_is_the_weighted_mean_of_standardised_scores",
     "reward_floors": f"{POLICY}/test_rewards_in_ppo_and_rloo.py::"

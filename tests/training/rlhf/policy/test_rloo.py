@@ -22,7 +22,8 @@ from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.judging.judge import RewardNotFinite
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import rejection_sampling, rloo
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig

@@ -22,8 +22,8 @@ SHAPES = {
 }
 
 
-def vocabulary() -> PreTrainedTokenizerFast:
-    names = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"w{n}" for n in range(WORDS))]
+def vocabulary(words: int = WORDS) -> PreTrainedTokenizerFast:
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"w{n}" for n in range(words))]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}

@@ -74,7 +74,7 @@ def test_every_run_kind_has_an_estimate_without_earlier_runs(
     assert 0 < told.seconds.low < told.seconds.expected < told.seconds.high
     assert 0 < told.memory.low < told.memory.expected < told.memory.high
     assert sum(part.bytes for part in told.parts) == pytest.approx(told.memory.expected)
-    assert (told.runs, told.machine_known) == (0, False)
+    assert (told.runs, told.machine.basis) == (0, "server")
     assert "Assumed" in told.time_basis
     assert (told.disk.model > 0) == (kind not in ("sample", "evaluate"))
     assert (told.disk.checkpoints > told.disk.model) == (kind not in ("sample", "evaluate"))
@@ -107,7 +107,7 @@ def test_estimate_is_calibrated_by_a_finished_run(lab: Project) -> None:
     assert 1e8 < machine["peak_bytes"] < machine["memory_bytes"]
     seconds = (took.finished_at - took.started_at).total_seconds()  # type: ignore[operator]
     same = estimate(lab, "sft", SMALL)
-    assert (same.runs, same.machine_known, same.fits) == (1, True, True)
+    assert (same.runs, same.machine.basis, same.fits) == (1, "earlier_run", True)
     assert "one earlier run of this kind that started from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
@@ -211,7 +211,8 @@ def test_only_admins_can_request_estimates(
     estimate = told.json()["estimate"]
     assert (estimate["model"], told.json()["refused"]) == ("demo-world", [])
     assert estimate["seconds"]["low"] < estimate["seconds"]["high"]
-    assert {"name", "bytes"} == set(estimate["parts"][0])
+    assert {"name", "bytes", "parts", "host_bytes"} == set(estimate["stages"][0])
+    assert estimate["peak_stage"] in {stage["name"] for stage in estimate["stages"]}
     # An incomplete form is not an error.
     half = client_of(ada).post("/api/v1/runs/estimate", asked | {"recipe": {"epoch": 1}})
     assert (half.status_code, half.json()["estimate"]) == (200, None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from training.rlhf.models.shapes import Shape
-from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage
+from training.rlhf.planning.cost import SCORING_TOKENS, Conditions, Cost, Data, Part, Stage
 from training.rlhf.planning.trained import bytes_per_weight
 from training.rlhf.planning.transformer import FLOAT, forward_operations, passing_bytes
 from training.rlhf.recipes.base import Recipe
@@ -18,7 +18,13 @@ MOST_BEGINNINGS = 8  # as in judging.shaping, which imports torch
 
 
 def with_scoring(
-    cost: Cost, first: Shape | None, further: Sequence[Shape], recipe: Recipe, data: Data, *, cautious: bool
+    cost: Cost,
+    first: Shape | None,
+    further: Sequence[Shape],
+    recipe: Recipe,
+    data: Data,
+    *,
+    given: Conditions,
 ) -> Cost:
     """Return the cost of the run with further frozen reward models in memory during every stage. These reward
     models score all sampled answers. If the reward is spread over sentences, all reward models also score the
@@ -28,7 +34,7 @@ def with_scoring(
         return cost
     prompts, n, limit = _sampled(recipe, data)
     number = bytes_per_weight(recipe) if isinstance(recipe, TrainsPolicy) else FLOAT
-    answer = float(limit) if cautious else min(float(limit), data.response)
+    answer = float(limit) if given.cautious else min(float(limit), data.response)
     whole = data.prompt + n * answer  # the answers to a prompt share the prompt
     # The beginnings end at equal distances, so their mean length is half of the answer's length.
     beginnings = n * (data.prompt + MOST_BEGINNINGS * answer / 2) if spread else 0.0
@@ -38,7 +44,10 @@ def with_scoring(
     loaded = [part for part in stages[0].parts if part.name.startswith("weights")]
     scoring = Stage(
         "score",
-        (*loaded, Part("activations", max(passing_bytes(judge, SCORING_TOKENS) for judge, _ in work))),
+        (
+            *loaded,
+            Part("activations", max(passing_bytes(judge, SCORING_TOKENS, number) for judge, _ in work)),
+        ),
         sum(
             prompts * forward_operations(judge, tokens, around=whole / n, projected=0)
             for judge, tokens in work

@@ -5,6 +5,9 @@
 - An adapter takes 4 more bytes for each of its own weights. Only these weights are trained.
 - If a bfloat16 model's own weights are trained, a float32 master of each takes 4 more bytes (`core.masters`).
 
+If several processes divide the trained weights among them (`Conditions.shards`), each holds its share of the
+model's weights, masters, gradients and moments.
+
 Pure functions without torch.
 """
 
@@ -13,29 +16,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.rlhf.models.shapes import Shape
-from training.rlhf.planning.cost import Part
-from training.rlhf.planning.transformer import FLOAT, adapter_weights, kept_bytes, kept_bytes_recomputed
+from training.rlhf.planning.cost import USUAL, Conditions, Part
+from training.rlhf.planning.transformer import FLOAT, HALF, Pass, adapter_weights, is_tied
 from training.rlhf.recipes.weights import TrainsPolicy
 
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
+# The sum of gradients over the processes: one bucket of float32 numbers (`distributed.BUCKET_NUMBERS`).
+BUCKET_BYTES = 64_000_000
 
 
 def bytes_per_weight(recipe: TrainsPolicy) -> int:
     """Return the size of a number in the recipe's models."""
-    return FLOAT // 2 if recipe.dtype == "bfloat16" else FLOAT
+    return HALF if recipe.dtype == "bfloat16" else FLOAT
+
+
+def trained_layers(recipe: TrainsPolicy, shape: Shape) -> float:
+    """Return the number of layers through which the backward pass runs."""
+    return min(shape.layers, recipe.num_layers_unfrozen or shape.layers)
 
 
 def trained_weights(recipe: TrainsPolicy, shape: Shape) -> float:
-    """Return the number of trained weights of a policy."""
+    """Return the number of trained weights of a policy. If only the last layers are trained, the output layer
+    is trained, too, unless it is also the embedding."""
     if recipe.use_peft:
         return adapter_weights(shape, recipe, heads=0)
     if recipe.num_layers_unfrozen is None:
         return shape.weights
-    embedding = shape.vocabulary * shape.hidden
-    share = min(1.0, recipe.num_layers_unfrozen / shape.layers)
-    # The output layer is also trained if it is not the embedding. The estimate assumes that it is.
-    return min(shape.weights, share * max(0, shape.weights - embedding) + embedding)
+    embedding, tied = shape.vocabulary * shape.hidden, is_tied(shape)
+    inside = max(0, shape.weights - embedding * (1 if tied else 2))
+    return inside * trained_layers(recipe, shape) / shape.layers + (0 if tied else embedding)
+
+
+def trains_vocabulary(recipe: TrainsPolicy, shape: Shape) -> tuple[bool, bool]:
+    """Return whether the output layer and the embedding are trained."""
+    if recipe.use_peft:
+        return False, False
+    if recipe.num_layers_unfrozen is None:
+        return True, True
+    return not is_tied(shape), False
 
 
 def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
@@ -43,30 +62,29 @@ def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
     return Part(f"weights: {name}", bytes_per_weight(recipe) * shape.weights)
 
 
-def loaded(recipe: TrainsPolicy, shape: Shape) -> tuple[Part, ...]:
+def loaded(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tuple[Part, ...]:
     """Return the memory that a policy takes before the first update: weights, and an adapter or masters."""
     learning = trained_weights(recipe, shape)
-    parts = [frozen(recipe, "policy", shape)]
+    size, divided = bytes_per_weight(recipe), 0.0 if recipe.use_peft else learning
+    kept = size * (shape.weights - divided + divided / given.shards)
+    parts = [Part("weights: policy", kept)]
     if recipe.use_peft:
         parts.append(Part("weights: adapter", FLOAT * learning))
     elif recipe.dtype == "bfloat16":
-        parts.append(Part("weights: float32 masters", FLOAT * learning))
+        parts.append(Part("weights: float32 masters", FLOAT * learning / given.shards))
     return tuple(parts)
 
 
-def in_training(recipe: TrainsPolicy, shape: Shape) -> tuple[Part, ...]:
+def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tuple[Part, ...]:
     """Return the memory that a policy takes between two updates: its weights as in `loaded`, and moments."""
-    return *loaded(recipe, shape), Part("Adam's moments", 2 * FLOAT * trained_weights(recipe, shape))
+    moments = 2 * FLOAT * trained_weights(recipe, shape) / given.shards
+    parts = (*loaded(recipe, shape, given), Part("Adam's moments", moments))
+    return parts if given.processes == 1 else (*parts, Part("exchanged gradients", BUCKET_BYTES))
 
 
-def gradients(recipe: TrainsPolicy, shape: Shape) -> Part:
-    return Part("gradients", FLOAT * trained_weights(recipe, shape))
-
-
-def activations(recipe: TrainsPolicy, shape: Shape, places: float, *, row: float) -> float:
-    """Return the memory of the activations that a backward pass needs, in bytes."""
-    kept = kept_bytes_recomputed if recipe.gradient_checkpointing else kept_bytes
-    return kept(shape, places, row=row) * bytes_per_weight(recipe) / FLOAT
+def pass_of(recipe: TrainsPolicy, *, keys: float = 1.0) -> Pass:
+    """Return how the recipe's policy processes tokens in training."""
+    return Pass(bytes_per_weight(recipe), adapted=recipe.use_peft, keys=keys)
 
 
 def passes(recipe: TrainsPolicy) -> int:
@@ -74,10 +92,17 @@ def passes(recipe: TrainsPolicy) -> int:
     return (TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING) + recipe.gradient_checkpointing
 
 
+def saved_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
+    """Return the size of a checkpoint's tensors: the trained weights, masters and moments."""
+    size = FLOAT if recipe.use_peft else bytes_per_weight(recipe)
+    masters = FLOAT if size < FLOAT else 0
+    return (size + masters + 2 * FLOAT) * trained_weights(recipe, shape)
+
+
 @dataclass(frozen=True)
 class Critic:
     """A critic with the shape of its trunk and the number of its trained weights. If all weights are trained,
-    the trunk is its `own`. Otherwise, the critic is an adapter on the policy's trunk."""
+    the trunk is its `own`. Otherwise, the critic is an adapter on the policy's trunk, or only a head."""
 
     shape: Shape
     learning: float
@@ -87,11 +112,12 @@ class Critic:
         return self.learning == self.shape.weights
 
 
-def critic_in_training(recipe: TrainsPolicy, critic: Critic) -> list[Part]:
+def critic_in_training(recipe: TrainsPolicy, critic: Critic, given: Conditions = USUAL) -> list[Part]:
     """Return the memory that a critic takes between two updates."""
-    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning)]
+    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning / given.shards)]
     if not critic.own:
         return [*parts, Part("weights: critic", FLOAT * critic.learning)]
     if recipe.dtype == "bfloat16":
-        parts.append(Part("weights: float32 masters of the critic", FLOAT * critic.learning))
-    return [*parts, frozen(recipe, "critic", critic.shape)]
+        masters = FLOAT * critic.learning / given.shards
+        parts.append(Part("weights: float32 masters of the critic", masters))
+    return [*parts, Part("weights: critic", bytes_per_weight(recipe) * critic.shape.weights / given.shards)]

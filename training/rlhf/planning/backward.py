@@ -1,0 +1,103 @@
+"""The memory of a forward and a backward pass in training: gradients, activations and logits.
+
+Gradients appear layer by layer while activations are freed, so the peak is at one of two moments. At the
+start of the backward pass, all activations are in memory, with the logits and the gradient of the output
+layer. At its end, all gradients are, with the gradient of the embedding before it is added. If a step has
+several micro-batches, all gradients are in memory at the start, too.
+
+Pure functions without torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.cost import USUAL, Conditions, Part
+from training.rlhf.planning.transformer import (
+    FLOAT,
+    HALF,
+    Pass,
+    is_tied,
+    kept_bytes,
+    kept_bytes_recomputed,
+    layer_bytes,
+    projection_bytes,
+)
+
+
+@dataclass(frozen=True)
+class Backward:
+    """One micro-batch of `places` token positions, in rows of `row` tokens. `projected` is the number of
+    tokens that are projected onto the vocabulary, or 0 for a model with a head of one output.
+
+    `learning` is the number of weights that get gradients, and `layers` is the number of layers through which
+    the backward pass runs. `head` and `embedding` state whether the output layer and the embedding are
+    trained.
+    """
+
+    shape: Shape
+    how: Pass
+    learning: float
+    places: float
+    row: float
+    projected: float = 0.0
+    layers: float | None = None
+    head: bool = True
+    embedding: bool = True
+    recompute: bool = False
+
+
+def backward(step: Backward, *, before: float, given: Conditions = USUAL) -> tuple[Part, ...]:
+    """Return the memory of a micro-batch at its peak. `before` are the bytes of the gradients that are
+    already in memory when its forward pass begins."""
+    moments = (
+        _projecting(step, before, given),
+        _in_last_layer(step, before),
+        _in_embedding(step, before, given),
+    )
+    return max(moments, key=lambda parts: sum(part.bytes for part in parts))
+
+
+def gradient_bytes(learning: float, given: Conditions = USUAL) -> float:
+    return FLOAT * learning / given.shards
+
+
+def _projecting(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
+    """The start of the backward pass: the logits and the output layer's gradient."""
+    logits = projection_bytes(
+        step.shape, step.projected, trains=step.head, number=step.how.number, gpu=given.gpu
+    )
+    waiting = _stored(step) - (_one_layer(step) if step.recompute else 0.0)
+    return Part("gradients", before), Part("activations", waiting), Part("logits", logits)
+
+
+def _in_last_layer(step: Backward, before: float) -> tuple[Part, ...]:
+    """The last layer's backward pass: the gradients of two products of its MLP exist at a time."""
+    number = HALF if step.how.autocast else step.how.number
+    of_mlp = 2 * number * step.places * step.shape.intermediate
+    new = step.head and step.projected and (before == 0 or is_tied(step.shape))
+    waiting = number * step.shape.vocabulary * step.shape.hidden if new else 0.0
+    return Part("gradients", before + waiting), Part("activations", _stored(step) + of_mlp)
+
+
+def _in_embedding(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
+    """The end of the backward pass: the embedding's gradient before it is added to the others. If the output
+    layer is the embedding, its gradient has waited for this one. Half-precision gradients are converted."""
+    mine, number = gradient_bytes(step.learning, given), step.how.number
+    if not step.embedding:
+        return Part("gradients", max(before, mine)), Part("activations", _one_layer(step))
+    matrix = step.shape.vocabulary * step.shape.hidden
+    waits = 2 if step.projected and is_tied(step.shape) else 1
+    later = matrix * max(waits * number, number + FLOAT if number == HALF else 0)
+    others = max(before, mine - FLOAT * matrix / given.shards)
+    return Part("gradients", others + later), Part("activations", _one_layer(step))
+
+
+def _stored(step: Backward) -> float:
+    kept = kept_bytes_recomputed if step.recompute else kept_bytes
+    return kept(step.shape, step.places, row=step.row, how=step.how, layers=step.layers)
+
+
+def _one_layer(step: Backward) -> float:
+    return step.places * layer_bytes(step.shape, step.how)

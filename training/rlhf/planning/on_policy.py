@@ -1,0 +1,212 @@
+"""The cost of the loops that sample rollouts and train on them: PPO and RLOO. The answers to a prompt share
+it."""
+
+from __future__ import annotations
+
+import math
+
+from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.answers import answer_length, decoding, scored_tokens
+from training.rlhf.planning.backward import Backward, backward, gradient_bytes
+from training.rlhf.planning.cost import USUAL, Conditions, Cost, Data, Part, Stage, loading_and_saving
+from training.rlhf.planning.trained import (
+    TRAINING,
+    Critic,
+    bytes_per_weight,
+    critic_in_training,
+    frozen,
+    in_training,
+    pass_of,
+    passes,
+    saved_bytes,
+    trained_layers,
+    trained_weights,
+    trains_vocabulary,
+)
+from training.rlhf.planning.transformer import (
+    FLOAT,
+    Pass,
+    forward_operations,
+    keys_per_place,
+    passing_bytes,
+    projection_bytes,
+)
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
+
+
+def ppo(
+    recipe: PPOConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    shared: bool = False,
+    given: Conditions = USUAL,
+) -> Cost:
+    """Return the cost of PPO. The reward model is `shared` if it is an adapter on the policy's trunk."""
+    critics = {
+        "separate": lambda: Critic(judge, judge.weights),
+        "adapter": lambda: Critic(policy, trained_weights(recipe, policy)),
+        "shared": lambda: Critic(policy, policy.hidden),
+    }
+    critic = critics[recipe.critic_kind]()
+    return _on_policy(recipe, policy, judge, data, critic=critic, shared=shared, given=given)
+
+
+def rloo(
+    recipe: RLOOConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    shared: bool = False,
+    given: Conditions = USUAL,
+) -> Cost:
+    """Return the cost of RLOO. The reward model is `shared` if it is an adapter on the policy's trunk."""
+    return _on_policy(recipe, policy, judge, data, critic=None, shared=shared, given=given)
+
+
+def _on_policy(
+    recipe: RolloutConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    critic: Critic | None,
+    shared: bool,
+    given: Conditions,
+) -> Cost:
+    n = recipe.responses_per_prompt
+    rows = recipe.rollout_prompts * n
+    answer = answer_length(recipe.max_new_tokens, data, given=given)
+    longest = (
+        min(data.longest - data.response, policy.context - recipe.max_new_tokens) + recipe.max_new_tokens
+    )
+    row = data.prompt + answer
+    own = data.prompt / n + answer  # token positions per answer
+    learning, number = trained_weights(recipe, policy), bytes_per_weight(recipe)
+    models = tuple(_models(recipe, policy, judge, critic, shared=shared, given=given))
+    asking = decoding(
+        policy,
+        recipe.steps,
+        data,
+        rows=math.ceil(recipe.rollout_prompts / given.processes),
+        n=n,
+        limit=recipe.max_new_tokens,
+        given=given,
+        held=sum(part.bytes for part in models),
+        memory=recipe.generation_memory,
+        server=recipe.server,
+        number=number,
+        adapted=recipe.use_peft,
+    )
+    one = forward_operations(policy, own, around=row, projected=answer)
+    judged = forward_operations(judge, own, around=row, projected=0)
+    valued = forward_operations(critic.shape, own, around=row, projected=0) if critic else 0.0
+    minibatch = rows * own / min(recipe.minibatches, rows) / given.processes
+    places = max(min(recipe.micro_batch_tokens, minibatch), longest if given.cautious else row)
+    several = minibatch > places
+    micro_batches = max(recipe.minibatches, rows * own / places)
+    projected = places * answer / own
+    shapes = [policy, critic.shape] if critic else [policy]
+    layers = sum(shape.layers for shape in shapes)
+    head, embedding = trains_vocabulary(recipe, policy)
+    how = pass_of(recipe, keys=keys_per_place(prompt=data.prompt, answer=answer, answers=n, gpu=given.gpu))
+    of_policy = gradient_bytes(learning, given)
+    updates = [
+        backward(
+            Backward(
+                policy,
+                how,
+                learning,
+                places,
+                row,
+                projected,
+                trained_layers(recipe, policy),
+                head,
+                embedding,
+                recipe.gradient_checkpointing,
+            ),
+            before=of_policy + (gradient_bytes(critic.learning, given) if critic else 0) if several else 0.0,
+            given=given,
+        )
+    ]
+    if critic:
+        # The critic's backward pass follows the policy's, whose gradients are in memory.
+        of_critic = gradient_bytes(critic.learning, given)
+        updates.append(
+            backward(
+                Backward(
+                    critic.shape,
+                    Pass(number, adapted=recipe.use_peft and not critic.own, keys=how.keys),
+                    learning + critic.learning,
+                    places,
+                    row,
+                    layers=critic.shape.layers if critic.own else trained_layers(recipe, policy),
+                    head=False,
+                    embedding=critic.own or embedding,
+                    recompute=recipe.gradient_checkpointing,
+                ),
+                before=of_policy + (of_critic if several else 0),
+                given=given,
+            )
+        )
+    scored = scored_tokens(rows * own / given.processes, data.prompt + n * answer)
+    valued_again = (TRAINING if critic and critic.own else passes(recipe)) * valued
+    observed = passing_bytes(policy, places, number)
+    observed += projection_bytes(policy, projected, trains=False, number=number, gpu=given.gpu)
+    stages = (
+        Stage("generate", (*models, *asking.parts), asking.operations, asking.layer_calls),
+        Stage(
+            "score",
+            (*models, Part("activations", passing_bytes(judge, scored, number))),
+            recipe.steps * rows * judged,
+            recipe.steps * micro_batches * judge.layers,
+        ),
+        Stage(
+            "log-probs",
+            (*models, Part("activations and logits", observed)),
+            recipe.steps * rows * (2 * one + valued),
+            recipe.steps * micro_batches * (layers + policy.layers),
+        ),
+        Stage(
+            "update",
+            (*models, *max(updates, key=lambda parts: sum(part.bytes for part in parts))),
+            recipe.steps * recipe.epochs * rows * (passes(recipe) * one + valued_again),
+            passes(recipe) * recipe.steps * recipe.epochs * micro_batches * layers,
+        ),
+    )
+    saved = saved_bytes(recipe, policy)
+    if critic:
+        size = number if critic.own else FLOAT
+        saved += (size + 2 * FLOAT + (FLOAT if size < FLOAT else 0)) * critic.learning
+    return loading_and_saving(Cost(stages), given, saved=saved)
+
+
+def _models(
+    recipe: RolloutConfig,
+    policy: Shape,
+    judge: Shape,
+    critic: Critic | None,
+    *,
+    shared: bool,
+    given: Conditions,
+) -> list[Part]:
+    """The models between two updates, with the moments of the trained ones."""
+    learning, number = trained_weights(recipe, policy), bytes_per_weight(recipe)
+    models = [*in_training(recipe, policy, given)]
+    if not recipe.use_peft:
+        models.append(frozen(recipe, "reference", policy))
+    elif recipe.reference != "fixed":
+        models.append(Part("weights: reference", FLOAT * learning))
+    models.append(
+        Part("weights: reward model", FLOAT * learning) if shared else frozen(recipe, "reward model", judge)
+    )
+    if critic:
+        models += critic_in_training(recipe, critic, given)
+    if recipe.kl_ceiling:
+        kept = FLOAT if recipe.use_peft else number
+        models.append(Part("weights: policy within kl_ceiling", kept * learning))
+    return models

@@ -310,9 +310,8 @@ def main() -> None:
         return print(json.dumps(measure(case, asked.folder)))
     print("| run | model | largest stage | estimated | measured | measured / estimated |")
     print("|---|---|---|---|---|---|")
-    for number, case in enumerate(CASES):
-        if asked.only and number not in asked.only:
-            continue
+    for number in asked.only or range(len(CASES)):
+        case = CASES[number]
         with tempfile.TemporaryDirectory() as folder:
             for do in ("prepare", "measure"):
                 done = _call(["--do", do, "--only", str(number), "--folder", folder])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -48,7 +48,7 @@ def cost_of(kind: str, preset: str, shape: Shape, data: Data, given: Conditions)
         "rloo": lambda: on_policy.rloo(recipe, shape, judge, data, shared=shared, given=given),
         "ppo": lambda: on_policy.ppo(recipe, shape, judge, data, shared=shared, given=given),
     }
-    return cast(Cost, costs[kind]())
+    return costs[kind]()
 
 
 @pytest.mark.parametrize("kind", TRAINING_KINDS)

@@ -26,7 +26,8 @@ def fitting_settings(recipe: Recipe, fits: Fits, *, stage: str) -> dict[str, Any
     tried: list[dict[str, Any]] = []
     for changes in _changes(recipe, stage):
         tried.append((tried[-1] if tried else {}) | changes)
-    for accepted in ({True}, {True, None}):
+    some: tuple[set[bool | None], ...] = ({True}, {True, None})
+    for accepted in some:
         for changes in tried:
             if _fit(recipe, changes, fits) in accepted:
                 return _needed(recipe, changes, fits, accepted)

@@ -293,7 +293,7 @@ def test_base_model_of_an_adapter_is_in_memory_once_without_gradients_and_moment
     trained = sum(one.numel() for one in adapted.parameters() if one.requires_grad)
 
     def parts_of(**settings: Any) -> dict[str, float]:
-        stages = estimate(make(dtype=dtype, **settings)).stages
+        stages = estimate(make(dtype=dtype, micro_batch_tokens=64, **settings)).stages
         [train] = [stage for stage in stages if stage.name == "update"]
         return {part.name: part.bytes for part in train.parts}
 

@@ -92,7 +92,7 @@ def test_a_separate_critic_does_not_fit_qwen3_600m_into_16_gb() -> None:
 def test_processes_divide_batches_and_shards_divide_trained_weights() -> None:
     recipe = PPOConfig.model_validate({"critic": "shared", "micro_batch_tokens": 65_536, **HALF})
 
-    def parts(**given: int) -> dict[str, float]:
+    def parts(**given: Any) -> dict[str, float]:
         cost = on_policy.ppo(recipe, SMALL, SMALL, DATA, given=Conditions(gpu=True, **given))
         [update] = [stage for stage in cost.stages if stage.name == "update"]
         return {part.name: part.bytes for part in update.parts}

@@ -96,6 +96,7 @@ CASES: tuple[Case, ...] = (
     Case("sft", "qwen3-144m", SFT | {"batch_size": 4}, "packed"),
     Case("sft", "llama-88m", SFT | {"packing": "off"} | AGAIN, "padded, checkpointing"),
     Case("reward_model", "llama-88m", REWARD, ""),
+    Case("reward_model", "llama-34m", REWARD | LORA, "LoRA"),
     Case("reward_model", "qwen3-144m", REWARD | LORA, "LoRA"),
     Case("reward_model", "llama-34m", REWARD | {"precision": "bfloat16"}, "bfloat16"),
     Case("sample", "qwen3-144m", {"responses_per_prompt": 8, "max_new_tokens": RESPONSE}, ""),

@@ -18,7 +18,7 @@ from training.rlhf.planning.cost import (
     loading_and_saving,
     weights,
 )
-from training.rlhf.planning.trained import BUCKET_BYTES, TRAINING, TRAINING_AN_ADAPTER
+from training.rlhf.planning.trained import TRAINING, TRAINING_AN_ADAPTER, exchanged
 from training.rlhf.planning.transformer import (
     FLOAT,
     HALF,
@@ -85,7 +85,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         matrices = policy.weights - policy.vocabulary * policy.hidden + adapter
         parts.append(Part("weights: bfloat16 copy", HALF * matrices / (policy.layers if again else 1)))
     if given.processes > 1:
-        parts.append(Part("exchanged gradients", BUCKET_BYTES))
+        parts.append(exchanged(learning))
     before = gradient_bytes(learning, given) if batch * ranking * padded > places else 0.0
     parts += backward(step, before=before, given=given)
     # Held-out rankings are scored during training, so the moments are in memory.

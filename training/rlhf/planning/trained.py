@@ -79,7 +79,12 @@ def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -
     """Return the memory that a policy takes between two updates: its weights as in `loaded`, and moments."""
     moments = 2 * FLOAT * trained_weights(recipe, shape) / given.shards
     parts = (*loaded(recipe, shape, given), Part("Adam's moments", moments))
-    return parts if given.processes == 1 else (*parts, Part("exchanged gradients", BUCKET_BYTES))
+    return parts if given.processes == 1 else (*parts, exchanged(trained_weights(recipe, shape)))
+
+
+def exchanged(learning: float) -> Part:
+    """Return the memory in which several processes sum their gradients, one bucket at a time."""
+    return Part("exchanged gradients", min(BUCKET_BYTES, FLOAT * learning))
 
 
 def pass_of(recipe: TrainsPolicy, *, keys: float = 1.0) -> Pass:

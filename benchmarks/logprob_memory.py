@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.rlhf.models.inputs import Inputs
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.inputs import Inputs
+from training.rlhf.models.forward.logprobs import token_log_probs
 
 ROWS, TOKENS = 8, 512
 SIDES = ("full logits", "TRL", "ours")

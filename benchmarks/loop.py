@@ -36,9 +36,10 @@ from training.rlhf.data.answers import Row, lay_out_rows, shared_layout
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate, mean_and_error
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, load_policy
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig

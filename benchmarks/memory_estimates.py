@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.models.shapes import Shape, count_weights, shape_of
+from training.rlhf.models.files.shapes import Shape, count_weights, shape_of
 from training.rlhf.planning import answers, loops, on_policy, reward_model
 from training.rlhf.planning.cost import Conditions, Cost, Data
 from training.rlhf.recipes.answers import SampleConfig
@@ -244,7 +244,7 @@ def prepare(case: Case, folder: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     from benchmarks.random_models import draw_rankings, vocabulary
-    from training.rlhf.models.loading import save_model
+    from training.rlhf.models.loading.saving import save_model
     from training.rlhf.reward import reward_model as rewards
 
     given = config_of(case.shape) | {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
@@ -275,7 +275,7 @@ def _train_tiny_model(folder: Path) -> None:
 
     from benchmarks.random_models import vocabulary
     from training.rlhf.core.messages import Demonstration
-    from training.rlhf.models.loading import Loaded
+    from training.rlhf.models.loading.sources import Loaded
     from training.rlhf.policy import ppo, sft  # noqa: F401
 
     config = LlamaConfig(

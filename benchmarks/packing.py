@@ -22,8 +22,9 @@ from training import demo_world
 from training.rlhf.data.batching import Layout
 from training.rlhf.data.demonstrations import Row, encode
 from training.rlhf.data.packing import micro_batches
-from training.rlhf.models import chat, segments
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward import segments
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.sft import SFTConfig
 
 SIZES = ((32, 2), (192, 2), (256, 6))  # width and number of layers; the second is the demo's policy

@@ -51,8 +51,10 @@ from transformers.utils import logging as transformers_logging
 from benchmarks.random_models import WORDS, vocabulary, write_model
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import dpo, ppo, rloo
+from training.rlhf.policy.dpo_loss import add_to_reference
 from training.rlhf.policy.preference_rows import RankingRows
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -235,7 +237,7 @@ def our_dpo(models: Models, pairs: list[Group]) -> float:
     steps = [list(range(0, len(pairs) // 2)), list(range(len(pairs) // 2, len(pairs)))]
     began = time.process_time()
     for part in (part for step in steps for part in rows.micro_batches(step)):
-        dpo.add_to_reference(state, rows, part)
+        add_to_reference(state.reference, state.policy, rows, part)
     for number, step in enumerate(steps, start=1):
         dpo.update(config, state, rows, step, step=number, rate=1e-6, check=lambda: None)
     return time.process_time() - began

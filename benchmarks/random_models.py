@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForSequenceClassification, LlamaConfig, PreTrainedTokenizerFast
 
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 
 WORDS = 4092  # the vocabulary also has four control tokens
 PROMPT, RESPONSE = (96, 160), (32, 128)  # words, drawn uniformly

@@ -37,7 +37,8 @@ from training.rlhf.data.candidates import Candidate, read_candidates
 from training.rlhf.data.demonstrations import Row
 from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
-from training.rlhf.models.loading import Loaded, ModelSource, load_policy
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.policy import rejection_sampling, sft
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig

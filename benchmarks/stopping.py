@@ -22,7 +22,7 @@ import torch
 from training import demo_world
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig

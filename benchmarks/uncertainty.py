@@ -31,7 +31,7 @@ import torch
 from training import demo_world
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
-from training.rlhf.models.loading import load_reward_model
+from training.rlhf.models.loading.opening import load_reward_model
 from training.rlhf.recipes.answers import SampleConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty

@@ -38,7 +38,8 @@ from benchmarks.learning.real import comparisons_in, timed
 from training import demo_world
 from training.demo_world.scenario import draw_conversations
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import Loaded, load_reward_model
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.sft import SFTConfig

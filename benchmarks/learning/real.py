@@ -23,7 +23,8 @@ from training.rlhf.core.rates import rate_for
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, can_pack
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.report.resampling import Estimate

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.reward_model.sides import Work, encoded, train_ours
 from training.rlhf.data.batching import Group
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.reward.scoring import load_for_training
 
 

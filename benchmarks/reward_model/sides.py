@@ -17,7 +17,7 @@ from benchmarks.random_models import draw_rankings
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import reward_model
 from training.rlhf.reward.encoding import encode_rankings

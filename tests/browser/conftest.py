@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
 from tests.embedded.running import ROOT, Stack
 
@@ -63,25 +63,45 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in lines)
 
 
+@pytest.fixture(scope="session")
+def sessions() -> dict[tuple[Path, str], StorageState]:
+    """The cookies of the users who have logged in, by the stack's state folder and the username. The check of
+    a password is slow on purpose, so each user logs in only once."""
+    return {}
+
+
 @pytest.fixture
-def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[LogIn]:
+def log_in(
+    chromium: Browser,
+    demo_stack: Stack,
+    passwords: dict[str, str],
+    sessions: dict[tuple[Path, str], StorageState],
+) -> Iterator[LogIn]:
     """log_in(name): open a page on which the user with this name is logged in. Each page has its own browser
     context. A script error fails the test."""
     contexts, thrown = [], []
 
     def open_page(name: str) -> Page:
+        session = sessions.get((demo_stack.state, name))
         context = chromium.new_context(
-            base_url=f"http://127.0.0.1:{demo_stack.port}", viewport={"width": 1280, "height": 900}
+            base_url=f"http://127.0.0.1:{demo_stack.port}",
+            viewport={"width": 1280, "height": 900},
+            storage_state=session,
         )
         contexts.append(context)
+        context.set_default_timeout(_ACTION_MS)
+        context.on("weberror", lambda thrown_by: thrown.append(str(thrown_by.error)))
         page = context.new_page()
-        page.set_default_timeout(_ACTION_MS)
-        page.on("pageerror", lambda error: thrown.append(str(error)))
+        if session is not None:
+            page.goto("/")
+            expect(page.get_by_role("heading", name="Projects")).to_be_visible()
+            return page
         page.goto("/login")
         page.get_by_label("Username").fill(name)
         page.get_by_role("textbox", name="Password").fill(passwords[name])
         page.get_by_role("button", name="Log in").click()
         expect(page).to_have_url(re.compile(r"/$"))
+        sessions[demo_stack.state, name] = {"cookies": context.storage_state()["cookies"]}
         return page
 
     yield open_page

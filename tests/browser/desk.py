@@ -95,30 +95,51 @@ class Desk:
         # The first small move lifts the card. Lifting a card shrinks the list, so the position of the target
         # card is read only afterwards.
         mouse.move(x, y - 8, steps=4)
-        self.page.wait_for_timeout(150)
+        self.lifted()
         target = self.card(onto).bounding_box()
         assert target
         mouse.move(target["x"] + 40, target["y"] + min(12, target["height"] / 2), steps=12)
-        self.page.wait_for_timeout(250)
+        self.over(onto)
         mouse.up()
-        self.page.wait_for_timeout(100)
+        self.dropped()
+
+    def lifted(self) -> None:
+        """Waits until a drag has begun and all cards have collapsed."""
+        expect(self.page.get_by_test_id("responses")).to_have_attribute("data-dragging", "true")
+
+    def over(self, response_id: str) -> None:
+        """Waits until the dragged card would take the place of this card."""
+        expect(self.page.locator(f'[data-place="{response_id}"]')).to_have_attribute("data-over", "true")
+
+    def dropped(self) -> None:
+        """Waits until the drag has ended, which changes the order at the same time."""
+        expect(self.page.get_by_test_id("responses")).to_have_attribute("data-dragging", "false")
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """On exit, waits until the server has received all answers submitted in the block. The desk itself
-        doesn't wait for the server."""
-        with self.page.expect_response(lambda response: response.url.endswith("/submit")) as answer:
+    def taken(self, answers: int = 1) -> Iterator[None]:
+        """On exit, waits until the server has accepted this many answers since the start of the block. The
+        desk itself doesn't wait for the server."""
+        statuses: list[int] = []
+
+        def is_last(response: Response) -> bool:
+            if response.url.endswith("/submit"):
+                statuses.append(response.status)
+            return len(statuses) == answers
+
+        with self.page.expect_response(is_last) as last:
             yield
-        assert answer.value.status == 201, answer.value.text()
+        assert last.value.ok, last.value.text()
+        assert statuses == [201] * answers
 
     def submit(self) -> None:
         """Presses Submit and waits for the next task or the empty desk. Confirms an unchanged order if the
         desk asks for confirmation."""
         shown = self.order()
         confirm = self.page.get_by_role("button", name="Submit this order")
+        left = self.page.locator("body").filter(has_not=self.card(shown[0]))
         with self.taken():
             self.page.get_by_role("button", name="Submit ranking").click()
-            self.page.wait_for_timeout(150)
+            expect(confirm.or_(left)).to_be_visible()
             if confirm.is_visible():
                 confirm.click()
         self.gone(shown)

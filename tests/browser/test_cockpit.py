@@ -132,11 +132,11 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     desk.card(best).get_by_label("Can't be cooked").check()
     with ann.expect_response(lambda response: "/submit" in response.url) as answer:
         ann.get_by_role("button", name="Submit ranking").click()
-        ann.wait_for_timeout(150)
         # The quality rating is optional; if it is missing, the desk asks for it once.
-        if not ann.get_by_text("Not answered yet").is_hidden():
-            ann.get_by_role("button", name="Submit ranking").click()
+        expect(ann.get_by_text("Not answered yet")).to_be_visible()
+        ann.get_by_role("button", name="Submit ranking").click()
     assert answer.value.status == 201, answer.value.text()
+    desk.gone([best])
 
     # A reported problem appears on the manager's overview until it is resolved.
     desk.press("i")
@@ -212,7 +212,9 @@ def test_invitation_page_is_accessible(log_in: Callable[[str], Page], stranger: 
     link = _invite(admin, "annotator", "nobody")
     page = stranger()
     assert not faults_of(page, link)
-    admin.get_by_role("button", name="Revoke the invitation for nobody").click()
+    revoke = admin.get_by_role("button", name="Revoke the invitation for nobody")
+    revoke.click()
+    expect(revoke).to_have_count(0)  # the server has revoked it
     page.reload()
     expect(page.get_by_text("was revoked")).to_be_visible()
     assert not faults_of(page, "/join")

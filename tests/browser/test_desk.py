@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, Request, expect
 
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -56,7 +56,7 @@ def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
             " user=User.objects.get(username='annotator-1'), role='annotator')",
         ],
     ):
-        done = manage(demo_stack.state, *command)
+        done = demo_stack.manage(*command)
         assert done.returncode == 0, done.stderr
     return slug
 
@@ -154,13 +154,14 @@ def test_unchanged_order_must_be_confirmed(desk: Desk, demo_stack: Stack, projec
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Keep ranking").click()
     expect(dialog).to_have_count(0)
-    assert len(stored(demo_stack, project)) == before
     shown = desk.order()
     desk.press("Enter")
     with desk.taken():
         dialog.get_by_role("button", name="Submit this order").click()
     expect(desk.card(shown[0])).to_have_count(0)
-    ranking = stored(demo_stack, project)[-1]
+    rankings = stored(demo_stack, project)
+    assert len(rankings) == before + 1  # the first Enter submitted nothing
+    ranking = rankings[-1]
     assert ranking["touched"] is False
     assert ranking["tiers"] == [[response] for response in shown]
 
@@ -196,13 +197,14 @@ def test_hostile_output_runs_no_script_and_loads_nothing(desk: Desk) -> None:
 
     page.on("request", note)
     desk.open()
-    while not desk.page.get_by_text("Hostile").is_visible():
+    while "Hostile" not in desk.assignment["task"]["prompt"]["messages"][0]["content"]:
         desk.press("End", "1")
         desk.submit()
+    expect(page.get_by_text("Hostile")).to_be_visible()
     texts = desk.page.locator('[data-testid="response-text"]')
     for word in ("one", "two", "three", "four"):
         expect(texts.filter(has_text=re.compile(rf"\b{word}\b"))).to_be_visible()
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(500)  # the time for a script to run and for a picture to be requested
     assert page.evaluate("window.ran") is None
     assert outside == []
     assert page.locator('[data-testid="response-text"] :is(img, script, style, iframe, svg)').count() == 0

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -42,7 +42,7 @@ Project.objects.filter(pk=exam.pk).update(qualification_pass_mark=0.5)
 
 
 def run(stack: Stack, code: str) -> str:
-    done = manage(stack.state, "shell", "-c", code)
+    done = stack.manage("shell", "-c", code)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -110,7 +110,7 @@ def test_next_task_appears_at_once_and_a_lost_connection_loses_nothing(
     context.set_offline(False)
     page = context.new_page()
     desk = Desk(page, "offline")
-    with page.expect_response("**/submit"), page.expect_response("**/submit"):
+    with desk.taken(answers=2):
         desk.open()
     expect(page.get_by_text(re.compile("to be sent"))).to_have_count(0)
     assert last_said(page, "offline") == third
@@ -223,6 +223,7 @@ def test_answer_refused_after_submission_can_be_reopened_and_sent_again(
     refuse: dict[str, Any] = {"status": 422, "content_type": "application/problem+json", "body": body}
     page.route("**/submit", lambda route: route.fulfill(**refuse), times=1)
     task, said = give(desk)
+    expect(desk.cards.first).to_be_visible()
     next_task = desk.order()
     notice = page.get_by_role("alert").filter(has_text="An answer was not accepted")
     expect(notice).to_contain_text("Not ranked: B")
@@ -244,6 +245,7 @@ def test_last_answer_can_be_withdrawn_and_a_task_reported(log_in: Callable[[str]
     expect(page.get_by_text("You have no answer to take back here.")).to_be_visible()
     task, said = give(desk)
     expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
+    expect(desk.cards.first).to_be_visible()
     waiting = desk.order()
     page.reload()
     expect(desk.cards.first).to_be_visible()

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Request, ViewportSize, expect
 
 from tests.browser.desk import Desk
 from tests.browser.test_every_page import AXE, LOOK, RULES, WIDER
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -57,6 +57,11 @@ PAINT = """() => {
     port2.postMessage(0);
   }), { capture: true });
 }"""
+# Scroll events are dispatched before the next frame. If their handlers scroll, further events follow before
+# the frame after that.
+DRAWN = """async () => {
+  for (let frame = 0; frame < 4; frame += 1) await new Promise(requestAnimationFrame);
+}"""
 PLACES = """cards => cards.filter(card => card.scrollHeight > card.clientHeight + 200)
   .map(card => card.scrollTop / (card.scrollHeight - card.clientHeight))"""
 DIRECTIONS = """text => [...text.querySelectorAll("p, ul, li, code, pre")]
@@ -67,7 +72,7 @@ DIRECTIONS = """text => [...text.querySelectorAll("p, ul, li, code, pre")]
 def projects(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("views") / "texts.json"
     file.write_text(json.dumps({"plain": [*ALIKE, *LONG, RIGHT_TO_LEFT], "worst": ENORMOUS}))
-    done = manage(demo_stack.state, "shell", "-c", SET_UP.replace("FILE", str(file)))
+    done = demo_stack.manage("shell", "-c", SET_UP.replace("FILE", str(file)))
     assert done.returncode == 0, done.stderr
 
 
@@ -99,12 +104,13 @@ def drag_beside(desk: Desk, response_id: str, *, onto: str) -> None:
     mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
     mouse.down()
     mouse.move(handle["x"] + handle["width"] / 2 + 8, handle["y"] + 10, steps=4)
-    desk.page.wait_for_timeout(200)  # all cards collapse while a card is dragged
+    desk.lifted()
     target = desk.card(onto).bounding_box()
     assert target
     mouse.move(target["x"] + target["width"] / 2, target["y"] + 20, steps=10)
-    desk.page.wait_for_timeout(200)
+    desk.over(onto)
     mouse.up()
+    desk.dropped()
 
 
 def touch_drag(desk: Desk, response_id: str, *, onto: str) -> None:
@@ -119,13 +125,14 @@ def touch_drag(desk: Desk, response_id: str, *, onto: str) -> None:
     x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
     touch("touchStart", x, y)
     touch("touchMove", x, y + 10)
-    desk.page.wait_for_timeout(200)
+    desk.lifted()
     target = desk.card(onto).bounding_box()
     assert target
     for part in (0.5, 0.9, 1.0):
         touch("touchMove", x, y + (target["y"] + 25 - y) * part)
-    desk.page.wait_for_timeout(200)
+    desk.over(onto)
     touch("touchEnd")
+    desk.dropped()
 
 
 def faults(page: Page) -> list[str]:
@@ -151,7 +158,7 @@ def test_every_layout_supports_ranking_and_comparing_and_right_to_left_text(page
 
     long = desk.card(id_of(desk, LONG[0]))
     long.evaluate("card => { card.scrollTop = (card.scrollHeight - card.clientHeight) * 0.6 }")
-    page.wait_for_timeout(200)
+    page.evaluate(DRAWN)
     places = desk.cards.evaluate_all(PLACES)
     assert places == pytest.approx([0.6] * len(places), abs=0.02)
     desk.focus_by_keys(id_of(desk, LONG[0]))
@@ -159,7 +166,7 @@ def test_every_layout_supports_ranking_and_comparing_and_right_to_left_text(page
     assert desk.cards.evaluate_all(PLACES) == pytest.approx([0.6] * len(places), abs=0.02)
     desk.press("y")
     long.evaluate("card => { card.scrollTop = 0 }")
-    page.wait_for_timeout(200)
+    page.evaluate(DRAWN)
     assert max(desk.cards.evaluate_all(PLACES)) > 0.5, "each by itself"
     desk.press("y")
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -47,7 +47,7 @@ STORED = (
 
 
 def _run(stack: Stack, code: str) -> str:
-    done = manage(stack.state, "shell", "-c", code)
+    done = stack.manage("shell", "-c", code)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_every_page import faults_of
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -28,7 +28,7 @@ Why snow?,Cold.,Frozen <b>water</b>.,1,5,tom
 
 @pytest.fixture(scope="module")
 def project(demo_stack: Stack) -> str:
-    done = manage(demo_stack.state, "create_project", SLUG, "--preset", "ranking")
+    done = demo_stack.manage("create_project", SLUG, "--preset", "ranking")
     assert done.returncode == 0, done.stderr
     return SLUG
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -151,9 +151,11 @@ class Walker:
 
     def submit(self) -> None:
         """Presses Enter and confirms an unchanged order."""
+        question = self.conversation.get_by_text(self.is_asked(), exact=True)
         for key in self.key_for("submit"):
             self.page.keyboard.press(key)
         asks = self.page.get_by_role("dialog", name="You have not changed the order")
+        expect(asks.or_(self.page.locator("body").filter(has_not=question))).to_be_visible()
         if asks.is_visible():
             self.tab_to(asks.get_by_role("button", name="Submit this order"))
             self.page.keyboard.press("Enter")
@@ -173,7 +175,7 @@ def worth(text: str) -> int:
 
 @pytest.fixture
 def walker(chromium: Browser, demo_stack: Stack) -> Iterator[Walker]:
-    done = manage(demo_stack.state, "shell", "-c", SET_UP)
+    done = demo_stack.manage("shell", "-c", SET_UP)
     assert done.returncode == 0, done.stderr
     context = chromium.new_context(
         base_url=f"http://127.0.0.1:{demo_stack.port}", viewport={"width": 1280, "height": 800}

@@ -9,13 +9,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.test_every_page import faults_of
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 
 pytestmark = pytest.mark.browser
 
 
 def _printed(stack: Stack, *arguments: str) -> dict[str, str]:
-    done = manage(stack.state, *arguments, "--json")
+    done = stack.manage(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout)
     return found

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_every_page import faults_of
-from tests.embedded.running import Stack, manage
+from tests.browser.test_every_page import faults_of_all
+from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -53,7 +53,7 @@ def preferences() -> list[dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def file(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    done = manage(demo_stack.state, "create_project", SLUG, "--preset", "ranking")
+    done = demo_stack.manage("create_project", SLUG, "--preset", "ranking")
     assert done.returncode == 0, done.stderr
     path = tmp_path_factory.mktemp("manager") / "preferences.jsonl"
     lines = [*map(json.dumps, preferences()), '{"prompt": "No answers"}', "not json at all"]
@@ -71,7 +71,7 @@ def test_manager_imports_a_file_and_reviews_and_exports_the_data(
     _compare_models(page)
     _take_out(page)
     pages = ("tasks", "tasks?list=rankings", "quality", "leaderboard?by=metadata&key=topic", "data")
-    faults = [fault for path in pages for fault in faults_of(page, f"/projects/{SLUG}/{path}")]
+    faults = faults_of_all(page, [f"/projects/{SLUG}/{path}" for path in pages])
     assert not faults, "\n".join(faults)
 
 
@@ -107,7 +107,9 @@ def _look_through(page: Page) -> None:
     cards.get_by_role("link", name="noor").click()
     rankings = page.get_by_role("table", name="Rankings, table").get_by_role("row")
     expect(rankings).to_have_count(1 + PROMPTS)
-    page.get_by_role("button", name="Clear").click()
+    clear = page.get_by_role("button", name="Clear")
+    clear.click()
+    expect(clear).to_have_count(0)
     page.get_by_label("With", exact=True).select_option("comment")
     expect(rankings).to_have_count(1 + 3)
 

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 
 from tests.annotation.real_data import hh_file, real_file
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 from tests.loop.policies import writers_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(900)]
@@ -32,7 +32,7 @@ RANKED_BY_HAND = 2
 
 def told(stack: Stack, *command: str) -> dict:
     """The JSON output of a command."""
-    done = manage(stack.state, *command, "--json", timeout=600)
+    done = stack.manage(*command, "--json", timeout=600)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     said: dict = json.loads(done.stdout.splitlines()[-1])
     return said
@@ -107,7 +107,7 @@ from annotation.accounts.members import add_member
 project, user = Project.objects.get(slug={PROJECT!r}), User.objects.get(username="annotator-1")
 add_member(project=project, user=user, role="annotator")
 """
-    done = manage(demo_stack.state, "shell", "-c", join)
+    done = demo_stack.manage("shell", "-c", join)
     assert done.returncode == 0, done.stderr
     desk = Desk(log_in("annotator-1"), PROJECT).open()
     for _ in range(RANKED_BY_HAND):

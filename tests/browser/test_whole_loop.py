@@ -4,21 +4,20 @@ improves the policy by rejection sampling and PPO. The responses of the new poli
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 from tests.loop.policies import first_model, first_model_judged_by_gold, judged_by_gold, writers_of
 from training import demo_world
 from training.rlhf.generation.evaluation import compare
 
 pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 
-RUN_SECONDS = 600.0
+RUN_MS = 600_000
 CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
 HANDED_OUT_BEFORE = 4  # upper bound; an annotator holds the current task and one prefetched task
@@ -53,13 +52,9 @@ def launch(page: Page, kind: str, settings: dict[str, int] | None = None, **inpu
 
 def finished(page: Page) -> str:
     """Waits on the run's page until the run ends and returns the headline of the result."""
-    deadline = time.monotonic() + RUN_SECONDS
     ended = page.get_by_text("Succeeded", exact=True)
-    failed = page.get_by_text("Failed", exact=True)
-    while not ended.is_visible():
-        assert not failed.is_visible(), page.locator("main").inner_text()
-        assert time.monotonic() < deadline, page.locator("main").inner_text()
-        page.wait_for_timeout(500)
+    expect(ended.or_(page.get_by_text("Failed", exact=True)).first).to_be_visible(timeout=RUN_MS)
+    assert ended.is_visible(), page.locator("main").inner_text()
     return page.locator("main").inner_text()
 
 
@@ -81,8 +76,8 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         by_drag.submit()
 
     # Scripts rank the remaining tasks through the same API.
-    simulated = manage(
-        demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
+    simulated = demo_stack.manage(
+        "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
     )
     assert simulated.returncode == 0, simulated.stderr
 

@@ -15,7 +15,6 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.urls import get_resolver, path
-from drf_spectacular.generators import SchemaGenerator
 from pytest_django.fixtures import Settings
 from rest_framework.response import Response
 from rest_framework.test import APIClient
@@ -29,6 +28,7 @@ from annotation.models.people import Scope
 from annotation.models.project import Role
 from annotation.projects.projects import create_project
 from tests.annotation.answering import next_of, send
+from tests.config.api_schema import api_schema
 from tests.config.conftest import OWNER, Ids, url_of
 
 OPEN_FILES = {"api/schema/"}
@@ -149,7 +149,7 @@ def test_every_api_route_is_in_the_table() -> None:
 
 
 def test_schema_and_table_have_the_same_endpoints() -> None:
-    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    schema = api_schema()
     described = {
         (url.lstrip("/"), method.upper()) for url, methods in schema["paths"].items() for method in methods
     }

@@ -25,7 +25,6 @@ from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
 from django.urls import get_resolver
 from django.utils import timezone
-from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
@@ -39,6 +38,7 @@ from annotation.api.endpoint import Line, lines
 from annotation.api.permissions import RULES, Who, scopes_for
 from annotation.models import ApiToken, Assignment, User
 from benchmarks.schema_fuzz.cases import CHECKS, HEADERS, Identity, parameters_of, requests_to
+from tests.config.api_schema import api_schema
 from tests.config.conftest import OWNER, Ids
 from tests.config.conftest import parameters_of as path_parameters_of
 
@@ -50,7 +50,7 @@ def _template(line: Line) -> str:
     return "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", line.route)
 
 
-DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+DOCUMENT = api_schema()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA.app = get_wsgi_application()
 TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import get_resolver
-from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from annotation.api.endpoint import Line, lines
 from annotation.models import Assignment, User
+from tests.config.api_schema import api_schema
 from tests.config.conftest import OWNER, Ids, url_of
 
 Parameter = dict[str, Any]
@@ -91,7 +91,7 @@ LINES = [line for line in lines(get_resolver()) if isinstance(line, Line)]
 
 
 def _declared() -> list[tuple[Line, list[Parameter]]]:
-    document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    document = api_schema()
     operations = {
         (path.replace("{", "<").replace("}", ">"), method.upper()): operation["parameters"]
         for path, methods in document["paths"].items()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 from django.urls import get_resolver
-from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from annotation.accounts.tokens import create_token
@@ -18,6 +17,7 @@ from annotation.desk.task_problems import report_problem
 from annotation.models import Exclusion, Project, Ranking, TaskProblem, User
 from annotation.models.project import MAX_GUIDELINES_CHARACTERS
 from tests.annotation.answering import claim, next_of, send
+from tests.config.api_schema import api_schema
 from tests.config.conftest import OWNER, Ids, url_of
 
 
@@ -61,7 +61,7 @@ def _unlimited(schema: Any, components: Any, path: str, seen: frozenset[str] = f
 
 
 def test_every_text_of_a_request_has_a_maximum_length() -> None:
-    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    schema = api_schema()
     components = schema["components"]["schemas"]
     found = {
         path

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +92,7 @@ class Stack:
     ) -> None:
         self.state = state
         self.output = output
+        self._commands: Commands | None = None
         with output.open("wb") as stream:
             self.process = subprocess.Popen(
                 [
@@ -149,10 +154,56 @@ class Stack:
         finally:
             connection.close()
 
+    def manage(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Runs manage.py on this stack, which must be running, without the time that its start takes (see
+        `command_server`)."""
+        if self._commands is None:
+            self._commands = Commands(self.state)
+        return self._commands.run(arguments, timeout)
+
     def end(self, sig: signal.Signals = signal.SIGTERM) -> int:
+        if self._commands is not None:
+            self._commands.end()
         if self.process.poll() is None:
             self.process.send_signal(sig)
         return self.process.wait(60)
+
+
+class Commands:
+    """A process that runs manage.py commands on a running stack."""
+
+    def __init__(self, state: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.embedded.command_server"],
+            cwd=ROOT,
+            env=environment(state),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def run(self, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        assert self._process.stdin
+        assert self._process.stdout
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            asked = {"argv": list(arguments), "out": str(out), "err": str(err)}
+            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], timeout)[0]:
+                self.end()
+                raise subprocess.TimeoutExpired(list(arguments), timeout)
+            answer = self._process.stdout.readline()
+            assert answer, "the process that runs commands has ended; its error is printed above"
+            return subprocess.CompletedProcess(list(arguments), int(answer), out.read_text(), err.read_text())
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def manage(

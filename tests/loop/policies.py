@@ -8,7 +8,7 @@ import os
 import pickle
 from pathlib import Path
 
-from tests.embedded.running import Stack, manage
+from tests.embedded.running import Stack
 from training import demo_world
 from training.rlhf.generation.evaluation import Evaluation, evaluate
 from training.rlhf.recipes.answers import EvaluateConfig
@@ -54,7 +54,7 @@ def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
 
 
 def _said(stack: Stack, *command: str) -> dict:
-    done = manage(stack.state, *command, timeout=300)
+    done = stack.manage(*command, timeout=300)
     assert done.returncode == 0, done.stderr
     said: dict = json.loads(done.stdout.splitlines()[-1])
     return said

@@ -24,7 +24,7 @@ from tests.storage.witness import Witness
 from tests.training.rlhf.small_world import untrained_policy
 from training.models import TrainingRun
 from training.rlhf.core.checkpoint import Checkpoints
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs.complete import NewModel, Outcome, complete_run
 from training.runs.folders import CHECKPOINTS, take_over_checkpoints, work_folder
 from training.runs.transitions import claim_run

@@ -51,8 +51,10 @@ def full_table(reachable_folder: Path) -> FullTable:
             os.chown(disk, os.stat(cursor.fetchone()[0]).st_uid, -1)
             cursor.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
             try:
+                # No free space is left in the table's pages, and the rows of earlier tests take no space on
+                # the small disk.
+                cursor.execute(f"VACUUM (FULL) {table}")
                 cursor.execute(f"ALTER TABLE {table} SET TABLESPACE small")
-                cursor.execute(f"VACUUM (FULL) {table}")  # no free space is left in the table's pages
                 fill(disk)
                 yield
             finally:

@@ -28,7 +28,7 @@ from tests.storage.small_disk import fill, mounted
 from tests.training.conftest import RunMaker
 from tests.training.rlhf.small_world import untrained_policy
 from training.rlhf.core.checkpoint import Checkpoints
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs import transitions
 from training.runs.process import log_stream, supervise
 from training.runs.process.main import run_attempt

@@ -65,8 +65,12 @@ def make_model(lab: Project) -> ModelMaker:
 
 @pytest.fixture
 def rank() -> Rank:
-    """rank(project, annotator, n=…): create n tasks with two responses each, and rank the responses,
-    all as equally good if `tied`."""
+    """rank(project, annotator, n=…): create n tasks with two responses each, and rank the responses of all
+    tasks: the first response as the best, or all as equally good if `tied`.
+
+    The order in which an annotator sees the responses is random. If it were also the ranking, half of the
+    rankings would contradict the other half, and training on them would have no certain effect.
+    """
 
     def rank_them(project: Project, annotator: User, *, n: int, tied: bool = False) -> None:
         add_member(project=project, user=annotator, role="annotator")
@@ -79,7 +83,10 @@ def rank() -> Rank:
         ]
         add_ranking_tasks(project=project, items=drafts)
         while (assignment := claim_next(project=project, annotator=annotator)) is not None:
-            tiers = [list(assignment.shown_order)] if tied else [[r] for r in assignment.shown_order]
+            order = list(
+                assignment.task.responses.order_by("shown_in__position").values_list("pk", flat=True)
+            )
+            tiers = [order] if tied else [[response] for response in order]
             submit_ranking(
                 assignment=assignment,
                 token=assignment.token,
@@ -95,7 +102,7 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
     """An untrained policy in the project "lab", which has twelve demo prompts with two ranked responses
     each."""
     from training import demo_world
-    from training.rlhf.models.loading import save_model
+    from training.rlhf.models.loading.saving import save_model
 
     policy = make_model(name="lab-sft-1")
     tokenizer = demo_world.build_tokenizer()

@@ -15,7 +15,7 @@ from storage.digests import FileChanged
 from training.models import ModelVersion
 from training.rlhf import report
 from training.rlhf.data.rankings import RankingFileError
-from training.rlhf.models import adapters
+from training.rlhf.models.files import adapters
 from training.rlhf.report.reward_comparison import RewardComparison, compare
 from training.rlhf.report.reward_report import JSON_NAME
 from training.rlhf.report.scored import SCORED_NAME, ScoredRankings

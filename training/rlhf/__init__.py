@@ -5,8 +5,9 @@ package imports only packages listed before it:
 
 - `recipes`: the settings of each kind of run (no torch);
 - `core`: the reporter, checkpoints, seeds, multiple processes, learning rates;
-- `models`: loading and saving models, adapters, chat templates, log-probabilities, model sizes, and checks
-  that refuse a model that can't work (`models.checks`, no torch);
+- `models`: reading a model's files (`files`, no torch), checks that refuse a model that can't work (`checks`,
+  no torch), trunks, heads and adapters (`parts`), chat templates and tokens (`tokens`), log-probabilities
+  (`forward`), and loading and saving models (`loading`);
 - `data`: reading rankings from files and converting rankings to batches of tokens;
 - `generation`: sampling from a policy and scoring the samples;
 - `report`: measuring how well a reward model predicts held-out rankings (NumPy only);

@@ -25,7 +25,7 @@ from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError
-from training.rlhf.models.loading import ModelNotFound
+from training.rlhf.models.loading.refusals import ModelNotFound
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.reward_model import train
 

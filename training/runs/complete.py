@@ -19,7 +19,7 @@ from annotation.models import Project
 from storage import durable
 from storage.digests import Manifest
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.models.adapters import is_adapter
+from training.rlhf.models.files.adapters import is_adapter
 from training.runs.candidates import CandidatesFile, keep_candidates
 from training.runs.progress.events import LostClaim, storable
 from training.runs.transitions import succeed_run

@@ -14,8 +14,8 @@ from config.problems import FieldProblem, Problem
 from preferences.records import DEMONSTRATION
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
-from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
+from training.rlhf.models.files import adapters
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rewards import UsesRewards
 from training.runs.generation_servers import refused_server

@@ -13,7 +13,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from training.models import TrainingRun
-from training.rlhf.models import adapters
 from training.rlhf.models.checks.arguments import refuse_unused
 from training.rlhf.models.checks.files import State, state_of
 from training.rlhf.models.checks.lengths import context_in, refuse_no_room
@@ -22,6 +21,7 @@ from training.rlhf.models.checks.pair import check_pair, same_vocabulary, templa
 from training.rlhf.models.checks.probes import ReadingTimedOut
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable
 from training.rlhf.models.checks.reward import check_scale, check_trunk
+from training.rlhf.models.files import adapters
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.templates import parse_arguments
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from storage.digests import FileChanged, manifest_of, verify_folder
 from training.models import ModelVersion
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.models import adapters
+from training.rlhf.models.files import adapters
 
 logger = logging.getLogger(__name__)
 REMEDY = "Restore the model's folder from a backup, or use another model."

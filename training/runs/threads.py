@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from training.rlhf.models import adapters
+from training.rlhf.models.files import adapters
 from training.runs.recipes.run_recipes import DEMO_WORLD
 
 BYTES_PER_THREAD = 8_000_000  # bytes of weights: two million parameters in float32

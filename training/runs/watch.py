@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import connection
 from kombu.exceptions import OperationalError
@@ -28,13 +28,25 @@ TELLING = [
 ]
 
 
+class _Serves(Exception):
+    """Raised as soon as a worker answers that it serves the training queue."""
+
+
 def worker_listens() -> bool:
     """Whether a Celery worker is serving the training queue. False if the message queue does not answer."""
+
+    def look(answer: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+        if any(queue["name"] == QUEUE for served in answer.values() for queue in served):
+            raise _Serves
+
     try:
-        queues = app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
+        # Without the exception, Celery would wait for further answers until the timeout.
+        app.control.inspect(timeout=PING_SECONDS, callback=look).active_queues()
+    except _Serves:
+        return True
     except (OperationalError, *app.connection_for_read().connection_errors):
         return False
-    return any(queue["name"] == QUEUE for served in queues.values() for queue in served)
+    return False
 
 
 def follow_run(*, run: TrainingRun, here: bool) -> Iterator[str]:

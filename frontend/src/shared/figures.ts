@@ -43,6 +43,10 @@ const FIGURES: Record<string, string> = {
   went_back: "Returned below the KL ceiling",
   val_first_log_ratio: "Log ratio before the first update",
   eos_rate: "Finished responses",
+  finished_share: "Finished responses",
+  distinct_share: "Distinct responses",
+  mean_tokens: "Tokens per response",
+  from_imported: "Imported demonstrations",
   lengths_response_mean: "Tokens per response",
   grad_norm_policy: "Gradient norm, policy",
   grad_norm_value: "Gradient norm, value",
@@ -74,8 +78,19 @@ const FIGURES: Record<string, string> = {
   heldout_ece: "Held-out calibration error",
 };
 
+/** What an evaluation measures, after the name of its judge. */
+const EVALUATED: Record<string, string> = {
+  mean: "Mean score",
+  standard_error: "Standard error of the mean score",
+  mean_tokens: "Tokens per response",
+  finished_share: "Finished responses",
+  repetition_rate: "Repetition rate",
+};
+
 /** "objective/kl_first" → "KL to the reference, first step" */
 export function figureName(identifier: string): string {
+  const [, evaluated] = /^(?:gold|reward_model)\/(\w+)$/.exec(identifier) ?? [];
+  if (evaluated !== undefined && EVALUATED[evaluated]) return EVALUATED[evaluated];
   const plain = identifier.replaceAll("/", "_").replace(/_avg$/, "");
   const first = plain.endsWith("_first");
   const known = FIGURES[first ? plain.slice(0, -"_first".length) : plain];

@@ -10,5 +10,7 @@ describe("metric names and values", () => {
     ["heldout/accuracy", "Held-out accuracy"],
     ["heldout_loss", "Held-out loss"],
     ["heldout/best_of_4", "Held-out best of 4"],
+    ["reward_model/mean", "Mean score"],
+    ["gold/finished_share", "Finished responses"],
   ])("the metric %s is shown as %s", (name, called) => expect(figureName(name)).toBe(called));
 });

@@ -8,10 +8,12 @@ import pytest
 from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
 from drf_spectacular.generators import SchemaGenerator
 
+from tests.config.api_schema import api_schema
+
 
 @pytest.fixture(scope="module")
 def operations() -> dict[str, dict[str, Any]]:
-    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    schema = api_schema()
     return {
         f"{method.upper()} {path}": operation
         for path, methods in schema["paths"].items()

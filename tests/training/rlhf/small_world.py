@@ -10,7 +10,7 @@ from training import demo_world
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.demonstrations import encode
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
 

@@ -23,12 +23,15 @@ from transformers import (
 )
 
 from tests.training.rlhf import tiny
-from tests.training.rlhf.models.test_trunks import LORA, learn, saved_base, scores_here
+from tests.training.rlhf.models.parts.test_trunks import LORA, learn, saved_base, scores_here
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelNotFound, load_policy, load_reward_model, save_model
+from training.rlhf.models.loading.opening import load_policy, load_reward_model
+from training.rlhf.models.loading.refusals import ModelNotFound
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.encoding import encode_rankings

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS, message
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 
 ROOT = Path(__file__).resolve().parents[3]
 _RUN = """
@@ -127,6 +127,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "two": [2, command("two")],
         "killed": [2, command("killed"), 3],
         "killed, again": [2, command("killed")],
+        "sharded": [2, command("sharded", sharding="full")],
+        "sharded, killed": [2, command("sharded, killed", sharding="full"), 3],
+        "sharded, killed, again": [2, command("sharded, killed", sharding="full")],
         "early": [1, command("early", heldout="contrary", learning_rate=5e-3, patience=1)],
         "early-two": [2, command("early-two", heldout="contrary", learning_rate=5e-3, patience=1)],
         "unjudged": [2, command("unjudged", heldout="endless", epochs=1, batch_rankings=33)],
@@ -157,26 +160,32 @@ def result(made: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_two_processes_give_the_same_weights_and_metrics_as_one_process(made: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["two", "sharded"])
+def test_two_processes_give_the_same_weights_and_metrics_as_one_process(
+    name: str, made: dict[str, Any]
+) -> None:
     assert made["codes"]["one"] == [0], made["stderr"]
-    assert made["codes"]["two"] == [0, 0], made["stderr"]
-    assert (weights(made, "one") - weights(made, "two")).abs().max() < 1e-5
-    one, two = result(made, "one"), result(made, "two")
+    assert made["codes"][name] == [0, 0], made["stderr"]
+    assert (weights(made, "one") - weights(made, name)).abs().max() < 1e-5
+    one, two = result(made, "one"), result(made, name)
     assert two["metrics"] == pytest.approx(one["metrics"], abs=1e-5)
-    for name, reliability in one["annotators"].items():
-        assert two["annotators"][name] == pytest.approx(reliability, abs=1e-5)
+    for annotator, reliability in one["annotators"].items():
+        assert two["annotators"][annotator] == pytest.approx(reliability, abs=1e-5)
     assert one["steps"] == two["steps"] == 10
-    assert (made["folder"] / "two.1").read_text() == ""  # only the first process reports
-    assert not (made["folder"] / "two.checkpoints").exists()
+    assert (made["folder"] / f"{name}.1").read_text() == ""  # only the first process reports
+    assert not (made["folder"] / f"{name}.checkpoints").exists()
 
 
-def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, Any]) -> None:
-    first, second = made["codes"]["killed"]
+@pytest.mark.parametrize(("killed", "whole"), [("killed", "two"), ("sharded, killed", "sharded")])
+def test_two_processes_resume_to_the_same_weights_after_a_kill(
+    killed: str, whole: str, made: dict[str, Any]
+) -> None:
+    first, second = made["codes"][killed]
     assert first == -9
     assert second != 0
-    assert made["codes"]["killed, again"] == [0, 0]
-    assert torch.equal(weights(made, "killed"), weights(made, "two"))
-    assert result(made, "killed, again")["metrics"] == result(made, "two")["metrics"]
+    assert made["codes"][f"{killed}, again"] == [0, 0]
+    assert torch.equal(weights(made, killed), weights(made, whole))
+    assert result(made, f"{killed}, again")["metrics"] == result(made, whole)["metrics"]
 
 
 def test_two_processes_stop_early_at_the_same_step_as_one_process(made: dict[str, Any]) -> None:

@@ -19,11 +19,12 @@ from trl import RewardConfig, RewardTrainer
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.models.test_trunks import scores_here, scores_there
+from tests.training.rlhf.models.parts.test_trunks import scores_here, scores_there
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
 from training.rlhf.data.batching import Group
-from training.rlhf.models import chat
-from training.rlhf.models.loading import open_classifier, save_model
+from training.rlhf.models.loading.opening import open_classifier
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.answer_model import AnswerModel, answer_key
 from training.rlhf.reward.batch_loss import preference_loss

@@ -21,10 +21,13 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.test_trl import PAIRS, of_rounding
 from training.rlhf.core.messages import plain_text
+from training.rlhf.core.seeds import batches_in_random_order
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, load_policy
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
+from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig
 
@@ -96,11 +99,11 @@ def test_loss_gradients_and_metrics_equal_those_of_trl(case: str, tmp_path: Path
     rows = RankingRows.of(groups, [], pad_id=chat.pad_id(tokenizer), max_tokens=200, policy=mine)
     state = dpo.DPOState(tiny.policy(), torch.optim.SGD(mine.parameters()), torch.zeros(rows.n_responses))
     for part in rows.micro_batches(range(len(groups))):
-        dpo.add_to_reference(state, rows, part)
+        add_to_reference(state.reference, state.policy, rows, part)
     state.policy = mine
     sums = {"loss": 0.0}
     for part in rows.micro_batches(range(len(groups))):
-        loss, found = dpo.summed_loss(config, state, rows, part)
+        loss, found = summed_loss(config, state.policy, state.reference, rows, part)
         (loss / len(groups)).backward()  # type: ignore[no-untyped-call]
         sums = {name: sums.get(name, 0.0) + value for name, value in found.items()}
 
@@ -141,7 +144,13 @@ def test_equal_training_steps_give_the_same_weights_as_trl(case: str, tmp_path: 
     trained = dict(load_policy(result.path).model.named_parameters())
 
     yours = tiny.policy()
-    in_order = [PAIRS[i] for step in dpo.draw_batches(config, len(PAIRS)) for i in step]
+    in_order = [
+        PAIRS[i]
+        for step in batches_in_random_order(
+            config.seed, "order", len(PAIRS), size=config.batch_rankings, epochs=config.epochs
+        )
+        for i in step
+    ]
     trainer = their_trainer(
         yours, pairs_for_trl(in_order, times), tmp_path / "theirs",
         per_device_train_batch_size=BATCH * sum(times), max_grad_norm=config.max_grad_norm, **theirs,

@@ -24,7 +24,7 @@ from training import demo_world
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.data.candidates import Candidate
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs import transitions
 from training.runs.candidates import CANDIDATES, finished_file, keep_candidates, spread_answers
 from training.runs.launch import launch_run

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.training.rlhf.planning.test_real_shapes import DATA, DRIVER, LARGE, qwen3
-from training.rlhf.models import shapes
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files import shapes
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning import loops, on_policy, reward_model
 from training.rlhf.planning.cost import Conditions, Cost, Data
 from training.rlhf.planning.transformer import without_output_layer

@@ -25,7 +25,7 @@ from tests.training.conftest import ModelMaker, Rank, RunMaker
 from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_policy
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs import transitions
 from training.runs.estimates import estimates
 from training.runs.estimates.estimates import RunEstimate, estimate_run

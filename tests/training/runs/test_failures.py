@@ -40,8 +40,9 @@ from training.rlhf.data.batching import Group, fit_group
 from training.rlhf.data.demonstrations import encode
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.judging.judges import Asked, open_judges
-from training.rlhf.models import chat, hub, loading
-from training.rlhf.models.trunks import head_of
+from training.rlhf.models.loading import hub, opening, saving, sources
+from training.rlhf.models.parts.trunks import head_of
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import ppo, rejection_sampling
 from training.rlhf.recipes.answers import EvaluateConfig
 from training.rlhf.recipes.base import Recipe
@@ -82,7 +83,7 @@ class Scene:
     monkeypatch: pytest.MonkeyPatch
 
     def saved_policy(self) -> Path:
-        return loading.save_model(*untrained_policy(), self.path / "policy")
+        return saving.save_model(*untrained_policy(), self.path / "policy")
 
     def hub(self, *, answers: bool, error: str = "") -> None:
         """Simulate a reachable or unreachable Hub. If `error` is set, the Hub client raises that error."""
@@ -92,7 +93,7 @@ class Scene:
 
         self.monkeypatch.setattr(hub, "answers", lambda: answers)
         if error:
-            self.monkeypatch.setattr(loading, "cached_file", refuse)
+            self.monkeypatch.setattr(opening, "cached_file", refuse)
 
     def evaluate(self, **recipe: Any) -> None:
         run = self.make_run(kind="evaluate", recipe={"base_model": str(self.saved_policy()), **recipe})
@@ -137,27 +138,27 @@ def delete_the_base_of_an_adapter(scene: Scene) -> None:
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "/gone/base"}')
     (adapter / "adapter_model.safetensors").write_bytes(b"")
-    loading.load_policy(adapter)
+    opening.load_policy(adapter)
 
 
 def name_a_folder_without_a_model(scene: Scene) -> None:
     (scene.path / "empty").mkdir()
-    loading.load_policy(scene.path / "empty")
+    opening.load_policy(scene.path / "empty")
 
 
 def ask_a_hub_without_the_model(scene: Scene) -> None:
     scene.hub(answers=True, error=NO_SUCH_NAME)
-    loading.load_policy("no-such-owner/no-such")
+    opening.load_policy("no-such-owner/no-such")
 
 
 def ask_a_hub_that_times_out(scene: Scene) -> None:
     scene.hub(answers=True, error="HTTPSConnectionPool(host='huggingface.co'): Read timed out.")
-    loading.load_policy("no-such-owner/no-such")
+    opening.load_policy("no-such-owner/no-such")
 
 
 def ask_a_hub_that_is_down(scene: Scene) -> None:
     scene.hub(answers=False)
-    loading.load_policy("no-such-owner/no-such-model")
+    opening.load_policy("no-such-owner/no-such-model")
 
 
 def ask_a_server_without_the_model() -> None:
@@ -170,7 +171,7 @@ def damage_a_model(scene: Scene) -> None:
     folder = scene.path / "broken"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "llama"}')
-    loading.load_policy(folder)
+    opening.load_policy(folder)
 
 
 def train_on_one_ranking(scene: Scene, *, max_length: int = 2048) -> None:
@@ -248,8 +249,8 @@ def replace_the_file_of_a_snapshot(scene: Scene, content: bytes | None) -> None:
 def improve(
     scene: Scene,
     *,
-    policy: loading.Loaded | None = None,
-    reward_model: loading.Loaded | None = None,
+    policy: sources.Loaded | None = None,
+    reward_model: sources.Loaded | None = None,
     prompts: int = 1,
 ) -> None:
     ppo.train(
@@ -262,13 +263,13 @@ def improve(
 
 
 def improve_a_policy_with_other_tokens(scene: Scene) -> None:
-    improve(scene, policy=loading.Loaded(tiny.policy(), tiny.tokenizer()))
+    improve(scene, policy=sources.Loaded(tiny.policy(), tiny.tokenizer()))
 
 
 def improve_a_policy_with_another_template(scene: Scene) -> None:
     words = copy.deepcopy(tokenizer())
     words.chat_template = "{{ messages[-1].content }}"
-    improve(scene, policy=loading.Loaded(untrained_policy().model, words))
+    improve(scene, policy=sources.Loaded(untrained_policy().model, words))
 
 
 def sample_with_an_added_token(scene: Scene) -> None:
@@ -276,7 +277,7 @@ def sample_with_an_added_token(scene: Scene) -> None:
     words = copy.deepcopy(tokenizer())
     words.add_tokens(["an added token"])
     words.save_pretrained(folder)
-    loading.load_policy(folder)
+    opening.load_policy(folder)
 
 
 def score_with_an_adapter_without_its_head(scene: Scene) -> None:
@@ -285,7 +286,7 @@ def score_with_an_adapter_without_its_head(scene: Scene) -> None:
     adapted.active_peft_config.base_model_name_or_path = str(scene.saved_policy())
     adapted.active_peft_config.task_type = "SEQ_CLS"
     adapted.save_pretrained(str(scene.path / "adapter"))
-    loading.load_reward_model(scene.path / "adapter")
+    opening.load_reward_model(scene.path / "adapter")
 
 
 def reward_everything_alike(scene: Scene) -> None:
@@ -318,7 +319,7 @@ def write_to_a_full_disk(scene: Scene) -> None:
 
 def fill_the_disk_while_loading(scene: Scene) -> None:
     scene.hub(answers=True, error=f"[Errno {errno.ENOSPC}] No space left on device: 'model.safetensors'")
-    loading.load_policy("some-owner/some-model")
+    opening.load_policy("some-owner/some-model")
 
 
 PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
@@ -330,12 +331,12 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.DIVERGED, lambda scene: require_finite(12, {"grad_norm": math.inf})),
     (Kind.MODEL_GONE, delete_weights),
     (Kind.ADAPTER_BASE_GONE, delete_the_base_of_an_adapter),
-    (Kind.BASE_MODEL_MISSING, lambda scene: loading.load_policy("/nowhere/model")),
+    (Kind.BASE_MODEL_MISSING, lambda scene: opening.load_policy("/nowhere/model")),
     (Kind.BASE_MODEL_MISSING, name_a_folder_without_a_model),
     (Kind.HUB_UNREACHABLE, ask_a_hub_that_is_down),
     (Kind.HUB_UNREACHABLE, ask_a_hub_that_times_out),
     (Kind.HUB_UNKNOWN_NAME, ask_a_hub_without_the_model),
-    (Kind.WRONG_KIND_OF_MODEL, lambda scene: loading.load_reward_model(scene.saved_policy())),
+    (Kind.WRONG_KIND_OF_MODEL, lambda scene: opening.load_reward_model(scene.saved_policy())),
     (Kind.MODEL_UNREADABLE, damage_a_model),
     (Kind.TEXTS_TOO_LONG, lambda scene: encode(demo_world.demonstrations(1, 0), tokenizer(), 2)),
     (Kind.TEXTS_TOO_LONG, lambda scene: chat.cut_prompts([[1, 2]], 0)),

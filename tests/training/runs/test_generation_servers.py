@@ -19,7 +19,7 @@ from training.management.commands.launch_run import pairs
 from training.models import ModelVersion
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.reporter import NullReporter
-from training.rlhf.models.loading import load_policy
+from training.rlhf.models.loading.opening import load_policy
 from training.runs.generation_servers import refused_server
 from training.runs.launch import launch_run
 from training.runs.process.kinds import perform

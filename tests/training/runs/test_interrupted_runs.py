@@ -21,7 +21,7 @@ from annotation.models import User
 from tests.training.conftest import ModelMaker, RunMaker, wait_until
 from tests.training.runs.test_training_process import is_process_of
 from training.models import ModelVersion, RunEvent, TrainingRun
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.reward.scoring import load_for_training
 from training.runs import transitions
 from training.runs.launch import launch_run

@@ -23,13 +23,14 @@ from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import drop_weights, edit_json, move_adapter, saved
-from tests.training.rlhf.models.test_trunks import LORA, learn, saved_base
+from tests.training.rlhf.models.parts.test_trunks import LORA, learn, saved_base
 from tests.training.rlhf.policy.test_chat_templates_of_two_models import MARKED, REWRITTEN, judge_of
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.loading import load_policy, save_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.saving import save_model
 from training.runs.estimates.estimates import tell_estimate
 from training.runs.launch import launch_run
 from training.runs.process.kinds import perform

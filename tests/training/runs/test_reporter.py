@@ -84,6 +84,26 @@ def test_remaining_time_of_a_phase_includes_the_phases_within_its_steps(
     assert etas == [None, 5.0, None, None, 5.0, 80.0, None, 5.0, 70.0]
 
 
+def test_progress_within_a_step_keeps_the_phases_remaining_time(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, told = 100.0, []
+    monkeypatch.setattr(reporter.time, "monotonic", lambda: now)
+    report = voice(run)
+    report.progress("train", 0, 4)
+    for step in (0, 1):
+        for answers in (0, 8):
+            now += 5.0
+            report.progress(f"train: {answers} of 16 answers", step, 4)
+            told.append(report._progress)
+        report.progress("train", step + 1, 4)
+        told.append(report._progress)
+    assert [(one.step, one.eta_seconds) for one in told if one] == [
+        *[(0, None), (0, None), (1, 30.0)],
+        *[(1, 25.0), (1, 20.0), (2, 20.0)],
+    ]
+
+
 def test_cancel_request_reaches_the_loop_within_one_heartbeat(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         report.check()

@@ -3,6 +3,7 @@ killed, and stops."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.distributed import require_devices
 from training.rlhf.core.failures import RunFailure, UnusableInput
 from training.rlhf.core.reporter import NullReporter
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs import transitions
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run
@@ -73,10 +74,24 @@ def test_server_and_several_processes_are_refused_at_launch(lab: Project) -> Non
         launch(lab, "rloo", **SMALL, **server)
 
 
-def test_new_model_is_trained_in_two_processes(lab: Project) -> None:
-    assert_succeeds(
-        launch(lab, "sft", max_demonstrations=16, batch_size=8, sample_prompts=1, sample_tokens=4)
-    )
+@pytest.mark.parametrize(
+    ("kind", "recipe", "reason"),
+    [
+        ("sft", {"processes": 1}, "divides the model among several processes: set `processes` to at least 2"),
+        ("dpo", {"use_peft": True}, "An adapter is small: set `sharding` to `none`"),
+        ("rloo", {"num_layers_unfrozen": 1}, "Leave `num_layers_unfrozen` empty"),
+        ("ppo", {"critic": "shared"}, "a shared critic can't read the states of a sharded policy"),
+        ("reward_model", {"uncertainty": "lora"}, "trains adapters of the complete model"),
+    ],
+)
+def test_sharding_is_refused_at_launch(kind: str, recipe: dict[str, Any], reason: str, lab: Project) -> None:
+    with pytest.raises(Problem, match=re.escape(reason)):
+        launch(lab, kind, sharding="full", **recipe)
+
+
+def test_new_model_is_trained_and_sharded_in_two_processes(lab: Project) -> None:
+    small = {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
+    assert_succeeds(launch(lab, "sft", **small, sharding="full"))
 
 
 def test_run_continues_after_its_second_process_was_killed_and_can_be_cancelled(project: Project) -> None:

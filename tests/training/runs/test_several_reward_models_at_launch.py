@@ -18,7 +18,7 @@ from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_po
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.reporter import NullReporter
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run
 from training.runs.model_files import ModelChanged, verify_model

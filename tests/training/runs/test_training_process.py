@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from embedded import supervisor
 from tests.training.conftest import RunMaker, lose, wait_until
 from tests.workers import worker
 from training.models import ModelVersion, RunEvent, TrainingRun
-from training.runs import folders, transitions
+from training.runs import folders, transitions, watch
 from training.runs.launch import launch_run
 from training.runs.process import fork, supervise
 from training.tasks import execute_run
@@ -222,6 +223,9 @@ def test_stopped_worker_requeues_its_run_after_the_run_has_written_a_checkpoint(
     execute_run.delay(str(run.pk))
     with worker("training", tmp_path / "worker.log"):
         wait_until(lambda: is_training(run))
+        began = time.monotonic()
+        assert watch.worker_listens()
+        assert time.monotonic() - began < watch.PING_SECONDS, "only the absence of workers takes this long"
     run.refresh_from_db()
     assert (run.state, run.tries) == ("queued", 0)
     assert run.attempt == 1, "a stopping worker claims no run, although both messages reached it"

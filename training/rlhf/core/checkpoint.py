@@ -41,17 +41,20 @@ from training.rlhf.core import distributed
 from training.rlhf.core.loop_state import (
     Modules,
     Optimisers,
+    complete,
     fill_masters,
     fill_modules,
     fill_optimisers,
     generator_states,
+    kept_in_memory,
     master_weights,
     moments_of,
+    restore_from_memory,
     saved_tensors,
     set_generator_states,
-    to_cpu,
 )
 from training.rlhf.core.reporter import Reporter, StopRequested
+from training.rlhf.core.sharding import shards
 from training.rlhf.recipes.base import CADENCE, Checkpointed
 
 FORMAT = 2
@@ -127,14 +130,12 @@ class BestInMemory:
         best: bool = False,
     ) -> bool:
         if best:
-            self._best = {
-                name: tensor.to("cpu", copy=True) for name, tensor in saved_tensors(modules).items()
-            }
+            self._best = kept_in_memory(modules)
         return False
 
     def load_best(self, modules: Modules) -> None:
         if self._best:
-            fill_modules(modules, self._best)
+            restore_from_memory(modules, self._best)
 
 
 class Checkpoints:
@@ -142,7 +143,8 @@ class Checkpoints:
 
     `of` is the run's identity. A run resumes only from checkpoints with an equal identity. With several
     processes, the first process writes checkpoints, and all processes read them. Every process must therefore
-    see the same folder.
+    see the same folder. If the model is sharded (`in_step`), all processes save at the same step, because the
+    first process gathers the tensors from all of them.
     """
 
     def __init__(
@@ -153,8 +155,9 @@ class Checkpoints:
         keep: int = 2,
         every_steps: int | None = None,
         every_seconds: float | None = None,
+        in_step: bool = False,
     ) -> None:
-        self._folder, self._of, self._keep = Path(folder), dict(of), keep
+        self._folder, self._of, self._keep, self._in_step = Path(folder), dict(of), keep, in_step
         self._every_steps, self._every_seconds = every_steps, every_seconds
         self._asked, self._saved_at = 0, time.monotonic()
         self._newest: Path | None = None
@@ -197,7 +200,8 @@ class Checkpoints:
         self._asked += 1
         by_steps = self._every_steps is not None and self._asked >= self._every_steps
         waited = time.monotonic() - self._saved_at
-        return by_steps or (self._every_seconds is not None and waited >= self._every_seconds)
+        due = by_steps or (self._every_seconds is not None and waited >= self._every_seconds)
+        return bool(distributed.broadcast(due)) if self._in_step else due
 
     def save(
         self,
@@ -209,8 +213,14 @@ class Checkpoints:
         *,
         best: bool = False,
     ) -> bool:
-        if distributed.is_first():
-            self._write(step, modules, optimisers, counters, data or {}, best=best)
+        made = self._folder / _name(step)
+        # If the checkpoint exists already, nothing is written: the same step always gives the same state.
+        if made != self._newest and (self._in_step or distributed.is_first()):
+            weights = complete(saved_tensors(modules) | master_weights(modules, optimisers))
+            moments, others = complete(moments_of(optimisers)), complete(data or {})
+            if distributed.is_first():
+                self._write(step, weights, moments, counters, others, best=best)
+        self._newest = made
         self._asked, self._saved_at = 0, time.monotonic()
         return True
 
@@ -223,20 +233,15 @@ class Checkpoints:
     def _write(
         self,
         step: int,
-        modules: Modules,
-        optimisers: Optimisers,
+        weights: dict[str, Tensor],
+        moments: dict[str, Tensor],
         counters: Mapping[str, Any],
-        data: Mapping[str, Tensor],
+        data: dict[str, Tensor],
         *,
         best: bool,
     ) -> None:
         made = self._folder / _name(step)
-        if made == self._newest:
-            return  # the checkpoint exists already, and the same step always gives the same state
         durable.make_folders(self._folder)
-        weights = to_cpu(saved_tensors(modules) | master_weights(modules, optimisers))
-        moments = to_cpu(moments_of(optimisers))
-        data = to_cpu(data)
         needed = sum(tensor.nbytes for part in (weights, moments, data) for tensor in part.values())
         require_space(self._folder, needed)
         with durable.replacing(made, needed=needed) as partial:
@@ -255,7 +260,6 @@ class Checkpoints:
                 files[BEST] = json.loads((self._newest / STATE).read_text())["files"][BEST]
             saved = {"format": FORMAT, "step": step, "of": self._of, "loop": counters, "files": files}
             (partial / STATE).write_text(_sealed(saved | {"chance": numbers}))
-        self._newest = made
         for old in sorted(self._steps())[: -self._keep]:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
 
@@ -313,6 +317,7 @@ def open_store(folder: str | Path | None, config: Checkpointed, *, of: Mapping[s
         of={"recipe": config.model_dump(mode="json", exclude=CADENCE)} | dict(of),
         every_steps=config.checkpoint_steps,
         every_seconds=minutes and 60 * minutes,
+        in_step=shards(config),
     )
 
 

@@ -32,6 +32,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
+from torch.distributed.tensor import DTensor
 
 from training.rlhf.core.alive import alive
 from training.rlhf.core.failures import UnusableInput
@@ -173,11 +174,11 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each gradient with its sum over all processes.
 
     If a weight has no gradient in any process, the weight still has no gradient afterwards. The optimiser
-    then skips the weight, as in a single process.
+    then skips the weight, as in a single process. The gradients of a sharded weight are already sums.
     """
     if count() == 1:
         return
-    given = list(parameters)
+    given = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
     if not given:
         return
     has = torch.tensor([parameter.grad is not None for parameter in given], dtype=torch.uint8)
@@ -259,6 +260,21 @@ def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[in
     flat = torch.cat(everything)
     _all_reduce(flat)  # at most one process has a non-zero number at each position
     return list(torch.split(flat, list(widths)))
+
+
+def all_gather(found: Tensor, mine: Tensor) -> None:
+    """Fill `found` with the tensors of all processes, one after another. They have the same shape."""
+    # gloo can't exchange every type, but the bytes of any type.
+    into, part = found.view(-1).view(torch.uint8), mine.reshape(-1).view(torch.uint8)
+    _exchange(lambda: dist.all_gather_single(into, part, async_op=True))
+
+
+def sum_and_scatter(mine: Tensor, given: Tensor) -> None:
+    """Fill `mine` with this process's part of the sum of all processes' tensors. `given` consists of one part
+    per process, and is overwritten."""
+    # gloo never reports that a reduce-scatter is complete.
+    _all_reduce(given)
+    mine.copy_(given.view(count(), -1)[rank()].view_as(mine))
 
 
 def broadcast(number: int) -> int:

@@ -1,4 +1,8 @@
-"""Convert the state of a training loop (weights, moments, random generators) to named tensors and back."""
+"""Convert the state of a training loop (weights, moments, random generators) to named tensors and back.
+
+The named tensors of a sharded model are the same as without sharding (`complete`), so a run can resume with
+another number of processes, with or without sharding.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.rlhf.core import distributed
 from training.rlhf.core.masters import optimised
+from training.rlhf.core.sharding import divided, fill, local, whole
 
 # Approximate number of values sampled per tensor. Hashing every value in a 7B model would take about
 # a minute.
@@ -26,7 +32,7 @@ def fingerprint(modules: Modules) -> str:
     tensor's values. A sample has fewer than 2 * SAMPLED_NUMBERS values."""
     digest = hashlib.sha256()
     for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
-        flat = tensor.detach().reshape(-1)
+        flat = whole(tensor.detach()).reshape(-1)
         some = flat[:: max(1, flat.numel() // SAMPLED_NUMBERS)].to("cpu", torch.float32)
         digest.update(f"{name} {tuple(tensor.shape)} ".encode() + some.numpy().tobytes())
     return digest.hexdigest()
@@ -55,14 +61,36 @@ def master_weights(modules: Modules, optimisers: Optimisers) -> dict[str, Tensor
     }
 
 
+@torch.no_grad()
 def fill_masters(modules: Modules, optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> None:
-    for name, place in master_weights(modules, optimisers).items():
-        place.copy_(tensors[name])
+    """Restore the masters of 16-bit weights. Sharded weights are float32 and have no masters. A checkpoint of
+    one kind can therefore be read by a run of the other kind."""
+    if any(name.startswith("masters.") for name in tensors):
+        for part, optimiser in optimisers.items():
+            for number, parameter in enumerate(optimised(optimiser)):
+                if (stored := tensors.get(f"masters.{part}.{number}")) is not None:
+                    fill(parameter, stored)
+        return
+    for part, module in modules.items():
+        for name, weight in module.named_parameters():
+            if weight.requires_grad and (master := getattr(weight, "master", None)) is not None:
+                master.copy_(tensors[f"{part}.{name}"])
 
 
 def fill_modules(modules: Modules, tensors: Mapping[str, Tensor]) -> None:
     for name, place in saved_tensors(modules).items():
-        place.copy_(tensors[name])
+        fill(place, tensors[name])
+
+
+def kept_in_memory(modules: Modules) -> dict[str, Tensor]:
+    """Return a copy of the saved tensors in main memory, of a sharded tensor only this process's part."""
+    return {name: local(tensor).to("cpu", copy=True) for name, tensor in saved_tensors(modules).items()}
+
+
+@torch.no_grad()
+def restore_from_memory(modules: Modules, kept: Mapping[str, Tensor]) -> None:
+    for name, place in saved_tensors(modules).items():
+        local(place).copy_(kept[name])
 
 
 def moments_of(optimisers: Optimisers) -> dict[str, Tensor]:
@@ -79,7 +107,9 @@ def fill_optimisers(optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> No
     states: dict[str, dict[int, dict[str, Tensor]]] = {part: {} for part in optimisers}
     for name, tensor in tensors.items():
         part, number, what = name.split(".", 2)
-        states[part].setdefault(int(number), {})[what] = tensor
+        weight = optimised(optimisers[part])[int(number)]
+        # Adam's number of steps is one number for the entire weight.
+        states[part].setdefault(int(number), {})[what] = divided(tensor, weight) if tensor.ndim else tensor
     for part, optimiser in optimisers.items():
         optimiser.load_state_dict(optimiser.state_dict() | {"state": states[part]})
 
@@ -106,5 +136,12 @@ def set_generator_states(drawn: Mapping[str, Tensor], numbers: Mapping[str, Any]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
 
 
-def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+def complete(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors on the CPU, in the first process only. If one of them is sharded, all processes must
+    call this function. Only one sharded tensor at a time is gathered on the device."""
+    found = {}
+    for name, tensor in tensors.items():
+        gathered = whole(tensor.detach())
+        if distributed.is_first():
+            found[name] = gathered.to("cpu").contiguous()
+    return found

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from training.rlhf.core.sharding import clip_gradients
+
 Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
@@ -35,6 +37,19 @@ def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
     """Return the parameters that the optimiser updates. Gradients must be clipped on these parameters,
     because the gradients of 16-bit weights are moved to the masters."""
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
+    """Clip the gradients of the optimiser's weights to a norm. Return the norm before."""
+    return clip_gradients(optimised(optimiser), limit)
+
+
+def update_weights(optimiser: torch.optim.Optimizer, *, rate: float) -> None:
+    """Make a step at a learning rate, and clear the gradients."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
 
 
 def master_of(parameter: nn.Parameter) -> nn.Parameter:

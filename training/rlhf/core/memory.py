@@ -1,11 +1,20 @@
-"""Recognise out-of-memory errors, and release unused memory."""
+"""Recognise out-of-memory errors, release unused memory, and continue with smaller micro-batches."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import re
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import torch
+
+from training.rlhf.core import distributed
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 # PyTorch raises a plain RuntimeError if it can't allocate memory on a CPU.
 OF_THE_CPU = re.compile(r"DefaultCPUAllocator|can(?:'t|not) allocate memory|not enough memory", re.IGNORECASE)
@@ -29,3 +38,43 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def until_it_fits(
+    add_gradients: Callable[[], Result],
+    *,
+    divisible: Callable[[], bool],
+    divide: Callable[[], int],
+    optimisers: Collection[torch.optim.Optimizer],
+    step: int,
+) -> Result:
+    """Call ``add_gradients`` and return its result.
+
+    If the device runs out of memory, the gradients are discarded, ``divide`` makes the micro-batches smaller,
+    and the gradients are computed again. ``divide`` returns the new limit of token positions. If nothing is
+    ``divisible``, the error is raised.
+
+    If one of several processes runs out of memory, all of them do the same, so that they keep the same limit.
+    ``add_gradients`` must not wait for other processes.
+    """
+    while True:
+        reason = ""
+        try:
+            result = add_gradients()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or not divisible():
+                raise
+            reason = reason_of(error)
+        if not distributed.anywhere(bool(reason)):
+            return result
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        release()
+        limit = divide()
+        if distributed.is_first():
+            logger.warning(
+                "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
+                step,
+                reason or "in another process",
+                limit,
+            )

@@ -38,7 +38,11 @@ class Reporter(Protocol):
         `step`."""
 
     def progress(self, phase: str, step: int, total: int) -> None:
-        """Report that `step` out of `total` units of work in `phase` are complete."""
+        """Report that `step` out of `total` units of work in `phase` are complete.
+
+        During a long step, `phase` can have a detail after a colon, such as `train: 20 of 32 answers`. The
+        remaining time is that of the phase.
+        """
 
     def flush(self) -> None:
         """Block until all reports have been stored.

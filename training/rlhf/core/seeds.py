@@ -40,6 +40,17 @@ def seeds_from(generator: torch.Generator, count: int) -> list[int]:
     return drawn
 
 
+def batches_in_random_order(
+    seed: int, purpose: str, count: int, *, size: int, epochs: int
+) -> list[list[int]]:
+    """Return the numbers from 0 to ``count`` - 1 in batches, for each step of a run. Each epoch has its own
+    random order. Its last batch can be smaller than ``size``."""
+    import torch
+
+    orders = [torch.randperm(count, generator=generator_for(seed, purpose, epoch)) for epoch in range(epochs)]
+    return [part.tolist() for order in orders for part in torch.split(order, size)]
+
+
 def seed_everything(seed: int) -> None:
     """Seed the global generators of `random`, NumPy and torch (CPU and every GPU).
 

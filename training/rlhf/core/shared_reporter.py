@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter, StopRequested
+from training.rlhf.core.sharding import is_apart
 
 LISTEN_EVERY = 0.25
 
@@ -17,10 +18,13 @@ class SharedReporter:
 
     If any process is asked to stop, all processes stop. Otherwise, the remaining processes would wait for the
     stopped process's gradients.
+
+    If the model is sharded (`in_step`), all processes stop at the same point, because they save the
+    checkpoint together. `check` is then `check_together`, except in a block of `stopping_together`.
     """
 
-    def __init__(self, report: Reporter) -> None:
-        self._report = report
+    def __init__(self, report: Reporter, *, in_step: bool = False) -> None:
+        self._report, self._in_step = report, in_step
         self._listened_at = 0.0
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -49,6 +53,9 @@ class SharedReporter:
         """Raise if this process or another one was asked to stop. The processes can call this method at
         different times: a process that is asked to stop raises immediately, and the others raise at one of
         their next calls, within LISTEN_EVERY seconds."""
+        if self._in_step and not is_apart():
+            self.check_together()
+            return
         try:
             self._report.check()
         except StopRequested:
@@ -59,6 +66,12 @@ class SharedReporter:
         self._listened_at = time.monotonic()
         if distributed.stop_was_asked():
             raise Cancelled("another process of this run was asked to stop")
+
+    def listen(self) -> None:
+        """Like `check`, for calls of `alive` in the middle of a pass. If the model is sharded, the processes
+        can't stop there, and nothing happens."""
+        if not self._in_step or is_apart():
+            self.check()
 
     def check_together(self) -> None:
         """Like `check`, but all processes must call this method at the same point, and all of them raise."""

@@ -27,8 +27,8 @@ from training.rlhf.data.batching import (
     micro_batches,
     takes_packed_rows,
 )
-from training.rlhf.models import segments
-from training.rlhf.models.inputs import Inputs
+from training.rlhf.models.forward import segments
+from training.rlhf.models.forward.inputs import Inputs
 
 
 class Row(NamedTuple):

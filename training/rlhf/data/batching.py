@@ -31,8 +31,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.models import segments
-from training.rlhf.models.trunks import is_encoder, plain
+from training.rlhf.models.forward import segments
+from training.rlhf.models.parts.trunks import is_encoder, plain
 
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.data.rankings import is_held_out, words_of
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 
 
 @dataclass(frozen=True, slots=True)

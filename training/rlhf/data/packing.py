@@ -24,8 +24,8 @@ from transformers import PreTrainedModel
 from training.rlhf.data.answers import shared_layout
 from training.rlhf.data.batching import Layout, block_mask, cut_by_tokens, cut_by_width
 from training.rlhf.data.demonstrations import Row
-from training.rlhf.models import segments
-from training.rlhf.models.inputs import Inputs
+from training.rlhf.models.forward import segments
+from training.rlhf.models.forward.inputs import Inputs
 from training.rlhf.recipes.sft import Packing
 
 PADDING = -1

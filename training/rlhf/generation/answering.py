@@ -13,8 +13,8 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import seed_for
 from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import batches_of_usable
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from training.rlhf.generation.llama.recognition import trunk_of_family
 from training.rlhf.generation.llama.rows import LlamaBatch
 from training.rlhf.generation.picking import LogitsNotFinite, allowed_ids, pick_tokens, uniform_numbers
 from training.rlhf.generation.pulse import Pulse
-from training.rlhf.models import chat
-from training.rlhf.models.trunks import vocabulary_rows
+from training.rlhf.models.parts.trunks import vocabulary_rows
+from training.rlhf.models.tokens import chat
 
 log = logging.getLogger(__name__)
 

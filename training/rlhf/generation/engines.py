@@ -10,7 +10,7 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.server.engine import ServerEngine
 from training.rlhf.generation.server.failures import ServerUnusable
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.generation import UsesGeneration
 
 

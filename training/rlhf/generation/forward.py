@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from training.rlhf.models import chat
-from training.rlhf.models.shapes import UnknownShape, shape_of
+from training.rlhf.models.files.shapes import UnknownShape, shape_of
+from training.rlhf.models.tokens import chat
 
 _token_bytes: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 
 
 class Completion(NamedTuple):

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from training.rlhf.core.messages import Messages
+from training.rlhf.core.sharding import is_sharded, stopping_together
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
 
 def likely_answers(
     policy: Loaded, prompts: Sequence[list[int]], *, max_tokens: int, check: Callable[[], None]
 ) -> list[Completion]:
     """Return the most likely answer to each prompt (token IDs). An answer has at most `max_tokens` tokens and
-    fits into the context. `check` can raise an exception to stop."""
+    fits into the context. `check` can raise an exception to stop. If the policy is sharded, all processes
+    must call this function."""
+    if not prompts:
+        return []
     room = min(max_tokens, chat.context_length(policy.model) - 1)
-    rows = generate(*policy, prompts, max_new_tokens=room, temperature=0, check=check)
+    with complete_model(policy.model) as model, stopping_together(sharded=is_sharded(policy.model)):
+        rows = generate(model, policy.tokenizer, prompts, max_new_tokens=room, temperature=0, check=check)
     return [row[0] for row in rows]
 
 

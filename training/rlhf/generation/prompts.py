@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.interface import Sampling
-from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource, open_policy
-from training.rlhf.models.templates import arguments_of
+from training.rlhf.models.loading.opening import open_policy
+from training.rlhf.models.loading.sources import ModelSource
+from training.rlhf.models.tokens import chat
+from training.rlhf.models.tokens.templates import arguments_of
 from training.rlhf.recipes.answers import SampleConfig
 
 PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.judging.judge import Judge, open_judge
-from training.rlhf.models.loading import ModelSource
+from training.rlhf.models.loading.sources import ModelSource
 
 
 @dataclass(slots=True)

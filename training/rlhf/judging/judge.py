@@ -13,12 +13,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.batching import Group, fit_group
-from training.rlhf.models import chat, lora
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.checks.reward import refuse_flat
-from training.rlhf.models.loading import Loaded, ModelSource, open_reward_model
-from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.models.shared_trunk import share_trunk
+from training.rlhf.models.loading.opening import open_reward_model
+from training.rlhf.models.loading.pairs import refuse_other_tokens
+from training.rlhf.models.loading.shared_trunk import share_trunk
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.parts import lora
+from training.rlhf.models.tokens import chat
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.scoring import RewardScale, length_limit, stored_scale
 from training.rlhf.reward.uncertainty import uncertainty_of
@@ -58,7 +60,7 @@ class Rewards(NamedTuple):
 class Judge:
     """A frozen reward model.
 
-    `adapter` names the reward model's adapter if it shares the policy's trunk (`models.shared_trunk`).
+    `adapter` names the reward model's adapter if it shares the policy's trunk (`loading.shared_trunk`).
 
     `limit` is the maximum length in tokens of a prompt and an answer together, as in the model's training. If
     `same_tokens`, the policy's token IDs are scored as they are. Otherwise, the reward model has another

@@ -30,7 +30,7 @@ from training.rlhf.core.alive import alive
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judge import Asked
 from training.rlhf.judging.judges import Judges
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 
 # Maximum number of beginnings that are scored per answer, besides the whole answer. Each beginning is read in
 # full, so n equally spaced beginnings together have about n / 2 times as many tokens as the answer.

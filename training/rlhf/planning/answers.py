@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.cost import (
     SCORING_TOKENS,
     USUAL,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.trained import bytes_per_weight, trained_weights
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
 from training.rlhf.recipes.ppo import PPOConfig

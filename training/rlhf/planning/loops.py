@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.answers import answer_length, answering, decoding, scored_tokens
 from training.rlhf.planning.backward import Backward, backward, gradient_bytes
 from training.rlhf.planning.cost import (

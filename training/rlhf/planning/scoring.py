@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.cost import SCORING_TOKENS, Conditions, Cost, Data, Part, Stage
 from training.rlhf.planning.trained import bytes_per_weight
 from training.rlhf.planning.transformer import FLOAT, forward_operations, passing_bytes

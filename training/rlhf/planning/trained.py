@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.cost import USUAL, Conditions, Part
 from training.rlhf.planning.transformer import FLOAT, HALF, Pass, adapter_weights, is_tied
 from training.rlhf.recipes.weights import TrainsPolicy

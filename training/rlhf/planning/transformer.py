@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from training.rlhf.models.shapes import Shape, count_weights
+from training.rlhf.models.files.shapes import Shape, count_weights
 from training.rlhf.recipes.weights import UsesLora
 
 FLOAT, HALF = 4, 2  # bytes
-# As in `models.projection`, which can't be imported without torch.
+# As in `forward.projection`, which can't be imported without torch.
 CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU, MIN_CHUNK_TOKENS = 2**24, 2**26, 256
 CONVERTED_WEIGHTS = 2**23
 
@@ -118,7 +118,7 @@ def passing_bytes(shape: Shape, places: float, number: int = FLOAT) -> float:
 
 
 def chunk_bytes(shape: Shape, projected: float, *, gpu: bool) -> float:
-    """Memory, in bytes, of the logits of the tokens that are projected at a time (`models.projection`)."""
+    """Memory, in bytes, of the logits of the tokens that are projected at a time (`forward.projection`)."""
     logits = CHUNK_LOGITS_ON_GPU if gpu else CHUNK_LOGITS
     chunk = min(projected, max(MIN_CHUNK_TOKENS, logits / shape.vocabulary))
     return FLOAT * shape.vocabulary * chunk

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from training.rlhf.models.shapes import Shape
+from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.answers import answer_length, answering
 from training.rlhf.planning.cost import SCORING_TOKENS, Conditions, Cost, Data, Part, Stage
 from training.rlhf.planning.trained import bytes_per_weight, frozen

@@ -11,11 +11,15 @@ from transformers import PreTrainedModel
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.core.sharding import is_sharded, stopping_together
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models import chat, lora
-from training.rlhf.models.loading import Loaded, ModelSource, load_policy
-from training.rlhf.models.trunks import has_adapters
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import has_adapters
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
 
 
@@ -42,10 +46,8 @@ def kl_from_start(
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
     fitting, _ = chat.cut_prompts(encoded, chat.context_length(policy.model) - room)
     seeds = seeds_from(generator_for(seed, "kl"), len(fitting))
-    answers = generate(*policy, fitting, max_new_tokens=room, seed=seeds, check=check)
-    groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
 
-    def log_probs(model: PreTrainedModel) -> Tensor:
+    def log_probs(model: PreTrainedModel, groups: Sequence[Group]) -> Tensor:
         rows = RankingRows.of(
             groups,
             [],
@@ -58,14 +60,20 @@ def kl_from_start(
             check()
             responses = score_responses(model, rows, part)
             found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
-        distributed.sum_tensors(found)  # each process has computed a share
-        return found
+        return found  # of this process's share
 
-    of_policy = log_probs(policy.model)
+    sharded = is_sharded(policy.model)
+    with complete_model(policy.model) as model, stopping_together(sharded=sharded):
+        answers = generate(model, policy.tokenizer, fitting, max_new_tokens=room, seed=seeds, check=check)
+        groups = [Group(prompt, [row[0].ids], []) for prompt, row in zip(fitting, answers, strict=True)]
+        of_policy = log_probs(model, groups)
+    distributed.sum_tensors(of_policy)
     if has_adapters(policy.model):
         with lora.using(policy.model, lora.start_of(policy.model)):
-            of_start = log_probs(policy.model)
+            of_start = log_probs(policy.model, groups)
     else:
         assert not isinstance(start, Loaded)
-        of_start = log_probs(load_policy(start, dtype=dtype).model)
+        with stopping_together(sharded=sharded):
+            of_start = log_probs(load_policy(start, dtype=dtype).model, groups)
+    distributed.sum_tensors(of_start)
     return float((of_policy - of_start).mean())

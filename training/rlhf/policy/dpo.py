@@ -26,7 +26,6 @@ contains `objective/kl`, the KL divergence from the starting policy in nats per 
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import Counter
@@ -42,42 +41,40 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import open_store, reading_state, saving_when_stopped
-from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
-from training.rlhf.core.masters import optimised, optimiser_over
-from training.rlhf.core.memory import is_out_of_memory, reason_of, release
+from training.rlhf.core.masters import clipped_norm, optimised, optimiser_over, update_weights
+from training.rlhf.core.memory import until_it_fits
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
-from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.core.seeds import batches_in_random_order, seed_everything
+from training.rlhf.core.sharding import in_step, is_sharded, shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.batching import digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
 from training.rlhf.generation.likely import likely_texts
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import (
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.loading.saving import save_trained
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import (
     change_from_start,
     count_trained,
     dtype_of,
     open_trainable,
     trained_module,
 )
-from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy.divergence import kl_from_start
-from training.rlhf.policy.preference_metrics import pair_metrics, pair_sums
+from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
+from training.rlhf.policy.preference_metrics import pair_metrics
 from training.rlhf.policy.preference_rows import (
     RankingRows,
     count_pairs,
     encode_preferences,
     nothing_to_learn_from,
-    score_responses,
     usable_prompts,
 )
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.reward.encoding import count_control_tokens
-
-logger = logging.getLogger(__name__)
 
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-6  # peak learning rates for models with 2M and 1B parameters
 
@@ -163,7 +160,7 @@ def train(
     CheckpointRefused if the folder contains checkpoints of a run with other inputs, UnusableInput if there is
     no preference to learn from, and TrainingDiverged if the loss or the gradient is not finite.
     """
-    report = SharedReporter(report or NullReporter())
+    report = SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     repeats = count_repeats([*rankings, *heldout])
     if not heldout:
@@ -184,13 +181,16 @@ def train(
         max_tokens=config.micro_batch_tokens,
         policy=policy,
     )
-    steps = draw_batches(config, len(groups))
+    steps = batches_in_random_order(
+        config.seed, "order", len(groups), size=config.batch_rankings, epochs=config.epochs
+    )
     total, warmup = len(steps), round(config.warmup_fraction * len(steps))
     evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
     # The reference pass uses the micro-batches of the first epoch and of the evaluations. Margins are then
     # exactly 0 before the first update. In other micro-batches, sums would be rounded differently.
     first_epoch = steps[: math.ceil(len(groups) / config.batch_rankings)]
     reference_parts = [part for step in [*first_epoch, rows.heldout] for part in rows.micro_batches(step)]
+    shortest = rows.shortest(range(len(rows.groups)))
     # The processes have different numbers of micro-batches, but all take part in every exchange.
     reference_parts += [[]] * (int(distributed.highest(len(reference_parts))) - len(reference_parts))
 
@@ -235,7 +235,7 @@ def train(
         if number > state.referenced:
             with saving_when_stopped(save):
                 report.check()
-            add_to_reference(state, rows, part)
+            add_to_reference(state.reference, policy, rows, part, spare=shortest)
             state.referenced = number
             report.progress("reference", number, len(reference_parts))
             if store.due():
@@ -286,9 +286,7 @@ def train(
                 seed=config.seed,
                 check=report.check,
             )
-    if distributed.is_first():
-        save_model(policy, tokenizer, out_dir, merge=False)
-    distributed.wait()
+    save_trained(policy, tokenizer, out_dir)
     return DPOResult(
         path=Path(out_dir),
         steps=state.step,
@@ -301,25 +299,6 @@ def train(
         control_tokens_removed=count_control_tokens([*rankings, *heldout], tokenizer),
         repeats=repeats,
     )
-
-
-@torch.no_grad()
-def add_to_reference(state: DPOState, rows: RankingRows, part: Sequence[int]) -> None:
-    """Compute the reference log-probabilities of some rankings' responses. Raises UnusableInput if one of
-    them is not finite."""
-    found = torch.zeros(0)
-    if part:
-        responses = score_responses(state.policy, rows, part)
-        found = responses.log_probs[responses.slots].cpu()
-    if not bool(found.isfinite().all()):
-        raise UnusableInput(
-            "before training, the policy's log-probability of a response is NaN or infinite in one of these"
-            f" rankings: {rows.names(part)}. Use another policy or an earlier version of this one.",
-            FailureKind.MODEL_UNREADABLE,
-        )
-    for indices, log_probs in distributed.gather_objects((part, found)):
-        if indices:
-            state.reference[rows.places(indices)] = log_probs
 
 
 def update(
@@ -335,20 +314,14 @@ def update(
     """Make one optimiser update on some rankings. ``check`` can stop it before the weights change."""
     started, weight = time.perf_counter(), rows.weight(indices)
     sums = add_gradients(config, state, rows, indices, check)
-    mean, grad_norm = (
-        sums["loss"] / weight,
-        float(nn.utils.clip_grad_norm_(optimised(state.optimiser), config.max_grad_norm)),
-    )
+    mean, grad_norm = sums["loss"] / weight, clipped_norm(state.optimiser, config.max_grad_norm)
     if not (math.isfinite(mean) and math.isfinite(grad_norm)):
         raise TrainingDiverged(
             f"Training diverged at step {step}: loss {mean}, gradient norm {grad_norm}. No model"
             " was saved. Lower learning_rate or max_grad_norm, or look at the rankings of this batch: "
             + rows.names(indices)
         )
-    for parameters in state.optimiser.param_groups:
-        parameters["lr"] = rate
-    state.optimiser.step()
-    state.optimiser.zero_grad(set_to_none=True)
+    update_weights(state.optimiser, rate=rate)
     state.step = step
     state.metrics = {
         "loss": mean,
@@ -369,12 +342,13 @@ def backward(
     check: Callable[[], None],
 ) -> Counter[str]:
     weight, sums = rows.weight(indices), Counter[str]()
-    for part in rows.micro_batches(indices):
+    parts = in_step(state.policy, rows.micro_batches(indices), lambda: rows.shortest(indices))
+    for part, counts in parts:
         check()
-        loss, found = summed_loss(config, state, rows, part)
+        loss, found = summed_loss(config, state.policy, state.reference, rows, part)
         # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
-        torch.autograd.backward(loss / weight)
-        sums.update(found)
+        torch.autograd.backward(loss / weight if counts else 0 * loss)
+        sums.update(found if counts else {})
     return sums
 
 
@@ -387,29 +361,24 @@ def add_gradients(
 ) -> Counter[str]:
     """Add the gradients of some rankings, and return the sums for the metrics.
 
-    If the device of a process runs out of memory, all processes discard the gradients and compute them again
-    with half the limit of token positions. Later steps keep to the lower limit."""
-    while True:
-        limited, reason = rows.limited(state.max_tokens), ""
-        try:
-            sums = backward(config, state, limited, indices, check)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or limited.max_tokens == 1:
-                raise
-            reason = reason_of(error)
-        if not distributed.anywhere(bool(reason)):
-            distributed.sum_gradients(optimised(state.optimiser))
-            return Counter(distributed.add_up(sums))
-        state.optimiser.zero_grad(set_to_none=True)
-        release()
-        state.max_tokens = max(1, int(distributed.highest(limited.largest(indices))) // 2)
-        if distributed.is_first():
-            logger.warning(
-                "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
-                state.step + 1,
-                reason or "in another process",
-                state.max_tokens,
-            )
+    If the device of a process runs out of memory, all processes compute the gradients again with half the
+    limit of token positions (`until_it_fits`). Later steps keep to the lower limit. A sharded policy can't
+    do this, because the other processes are in the middle of an exchange."""
+
+    def divide() -> int:
+        largest = distributed.highest(rows.limited(state.max_tokens).largest(indices))
+        state.max_tokens = max(1, int(largest) // 2)
+        return state.max_tokens
+
+    sums = until_it_fits(
+        lambda: backward(config, state, rows.limited(state.max_tokens), indices, check),
+        divisible=lambda: rows.limited(state.max_tokens).max_tokens > 1 and not is_sharded(state.policy),
+        divide=divide,
+        optimisers=[state.optimiser],
+        step=state.step + 1,
+    )
+    distributed.sum_gradients(optimised(state.optimiser))
+    return Counter(distributed.add_up(sums))
 
 
 @torch.no_grad()
@@ -418,49 +387,14 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the metrics of the held-out rankings: the mean loss per ranking, and means over the pairs."""
     rows, sums = rows.limited(state.max_tokens), Counter[str]()
-    for part in rows.micro_batches(rows.heldout):
+    parts = in_step(state.policy, rows.micro_batches(rows.heldout), lambda: rows.shortest(rows.heldout))
+    for part, counts in parts:
         check()
-        sums.update(summed_loss(config, state, rows, part)[1])
+        found = summed_loss(config, state.policy, state.reference, rows, part)[1]
+        sums.update(found if counts else {})
     sums = Counter(distributed.add_up(sums))
-    found = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
+    means = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
     if of_pairs := pair_metrics(sums):
-        found["heldout/accuracy"] = of_pairs["rewards/accuracies"]
-        found["heldout/margins"] = of_pairs["rewards/margins"]
-    return found
-
-
-def summed_loss(
-    config: DPOConfig, state: DPOState, rows: RankingRows, part: Sequence[int]
-) -> tuple[Tensor, dict[str, float]]:
-    """Return the weighted sum of some rankings' losses, and their contribution to a step's sums."""
-    responses = score_responses(state.policy, rows, part)
-    reference = torch.zeros_like(responses.log_probs)
-    reference[responses.slots] = state.reference[rows.places(part)].to(reference)
-    ratios = responses.log_probs - reference
-    if config.length_normalised:
-        ratios = ratios / responses.lengths.clamp(min=1)
-    losses = ranking_loss(
-        ratios,
-        responses.tiers,
-        loss=config.loss,
-        beta=config.beta,
-        label_smoothing=config.label_smoothing,
-        ties=config.ties,
-    )
-    sums = pair_sums(config.beta * ratios.detach(), responses)
-    if config.sft_coefficient:
-        nll = best_response_loss(responses.log_probs, responses.lengths, responses.tiers)
-        nll = nll.masked_fill(responses.all_bad, 0.0)
-        losses = losses + config.sft_coefficient * nll
-        sums["nll_loss"] = float((nll.detach() * responses.weights).sum())
-    loss = (losses * responses.weights).sum()
-    return loss, sums | {"loss": float(loss.detach()), "positions": float(responses.positions)}
-
-
-def draw_batches(config: DPOConfig, n: int) -> list[list[int]]:
-    """Return the rankings of each step. Each epoch has its own random order."""
-    orders = [
-        torch.randperm(n, generator=generator_for(config.seed, "order", epoch))
-        for epoch in range(config.epochs)
-    ]
-    return [part.tolist() for order in orders for part in torch.split(order, config.batch_rankings)]
+        means["heldout/accuracy"] = of_pairs["rewards/accuracies"]
+        means["heldout/margins"] = of_pairs["rewards/margins"]
+    return means

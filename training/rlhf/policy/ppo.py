@@ -29,7 +29,7 @@ changes nothing. ``update(…, state, batch)`` trains on them and changes the st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,21 +42,28 @@ from torch.nn.utils.rnn import pad_sequence
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import digest
 from training.rlhf.core.loop_state import Modules, Optimisers
+from training.rlhf.core.masters import clipped_norm
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
-from training.rlhf.data.answers import Row, shared_layout
+from training.rlhf.core.sharding import in_step
+from training.rlhf.data.answers import Row, Together, shared_layout
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges
 from training.rlhf.judging.shaping import token_scores
-from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import log_probs_and_entropies
-from training.rlhf.objectives import advantages, losses
-from training.rlhf.objectives.importance import truncated_weights
-from training.rlhf.objectives.kl import kl_k1, kl_k3, ratio_of
+from training.rlhf.models.loading.sources import ModelSource
+from training.rlhf.models.tokens import chat
+from training.rlhf.objectives import advantages
+from training.rlhf.objectives.kl import kl_k1
+from training.rlhf.policy.ppo_gradients import (
+    Part,
+    critic_backward,
+    explained_variance,
+    policy_backward,
+    spare_part,
+)
 from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts import ceiling, steps
@@ -66,9 +73,8 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Rollout,
-    halves_of,
     load_models,
-    observe,
+    observations,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -93,37 +99,6 @@ class PPOState(OnPolicyState):
 
     def counters(self) -> dict[str, Any]:
         return super().counters() | {"policy_steps": self.policy_steps}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A micro-batch with the targets of its update. ``values``, ``advantages`` and ``returns`` have shape
-    (B, R) and are 0 in padding."""
-
-    seen: MicroBatch
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
-
-    @property
-    def places(self) -> int:
-        return self.seen.places
-
-    @property
-    def size(self) -> int:
-        return self.seen.size
-
-    def halves(self, models: Models, rollout: Rollout) -> list[Part]:
-        """Return the first and the second half of the rows. A single row is not divided."""
-        return [
-            Part(
-                seen,
-                *(one[rows, : seen.mask.shape[1]] for one in (self.values, self.advantages, self.returns)),
-            )
-            for rows, seen in zip(
-                halves_of(len(self.seen.numbers)), self.seen.halves(models, rollout), strict=True
-            )
-        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +169,7 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
     dealt = [
-        [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
-        for parts in steps.minibatches_of(config, state, rollout)
+        observed_with_values(state, rollout, parts) for parts in steps.minibatches_of(config, state, rollout)
     ]
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
@@ -268,6 +242,17 @@ def roll_out(
         recovery=recovery,
         metrics=metrics | explained | compared,
     )
+
+
+def observed_with_values(
+    state: PPOState, rollout: Rollout, parts: Sequence[Together]
+) -> list[tuple[MicroBatch, Tensor]]:
+    """Run micro-batches through policy, reference and critic."""
+    found = [
+        (seen, values_of(state.critic, seen), counts)
+        for seen, counts in observations(state.models, rollout, parts)
+    ]
+    return [(seen, values) for seen, values, counts in found if counts]
 
 
 def policy_rate(config: PPOConfig, state: PPOState) -> float:
@@ -363,15 +348,16 @@ def epochs(
                 trains_critic=trains_critic,
                 demonstrations=demonstrations,
                 place=(step, epoch, number),
+                spare=lambda: spare_part(state.models, batch.rollout),
             ),
         )
         first_log_ratio = first_log_ratio if means.steps else largest
         seen = steps.combine(seen, *optimisers)
         if trains_policy:
             seen["val/ratio_var"] -= seen["val/ratio"] ** 2
-            seen["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
+            seen["grad_norm/policy"] = clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if trains_critic:
-            seen["grad_norm/value"] = steps.clipped_norm(state.critic_optimiser, config.max_grad_norm)
+            seen["grad_norm/value"] = clipped_norm(state.critic_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, seen, *optimisers):
             break
         means.add(seen)
@@ -391,22 +377,27 @@ def minibatch_backward(
     trains_critic: bool,
     demonstrations: Sequence[Row],
     place: tuple[int, int, int],
+    spare: Callable[[], Part],
 ) -> tuple[defaultdict[str, float], float]:
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|.
 
     Each micro-batch adds its summed loss, divided by the entire minibatch's number of ``tokens``. The result
     therefore does not depend on how the minibatch is split into micro-batches. ``place`` is the step, the
-    epoch and the number of the minibatch, and determines which demonstrations are mixed in."""
+    epoch and the number of the minibatch, and determines which demonstrations are mixed in. ``spare`` returns
+    the micro-batch of passes without an effect (`in_step`)."""
     metrics, largest = defaultdict[str, float](float), 0.0
-    for part in minibatch:
+    for part, counts in in_step(state.models.actor, minibatch, spare):
+        found: dict[str, float] = {}
         if trains_policy:
-            found, log_ratio = policy_backward(config, state, part, tokens, temperature)
-            largest = max(largest, log_ratio)
-            steps.add(metrics, found)
+            of_policy, log_ratio = policy_backward(config, state, part, tokens, temperature, counts=counts)
+            largest = max(largest, log_ratio if counts else 0.0)
+            found |= of_policy
         if trains_critic:
-            found = critic_backward(config, state.critic, part, tokens, trains_policy=trains_policy)
-            steps.add(metrics, found)
+            found |= critic_backward(
+                config, state.critic, part, tokens, trains_policy=trains_policy, counts=counts
+            )
+        steps.add(metrics, found if counts else {})
     if trains_policy and config.ptx_coefficient > 0:
         metrics["loss/ptx"] = ptx_backward(
             config,
@@ -417,64 +408,3 @@ def minibatch_backward(
             max_tokens=state.micro_batch_tokens,
         )
     return metrics, largest
-
-
-def policy_backward(
-    config: PPOConfig, state: PPOState, part: Part, tokens: int, temperature: float
-) -> tuple[dict[str, float], float]:
-    """Add the gradient of the policy's loss on a micro-batch. Return its share of the minibatch's metrics,
-    and the largest |log ratio|."""
-    seen, mask = part.seen, part.seen.mask
-    old, advantage = seen.log_probs[mask], part.advantages[mask]
-    log_probs, entropy = log_probs_and_entropies(
-        state.models.actor,
-        seen.rows.inputs,
-        temperature=temperature,
-    )
-    surrogate, loss = losses.policy_loss(
-        config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
-    )
-    if seen.sampler is not None and config.importance_cap is not None:
-        weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
-        surrogate, loss = weights * surrogate, weights * loss
-    torch.autograd.backward(loss.sum() / tokens)
-    new = log_probs.detach()
-    ratio = ratio_of(new, old)
-    shares = {
-        "loss/policy_avg": surrogate.detach(),
-        "policy/approxkl_avg": kl_k3(old, new),
-        "policy/clipfrac_avg": ((ratio - 1).abs() > config.clip).float(),
-        "policy/entropy_avg": entropy.detach(),
-        "val/ratio": ratio,
-        "val/ratio_var": ratio.square(),  # becomes the variance when the minibatch is complete
-    }
-    return (
-        {name: float(values.sum()) / tokens for name, values in shares.items()},
-        float((new - old).abs().max()),
-    )
-
-
-def critic_backward(
-    config: PPOConfig, critic: Critic, part: Part, tokens: int, *, trains_policy: bool = True
-) -> dict[str, float]:
-    """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
-    mask = part.seen.mask
-    with critic.active():
-        values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
-        loss, clipped = losses.clipped_value_loss(
-            values, part.values[mask], part.returns[mask], clip=config.value_clip
-        )
-        torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
-    return {
-        "loss/value_avg": float(loss.detach().sum()) / tokens,
-        "val/clipfrac_avg": float(clipped.sum()) / tokens,
-    }
-
-
-def explained_variance(parts: Sequence[Part]) -> dict[str, float]:
-    """Return the share of the returns' variance that the critic predicted, unless the returns are equal."""
-    explained = advantages.explained_variance(
-        distributed.joined([part.values[part.seen.mask] for part in parts]),
-        distributed.joined([part.returns[part.seen.mask] for part in parts]),
-    )
-    return {} if explained is None else {"val/explained_variance": explained}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,11 +15,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
+from training.rlhf.core.sharding import is_sharded
 from training.rlhf.data.answers import Answers, lay_out, layout_of, pieces, shared_layout
 from training.rlhf.data.batching import Group, Layout, micro_batches, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.tokens import chat
 from training.rlhf.reward.encoding import encode_rankings
 
 
@@ -89,6 +90,10 @@ class RankingRows:
         )
         return [[indices[i] for i in part] for _, part in parts]
 
+    def shortest(self, indices: Iterable[int]) -> list[int]:
+        """Return the ranking with the fewest token positions, as a micro-batch."""
+        return [min(indices, key=lambda index: self.groups[index].packed_tokens)]
+
     def places(self, indices: Sequence[int]) -> Tensor:
         """The indices of these rankings' responses in a tensor of R entries."""
         return torch.cat([torch.arange(len(self.groups[i].responses)) + self.first[i] for i in indices])
@@ -120,10 +125,13 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
     A ranking can exceed ``max_tokens``. Its responses then go through the policy in several passes. The
     backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the
     memory use, and rankings that need several passes take a third longer.
+
+    If the policy is sharded, the responses of a ranking go through it in one pass. All processes must make
+    the same number of passes, and the recomputation would gather all layers at once.
     """
     groups, [layout] = [rows.groups[i] for i in indices], {rows.layouts[i] for i in indices}
     passes = [groups]
-    if len(groups) == 1:
+    if len(groups) == 1 and not is_sharded(policy):
         passes = [[one] for one in pieces(groups[0], layout=layout, max_tokens=rows.max_tokens)]
     laid_out = [lay_out(some, layout=layout, pad_id=rows.pad_id, device=policy.device) for some in passes]
 

@@ -14,10 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.data.answers import Row, lay_out_rows, shared_layout, split_rows
+from training.rlhf.core.sharding import in_step
+from training.rlhf.data.answers import Row, Together, lay_out_rows, shared_layout, split_rows
 from training.rlhf.data.demonstrations import encode
-from training.rlhf.models import chat
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.ppo import PPOConfig
 
 
@@ -57,17 +58,20 @@ def ptx_backward(
     drawn = torch.randint(len(rows), (config.ptx_batch_size,), generator=generator).tolist()
     chosen = [rows[i] for i in drawn]
     tokens, loss = sum(len(row.answer) for row in chosen), 0.0
-    for layout, numbers in split_rows(
+    best = shared_layout(actor)
+    parts = split_rows(
         chosen,
         distributed.share([row.length for row in chosen]),
-        layout=shared_layout(actor),
+        layout=best,
         max_tokens=max_tokens,
         hidden_size=int(actor.config.get_text_config().hidden_size),
-    ):
+    )
+    shortest = min(range(len(chosen)), key=lambda number: chosen[number].length)
+    for (layout, numbers), counts in in_step(actor, parts, lambda: Together(best, [shortest])):
         laid_out = lay_out_rows(
             [chosen[i] for i in numbers], layout=layout, pad_id=chat.eos_id(tokenizer), device=actor.device
         )
         share = -token_log_probs(actor, laid_out.inputs, temperature=1.0).sum() / tokens
-        torch.autograd.backward(config.ptx_coefficient * share)
-        loss += float(share.detach())
+        torch.autograd.backward((config.ptx_coefficient if counts else 0.0) * share)
+        loss += float(share.detach()) if counts else 0.0
     return loss

@@ -57,16 +57,19 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
 from training.rlhf.core.seeds import seed_everything, seed_for
+from training.rlhf.core.sharding import shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.interface import Engine
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Judges, open_judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.saving import save_trained
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import sft
 from training.rlhf.policy.sample_answers import first_answers, report_samples
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
@@ -83,6 +86,7 @@ from training.rlhf.selection.candidates import (
 from training.rlhf.selection.selection import (
     curves,
     floor_metrics,
+    nothing_kept,
     rows_of,
     selected,
     selection_metrics,
@@ -207,7 +211,7 @@ def train(
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. If an exception is raised, neither the model nor the candidates are written.
     """
-    started, report = time.monotonic(), SharedReporter(report or NullReporter())
+    started, report = time.monotonic(), SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     loaded = open_trainable(policy, config, out_dir=out_dir)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
@@ -234,7 +238,7 @@ def train(
 
     tuned = state.candidates[: progress.round - 1]
     if not tuned:
-        raise UnusableInput(nothing_kept(config, asked, progress.floors), FailureKind.NOTHING_KEPT)
+        raise UnusableInput(nothing_kept(config, len(asked.ids), progress.floors), FailureKind.NOTHING_KEPT)
     with saving_when_stopped(lambda: state.save(store, report)):
         after = first_answers(config, loaded, asked, report.check)
         floors = progress.floors or judges.initial_state()
@@ -250,9 +254,7 @@ def train(
         )
     best, gold_best, unfinished = curves(tuned[-1])
     assert progress.loss is not None
-    if distributed.is_first():
-        save_model(loaded.model, loaded.tokenizer, out_dir, merge=False)
-    distributed.wait()
+    save_trained(loaded.model, loaded.tokenizer, out_dir)
     return RejectionSamplingResult(
         path=Path(out_dir),
         steps=progress.step,
@@ -288,18 +290,25 @@ def sample_round(
     if len(state.candidates) < progress.round:
         state.candidates.append(no_candidates(n))
     total, phase = len(asked.ids), phase_name("sample", config, progress)
-    while (start := state.candidates[-1].n_prompts) < total:
-        chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
-        with saving_when_stopped(lambda: state.save(store, report)):
-            batch, judged = sample_batch(
-                config, state.policy, engine, judges, asked, gold, chosen, progress.round, report.check
-            )
-        state.candidates[-1] = join(state.candidates[-1], batch)
-        progress.step += 1
-        report.metrics(progress.step, batch_metrics(batch, judged, judges, state.policy))
-        report.progress(phase, chosen.stop, total)
-        if store.due():
-            state.save(store, report)
+
+    def told(done: int, note: str) -> None:
+        report.progress(f"{phase}: {note}" if note else phase, start + done, total)
+
+    with complete_model(state.policy.model) as model:
+        policy = Loaded(model, state.policy.tokenizer)
+        while (start := state.candidates[-1].n_prompts) < total:
+            chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
+            with saving_when_stopped(lambda: state.save(store, report)):
+                report.check()
+                batch, judged = sample_batch(
+                    config, policy, engine, judges, asked, gold, chosen, progress.round, report.check, told
+                )
+            state.candidates[-1] = join(state.candidates[-1], batch)
+            progress.step += 1
+            report.metrics(progress.step, batch_metrics(batch, judged, judges, state.policy))
+            report.progress(phase, chosen.stop, total)
+            if store.due():
+                state.save(store, report)
 
 
 def select_answers(
@@ -389,21 +398,3 @@ def identity(policy: Loaded, judges: Judges, asked: EncodedPrompts) -> dict[str,
 
 def phase_name(what: str, config: RejectionSamplingConfig, progress: LoopProgress) -> str:
     return what if config.rounds == 1 else f"{what}, round {progress.round} of {config.rounds}"
-
-
-def nothing_kept(config: RejectionSamplingConfig, asked: EncodedPrompts, floors: FloorState | None) -> str:
-    raised = [name for name, value in floors["multipliers"].items() if value] if floors else []
-    if floors and raised:  # without these multipliers, answers would have been kept
-        named = ", ".join(f"{name} (floor {floors['floors'][name]:.2f})" for name in raised)
-        return (
-            f"none of the {len(asked.ids)} prompts has an answer worth keeping: the kept answers can't reach "
-            f"the floor of {named}. With the multiplier of the floor, no answer reaches threshold "
-            f"({config.threshold}) and min_gain ({config.min_gain}). Lower reward_floors, threshold or "
-            "min_gain."
-        )
-    return (
-        f"none of the {len(asked.ids)} prompts has an answer worth keeping: every answer was truncated at "
-        f"{config.max_new_tokens} tokens, has the same reward as all other answers to its prompt, or misses "
-        f"min_gain ({config.min_gain}) or threshold. Raise max_new_tokens or temperature, or lower min_gain "
-        "or threshold."
-    )

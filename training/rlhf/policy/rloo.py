@@ -33,13 +33,15 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.masters import clipped_norm
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.core.reporter import Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
+from training.rlhf.core.sharding import in_step
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import ModelSource
-from training.rlhf.models.logprobs import log_probs_and_entropies
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies
+from training.rlhf.models.loading.sources import ModelSource
 from training.rlhf.objectives import losses
 from training.rlhf.objectives.group_advantages import group_advantages, share_without_spread, token_weights
 from training.rlhf.objectives.importance import answer_sums, truncated_weights
@@ -51,7 +53,8 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     load_models,
-    observe,
+    observations,
+    spare_micro_batch,
     usable_prompts,
 )
 from training.rlhf.rollouts.sampler import sampler_metrics
@@ -123,7 +126,7 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
-        [observe(models, rollout, part) for part in parts]
+        [seen for seen, counts in observations(models, rollout, parts) if counts]
         for parts in steps.minibatches_of(config, state, rollout)
     ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
@@ -196,7 +199,7 @@ def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
         )
         first_log_ratio = first_log_ratio if means.steps else largest
         found = steps.combine(found, state.policy_optimiser)
-        found["grad_norm/policy"] = steps.clipped_norm(state.policy_optimiser, config.max_grad_norm)
+        found["grad_norm/policy"] = clipped_norm(state.policy_optimiser, config.max_grad_norm)
         if not steps.take_step(config, step, found, state.policy_optimiser):
             break
         means.add(found)
@@ -215,7 +218,8 @@ def minibatch_backward(
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|. ``tokens`` and ``answers`` count the entire minibatch."""
     found, largest = defaultdict[str, float](float), 0.0
-    for part in minibatch:
+    parts = in_step(state.models.actor, minibatch, lambda: spare_micro_batch(state.models, batch.rollout))
+    for part, counts in parts:
         old = part.log_probs[part.mask]
         log_probs, entropy = log_probs_and_entropies(
             state.models.actor, part.rows.inputs, temperature=batch.rollout.temperature
@@ -230,7 +234,9 @@ def minibatch_backward(
             answers=answers,
             tokens=tokens,
         )
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss if counts else 0 * loss)
+        if not counts:
+            continue
         new = log_probs.detach()
         largest = max(largest, float((new - old).abs().max()))
         found["loss/policy_avg"] += surrogate

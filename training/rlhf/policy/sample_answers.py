@@ -10,8 +10,8 @@ from training.rlhf.generation.likely import likely_answers
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.selection.candidates import score
 

@@ -33,20 +33,27 @@ from training.rlhf.core.checkpoint import (
     saving_when_stopped,
 )
 from training.rlhf.core.loop_state import fingerprint
-from training.rlhf.core.masters import optimised, optimiser_over
+from training.rlhf.core.masters import clipped_norm, optimised, optimiser_over, update_weights
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
-from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.core.seeds import batches_in_random_order, seed_everything
+from training.rlhf.core.sharding import in_step, shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import Batch, layout_for, micro_batches
 from training.rlhf.generation.likely import likely_texts
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
-from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import change_from_start, count_trained, open_trainable, trained_module
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.loading.saving import save_trained
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import (
+    change_from_start,
+    count_trained,
+    open_trainable,
+    trained_module,
+)
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.sft import SFTConfig
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models with 2M and 1B parameters
@@ -105,7 +112,7 @@ def train(
     Raises `ModelNotFound`, `ValueError` (if there is nothing to learn from), `TrainingDiverged`,
     `CheckpointRefused` and `Cancelled`. If an exception is raised, no model is written.
     """
-    started, report = time.monotonic(), SharedReporter(report or NullReporter())
+    started, report = time.monotonic(), SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     policy, tokenizer = open_trainable(base_model, config, out_dir=out_dir)
     data = encode(demonstrations, tokenizer, min(config.max_length, chat.context_length(policy)))
@@ -154,9 +161,7 @@ def train(
         report.check()
     for messages, old, new in zip(shown, before, after, strict=True):
         report.sample(progress.step, messages=messages, before=old, after=new, scores={})
-    if distributed.is_first():
-        save_model(policy, tokenizer, out_dir, merge=False)
-    distributed.wait()
+    save_trained(policy, tokenizer, out_dir)
     return SFTResult(
         path=Path(out_dir),
         steps=progress.step,
@@ -209,18 +214,18 @@ def fit(
     report.progress("train", progress.step, total)
     if progress.reported < progress.step:
         end_step()
-    for batch in batches(config, learned, after=progress.step):
-        started = time.monotonic()
+    order = batches_in_random_order(
+        config.seed, "order of demonstrations", len(learned), size=config.batch_size, epochs=config.epochs
+    )
+    for indices in order[progress.step :]:
+        started, batch = time.monotonic(), [learned[i] for i in indices]
         with saving_when_stopped(lambda: save(progress)):
             loss, padding = add_gradients(config, policy, tokenizer, batch, check=report.check)
             distributed.sum_gradients(optimised(optimiser))
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(optimised(optimiser), config.max_grad_norm))
+        grad_norm = clipped_norm(optimiser, config.max_grad_norm)
         require_finite(progress.step + 1, {"loss": loss, "grad_norm": grad_norm})
         rate = peak * rate_factor(config.schedule, progress.step, total, warmup=warmup)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        update_weights(optimiser, rate=rate)
         progress.step, progress.loss = progress.step + 1, loss
         progress.metrics = {
             "loss": loss,
@@ -254,19 +259,25 @@ def add_gradients(
     Each process adds the gradients of its share of the rows. The results are those of all rows.
     """
     n_tokens, loss, places = sum(len(row.response) for row in rows), 0.0, 0
-    for batch in laid_out(config, policy, tokenizer, shared(rows)):
+    for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
         check()
         part = summed_loss(policy, batch) / n_tokens
-        part.backward()  # type: ignore[no-untyped-call]
-        loss += part.item()
-        places += batch.places
+        torch.autograd.backward(part if counts else 0 * part)
+        if counts:
+            loss += part.item()
+            places += batch.places
     found = distributed.all_sum({"loss": loss, "places": float(places)})
     return found["loss"], 1 - sum(row.length for row in rows) / found["places"]
 
 
-def shared(rows: Sequence[Row]) -> list[Row]:
-    """Return this process's share of the rows."""
-    return [rows[i] for i in distributed.share([row.length for row in rows])]
+def parts_of(
+    config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
+) -> tuple[Iterator[Batch], Callable[[], Batch]]:
+    """Return the micro-batches of this process's share of the rows, and a spare one for `in_step`."""
+    mine = [rows[i] for i in distributed.share([row.length for row in rows])]
+    shortest = min(rows, key=lambda row: row.length)
+    laid_out_rows = partial(laid_out, config, policy, tokenizer)
+    return laid_out_rows(mine), lambda: next(laid_out_rows([shortest]))
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
@@ -285,9 +296,10 @@ def mean_loss(
 ) -> float:
     """Return the mean loss over all rows, in nats per response token."""
     total = 0.0
-    for batch in laid_out(config, policy, tokenizer, shared(rows)):
+    for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
         check()
-        total += summed_loss(policy, batch).item()
+        loss = summed_loss(policy, batch).item()
+        total += loss if counts else 0.0
     return distributed.all_sum({"total": total})["total"] / sum(len(row.response) for row in rows)
 
 
@@ -298,21 +310,6 @@ def laid_out(
     layout, pad = layout_for(policy, config.packing), chat.pad_id(tokenizer)
     for batch in micro_batches(rows, layout=layout, max_tokens=config.micro_batch_tokens, pad_id=pad):
         yield batch.to(policy.device)
-
-
-def batches(config: SFTConfig, rows: Sequence[Row], *, after: int = 0) -> Iterator[list[Row]]:
-    """Yield the batches of all epochs, without the first `after` batches.
-
-    Each epoch makes one pass over all rows in a new random order, which depends only on the seed and the
-    epoch. The last batch of an epoch can be smaller.
-    """
-    per_epoch = math.ceil(len(rows) / config.batch_size)
-    for epoch in range(after // per_epoch, config.epochs):
-        chance = generator_for(config.seed, "order of demonstrations", epoch)
-        order = torch.randperm(len(rows), generator=chance).tolist()
-        first = after % per_epoch if epoch == after // per_epoch else 0
-        for start in range(first * config.batch_size, len(rows), config.batch_size):
-            yield [rows[index] for index in order[start : start + config.batch_size]]
 
 
 def new_optimizer(policy: PreTrainedModel, config: SFTConfig) -> torch.optim.AdamW:

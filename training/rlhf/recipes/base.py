@@ -6,9 +6,9 @@ memory. A web process that shows a recipe's form or validates a recipe must avoi
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Schedule = Literal["cosine", "linear", "constant"]
 
@@ -50,10 +50,37 @@ class Checkpointed(Recipe):
     )
 
 
+class ShardsModel(Recipe):
+    """A recipe of a loop that can divide the model among several processes (`core.sharding`)."""
+
+    sharding: Literal["none", "full"] = Field(
+        "none",
+        description="How several processes store the model. none: each process has all weights, gradients and"
+        " optimiser states. full: each process has a part of them, and the weights of each layer are gathered"
+        " before it runs (FSDP). This needs less memory per GPU, more communication, and the training of all"
+        " weights.",
+    )
+
+    @model_validator(mode="after")
+    def _shards_all_weights(self) -> Self:
+        if self.sharding == "full":
+            if getattr(self, "use_peft", False):
+                raise ValueError(
+                    "`sharding` divides a model whose weights are all trained. An adapter is small: set"
+                    " `sharding` to `none`, or `use_peft` to false"
+                )
+            if getattr(self, "num_layers_unfrozen", None) is not None:
+                raise ValueError(
+                    "`sharding` divides a model whose weights are all trained. Leave `num_layers_unfrozen`"
+                    " empty, or set `sharding` to `none`"
+                )
+        return self
+
+
 # Settings that do not affect a loop's result. A run can resume with other values of these settings.
 # `max_minutes` and `processes` belong to the platform's recipes.
 CADENCE = {
     *("checkpoint_minutes", "checkpoint_steps", "max_minutes", "processes"),
     *("server", "server_model", "server_connections", "server_timeout"),
-    "generation_memory",
+    *("generation_memory", "sharding"),
 }

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
 from training.rlhf.recipes.weights import TrainsPolicy
 
 
-class DPOConfig(TrainsPolicy, Checkpointed):
+class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
     """Settings for direct preference optimisation (DPO) and identity preference optimisation (IPO)."""
 
     loss: Literal["dpo", "ipo"] = Field(

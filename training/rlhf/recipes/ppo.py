@@ -81,6 +81,11 @@ class PPOConfig(RolloutConfig):
     def _critic_fits_policy(self) -> Self:
         if self.critic == "adapter" and not self.use_peft:
             raise ValueError("a critic of type adapter needs `use_peft`. Set `critic` to auto or separate")
+        if self.critic == "shared" and self.sharding == "full":
+            raise ValueError(
+                "a shared critic can't read the states of a sharded policy. Set `critic` to auto or separate,"
+                " or `sharding` to none"
+            )
         return self
 
     @property

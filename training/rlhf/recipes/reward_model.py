@@ -6,13 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
 from training.rlhf.recipes.weights import UsesLora
 
 MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 
 
-class RewardModelConfig(UsesLora, Checkpointed):
+class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
     """Train a reward model on rankings of any number of responses, ties included."""
 
     epochs: int = Field(
@@ -152,6 +152,15 @@ class RewardModelConfig(UsesLora, Checkpointed):
         description="Number of consecutive evaluations without a lower held-out loss after which the run "
         "ends early. If empty, the run never ends early.",
     )
+
+    @model_validator(mode="after")
+    def _shards_no_adapters(self) -> Self:
+        if self.sharding == "full" and self.uncertainty == "lora":
+            raise ValueError(
+                "`uncertainty` is `lora`, which trains adapters of the complete model. Set `sharding` to"
+                " `none`, or `uncertainty` to `laplace` or `heads`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_rule_for_ties(self) -> Self:

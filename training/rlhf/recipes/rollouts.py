@@ -6,14 +6,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
 from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.servers import FULL_TRAINING
 from training.rlhf.recipes.weights import TrainsPolicy
 
 
-class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, Checkpointed):
+class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Checkpointed):
     """Settings for sampling rollouts, for the KL penalty and for the clipped policy updates."""
 
     steps: int = Field(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
 from training.rlhf.recipes.weights import TrainsPolicy
 
 Packing = Literal["auto", "off"]
@@ -14,7 +14,7 @@ Packing = Literal["auto", "off"]
 SnapshotAnswers = Literal["best_responses", "rewrites", "all"]
 
 
-class SFTConfig(TrainsPolicy, Checkpointed):
+class SFTConfig(TrainsPolicy, ShardsModel, Checkpointed):
     """Settings for supervised fine-tuning."""
 
     learning_rate: float | None = Field(

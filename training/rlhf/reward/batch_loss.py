@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
+from training.rlhf.core.sharding import in_step
 from training.rlhf.data.batching import Batch, Group
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses
@@ -17,6 +19,17 @@ from training.rlhf.reward.answer_model import AnswerModel
 from training.rlhf.reward.scoring import batches, rewards_of
 
 SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "tokens")
+
+
+def shared_batches(
+    config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
+) -> Iterator[tuple[Batch, bool]]:
+    """Yield the micro-batches of this process's share of the groups, each with True. If the model is sharded,
+    spare micro-batches follow with False (`in_step`)."""
+    read = partial(batches, model, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id)
+    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
+    shortest = min(groups, key=lambda group: group.packed_tokens)
+    yield from in_step(model, (batch for _, batch in read(mine)), lambda: next(read([shortest]))[1])
 
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
@@ -79,14 +92,11 @@ def evaluate(
     """Return the weighted mean loss per ranking, the accuracy per pair and the number of pairs, on held-out
     groups."""
     weight = sum(group.weight for group in groups)
-    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     summed = Counter(dict.fromkeys(SUMS, 0.0))
-    for _, batch in batches(
-        model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
-    ):
+    for batch, counts in shared_batches(config, model, groups, pad_id):
         rewards = rewards_of(model, batch, precision=config.precision)
         loss = (preference_loss(config, rewards, batch, answers) * batch.weights).sum() / weight
-        summed.update(batch_sums(loss, rewards, batch))
+        summed.update(batch_sums(loss, rewards, batch) if counts else {})
     sums = distributed.all_sum(summed)
     accuracy = sums["correct"] / max(sums["pairs"], 1)
     return {"heldout/loss": sums["loss"], "heldout/accuracy": accuracy, "heldout/pairs": sums["pairs"]}

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.batching import Group
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.reward import laplace, losses
 from training.rlhf.reward.lora_ensemble import LoraEnsemble
 from training.rlhf.reward.scoring import (

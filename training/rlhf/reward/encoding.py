@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.data.batching import Group, ResponseTooLongError, fit_group
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.reward.answer_model import AnswerKey
 
 NOTHING_LEARNED = AnswerKey()

@@ -10,8 +10,9 @@ from typing import Any
 from training.rlhf.core import distributed
 from training.rlhf.data.batching import Group, ResponseTooLongError, fit_group
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, load_reward_model
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import SCORED_NAME, ScoredRankings

@@ -25,8 +25,8 @@ from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.core.seeds import generator_for, seed_for
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER
-from training.rlhf.models.loading import open_classifier
+from training.rlhf.models.files.adapters import ADAPTER_NOTES, MEMBER
+from training.rlhf.models.loading.opening import open_classifier
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.scoring import LayoutChoice, score_groups
 

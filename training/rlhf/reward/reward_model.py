@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
@@ -36,25 +36,34 @@ from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import seed_everything
+from training.rlhf.core.sharding import clip_gradients, shards, stopping_together
 from training.rlhf.core.shared_reporter import SharedReporter
-from training.rlhf.data.batching import Group, digest_of
+from training.rlhf.data.batching import Group, cut_by_tokens, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
-from training.rlhf.models import chat
-from training.rlhf.models.adapters import base_of, is_adapter
-from training.rlhf.models.loading import Loaded, save_model
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trunks import head_of, trained_parameters
+from training.rlhf.models.files.adapters import base_of, is_adapter
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.parts.trunks import head_of, trained_parameters
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.reward_report import RewardReport
 from training.rlhf.reward import beliefs, uncertainty
 from training.rlhf.reward.answer_model import AnswerModel, Reliability, answer_key
-from training.rlhf.reward.batch_loss import SUMS, batch_sums, evaluate, preference_loss, suspects
+from training.rlhf.reward.batch_loss import (
+    SUMS,
+    batch_sums,
+    evaluate,
+    preference_loss,
+    shared_batches,
+    suspects,
+)
 from training.rlhf.reward.encoding import count_control_tokens, encode_rankings
 from training.rlhf.reward.heldout import report_heldout
 from training.rlhf.reward.lora_ensemble import train_members
 from training.rlhf.reward.scoring import (
     RewardScale,
-    batches,
     load_for_training,
     rewards_of,
     score_with_features,
@@ -144,7 +153,7 @@ def train(
     Raises TrainingDiverged if the loss is not finite. Raises ValueError if there is no data. Also raises
     ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
     """
-    report = SharedReporter(report or NullReporter())
+    report = SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)
     _refuse_to_replace_base(config, base_model, out_dir)
     repeats = count_repeats([*rankings, *heldout])
@@ -220,11 +229,8 @@ def train(
         started = time.perf_counter()
         chosen = [groups[i] for i in indices]
         weight = sum(group.weight for group in chosen)
-        mine = [chosen[i] for i in distributed.share([group.packed_tokens for group in chosen])]
         summed = Counter(dict.fromkeys(SUMS, 0.0))
-        for _, batch in batches(
-            model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
-        ):
+        for batch, counts in shared_batches(config, model, chosen, pad):
             with saving_when_stopped(save):
                 report.check()
             rewards = rewards_of(model, batch, precision=config.precision)
@@ -232,11 +238,11 @@ def train(
             # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes
             # simply add up.
             loss = (per_ranking * batch.weights).sum() / weight
-            loss.backward()
-            summed.update(batch_sums(loss.detach(), rewards.detach(), batch))
+            torch.autograd.backward(loss if counts else 0 * loss)
+            summed.update(batch_sums(loss.detach(), rewards.detach(), batch) if counts else {})
         distributed.sum_gradients(trained)
         sums = distributed.all_sum(summed)
-        grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
+        grad_norm = clip_gradients(trained, config.max_grad_norm)
         if not (math.isfinite(sums["loss"]) and math.isfinite(grad_norm)):
             save()
             raise TrainingDiverged(
@@ -277,47 +283,51 @@ def train(
             save_checkpoint(store, report, step, modules, optimisers, asdict(progress), best=best)
 
     store.load_best(modules)
-    scores, features = score_training_set(config, model, groups, pad)
-    reliabilities = answers.settle_reliabilities(groups, scores)
-    rewards = torch.cat(scores)
-    scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
-    notes = answers.notes(reliabilities) | {"max_length": limit}
-    model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
-    fitted: beliefs.Uncertainty | None = uncertainty.fit(
-        config,
-        head=head_of(model).weight[0],
-        features=features,
-        groups=groups,
-        answers=answers,
-        check=report.check,
-    )
-    members = Path(out_dir).parent / f".{Path(out_dir).name}.members"
-    if config.uncertainty == "lora":
-        fitted = train_members(
-            train,
-            config,
-            base_model=base_model,
-            rankings=rankings,
-            folder=members,
-            checkpoints=checkpoints,
-            report=report,
-        )
-    if distributed.is_first():
-        more = partial(uncertainty.write, fitted) if fitted else None
-        save_model(model, tokenizer, out_dir, merge=False, add=more)
-        shutil.rmtree(members, ignore_errors=True)
-    distributed.wait()
-    result = {f"train/{name}": value for name, value in progress.metrics.items()} | progress.heldout
-    result |= {"reward/mean": scale.mean, "reward/std": scale.std}
-    if fitted:
-        held_out = beliefs.log_loss(model, heldout_groups, fitted, pad_id=pad)
-        result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in held_out.items()}
-        result |= {f"uncertainty/{name}": value for name, value in fitted.metrics().items()}
-    if reliabilities:
-        values = [one.value for one in reliabilities.values()]
-        result |= {"reliability/mean": sum(values) / len(values), "reliability/lowest": min(values)}
-    evaluated = report_heldout(Loaded(model, tokenizer), heldout, Path(out_dir), seed=config.seed)
-    result |= evaluated.figures() if evaluated else {}
+    optimiser.state.clear()  # no update follows, so Adam's moments make room for a complete model
+    with complete_model(model) as model:
+        scores, features = score_training_set(config, model, groups, pad, report)
+        reliabilities = answers.settle_reliabilities(groups, scores)
+        rewards = torch.cat(scores)
+        scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
+        notes = answers.notes(reliabilities) | {"max_length": limit}
+        model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
+        fitted: beliefs.Uncertainty | None
+        with stopping_together(sharded=shards(config)):
+            fitted = uncertainty.fit(
+                config,
+                head=head_of(model).weight[0],
+                features=features,
+                groups=groups,
+                answers=answers,
+                check=report.check,
+            )
+        members = Path(out_dir).parent / f".{Path(out_dir).name}.members"
+        if config.uncertainty == "lora":
+            fitted = train_members(
+                train,
+                config,
+                base_model=base_model,
+                rankings=rankings,
+                folder=members,
+                checkpoints=checkpoints,
+                report=report,
+            )
+        if distributed.is_first():
+            more = partial(uncertainty.write, fitted) if fitted else None
+            save_model(model, tokenizer, out_dir, merge=False, add=more)
+            shutil.rmtree(members, ignore_errors=True)
+        distributed.wait()
+        result = {f"train/{name}": value for name, value in progress.metrics.items()} | progress.heldout
+        result |= {"reward/mean": scale.mean, "reward/std": scale.std}
+        if fitted:
+            held_out = beliefs.log_loss(model, heldout_groups, fitted, pad_id=pad)
+            result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in held_out.items()}
+            result |= {f"uncertainty/{name}": value for name, value in fitted.metrics().items()}
+        if reliabilities:
+            values = [one.value for one in reliabilities.values()]
+            result |= {"reliability/mean": sum(values) / len(values), "reliability/lowest": min(values)}
+        evaluated = report_heldout(Loaded(model, tokenizer), heldout, Path(out_dir), seed=config.seed)
+        result |= evaluated.figures() if evaluated else {}
     return RewardModelResult(
         path=Path(out_dir),
         metrics=result,
@@ -345,7 +355,11 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
 
 
 def score_training_set(
-    config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
+    config: RewardModelConfig,
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    pad_id: int,
+    report: SharedReporter,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return each group's raw rewards and, if the recipe's uncertainty needs features, each group's features.
 
@@ -355,7 +369,17 @@ def score_training_set(
     mine = distributed.share([group.packed_tokens for group in groups])
     sizes = [len(group.responses) for group in groups]
     chosen, keep = [groups[i] for i in mine], uncertainty.reads_features(config)
-    rewards, read = score_with_features(model, chosen, pad_id=pad_id, keep=keep)
+    rewards: list[Tensor] = []
+    read: list[Tensor] = []
+    # All rankings in one forward pass would take minutes on a CPU, without progress or a check for a request
+    # to stop.
+    tokens = [group.packed_tokens for group in chosen]
+    for part in cut_by_tokens(tokens, max_tokens=config.micro_batch_tokens):
+        report.check()
+        report.progress("score", len(rewards), len(chosen))
+        scored, features = score_with_features(model, [chosen[i] for i in part], pad_id=pad_id, keep=keep)
+        rewards, read = rewards + scored, read + features
+    report.progress("score", len(rewards), len(chosen))
     scores = distributed.gather_rows(mine, rewards, sizes)
     if not keep:
         return scores, []

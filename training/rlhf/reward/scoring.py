@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.alive import alive
 from training.rlhf.core.messages import Messages
+from training.rlhf.core.sharding import run, shards
 from training.rlhf.data.batching import (
     Batch,
     Group,
@@ -31,11 +32,13 @@ from training.rlhf.data.batching import (
     fit_group,
     micro_batches,
 )
-from training.rlhf.models import chat, segments
-from training.rlhf.models.adapters import lasting_name
-from training.rlhf.models.loading import Loaded, merged, open_classifier
-from training.rlhf.models.lora import act_on_dropout, add_lora
-from training.rlhf.models.trunks import (
+from training.rlhf.models.files.adapters import lasting_name
+from training.rlhf.models.forward import segments
+from training.rlhf.models.forward.sharding import shard_model
+from training.rlhf.models.loading.opening import open_classifier
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.parts.lora import act_on_dropout, add_lora, merged
+from training.rlhf.models.parts.trunks import (
     has_adapters,
     head_of,
     is_encoder,
@@ -44,6 +47,7 @@ from training.rlhf.models.trunks import (
     start_head,
     trunk_of,
 )
+from training.rlhf.models.tokens import chat
 
 if TYPE_CHECKING:
     from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -153,8 +157,12 @@ def score_with_features(
 def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
     """Run one forward pass over all rows and apply the fp32 head. Return fp32 rewards with shape (B, K) and
     with 0 in padding."""
-    values = head_values(model, features_of(model, batch, precision=precision))
-    return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
+
+    def forward() -> Tensor:
+        values = head_values(model, features_of(model, batch, precision=precision))
+        return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
+
+    return run(model, forward)
 
 
 def head_values(model: Any, features: Tensor) -> Tensor:
@@ -210,13 +218,18 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the
     base is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It
     keeps its rank and modules. If the recipe does not use LoRA, the adapter is merged and all weights are
-    trained.
+    trained. With ``sharding``, they are divided among the processes.
     """
-    opened = open_classifier(base_model)
+    divided = config is not None and shards(config)
+    # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
+    opened = open_classifier(base_model, device=torch.device("cpu") if divided else None)
     if opened.new:
         start_head(opened.model)
     if config is None or not config.use_peft:
-        return Loaded(merged(opened.model), opened.tokenizer)
+        model = merged(opened.model)
+        if divided:
+            shard_model(model, dtype=torch.float32)
+        return Loaded(model, opened.tokenizer)
     if has_adapters(opened.model):
         return Loaded(opened.model, opened.tokenizer)
     base = lasting_name(opened.base)

@@ -34,8 +34,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.rlhf.data.batching import Group, Stated, stated_in
-from training.rlhf.models.adapters import UNCERTAINTY
-from training.rlhf.models.loading import Loaded, ModelSource
+from training.rlhf.models.files.adapters import UNCERTAINTY
+from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import heads, laplace, losses
 from training.rlhf.reward.answer_model import AnswerModel

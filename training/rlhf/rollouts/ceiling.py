@@ -10,7 +10,7 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import fill, weights_of
-from training.rlhf.rollouts.rollout import MicroBatch, observe
+from training.rlhf.rollouts.rollout import MicroBatch, observations
 from training.rlhf.rollouts.state import OnPolicyState
 from training.rlhf.rollouts.steps import minibatches_of, next_rollout
 
@@ -56,9 +56,10 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
     rollout, _ = next_rollout(config, state, prompts)
     kl = ceiling_kl(
         [
-            observe(state.models, rollout, part)
+            seen
             for parts in minibatches_of(config, state, rollout)
-            for part in parts
+            for seen, counts in observations(state.models, rollout, parts)
+            if counts
         ]
     )
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN

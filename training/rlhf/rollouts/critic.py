@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
-from training.rlhf.models import lora
+from training.rlhf.core.sharding import is_sharded, shards
 from training.rlhf.models.checks.reward import refuse_encoder
-from training.rlhf.models.inputs import Inputs
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.logprobs import states_at
-from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import adapter_module
-from training.rlhf.models.trunks import is_encoder, trunk_of
+from training.rlhf.models.forward.inputs import Inputs
+from training.rlhf.models.forward.logprobs import states_at
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import shard_critic
+from training.rlhf.models.loading.pairs import refuse_other_tokens
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.trainable import adapter_module, dtype_of
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import is_encoder, trunk_of
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import MicroBatch, Models
 
@@ -61,7 +63,8 @@ class Critic(nn.Module):
         with self.active(), torch.set_grad_enabled(learns):
             states = states_at(self.trunk, inputs)
         values: Tensor = self.head(states.float()).squeeze(-1)
-        return values
+        # FSDP warns of an output that is a view.
+        return values.clone() if is_sharded(self) else values
 
     def active(self) -> AbstractContextManager[None]:
         """Inside the context, the trunk is the critic's (see `lora.using`)."""
@@ -95,9 +98,12 @@ def critic_for(models: Models, config: PPOConfig) -> Critic:
         if judge.same_tokens and not is_encoder(judge.model):
             trunk = judge.model.base_model
             own = copy.deepcopy(trunk) if judge.adapter is None else lora.merged_copy(trunk, judge.adapter)
+            critic = Critic(cast(PreTrainedModel, own))
+            if shards(config):
+                shard_critic(critic, own, critic.head, dtype=dtype_of(config))
             if config.gradient_checkpointing:
                 recompute_layers(own)
-            return Critic(cast(PreTrainedModel, own))
+            return critic
     refuse_encoder(encoder=is_encoder(judges[0].model))
     refuse_other_tokens(Loaded(models.actor, models.tokenizer), Loaded(judges[0].model, judges[0].tokenizer))
     raise AssertionError("a reward model that reads other tokens was refused above")

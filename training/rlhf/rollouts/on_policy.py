@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,10 +29,12 @@ from training.rlhf.core.checkpoint import (
 )
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.reporter import NullReporter, Reporter, with_grace
+from training.rlhf.core.sharding import is_sharded, shards, stopping_together
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.prompts import EncodedPrompts
-from training.rlhf.models.loading import save_model
-from training.rlhf.models.trainable import count_trained
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.saving import save_trained
+from training.rlhf.models.loading.trainable import count_trained
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.ceiling import stay_below_ceiling
 from training.rlhf.rollouts.samples import report_samples, sample_answers
@@ -78,7 +79,7 @@ def run_on_policy(
     ``inputs`` are digests of the inputs that a method has besides the models and the prompts. Raises
     CheckpointRefused if the folder contains checkpoints of a run with other inputs.
     """
-    report, models = SharedReporter(report or NullReporter()), state.models
+    report, models = SharedReporter(report or NullReporter(), in_step=shards(config)), state.models
     of = {
         "prompts": digest([prompts.messages, prompts.ids]),
         "policy": fingerprint({"policy": models.actor}),
@@ -96,11 +97,14 @@ def run_on_policy(
             state.tensors(config),
         )  # fmt: skip
 
+    def answered(done: int, answers: int) -> None:
+        report.progress(f"train: {done} of {answers} answers", state.step, config.steps)
+
     # Long passes call `alive` for every token or micro-batch. `heard_by` makes each of these calls check for
     # a stop request, so a cancellation takes effect within seconds.
     report.progress("train", state.step, config.steps)
     while True:
-        with saving_when_stopped(save), heard_by(report.check):
+        with saving_when_stopped(save), heard_by(report.listen):
             report.check_together()
             if state.step == config.steps:
                 stay_below_ceiling(config, state, prompts)
@@ -108,9 +112,10 @@ def run_on_policy(
             if state.step == config.steps:
                 break
             started = time.perf_counter()
-            batch = roll_out(config, state, prompts, partial(report.progress, "generate"))
+            batch = roll_out(config, state, prompts, answered)
         rolled_out = time.perf_counter()
-        with heard_by(with_grace(report.check, seconds=UPDATE_GRACE)):
+        report.progress("train: updating the weights", state.step, config.steps)
+        with heard_by(with_grace(report.listen, seconds=UPDATE_GRACE)):
             updated = update(config, state, batch)
         seconds = {
             "seconds/rollout": rolled_out - started,
@@ -121,9 +126,7 @@ def run_on_policy(
         if store.due():
             save()
 
-    if distributed.is_first():
-        save_model(models.actor, models.tokenizer, out_dir, merge=False)
-    distributed.wait()
+    save_trained(models.actor, models.tokenizer, out_dir)
     return OnPolicyResult(
         path=Path(out_dir),
         steps=config.steps,
@@ -141,15 +144,20 @@ def show_samples(
     due = state.step % config.sample_every == 0 or state.step == config.steps
     if not due or state.sampled_at == state.step:
         return
+    actor, after = state.models.actor, []
+    # Only the first process has samples, so it can't run a sharded reference to measure their KL.
+    sharded = is_sharded(actor)
+    with complete_model(actor) as model, stopping_together(sharded=sharded):
+        if distributed.is_first():
+            after = sample_answers(
+                config,
+                state.models,
+                prompts,
+                model,
+                kl_coefficient=None if sharded else state.kl.beta,
+                floors=state.floors,
+            )
     if distributed.is_first():
-        after = sample_answers(
-            config,
-            state.models,
-            prompts,
-            state.models.actor,
-            kl_coefficient=state.kl.beta,
-            floors=state.floors,
-        )
         state.before = state.before or after
         report_samples(report, state.step, prompts, state.before, after)
     state.sampled_at = state.step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from training.rlhf.core import distributed, sharding
 from training.rlhf.core.masters import master_of
-from training.rlhf.models import lora
-from training.rlhf.models.trunks import has_adapters
+from training.rlhf.core.sharding import local
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import has_adapters
 from training.rlhf.recipes.rollouts import RolloutConfig
 
 
@@ -68,7 +71,8 @@ def move_reference(config: RolloutConfig, reference: Reference, actor: PreTraine
     if config.reference == "ema":
         places = reference.weights()
         for name, weight in trained.items():
-            places[name].lerp_(weight, 1.0 - config.reference_decay)
+            place = local(places[name])
+            place.lerp_(local(weight).to(place.dtype), 1.0 - config.reference_decay)
     elif config.reference == "reset" and step % config.reference_steps == 0:
         fill(reference.weights(), trained)
 
@@ -85,10 +89,12 @@ def pull_back(actor: PreTrainedModel, reference: Reference, share: float) -> Non
     places = reference.weights()
     for name, weight in trained_parameters(actor).items():
         if places or "lora_B" in name or "lora_embedding_B" in name:
-            trained = master_of(weight)
-            trained.lerp_(places[name].to(trained.dtype) if places else torch.zeros_like(trained), share)
-            if trained is not weight:
-                weight.copy_(trained)
+            master = master_of(weight)
+            trained = local(master)
+            start = local(places[name]).to(trained.dtype) if places else torch.zeros_like(trained)
+            trained.lerp_(start, share)
+            if master is not weight:
+                weight.copy_(master)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -105,7 +111,7 @@ def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
 def fill(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
     """Copy the named weights."""
     for name, weight in weights.items():
-        places[name].copy_(weight)
+        sharding.fill(places[name], weight)
 
 
 def change_of(actor: PreTrainedModel, reference: Reference, kind: str) -> dict[str, float]:
@@ -116,7 +122,13 @@ def change_of(actor: PreTrainedModel, reference: Reference, kind: str) -> dict[s
     if kind != "fixed":
         return {}
     start = reference.weights()
-    squares = [(one.float() - start[name].float()).square().sum() for name, one in weights_of(actor).items()]
+    squares = [
+        (local(one).float() - local(start[name]).float()).square().sum()
+        for name, one in weights_of(actor).items()
+    ]
+    if sharding.is_sharded(actor):
+        found = distributed.all_sum({"squares": float(torch.stack(squares).double().sum())})
+        return {"parameters/change": math.sqrt(found["squares"])}
     return {"parameters/change": float(torch.stack(squares).sum().sqrt())}
 
 

@@ -7,7 +7,7 @@ functions has no random state to save.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.core.sharding import in_step, is_sharded, shards, stopping_together
 from training.rlhf.data.answers import Answers, Row, Together, lay_out_rows, shared_layout, split_rows
 from training.rlhf.data.batching import Layout
 from training.rlhf.generation.engines import LocalEngine, open_engine
@@ -27,12 +28,13 @@ from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
-from training.rlhf.models import chat
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.loading import Loaded, ModelSource
-from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.trainable import dtype_of, open_trainable
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.sharding import complete_model, shard_model
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import dtype_of, open_trainable
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import Reference, reference_of
 from training.rlhf.rollouts.sampler import refuse_unknown_sampler, sampler_log_probs
@@ -157,9 +159,12 @@ def load_models(
     unusable models."""
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
-    actor, tokenizer = open_trainable(policy, config, out_dir=out_dir)
+    actor, tokenizer = open_trainable(policy, config, out_dir=out_dir, divide=False)
     judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer), dtype=dtype_of(config))
     reference = reference_of(actor, config.reference)
+    if shards(config):
+        for model in (actor, reference.model):
+            shard_model(model, dtype=dtype_of(config))
     if config.gradient_checkpointing:
         recompute_layers(actor)
     layout = shared_layout(actor, reference.model)
@@ -234,20 +239,23 @@ def sample_rollout(
     ids, temperature = [prompts.ids[i] for i in chosen], temperature_at(config, step)
     seeds = seeds_from(generator_for(config.seed, "rollout", step), len(ids))
     mine = distributed.share([len(prompt) + config.max_new_tokens for prompt in ids])
-    own, judged = [], None
-    if mine:
-        own = models.engine.generate(
-            Loaded(models.actor, models.tokenizer),
-            [ids[i] for i in mine],
-            Sampling(config.max_new_tokens, config.responses_per_prompt, temperature),
-            seeds=[seeds[i] for i in mine],
-            progress=lambda done, total: progress(
-                done * len(ids) // len(mine), total * len(ids) // len(mine)
-            ),
-        )
-        refuse_unknown_sampler(config, own, temperature)
-        messages = [prompts.messages[chosen[i]] for i in mine]
-        judged = models.judges.score(asked_about(models, messages, [ids[i] for i in mine], own), floors)
+    own, judged, sharded = [], None, is_sharded(models.actor)
+    with complete_model(models.actor) as actor, stopping_together(sharded=sharded):
+        if mine:
+            own = models.engine.generate(
+                Loaded(actor, models.tokenizer),
+                [ids[i] for i in mine],
+                Sampling(config.max_new_tokens, config.responses_per_prompt, temperature),
+                seeds=[seeds[i] for i in mine],
+                progress=lambda done, total: progress(
+                    done * len(ids) // len(mine), total * len(ids) // len(mine)
+                ),
+            )
+    with stopping_together(sharded=sharded):
+        if mine:
+            refuse_unknown_sampler(config, own, temperature)
+            messages = [prompts.messages[chosen[i]] for i in mine]
+            judged = models.judges.score(asked_about(models, messages, [ids[i] for i in mine], own), floors)
     answers, judged = _gathered(mine, own, judged)
     asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)
     sampled = [one for group in answers for one in group]
@@ -351,6 +359,30 @@ def observe(models: Models, rollout: Rollout, part: Together) -> MicroBatch:
         rows.per_answer(reference),
         sampler_log_probs(rollout.answers, part.numbers, device=models.actor.device),
     )
+
+
+def observations(
+    models: Models, rollout: Rollout, parts: Sequence[Together]
+) -> Iterator[tuple[MicroBatch, bool]]:
+    """Yield the observed micro-batches, each with True. If the models are sharded, spare ones follow with
+    False (`in_step`)."""
+    for part, counts in in_step(models.actor, parts, lambda: spare_part(models, rollout)):
+        yield observe(models, rollout, part), counts
+
+
+def spare_part(models: Models, rollout: Rollout) -> Together:
+    """Return the shortest row of the rollout."""
+    shortest = min(range(len(rollout.rows)), key=lambda number: rollout.rows[number].length)
+    return Together(models.layout, [shortest])
+
+
+def spare_micro_batch(models: Models, rollout: Rollout) -> MicroBatch:
+    """Return the shortest row of the rollout, with log-probabilities of 0."""
+    part = spare_part(models, rollout)
+    rows = lay_out_numbers(models, rollout, part)
+    zeros = torch.zeros(rows.mask.shape, device=rows.mask.device)
+    sampler = sampler_log_probs(rollout.answers, part.numbers, device=models.actor.device)
+    return MicroBatch(part.layout, part.numbers, rows, zeros, zeros, sampler)
 
 
 def lay_out_numbers(models: Models, rollout: Rollout, part: Together) -> Answers:

@@ -15,9 +15,9 @@ from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.samples import answer_scores, before_and_after
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.objectives.kl import kl_k1
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.rollout import Models, score

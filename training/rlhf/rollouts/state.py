@@ -14,8 +14,9 @@ from training.rlhf.core.checkpoint import Resumed
 from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.masters import optimiser_over
 from training.rlhf.core.rates import rate_for
+from training.rlhf.core.sharding import divided
 from training.rlhf.judging.floors import FloorState
-from training.rlhf.models.trainable import trained_module
+from training.rlhf.models.loading.trainable import trained_module
 from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import fill, weights_of
@@ -105,8 +106,11 @@ class OnPolicyState:
         for name, value in saved.items():
             setattr(self, name, value)
         fill(self.models.reference.weights(), part_of(tensors, "reference."))
-        device = self.models.actor.device
-        self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
+        trained = weights_of(self.models.actor)
+        self.kept = {
+            name: divided(tensor.to(trained[name].device), trained[name])
+            for name, tensor in part_of(tensors, "kept.").items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

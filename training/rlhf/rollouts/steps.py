@@ -3,19 +3,18 @@ minibatches, the optimisers' steps, and the state after the step."""
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, Self, TypeVar
 
 import torch
-from torch import nn
 
 from training.rlhf.core import distributed
 from training.rlhf.core.masters import optimised
-from training.rlhf.core.memory import is_out_of_memory, reason_of, release
+from training.rlhf.core.memory import until_it_fits
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
+from training.rlhf.core.sharding import is_sharded
 from training.rlhf.data.answers import Together
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import KLController
@@ -35,8 +34,6 @@ from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 Progress = Callable[[int, int], None]
 Part = TypeVar("Part", bound="Divisible")
 Result = TypeVar("Result")
-
-logger = logging.getLogger(__name__)
 
 
 def no_progress(done: int, total: int) -> None:
@@ -120,41 +117,33 @@ def within_memory(
 ) -> Result:
     """Call ``add_gradients`` with the micro-batches of a minibatch, and return its result.
 
-    If the device runs out of memory, the minibatch's gradients are discarded, all micro-batches of the batch
-    are halved, and the minibatch is computed again. The gradient is the same except for rounding. Later steps
-    keep to the lower limit, which the checkpoints contain. A resumed run therefore uses the same
-    micro-batches as the interrupted run, unless it runs out of memory at another time.
+    If the device runs out of memory, all micro-batches of the batch are halved, and the minibatch is computed
+    again (`until_it_fits`). The gradient is the same except for rounding. Later steps keep to the lower
+    limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
+    interrupted run, unless it runs out of memory at another time.
 
-    If one of several processes runs out of memory, all of them do the same, so that they keep the same limit.
-    ``add_gradients`` must not wait for other processes.
+    Processes with sharded models wait for one another in every layer, so the error is raised.
     """
-    while True:
-        parts, reason = batch.minibatches[number], ""
-        try:
-            result = add_gradients(parts)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or all(part.size == 1 for part in parts):
-                raise
-            reason = reason_of(error)
-        if not distributed.anywhere(bool(reason)):
-            return result
-        for optimiser in state.optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
-        release()
+    sharded = is_sharded(state.models.actor)
+
+    def divide() -> int:
         # A row that exceeds the limit alone can't be divided, so it says nothing about the limit.
-        largest = distributed.highest(max((part.places for part in parts if part.size > 1), default=0))
+        divided = [part.places for part in batch.minibatches[number] if part.size > 1]
+        largest = distributed.highest(max(divided, default=0))
         state.micro_batch_tokens = max(1, min(state.micro_batch_tokens - 1, int(largest) // 2))
         batch.minibatches[:] = [
             [half for part in parts for half in part.halves(state.models, batch.rollout)]
             for parts in batch.minibatches
         ]
-        if distributed.is_first():
-            logger.warning(
-                "Out of memory in step %d (%s). The step continues with micro-batches of at most %d tokens.",
-                batch.rollout.step,
-                reason or "in another process",
-                state.micro_batch_tokens,
-            )
+        return state.micro_batch_tokens
+
+    return until_it_fits(
+        lambda: add_gradients(batch.minibatches[number]),
+        divisible=lambda: not sharded and any(part.size > 1 for part in batch.minibatches[number]),
+        divide=divide,
+        optimisers=state.optimisers.values(),
+        step=batch.rollout.step,
+    )
 
 
 def minibatch_order(config: RolloutConfig, step: int, minibatches: int) -> Iterator[tuple[int, int]]:
@@ -186,11 +175,6 @@ def combine(found: defaultdict[str, float], *optimisers: torch.optim.Optimizer) 
     for optimiser in optimisers:
         distributed.sum_gradients(optimised(optimiser))
     return found if distributed.count() == 1 else distributed.add_up(found)
-
-
-def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
-    """Clip the gradients of the optimiser's weights to a norm. Return the norm before."""
-    return float(nn.utils.clip_grad_norm_(optimised(optimiser), limit))
 
 
 def take_step(

@@ -14,7 +14,7 @@ from storage import durable
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.candidates import Candidate, PromptCandidates, read_candidates
 from training.rlhf.data.demonstrations import Row
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.selection.candidates import Candidates
 
 

@@ -18,17 +18,20 @@ from transformers import PreTrainedTokenizerBase
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
+from training.rlhf.core.sharding import shards, stopping_together
 from training.rlhf.generation.interface import Engine, Sampling
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judge, Judged, Judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 ANSWERS_PER_CHECK = 32  # answers scored between two checks for cancellation
 
 Gold = Callable[[Messages, str], float]
+# Called every few seconds with a number of answers or prompts, and with a note about what is being done.
+Progress = Callable[[int, str], None]
 
 _PART, _DEVIATION = "part.", "spread."
 
@@ -116,17 +119,24 @@ def sample_batch(
     chosen: range,
     round: int,
     check: Callable[[], None],
+    progress: Progress = lambda done, note: None,
 ) -> tuple[Candidates, Judged]:
     """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors.
 
     Each process answers and scores a share of the prompts, and the result contains the answers of all
-    processes."""
+    processes. `progress` is called with the number of answered prompts. While the answers are scored, a note
+    contains their number."""
     seeds = seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(chosen))
     mine = distributed.share([len(asked.ids[i]) + config.max_new_tokens for i in chosen])
     own = None
-    if mine:
-        prompts = [chosen[i] for i in mine]
-        own = _sample(config, policy, engine, judges, asked, gold, prompts, [seeds[i] for i in mine], check)
+
+    def answered(done: int, note: str) -> None:
+        progress(done * len(chosen) // (len(mine) * config.samples_per_prompt), note)
+
+    with stopping_together(sharded=shards(config)):
+        if mine:
+            prompts, of_prompts = [chosen[i] for i in mine], [seeds[i] for i in mine]
+            own = _sample(config, policy, engine, judges, asked, gold, prompts, of_prompts, check, answered)
     shares = [(numbers, *one) for numbers, one in distributed.gather_objects((mine, own)) if one is not None]
     if len(shares) == 1:
         return shares[0][1:]
@@ -155,6 +165,7 @@ def _sample(
     chosen: Sequence[int],
     seeds: Sequence[int],
     check: Callable[[], None],
+    answered: Progress,
 ) -> tuple[Candidates, Judged]:
     """Return N answers to each of the chosen prompts, with their scores, from this process."""
     completions = engine.generate(
@@ -163,12 +174,17 @@ def _sample(
         Sampling(config.max_new_tokens, config.samples_per_prompt, config.temperature, config.top_p),
         seeds=seeds,
         check=check,
+        progress=lambda done, total: answered(done, ""),
     )
     eos = chat.eos_id(policy.tokenizer)
     answers = [[completion.ended(eos) for completion in row] for row in completions]
     questions = [Asked(asked.messages[i], asked.ids[i], row) for i, row in zip(chosen, answers, strict=True)]
-    judged = score(judges, questions, check, judges.initial_state())
     flat = [ids for row in answers for ids in row]
+
+    def scored(done: int) -> None:
+        answered(len(flat), f"{done} of {len(flat)} answers scored")
+
+    judged = score(judges, questions, check, judges.initial_state(), scored)
     golds = torch.full((len(flat),), math.nan, dtype=torch.float64)
     if gold is not None:
         texts = [
@@ -189,9 +205,15 @@ def _sample(
     return found, judged
 
 
-def score(judges: Judges, questions: Sequence[Asked], check: Callable[[], None], state: FloorState) -> Judged:
+def score(
+    judges: Judges,
+    questions: Sequence[Asked],
+    check: Callable[[], None],
+    state: FloorState,
+    scored: Callable[[int], None] = lambda done: None,
+) -> Judged:
     """Score answers in float64. All figures of an answer are NaN if a reward model can't read it to its end.
-    `truncated` counts these answers by reward model."""
+    `truncated` counts these answers by reward model. `scored` is called with the number of scored answers."""
     fitting = {
         judge.name: torch.tensor([fits(judges, judge, ids) for one in questions for ids in one.answers])
         for judge in judges.judges
@@ -209,6 +231,7 @@ def score(judges: Judges, questions: Sequence[Asked], check: Callable[[], None],
     per_check = max(1, ANSWERS_PER_CHECK // max(len(one.answers) for one in questions))
     for start in range(0, len(asked), per_check):
         check()
+        scored(sum(len(one.answers) for one in asked[:start]))
         found.append(judges.score(asked[start : start + per_check], state))
 
     def spread_out(columns: Sequence[Tensor]) -> Tensor:

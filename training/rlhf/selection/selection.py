@@ -194,3 +194,22 @@ def selection_metrics(candidates: Candidates, kept: Sequence[Sequence[int]]) -> 
         "kept_prompts": float(sum(map(bool, kept))),
         "unfinished_prompts": float(unfinished),
     }
+
+
+def nothing_kept(config: RejectionSamplingConfig, prompts: int, floors: FloorState | None) -> str:
+    """Return the message of the error for a run in which no answer was kept."""
+    raised = [name for name, value in floors["multipliers"].items() if value] if floors else []
+    if floors and raised:  # without these multipliers, answers would have been kept
+        named = ", ".join(f"{name} (floor {floors['floors'][name]:.2f})" for name in raised)
+        return (
+            f"none of the {prompts} prompts has an answer worth keeping: the kept answers can't reach "
+            f"the floor of {named}. With the multiplier of the floor, no answer reaches threshold "
+            f"({config.threshold}) and min_gain ({config.min_gain}). Lower reward_floors, threshold or "
+            "min_gain."
+        )
+    return (
+        f"none of the {prompts} prompts has an answer worth keeping: every answer was truncated at "
+        f"{config.max_new_tokens} tokens, has the same reward as all other answers to its prompt, or misses "
+        f"min_gain ({config.min_gain}) or threshold. Raise max_new_tokens or temperature, or lower min_gain "
+        "or threshold."
+    )

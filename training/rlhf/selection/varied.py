@@ -23,9 +23,10 @@ from training.rlhf.generation.engines import local_engine
 from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import Asked, Judged, open_judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource, open_policy
-from training.rlhf.models.trainable import dtype_of
+from training.rlhf.models.loading.opening import open_policy
+from training.rlhf.models.loading.sources import ModelSource
+from training.rlhf.models.loading.trainable import dtype_of
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.selection.candidates import score

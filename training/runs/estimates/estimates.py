@@ -15,7 +15,7 @@ from typing import Any
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
-from training.rlhf.models import shapes
+from training.rlhf.models.files import shapes
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data, Part, Speed, Stage
 from training.rlhf.planning.disk import Disk

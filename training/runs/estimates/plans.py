@@ -12,7 +12,7 @@ from typing import cast
 from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.models import adapters, shapes
+from training.rlhf.models.files import adapters, shapes
 from training.rlhf.planning import answers, disk, loops, on_policy, reward_model, varied
 from training.rlhf.planning.cost import Conditions, Cost, Data
 from training.rlhf.planning.disk import Disk

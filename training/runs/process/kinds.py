@@ -24,7 +24,7 @@ from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.generation.server.access import granting
 from training.rlhf.judging.evaluating import RewardModelJudge
-from training.rlhf.models.loading import Loaded, ModelSource
+from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.reward import reward_model
 from training.rlhf.rollouts.on_policy import OnPolicyResult

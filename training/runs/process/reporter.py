@@ -96,6 +96,7 @@ class DatabaseReporter:
         self._checkpoint: tuple[int, float] | None = None  # the checkpoint's step, and when it was saved
         self._phase, self._step, self._total = "", 0, 0
         self._first_in: dict[str, _FirstStep] = {}
+        self._phase_ends: dict[str, float | None] = {}
         self._flushing = self._closing = False
         self._stop_asked = False
         self._lost: str | None = None
@@ -166,18 +167,26 @@ class DatabaseReporter:
     def progress(self, phase: str, step: int, total: int) -> None:
         now = self._alive_at = time.monotonic()
         with self._wake:
-            first = self._first_in.get(phase)
-            if first is None or step <= first.step:
-                # A resumed run can start in the middle of a phase. The rate is therefore measured from the
-                # attempt's own first step. A step of PPO also has a phase in which it generates answers. The
-                # rate of the steps includes that time, and the inner phase starts again in every step.
-                first = self._first_in[phase] = _FirstStep(now, step)
-            spent, done = now - first.at, step - first.step
-            eta = spent / done * (total - step) if done > 0 and step <= total else None
+            name, _, detail = phase.partition(": ")
+            if not detail:
+                self._phase_ends[name] = self._expected_end(name, step, total, now)
+            ends_at = self._phase_ends.get(name)
+            eta = None if ends_at is None else round(max(0.0, ends_at - now), 1)
             self._phase = phase
             self._step, self._total = step, total
-            self._progress = Progress(phase, step, total, None if eta is None else round(eta, 1))
+            self._progress = Progress(phase, step, total, eta)
             self._wake.notify_all()
+
+    def _expected_end(self, phase: str, step: int, total: int, now: float) -> float | None:
+        """When the phase will end, if its steps keep their speed. None before the second step.
+
+        A resumed run can start in the middle of a phase. The speed is therefore measured from the attempt's
+        own first step. A phase that reports the same step again starts again."""
+        first = self._first_in.get(phase)
+        if first is None or step <= first.step:
+            first = self._first_in[phase] = _FirstStep(now, step)
+        spent, done = now - first.at, step - first.step
+        return now + spent / done * (total - step) if done > 0 and step <= total else None
 
     def flush(self) -> None:
         """Wait until every event is in the database. Raises LostClaim if this attempt can't write to the

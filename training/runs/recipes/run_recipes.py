@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.base import Recipe, ShardsModel
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.pairs import Pair, parse_pairs
 from training.rlhf.recipes.ppo import PPOConfig
@@ -61,6 +61,15 @@ class Trains(Recipe):
     def _server_has_one_process(self) -> Self:
         if self.processes > 1 and isinstance(self, UsesServer) and self.server:
             raise ValueError("a run with a server has only one process: set processes to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_among_processes(self) -> Self:
+        if self.processes == 1 and isinstance(self, ShardsModel) and self.sharding == "full":
+            raise ValueError(
+                "`sharding` divides the model among several processes: set `processes` to at least 2, or to "
+                "0 for one process per GPU"
+            )
         return self
 
 

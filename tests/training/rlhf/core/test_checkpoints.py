@@ -25,7 +25,7 @@ from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.reward_model import train
 

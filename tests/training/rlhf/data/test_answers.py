@@ -14,8 +14,8 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, MistralConfig, Mistral
 from tests.training.rlhf import tiny
 from training.rlhf.data.answers import Row, lay_out_rows, shared_layout, split_rows
 from training.rlhf.data.batching import LAYOUTS, Layout
-from training.rlhf.models import segments
-from training.rlhf.models.logprobs import log_probs_and_entropies
+from training.rlhf.models.forward import segments
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies
 from training.rlhf.rollouts.critic import Critic
 
 draw = random.Random(0)

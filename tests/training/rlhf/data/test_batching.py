@@ -22,9 +22,9 @@ from training.rlhf.data.batching import (
     fit_group,
     micro_batches,
 )
-from training.rlhf.models.recompute import recompute_layers
-from training.rlhf.models.segments import attend_by_segment
-from training.rlhf.models.trunks import is_encoder
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.forward.segments import attend_by_segment
+from training.rlhf.models.parts.trunks import is_encoder
 from training.rlhf.reward import losses
 from training.rlhf.reward.scoring import batches, choose_layouts, rewards_of
 

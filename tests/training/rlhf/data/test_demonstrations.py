@@ -9,7 +9,7 @@ from tests.training.rlhf.tiny import words
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 
 ONE_TURN_ONLY = (
     "{% if messages | length > 1 %}{{ raise_exception('only one turn') }}{% endif %}"

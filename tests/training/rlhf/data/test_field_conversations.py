@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from tests.field_cases import FIELD, case
 from training.rlhf.data.files import read_rankings
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.reward.encoding import count_control_tokens, encode_rankings
 
 QUESTION = [{"role": "user", "content": "How much is tea?"}]

@@ -13,8 +13,8 @@ from tests.training.rlhf import tiny
 from training.rlhf.data.batching import LAYOUTS, Layout
 from training.rlhf.data.demonstrations import Row
 from training.rlhf.data.packing import collate, layout_for, micro_batches
-from training.rlhf.models import segments
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward import segments
+from training.rlhf.models.forward.logprobs import token_log_probs
 
 CHANCE = torch.Generator().manual_seed(1)
 

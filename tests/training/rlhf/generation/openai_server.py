@@ -24,7 +24,7 @@ import torch
 from peft import PeftModel
 
 from training.rlhf.generation.decoding import generate
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 
 Json = dict[str, Any]
 NAME = "tiny"

@@ -21,8 +21,8 @@ from training.rlhf.generation.evaluation import evaluate
 from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.prompts import batches_of_usable, encode_prompts
 from training.rlhf.generation.sampling import sample
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 
 torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from training.rlhf.generation.engines import open_engine
 from training.rlhf.generation.forward import ForwardBatch
 from training.rlhf.generation.interface import Sampling
 from training.rlhf.generation.llama.rows import LlamaBatch
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.answers import SampleConfig
 
 torch.set_num_threads(1)

@@ -16,11 +16,11 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.sampling import sample
 from training.rlhf.judging.judges import Asked, open_judges
-from training.rlhf.models import chat
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.models.templates import turn_end
+from training.rlhf.models.loading.pairs import refuse_other_tokens
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
+from training.rlhf.models.tokens.templates import turn_end
 from training.rlhf.recipes.answers import SampleConfig
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.reward.scoring import load_for_training, score

@@ -13,7 +13,7 @@ from training.rlhf.core.seeds import seeds_from
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion
 from training.rlhf.generation.picking import pick_tokens
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 
 PROMPTS = [chat.encode_prompt(tokenizer(), messages) for messages in demo_world.prompts(6, seed=9)]
 

@@ -28,7 +28,7 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.forward import ForwardBatch
 from training.rlhf.generation.llama.recognition import trunk_of_family
 from training.rlhf.generation.llama.rows import LlamaBatch
-from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.forward.recompute import recompute_layers
 
 torch.set_num_threads(1)
 WORDS = tiny.tokenizer()

@@ -12,7 +12,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.generation.evaluation import compare, evaluate, mean_and_error, repetition_rate
 from training.rlhf.generation.sampling import sample
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 
 PROMPTS = demo_world.prompts(70, seed=11)

@@ -22,7 +22,7 @@ from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.access import Access
 from training.rlhf.generation.server.engine import ServerEngine
 from training.rlhf.generation.server.failures import ServerUnusable
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.servers import UsesServer
 
 torch.set_num_threads(1)

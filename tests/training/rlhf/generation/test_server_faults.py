@@ -31,7 +31,7 @@ from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.access import current_access
 from training.rlhf.generation.server.comparison import compare
 from training.rlhf.generation.server.failures import ServerUnusable
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.servers import server_address
 
 torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrained
 
 from tests.training.rlhf import tiny
 from training.rlhf.judging.judges import Asked
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 
 EOS = 1
 

@@ -16,9 +16,9 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.judging.floors import FloorState, combined_spread
 from training.rlhf.judging.judge import RewardNotFinite
 from training.rlhf.judging.judges import Asked, Judges, open_judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.trunks import head_of
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.parts.trunks import head_of
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rewards import Floor, UsesRewards
 from training.rlhf.reward.scoring import score_groups
 

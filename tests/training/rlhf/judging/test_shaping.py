@@ -20,7 +20,7 @@ from training.rlhf.judging.shaping import (
     spread,
     token_scores,
 )
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.objectives.advantages import generalised_advantages
 from training.rlhf.planning import scoring
 from training.rlhf.recipes.rewards import UsesRewards

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from tests.training.rlhf import tiny
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 
 
 def saved(folder: Path, *, template: str = "", **changes: Any) -> Path:

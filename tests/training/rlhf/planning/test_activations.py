@@ -11,10 +11,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 
 from tests.training.rlhf import tiny
 from training.rlhf.data.answers import Row, lay_out_rows, shared_layout
-from training.rlhf.models.inputs import Inputs
-from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.lora import add_lora
-from training.rlhf.models.shapes import shape_of
+from training.rlhf.models.files.shapes import shape_of
+from training.rlhf.models.forward.inputs import Inputs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.parts.lora import add_lora
 from training.rlhf.planning.transformer import HALF, Pass, keys_per_place, layer_bytes
 from training.rlhf.recipes.sft import SFTConfig
 

@@ -19,8 +19,8 @@ import pytest
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
-from training.rlhf.models import shapes
-from training.rlhf.models.lora import add_lora
+from training.rlhf.models.files import shapes
+from training.rlhf.models.parts.lora import add_lora
 from training.rlhf.planning import answers, cost, loops, on_policy, reward_model, varied
 from training.rlhf.planning.cost import Conditions, Data
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
@@ -53,7 +53,8 @@ from training.rlhf.policy import dpo, ppo, rloo, sft
 from training.rlhf.reward import reward_model
 from training.rlhf.data.demonstrations import encode
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.recipes.answers import SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig

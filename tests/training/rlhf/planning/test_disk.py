@@ -14,8 +14,9 @@ from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker
 from training import demo_world
 from training.rlhf.core.checkpoint import Checkpoints
-from training.rlhf.models import shapes
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.files import shapes
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.planning import disk
 from training.rlhf.policy import dpo, ppo, rejection_sampling
 from training.rlhf.recipes.dpo import DPOConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from training.rlhf.models.shapes import Shape, shape_of
+from training.rlhf.models.files.shapes import Shape, shape_of
 from training.rlhf.planning import loops, on_policy
 from training.rlhf.planning.cost import Conditions, Cost, Data
 from training.rlhf.planning.transformer import without_output_layer

@@ -16,7 +16,7 @@ from tests.training.rlhf.tiny import words
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig

@@ -25,10 +25,10 @@ from tests.training.rlhf import tiny
 from training.rlhf.core.messages import Messages
 from training.rlhf.generation.interface import Completion
 from training.rlhf.judging.judges import Asked, open_judges
-from training.rlhf.models import chat
-from training.rlhf.models.inputs import Inputs
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.inputs import Inputs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rewards import UsesRewards
 
 NAMES = ("<pad>", "<eos>", "<bos>", "<unk>", "user", "assistant", ":", "good", "bad", "w0", "w1", "w2", "w3")

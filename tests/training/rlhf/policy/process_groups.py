@@ -20,14 +20,17 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import PROMPTS
 from training.rlhf.core.distributed import Place, process_group
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled, NullReporter
+from training.rlhf.core.sharding import local
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.forward.sharding import complete_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -66,6 +69,24 @@ class Limited(torch.autograd.Function):
         if ctx.too_large:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return given[0], None
+
+
+class Held:
+    """The numbers that a process holds after each optimiser step: its part of the model's weights, gradients
+    and moments."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self.numbers: dict[str, int] = {}
+
+    def measure(self, optimiser: torch.optim.Optimizer, *given: Any) -> None:
+        weights = list(self.model.parameters())
+        if optimiser.param_groups[0]["params"][0] is not weights[0]:
+            return  # the critic's optimiser
+        moments = [one[name] for one in optimiser.state.values() for name in ("exp_avg", "exp_avg_sq")]
+        gradients = [one.grad for one in weights if one.grad is not None]
+        held = {"weights": weights, "gradients": gradients, "moments": moments}
+        self.numbers = {name: sum(local(one).numel() for one in some) for name, some in held.items()}
 
 
 class Recorder(NullReporter):
@@ -149,16 +170,20 @@ def in_process(run: Run, folder: Path, rank: int) -> str:
             lambda module, given, out: Limited.apply(out, run.memory)  # type: ignore[no-untyped-call]
         )
     place = Place(str(folder / f"{run.name}.meeting"), rank, run.processes)
+    held = Held(policy.model)
+    register_optimizer_step_post_hook(held.measure)
     try:
         with process_group(place if run.processes > 1 else None):
             train(run, policy, folder, report)
+            with complete_model(policy.model) as model:
+                weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     except Exception as error:
         traceback.print_exc()
         return type(error).__name__
     finally:
         saved = {"metrics": report.metric_rows, "checkpoints": report.checkpoint_steps}
         (folder / f"{run.name}.{rank}.json").write_text(json.dumps(saved))
-    weights = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
+        (folder / f"{run.name}.{rank}.held.json").write_text(json.dumps(held.numbers))
     save_file(weights, folder / f"{run.name}.{rank}.safetensors")
     return "finished"
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from tests.training.rlhf.policy.known_optimum import MAX_NEW_TOKENS, PROMPTS, ROLLOUTS, World, log_probs
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models import chat
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig

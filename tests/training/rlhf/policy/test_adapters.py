@@ -30,19 +30,15 @@ from tests.training.rlhf.policy.adapted import (
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.data.answers import Together
-from training.rlhf.models import lora
-from training.rlhf.models.adapters import is_adapter
-from training.rlhf.models.loading import (
-    Loaded,
-    ModelNotFound,
-    load_policy,
-    load_reward_model,
-    open_generator,
-    save_model,
-)
-from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.trainable import open_trainable
-from training.rlhf.models.trunks import plain
+from training.rlhf.models.files.adapters import is_adapter
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.loading.opening import load_policy, load_reward_model, open_generator
+from training.rlhf.models.loading.refusals import ModelNotFound
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.trainable import open_trainable
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.trunks import plain
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig

@@ -9,8 +9,8 @@ import pytest
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.policy.test_ppo import reward_model
-from training.rlhf.models.adapters import is_adapter
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.files.adapters import is_adapter
+from training.rlhf.models.loading.saving import save_model
 from training.runs.recipes.catalog import parse_recipe, preset_settings
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "adapters.md").read_text()

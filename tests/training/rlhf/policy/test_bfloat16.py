@@ -14,8 +14,8 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy.adapted import LOOPS, LORA, ROLLOUTS, Scene, build_scene, same, stored
 from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.core.reporter import Cancelled
-from training.rlhf.models import lora
-from training.rlhf.models.trainable import open_trainable
+from training.rlhf.models.loading.trainable import open_trainable
+from training.rlhf.models.parts import lora
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.rollouts.critic import critic_for

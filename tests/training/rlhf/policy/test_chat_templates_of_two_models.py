@@ -20,7 +20,9 @@ from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import open_judges
 from training.rlhf.models.checks.pair import check_pair
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, save_model
+from training.rlhf.models.loading.opening import load_policy, load_reward_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward import scoring

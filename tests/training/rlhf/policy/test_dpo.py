@@ -21,10 +21,13 @@ from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, load_policy, save_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
 from training.rlhf.policy.divergence import kl_from_start
+from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig
 
@@ -140,7 +143,7 @@ def test_reference_holds_the_log_probability_of_each_response(tmp_path: Path) ->
         policy.model, torch.optim.SGD(policy.model.parameters()), torch.full([rows.n_responses], math.nan)
     )
     for part in rows.micro_batches([3, 1, 0, 2]) + rows.micro_batches(rows.heldout):
-        dpo.add_to_reference(state, rows, part)
+        add_to_reference(state.reference, state.policy, rows, part)
     torch.testing.assert_close(state.reference, sums_of_log_probs(policy, RANKINGS[:6]), atol=1e-4, rtol=1e-5)
 
 
@@ -185,7 +188,7 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
         state = dpo.DPOState(policy, torch.optim.SGD(policy.parameters()), torch.zeros(rows.n_responses))
         losses = []
         for part in rows.micro_batches(range(5)):
-            loss, _ = dpo.summed_loss(config, state, rows, part)
+            loss, _ = summed_loss(config, state.policy, state.reference, rows, part)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
         gradient = torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])

@@ -13,7 +13,7 @@ from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import GOOD, NAMES, PROMPTS
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.data.candidates import Candidate, read_candidates
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy.rejection_sampling import RejectionSamplingResult, train
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 

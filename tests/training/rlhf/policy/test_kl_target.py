@@ -14,9 +14,9 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS
 from training.rlhf.core.masters import optimised, optimiser_over
-from training.rlhf.models import lora
-from training.rlhf.models.loading import save_model
-from training.rlhf.models.trainable import open_trainable
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.trainable import open_trainable
+from training.rlhf.models.parts import lora
 from training.rlhf.policy import ppo, rloo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig

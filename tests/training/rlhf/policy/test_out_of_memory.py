@@ -17,7 +17,7 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy.test_ppo import PROMPTS, config_of, reward_model
 from training.rlhf.core.memory import is_out_of_memory
 from training.rlhf.data.rankings import Ranking
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import dpo, ppo, rloo
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig

@@ -19,8 +19,10 @@ from training.rlhf.data.answers import Row, Together
 from training.rlhf.data.batching import LAYOUTS
 from training.rlhf.generation.interface import Completion
 from training.rlhf.judging.judges import Judged
-from training.rlhf.models import chat
-from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.tokens import chat
+from training.rlhf.objectives import losses
 from training.rlhf.policy import ppo
 from training.rlhf.reward.scoring import load_for_training, score
 from training.rlhf.reward.uncertainty import LastLayer, write
@@ -288,7 +290,12 @@ def test_metrics_are_finite_and_have_standard_names(folders: tuple[Path, Path], 
     for _, row in report.metric_rows:
         assert names <= row.keys()
         assert all(math.isfinite(value) for value in row.values())
-    assert report.progress_rows == [("train", 0, 2), ("train", 1, 2), ("train", 2, 2)]
+    update = "train: updating the weights"
+    assert report.progress_rows == [
+        *[("train", 0, 2), (update, 0, 2)],
+        *[("train", 1, 2), (update, 1, 2)],
+        *[("train", 2, 2)],
+    ]
     assert report.series("episode") == [16.0, 32.0]
 
 
@@ -378,8 +385,8 @@ def test_run_that_ends_beyond_the_ceiling_saves_the_newest_weights_within_it(
 def test_critic_is_not_trained_in_recovery_steps(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_ceiling=1e-9, kl_coefficient=0.0)
-    losses = [("loss/value_avg" in row, "loss/policy_avg" in row) for _, row in report.metric_rows]
-    assert losses == [(True, True), (False, True), (False, True)]
+    reported = [("loss/value_avg" in row, "loss/policy_avg" in row) for _, row in report.metric_rows]
+    assert reported == [(True, True), (False, True), (False, True)]
 
 
 def test_truncation_penalty_is_applied_once_per_answer(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -405,7 +412,7 @@ def test_cancelled_or_diverged_run_saves_nothing(
 ) -> None:
     with pytest.raises(Cancelled):
         run(folders, tmp_path / "out", ListReporter(cancel_after=2))
-    monkeypatch.setattr(ppo.losses, "clipped_policy_loss", lambda new, *a, **b: new * math.nan)
+    monkeypatch.setattr(losses, "clipped_policy_loss", lambda new, *a, **b: new * math.nan)
     with pytest.raises(TrainingDiverged, match="step 1"):
         run(folders, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -11,7 +11,8 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy.test_ppo import PROMPTS, reward_model
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import ppo
 from training.rlhf.recipes.ppo import PPOConfig
 

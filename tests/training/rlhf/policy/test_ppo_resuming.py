@@ -17,7 +17,8 @@ from tests.training.rlhf.policy.test_ppo import PROMPTS, reward_model
 from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import ppo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts import on_policy

@@ -28,9 +28,9 @@ from transformers import AutoModelForSequenceClassification
 from tests.training.rlhf import tiny
 from tests.training.rlhf.policy.test_ppo import EOS, config_of, loaded, reward_model, rollout_of
 from training.rlhf.data.answers import Row, Together
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.objectives import advantages, kl
-from training.rlhf.policy import ppo
+from training.rlhf.policy import ppo, ppo_gradients
 from training.rlhf.rollouts.rollout import observe
 
 # A test worker can't send warning classes of the old release to the process that collects the results.
@@ -189,7 +189,7 @@ def test_targets_losses_and_gradients_equal_those_of_trl(whiten: bool, reward: P
         [ours] = advantages.whiten([unscaled], [seen.mask])
         assert torch.allclose(ours * UNBIASED, theirs["advantages"], atol=1e-4)
 
-        part = ppo.Part(
+        part = ppo_gradients.Part(
             dataclasses.replace(seen, log_probs=theirs["logprobs"]),
             theirs["values"], theirs["advantages"], theirs["returns"],
         )  # fmt: skip
@@ -214,15 +214,15 @@ def test_policy_gradient_of_answers_that_end_equals_that_of_trl(reward: Path, tm
             theirs[name][:, :width].masked_fill(~seen.mask, 0.0) for name in ("logprobs", "advantages")
         )
         zeros = torch.zeros_like(old)
-        part = ppo.Part(dataclasses.replace(seen, log_probs=old), zeros, advantage, zeros)
+        part = ppo_gradients.Part(dataclasses.replace(seen, log_probs=old), zeros, advantage, zeros)
         compare_updates(call, config, state, part, critic=False)
 
 
 def compare_updates(
-    call: Call, config: ppo.PPOConfig, state: ppo.PPOState, part: ppo.Part, *, critic: bool = True
+    call: Call, config: ppo.PPOConfig, state: ppo.PPOState, part: ppo_gradients.Part, *, critic: bool = True
 ) -> None:
     tokens = int(part.seen.mask.sum())
-    policy, _ = ppo.policy_backward(config, state, part, tokens, TEMPERATURE)
+    policy, _ = ppo_gradients.policy_backward(config, state, part, tokens, TEMPERATURE)
     assert policy["loss/policy_avg"] == pytest.approx(call.tensors["pg_loss"].item(), abs=1e-4)
     theirs = call.part("policy", call.gradients)
     assert max(gradient.abs().max().item() for gradient in theirs.values()) > 0.01
@@ -230,7 +230,7 @@ def compare_updates(
         assert torch.allclose(weight.grad, theirs[name], atol=1e-4), name
     if not critic:
         return
-    found = ppo.critic_backward(config, state.critic, part, tokens)
+    found = ppo_gradients.critic_backward(config, state.critic, part, tokens)
     assert found["loss/value_avg"] == pytest.approx(call.tensors["vf_loss"].item(), abs=1e-4)
     theirs = call.part("value_model", call.gradients)
     for name, weight in state.critic.trunk.named_parameters():

@@ -23,9 +23,11 @@ from training.rlhf.core.reporter import TrainingDiverged
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.answers import Answers, Row, lay_out_rows
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
-from training.rlhf.models.loading import Loaded, load_reward_model, save_model
-from training.rlhf.models.logprobs import log_probs_and_entropies, token_log_probs
-from training.rlhf.policy import ppo, ptx
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies, token_log_probs
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.policy import ppo, ppo_gradients, ptx
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts import rollout, steps
 from training.rlhf.rollouts.ceiling import ceiling_kl, mean_kl
@@ -103,8 +105,8 @@ def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Pat
         [parts] = batch.minibatches
         total = sum(int(part.seen.mask.sum()) for part in parts)
         for part in parts:
-            ppo.policy_backward(config, state, part, total, 1.0)
-            ppo.critic_backward(config, state.critic, part, total)
+            ppo_gradients.policy_backward(config, state, part, total, 1.0)
+            ppo_gradients.critic_backward(config, state.critic, part, total)
         found.append((len(parts), gradients(state.models.actor), gradients(state.critic)))
     numbers = [parts for parts, _, _ in found]
     assert numbers[0] == 16 > numbers[1] > numbers[2]
@@ -187,7 +189,7 @@ def test_ratios_in_the_metrics_are_clamped_as_in_the_loss(judge: Path) -> None:
     config, state, prompts = state_of(judge)
     part = ppo.roll_out(config, state, prompts).minibatches[0][0]
     far = dataclasses.replace(part, seen=dataclasses.replace(part.seen, log_probs=part.seen.log_probs - 100))
-    metrics, _ = ppo.policy_backward(config, state, far, int(part.seen.mask.sum()), 1.0)
+    metrics, _ = ppo_gradients.policy_backward(config, state, far, int(part.seen.mask.sum()), 1.0)
     assert all(math.isfinite(value) for value in metrics.values())
     assert metrics["val/ratio"] == pytest.approx(math.exp(20), rel=1e-4)
 

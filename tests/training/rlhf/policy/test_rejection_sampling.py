@@ -30,11 +30,14 @@ from training.rlhf.core.reporter import Cancelled, NullReporter
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.candidates import read_candidates
 from training.rlhf.data.demonstrations import Row
+from training.rlhf.generation import pulse
 from training.rlhf.generation.engines import LocalEngine
 from training.rlhf.generation.evaluation import compare, evaluate
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import open_judges
-from training.rlhf.models.loading import Loaded, load_policy, save_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.policy.rejection_sampling import RejectionSamplingResult, train, tuning_config
 from training.rlhf.recipes.answers import EvaluateConfig
@@ -137,6 +140,18 @@ def test_policy_improves_significantly(tmp_path: Path) -> None:
         f"{name}_{when}" for name in ("reward", "reward_raw/reward_model") for when in ("before", "after")
     }
     assert scores == {frozenset(parts)}
+
+
+def test_progress_is_reported_while_a_batch_is_answered_and_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "PULSE_SECONDS", 0.0)
+    report = ListReporter()
+    trained(changed(SMALL, rounds=1), tmp_path, report=report)
+    answered = [step for phase, step, _ in report.progress_rows if phase == "sample"]
+    assert len({step for step in answered if 0 < step < 8}) > 1  # the first batch holds 8 prompts
+    assert answered == sorted(answered)
+    assert ("sample: 64 of 256 answers scored", 8, 10) in report.progress_rows
 
 
 def test_cancelled_run_writes_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from transformers import LlamaForSequenceClassification
 
 from tests.training.rlhf import tiny
 from training.rlhf.data.candidates import read_candidates
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 
 torch.set_num_threads(1)
 GUIDE = Path(__file__).parents[4] / "docs" / "rejection-sampling.md"

@@ -14,7 +14,7 @@ from tests.training.rlhf.list_reporter import ListReporter
 from training import demo_world
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.judging.shaping import potentials_of
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import ppo, rloo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig

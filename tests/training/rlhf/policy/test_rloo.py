@@ -20,7 +20,8 @@ from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.judging.judge import RewardNotFinite
-from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.reward.scoring import load_for_training

@@ -15,8 +15,8 @@ from trl import RLOOConfig as TheirConfig
 
 from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
-from training.rlhf.models.loading import save_model
-from training.rlhf.models.logprobs import log_probs_and_entropies
+from training.rlhf.models.forward.logprobs import log_probs_and_entropies
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.rollouts.rollout import Rollout, load_models, usable_prompts

@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.policy.test_ppo import reward_model
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.runs.recipes.catalog import parse_recipe
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "rloo.md").read_text()

@@ -15,7 +15,7 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import micro_batches
-from training.rlhf.models.loading import load_policy
+from training.rlhf.models.loading.opening import load_policy
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
 

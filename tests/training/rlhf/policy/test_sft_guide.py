@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.training.rlhf import tiny
-from training.rlhf.models.loading import load_policy, save_model
+from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.saving import save_model
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "sft.md").read_text()
 

@@ -18,7 +18,7 @@ from tests.training.rlhf.tiny import words
 from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled
-from training.rlhf.models.loading import Loaded
+from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
 

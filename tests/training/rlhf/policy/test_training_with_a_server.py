@@ -22,8 +22,8 @@ from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.failures import ServerUnusable
-from training.rlhf.models.loading import Loaded
-from training.rlhf.policy import ppo, rejection_sampling, rloo
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.policy import ppo, ppo_gradients, rejection_sampling, rloo
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
@@ -169,7 +169,7 @@ def test_policy_gradient_of_ppo_is_weighted(world: World, offset: float, weight:
     gradients = []
     for sampler in (None, old - offset):
         weighted = dataclasses.replace(part, seen=dataclasses.replace(part.seen, sampler=sampler))
-        ppo.policy_backward(config, state, weighted, len(old), 1.0)
+        ppo_gradients.policy_backward(config, state, weighted, len(old), 1.0)
         gradients.append(models.actor.lm_head.weight.grad.clone())
         models.actor.zero_grad()
     torch.testing.assert_close(gradients[1], weight * gradients[0], rtol=1e-4, atol=1e-8)

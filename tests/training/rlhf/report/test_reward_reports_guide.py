@@ -11,7 +11,7 @@ import torch
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.reward.scoring import load_for_training
 
 GUIDE = Path(__file__).parents[4] / "docs" / "reward-reports.md"

@@ -16,7 +16,7 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS, message
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, answer_key

@@ -15,8 +15,9 @@ import torch
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT
 from training.rlhf.data.batching import Group
-from training.rlhf.models import chat
-from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.tokens import chat
 from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.reward.heldout import report_heldout, score_rankings
 from training.rlhf.reward.scoring import load_for_training, score, score_groups
@@ -30,7 +31,7 @@ import sys, torch
 from tests.training.rlhf.reward.test_reward_model import HELDOUT
 from training.rlhf.core import distributed
 from training.rlhf.reward.heldout import report_heldout
-from training.rlhf.models.loading import load_reward_model
+from training.rlhf.models.loading.opening import load_reward_model
 
 torch.set_num_threads(1)
 with distributed.process_group():

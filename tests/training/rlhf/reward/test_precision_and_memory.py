@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
-from training.rlhf.models import chat
-from training.rlhf.models.loading import save_model
-from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.models.forward.recompute import recompute_layers
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.encoding import encode_rankings
 from training.rlhf.reward.reward_model import train

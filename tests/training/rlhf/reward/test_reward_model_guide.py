@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.rlhf import tiny
 from training.rlhf.data.files import read_rankings
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "reward-models.md").read_text()
 

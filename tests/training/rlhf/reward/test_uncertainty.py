@@ -20,8 +20,10 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS, message
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.data.rankings import UNRANKED_TIER
-from training.rlhf.models import adapters
-from training.rlhf.models.loading import ModelNotFound, load_reward_model, save_model
+from training.rlhf.models.files import adapters
+from training.rlhf.models.loading.opening import load_reward_model
+from training.rlhf.models.loading.refusals import ModelNotFound
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import uncertainty
 from training.rlhf.reward.answer_model import AnswerModel, answer_key

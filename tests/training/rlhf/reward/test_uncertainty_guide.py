@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.rlhf import tiny
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.reward.scoring import load_for_training
 from training.rlhf.reward.uncertainty import LastLayer, write
 

@@ -16,7 +16,8 @@ from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import ROLLOUTS
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled
-from training.rlhf.models.loading import Loaded, ModelSource, save_model
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.policy import rloo
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig

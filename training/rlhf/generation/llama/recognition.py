@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from training.rlhf.generation.llama.rows import LlamaBatch
 from training.rlhf.generation.llama.trunk import Trunk, is_altered
-from training.rlhf.models.trunks import has_adapters, plain, vocabulary_rows
+from training.rlhf.models.parts.trunks import has_adapters, plain, vocabulary_rows
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, rms_norm, silu
 
-from training.rlhf.models.recompute import is_recomputed
+from training.rlhf.models.forward.recompute import is_recomputed
 
 # On a CPU, matrices are copied into oneDNN's layout if they take at most this many bytes. With 32 rows on an
 # AMD EPYC, oneDNN reached 190 GFLOP/s per thread, and MKL, torch's default, reached 95. With weights that

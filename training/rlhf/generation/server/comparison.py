@@ -15,10 +15,10 @@ from torch import Tensor
 
 from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.server.failures import ServerUnusable
-from training.rlhf.models import chat
-from training.rlhf.models.inputs import Inputs
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.forward.inputs import Inputs
+from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.tokens import chat
 
 COMPARED_ANSWERS, COMPARED_TOKENS = 8, 128
 FEWEST_TOKENS = 8

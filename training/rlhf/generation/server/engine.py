@@ -27,9 +27,9 @@ from training.rlhf.generation.server.protocol import (
     read_completions,
 )
 from training.rlhf.generation.server.weights import ServedWeights
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded
-from training.rlhf.models.trunks import vocabulary_rows
+from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.parts.trunks import vocabulary_rows
+from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.servers import UsesServer
 
 TICK_SECONDS = 0.2  # between two checks for a cancellation

@@ -30,8 +30,8 @@ from training.rlhf.generation.server.access import ADAPTERS, Access
 from training.rlhf.generation.server.connections import Connections
 from training.rlhf.generation.server.failures import ServerTrouble, ServerUnusable
 from training.rlhf.generation.server.protocol import json_of
-from training.rlhf.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from training.rlhf.models.trunks import has_adapters
+from training.rlhf.models.files.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from training.rlhf.models.parts.trunks import has_adapters
 
 logger = logging.getLogger(__name__)
 NAME = "rankloop-{}"

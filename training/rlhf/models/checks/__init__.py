@@ -2,6 +2,6 @@
 
 A launch in the web process and the run's own process make the same checks. This package therefore imports
 neither torch nor transformers. It reads `config.json`, the tokenizer's JSON files and the headers of the
-safetensors files. Properties that cannot be read from these files are not checked here. `models.loading`
-checks them after the model has been loaded.
+safetensors files. Properties that cannot be read from these files are not checked here.
+`loading.refusals` checks them when the model is loaded.
 """

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_DIGEST, notes_of
 from training.rlhf.models.checks.files import Shapes, number_in, read_json
 from training.rlhf.models.checks.layers import Place, layers_in, place_of
 from training.rlhf.models.checks.refusal import Purpose, adapter_unusable, unreadable, wrong_kind
-from training.rlhf.models.headers import BrokenWeights, shapes_in
+from training.rlhf.models.files.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_DIGEST, notes_of
+from training.rlhf.models.files.headers import BrokenWeights, shapes_in
 
 PREFIX = "base_model.model."
 MATRIX = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])\.weight$")

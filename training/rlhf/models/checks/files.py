@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.models.adapters import CONFIG_FILE
 from training.rlhf.models.checks.refusal import unreadable
-from training.rlhf.models.headers import BrokenWeights, shapes_in_files
-from training.rlhf.models.json_files import MAX_BYTES, BrokenFile, object_in
+from training.rlhf.models.files.adapters import CONFIG_FILE
+from training.rlhf.models.files.headers import BrokenWeights, shapes_in_files
+from training.rlhf.models.files.json_files import MAX_BYTES, BrokenFile, object_in
 
 Shapes = Mapping[str, tuple[int, ...]]
 State = tuple[tuple[str, int, int], ...]

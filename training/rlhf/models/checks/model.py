@@ -8,14 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.models import adapters
 from training.rlhf.models.checks.adapter import refuse_adapter
 from training.rlhf.models.checks.files import Shapes, config_in, number_in, weights_in
 from training.rlhf.models.checks.layers import layers_in
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable, wrong_kind
 from training.rlhf.models.checks.tokenizer import TOKENIZER_CONFIG, TokenizerFiles, tokenizer_in
 from training.rlhf.models.checks.vocabulary import refuse_unknown_pad, refuse_unknown_tokens
-from training.rlhf.models.shapes import ENCODERS
+from training.rlhf.models.files import adapters
+from training.rlhf.models.files.shapes import ENCODERS
 
 # The names of the input embeddings in the architectures that transformers can use as a trunk.
 EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")

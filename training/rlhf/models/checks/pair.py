@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from training.rlhf.core.failures import FailureKind
-from training.rlhf.models import adapters
 from training.rlhf.models.checks.lengths import rows_in
 from training.rlhf.models.checks.probes import NO_ARGUMENTS, OPTIONAL, PROBES, Reading, reading_of_folder
 from training.rlhf.models.checks.refusal import Refused
@@ -26,6 +25,7 @@ from training.rlhf.models.checks.tokenizer import (
     TokenizerFiles,
     tokenizer_in,
 )
+from training.rlhf.models.files import adapters
 
 
 def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int]) -> None:
@@ -98,7 +98,7 @@ def _check_tokenizers(policy: Path, judge: Path, arguments: Mapping[str, Any]) -
     if (ours.template, our_roles) == (theirs.template, their_roles):
         return
     # If only one model's files name a special token, the other model's tokenizer class can define the same
-    # token by default. `models.pairs` compares such tokenizers after loading.
+    # token by default. `loading.pairs` compares such tokenizers after loading.
     if our_roles.keys() != their_roles.keys():
         return
     given = {**ours.arguments, **arguments}

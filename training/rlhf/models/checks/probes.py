@@ -27,7 +27,7 @@ from jinja2 import Environment, TemplateError
 from training.rlhf.core.messages import Messages, plain_text
 from training.rlhf.models.checks.files import State, state_of
 from training.rlhf.models.checks.tokenizer import TOKENIZER, TokenizerFiles, tokenizer_in
-from training.rlhf.models.json_files import READING_ERRORS
+from training.rlhf.models.files.json_files import READING_ERRORS
 
 ASKED = {"role": "user", "content": "How many days are in 2 weeks?\nAnswer with a number."}
 TOLD = {"role": "system", "content": "You are a helpful assistant."}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from training.rlhf.core.failures import FailureKind
-from training.rlhf.models import adapters
 from training.rlhf.models.checks.files import config_in, optional_json
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.shapes import ENCODERS
+from training.rlhf.models.files import adapters
+from training.rlhf.models.files.shapes import ENCODERS
 
 
 def refuse_encoder(*, encoder: bool) -> None:

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.models.adapters import CONFIG_FILE
 from training.rlhf.models.checks.files import State, optional_json, read_json, state_of
 from training.rlhf.models.checks.refusal import unreadable
-from training.rlhf.models.json_files import MAX_TOKENIZER_BYTES, BrokenFile, reading, text_in
+from training.rlhf.models.files.adapters import CONFIG_FILE
+from training.rlhf.models.files.json_files import MAX_TOKENIZER_BYTES, BrokenFile, reading, text_in
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"

@@ -4,6 +4,7 @@ import { useState } from "react";
 import type { JudgedPolicy, Model } from "@/api/types";
 import { figureName, tellingFirst } from "@/shared/figures";
 import { ago, metric, moment } from "@/shared/format";
+import { kindName } from "@/shared/kinds";
 import { Badge, CopyLine, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { loadLine } from "../loading";
@@ -37,7 +38,7 @@ function Origin({ model, slug }: { model: Model; slug: string }) {
         <>
           {texts.madeBy}{" "}
           <Link to="/projects/$slug/runs/$runId" params={{ slug, runId: run.id }}>
-            {texts.runOf(run.kind.replaceAll("_", " "))}
+            {texts.runOf(kindName(run.kind))}
           </Link>
         </>
       )}

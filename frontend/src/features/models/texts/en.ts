@@ -5,7 +5,7 @@ export const en = {
   none: "No models yet",
   noneWhy:
     "Training runs create models. Each model starts as a candidate; you decide which candidate to promote.",
-  make: "Create a policy with SFT",
+  make: "Create a policy by supervised fine-tuning",
   policies: "Policies",
   policiesWrite: "write the responses",
   rewardModels: "Reward models",

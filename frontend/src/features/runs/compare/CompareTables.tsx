@@ -3,12 +3,14 @@ import { Link } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
 import { figureName, tellingFirst } from "@/shared/figures";
 import { ago, duration, metric } from "@/shared/format";
+import { kindTitle } from "@/shared/kinds";
 import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { LineSample } from "../components/Chart";
 import { settingText } from "../components/Facts";
-import { kindTitle, StateBadge, tookSeconds } from "../components/RunBits";
+import { StateBadge, tookSeconds } from "../components/RunBits";
 import { memory } from "../launch/span";
+import { settingName } from "../recipe/names";
 import { useTexts } from "../texts";
 import { differences, finalFigures } from "./compare";
 import styles from "./compare.module.css";
@@ -79,11 +81,11 @@ export function Differences({ runs, labels }: Props) {
             {rows.map((row) => (
               <tr key={row.name}>
                 <th scope="row" className={styles.rowHead}>
-                  {row.name}
+                  {settingName(row.name)}
                 </th>
                 {row.values.map((value, index) => (
                   <td key={labels[index]} className={styles.value}>
-                    {settingText(value)}
+                    {settingText(row.name, value)}
                   </td>
                 ))}
               </tr>

@@ -22,6 +22,8 @@ const HEIGHT_PX = 190;
  */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");
+/** Distances between the ticks of an axis that counts steps: 1, 2, 5, 10, 20, …. */
+const WHOLE_STEPS = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 
 function inkOf(scheme: "light" | "dark", index: number): string {
   return INKS[scheme][index % INKS[scheme].length] ?? INKS[scheme][0] ?? "#000";
@@ -43,6 +45,14 @@ export function LineSample({ index }: { index: number }) {
       />
     </svg>
   );
+}
+
+/** The range of the y axis. A constant series is drawn in the middle. */
+function rangeOf(_plot: uPlot, low: number | null, high: number | null): uPlot.Range.MinMax {
+  if (low === null || high === null) return [null, null];
+  if (low < high) return uPlot.rangeNum(low, high, 0.1, true);
+  const around = Math.abs(low) / 10 || 1;
+  return [low - around, low + around];
 }
 
 /** The series as columns for one chart, joined by step. A series has a gap at each step for which it has no value. */
@@ -91,8 +101,11 @@ export function Chart({
           y: false,
           drag: { x: true, y: false },
         },
-        scales: { x: { time: false } },
-        axes: [{}, { values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))) }],
+        scales: { x: { time: false }, y: { range: rangeOf } },
+        axes: [
+          synced ? { incrs: WHOLE_STEPS } : {},
+          { values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))) },
+        ],
         series: [
           {},
           ...key.split("\n").map((name, index) => ({

@@ -1,12 +1,13 @@
 import type { Run } from "@/api/types";
 import { Panel } from "@/shared/ui";
 import { memory } from "../launch/span";
+import { settingName, valueName } from "../recipe/names";
 import styles from "../run/run.module.css";
 import { useTexts } from "../texts";
 
-export function settingText(value: unknown): string {
+export function settingText(name: string, value: unknown): string {
   if (value === null || value === undefined || value === "") return "–";
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? valueName(name, value) : JSON.stringify(value);
 }
 
 /** A run's inputs and recipe at launch, and the resources that the run used. */
@@ -15,9 +16,11 @@ export function Facts({ run }: { run: Run }) {
   const inputs = Object.entries(run.inputs).filter(([, value]) => value);
   const { machine } = run.result;
   const rows: [string, string][] = [
-    ...inputs.map(([name, value]): [string, string] => [name.replaceAll("_", " "), String(value)]),
+    ...inputs.map(([name, value]): [string, string] => [settingName(name), String(value)]),
     ...(machine ? [[texts.peak, memory(machine.peak_bytes)] as [string, string]] : []),
-    ...Object.entries(run.recipe).map(([name, value]): [string, string] => [name, settingText(value)]),
+    ...Object.entries(run.recipe)
+      .map(([name, value]): [string, string] => [settingName(name), settingText(name, value)])
+      .sort(([a], [b]) => a.localeCompare(b)),
   ];
   return (
     <Panel title={texts.recipe} flush>

@@ -8,13 +8,6 @@ export function StateBadge({ state }: { state: JobState }) {
   return <Badge tone={jobTone[state]}>{useTexts().states[state]}</Badge>;
 }
 
-const SHORT_KINDS: Record<string, string> = { sft: "SFT", rloo: "RLOO", ppo: "PPO", dpo: "DPO" };
-
-export function kindTitle(kind: string): string {
-  const spaced = kind.replaceAll("_", " ");
-  return SHORT_KINDS[kind] ?? spaced.charAt(0).toUpperCase() + spaced.slice(1);
-}
-
 export function tookSeconds(run: Run, now: number = Date.now()): number | null {
   if (!run.started_at) return null;
   return (Date.parse(run.finished_at ?? new Date(now).toISOString()) - Date.parse(run.started_at)) / 1000;

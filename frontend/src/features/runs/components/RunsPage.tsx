@@ -4,6 +4,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import type { Run } from "@/api/types";
 import { figureName, tellingFirst } from "@/shared/figures";
 import { ago, count, metric, moment } from "@/shared/format";
+import { kindTitle } from "@/shared/kinds";
 import { may, meQuery } from "@/shared/session";
 import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import { Icon } from "@/shared/ui/Icon";
@@ -12,7 +13,7 @@ import { runsQuery } from "../api/runs";
 import styles from "../compare/compare.module.css";
 import { MAX_COMPARED, picked, toggled } from "../compare/pick";
 import { useTexts } from "../texts";
-import { kindTitle, StateBadge, Took } from "./RunBits";
+import { StateBadge, Took } from "./RunBits";
 
 function Outcome({ run }: { run: Run }) {
   const texts = useTexts().list;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { applyEvents, EMPTY_FEED, latest, type RunEvent } from "./feed";
-import { groupMetrics } from "./groups";
+import { curvesAndValues, groupMetrics } from "./groups";
 
 const metrics = (seq: number, step: number, values: Record<string, number>, attempt = 1): RunEvent => ({
   type: "metrics",
@@ -127,12 +127,32 @@ describe("groups of metrics", () => {
     });
   });
 
+  it("a metric that was reported once has a value instead of a curve", () => {
+    const series = {
+      loss: { steps: [1, 2], values: [3, 2] },
+      heldout_loss: { steps: [2], values: [2.5] },
+      eos_rate: { steps: [64], values: [0.9] },
+    };
+    const { curves, values } = curvesAndValues(groupMetrics(Object.keys(series)), series);
+    expect(curves.map(({ names }) => names)).toEqual([["heldout_loss", "loss"]]);
+    expect(values).toEqual([{ name: "eos_rate", value: 0.9 }]);
+  });
+
   it("metrics of several reward models are grouped by unit, not by model name", () => {
     const name = "rewards/kl_coef-loss";
     expect(titles([`${name}/mean`, `${name}/floor`, `${name}/multiplier`, `${name}/refused`])).toEqual({
       "Reward models": [`${name}/floor`, `${name}/mean`],
       "Floor multipliers": [`${name}/multiplier`],
       "Truncated and refused answers": [`${name}/refused`],
+    });
+  });
+
+  it("shares and counts, and rewards in different units, are not in one chart", () => {
+    expect(titles(["finished_share", "unfinished_prompts", "reward_mean", "reward_raw/rm-1"])).toEqual({
+      Reward: ["reward_mean"],
+      "Finished responses": ["finished_share"],
+      "Unfinished prompts": ["unfinished_prompts"],
+      "Raw rewards": ["reward_raw/rm-1"],
     });
   });
 

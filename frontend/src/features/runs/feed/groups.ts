@@ -1,4 +1,5 @@
 import { words } from "@/shared/format";
+import type { Series } from "./feed";
 
 /**
  * Chart titles with the patterns of their metrics. A metric is drawn in the first chart whose pattern matches
@@ -9,6 +10,7 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Reward models", pattern: /^rewards\/.+\/(mean|floor)$/ },
   { title: "Floor multipliers", pattern: /^rewards\/.+\/multiplier$/, detail: true },
   { title: "Truncated and refused answers", pattern: /^rewards\/.+\/(truncated|refused)$/, detail: true },
+  { title: "Raw rewards", pattern: /^reward_raw\//, detail: true },
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
   { title: "Accuracy", pattern: /accurac(y|ies)/ },
@@ -24,7 +26,7 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Entropy", pattern: /entropy/ },
   { title: "Length", pattern: /length/ },
   { title: "Finished responses, number", pattern: /num_eos/, detail: true },
-  { title: "Finished responses", pattern: /eos|finished/ },
+  { title: "Finished responses", pattern: /eos|(^|[/_])finished/ },
   { title: "Update size", pattern: /approx_?kl|clip_?frac|ratio/, detail: true },
   { title: "Explained variance", pattern: /explained_variance/, detail: true },
   { title: "Gradient norm", pattern: /grad_?norm/, detail: true },
@@ -54,4 +56,21 @@ export function groupMetrics(names: readonly string[]): ChartGroup[] {
     return index < 0 ? FIRST.length : index;
   };
   return [...groups.values()].sort((a, b) => rank(a) - rank(b) || a.title.localeCompare(b.title));
+}
+
+/**
+ * Separates the groups that have a curve from the metrics that were reported only once. A single value is
+ * shown as a number, because a chart with one point has no information beyond it.
+ */
+export function curvesAndValues(
+  groups: readonly ChartGroup[],
+  series: Readonly<Record<string, Series>>,
+): { curves: ChartGroup[]; values: { name: string; value: number }[] } {
+  const points = (name: string) => series[name]?.values ?? [];
+  const hasCurve = ({ names }: ChartGroup) => names.some((name) => points(name).length > 1);
+  const values = groups
+    .filter((group) => !hasCurve(group))
+    .flatMap(({ names }) => names)
+    .flatMap((name) => points(name).map((value) => ({ name, value })));
+  return { curves: groups.filter(hasCurve), values };
 }

@@ -1,5 +1,6 @@
 import { Checkbox, NativeSelect, TextInput } from "@mantine/core";
 import { boundsText, type RecipeField, shown } from "../recipe/fields";
+import { choiceName, withChoiceNames } from "../recipe/names";
 import { useTexts } from "../texts";
 import styles from "./launch.module.css";
 
@@ -31,7 +32,7 @@ export function Setting({
   );
   const bounds = boundsText(field);
   const description = [
-    field.help,
+    withChoiceNames(field.help, field.choices.map(String)),
     field.kind === "json" && texts.asJson,
     bounds && texts.allowed(bounds),
     hint,
@@ -49,11 +50,11 @@ export function Setting({
     );
   }
   if (field.kind === "choice") {
-    const data = field.choices.map(String);
+    const data = field.choices.map(String).map((value) => ({ value, label: choiceName(value) }));
     return (
       <NativeSelect
         {...common}
-        data={field.optional ? ["", ...data] : data}
+        data={field.optional ? [{ value: "", label: "" }, ...data] : data}
         value={String(value)}
         onChange={(event) => onChange(event.currentTarget.value)}
       />

@@ -3,6 +3,8 @@
  * default and bounds.
  */
 
+import { settingName } from "./names";
+
 type FieldKind = "integer" | "number" | "boolean" | "choice" | "text" | "json";
 
 export type RecipeField = {
@@ -69,7 +71,7 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
   };
   return {
     name,
-    label: labelOf(name),
+    label: settingName(name),
     help: typeof outer.description === "string" ? outer.description : "",
     kind,
     default: outer.default,
@@ -82,24 +84,6 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
         : [],
     ...Object.fromEntries(Object.entries(numbers).filter(([, value]) => value !== undefined)),
   };
-}
-
-/** Abbreviations keep their capitals: "KL target", "GAE lambda". */
-const ABBREVIATIONS: Record<string, string> = {
-  kl: "KL",
-  gae: "GAE",
-  eos: "EOS",
-  lora: "LoRA",
-  peft: "PEFT",
-  ppo: "PPO",
-  rloo: "RLOO",
-  sft: "SFT",
-};
-
-function labelOf(name: string): string {
-  const words = name.split("_").map((word) => ABBREVIATIONS[word] ?? word);
-  const text = words.join(" ");
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function kindOf(schema: Schema): FieldKind {

@@ -1,26 +1,34 @@
 import { Button } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
 import { figureName } from "@/shared/figures";
-import { Loading } from "@/shared/ui";
+import { metric } from "@/shared/format";
+import { Loading, Stats } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import chart from "../components/chart.module.css";
 import type { RunFeed } from "../feed/feed";
-import { groupMetrics } from "../feed/groups";
+import { curvesAndValues, groupMetrics } from "../feed/groups";
 import { useTexts } from "../texts";
 
 const Chart = lazy(() => import("../components/Chart").then((module) => ({ default: module.Chart })));
 const FEW_CURVES = 3;
 
-export function Curves({ feed }: { feed: RunFeed }) {
+/** The run's metrics over its steps. The result already shows the values of a run that reports only once. */
+export function Curves({ feed, resultShown }: { feed: RunFeed; resultShown: boolean }) {
   const texts = useTexts().run;
   const [wanted, setWanted] = useState<boolean | null>(null);
-  const groups = groupMetrics(Object.keys(feed.series));
+  const { curves: groups, values } = curvesAndValues(groupMetrics(Object.keys(feed.series)), feed.series);
   const hidden = groups.filter((group) => group.detail).length;
   // If a run has only one or two main charts, there is enough space to show all charts at once.
   const details = wanted ?? groups.length - hidden < FEW_CURVES;
-  if (groups.length === 0) return null;
+  const numbers = resultShown ? [] : values;
+  if (groups.length + numbers.length === 0) return null;
   return (
     <section aria-label={texts.curves} className={ui.stack}>
+      {numbers.length > 0 && (
+        <Stats
+          items={numbers.map(({ name, value }) => ({ label: figureName(name), value: metric(value) }))}
+        />
+      )}
       <Suspense fallback={<Loading label={texts.loadingCharts} />}>
         <div className={chart.grid}>
           {groups

@@ -28,6 +28,7 @@ export function Result({ run, slug }: { run: Run; slug: string }) {
 function headline(run: Run, texts: RunTexts["result"]): string {
   if (run.result.model) return texts.made(run.result.model.name);
   const tasks = run.result.counts?.tasks;
+  if (run.kind === "evaluate" && run.inputs.policy) return texts.evaluated(run.inputs.policy);
   return run.kind === "sample" && tasks !== undefined ? texts.sampled(tasks) : texts.done;
 }
 

@@ -3,11 +3,12 @@ import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tansta
 import { Link, useParams } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
 import { ago } from "@/shared/format";
+import { kindTitle } from "@/shared/kinds";
 import { may, meQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { cancelRun, isLive, resumeRun, runQuery } from "../api/runs";
 import { Facts } from "../components/Facts";
-import { kindTitle, StateBadge, Took } from "../components/RunBits";
+import { StateBadge, Took } from "../components/RunBits";
 import { bestOf } from "../feed/bestOf";
 import { useRunFeed } from "../feed/useRunFeed";
 import { useTexts } from "../texts";
@@ -119,7 +120,7 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
       )}
       <Candidates run={run} asks={acts} />
       {curve && <BestOfCurve curve={curve} />}
-      <Curves feed={feed} />
+      <Curves feed={feed} resultShown={Object.keys(run.result.metrics ?? {}).length > 0} />
       {feed.samples.length > 0 && <Samples samples={feed.samples} />}
       <div className={styles.foot}>
         <Log run={run} />

@@ -1,0 +1,246 @@
+"""Fully sharded training with FSDP2: each process stores a part of every weight, gradient and moment.
+
+Before a layer runs, its weights are gathered from all processes. They are freed when the layer has run, in
+the forward pass and again in the backward pass. Each gradient is summed over the processes, and each process
+keeps its part of the sum. The sharded weights are float32. In a model that computes in bfloat16, they take
+the place of the float32 masters of `core.masters`, and each process gathers them in bfloat16.
+
+- A forward pass of a sharded model needs `run`. Its backward pass needs no special call.
+- Gathering is an exchange, so all processes must make the same passes in the same order. `in_step` adds
+  passes without an effect in the processes that have fewer micro-batches than others.
+- All processes must stop at the same point, because a stopped process saves a checkpoint, for which the
+  others are needed. They agree before each pass (`SharedReporter.check`) and at the end of each part of the
+  loop that has no exchanges, such as the generation of answers (`stopping_together`).
+- A weight is a `DTensor`. `local`, `whole` and `fill` read and write it. Optimisers can use it directly.
+
+On a CPU, FSDP exchanges data through `core.distributed`, so a process that waits still calls `alive` and
+notices that another process has ended. On a GPU, FSDP uses NCCL and gathers the next layer during the
+computation of the present one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
+from torch.distributed.tensor import DTensor
+
+from training.rlhf.core import distributed
+from training.rlhf.core.reporter import Cancelled, StopRequested
+from training.rlhf.recipes.base import Recipe
+
+_apart = False
+
+Item = TypeVar("Item")
+Output = TypeVar("Output")
+
+
+def shards(recipe: Recipe) -> bool:
+    """Return whether the run divides its model. A run with one process has nothing to divide."""
+    return getattr(recipe, "sharding", "none") == "full" and distributed.count() > 1
+
+
+def is_sharded(model: object) -> bool:
+    return isinstance(model, FSDPModule)
+
+
+def shard(
+    model: nn.Module, layers: Sequence[nn.Module], *, dtype: torch.dtype, exact: Sequence[nn.Module] = ()
+) -> None:
+    """Divide the model's weights among all processes. Each of the layers is gathered on its own, and the
+    remaining weights are gathered together.
+
+    Trained weights are converted to float32, and the model computes in ``dtype``, except for the modules in
+    ``exact``, which compute in float32. Weights on the CPU are moved to the process's device, one layer at a
+    time.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    mesh = init_device_mesh(device, (distributed.count(),))
+    for module in (*exact, *layers, model):
+        for parameter in module.parameters():
+            if not isinstance(parameter, DTensor) and parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        low = dtype if dtype != torch.float32 and module not in exact else None
+        # The layers' inputs have the precision that they have without sharding.
+        precision = MixedPrecisionPolicy(
+            param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
+        # The weights outside the layers are freed after the forward pass, too. They could otherwise be read
+        # or replaced between two passes without any effect on the sharded weights.
+        one = fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=precision)
+        # The losses are already divided by the entire batch's weight, so gradients are summed.
+        one.set_gradient_divide_factor(1.0)
+        one.set_force_sum_reduction_for_comms(True)
+        # Without this, two processes that use different experts of a layer would exchange different numbers.
+        one.set_reduce_scatter_unused_params(True, recurse=False)
+        if device == "cpu":
+            one.set_custom_all_gather(cast(Any, _Gather()))
+            one.set_custom_reduce_scatter(cast(Any, _Scatter()))
+    root: Any = model
+    root.read = MethodType(_call, root)
+    register_fsdp_forward_method(root, "read")
+
+
+def run(model: object, forward: Callable[[], Output]) -> Output:
+    """Return ``forward()``, a forward pass of the model or of parts of it. It must return a tensor or a tuple
+    of tensors, and must not call the model itself, but can call its layers and read the weights outside
+    them."""
+    if not is_sharded(model):
+        return forward()
+    found: Output = cast(Any, model).read(forward)
+    return found
+
+
+def in_step(model: object, parts: Iterable[Item], spare: Callable[[], Item]) -> Iterator[tuple[Item, bool]]:
+    """Yield all parts, each with True. If the model is sharded, ``spare()`` follows with False, until every
+    process has had the same number of parts. The result of a spare part must have no effect."""
+    if not is_sharded(model):
+        yield from ((part, True) for part in parts)
+        return
+    mine = list(parts)
+    missing = int(distributed.highest(len(mine))) - len(mine)
+    yield from ((part, True) for part in mine)
+    if missing:
+        yield from [(spare(), False)] * missing
+
+
+@contextmanager
+def stopping_together(*, sharded: bool) -> Iterator[None]:
+    """If one process is asked to stop inside this block, all processes raise StopRequested at its end. The
+    block must not contain an exchange. Without sharding, the block has no effect."""
+    global _apart
+    if not sharded:
+        yield
+        return
+    stopped: StopRequested | None = None
+    before, _apart = _apart, True
+    try:
+        yield
+    except StopRequested as error:
+        stopped = error
+    finally:
+        _apart = before
+    if distributed.anywhere(stopped is not None):
+        raise stopped or Cancelled("another process of this run was asked to stop")
+
+
+def is_apart() -> bool:
+    """Return whether this process is in a block of `stopping_together`."""
+    return _apart
+
+
+def local(tensor: Tensor) -> Tensor:
+    """Return this process's part of a sharded tensor, which shares its memory. Return another tensor
+    unchanged."""
+    if not isinstance(tensor, DTensor):
+        return tensor
+    part: Tensor = tensor.to_local()
+    return part
+
+
+def whole(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return the complete tensor. All processes must call this function for the same sharded tensor. Another
+    tensor is returned as it is."""
+    if not isinstance(tensor, DTensor):
+        return tensor if dtype is None else tensor.to(dtype)
+    part = local(tensor).detach().to(dtype or tensor.dtype)
+    padded = part.new_zeros(_rows(tensor), *part.shape[1:])
+    padded[: len(part)] = part
+    found = part.new_empty(distributed.count() * len(padded), *part.shape[1:])
+    distributed.all_gather(found, padded)
+    return found[: tensor.shape[0]]
+
+
+@torch.no_grad()
+def fill(place: Tensor, values: Tensor) -> None:
+    """Copy values into a tensor. If the tensor is sharded and the values are complete, each process copies
+    its part."""
+    if isinstance(place, DTensor) and not isinstance(values, DTensor):
+        part = place.to_local()
+        first = distributed.rank() * _rows(place)
+        part.copy_(values[first : first + len(part)])
+    else:
+        local(place).copy_(local(values))
+
+
+def divided(values: Tensor, like: Tensor) -> Tensor:
+    """Return complete values, sharded if ``like`` is."""
+    if not isinstance(like, DTensor):
+        return values
+    found = torch.zeros_like(like.detach(), dtype=values.dtype)
+    fill(found, values)
+    return found
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Sequence[Tensor], largest: float) -> float:
+    """Scale the gradients so that their norm is at most ``largest``. Return the norm from before."""
+    if not any(isinstance(parameter, DTensor) for parameter in parameters):
+        return float(nn.utils.clip_grad_norm_(parameters, largest))
+    parts: list[Tensor] = []
+    complete: list[Tensor] = []
+    for parameter in parameters:
+        if parameter.grad is not None:
+            sharded = isinstance(parameter.grad, DTensor)
+            (parts if sharded else complete).append(local(parameter.grad))
+    squares = distributed.all_sum({"squares": _squares(parts)})["squares"] + _squares(complete)
+    norm = math.sqrt(squares)
+    factor = min(1.0, largest / (norm + 1e-6))  # as in torch
+    for gradient in (*parts, *complete):
+        gradient.mul_(factor)
+    return norm
+
+
+def _squares(gradients: Sequence[Tensor]) -> float:
+    norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
+    return float(torch.stack(norms).double().square().sum()) if norms else 0.0
+
+
+def _rows(tensor: Tensor) -> int:
+    """The number of rows in each process's part. The last parts can have fewer rows."""
+    return -(-tensor.shape[0] // distributed.count())
+
+
+def _call(model: nn.Module, forward: Callable[[], Output]) -> Output:
+    return forward()
+
+
+class _Gather:
+    """FSDP's exchange of weights."""
+
+    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.empty(*size, dtype=dtype, device=device)
+
+    def __call__(
+        self, output_tensor: Tensor, input_tensor: Tensor, group: object, async_op: bool = False
+    ) -> None:
+        distributed.all_gather(output_tensor, input_tensor)
+
+
+class _Scatter:
+    """FSDP's exchange of gradients."""
+
+    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.empty(*size, dtype=dtype, device=device)
+
+    def __call__(
+        self,
+        output_tensor: Tensor,
+        input_tensor: Tensor,
+        group: object,
+        op: object,
+        async_op: bool = False,
+    ) -> None:
+        distributed.sum_and_scatter(output_tensor, input_tensor)

@@ -1,0 +1,198 @@
+"""Open a policy for training, with the weights that the recipe trains marked as trainable."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.sharding import shards
+from training.rlhf.models.files import adapters
+from training.rlhf.models.forward.sharding import shard_model
+from training.rlhf.models.loading.opening import open_generator
+from training.rlhf.models.loading.refusals import refuse_tokens_without_embedding
+from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.parts import lora
+from training.rlhf.models.parts.lora import merged
+from training.rlhf.models.parts.trunks import has_adapters, layers_of, plain
+from training.rlhf.models.tokens.templates import with_arguments
+from training.rlhf.recipes.weights import TrainsPolicy
+
+logger = logging.getLogger(__name__)
+
+
+def dtype_of(config: TrainsPolicy) -> torch.dtype:
+    """Return the precision of the recipe's models."""
+    return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+
+
+def open_trainable(
+    source: ModelSource, config: TrainsPolicy, *, out_dir: str | Path, divide: bool = True
+) -> Loaded:
+    """Return the policy in eval mode. Only the weights that the recipe trains require gradients.
+
+    With ``use_peft``, everything is frozen except the matrices of a LoRA adapter. If the source is an
+    adapter, this adapter is trained further on its own base, with its own rank and modules, and a frozen copy
+    of it is added under the name `lora.START`. Otherwise, a new adapter is added, and training starts from
+    the base model.
+
+    Without ``use_peft``, an adapter is merged into its base. The recipe then trains all weights or the last
+    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes, unless the
+    caller does it later (``divide``).
+
+    A model in memory is changed in place. Raises ModelNotFound, and UnusableInput for settings that don't fit
+    the model.
+    """
+    # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
+    device = torch.device("cpu") if shards(config) else None
+    model, tokenizer, base = _opened(source, dtype_of(config), device)
+    if config.use_peft:
+        _refuse_base(base, out_dir)
+        if has_adapters(model):
+            _refuse_trained_biases(model, source)
+            lora.copy_adapter(model, lora.POLICY, lora.START, trained=False)
+            _train_only_matrices(model)
+        else:
+            try:
+                model = lora.add_lora(model, config, base=adapters.lasting_name(base), seed=config.seed)
+            except ValueError as error:
+                raise UnusableInput(str(error)) from error
+    else:
+        model = merged(model).requires_grad_(True)
+        if config.num_layers_unfrozen is not None:
+            freeze_all_but_last(model, config.num_layers_unfrozen)
+    if divide and shards(config):
+        shard_model(model.train(False), dtype=dtype_of(config))
+    return Loaded(model.train(False), with_arguments(tokenizer, config.arguments_of_template))
+
+
+def trained_module(model: Any) -> nn.Module:
+    """Return a module whose trainable parameters are those that a policy's optimiser trains.
+
+    This is the model itself or, for an adapter, a module that contains only the adapter's matrices. The trunk
+    of an adapter can also have other adapters that are in training, such as a critic's.
+    """
+    return adapter_module(model, lora.POLICY) if has_adapters(model) else model
+
+
+def adapter_module(model: nn.Module, name: str) -> nn.ParameterDict:
+    """Return a module that contains only one adapter's matrices."""
+    # A parameter's name can't contain dots.
+    return nn.ParameterDict(
+        {key.replace(".", "/"): p for key, p in lora.adapter_weights(model, name).items()}
+    )
+
+
+def freeze_all_but_last(model: Any, number: int) -> None:
+    """Freeze all weights except those of the last layers, of the modules that follow the layers (the final
+    norm), and of the output layer. An output layer that is also the input embedding stays frozen. Raises
+    UnusableInput if the model has fewer layers."""
+    found = layers_of(model)
+    if found is None:
+        raise UnusableInput(
+            f"num_layers_unfrozen is set, but the layers of {type(model).__name__} can't be identified. "
+            "Leave it empty to train all weights"
+        )
+    parent, place = found
+    stack, *after = list(parent.children())[place:]
+    layers = list(stack.children())
+    if number > len(layers):
+        raise UnusableInput(
+            f"num_layers_unfrozen is {number}, but {type(model).__name__} has {len(layers)} layers. Lower "
+            "num_layers_unfrozen, or leave it empty to train all weights"
+        )
+    model.requires_grad_(False)
+    for part in [*layers[-number:], *after]:
+        part.requires_grad_(True)
+    output, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    if output is not None and output.weight is not embedding.weight:
+        output.requires_grad_(True)
+
+
+def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None) -> tuple[Any, Any, str]:
+    """Return the model with its adapter, its tokenizer, and the folder or hub name of its base model."""
+    if not isinstance(source, Loaded):
+        opened = open_generator(source, dtype=dtype, device=device)
+        return opened.model, opened.tokenizer, opened.base
+    refuse_tokens_without_embedding(type(source.model).__name__, *source)
+    model: Any = source.model
+    if not has_adapters(model) and lora.layers_with_adapters(model):
+        raise UnusableInput(
+            "an earlier run has added an adapter to the layers of this model in memory. Give the folder of a "
+            "model instead, or load the model again"
+        )
+    if has_adapters(model):
+        return model, source.tokenizer, str(model.peft_config[lora.POLICY].base_model_name_or_path)
+    return model.to(dtype), source.tokenizer, str(getattr(plain(model), "name_or_path", ""))
+
+
+def _refuse_trained_biases(model: Any, source: ModelSource) -> None:
+    """Raise UnusableInput for an adapter whose training changed biases of the base model. peft can't hold a
+    second adapter next to it."""
+    bias = model.peft_config[lora.POLICY].bias
+    if bias != "none":
+        name = "in memory" if isinstance(source, Loaded) else f"at {str(source)!r}"
+        raise UnusableInput(
+            f"the adapter {name} can't be trained further, because it was trained with bias={bias!r} and "
+            "also contains biases of its base model. Set use_peft to false to train the merged model, or "
+            "start from an adapter with bias='none'",
+            FailureKind.ADAPTER_DOES_NOT_FIT,
+        )
+
+
+def _train_only_matrices(model: Any) -> None:
+    """Freeze everything but the matrices of the adapter in training, which are what its optimiser updates.
+    The gradients of other weights would only take memory."""
+    whole = [name for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name]
+    if whole:
+        logger.warning(
+            "the adapter's modules_to_save stay as they are, because only its LoRA matrices are trained "
+            "further: %s",
+            ", ".join(whole),
+        )
+    model.requires_grad_(False)
+    for weight in lora.adapter_weights(model, lora.POLICY).values():
+        weight.requires_grad_(True)
+
+
+def _refuse_base(base: str, out_dir: str | Path) -> None:
+    """Raise UnusableInput if an adapter can't be saved with this base model."""
+    if not base:
+        raise UnusableInput(
+            "use_peft saves an adapter, which depends on the files of its base model, but the policy is a "
+            "new model that was never saved. Save it and give its folder, or set use_peft to false",
+            FailureKind.BASE_MODEL_MISSING,
+        )
+    if Path(base).resolve() == Path(out_dir).resolve():
+        raise UnusableInput(
+            f"{out_dir} contains the adapter's base model, which is still needed. Save to another folder"
+        )
+
+
+def change_from_start(model: Any) -> dict[str, float]:
+    """Return the metric `parameters/change`: the norm of the change of an adapter's weights since the start
+    of training. Empty if all weights are trained, because the start is then no longer in memory."""
+    if not has_adapters(model):
+        return {}
+    return {"parameters/change": lora.adapter_change(model, lora.POLICY, lora.start_of(model))}
+
+
+def count_trained(modules: Mapping[str, nn.Module]) -> int:
+    """Return the number of trained parameters. Their number and names are also written to the log."""
+    sizes = {
+        f"{part}.{name}".replace("/", "."): one.numel()
+        for part, module in modules.items()
+        for name, one in module.named_parameters()
+        if one.requires_grad
+    }
+    groups = Counter(re.sub(r"\.\d+\.", ".*.", name) for name in sizes)
+    listed = [f"{name} ({count})" if count > 1 else name for name, count in groups.items()]
+    logger.info("training %s parameters: %s", f"{sum(sizes.values()):,}", ", ".join(listed))
+    return sum(sizes.values())

@@ -1,0 +1,1 @@
+"""The parts of a model in memory: trunk, head and LoRA adapters."""

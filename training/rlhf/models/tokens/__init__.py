@@ -1,0 +1,1 @@
+"""Conversations as token IDs, encoded with a tokenizer and its chat template."""

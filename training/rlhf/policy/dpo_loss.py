@@ -1,0 +1,73 @@
+"""The reference log-probabilities of DPO, and its loss on some rankings with sums for the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from training.rlhf.core import distributed
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.sharding import is_sharded
+from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
+from training.rlhf.policy.preference_metrics import pair_sums
+from training.rlhf.policy.preference_rows import RankingRows, score_responses
+from training.rlhf.recipes.dpo import DPOConfig
+
+
+@torch.no_grad()
+def add_to_reference(
+    reference: Tensor,
+    policy: PreTrainedModel,
+    rows: RankingRows,
+    part: Sequence[int],
+    *,
+    spare: Sequence[int] = (),
+) -> None:
+    """Set the reference log-probabilities of some rankings' responses to those under ``policy``. If there are
+    none, a sharded policy reads ``spare`` instead. Raises UnusableInput if a log-probability is not
+    finite."""
+    found = torch.zeros(0)
+    if part or is_sharded(policy):
+        responses = score_responses(policy, rows, part or spare)
+        found = responses.log_probs[responses.slots].cpu()
+    if not bool(found.isfinite().all()):
+        raise UnusableInput(
+            "before training, the policy's log-probability of a response is NaN or infinite in one of these"
+            f" rankings: {rows.names(part)}. Use another policy or an earlier version of this one.",
+            FailureKind.MODEL_UNREADABLE,
+        )
+    for indices, log_probs in distributed.gather_objects((part, found)):
+        if indices:
+            reference[rows.places(indices)] = log_probs
+
+
+def summed_loss(
+    config: DPOConfig, policy: PreTrainedModel, reference: Tensor, rows: RankingRows, part: Sequence[int]
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the weighted sum of some rankings' losses, and their contribution to a step's sums.
+    ``reference`` contains the reference log-probabilities of all responses, with shape (R,)."""
+    responses = score_responses(policy, rows, part)
+    before = torch.zeros_like(responses.log_probs)
+    before[responses.slots] = reference[rows.places(part)].to(before)
+    ratios = responses.log_probs - before
+    if config.length_normalised:
+        ratios = ratios / responses.lengths.clamp(min=1)
+    losses = ranking_loss(
+        ratios,
+        responses.tiers,
+        loss=config.loss,
+        beta=config.beta,
+        label_smoothing=config.label_smoothing,
+        ties=config.ties,
+    )
+    sums = pair_sums(config.beta * ratios.detach(), responses)
+    if config.sft_coefficient:
+        nll = best_response_loss(responses.log_probs, responses.lengths, responses.tiers)
+        nll = nll.masked_fill(responses.all_bad, 0.0)
+        losses = losses + config.sft_coefficient * nll
+        sums["nll_loss"] = float((nll.detach() * responses.weights).sum())
+    loss = (losses * responses.weights).sum()
+    return loss, sums | {"loss": float(loss.detach()), "positions": float(responses.positions)}

@@ -221,3 +221,16 @@ def test_suggested_settings_are_the_cheapest_that_fit() -> None:
     server = parse_recipe(kind="sample", settings={"generation_memory": 4})
     fits = fitting_settings(server, lambda one: one.generation_memory < 3, stage="generate")  # type: ignore[attr-defined]
     assert fits == {"generation_memory": 2.0}
+
+
+def test_sharding_is_suggested_only_to_several_processes_that_train_all_weights() -> None:
+    def search(fits: Callable[[Any], bool | None], **settings: Any) -> dict[str, Any] | None:
+        return fitting_settings(parse_recipe(kind="ppo", settings=settings), fits, stage="update")
+
+    assert search(lambda one: one.sharding == "full", processes=2) == {"sharding": "full"}
+    assert search(lambda one: one.sharding == "full", processes=1) is None
+    assert search(lambda one: one.sharding == "full", processes=2, num_layers_unfrozen=2) is None
+    # A shared critic and LoRA can't be combined with it.
+    given = {"processes": 2, "sharding": "full"}
+    assert search(lambda one: one.critic == "shared", **given) == {"critic": "shared", "sharding": "none"}
+    assert search(lambda one: one.use_peft, **given) == {"use_peft": True, "sharding": "none"}

@@ -3,7 +3,8 @@
 Gradients appear layer by layer while activations are freed, so the peak is at one of two moments. At the
 start of the backward pass, all activations are in memory, with the logits and the gradient of the output
 layer. At its end, all gradients are, with the gradient of the embedding before it is added. If a step has
-several micro-batches, all gradients are in memory at the start, too.
+several micro-batches, all gradients are in memory at the start, too. The gradients of a sharded model exist
+completely for one layer at a time (`planning.sharding`).
 
 Pure functions without torch.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.cost import USUAL, Conditions, Part
+from training.rlhf.planning.sharding import exchanged, gathered, layer_weights, outside_weights
 from training.rlhf.planning.transformer import (
     FLOAT,
     HALF,
@@ -39,7 +41,7 @@ class Backward:
 
     `learning` is the number of weights that get gradients, and `layers` is the number of layers through which
     the backward pass runs. `head` and `embedding` state whether the output layer and the embedding are
-    trained.
+    trained. `shards` is the number of processes that divide the model among them.
     """
 
     shape: Shape
@@ -52,6 +54,12 @@ class Backward:
     head: bool = True
     embedding: bool = True
     recompute: bool = False
+    shards: int = 1
+
+    @property
+    def gradients(self) -> float:
+        """The bytes of the gradients that a process stores."""
+        return gradient_bytes(self.learning, self.shards)
 
 
 def backward(step: Backward, *, before: float, given: Conditions = USUAL) -> tuple[Part, ...]:
@@ -62,11 +70,14 @@ def backward(step: Backward, *, before: float, given: Conditions = USUAL) -> tup
         _in_last_layer(step, before, given),
         _in_embedding(step, before, given),
     )
-    return max(moments, key=lambda parts: sum(part.bytes for part in parts))
+    largest = max(moments, key=lambda parts: sum(part.bytes for part in parts))
+    if step.shards == 1:
+        return largest
+    return (*largest, gathered(step.shape, number=step.how.number))
 
 
-def gradient_bytes(learning: float, given: Conditions = USUAL) -> float:
-    return FLOAT * learning / given.shards
+def gradient_bytes(learning: float, shards: int = 1) -> float:
+    return FLOAT * learning / shards
 
 
 def _projecting(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
@@ -82,21 +93,26 @@ def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Pa
     """The last layer's backward pass: the gradients of two products of its MLP exist at a time."""
     number = HALF if step.how.autocast else step.how.number
     of_mlp = 2 * number * step.places * step.shape.intermediate
-    new = step.head and step.projected and (before == 0 or is_tied(step.shape))
+    apart = before == 0 or is_tied(step.shape) or step.shards > 1
+    new = step.head and step.projected and apart
     waiting = number * step.shape.vocabulary * step.shape.hidden if new else 0.0
+    if step.shards > 1:
+        waiting += exchanged(layer_weights(step.shape), number=step.how.number)
     return Part("gradients", before + waiting), Part("activations", _stored(step, given) + of_mlp)
 
 
 def _in_embedding(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
     """The end of the backward pass: the embedding's gradient before it is added to the others. If the output
     layer is the embedding, its gradient has waited for this one. Half-precision gradients are converted."""
-    mine, number = gradient_bytes(step.learning, given), step.how.number
+    mine, number = step.gradients, step.how.number
     if not step.embedding:
         return Part("gradients", max(before, mine)), Part("activations", _one_layer(step))
     matrix = step.shape.vocabulary * step.shape.hidden
     waits = 2 if step.projected and is_tied(step.shape) else 1
-    later = matrix * max(waits * number, number + FLOAT if number == HALF else 0)
-    others = max(before, mine - FLOAT * matrix / given.shards)
+    later = float(matrix) * max(waits * number, number + FLOAT if number == HALF else 0)
+    if step.shards > 1:
+        later = max(later, exchanged(outside_weights(step.shape), number=number))
+    others = max(before, mine - FLOAT * matrix / step.shards)
     return Part("gradients", others + later), Part("activations", _one_layer(step))
 
 

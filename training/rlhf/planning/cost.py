@@ -37,16 +37,14 @@ class Conditions:
     answers that the recipe allows. `memory` is the device's memory in bytes, which limits how many answers
     are generated together. It is None if it is unknown.
 
-    `processes` is the number of processes that divide each batch among them. Each of them holds all models.
-    `shards` is the number of processes that also divide the trained weights, gradients and moments among
-    them.
+    `processes` is the number of processes that divide each batch among them. Each of them holds all models,
+    unless the recipe divides the trained models as well (`planning.sharding`).
     """
 
     cautious: bool = False
     gpu: bool = False
     memory: float | None = None
     processes: int = 1
-    shards: int = 1
 
 
 USUAL = Conditions()
@@ -125,14 +123,24 @@ def weights(name: str, shape: Shape) -> Part:
     return Part(f"weights: {name}", FLOAT * shape.weights)
 
 
-def loading_and_saving(cost: Cost, given: Conditions, *, saved: float) -> Cost:
-    """Return the cost with the two stages that need main memory on a machine with a GPU. `saved` is the size
-    of a checkpoint: on a GPU, all its tensors are copied to main memory before they are written."""
-    if not given.gpu:
-        return cost
+def loading_and_saving(cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0) -> Cost:
+    """Return the cost with the two stages that need additional main memory.
+
+    On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
+    memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models
+    that each process reads completely before they are divided among the processes, or 0 if none is. The
+    first process then gathers the checkpoint in main memory, also on a CPU.
+    """
     held = max(cost.stages, key=lambda stage: stage.bytes).parts
     models = tuple(part for part in held if part.name.startswith("weights"))
-    largest = max((part.bytes for part in models), default=0.0)
-    load = Stage("load", models, host=(Part("model before it is moved to the GPU", largest),))
-    save = Stage("save", models, host=(Part("checkpoint", saved),)) if saved else None
-    return Cost((load, *cost.stages, *([save] if save else [])))
+    if given.gpu:
+        read = max([given.processes * whole, *(part.bytes for part in models)])
+        load = Stage("load", models, host=(Part("model before it is moved to the GPU", read),))
+        save = Stage("save", models, host=(Part("checkpoint", saved),)) if saved else None
+        return Cost((load, *cost.stages, *([save] if save else [])))
+    if not whole:
+        return cost
+    stored = tuple(part for part in held if part.name.startswith(("weights", "Adam")))
+    load = Stage("load", (Part("weights: complete models", whole),))
+    save = Stage("save", (*stored, Part("checkpoint", saved / given.processes)))
+    return Cost((load, *cost.stages, save))

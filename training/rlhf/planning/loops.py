@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.answers import answer_length, answering, decoding, scored_tokens
-from training.rlhf.planning.backward import Backward, backward, gradient_bytes
+from training.rlhf.planning.backward import Backward, backward
 from training.rlhf.planning.cost import (
     PADDED,
     SCORING_TOKENS,
@@ -19,9 +19,12 @@ from training.rlhf.planning.cost import (
     Stage,
     loading_and_saving,
 )
+from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.trained import (
     bytes_per_weight,
+    complete_weights,
     frozen,
+    gathered_weights,
     in_training,
     loaded,
     pass_of,
@@ -30,6 +33,7 @@ from training.rlhf.planning.trained import (
     trained_layers,
     trained_weights,
     trains_vocabulary,
+    whole_bytes,
 )
 from training.rlhf.planning.transformer import (
     FLOAT,
@@ -41,6 +45,7 @@ from training.rlhf.planning.transformer import (
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.sft import SFTConfig
+from training.rlhf.recipes.weights import TrainsPolicy
 
 ANSWERS_PER_REJECTION_BATCH = 256  # number of answers per batch in rejection sampling
 HELDOUT_MEASUREMENTS = 10
@@ -49,7 +54,7 @@ HELDOUT_MEASUREMENTS = 10
 def sft(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditions = USUAL) -> Cost:
     """Return the cost of a fine-tuning run."""
     stages = _fine_tuning(recipe, policy, data, given=given)
-    return loading_and_saving(Cost(stages), given, saved=saved_bytes(recipe, policy))
+    return _from_load_to_save(recipe, policy, stages, given)
 
 
 def rejection_sampling(
@@ -74,6 +79,7 @@ def rejection_sampling(
         beside = Part("weights: reward model", FLOAT * trained_weights(recipe, policy))
     held = loaded(recipe, policy, given) if recipe.rounds == 1 else in_training(recipe, policy, given)
     models = (*held, beside)
+    generating = (*models, *complete_weights(recipe, policy, given))
     asking = answering(
         policy,
         replace(data, items=math.ceil(data.items / given.processes)),
@@ -81,7 +87,7 @@ def rejection_sampling(
         limit=recipe.max_new_tokens,
         per_batch=math.ceil(max(1, ANSWERS_PER_REJECTION_BATCH // n) / given.processes),
         given=given,
-        held=sum(part.bytes for part in models),
+        held=sum(part.bytes for part in generating),
         memory=recipe.generation_memory,
         server=recipe.server,
         number=number,
@@ -96,7 +102,7 @@ def rejection_sampling(
     # As many answers as are sampled together are scored together.
     scored = scored_tokens(min(ANSWERS_PER_REJECTION_BATCH / n, data.items) * ranking, ranking)
     stages = (
-        Stage("generate", (*models, *asking.parts), asking.operations, asking.layer_calls),
+        Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
         Stage(
             "score",
             (*models, Part("activations", passing_bytes(judge, scored, number))),
@@ -113,7 +119,7 @@ def rejection_sampling(
         replace(stage, operations=rounds * stage.operations, layer_calls=rounds * stage.layer_calls)
         for stage in stages
     )
-    return loading_and_saving(Cost(repeated), given, saved=saved_bytes(recipe, policy))
+    return _from_load_to_save(recipe, policy, repeated, given)
 
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USUAL) -> Cost:
@@ -139,8 +145,9 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
     evaluations = min(recipe.evaluations, steps) * heldout
     passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
     held = in_training(recipe, policy, given)
-    limit, memory = recipe.sample_tokens, sum(part.bytes for part in held)
     asked = min(max(recipe.sample_prompts, recipe.kl_samples), data.items)
+    generating = (*held, *(complete_weights(recipe, policy, given) if asked else ()))
+    limit, memory = recipe.sample_tokens, sum(part.bytes for part in generating)
     asking = decoding(
         policy,
         1,
@@ -168,14 +175,15 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
         head,
         embedding,
         recipe.gradient_checkpointing,
+        shards(recipe, given),
     )
-    before = gradient_bytes(learning, given) if batch > places or again else 0.0
+    before = step.gradients if batch > places or again else 0.0
     observed = passing_bytes(policy, places, number)
     observed += projection_bytes(policy, projected, trains=False, number=number, gpu=given.gpu)
     stages = (
         Stage(
             "log-probs",
-            (*held, Part("activations and logits", observed)),
+            (*held, *gathered_weights(recipe, policy, given), Part("activations and logits", observed)),
             passed * forward,
             policy.layers * passed * ranking / places,
         ),
@@ -187,9 +195,17 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
         ),
         # For the measurement of the divergence, the starting policy is in memory instead of the moments. An
         # adapter's starting policy is its own trunk.
-        Stage("generate", (*held, *asking.parts), asking.operations, asking.layer_calls),
+        Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
     )
-    return loading_and_saving(Cost(stages), given, saved=saved_bytes(recipe, policy))
+    return _from_load_to_save(recipe, policy, stages, given)
+
+
+def _from_load_to_save(
+    recipe: TrainsPolicy, policy: Shape, stages: tuple[Stage, ...], given: Conditions
+) -> Cost:
+    return loading_and_saving(
+        Cost(stages), given, saved=saved_bytes(recipe, policy), whole=whole_bytes(recipe, policy, given)
+    )
 
 
 def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditions) -> tuple[Stage, ...]:
@@ -223,8 +239,10 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
         head,
         embedding,
         recipe.gradient_checkpointing,
+        shards(recipe, given),
     )
-    before = gradient_bytes(learning, given) if batch > places else 0.0
+    before = step.gradients if batch > places else 0.0
+    generating = (*held, *(complete_weights(recipe, policy, given) if recipe.sample_prompts else ()))
     asking = decoding(
         policy,
         1,
@@ -234,7 +252,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
         limit=recipe.sample_tokens,
         batches=2,
         given=given,
-        held=sum(part.bytes for part in held),
+        held=sum(part.bytes for part in generating),
         number=number,
         adapted=recipe.use_peft,
     )
@@ -246,5 +264,5 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
             policy.layers * (passes(recipe) * micro_batches + evaluations * padded * row / places),
         ),
         # The policy answers the sample prompts before and after the training.
-        Stage("generate", (*held, *asking.parts), asking.operations, asking.layer_calls),
+        Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
     )

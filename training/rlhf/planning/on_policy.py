@@ -6,15 +6,19 @@ from __future__ import annotations
 import math
 
 from training.rlhf.models.files.shapes import Shape
+from training.rlhf.planning import sharding
 from training.rlhf.planning.answers import answer_length, decoding, scored_tokens
 from training.rlhf.planning.backward import Backward, backward, gradient_bytes
 from training.rlhf.planning.cost import USUAL, Conditions, Cost, Data, Part, Stage, loading_and_saving
+from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.trained import (
     TRAINING,
     Critic,
     bytes_per_weight,
+    complete_weights,
     critic_in_training,
     frozen,
+    gathered_weights,
     in_training,
     pass_of,
     passes,
@@ -22,6 +26,7 @@ from training.rlhf.planning.trained import (
     trained_layers,
     trained_weights,
     trains_vocabulary,
+    whole_bytes,
 )
 from training.rlhf.planning.transformer import (
     FLOAT,
@@ -87,7 +92,11 @@ def _on_policy(
     row = data.prompt + answer
     own = data.prompt / n + answer  # token positions per answer
     learning, number = trained_weights(recipe, policy), bytes_per_weight(recipe)
-    models = tuple(_models(recipe, policy, judge, critic, shared=shared, given=given))
+    models, divided = (
+        _models(recipe, policy, judge, critic, shared=shared, given=given),
+        shards(recipe, given),
+    )
+    generating = (*models, *complete_weights(recipe, policy, given))
     asking = decoding(
         policy,
         recipe.steps,
@@ -96,7 +105,7 @@ def _on_policy(
         n=n,
         limit=recipe.max_new_tokens,
         given=given,
-        held=sum(part.bytes for part in models),
+        held=sum(part.bytes for part in generating),
         memory=recipe.generation_memory,
         server=recipe.server,
         number=number,
@@ -114,7 +123,8 @@ def _on_policy(
     layers = sum(shape.layers for shape in shapes)
     head, embedding = trains_vocabulary(recipe, policy)
     how = pass_of(recipe, keys=keys_per_place(prompt=data.prompt, answer=answer, answers=n, gpu=given.gpu))
-    of_policy = gradient_bytes(learning, given)
+    of_policy = gradient_bytes(learning, divided)
+    of_critic = gradient_bytes(critic.learning, divided) if critic else 0.0
     updates = [
         backward(
             Backward(
@@ -128,14 +138,14 @@ def _on_policy(
                 head,
                 embedding,
                 recipe.gradient_checkpointing,
+                divided,
             ),
-            before=of_policy + (gradient_bytes(critic.learning, given) if critic else 0) if several else 0.0,
+            before=of_policy + of_critic if several else 0.0,
             given=given,
         )
     ]
     if critic:
         # The critic's backward pass follows the policy's, whose gradients are in memory.
-        of_critic = gradient_bytes(critic.learning, given)
         updates.append(
             backward(
                 Backward(
@@ -148,6 +158,7 @@ def _on_policy(
                     head=False,
                     embedding=critic.own or embedding,
                     recompute=recipe.gradient_checkpointing,
+                    shards=divided,
                 ),
                 before=of_policy + (of_critic if several else 0),
                 given=given,
@@ -158,7 +169,7 @@ def _on_policy(
     observed = passing_bytes(policy, places, number)
     observed += projection_bytes(policy, projected, trains=False, number=number, gpu=given.gpu)
     stages = (
-        Stage("generate", (*models, *asking.parts), asking.operations, asking.layer_calls),
+        Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
         Stage(
             "score",
             (*models, Part("activations", passing_bytes(judge, scored, number))),
@@ -167,7 +178,7 @@ def _on_policy(
         ),
         Stage(
             "log-probs",
-            (*models, Part("activations and logits", observed)),
+            (*models, *gathered_weights(recipe, policy, given), Part("activations and logits", observed)),
             recipe.steps * rows * (2 * one + valued),
             recipe.steps * micro_batches * (layers + policy.layers),
         ),
@@ -182,7 +193,9 @@ def _on_policy(
     if critic:
         size = number if critic.own else FLOAT
         saved += (size + 2 * FLOAT + (FLOAT if size < FLOAT else 0)) * critic.learning
-    return loading_and_saving(Cost(stages), given, saved=saved)
+    # The reference is a copy of the policy, which is made before both are divided.
+    whole = 2 * whole_bytes(recipe, policy, given)
+    return loading_and_saving(Cost(stages), given, saved=saved, whole=whole)
 
 
 def _models(
@@ -193,11 +206,14 @@ def _models(
     *,
     shared: bool,
     given: Conditions,
-) -> list[Part]:
+) -> tuple[Part, ...]:
     """The models between two updates, with the moments of the trained ones."""
     learning, number = trained_weights(recipe, policy), bytes_per_weight(recipe)
+    divided = shards(recipe, given)
     models = [*in_training(recipe, policy, given)]
-    if not recipe.use_peft:
+    if divided > 1:
+        models.append(sharding.weights("reference", policy, processes=divided, number=number))
+    elif not recipe.use_peft:
         models.append(frozen(recipe, "reference", policy))
     elif recipe.reference != "fixed":
         models.append(Part("weights: reference", FLOAT * learning))
@@ -207,6 +223,6 @@ def _models(
     if critic:
         models += critic_in_training(recipe, critic, given)
     if recipe.kl_ceiling:
-        kept = FLOAT if recipe.use_peft else number
-        models.append(Part("weights: policy within kl_ceiling", kept * learning))
-    return models
+        kept = FLOAT if recipe.use_peft or divided > 1 else number
+        models.append(Part("weights: policy within kl_ceiling", kept * learning / divided))
+    return tuple(models)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from training.rlhf.models.files.shapes import Shape
+from training.rlhf.planning import sharding
 from training.rlhf.planning.answers import scored_tokens
-from training.rlhf.planning.backward import Backward, backward, gradient_bytes
+from training.rlhf.planning.backward import Backward, backward
 from training.rlhf.planning.cost import (
     PADDED,
     USUAL,
@@ -18,6 +19,7 @@ from training.rlhf.planning.cost import (
     loading_and_saving,
     weights,
 )
+from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.trained import HALF_KERNELS, TRAINING, TRAINING_AN_ADAPTER, exchanged
 from training.rlhf.planning.transformer import (
     FLOAT,
@@ -75,8 +77,12 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         head=False,
         embedding=not recipe.use_peft,
         recompute=again,
+        shards=shards(recipe, given),
     )
-    parts = [weights("reward model", policy), Part("Adam's moments", 2 * FLOAT * learning)]
+    model = weights("reward model", policy)
+    if step.shards > 1:
+        model = sharding.weights("reward model", policy, processes=step.shards)
+    parts = [model, Part("Adam's moments", 2 * FLOAT * learning / step.shards)]
     if adapter:
         parts.append(Part("weights: adapter", FLOAT * adapter))
     if autocast:
@@ -85,12 +91,16 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         matrices = policy.weights - policy.vocabulary * policy.hidden + adapter
         parts.append(Part("weights: bfloat16 copy", HALF * matrices / (policy.layers if again else 1)))
         parts += [] if given.gpu else [HALF_KERNELS]
-    if given.processes > 1:
+    if given.processes > step.shards:
         parts.append(exchanged(learning))
-    before = gradient_bytes(learning, given) if batch * ranking * padded > places else 0.0
+    before = step.gradients if batch * ranking * padded > places else 0.0
     parts += backward(step, before=before, given=given)
     # Held-out rankings are scored during training, so the moments are in memory.
-    held = [part for part in parts if part.name.startswith(("weights: r", "weights: adapter", "Adam"))]
+    held = [part for part in parts if part.name.startswith((model.name, "weights: adapter", "Adam"))]
+    if step.shards > 1:  # the final scores need a complete copy, but no moments
+        moments = held.pop().bytes
+        gathered = sharding.gathered(policy, number=FLOAT).bytes + moments
+        held.append(Part("complete weights", max(gathered, sharding.complete(policy, number=FLOAT).bytes)))
     scoring = scored_tokens(max(heldout, data.items - heldout) * ranking, ranking)
     scored = [*held, Part("activations", passing_bytes(policy, scoring))]
     if recipe.uncertainty in ("laplace", "heads"):
@@ -126,4 +136,5 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         ),
         *members,
     )
-    return loading_and_saving(Cost(stages), given, saved=3 * FLOAT * learning)
+    whole = FLOAT * policy.weights if step.shards > 1 else 0.0
+    return loading_and_saving(Cost(stages), given, saved=3 * FLOAT * learning, whole=whole)

@@ -41,7 +41,8 @@ def with_scoring(
     work = [(first, beginnings), *((judge, whole + beginnings) for judge in further)]
     beside = [Part(_name(len(further)), number * sum(judge.weights for judge in further))] if further else []
     stages = tuple(replace(stage, parts=(*stage.parts, *beside)) for stage in cost.stages)
-    loaded = [part for part in stages[0].parts if part.name.startswith("weights")]
+    [scored] = [stage for stage in stages if stage.name == "score"]
+    loaded = [part for part in scored.parts if part.name != "activations"]
     scoring = Stage(
         "score",
         (

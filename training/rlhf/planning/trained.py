@@ -5,8 +5,8 @@
 - An adapter takes 4 more bytes for each of its own weights. Only these weights are trained.
 - If a bfloat16 model's own weights are trained, a float32 master of each takes 4 more bytes (`core.masters`).
 
-If several processes divide the trained weights among them (`Conditions.shards`), each holds its share of the
-model's weights, masters, gradients and moments.
+If several processes divide the model among them (`planning.sharding`), each stores a part of the float32
+weights, which take the place of masters, and of gradients and moments.
 
 Pure functions without torch.
 """
@@ -16,7 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.rlhf.models.files.shapes import Shape
+from training.rlhf.planning import sharding
 from training.rlhf.planning.cost import USUAL, Conditions, Part
+from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.transformer import FLOAT, HALF, Pass, adapter_weights, is_tied
 from training.rlhf.recipes.weights import TrainsPolicy
 
@@ -71,13 +73,14 @@ def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
 def loaded(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tuple[Part, ...]:
     """Return the memory that a policy takes before the first update: weights, and an adapter or masters."""
     learning = trained_weights(recipe, shape)
-    size, divided = bytes_per_weight(recipe), 0.0 if recipe.use_peft else learning
-    kept = size * (shape.weights - divided + divided / given.shards)
-    parts = [Part("weights: policy", kept)]
-    if recipe.use_peft:
-        parts.append(Part("weights: adapter", FLOAT * learning))
-    elif recipe.dtype == "bfloat16":
-        parts.append(Part("weights: float32 masters", FLOAT * learning / given.shards))
+    if (processes := shards(recipe, given)) > 1:
+        parts = [sharding.weights("policy", shape, processes=processes)]
+    else:
+        parts = [frozen(recipe, "policy", shape)]
+        if recipe.use_peft:
+            parts.append(Part("weights: adapter", FLOAT * learning))
+        elif recipe.dtype == "bfloat16":
+            parts.append(Part("weights: float32 masters", FLOAT * learning))
     if recipe.dtype == "bfloat16" and not given.gpu:
         parts.append(HALF_KERNELS)
     return tuple(parts)
@@ -85,13 +88,31 @@ def loaded(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tup
 
 def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tuple[Part, ...]:
     """Return the memory that a policy takes between two updates: its weights as in `loaded`, and moments."""
-    moments = 2 * FLOAT * trained_weights(recipe, shape) / given.shards
-    parts = (*loaded(recipe, shape, given), Part("Adam's moments", moments))
-    return parts if given.processes == 1 else (*parts, exchanged(trained_weights(recipe, shape)))
+    learning, divided = trained_weights(recipe, shape), shards(recipe, given)
+    parts = (*loaded(recipe, shape, given), Part("Adam's moments", 2 * FLOAT * learning / divided))
+    return parts if given.processes == divided else (*parts, exchanged(learning))
+
+
+def gathered_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
+    """Return the weights that a process of a sharded model gathers for a pass without a backward pass."""
+    if shards(recipe, given) == 1:
+        return ()
+    return (sharding.gathered(shape, number=bytes_per_weight(recipe)),)
+
+
+def complete_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
+    """Return the copy with which a process of a sharded model generates answers."""
+    return () if shards(recipe, given) == 1 else (sharding.complete(shape, number=bytes_per_weight(recipe)),)
+
+
+def whole_bytes(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> float:
+    """Return the size of a policy that is read completely before it is sharded, or 0 if it is not sharded."""
+    return 0.0 if shards(recipe, given) == 1 else bytes_per_weight(recipe) * shape.weights
 
 
 def exchanged(learning: float) -> Part:
-    """Return the memory in which several processes sum their gradients, one bucket at a time."""
+    """Return the memory in which several processes sum their gradients, one bucket at a time. Sharded
+    gradients are summed in the backward pass."""
     return Part("exchanged gradients", min(BUCKET_BYTES, FLOAT * learning))
 
 
@@ -127,10 +148,12 @@ class Critic:
 
 def critic_in_training(recipe: TrainsPolicy, critic: Critic, given: Conditions = USUAL) -> list[Part]:
     """Return the memory that a critic takes between two updates."""
-    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning / given.shards)]
+    divided = shards(recipe, given)
+    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning / divided)]
     if not critic.own:
         return [*parts, Part("weights: critic", FLOAT * critic.learning)]
+    if divided > 1:
+        return [*parts, sharding.weights("critic", critic.shape, processes=divided)]
     if recipe.dtype == "bfloat16":
-        masters = FLOAT * critic.learning / given.shards
-        parts.append(Part("weights: float32 masters of the critic", masters))
-    return [*parts, Part("weights: critic", bytes_per_weight(recipe) * critic.shape.weights / given.shards)]
+        parts.append(Part("weights: float32 masters of the critic", FLOAT * critic.learning))
+    return [*parts, frozen(recipe, "critic", critic.shape)]

@@ -11,6 +11,11 @@ from training.rlhf.recipes.base import Recipe
 
 FEWEST_TOKENS = 512  # a smaller micro-batch saves little memory: it has at least one prompt with its answers
 GENERATION_MEMORIES = (8.0, 2.0, 0.5)  # GB
+# Values of other settings that a change needs. They belong to the training of all weights.
+BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "critic": {"sharding": "none"},
+    "use_peft": {"critic": "auto", "num_layers_unfrozen": None, "sharding": "none"},
+}
 
 Fits = Callable[[Recipe], bool | None]
 
@@ -19,9 +24,10 @@ def fitting_settings(recipe: Recipe, fits: Fits, *, stage: str) -> dict[str, Any
     """Return changes to the recipe with which it fits, or None if no changes that are tried are enough.
 
     The changes are tried in the order of their price, each together with those before it: a smaller batch
-    changes the result only by rounding, recomputed activations take time, bfloat16 rounds, a shared critic
-    and LoRA train other weights. Changes that turn out to be unnecessary are left out. `stage` is the largest
-    stage. Settings that certainly fit are preferred over settings that might fit.
+    changes the result only by rounding, recomputed activations take time, bfloat16 rounds, processes that
+    divide the model exchange its weights, a shared critic and LoRA train other weights. Changes that turn out
+    to be unnecessary are left out. `stage` is the largest stage. Settings that certainly fit are preferred
+    over settings that might fit.
     """
     tried: list[dict[str, Any]] = []
     for changes in _changes(recipe, stage):
@@ -48,6 +54,7 @@ def _changes(recipe: Recipe, stage: str) -> Iterator[dict[str, Any]]:
         "gradient_checkpointing": True,
         "dtype": "bfloat16",
         "precision": "bfloat16",
+        "sharding": "full",
         "critic": "shared",
         "use_peft": True,
     }
@@ -56,10 +63,9 @@ def _changes(recipe: Recipe, stage: str) -> Iterator[dict[str, Any]]:
             continue
         if name == "critic" and settings.get("use_peft"):
             continue  # the critic is an adapter already
-        # The other settings belong to the training of all weights.
-        whole = {"critic": "auto", "num_layers_unfrozen": None}
-        beside = {key: one for key, one in whole.items() if key in settings} if name == "use_peft" else {}
-        yield {name: value, **beside}
+        if name == "sharding" and settings.get("processes", 1) == 1:
+            continue
+        yield {name: value, **{key: one for key, one in BESIDE.get(name, {}).items() if key in settings}}
 
 
 def _fit(recipe: Recipe, changes: Mapping[str, Any], fits: Fits) -> bool | None:

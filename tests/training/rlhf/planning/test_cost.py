@@ -23,6 +23,7 @@ from training.rlhf.models.files import shapes
 from training.rlhf.models.parts.lora import add_lora
 from training.rlhf.planning import answers, cost, loops, on_policy, reward_model, varied
 from training.rlhf.planning.cost import Conditions, Data
+from training.rlhf.planning.scoring import with_scoring
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
@@ -385,6 +386,16 @@ def test_answers_of_a_server_cost_this_machine_nothing() -> None:
         assert "keys and values" in {part.name for part in here.stages[0].parts}
         assert all(part.name.startswith(("weights", "Adam")) for part in away.stages[0].parts)
         assert here.stages[1:] == away.stages[1:]
+
+
+def test_moments_stay_in_memory_while_further_reward_models_score() -> None:
+    policy, recipe = shape(), RLOOConfig()
+    alone = on_policy.rloo(recipe, policy, policy, data(64))
+    cost = with_scoring(alone, policy, [policy], recipe, data(64), given=Conditions())
+    parts = {part.name: part.bytes for part in cost.stages[-1].parts}
+    assert cost.stages[-1].name == "score"
+    assert parts["Adam's moments"] == 8 * policy.weights
+    assert parts["weights: 1 further reward model"] == 4 * policy.weights
 
 
 def test_models_that_measure_spreads_have_the_precision_of_the_recipe() -> None:

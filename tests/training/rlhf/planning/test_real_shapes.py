@@ -90,18 +90,18 @@ def test_a_separate_critic_does_not_fit_qwen3_600m_into_16_gb() -> None:
 
 
 def test_processes_divide_batches_and_shards_divide_trained_weights() -> None:
-    recipe = PPOConfig.model_validate({"critic": "shared", "micro_batch_tokens": 65_536, **HALF})
-
-    def parts(**given: Any) -> dict[str, float]:
-        cost = on_policy.ppo(recipe, SMALL, SMALL, DATA, given=Conditions(gpu=True, **given))
+    def parts(processes: int, sharding: str = "none") -> dict[str, float]:
+        settings = {"micro_batch_tokens": 65_536, "sharding": sharding, **HALF}
+        given = Conditions(gpu=True, processes=processes)
+        cost = on_policy.ppo(PPOConfig.model_validate(settings), SMALL, SMALL, DATA, given=given)
         [update] = [stage for stage in cost.stages if stage.name == "update"]
         return {part.name: part.bytes for part in update.parts}
 
-    one, two, sharded = parts(), parts(processes=2), parts(processes=2, shards=2)
+    one, two, sharded = parts(1), parts(2), parts(2, "full")
     assert two["activations"] == pytest.approx(one["activations"] / 2, rel=0.1)
     assert two["Adam's moments"] == one["Adam's moments"] == 2 * sharded["Adam's moments"]
-    for name in ("weights: policy", "weights: float32 masters"):
-        assert sharded[name] == one[name] / 2
+    # The float32 parts take the place of the masters.
+    assert sharded["weights: part of the policy"] == one["weights: float32 masters"] / 2
     assert sharded["weights: reward model"] == one["weights: reward model"]
 
 

@@ -89,7 +89,10 @@ it.each([
 });
 
 it.each([
-  [{ use_peft: true, micro_batch_tokens: 1024 }, "It would fit with use_peft=true, micro_batch_tokens=1024."],
+  [
+    { use_peft: true, micro_batch_tokens: 1024 },
+    "It would fit with Use PEFT = true, Micro batch tokens = 1024.",
+  ],
   [null, "No settings that save memory would make it fit."],
 ])("says what would make a run fit", async (fitting, said) => {
   open({ estimate: { ...ESTIMATE, fits: false, fitting }, refused: [] });

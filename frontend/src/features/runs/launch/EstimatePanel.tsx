@@ -6,6 +6,8 @@ import { words } from "@/shared/format";
 import { Badge, Loading, Panel, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { estimateQuery, type LaunchBody } from "../api/runs";
+import { settingText } from "../components/Facts";
+import { settingName } from "../recipe/names";
 import { type RunTexts, useTexts } from "../texts";
 import styles from "./launch.module.css";
 import { memory, roughTime, weightCount } from "./span";
@@ -76,7 +78,9 @@ function Figures({ estimate, texts }: { estimate: RunEstimate; texts: RunTexts["
   const { seconds, disk, machine } = estimate;
   const verdict = verdictOf(estimate.fits, texts);
   const largest = estimate.stages.find((stage) => stage.name === estimate.peak_stage);
-  const fitting = Object.entries(estimate.fitting ?? {}).map(([name, value]) => `${name}=${String(value)}`);
+  const fitting = Object.entries(estimate.fitting ?? {}).map(
+    ([name, value]) => `${settingName(name)} = ${settingText(name, value)}`,
+  );
   return (
     <>
       <dl className={styles.figures}>

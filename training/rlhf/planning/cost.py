@@ -20,12 +20,14 @@ small model, launching an operation takes longer than executing the operation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT
 
 SCORING_TOKENS = 16_384
+LARGEST = 2.0  # the expected maximum of about 25 normally distributed values, in standard deviations
 PADDED = 1.2  # token positions per real token; at most about a fifth of a micro-batch is padding
 
 
@@ -55,7 +57,7 @@ class Data:
     """The amount of data in a run: `items` demonstrations, rankings or prompts, with lengths in tokens.
 
     `longest` is the length of the longest prompt with its response. `responses` is the number of responses
-    per item.
+    per item. The deviations are standard deviations of lengths.
     """
 
     items: int
@@ -63,6 +65,19 @@ class Data:
     response: float
     longest: float
     responses: float = 1.0
+    prompt_deviation: float = 0.0
+    response_deviation: float = 0.0
+
+    def in_largest(self, items: float) -> Data:
+        """Return the data with the mean lengths in the largest of several batches of this many items. They
+        are LARGEST standard errors above the mean. If a few prompts are much longer than the others, they
+        make the difference."""
+        errors = LARGEST / math.sqrt(max(1.0, items))
+        return replace(
+            self,
+            prompt=self.prompt + errors * self.prompt_deviation,
+            response=self.response + errors * self.response_deviation / math.sqrt(self.responses),
+        )
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ def rejection_sampling(
     ranking = data.prompt + n * answer
     judged = data.items * forward_operations(judge, ranking, around=ranking, projected=0)
     longest = data.longest - data.response + recipe.max_new_tokens
-    kept = Data(math.ceil(chosen * data.items), data.prompt, answer, longest)
+    kept = replace(
+        data, items=math.ceil(chosen * data.items), response=answer, longest=longest, responses=1.0
+    )
     # As many answers as are sampled together are scored together.
     scored = scored_tokens(min(ANSWERS_PER_REJECTION_BATCH / n, data.items) * ranking, ranking)
     stages = (
@@ -127,21 +129,25 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
     exceeds a micro-batch, it takes several forward passes, which are recomputed in the backward pass."""
     number = bytes_per_weight(recipe)
     row = min(data.prompt + data.response, recipe.max_length)
-    width = min(data.longest if given.cautious else row, recipe.max_length, policy.context)
-    prompt = width * data.prompt / (data.prompt + data.response)
+    usual = row + (data.responses - 1) * min(data.response, row)
+    batch = min(recipe.batch_rankings, max(1, data.items)) / given.processes
+    wide = data.in_largest(min(batch, recipe.micro_batch_tokens / usual))
+    longest = data.longest if given.cautious else wide.prompt + wide.response
+    width = min(longest, recipe.max_length, policy.context)
+    prompt = width * wide.prompt / (wide.prompt + wide.response)
     heldout = data.items * recipe.heldout_fraction
     trained = recipe.epochs * (data.items - heldout)
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_rankings) * recipe.epochs
     ranking = prompt + data.responses * (width - prompt)
-    batch = min(recipe.batch_rankings, max(1, data.items)) * ranking / given.processes
-    places = max(min(recipe.micro_batch_tokens, batch), width)
+    places = max(min(recipe.micro_batch_tokens, batch * ranking), width)
     again = ranking > recipe.micro_batch_tokens
     if not again:  # only whole rankings fit
         places = max(ranking, places // ranking * ranking)
     answered = data.responses * min(data.response, row)
-    forward = forward_operations(policy, ranking, around=row, projected=answered)
+    read = ranking if given.cautious else usual
+    forward = forward_operations(policy, read, around=row, projected=answered)
     projected = places * data.responses * (width - prompt) / ranking
-    micro_batches = max(steps, trained * ranking / places)
+    micro_batches = max(steps, trained * read / places)
     evaluations = min(recipe.evaluations, steps) * heldout
     passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
     held = in_training(recipe, policy, given)
@@ -177,7 +183,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
         recipe.gradient_checkpointing,
         shards(recipe, given),
     )
-    before = step.gradients if batch > places or again else 0.0
+    before = step.gradients if batch * ranking > places or again else 0.0
     observed = passing_bytes(policy, places, number)
     observed += projection_bytes(policy, projected, trains=False, number=number, gpu=given.gpu)
     stages = (
@@ -185,7 +191,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
             "log-probs",
             (*held, *gathered_weights(recipe, policy, given), Part("activations and logits", observed)),
             passed * forward,
-            policy.layers * passed * ranking / places,
+            policy.layers * passed * read / places,
         ),
         Stage(
             "update",
@@ -212,14 +218,17 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
     number = bytes_per_weight(recipe)
     row = min(data.prompt + data.response, recipe.max_length)
     padded = 1.0 if recipe.packing == "auto" and not given.cautious else PADDED
-    longest = min(data.longest if given.cautious else padded * row, recipe.max_length, policy.context)
+    rows = min(recipe.batch_size, max(1, data.items)) / given.processes
+    wide = data.in_largest(min(rows, recipe.micro_batch_tokens / row))
+    most = min(wide.prompt + wide.response, recipe.max_length)
+    longest = min(data.longest if given.cautious else padded * most, recipe.max_length, policy.context)
     heldout = data.items * recipe.heldout_share
     trained = recipe.epochs * (data.items - heldout)
-    batch = min(recipe.batch_size, max(1, data.items)) * padded * row / given.processes
+    batch = rows * padded * most
     # A row is never split, even if the row alone exceeds the size of a micro-batch.
     places = max(min(recipe.micro_batch_tokens, batch), longest)
     if padded == 1.0:  # only whole rows fit
-        places = max(row, places // row * row)
+        places = max(most, places // most * most)
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
     # Without packing, rows of very different lengths do not share a micro-batch. The estimate then assumes
     # two more micro-batches per batch than the number of tokens requires.
@@ -234,7 +243,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
         learning,
         places,
         longest,
-        places * data.response / (data.prompt + data.response),
+        places * wide.response / (wide.prompt + wide.response),
         trained_layers(recipe, policy),
         head,
         embedding,

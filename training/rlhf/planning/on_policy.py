@@ -114,15 +114,17 @@ def _on_policy(
     one = forward_operations(policy, own, around=row, projected=answer)
     judged = forward_operations(judge, own, around=row, projected=0)
     valued = forward_operations(critic.shape, own, around=row, projected=0) if critic else 0.0
-    minibatch = rows * own / min(recipe.minibatches, rows) / given.processes
-    places = max(min(recipe.micro_batch_tokens, minibatch), longest if given.cautious else row)
-    several = minibatch > places
+    minibatch = rows / min(recipe.minibatches, rows) / given.processes
+    wide = data.in_largest(min(minibatch, recipe.micro_batch_tokens / own) / n)
+    most = wide.prompt / n + answer
+    places = max(min(recipe.micro_batch_tokens, minibatch * most), longest if given.cautious else row)
+    several = minibatch * most > places
     micro_batches = max(recipe.minibatches, rows * own / places)
-    projected = places * answer / own
+    projected = places * answer / most
     shapes = [policy, critic.shape] if critic else [policy]
     layers = sum(shape.layers for shape in shapes)
     head, embedding = trains_vocabulary(recipe, policy)
-    how = pass_of(recipe, keys=keys_per_place(prompt=data.prompt, answer=answer, answers=n, gpu=given.gpu))
+    how = pass_of(recipe, keys=keys_per_place(prompt=wide.prompt, answer=answer, answers=n, gpu=given.gpu))
     of_policy = gradient_bytes(learning, divided)
     of_critic = gradient_bytes(critic.learning, divided) if critic else 0.0
     updates = [

@@ -46,14 +46,16 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
     width = min(data.longest if given.cautious else data.prompt + data.response, recipe.max_length)
     heldout = data.items * recipe.heldout_fraction
     batch = min(recipe.batch_rankings, data.items) / given.processes
+    wide = data.in_largest(min(batch, recipe.micro_batch_tokens / ranking))
+    most = prompts * wide.prompt + data.responses * wide.response
     # On a CPU, the rows of a decoder have no padding. A ranking is never split, even if the ranking alone
     # exceeds the size of a micro-batch.
     padded = PADDED if policy.encoder or given.gpu or given.cautious else 1.0
     longest = prompts * data.prompt + data.responses * (width - data.prompt)
-    widest = longest if given.cautious else padded * ranking
-    places = max(min(recipe.micro_batch_tokens, batch * ranking * padded), widest)
+    widest = longest if given.cautious else padded * most
+    places = max(min(recipe.micro_batch_tokens, batch * most * padded), widest)
     if padded == 1.0:  # only whole rankings fit
-        places = max(ranking, places // ranking * ranking)
+        places = max(most, places // most * most)
     rows = ranking / row
     around = 2 * row if policy.encoder else row  # an encoder attends in both directions
     forward = rows * forward_operations(policy, row, around=around, projected=0)
@@ -66,7 +68,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
     shared = 1.0
     if not policy.encoder:
         shared = keys_per_place(
-            prompt=data.prompt, answer=data.response, answers=data.responses, gpu=given.gpu
+            prompt=wide.prompt, answer=wide.response, answers=data.responses, gpu=given.gpu
         )
     step = Backward(
         policy,
@@ -93,7 +95,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         parts += [] if given.gpu else [HALF_KERNELS]
     if given.processes > step.shards:
         parts.append(exchanged(learning))
-    before = step.gradients if batch * ranking * padded > places else 0.0
+    before = step.gradients if batch * most * padded > places else 0.0
     parts += backward(step, before=before, given=given)
     # Held-out rankings are scored during training, so the moments are in memory.
     held = [part for part in parts if part.name.startswith((model.name, "weights: adapter", "Adam"))]

@@ -7,6 +7,7 @@ for a large project than for a small project.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean, pstdev
 
 from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, Response
 from config.problems import FieldProblem, Problem
@@ -50,15 +51,17 @@ def data_of(
     if kind == Kind.SFT and getattr(recipe, "demonstrations", "") == DEMO_WORLD.replace("-", "_"):
         items = int(getattr(recipe, "max_demonstrations", 0))
         return Data((counts or {}).get("demonstrations", items), DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST)
-    prompt, longest_prompt, response, longest_response, k = _lengths(project)
+    prompts, responses, per_prompt = _lengths(project)
     # With varied_share, the run also reads the prompts that it does not use.
     known = (counts or {}).get("prompts_measured") or (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
     return Data(
         items=known or _items(project, kind, recipe, snapshot),
-        prompt=prompt,
-        response=response,
-        longest=longest_prompt + longest_response,
-        responses=k,
+        prompt=fmean(prompts),
+        response=fmean(responses),
+        longest=max(prompts) + max(responses),
+        responses=per_prompt,
+        prompt_deviation=pstdev(prompts),
+        response_deviation=pstdev(responses),
     )
 
 
@@ -87,9 +90,9 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
         return 0  # the launch refuses this selection
 
 
-def _lengths(project: Project) -> tuple[float, float, float, float, float]:
-    """The project's text lengths: the mean and maximum number of tokens in a prompt, the mean and maximum
-    number of tokens in a response, and the number of responses per prompt."""
+def _lengths(project: Project) -> tuple[list[float], list[float], float]:
+    """The numbers of tokens in the project's newest prompts and in their responses, and the number of
+    responses per prompt. Neither list is empty."""
     rows = list(
         Prompt.objects.filter(project=project)
         .order_by("-id")
@@ -102,13 +105,7 @@ def _lengths(project: Project) -> tuple[float, float, float, float, float]:
     responses = [(_tokens(characters, turns=1), prompt) for characters, prompt in found]
     lengths = [length for length, _ in responses] or [USUAL_RESPONSE]
     answered = len({prompt for _, prompt in responses}) or 1
-    return (
-        sum(prompts) / max(1, len(prompts)),
-        max(prompts, default=0.0),
-        sum(lengths) / len(lengths),
-        max(lengths),
-        max(1.0, len(responses) / answered),
-    )
+    return prompts or [0.0], lengths, max(1.0, len(responses) / answered)
 
 
 def _tokens(characters: int, *, turns: int) -> float:

@@ -26,6 +26,7 @@ from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_po
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.loading.saving import save_model
+from training.rlhf.planning.cost import Data
 from training.runs import transitions
 from training.runs.estimates import estimates
 from training.runs.estimates.estimates import RunEstimate, estimate_run
@@ -191,6 +192,28 @@ def test_estimate_counts_only_rankings_with_rewrites_if_rewrites_are_imitated(la
         for snapshot in ("", "v1"):
             found = data_of(project=lab, kind="sft", recipe=recipe, snapshot=snapshot)
             assert found.items == expected, (answers, snapshot)
+
+
+def test_a_few_long_prompts_raise_the_estimated_memory(lab: Project, alice: User, rank: Rank) -> None:
+    rank(lab, alice, n=30)
+    rows = [{"prompt": f"Question {n}?", "responses": ["yes", "no"]} for n in range(30)]
+    import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, rows)).encode()))
+    settings = {"base_model": "Qwen/Qwen3-0.6B", "use_peft": True}
+
+    def found() -> tuple[Data, float]:
+        recipe = catalog.parse_recipe(kind="reward_model", settings=settings)
+        data = data_of(project=lab, kind="reward_model", recipe=recipe)
+        return data, estimate(lab, "reward_model", settings).memory.expected
+
+    before, small = found()
+    long = [{"prompt": "Why? " * 2000, "responses": ["yes", "no"]}]
+    import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, long)).encode()))
+    after, large = found()
+    assert after.longest > 2000
+    # One prompt of 2,500 tokens among about 60: the mean grows by 40, and the deviation by 320.
+    assert after.prompt_deviation - before.prompt_deviation > 5 * (after.prompt - before.prompt)
+    mean_only = (after.prompt - before.prompt) / before.prompt
+    assert large / small > 1 + mean_only / 2
 
 
 def test_estimate_reads_model_size_from_the_hub_cache(

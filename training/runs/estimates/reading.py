@@ -23,9 +23,9 @@ Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
 CHARACTERS_PER_TOKEN = 4.0  # for English and common tokenizers; text in other scripts needs more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
-# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer. The three values are
-# the mean prompt, the mean response, and the longest prompt and response together.
-DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
+# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer. The standard deviation
+# of a prompt's length and that of a response's are nearly equal.
+DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST, DEMO_DEVIATION = 26.0, 32.0, 124.0, 14.0
 # The assumed response length, in tokens, in a project without responses.
 USUAL_RESPONSE = 100.0
 COUNTED = {
@@ -50,7 +50,14 @@ def data_of(
     snapshot does not exist."""
     if kind == Kind.SFT and getattr(recipe, "demonstrations", "") == DEMO_WORLD.replace("-", "_"):
         items = int(getattr(recipe, "max_demonstrations", 0))
-        return Data((counts or {}).get("demonstrations", items), DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST)
+        return Data(
+            (counts or {}).get("demonstrations", items),
+            DEMO_PROMPT,
+            DEMO_RESPONSE,
+            DEMO_LONGEST,
+            prompt_deviation=DEMO_DEVIATION,
+            response_deviation=DEMO_DEVIATION,
+        )
     prompts, responses, per_prompt = _lengths(project)
     # With varied_share, the run also reads the prompts that it does not use.
     known = (counts or {}).get("prompts_measured") or (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
@@ -386,6 +388,37 @@ def test_answers_of_a_server_cost_this_machine_nothing() -> None:
         assert "keys and values" in {part.name for part in here.stages[0].parts}
         assert all(part.name.startswith(("weights", "Adam")) for part in away.stages[0].parts)
         assert here.stages[1:] == away.stages[1:]
+
+
+@pytest.mark.parametrize("outliers", [False, True])
+def test_largest_batch_has_the_lengths_that_random_batches_have(outliers: bool) -> None:
+    generator, responses, batch = random.Random(0), 4, 8
+    rankings = [
+        (generator.gauss(60, 15), [generator.gauss(40, 12) for _ in range(responses)]) for _ in range(200)
+    ]
+    if outliers:
+        rankings[:4] = [(500.0, answers) for _, answers in rankings[:4]]
+    prompts = [prompt for prompt, _ in rankings]
+    lengths = [length for _, answers in rankings for length in answers]
+    found = Data(
+        len(rankings),
+        fmean(prompts),
+        fmean(lengths),
+        max(prompts) + max(lengths),
+        responses,
+        pstdev(prompts),
+        pstdev(lengths),
+    )
+    wide = found.in_largest(batch)
+    largest = []
+    for _ in range(200):  # the largest batch of an epoch, averaged over 200 orders
+        generator.shuffle(rankings)
+        sizes = [prompt + sum(answers) for prompt, answers in rankings]
+        largest.append(max(sum(sizes[i : i + batch]) for i in range(0, len(sizes), batch)))
+    expected = batch * (wide.prompt + responses * wide.response)
+    assert expected == pytest.approx(fmean(largest), rel=0.1)
+    assert expected > 1.05 * batch * (found.prompt + responses * found.response)
+    assert replace(found, prompt_deviation=0, response_deviation=0).in_largest(batch).prompt == found.prompt
 
 
 def test_moments_stay_in_memory_while_further_reward_models_score() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
 from training.loop import loops
-from training.runs import folders, transitions
+from training.runs import folders, transitions, workers
 from training.runs.process import supervise
 from training.runs.wake import wake_worker
 
@@ -29,6 +29,12 @@ def sweep_orphaned_runs() -> None:
 @shared_task  # type: ignore[untyped-decorator]
 def turn_loops() -> None:
     loops.turn_loops()
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def report_worker(sender: Any, **signal: Any) -> None:
+    if workers.QUEUE in sender.app.amqp.queues.consume_from:
+        workers.keep_reporting(name=sender.hostname, stopping=supervise.worker_is_stopping)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -12,6 +12,7 @@ from django.utils import timezone
 from annotation.models import Project, User
 from config.problems import FieldProblem, Problem
 from training.models import RunEvent, TrainingRun
+from training.runs.estimates.refusal import refuse_unfit
 from training.runs.inputs import settle_inputs, settle_models
 from training.runs.progress.events import CHANNEL
 from training.runs.recipes.catalog import parse_recipe, preset_settings, stored_recipe
@@ -27,12 +28,23 @@ def launch_run(
     inputs: Mapping[str, str],
     user: User | None,
     preset: str = "default",
+    force: bool = False,
 ) -> TrainingRun:
     """Queue a run. Recipe settings override the preset's settings. Raises Problem, and writes nothing, for an
-    invalid kind, preset, setting or input."""
+    invalid kind, preset, setting or input. Raises DoesNotFit if no running worker has enough memory, unless
+    `force` is true."""
     settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
     # The checks of the models read files and can take seconds, so they run before the transaction.
     found = settle_models(project=project, kind=kind, recipe=settings, given=inputs)
+    models, errors = found
+    if not errors and not force:
+        refuse_unfit(
+            project=project,
+            kind=kind,
+            recipe=settings,
+            models=models,
+            snapshot=inputs.get("snapshot", ""),
+        )
     with transaction.atomic():
         settled = settle_inputs(
             project=project, kind=kind, recipe=settings, given=inputs, found=found, user=user

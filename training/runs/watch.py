@@ -14,6 +14,7 @@ from config.celery import app
 from training.models import RunEvent, TrainingRun
 from training.runs.process.supervise import execute_run
 from training.runs.transitions import cancel_run
+from training.runs.workers import QUEUE
 
 POLL_SECONDS = 0.5
 LINE_EVERY_SECONDS = 2.0
@@ -25,7 +26,6 @@ TELLING = [
     *("objective/scores", "objective/kl", "policy/entropy_avg", "lengths/response_mean"),
     *("reward_mean", "reward_best", "mean_tokens"),
 ]
-QUEUE = "training"
 
 
 class _Serves(Exception):

@@ -1427,7 +1427,11 @@ export interface paths {
         /** @description List runs, newest first. */
         get: operations["runs_list"];
         put?: never;
-        /** @description Launch a run. A 422 response names each invalid setting and input. */
+        /**
+         * @description Launch a run. A 422 response names each invalid setting and input. A 400 response of the type
+         *     `does-not-fit` means that no running worker has enough memory, and names the settings with which the
+         *     run would fit. With `force`, the run is launched anyway.
+         */
         post: operations["runs_create"];
         delete?: never;
         options?: never;
@@ -1992,6 +1996,14 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
+        /**
+         * @description * `worker` - worker
+         *     * `worker_gone` - worker_gone
+         *     * `earlier_run` - earlier_run
+         *     * `server` - server
+         * @enum {string}
+         */
+        BasisEnum: "worker" | "worker_gone" | "earlier_run" | "server";
         BeginEnrolmentRequest: {
             /** @description Empty if the account has no password. */
             password: string;
@@ -2397,6 +2409,23 @@ export interface components {
             /** Format: uuid */
             worse: string;
             said: components["schemas"]["SaidEnum"];
+        };
+        ForcedLaunchRequest: {
+            project: string;
+            kind: string;
+            /** @default default */
+            preset?: string;
+            recipe?: {
+                [key: string]: unknown;
+            };
+            inputs?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Launch the run even if the estimate says that no running worker has enough memory for it.
+             * @default false
+             */
+            force?: boolean;
         };
         Form: {
             /** @description Number of responses in a task. */
@@ -2959,8 +2988,21 @@ export interface components {
         Machine: {
             device: components["schemas"]["DeviceEnum"];
             name: string;
+            /** @description Memory of one GPU, or main memory, in bytes. 0 if it is unknown. */
             memory_bytes: number;
             threads: number;
+            host_memory_bytes: number;
+            gpus: number;
+            worker: string;
+            /**
+             * @description How the machine is known. worker: a running worker has reported it. worker_gone: the last worker reported it, but is not running now. earlier_run: an earlier run used it. server: no worker has reported, and this is the server's machine.
+             *
+             *     * `worker` - worker
+             *     * `worker_gone` - worker_gone
+             *     * `earlier_run` - earlier_run
+             *     * `server` - server
+             */
+            basis: components["schemas"]["BasisEnum"];
         };
         Me: {
             /** Format: uuid */
@@ -4115,14 +4157,22 @@ export interface components {
             seconds: components["schemas"]["Range"];
             /** @description Peak device memory in bytes. */
             memory: components["schemas"]["Range"];
-            /** @description The parts of the expected peak memory. */
-            parts: components["schemas"]["Part"][];
-            /** @description Whether the run fits in memory; null if the memory limit lies within the estimated range. */
+            /** @description Peak main memory of a run on GPUs, in bytes. */
+            host_memory: components["schemas"]["Range"] | null;
+            /** @description The stages of the run, with the parts of their memory. */
+            stages: components["schemas"]["Stage"][];
+            /** @description The stage that needs the most memory. */
+            peak_stage: string;
+            /** @description Whether the run fits in memory. Null if the memory lies within the estimated range, or if only some of the running workers have enough. */
             fits: boolean | null;
+            /** @description Settings with which a run that does not fit would fit; null if there are none. */
+            fitting: {
+                [key: string]: unknown;
+            } | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
-            /** @description true: the machine that an earlier run used; false: this server's machine. */
-            machine_known: boolean;
+            /** @description Number of running workers that could take the run. 0 if none is running. */
+            workers: number;
             /** @description The base model. */
             model: string;
             weights: number;
@@ -4288,6 +4338,17 @@ export interface components {
          * @enum {string}
          */
         SplitEnum: "train" | "heldout";
+        Stage: {
+            name: string;
+            /** Format: double */
+            bytes: number;
+            parts: components["schemas"]["Part"][];
+            /**
+             * Format: double
+             * @description Main memory of a stage on a GPU.
+             */
+            host_bytes: number;
+        };
         /**
          * @description * `candidate` - Candidate
          *     * `production` - Production
@@ -7946,8 +8007,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["LaunchRequest"];
-                "multipart/form-data": components["schemas"]["LaunchRequest"];
+                "application/json": components["schemas"]["ForcedLaunchRequest"];
+                "multipart/form-data": components["schemas"]["ForcedLaunchRequest"];
             };
         };
         responses: {

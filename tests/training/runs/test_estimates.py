@@ -26,6 +26,7 @@ from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_po
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.loading.saving import save_model
+from training.rlhf.planning.cost import Data
 from training.runs import transitions
 from training.runs.estimates import estimates
 from training.runs.estimates.estimates import RunEstimate, estimate_run
@@ -74,7 +75,7 @@ def test_every_run_kind_has_an_estimate_without_earlier_runs(
     assert 0 < told.seconds.low < told.seconds.expected < told.seconds.high
     assert 0 < told.memory.low < told.memory.expected < told.memory.high
     assert sum(part.bytes for part in told.parts) == pytest.approx(told.memory.expected)
-    assert (told.runs, told.machine_known) == (0, False)
+    assert (told.runs, told.machine.basis) == (0, "server")
     assert "Assumed" in told.time_basis
     assert (told.disk.model > 0) == (kind not in ("sample", "evaluate"))
     assert (told.disk.checkpoints > told.disk.model) == (kind not in ("sample", "evaluate"))
@@ -107,7 +108,7 @@ def test_estimate_is_calibrated_by_a_finished_run(lab: Project) -> None:
     assert 1e8 < machine["peak_bytes"] < machine["memory_bytes"]
     seconds = (took.finished_at - took.started_at).total_seconds()  # type: ignore[operator]
     same = estimate(lab, "sft", SMALL)
-    assert (same.runs, same.machine_known, same.fits) == (1, True, True)
+    assert (same.runs, same.machine.basis, same.fits) == (1, "earlier_run", True)
     assert "one earlier run of this kind that started from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
@@ -193,6 +194,28 @@ def test_estimate_counts_only_rankings_with_rewrites_if_rewrites_are_imitated(la
             assert found.items == expected, (answers, snapshot)
 
 
+def test_a_few_long_prompts_raise_the_estimated_memory(lab: Project, alice: User, rank: Rank) -> None:
+    rank(lab, alice, n=30)
+    rows = [{"prompt": f"Question {n}?", "responses": ["yes", "no"]} for n in range(30)]
+    import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, rows)).encode()))
+    settings = {"base_model": "Qwen/Qwen3-0.6B", "use_peft": True}
+
+    def found() -> tuple[Data, float]:
+        recipe = catalog.parse_recipe(kind="reward_model", settings=settings)
+        data = data_of(project=lab, kind="reward_model", recipe=recipe)
+        return data, estimate(lab, "reward_model", settings).memory.expected
+
+    before, small = found()
+    long = [{"prompt": "Why? " * 2000, "responses": ["yes", "no"]}]
+    import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, long)).encode()))
+    after, large = found()
+    assert after.longest > 2000
+    # One prompt of 2,500 tokens among about 60: the mean grows by 40, and the deviation by 320.
+    assert after.prompt_deviation - before.prompt_deviation > 5 * (after.prompt - before.prompt)
+    mean_only = (after.prompt - before.prompt) / before.prompt
+    assert large / small > 1 + mean_only / 2
+
+
 def test_estimate_reads_model_size_from_the_hub_cache(
     lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +234,8 @@ def test_only_admins_can_request_estimates(
     estimate = told.json()["estimate"]
     assert (estimate["model"], told.json()["refused"]) == ("demo-world", [])
     assert estimate["seconds"]["low"] < estimate["seconds"]["high"]
-    assert {"name", "bytes"} == set(estimate["parts"][0])
+    assert {"name", "bytes", "parts", "host_bytes"} == set(estimate["stages"][0])
+    assert estimate["peak_stage"] in {stage["name"] for stage in estimate["stages"]}
     # An incomplete form is not an error.
     half = client_of(ada).post("/api/v1/runs/estimate", asked | {"recipe": {"epoch": 1}})
     assert (half.status_code, half.json()["estimate"]) == (200, None)

@@ -72,7 +72,8 @@ def test_api_lists_presets_and_a_launch_accepts_a_preset(
     assert ppo["improves_policy"] is True
     assert ppo["common"][0] == "steps"
     assert [(preset["name"], preset["settings"].get("steps")) for preset in ppo["presets"]] == [
-        ("quick", 8), ("default", None), ("thorough", 120), ("lora", None)
+        ("quick", 8), ("default", None), ("thorough", 120), ("lora", None),
+        ("demo_cpu", 16), ("gpu_24gb", None), ("gpu_80gb", None), ("several_gpus", None),
     ]  # fmt: skip
     launched = client.post("/api/v1/runs/", {"project": "support", "kind": "sft", "preset": "quick"})
     assert launched.json()["recipe"]["max_demonstrations"] == 2_000

@@ -51,6 +51,11 @@ class Command(QuickCommand):
             help="inputs (policy, reward_model, snapshot), given by name or ID",
         )
         parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings from a .json or .toml file")
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="launch the run even if the estimate says that no running worker has enough memory for it",
+        )
         parser.add_argument("--wait", action="store_true", help="follow the run until it ends")
         parser.add_argument("--json", action="store_true", help="print the run as one JSON object")
 
@@ -70,6 +75,7 @@ class Command(QuickCommand):
                 inputs=pairs(options["inputs"]),
                 preset=options["preset"],
                 user=None,
+                force=options["force"],
             )
         except Problem as problem:
             raise CommandError(problem.detail) from None

@@ -1,39 +1,55 @@
 """Estimate a run's memory and compute before the run starts, from its recipe and the sizes of its models and
 data.
 
-Pure functions without torch. A run consists of consecutive stages, for example a rollout and then an update.
-Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. Sizes are in
-bytes, and numbers are float32 unless stated otherwise. A stage's memory has these parts:
+Pure functions without torch. A run consists of consecutive stages: load, generate, score, log-probs, update
+and save. Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. Sizes
+are in bytes, and numbers are float32 unless stated otherwise. A stage's memory has these parts:
 
 - weights of every loaded model: 4 bytes per weight, or 2 if the recipe's dtype is bfloat16;
-- gradients and Adam's two moments of the trained weights, and adapters or float32 masters (`trained`);
-- activations of the widest micro-batch, stored for the backward pass (see `transformer.kept_bytes`);
-- the projection onto the vocabulary: the logits of one chunk of tokens, and in training another gradient
-  of the output embedding (see `transformer.projection_bytes`);
-- keys and values of the rows that are decoded together (`batches.CPU_ROWS`), including space for tokens that
-  are not generated yet. A model like Llama stores a prompt once for all its samples;
-- a copy of the weights during decoding, if they take at most COPIED_BYTES (`llama.trunk`);
-- four arrays of probabilities during decoding (rows × vocabulary).
+- Adam's two moments of the trained weights, and adapters or float32 masters (`trained`);
+- gradients, activations and logits of the widest micro-batch (`backward`);
+- keys and values of the rows that are decoded together, including space for tokens that are not generated
+  yet, and the probabilities of the next token (`answers`).
 
-With LoRA, only the adapter's matrices are trained. These matrices are additional weights. With gradient
-checkpointing, the stored activations are only the inputs of all layers and the activations of one layer.
+On a CPU, all of this is main memory. On a GPU, it is the memory of one GPU. Each stage then also needs main
+memory (`Stage.host`): a model is read into main memory first, and a checkpoint is copied to it.
 
-Checkpoints, including the best weights so far, take no additional memory. They are written to disk directly
-from the tensors.
-
-`transformer` describes how operations are counted. Layer calls are counted separately. In a small model,
-launching an operation takes longer than executing the operation.
+`transformer` describes how activations and operations are counted. Layer calls are counted separately. In a
+small model, launching an operation takes longer than executing the operation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT
 
 SCORING_TOKENS = 16_384
+LARGEST = 2.0  # the expected maximum of about 25 normally distributed values, in standard deviations
 PADDED = 1.2  # token positions per real token; at most about a fifth of a micro-batch is padding
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What an estimate assumes about the texts and the device.
+
+    `cautious` assumes the worst case instead of typical values: the widest micro-batch and the longest
+    answers that the recipe allows. `memory` is the device's memory in bytes, which limits how many answers
+    are generated together. It is None if it is unknown.
+
+    `processes` is the number of processes that divide each batch among them. Each of them holds all models,
+    unless the recipe divides the trained models as well (`planning.sharding`).
+    """
+
+    cautious: bool = False
+    gpu: bool = False
+    memory: float | None = None
+    processes: int = 1
+
+
+USUAL = Conditions()
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,7 @@ class Data:
     """The amount of data in a run: `items` demonstrations, rankings or prompts, with lengths in tokens.
 
     `longest` is the length of the longest prompt with its response. `responses` is the number of responses
-    per item.
+    per item. The deviations are standard deviations of lengths.
     """
 
     items: int
@@ -49,6 +65,19 @@ class Data:
     response: float
     longest: float
     responses: float = 1.0
+    prompt_deviation: float = 0.0
+    response_deviation: float = 0.0
+
+    def in_largest(self, items: float) -> Data:
+        """Return the data with the mean lengths in the largest of several batches of this many items. They
+        are LARGEST standard errors above the mean. If a few prompts are much longer than the others, they
+        make the difference."""
+        errors = LARGEST / math.sqrt(max(1.0, items))
+        return replace(
+            self,
+            prompt=self.prompt + errors * self.prompt_deviation,
+            response=self.response + errors * self.response_deviation / math.sqrt(self.responses),
+        )
 
 
 @dataclass(frozen=True)
@@ -60,16 +89,21 @@ class Part:
 @dataclass(frozen=True)
 class Stage:
     """One stage of a run. `operations` are floating-point operations, and `layer_calls` counts layer
-    executions, forward or backward."""
+    executions, forward or backward. `host` is the main memory of a stage whose `parts` are on a GPU."""
 
     name: str
     parts: tuple[Part, ...] = ()
     operations: float = 0.0
     layer_calls: float = 0.0
+    host: tuple[Part, ...] = ()
 
     @property
     def bytes(self) -> float:
         return sum(part.bytes for part in self.parts)
+
+    @property
+    def host_bytes(self) -> float:
+        return sum(part.bytes for part in self.host)
 
 
 @dataclass(frozen=True)
@@ -79,6 +113,10 @@ class Cost:
     @property
     def peak(self) -> Stage:
         return max(self.stages, key=lambda stage: stage.bytes)
+
+    @property
+    def host_peak(self) -> Stage:
+        return max(self.stages, key=lambda stage: stage.host_bytes)
 
 
 @dataclass(frozen=True)
@@ -98,3 +136,26 @@ def seconds(cost: Cost, speed: Speed) -> float:
 
 def weights(name: str, shape: Shape) -> Part:
     return Part(f"weights: {name}", FLOAT * shape.weights)
+
+
+def loading_and_saving(cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0) -> Cost:
+    """Return the cost with the two stages that need additional main memory.
+
+    On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
+    memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models
+    that each process reads completely before they are divided among the processes, or 0 if none is. The
+    first process then gathers the checkpoint in main memory, also on a CPU.
+    """
+    held = max(cost.stages, key=lambda stage: stage.bytes).parts
+    models = tuple(part for part in held if part.name.startswith("weights"))
+    if given.gpu:
+        read = max([given.processes * whole, *(part.bytes for part in models)])
+        load = Stage("load", models, host=(Part("model before it is moved to the GPU", read),))
+        save = Stage("save", models, host=(Part("checkpoint", saved),)) if saved else None
+        return Cost((load, *cost.stages, *([save] if save else [])))
+    if not whole:
+        return cost
+    stored = tuple(part for part in held if part.name.startswith(("weights", "Adam")))
+    load = Stage("load", (Part("weights: complete models", whole),))
+    save = Stage("save", (*stored, Part("checkpoint", saved / given.processes)))
+    return Cost((load, *cost.stages, save))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from training.rlhf.models.files.shapes import Shape
-from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage
+from training.rlhf.planning.cost import SCORING_TOKENS, Conditions, Cost, Data, Part, Stage
 from training.rlhf.planning.trained import bytes_per_weight
 from training.rlhf.planning.transformer import FLOAT, forward_operations, passing_bytes
 from training.rlhf.recipes.base import Recipe
@@ -18,7 +18,13 @@ MOST_BEGINNINGS = 8  # as in judging.shaping, which imports torch
 
 
 def with_scoring(
-    cost: Cost, first: Shape | None, further: Sequence[Shape], recipe: Recipe, data: Data, *, cautious: bool
+    cost: Cost,
+    first: Shape | None,
+    further: Sequence[Shape],
+    recipe: Recipe,
+    data: Data,
+    *,
+    given: Conditions,
 ) -> Cost:
     """Return the cost of the run with further frozen reward models in memory during every stage. These reward
     models score all sampled answers. If the reward is spread over sentences, all reward models also score the
@@ -28,17 +34,21 @@ def with_scoring(
         return cost
     prompts, n, limit = _sampled(recipe, data)
     number = bytes_per_weight(recipe) if isinstance(recipe, TrainsPolicy) else FLOAT
-    answer = float(limit) if cautious else min(float(limit), data.response)
+    answer = float(limit) if given.cautious else min(float(limit), data.response)
     whole = data.prompt + n * answer  # the answers to a prompt share the prompt
     # The beginnings end at equal distances, so their mean length is half of the answer's length.
     beginnings = n * (data.prompt + MOST_BEGINNINGS * answer / 2) if spread else 0.0
     work = [(first, beginnings), *((judge, whole + beginnings) for judge in further)]
     beside = [Part(_name(len(further)), number * sum(judge.weights for judge in further))] if further else []
     stages = tuple(replace(stage, parts=(*stage.parts, *beside)) for stage in cost.stages)
-    loaded = [part for part in stages[0].parts if part.name.startswith("weights")]
+    [scored] = [stage for stage in stages if stage.name == "score"]
+    loaded = [part for part in scored.parts if part.name != "activations"]
     scoring = Stage(
         "score",
-        (*loaded, Part("activations", max(passing_bytes(judge, SCORING_TOKENS) for judge, _ in work))),
+        (
+            *loaded,
+            Part("activations", max(passing_bytes(judge, SCORING_TOKENS, number) for judge, _ in work)),
+        ),
         sum(
             prompts * forward_operations(judge, tokens, around=whole / n, projected=0)
             for judge, tokens in work

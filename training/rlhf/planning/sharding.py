@@ -1,13 +1,13 @@
 """The memory of a sharded model in one of several processes (`core.sharding`).
 
-Each process stores 1/n of the float32 weights, gradients and Adam moments, 16 bytes per weight in all. In
-addition, it holds the weights that are gathered at the moment, and their gradients before the exchange:
+Each process stores 1/n of the float32 weights, gradients and Adam moments, 16 bytes per weight in all. In a
+pass, it also holds the weights that are gathered at the moment, and in a backward pass their gradients before
+the exchange:
 
-- the weights outside the layers (embedding and output layer), from the forward pass to the end of the
-  backward pass;
+- the weights outside the layers (embedding and output layer), during the entire pass;
 - the weights of two layers, because the next layer is gathered while the present one computes;
-- the gradients of the weights outside the layers and of one layer, and a float32 copy of the latter for the
-  exchange.
+- the gradients of one layer with a float32 copy for the exchange and, at the end of the backward pass, those
+  of the weights outside the layers.
 
 While answers are generated, and for the final scores of a reward model, each process holds a complete copy of
 the weights instead. Pure functions without torch.
@@ -16,33 +16,39 @@ the weights instead. Pure functions without torch.
 from __future__ import annotations
 
 from training.rlhf.models.files.shapes import Shape
-from training.rlhf.planning.cost import Part
+from training.rlhf.planning.cost import Conditions, Part
 from training.rlhf.planning.transformer import FLOAT
+from training.rlhf.recipes.base import Recipe
 
 LAYERS_GATHERED = 2
 
 
-def stored(shape: Shape, *, processes: int) -> tuple[Part, ...]:
-    """Return what each process stores between two updates."""
-    part = FLOAT * shape.weights / processes
-    return (Part("weights: part of the model", part), Part("Adam's moments: part", 2 * part))
+def shards(recipe: Recipe, given: Conditions) -> int:
+    """Return the number of processes that divide the model among them, or 1 if each process has all of it."""
+    return given.processes if getattr(recipe, "sharding", "none") == "full" else 1
 
 
-def updating(shape: Shape, *, processes: int, number: int) -> tuple[Part, ...]:
-    """Return what each process holds in an update, without activations and logits. `number` is the size of a
-    number in the model's computations, in bytes."""
-    layer, outside = layer_weights(shape), outside_weights(shape)
-    return (
-        *stored(shape, processes=processes),
-        Part("gradients: part", FLOAT * shape.weights / processes),
-        Part("gathered weights", number * (outside + LAYERS_GATHERED * layer)),
-        Part("gradients before the exchange", number * (outside + layer) + FLOAT * layer),
-    )
+def weights(name: str, shape: Shape, *, processes: int, number: int = FLOAT) -> Part:
+    """Return a process's part of a model. Trained weights are float32, and frozen weights have the size
+    `number`."""
+    return Part(f"weights: part of the {name}", number * shape.weights / processes)
 
 
-def generating(shape: Shape, *, processes: int, number: int) -> tuple[Part, ...]:
-    """Return what each process holds while it generates answers, without keys and values."""
-    return (*stored(shape, processes=processes), Part("complete weights", number * shape.weights))
+def gathered(shape: Shape, *, number: int) -> Part:
+    """Return the weights that a process holds during a pass. `number` is the size of a number in the model's
+    computations, in bytes."""
+    held = outside_weights(shape) + LAYERS_GATHERED * layer_weights(shape)
+    return Part("gathered weights", number * held)
+
+
+def exchanged(weights: float, *, number: int) -> float:
+    """Return the size of complete gradients of these weights, with the float32 copy for the exchange."""
+    return (number + FLOAT) * weights
+
+
+def complete(shape: Shape, *, number: int) -> Part:
+    """Return the copy of a model with which a process generates answers."""
+    return Part("complete weights", number * shape.weights)
 
 
 def layer_weights(shape: Shape) -> int:

@@ -5,6 +5,9 @@
 - An adapter takes 4 more bytes for each of its own weights. Only these weights are trained.
 - If a bfloat16 model's own weights are trained, a float32 master of each takes 4 more bytes (`core.masters`).
 
+If several processes divide the model among them (`planning.sharding`), each stores a part of the float32
+weights, which take the place of masters, and of gradients and moments.
+
 Pure functions without torch.
 """
 
@@ -13,29 +16,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.rlhf.models.files.shapes import Shape
-from training.rlhf.planning.cost import Part
-from training.rlhf.planning.transformer import FLOAT, adapter_weights, kept_bytes, kept_bytes_recomputed
+from training.rlhf.planning import sharding
+from training.rlhf.planning.cost import USUAL, Conditions, Part
+from training.rlhf.planning.sharding import shards
+from training.rlhf.planning.transformer import FLOAT, HALF, Pass, adapter_weights, is_tied
 from training.rlhf.recipes.weights import TrainsPolicy
 
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
+# The sum of gradients over the processes: one bucket of float32 numbers (`distributed.BUCKET_NUMBERS`).
+BUCKET_BYTES = 64_000_000
+
+
+# On a CPU, runs in bfloat16 use more memory than their tensors take: 260 to 360 MB in
+# `benchmarks.memory_estimates`, for models of 34 to 88 million parameters. The cause was not confirmed.
+# oneDNN computes the products, and keeps a compiled kernel for each combination of sizes.
+HALF_KERNELS = Part("bfloat16 kernels", 300_000_000)
 
 
 def bytes_per_weight(recipe: TrainsPolicy) -> int:
     """Return the size of a number in the recipe's models."""
-    return FLOAT // 2 if recipe.dtype == "bfloat16" else FLOAT
+    return HALF if recipe.dtype == "bfloat16" else FLOAT
+
+
+def trained_layers(recipe: TrainsPolicy, shape: Shape) -> float:
+    """Return the number of layers through which the backward pass runs."""
+    return min(shape.layers, recipe.num_layers_unfrozen or shape.layers)
 
 
 def trained_weights(recipe: TrainsPolicy, shape: Shape) -> float:
-    """Return the number of trained weights of a policy."""
+    """Return the number of trained weights of a policy. If only the last layers are trained, the output layer
+    is trained, too, unless it is also the embedding."""
     if recipe.use_peft:
         return adapter_weights(shape, recipe, heads=0)
     if recipe.num_layers_unfrozen is None:
         return shape.weights
-    embedding = shape.vocabulary * shape.hidden
-    share = min(1.0, recipe.num_layers_unfrozen / shape.layers)
-    # The output layer is also trained if it is not the embedding. The estimate assumes that it is.
-    return min(shape.weights, share * max(0, shape.weights - embedding) + embedding)
+    embedding, tied = shape.vocabulary * shape.hidden, is_tied(shape)
+    inside = max(0, shape.weights - embedding * (1 if tied else 2))
+    return inside * trained_layers(recipe, shape) / shape.layers + (0 if tied else embedding)
+
+
+def trains_vocabulary(recipe: TrainsPolicy, shape: Shape) -> tuple[bool, bool]:
+    """Return whether the output layer and the embedding are trained."""
+    if recipe.use_peft:
+        return False, False
+    if recipe.num_layers_unfrozen is None:
+        return True, True
+    return not is_tied(shape), False
 
 
 def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
@@ -43,35 +70,67 @@ def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
     return Part(f"weights: {name}", bytes_per_weight(recipe) * shape.weights)
 
 
-def loaded(recipe: TrainsPolicy, shape: Shape) -> tuple[Part, ...]:
+def loaded(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tuple[Part, ...]:
     """Return the memory that a policy takes before the first update: weights, and an adapter or masters."""
     learning = trained_weights(recipe, shape)
-    parts = [frozen(recipe, "policy", shape)]
-    if recipe.use_peft:
-        parts.append(Part("weights: adapter", FLOAT * learning))
-    elif recipe.dtype == "bfloat16":
-        parts.append(Part("weights: float32 masters", FLOAT * learning))
+    if (processes := shards(recipe, given)) > 1:
+        parts = [sharding.weights("policy", shape, processes=processes)]
+    else:
+        parts = [frozen(recipe, "policy", shape)]
+        if recipe.use_peft:
+            parts.append(Part("weights: adapter", FLOAT * learning))
+        elif recipe.dtype == "bfloat16":
+            parts.append(Part("weights: float32 masters", FLOAT * learning))
+    if recipe.dtype == "bfloat16" and not given.gpu:
+        parts.append(HALF_KERNELS)
     return tuple(parts)
 
 
-def in_training(recipe: TrainsPolicy, shape: Shape) -> tuple[Part, ...]:
+def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tuple[Part, ...]:
     """Return the memory that a policy takes between two updates: its weights as in `loaded`, and moments."""
-    return *loaded(recipe, shape), Part("Adam's moments", 2 * FLOAT * trained_weights(recipe, shape))
+    learning, divided = trained_weights(recipe, shape), shards(recipe, given)
+    parts = (*loaded(recipe, shape, given), Part("Adam's moments", 2 * FLOAT * learning / divided))
+    return parts if given.processes == divided else (*parts, exchanged(learning))
 
 
-def gradients(recipe: TrainsPolicy, shape: Shape) -> Part:
-    return Part("gradients", FLOAT * trained_weights(recipe, shape))
+def gathered_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
+    """Return the weights that a process of a sharded model gathers for a pass without a backward pass."""
+    if shards(recipe, given) == 1:
+        return ()
+    return (sharding.gathered(shape, number=bytes_per_weight(recipe)),)
 
 
-def activations(recipe: TrainsPolicy, shape: Shape, places: float, *, row: float) -> float:
-    """Return the memory of the activations that a backward pass needs, in bytes."""
-    kept = kept_bytes_recomputed if recipe.gradient_checkpointing else kept_bytes
-    return kept(shape, places, row=row) * bytes_per_weight(recipe) / FLOAT
+def complete_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
+    """Return the copy with which a process of a sharded model generates answers."""
+    return () if shards(recipe, given) == 1 else (sharding.complete(shape, number=bytes_per_weight(recipe)),)
+
+
+def whole_bytes(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> float:
+    """Return the size of a policy that is read completely before it is sharded, or 0 if it is not sharded."""
+    return 0.0 if shards(recipe, given) == 1 else bytes_per_weight(recipe) * shape.weights
+
+
+def exchanged(learning: float) -> Part:
+    """Return the memory in which several processes sum their gradients, one bucket at a time. Sharded
+    gradients are summed in the backward pass."""
+    return Part("exchanged gradients", min(BUCKET_BYTES, FLOAT * learning))
+
+
+def pass_of(recipe: TrainsPolicy, *, keys: float = 1.0) -> Pass:
+    """Return how the recipe's policy processes tokens in training."""
+    return Pass(bytes_per_weight(recipe), adapted=recipe.use_peft, keys=keys)
 
 
 def passes(recipe: TrainsPolicy) -> int:
     """Return the cost of a training step as a multiple of the cost of a forward pass."""
     return (TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING) + recipe.gradient_checkpointing
+
+
+def saved_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
+    """Return the size of a checkpoint's tensors: the trained weights, masters and moments."""
+    size = FLOAT if recipe.use_peft else bytes_per_weight(recipe)
+    masters = FLOAT if size < FLOAT else 0
+    return (size + masters + 2 * FLOAT) * trained_weights(recipe, shape)
 
 
 @dataclass(frozen=True)
@@ -89,11 +148,14 @@ class Critic:
         return self.learning == self.shape.weights
 
 
-def critic_in_training(recipe: TrainsPolicy, critic: Critic) -> list[Part]:
+def critic_in_training(recipe: TrainsPolicy, critic: Critic, given: Conditions = USUAL) -> list[Part]:
     """Return the memory that a critic takes between two updates."""
-    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning)]
+    divided = shards(recipe, given)
+    parts = [Part("Adam's moments: critic", 2 * FLOAT * critic.learning / divided)]
     if not critic.own:
         return [*parts, Part("weights: critic", FLOAT * critic.learning)]
+    if divided > 1:
+        return [*parts, sharding.weights("critic", critic.shape, processes=divided)]
     if recipe.dtype == "bfloat16":
         parts.append(Part("weights: float32 masters of the critic", FLOAT * critic.learning))
     return [*parts, frozen(recipe, "critic", critic.shape)]

@@ -8,14 +8,31 @@ costs one more pass. If the model is an encoder, each response is processed with
 
 from __future__ import annotations
 
-from training.rlhf.models.files.shapes import Shape
+from dataclasses import dataclass, replace
+
+from training.rlhf.models.files.shapes import Shape, count_weights
 from training.rlhf.recipes.weights import UsesLora
 
-FLOAT = 4  # bytes
+FLOAT, HALF = 4, 2  # bytes
 # As in `forward.projection`, which can't be imported without torch.
-CHUNK_LOGITS, MIN_CHUNK_TOKENS = 2**24, 256
-# Numbers that a layer stores per token without a backward pass, as multiples of `hidden` and `intermediate`.
-FORWARD_NUMBERS = (6, 3)
+CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU, MIN_CHUNK_TOKENS = 2**24, 2**26, 256
+CONVERTED_WEIGHTS = 2**23
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How a model processes tokens: the size of its numbers in bytes, and what the backward pass needs.
+
+    If `adapted`, the weights are frozen, and every linear layer has a LoRA adapter in float32. With
+    `autocast`, the weights are float32, and matrix products are computed in bfloat16. `keys` is the number of
+    keys and values that attention stores per token position. It is above 1 if several answers share a prompt
+    (`keys_per_place`).
+    """
+
+    number: int = FLOAT
+    adapted: bool = False
+    autocast: bool = False
+    keys: float = 1.0
 
 
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
@@ -29,38 +46,117 @@ def forward_operations(shape: Shape, tokens: float, *, around: float, projected:
     return 2 * inside * tokens + attended + 2 * shape.vocabulary * shape.hidden * projected
 
 
-def kept_bytes(shape: Shape, places: float, *, row: float) -> float:
-    """Memory, in bytes, of the activations that a backward pass needs and of the attention mask.
+def keys_per_place(*, prompt: float, answer: float, answers: float, gpu: bool) -> float:
+    """Return `Pass.keys` for a prompt with several answers that share it.
 
-    For each token, a layer stores 11 × `hidden` and 4 × `intermediate` numbers. The first term counts the
-    norms, queries, keys, values, two residuals, and the attention output and its copy. The second term counts
-    the MLP's three products and its nonlinearity.
+    On a CPU, attention is computed segment by segment (`models.segments`). The keys of the prompt are copied
+    for each answer, next to the answer's own keys, and the copies are needed in the backward pass. On a GPU,
+    one attention call with a mask reads the keys where they are.
     """
-    per_token = 11 * shape.hidden + 4 * shape.intermediate
-    return FLOAT * places * (shape.layers * per_token + 2 * shape.hidden) + places * row
+    if gpu:
+        return 1.0
+    row = prompt + answers * answer
+    return (row + answers * (prompt + answer)) / row
 
 
-def kept_bytes_recomputed(shape: Shape, places: float, *, row: float) -> float:
+def layer_bytes(shape: Shape, how: Pass) -> float:
+    """Bytes that one layer stores per token position for the backward pass.
+
+    A norm stores its input in float32 and, for the gradient of its weight, the normalised input. The linear
+    layers after it store their common input. Attention stores queries, keys, values and its output. Keys and
+    values are stored for every query head, because grouped heads are repeated before the attention. The
+    output layer of the attention stores its own input, a copy of the attention's output in another order. The
+    MLP stores the gate, its nonlinearity, the second product, and the product of both.
+
+    An adapter on a bfloat16 layer stores its own float32 copy of the layer's input. Under autocast, each
+    linear layer stores its own bfloat16 copy.
+    """
+    d, inner = shape.hidden, shape.intermediate
+    queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+    n = HALF if how.autocast else how.number
+    copies = how.adapted and how.number == HALF
+    last = FLOAT if copies else n  # the inputs of the two layers that read an input of their own
+    residual = FLOAT if how.autocast else how.number
+    normalised = 0 if how.adapted else residual
+    norms = 2 * (FLOAT + normalised) * d
+    if not shape.gated:
+        norms = 2 * FLOAT * d  # a fused layer norm stores only its input
+    products = 5 if shape.gated else 2  # linear layers that read the output of a norm
+    inputs = products * (FLOAT if copies else HALF) * d if copies or how.autocast else 2 * n * d
+    heads = (FLOAT + normalised) * (queries + keys) if shape.normed_heads else 0
+    attention = n * queries * (2 + 2 * how.keys) + last * queries
+    return norms + inputs + heads + attention + 3 * n * inner + last * inner
+
+
+def kept_bytes(shape: Shape, places: float, *, row: float, how: Pass, layers: float | None = None) -> float:
+    """Memory, in bytes, of the activations of the last `layers` layers that a backward pass needs, of the
+    final norm's, and of the attention mask."""
+    final = (FLOAT + 2 * how.number) * shape.hidden
+    return places * ((layers or shape.layers) * layer_bytes(shape, how) + final) + places * row
+
+
+def kept_bytes_recomputed(
+    shape: Shape, places: float, *, row: float, how: Pass, layers: float | None = None
+) -> float:
     """Memory of the stored activations, in bytes, if gradient checkpointing is used.
 
     Gradient checkpointing stores the input of every layer, and the activations of only one layer at a time.
     """
-    per_token = 11 * shape.hidden + 4 * shape.intermediate
-    return FLOAT * places * ((shape.layers + 2) * shape.hidden + per_token) + places * row
+    inputs = (layers or shape.layers) * how.number * shape.hidden
+    return places * inputs + kept_bytes(shape, places, row=row, how=how, layers=1)
 
 
-def passing_bytes(shape: Shape, places: float) -> float:
-    """Peak memory, in bytes, of a forward pass without a backward pass."""
-    times_hidden, times_intermediate = FORWARD_NUMBERS
-    return FLOAT * places * (times_hidden * shape.hidden + times_intermediate * shape.intermediate)
+def passing_bytes(shape: Shape, places: float, number: int = FLOAT) -> float:
+    """Peak memory, in bytes, of a forward pass without a backward pass: the larger of attention and MLP.
+
+    Both hold the layer's input and the output of the norm. Attention holds queries, keys and values, the keys
+    and values of all query heads, and three copies of queries and output in another order. The MLP holds its
+    three products.
+    """
+    queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+    return number * places * (2 * shape.hidden + max(6 * queries + 2 * keys, 3 * shape.intermediate))
 
 
-def projection_bytes(shape: Shape, projected: float, *, trains: bool) -> float:
-    """Peak memory, in bytes, of the projection of tokens onto the vocabulary (`forward.projection`): the
-    logits of one chunk of tokens and, in training, the gradient of the output embedding before it is added to
-    that of the micro-batches before."""
-    chunk = min(projected, max(MIN_CHUNK_TOKENS, CHUNK_LOGITS / shape.vocabulary))
-    return FLOAT * shape.vocabulary * (chunk + (shape.hidden if trains else 0))
+def chunk_bytes(shape: Shape, projected: float, *, gpu: bool) -> float:
+    """Memory, in bytes, of the logits of the tokens that are projected at a time (`forward.projection`)."""
+    logits = CHUNK_LOGITS_ON_GPU if gpu else CHUNK_LOGITS
+    chunk = min(projected, max(MIN_CHUNK_TOKENS, logits / shape.vocabulary))
+    return FLOAT * shape.vocabulary * chunk
+
+
+def projection_bytes(
+    shape: Shape, projected: float, *, trains: bool, number: int = FLOAT, gpu: bool = False
+) -> float:
+    """Peak memory, in bytes, of the projection of tokens onto the vocabulary: the logits of one chunk of
+    tokens and, if the output layer is trained, its gradient.
+
+    Half-precision weights are converted in blocks on a CPU. Their gradient is summed in float32 and then
+    rounded. On a GPU, a half-precision copy of the logits is multiplied.
+    """
+    if projected == 0:
+        return 0.0
+    matrix = shape.vocabulary * shape.hidden
+    half = number == HALF
+    logits = chunk_bytes(shape, projected, gpu=gpu)
+    logits *= 1 + HALF / FLOAT if half and gpu else 1
+    converted = FLOAT * min(CONVERTED_WEIGHTS, matrix) if half and not gpu else 0
+    gradient = matrix * (FLOAT + (HALF if half else 0)) if trains else 0
+    return logits + max(converted, gradient)
+
+
+def is_tied(shape: Shape) -> bool:
+    """Whether the output layer is the embedding. The weights of the other layers can be counted, so the rest
+    is one matrix of `vocabulary` × `hidden` weights or two."""
+    tied, untied = (count_weights(shape, tied=kind) for kind in (True, False))
+    return abs(shape.weights - tied) <= abs(shape.weights - untied)
+
+
+def without_output_layer(shape: Shape) -> Shape:
+    """Return the shape of a reward model or a critic on this model's trunk. Its own head of one output is not
+    counted."""
+    return (
+        shape if is_tied(shape) else replace(shape, weights=shape.weights - shape.vocabulary * shape.hidden)
+    )
 
 
 def adapter_weights(shape: Shape, recipe: UsesLora, *, heads: int = 1) -> float:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.answers import answer_length, answering
-from training.rlhf.planning.cost import SCORING_TOKENS, Cost, Data, Part, Stage
+from training.rlhf.planning.cost import SCORING_TOKENS, Conditions, Cost, Data, Part, Stage
 from training.rlhf.planning.trained import bytes_per_weight, frozen
 from training.rlhf.planning.transformer import forward_operations, passing_bytes
 from training.rlhf.recipes.base import Recipe
@@ -27,33 +27,35 @@ def chosen(recipe: Recipe, data: Data) -> Data:
 
 
 def with_measuring(
-    cost: Cost, policy: Shape, judges: Sequence[Shape], recipe: Recipe, data: Data, *, cautious: bool
+    cost: Cost, policy: Shape, judges: Sequence[Shape], recipe: Recipe, data: Data, *, given: Conditions
 ) -> Cost:
     """The cost of the run, with the measurement of the spreads if the recipe requires it."""
     if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
         return cost
     assert isinstance(recipe, RolloutConfig | RejectionSamplingConfig)
     n, limit = recipe.varied_samples, recipe.max_new_tokens
+    number = bytes_per_weight(recipe)
+    loaded = tuple(
+        frozen(recipe, name, shape)
+        for name, shape in [("policy", policy), *(("reward model", judge) for judge in judges)]
+    )
     asking = answering(
         policy,
         data,
         n=n,
         limit=limit,
         per_batch=PROMPTS_PER_BATCH,
-        cautious=cautious,
+        given=given,
+        held=sum(part.bytes for part in loaded),
         memory=recipe.generation_memory,
-        number=bytes_per_weight(recipe),
+        number=number,
     )
-    group = data.prompt + n * answer_length(limit, data, cautious=cautious)
-    loaded = tuple(
-        frozen(recipe, name, shape)
-        for name, shape in [("policy", policy), *(("reward model", judge) for judge in judges)]
-    )
-    scoring = Part("activations", max(passing_bytes(judge, SCORING_TOKENS) for judge in judges))
+    group = data.prompt + n * answer_length(limit, data, given=given)
+    scoring = Part("activations", max(passing_bytes(judge, SCORING_TOKENS, number) for judge in judges))
     scored = sum(forward_operations(judge, group, around=group, projected=0) for judge in judges)
     calls = sum(judge.layers for judge in judges) * group / SCORING_TOKENS
     stages = (
-        Stage("sample", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
+        Stage("generate", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
         Stage("score", (*loaded, scoring), data.items * scored, data.items * calls),
     )
     return Cost((*stages, *cost.stages))

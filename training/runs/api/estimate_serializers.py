@@ -18,11 +18,29 @@ class PartSerializer(serializers.Serializer[Any]):
     bytes = serializers.FloatField()
 
 
+class StageSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    bytes = serializers.FloatField()
+    parts = PartSerializer(many=True)
+    host_bytes = serializers.FloatField(help_text="Main memory of a stage on a GPU.")
+
+
 class MachineSerializer(serializers.Serializer[Any]):
     device = serializers.ChoiceField(choices=["cpu", "cuda"])
     name = serializers.CharField(allow_blank=True)
-    memory_bytes = serializers.IntegerField()
+    memory_bytes = serializers.IntegerField(
+        help_text="Memory of one GPU, or main memory, in bytes. 0 if it is unknown."
+    )
     threads = serializers.IntegerField()
+    host_memory_bytes = serializers.IntegerField()
+    gpus = serializers.IntegerField()
+    worker = serializers.CharField(allow_blank=True)
+    basis = serializers.ChoiceField(
+        choices=["worker", "worker_gone", "earlier_run", "server"],
+        help_text="How the machine is known. worker: a running worker has reported it. worker_gone: the last "
+        "worker reported it, but is not running now. earlier_run: an earlier run used it. server: no worker "
+        "has reported, and this is the server's machine.",
+    )
 
 
 class DiskSerializer(serializers.Serializer[Any]):
@@ -35,15 +53,22 @@ class DiskSerializer(serializers.Serializer[Any]):
 class RunEstimateSerializer(serializers.Serializer[Any]):
     seconds = RangeSerializer()
     memory = RangeSerializer(help_text="Peak device memory in bytes.")
-    parts = PartSerializer(many=True, help_text="The parts of the expected peak memory.")
+    host_memory = RangeSerializer(allow_null=True, help_text="Peak main memory of a run on GPUs, in bytes.")
+    stages = StageSerializer(many=True, help_text="The stages of the run, with the parts of their memory.")
+    peak_stage = serializers.CharField(help_text="The stage that needs the most memory.")
     fits = serializers.BooleanField(
         allow_null=True,
-        help_text="Whether the run fits in memory; null if the memory limit lies within the estimated range.",
+        help_text="Whether the run fits in memory. Null if the memory lies within the estimated range, or if "
+        "only some of the running workers have enough.",
+    )
+    fitting = serializers.DictField(
+        allow_null=True,
+        help_text="Settings with which a run that does not fit would fit; null if there are none.",
     )
     disk = DiskSerializer()
     machine = MachineSerializer()
-    machine_known = serializers.BooleanField(
-        help_text="true: the machine that an earlier run used; false: this server's machine."
+    workers = serializers.IntegerField(
+        help_text="Number of running workers that could take the run. 0 if none is running."
     )
     model = serializers.CharField(help_text="The base model.")
     weights = serializers.IntegerField()

@@ -85,10 +85,12 @@ class RunsView(generics.GenericAPIView[TrainingRun]):
         page: Any = self.paginate_queryset(runs.of_project(asked.get("project")))
         return self.get_paginated_response(serializers.RunSerializer(page, many=True).data)
 
-    @extend_schema(request=serializers.LaunchSerializer, responses={201: serializers.RunSerializer})
+    @extend_schema(request=serializers.ForcedLaunchSerializer, responses={201: serializers.RunSerializer})
     def post(self, request: Request) -> Response:
-        """Launch a run. A 422 response names each invalid setting and input."""
-        asked = serializers.LaunchSerializer(data=request.data)
+        """Launch a run. A 422 response names each invalid setting and input. A 400 response of the type
+        `does-not-fit` means that no running worker has enough memory, and names the settings with which the
+        run would fit. With `force`, the run is launched anyway."""
+        asked = serializers.ForcedLaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))
         run = launch.launch_run(project=project, user=user_of(request), **asked.validated_data)

@@ -110,6 +110,13 @@ class LaunchSerializer(serializers.Serializer[Any]):
     )
 
 
+class ForcedLaunchSerializer(LaunchSerializer):
+    force = serializers.BooleanField(
+        default=False,
+        help_text="Launch the run even if the estimate says that no running worker has enough memory for it.",
+    )
+
+
 class ResumeSerializer(serializers.Serializer[Any]):
     max_minutes = serializers.FloatField(
         required=False,

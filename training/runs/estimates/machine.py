@@ -1,68 +1,110 @@
-"""Data for the next estimate, recorded with a run's result: the machine that the run used and the run's peak
-memory."""
+"""The machine that a run would use, and the machine that a finished run has used."""
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.models import TrainingRun
-
-UNLIMITED = 1 << 60  # cgroups represent "no limit" as a number near 2^63
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+from training.models import TrainingRun, TrainingWorker
+from training.runs.estimates.devices import GPU, Here, host_memory, this_machine
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine for training runs. `device` is `cpu` or `cuda`. `memory_bytes` is the device's total memory.
-    `threads` is the number of threads that torch's operators use."""
+    """A machine for training runs. `device` is `cpu` or `cuda`. `memory_bytes` is the memory of one GPU, or
+    the main memory. `threads` is the number of threads that torch's operators use.
+
+    `host_memory_bytes` is the main memory, or 0 if it is unknown. `gpus` is the number of GPUs. `basis` says
+    how the machine is known: from a running worker, from a worker that no longer reports, from an earlier
+    run, or not at all. In the last case, the worker is assumed to run on the web server's machine.
+    """
 
     device: str
     name: str
     memory_bytes: int
     threads: int
+    host_memory_bytes: int = 0
+    gpus: int = 0
+    basis: str = "server"
+    worker: str = ""
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device == "cuda"
 
 
-def this_host() -> Machine:
-    """The machine that this process runs on, without importing torch. The training worker is assumed to run
-    on the same machine."""
-    return Machine("cpu", "", host_memory(), len(os.sched_getaffinity(0)))
+def machines() -> list[Machine]:
+    """The machines that could take a run, smallest first. Any running worker can take it. Without a running
+    worker, there is one machine: that of the worker seen last, of the newest run, or this server."""
+    running = [_of_worker(worker, "worker") for worker in TrainingWorker.objects.running()]
+    if running:
+        return sorted(running, key=lambda one: (one.on_gpu, one.memory_bytes))
+    gone = TrainingWorker.objects.order_by("-seen_at").first()
+    if gone is not None:
+        return [_of_worker(gone, "worker_gone")]
+    return [_of_newest_run() or machine_of(this_machine(), basis="server")]
 
 
-def host_memory() -> int:
-    """The machine's memory in bytes, or the container's limit if that is lower."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in CGROUP_LIMITS:
-        with suppress(OSError, ValueError):
-            limit = int(file.read_text())
-            if limit < UNLIMITED:
-                return min(total, limit)
-    return total
+def machine_of(here: Here, *, basis: str, worker: str = "") -> Machine:
+    device, name, memory_bytes = "cpu", "", here.memory_bytes
+    if here.gpus:  # a run with several processes is limited by the smallest GPU
+        smallest = min(here.gpus, key=lambda gpu: gpu.memory_bytes)
+        device, name, memory_bytes = "cuda", smallest.name, smallest.memory_bytes
+    return Machine(
+        device,
+        name,
+        memory_bytes,
+        here.threads,
+        host_memory_bytes=here.memory_bytes,
+        gpus=len(here.gpus),
+        basis=basis,
+        worker=worker,
+    )
 
 
 def used_machine(*, processes: int = 1) -> dict[str, Any]:
     """The machine of this training process, and the run's peak memory `peak_bytes`: on a GPU, the memory of
     one GPU, and on a CPU, the memory of all processes. They need about as much as this one."""
     torch = sys.modules["torch"]
+    host = host_memory()
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)
-        machine = Machine("cuda", device.name, int(device.total_memory), torch.get_num_threads())
-        return asdict(machine) | {"peak_bytes": int(torch.cuda.max_memory_reserved(0))}
-    machine = Machine("cpu", "", host_memory(), torch.get_num_threads() * processes)
-    return asdict(machine) | {"peak_bytes": _peak_of_this_process() * processes}
+        machine = Machine(
+            "cuda",
+            device.name,
+            int(device.total_memory),
+            torch.get_num_threads(),
+            host_memory_bytes=host,
+            gpus=torch.cuda.device_count(),
+        )
+        peak = int(torch.cuda.max_memory_reserved(0))
+    else:
+        machine = Machine("cpu", "", host, torch.get_num_threads() * processes, host_memory_bytes=host)
+        peak = _peak_of_this_process() * processes
+    recorded = asdict(machine)
+    return {name: recorded[name] for name in RECORDED} | {"peak_bytes": peak}
 
 
-def last_machine() -> Machine | None:
+RECORDED = ("device", "name", "memory_bytes", "threads", "host_memory_bytes", "gpus")
+
+
+def machine_in(recorded: dict[str, Any], *, basis: str = "earlier_run") -> Machine:
+    """The machine that a run has recorded. Runs of earlier versions did not record all of it."""
+    return Machine(**{name: recorded[name] for name in RECORDED if name in recorded}, basis=basis)
+
+
+def _of_worker(worker: TrainingWorker, basis: str) -> Machine:
+    gpus = tuple(GPU(gpu["name"], gpu["memory_bytes"]) for gpu in worker.gpus)
+    return machine_of(Here(gpus, worker.memory_bytes, worker.threads), basis=basis, worker=worker.name)
+
+
+def _of_newest_run() -> Machine | None:
     """The machine of the newest successful run that recorded its machine; None if there is no such run."""
     newest = TrainingRun.objects.filter(state="succeeded", result__has_key="machine").order_by("-created_at")
     recorded = newest.values_list("result__machine", flat=True).first()
-    if recorded is None:
-        return None
-    return Machine(**{name: recorded[name] for name in ("device", "name", "memory_bytes", "threads")})
+    return None if recorded is None else machine_in(recorded)
 
 
 def _peak_of_this_process() -> int:

@@ -13,11 +13,13 @@ from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.files import adapters, shapes
-from training.rlhf.planning import answers, disk, loops, varied
-from training.rlhf.planning.cost import Cost, Data
+from training.rlhf.planning import answers, disk, loops, on_policy, reward_model, varied
+from training.rlhf.planning.cost import Conditions, Cost, Data
 from training.rlhf.planning.disk import Disk
 from training.rlhf.planning.scoring import with_scoring
+from training.rlhf.planning.transformer import without_output_layer
 from training.rlhf.recipes.base import Recipe
+from training.runs.estimates.machine import Machine, machine_in
 from training.runs.estimates.reading import data_of
 from training.runs.inputs import further_inputs, is_source, source_of
 from training.runs.recipes import catalog
@@ -56,7 +58,7 @@ class Earlier:
     plan: Plan
 
 
-def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlier]:
+def earlier_runs(*, kind: str, base_model: str, project: Project, machine: Machine) -> list[Earlier]:
     """The newest runs of this kind from this base model. The project's own runs come first, because their
     texts are the most similar to those of the planned run."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
@@ -70,14 +72,17 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
     for run in newest:
         if len(found) == EARLIER_RUNS:
             break
-        measured = _measured(run, base_model, models)
+        measured = _measured(run, base_model, models, machine)
         found += [measured] if measured is not None else []
     return found
 
 
-def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """Return the run's measurements. Returns None if the run used another base model, if a server generated
-    its answers, whose time is not in the cost, or if the run's cost can no longer be computed."""
+def _measured(
+    run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion], machine: Machine
+) -> Earlier | None:
+    """Return the run's measurements. `machine` is assumed for a run that did not record its own. Returns None
+    if the run used another base model, if a server generated its answers, whose time is not in the cost, or
+    if the run's cost can no longer be computed."""
     used = {name: models[given] for name, given in run.inputs.items() if given in models}
     policy = used.get("policy")
     try:
@@ -95,40 +100,55 @@ def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersi
             snapshot=run.inputs.get("snapshot", ""),
             counts=run.result.get("counts", {}),
         )
-        plan = plan_of(run.kind, settings, source, used, data)
+        if recorded := run.result.get("machine"):
+            machine = machine_in(recorded)
+        plan = plan_of(run.kind, settings, source, used, data, machine)
     except (Problem, shapes.UnknownShape):
         return None
     took = (run.finished_at - run.started_at).total_seconds()
     return Earlier(took, int(run.result.get("machine", {}).get("peak_bytes", 0)), plan)
 
 
-def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVersion], data: Data) -> Plan:
-    """The plan of a run with these input models, which starts from `source`."""
+def plan_of(
+    kind: str,
+    recipe: Recipe,
+    source: str,
+    models: Mapping[str, ModelVersion],
+    data: Data,
+    machine: Machine,
+) -> Plan:
+    """The plan of a run with these input models, which starts from `source`, on a machine."""
     policy = _shape(source)
+    if kind == Kind.REWARD_MODEL:
+        policy = without_output_layer(policy)
     judge = models.get("reward_model")
-    judging = shapes.shape_in(judge.folder) if judge is not None else None
+    judging = _judge_shape(judge) if judge is not None else None
     shared = judge is not None and _shares_trunk(recipe, source, judge)
-    further = [shapes.shape_in(models[name].folder) for name in further_inputs(models)]
+    further = [_judge_shape(models[name]) for name in further_inputs(models)]
     chosen = varied.chosen(recipe, data)
+    # 0 means one process per GPU.
+    processes = getattr(recipe, "processes", 1) or max(1, machine.gpus)
     usual, cautious = (
         varied.with_measuring(
             with_scoring(
-                _cost(kind, recipe, policy, judging, chosen, shared=shared, cautious=worst),
+                _cost(kind, recipe, policy, judging, chosen, shared=shared, given=given),
                 judging,
                 further,
                 recipe,
                 chosen,
-                cautious=worst,
+                given=given,
             ),
             policy,
-            [judging or policy, *further],
+            [judging or without_output_layer(policy), *further],
             recipe,
             data,
-            cautious=worst,
+            given=given,
         )
-        for worst in (False, True)
+        for given in (
+            Conditions(worst, gpu=machine.on_gpu, memory=machine.memory_bytes or None, processes=processes)
+            for worst in (False, True)
+        )
     )
-    processes = getattr(recipe, "processes", 1) or 1  # 0 means one per GPU, whose number is unknown here
     return Plan(usual, cautious, _disk(kind, recipe, policy, judging), policy.weights, processes)
 
 
@@ -139,7 +159,7 @@ def _disk(kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape |
         selecting = cast(RejectionSamplingRecipe, recipe)
         return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
     if kind == Kind.PPO:  # a separate critic is a copy of the judge's trunk, or of the policy's
-        return disk.on_policy(cast(PPORecipe, recipe), policy, critic=judge or policy)
+        return disk.on_policy(cast(PPORecipe, recipe), policy, critic=judge or without_output_layer(policy))
     if kind == Kind.RLOO:
         return disk.on_policy(cast(RLOORecipe, recipe), policy)
     if kind in (Kind.SFT, Kind.DPO):
@@ -155,34 +175,45 @@ def _cost(
     data: Data,
     *,
     shared: bool,
-    cautious: bool,
+    given: Conditions,
 ) -> Cost:
     work: Mapping[str, Callable[[], Cost]] = {
-        Kind.SFT: lambda: loops.sft(cast(SFTRecipe, recipe), policy, data, cautious=cautious),
-        Kind.REWARD_MODEL: lambda: loops.reward_model(
-            cast(RewardModelRecipe, recipe), policy, data, cautious=cautious
+        Kind.SFT: lambda: loops.sft(cast(SFTRecipe, recipe), policy, data, given=given),
+        Kind.REWARD_MODEL: lambda: reward_model.reward_model(
+            cast(RewardModelRecipe, recipe), policy, data, given=given
         ),
         Kind.REJECTION_SAMPLING: lambda: loops.rejection_sampling(
             cast(RejectionSamplingRecipe, recipe),
             policy,
-            judge or policy,
+            judge or without_output_layer(policy),
             data,
-            cautious=cautious,
+            shared=shared,
+            given=given,
         ),
-        Kind.RLOO: lambda: loops.rloo(
-            cast(RLOORecipe, recipe), policy, judge or policy, data, shared=shared, cautious=cautious
+        Kind.RLOO: lambda: on_policy.rloo(
+            cast(RLOORecipe, recipe),
+            policy,
+            judge or without_output_layer(policy),
+            data,
+            shared=shared,
+            given=given,
         ),
-        Kind.PPO: lambda: loops.ppo(
-            cast(PPORecipe, recipe), policy, judge or policy, data, shared=shared, cautious=cautious
+        Kind.PPO: lambda: on_policy.ppo(
+            cast(PPORecipe, recipe),
+            policy,
+            judge or without_output_layer(policy),
+            data,
+            shared=shared,
+            given=given,
         ),
-        Kind.DPO: lambda: loops.dpo(cast(DPORecipe, recipe), policy, data, cautious=cautious),
-        Kind.SAMPLE: lambda: answers.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),
+        Kind.DPO: lambda: loops.dpo(cast(DPORecipe, recipe), policy, data, given=given),
+        Kind.SAMPLE: lambda: answers.sample(cast(SampleRecipe, recipe), policy, data, given=given),
         Kind.EVALUATE: lambda: answers.evaluate(
             cast(EvaluateRecipe, recipe),
             policy,
             judge if cast(EvaluateRecipe, recipe).judge == "reward_model" else None,
             data,
-            cautious=cautious,
+            given=given,
         ),
     }
     return work[kind]()
@@ -197,6 +228,11 @@ def _shares_trunk(recipe: Recipe, source: str, judge: ModelVersion) -> bool:
         return adapters.lasting_name(base) == adapters.lasting_name(adapters.base_of(judge.folder))
     except adapters.BrokenAdapter:
         return False
+
+
+def _judge_shape(judge: ModelVersion) -> shapes.Shape:
+    """The shape of a reward model. The shape of an adapter is that of its base, a language model."""
+    return without_output_layer(shapes.shape_in(judge.folder))
 
 
 def _shape(source: str) -> shapes.Shape:

@@ -7,6 +7,7 @@ for a large project than for a small project.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean, pstdev
 
 from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, Response
 from config.problems import FieldProblem, Problem
@@ -22,9 +23,9 @@ Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
 CHARACTERS_PER_TOKEN = 4.0  # for English and common tokenizers; text in other scripts needs more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
-# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer. The three values are
-# the mean prompt, the mean response, and the longest prompt and response together.
-DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
+# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer. The standard deviation
+# of a prompt's length and that of a response's are nearly equal.
+DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST, DEMO_DEVIATION = 26.0, 32.0, 124.0, 14.0
 # The assumed response length, in tokens, in a project without responses.
 USUAL_RESPONSE = 100.0
 COUNTED = {
@@ -49,16 +50,25 @@ def data_of(
     snapshot does not exist."""
     if kind == Kind.SFT and getattr(recipe, "demonstrations", "") == DEMO_WORLD.replace("-", "_"):
         items = int(getattr(recipe, "max_demonstrations", 0))
-        return Data((counts or {}).get("demonstrations", items), DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST)
-    prompt, longest_prompt, response, longest_response, k = _lengths(project)
+        return Data(
+            (counts or {}).get("demonstrations", items),
+            DEMO_PROMPT,
+            DEMO_RESPONSE,
+            DEMO_LONGEST,
+            prompt_deviation=DEMO_DEVIATION,
+            response_deviation=DEMO_DEVIATION,
+        )
+    prompts, responses, per_prompt = _lengths(project)
     # With varied_share, the run also reads the prompts that it does not use.
     known = (counts or {}).get("prompts_measured") or (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
     return Data(
         items=known or _items(project, kind, recipe, snapshot),
-        prompt=prompt,
-        response=response,
-        longest=longest_prompt + longest_response,
-        responses=k,
+        prompt=fmean(prompts),
+        response=fmean(responses),
+        longest=max(prompts) + max(responses),
+        responses=per_prompt,
+        prompt_deviation=pstdev(prompts),
+        response_deviation=pstdev(responses),
     )
 
 
@@ -87,9 +97,9 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
         return 0  # the launch refuses this selection
 
 
-def _lengths(project: Project) -> tuple[float, float, float, float, float]:
-    """The project's text lengths: the mean and maximum number of tokens in a prompt, the mean and maximum
-    number of tokens in a response, and the number of responses per prompt."""
+def _lengths(project: Project) -> tuple[list[float], list[float], float]:
+    """The numbers of tokens in the project's newest prompts and in their responses, and the number of
+    responses per prompt. Neither list is empty."""
     rows = list(
         Prompt.objects.filter(project=project)
         .order_by("-id")
@@ -102,13 +112,7 @@ def _lengths(project: Project) -> tuple[float, float, float, float, float]:
     responses = [(_tokens(characters, turns=1), prompt) for characters, prompt in found]
     lengths = [length for length, _ in responses] or [USUAL_RESPONSE]
     answered = len({prompt for _, prompt in responses}) or 1
-    return (
-        sum(prompts) / max(1, len(prompts)),
-        max(prompts, default=0.0),
-        sum(lengths) / len(lengths),
-        max(lengths),
-        max(1.0, len(responses) / answered),
-    )
+    return prompts or [0.0], lengths, max(1.0, len(responses) / answered)
 
 
 def _tokens(characters: int, *, turns: int) -> float:

@@ -6,20 +6,12 @@ A preset changes a few defaults. Settings given in addition override the preset.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from training.models import TrainingRun
+from training.runs.recipes.device_presets import TRAINING_KINDS, Preset, device_presets
 
 Kind = TrainingRun.Kind
-
-
-@dataclass(frozen=True)
-class Preset:
-    name: str
-    title: str
-    description: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _presets(quick: Preset, thorough: Preset, *more: Preset) -> tuple[Preset, ...]:
@@ -48,7 +40,7 @@ LORA_BFLOAT16 = Preset(
     {"use_peft": True, "dtype": "bfloat16", "gradient_checkpointing": True},
 )
 
-PRESETS: Mapping[str, tuple[Preset, ...]] = {
+_BY_KIND: Mapping[str, tuple[Preset, ...]] = {
     Kind.SFT: _presets(
         _quick(
             "One pass over a fifth of the demonstrations, to see whether the loss falls.",
@@ -150,6 +142,11 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             responses_per_prompt=16,
         ),
     ),
+}
+
+PRESETS: Mapping[str, tuple[Preset, ...]] = {
+    kind: (*presets, *(device_presets(kind) if kind in TRAINING_KINDS else ()))
+    for kind, presets in _BY_KIND.items()
 }
 
 # The most commonly changed settings, in the order in which the form shows them. All other

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
@@ -21,8 +23,9 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf.models.files import shapes
 from training.rlhf.models.parts.lora import add_lora
-from training.rlhf.planning import answers, cost, loops, varied
-from training.rlhf.planning.cost import Data
+from training.rlhf.planning import answers, cost, loops, on_policy, reward_model, varied
+from training.rlhf.planning.cost import Conditions, Data
+from training.rlhf.planning.scoring import with_scoring
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
@@ -40,6 +43,7 @@ ROOT = Path(__file__).resolve().parents[4]
 WIDE = {"vocab_size": 8000, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4}
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4}
 PROMPT, RESPONSE = 60, 40
+CAUTIOUS = Conditions(cautious=True)
 
 _RUN = """
 import json, os, sys, threading
@@ -180,11 +184,11 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     ),
     "reward_model": (
         {"epochs": 1, "learning_rate": 1e-5, "micro_batch_tokens": 1024, "heldout_fraction": 0.2},
-        lambda recipe: loops.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
+        lambda recipe: reward_model.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
     "reward_model by LoRA": (
         {"epochs": 1, "micro_batch_tokens": 1024, "heldout_fraction": 0.2, "use_peft": True},
-        lambda recipe: loops.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
+        lambda recipe: reward_model.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
     "dpo": (
         {"learning_rate": 1e-6, "micro_batch_tokens": 1024, "sample_prompts": 2, "sample_tokens": 8},
@@ -201,18 +205,18 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
             },
             **{"learning_rate": 1e-6, "value_learning_rate": 1e-6, "critic_warmup_steps": 0},
         },
-        lambda recipe: loops.ppo(PPOConfig(**recipe), shape(), shape(), data(8), cautious=True),
+        lambda recipe: on_policy.ppo(PPOConfig(**recipe), shape(), shape(), data(8), given=CAUTIOUS),
     ),
     "rloo": (
         {
             **{"steps": 2, "rollout_prompts": 4, "responses_per_prompt": 4, "max_new_tokens": 40},
             **{"samples": 0, "learning_rate": 1e-6},
         },
-        lambda recipe: loops.rloo(RLOOConfig(**recipe), shape(), shape(), data(8), cautious=True),
+        lambda recipe: on_policy.rloo(RLOOConfig(**recipe), shape(), shape(), data(8), given=CAUTIOUS),
     ),
     "sample": (
         {"responses_per_prompt": 8, "max_new_tokens": 64},
-        lambda recipe: answers.sample(SampleConfig(**recipe), shape(), data(16), cautious=True),
+        lambda recipe: answers.sample(SampleConfig(**recipe), shape(), data(16), given=CAUTIOUS),
     ),
 }
 
@@ -226,20 +230,21 @@ def test_predicted_memory_matches_measured_memory_within_the_tolerance(tmp_path:
 
 
 def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
-    usual, policy = SFTConfig(), shape()
+    # With several micro-batches per step, all gradients are in memory while activations are stored.
+    usual, policy = SFTConfig(micro_batch_tokens=800), shape()
     peak = loops.sft(usual, policy, data(1000)).peak
     names = {part.name: part.bytes for part in peak.parts}
     assert names["weights: policy"] == names["gradients"] == 4 * policy.weights
     assert names["Adam's moments"] == 8 * policy.weights
-    halved = loops.sft(SFTConfig(micro_batch_tokens=800), policy, data(1000)).peak
+    halved = loops.sft(SFTConfig(micro_batch_tokens=400), policy, data(1000)).peak
     saved = {part.name: part.bytes for part in halved.parts}
     assert saved["activations"] < 0.6 * names["activations"]
     assert saved["gradients"] == names["gradients"]
-    ppo = loops.ppo(PPOConfig(), policy, policy, data(1000)).peak
+    ppo = on_policy.ppo(PPOConfig(), policy, policy, data(1000)).peak
     assert ppo.bytes > 40 * policy.weights  # (4 models + 2 gradients + 4 moments) × 4 bytes
-    rloo = loops.rloo(RLOOConfig(), policy, policy, data(1000)).peak
+    rloo = on_policy.rloo(RLOOConfig(), policy, policy, data(1000)).peak
     assert 24 * policy.weights < rloo.bytes < ppo.bytes  # (3 models + gradients + 2 moments) × 4 bytes
-    bounded = loops.ppo(PPOConfig(kl_ceiling=5.0), policy, policy, data(1000)).peak
+    bounded = on_policy.ppo(PPOConfig(kl_ceiling=5.0), policy, policy, data(1000)).peak
     assert bounded.bytes == ppo.bytes + 4 * policy.weights
     longer = SampleConfig(max_new_tokens=256)
     assert (
@@ -252,12 +257,15 @@ def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
 def test_only_trained_parameters_of_an_adapter_have_gradients_and_moments(kind: str) -> None:
     encoder = kind in tiny.ENCODERS
     policy = (tiny.ENCODERS | tiny.POLICIES)[kind]()
-    recipe = RewardModelConfig(use_peft=True, lora_r=8)
+    recipe = RewardModelConfig(use_peft=True, lora_r=8, micro_batch_tokens=512)
     adapted = add_lora(classifier(policy), recipe, base="base", new=["bert.pooler.dense"] if encoder else [])
     whole = shapes.shape_of(policy.config.to_dict())
     learning = sum(p.numel() for p in adapted.parameters() if p.requires_grad) - encoder * (32 * 33 + 1)
     assert adapter_weights(whole, recipe) == learning
-    adapter, full = (loops.reward_model(r, whole, data(100)) for r in (recipe, RewardModelConfig()))
+    adapter, full = (
+        reward_model.reward_model(r, whole, data(100))
+        for r in (recipe, RewardModelConfig(micro_batch_tokens=512))
+    )
     parts = {part.name: part.bytes for part in adapter.stages[0].parts}
     assert parts["gradients"] == parts["weights: adapter"] == 4 * learning
     assert parts["Adam's moments"] == 8 * learning
@@ -279,8 +287,8 @@ def test_base_model_of_an_adapter_is_in_memory_once_without_gradients_and_moment
             RejectionSamplingConfig,
             lambda recipe: loops.rejection_sampling(recipe, whole, whole, data(24)),
         ),
-        "rloo": (RLOOConfig, lambda recipe: loops.rloo(recipe, whole, whole, data(8), shared=True)),
-        "ppo": (PPOConfig, lambda recipe: loops.ppo(recipe, whole, whole, data(8), shared=True)),
+        "rloo": (RLOOConfig, lambda recipe: on_policy.rloo(recipe, whole, whole, data(8), shared=True)),
+        "ppo": (PPOConfig, lambda recipe: on_policy.ppo(recipe, whole, whole, data(8), shared=True)),
     }
     make, estimate = estimates[kind]
     of_number, adapters = (2 if dtype == "bfloat16" else 4), (2 if kind == "ppo" else 1)
@@ -289,8 +297,8 @@ def test_base_model_of_an_adapter_is_in_memory_once_without_gradients_and_moment
     trained = sum(one.numel() for one in adapted.parameters() if one.requires_grad)
 
     def parts_of(**settings: Any) -> dict[str, float]:
-        stages = estimate(make(dtype=dtype, **settings)).stages
-        [train] = [stage for stage in stages if stage.name in ("train", "update")]
+        stages = estimate(make(dtype=dtype, micro_batch_tokens=64, **settings)).stages
+        [train] = [stage for stage in stages if stage.name == "update"]
         return {part.name: part.bytes for part in train.parts}
 
     parts = parts_of(use_peft=True, lora_r=8)
@@ -310,7 +318,7 @@ def test_base_model_of_an_adapter_is_in_memory_once_without_gradients_and_moment
 def test_encoder_reads_its_prompt_once_for_each_response() -> None:
     recipe, decoder = RewardModelConfig(), shape()
     packed, rows = (
-        loops.reward_model(recipe, one, Data(100, 200, 10, 210, responses=4)).stages[0].operations
+        reward_model.reward_model(recipe, one, Data(100, 200, 10, 210, responses=4)).stages[0].operations
         for one in (decoder, replace(decoder, encoder=True))
     )
     assert rows == pytest.approx(4 * packed * 210 / 240, rel=0.1)
@@ -320,13 +328,13 @@ def test_only_an_ensemble_of_adapters_requires_additional_training() -> None:
     policy, data = shapes.demo_shape(), Data(200, 60, 40, 200, responses=4)
 
     def work(**recipe: Any) -> float:
-        found = loops.reward_model(RewardModelConfig.model_validate(recipe), policy, data)
+        found = reward_model.reward_model(RewardModelConfig.model_validate(recipe), policy, data)
         return sum(stage.operations for stage in found.stages)
 
     plain, adapter = work(), work(use_peft=True, keep="last")
     assert work(uncertainty="lora", members=5) == pytest.approx(plain + 5 * adapter)
     assert work(uncertainty="laplace") == work(uncertainty="heads") == plain
-    lora = loops.reward_model(RewardModelConfig(uncertainty="lora"), policy, data)
+    lora = reward_model.reward_model(RewardModelConfig(uncertainty="lora"), policy, data)
     assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * FLOAT
 
 
@@ -343,8 +351,8 @@ def test_operations_increase_with_the_requested_work() -> None:
     assert took(loops.sft(SFTConfig(sample_prompts=0), policy, data(2000))) == pytest.approx(
         2 * once, rel=0.1
     )
-    steps = took(loops.ppo(PPOConfig(steps=10), policy, policy, data(100)))
-    assert took(loops.ppo(PPOConfig(steps=30), policy, policy, data(100))) == pytest.approx(
+    steps = took(on_policy.ppo(PPOConfig(steps=10), policy, policy, data(100)))
+    assert took(on_policy.ppo(PPOConfig(steps=30), policy, policy, data(100))) == pytest.approx(
         3 * steps, rel=0.01
     )
     single, thrice = (
@@ -369,8 +377,8 @@ def test_answers_of_a_server_cost_this_machine_nothing() -> None:
             RejectionSamplingConfig,
             lambda recipe: loops.rejection_sampling(recipe, policy, policy, data(64)),
         ),
-        (RLOOConfig, lambda recipe: loops.rloo(recipe, policy, policy, data(64))),
-        (PPOConfig, lambda recipe: loops.ppo(recipe, policy, policy, data(64))),
+        (RLOOConfig, lambda recipe: on_policy.rloo(recipe, policy, policy, data(64))),
+        (PPOConfig, lambda recipe: on_policy.ppo(recipe, policy, policy, data(64))),
     ]
     for make, estimate in estimates:
         settings = {"use_peft": True} if issubclass(make, TrainsPolicy) else {}
@@ -382,13 +390,54 @@ def test_answers_of_a_server_cost_this_machine_nothing() -> None:
         assert here.stages[1:] == away.stages[1:]
 
 
+@pytest.mark.parametrize("outliers", [False, True])
+def test_largest_batch_has_the_lengths_that_random_batches_have(outliers: bool) -> None:
+    generator, responses, batch = random.Random(0), 4, 8
+    rankings = [
+        (generator.gauss(60, 15), [generator.gauss(40, 12) for _ in range(responses)]) for _ in range(200)
+    ]
+    if outliers:
+        rankings[:4] = [(500.0, answers) for _, answers in rankings[:4]]
+    prompts = [prompt for prompt, _ in rankings]
+    lengths = [length for _, answers in rankings for length in answers]
+    found = Data(
+        len(rankings),
+        fmean(prompts),
+        fmean(lengths),
+        max(prompts) + max(lengths),
+        responses,
+        pstdev(prompts),
+        pstdev(lengths),
+    )
+    wide = found.in_largest(batch)
+    largest = []
+    for _ in range(200):  # the largest batch of an epoch, averaged over 200 orders
+        generator.shuffle(rankings)
+        sizes = [prompt + sum(answers) for prompt, answers in rankings]
+        largest.append(max(sum(sizes[i : i + batch]) for i in range(0, len(sizes), batch)))
+    expected = batch * (wide.prompt + responses * wide.response)
+    assert expected == pytest.approx(fmean(largest), rel=0.1)
+    assert expected > 1.05 * batch * (found.prompt + responses * found.response)
+    assert replace(found, prompt_deviation=0, response_deviation=0).in_largest(batch).prompt == found.prompt
+
+
+def test_moments_stay_in_memory_while_further_reward_models_score() -> None:
+    policy, recipe = shape(), RLOOConfig()
+    alone = on_policy.rloo(recipe, policy, policy, data(64))
+    cost = with_scoring(alone, policy, [policy], recipe, data(64), given=Conditions())
+    parts = {part.name: part.bytes for part in cost.stages[-1].parts}
+    assert cost.stages[-1].name == "score"
+    assert parts["Adam's moments"] == 8 * policy.weights
+    assert parts["weights: 1 further reward model"] == 4 * policy.weights
+
+
 def test_models_that_measure_spreads_have_the_precision_of_the_recipe() -> None:
     policy = shape()
 
     def parts_of(dtype: str) -> dict[str, float]:
         recipe = catalog.parse_recipe(kind="rloo", settings={"varied_share": 0.5, "dtype": dtype})
         loop = cost.Cost(())
-        measuring = varied.with_measuring(loop, policy, [policy], recipe, data(100), cautious=False)
+        measuring = varied.with_measuring(loop, policy, [policy], recipe, data(100), given=Conditions())
         return {part.name: part.bytes for part in measuring.stages[0].parts}
 
     full, half = parts_of("float32"), parts_of("bfloat16")
@@ -399,7 +448,9 @@ def test_models_that_measure_spreads_have_the_precision_of_the_recipe() -> None:
 def test_gradient_checkpointing_trades_time_for_memory() -> None:
     deep = dataclasses.replace(shape(), layers=24)
     kept, again = (
-        loops.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[0]
+        reward_model.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[
+            0
+        ]
         for wanted in (False, True)
     )
     held = [{part.name: part.bytes for part in stage.parts}["activations"] for stage in (kept, again)]
@@ -413,9 +464,9 @@ def test_small_datasets_do_not_cause_a_division_by_zero(items: int) -> None:
     policy = shape()
     for costs in (
         loops.sft(SFTConfig(heldout_share=0.5), policy, data(items)),
-        loops.reward_model(RewardModelConfig(), policy, data(items)),
-        loops.rloo(RLOOConfig(), policy, policy, data(items)),
-        loops.ppo(PPOConfig(), policy, policy, data(items)),
+        reward_model.reward_model(RewardModelConfig(), policy, data(items)),
+        on_policy.rloo(RLOOConfig(), policy, policy, data(items)),
+        on_policy.ppo(PPOConfig(), policy, policy, data(items)),
         loops.rejection_sampling(RejectionSamplingConfig(keep="threshold"), policy, policy, data(items)),
         answers.sample(SampleConfig(), policy, data(items)),
         loops.dpo(DPOConfig(heldout_fraction=0.5), policy, data(items)),

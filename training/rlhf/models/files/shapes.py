@@ -26,6 +26,7 @@ ENCODERS = {
     *("modernbert", "mpnet", "roberta", "xlm-roberta"),
 }
 GATED_ENCODERS = {"eurobert", "modernbert"}
+NORMED_HEADS = {"qwen3", "gemma3_text", "olmo2"}
 # If only the number of parameters is known, the model is assumed to have the shape of Qwen3. This shape has
 # 28 layers, eight key-value heads of size 128, and a vocabulary of 151,936 tokens. Each layer has about 13
 # hidden² weights.
@@ -43,7 +44,7 @@ class Shape:
 
     `weights` is the number of all stored parameters. `intermediate` is the width inside the MLP of a block.
     `gated` is true if the MLP has three matrix products, as in Llama. `gated` is false if the MLP has two
-    matrix products, as in GPT-2.
+    matrix products, as in GPT-2. `normed_heads` is true if queries and keys have norms, as in Qwen3.
     """
 
     weights: int
@@ -57,6 +58,7 @@ class Shape:
     context: int
     gated: bool = True
     encoder: bool = False
+    normed_heads: bool = False
 
     @property
     def cache_numbers(self) -> int:
@@ -92,6 +94,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         context=_number(config, "max_position_embeddings", "n_positions"),
         gated=gated,
         encoder=encoder,
+        normed_heads=config.get("model_type") in NORMED_HEADS,
     )
     tied = encoder or bool(config.get("tie_word_embeddings", "n_embd" in config))
     return replace(shape, weights=count_weights(shape, tied=tied))
@@ -103,6 +106,7 @@ def count_weights(shape: Shape, *, tied: bool) -> int:
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size
     layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d
+    layer += 2 * shape.head_size if shape.normed_heads else 0
     if not shape.gated:
         layer += 2 * d + inner + 2 * kv + d + shape.intermediate + d
     embeddings = shape.vocabulary * d * (1 if tied else 2) + (0 if shape.gated else shape.context * d)
@@ -159,6 +163,7 @@ def shape_named(name: str) -> Shape:
         head_size=128,
         vocabulary=TYPICAL_VOCABULARY,
         context=32_768,
+        normed_heads=True,
     )
 
 

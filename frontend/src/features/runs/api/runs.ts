@@ -101,7 +101,7 @@ export const estimateQuery = (body: LaunchBody) =>
     queryFn: (): Promise<ToldEstimate> => unwrap(api.POST("/api/v1/runs/estimate", { body })),
   });
 
-export async function launchRun(body: LaunchBody): Promise<Run> {
+export async function launchRun(body: LaunchBody & { force: boolean }): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/", { body }));
 }
 

@@ -10,11 +10,26 @@ const range = (low: number, expected: number, high: number) => ({ low, expected,
 const ESTIMATE = {
   seconds: range(60, 120, 300),
   memory: range(5e8, 6e8, 9e8),
-  parts: [{ name: "weights: policy", bytes: 5e6 }],
+  host_memory: null as { low: number; expected: number; high: number } | null,
+  stages: [
+    { name: "generate", bytes: 4e8, host_bytes: 0, parts: [{ name: "keys and values", bytes: 3e8 }] },
+    { name: "update", bytes: 6e8, host_bytes: 0, parts: [{ name: "gradients", bytes: 5e6 }] },
+  ],
+  peak_stage: "update",
   fits: true as boolean | null,
+  fitting: null as Record<string, unknown> | null,
   disk: { model: 2e9, checkpoints: 14e9 },
-  machine: { device: "cpu", name: "", memory_bytes: 24e9, threads: 2 },
-  machine_known: true,
+  machine: {
+    device: "cpu",
+    name: "",
+    memory_bytes: 24e9,
+    threads: 2,
+    host_memory_bytes: 24e9,
+    gpus: 0,
+    worker: "training@host",
+    basis: "worker",
+  },
+  workers: 1,
   model: "demo-world",
   weights: 1_257_000,
   runs: 2,
@@ -44,9 +59,44 @@ it("shows ranges for time and memory, and the basis of the estimate", async () =
   open({ estimate: ESTIMATE, refused: [] });
   expect(await screen.findByText("60 s to 5 min")).toBeDefined();
   expect(screen.getByText("500 MB to 900 MB")).toBeDefined();
-  expect(screen.getByText("of 24 GB on the worker's machine")).toBeDefined();
+  expect(screen.getByText("of 24 GB in main memory of training@host")).toBeDefined();
   expect(screen.getByText("Measured: scaled from 2 earlier runs.")).toBeDefined();
   expect(screen.getByText("fits")).toBeDefined();
+});
+
+it("lists the stages, and the parts of the largest stage", async () => {
+  open({ estimate: ESTIMATE, refused: [] });
+  await screen.findByText("Largest stage: update");
+  expect(screen.getByText("Generate")).toBeDefined();
+  expect(screen.getByText("Gradients")).toBeDefined();
+  expect(screen.queryByText("Keys and values")).toBeNull();
+});
+
+it("names the worker's GPUs and the main memory that they need", async () => {
+  const machine = { ...ESTIMATE.machine, device: "cuda", name: "NVIDIA L4", gpus: 2, memory_bytes: 23e9 };
+  open({ estimate: { ...ESTIMATE, machine, host_memory: range(4e9, 5e9, 6e9) }, refused: [] });
+  expect(await screen.findByText("of 23 GB on each of 2 GPUs (NVIDIA L4) of training@host")).toBeDefined();
+  expect(screen.getByText("and 5.0 GB of 24 GB main memory")).toBeDefined();
+});
+
+it.each([
+  ["server", "of 24 GB on this server; no worker has reported its devices"],
+  ["worker_gone", "of 24 GB in main memory of training@host, which is not running"],
+  ["earlier_run", "of 24 GB in main memory, as in an earlier run; no worker has reported"],
+])("says how the device is known (%s)", async (basis, said) => {
+  open({ estimate: { ...ESTIMATE, machine: { ...ESTIMATE.machine, basis } }, refused: [] });
+  expect(await screen.findByText(said)).toBeDefined();
+});
+
+it.each([
+  [
+    { use_peft: true, micro_batch_tokens: 1024 },
+    "It would fit with Use PEFT = true, Micro batch tokens = 1024.",
+  ],
+  [null, "No settings that save memory would make it fit."],
+])("says what would make a run fit", async (fitting, said) => {
+  open({ estimate: { ...ESTIMATE, fits: false, fitting }, refused: [] });
+  expect(await screen.findByText(said)).toBeDefined();
 });
 
 it("shows permanent and temporary disk usage", async () => {

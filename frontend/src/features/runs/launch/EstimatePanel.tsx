@@ -6,6 +6,8 @@ import { words } from "@/shared/format";
 import { Badge, Loading, Panel, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { estimateQuery, type LaunchBody } from "../api/runs";
+import { settingText } from "../components/Facts";
+import { settingName } from "../recipe/names";
 import { type RunTexts, useTexts } from "../texts";
 import styles from "./launch.module.css";
 import { memory, roughTime, weightCount } from "./span";
@@ -63,11 +65,22 @@ function verdictOf(fits: boolean | null, texts: RunTexts["estimate"]): { tone: T
   return fits ? { tone: "good", label: texts.fits } : { tone: "bad", label: texts.tooLarge };
 }
 
+/** The device of the machine that would take the run, and how it is known. */
+function placeOf({ machine, workers }: RunEstimate, texts: RunTexts["estimate"]): string {
+  const device = machine.device === "cuda" ? texts.gpu(machine.name, machine.gpus) : texts.cpu;
+  if (machine.basis === "server") return texts.noWorker;
+  if (machine.basis === "worker_gone") return texts.workerGone(device, machine.worker);
+  if (machine.basis === "earlier_run") return texts.earlierRun(device);
+  return texts.worker(device, machine.worker, workers);
+}
+
 function Figures({ estimate, texts }: { estimate: RunEstimate; texts: RunTexts["estimate"] }) {
   const { seconds, disk, machine } = estimate;
   const verdict = verdictOf(estimate.fits, texts);
-  const where =
-    machine.device === "cuda" ? texts.gpu(machine.name) : estimate.machine_known ? texts.cpu : texts.cpuGuess;
+  const largest = estimate.stages.find((stage) => stage.name === estimate.peak_stage);
+  const fitting = Object.entries(estimate.fitting ?? {}).map(
+    ([name, value]) => `${settingName(name)} = ${settingText(name, value)}`,
+  );
   return (
     <>
       <dl className={styles.figures}>
@@ -82,7 +95,21 @@ function Figures({ estimate, texts }: { estimate: RunEstimate; texts: RunTexts["
             {texts.memory} <Badge tone={verdict.tone}>{verdict.label}</Badge>
           </dt>
           <dd>{texts.range(memory(estimate.memory.low), memory(estimate.memory.high))}</dd>
-          <dd className={styles.likely}>{texts.of(memory(machine.memory_bytes), where)}</dd>
+          <dd className={styles.likely}>
+            {machine.memory_bytes > 0
+              ? texts.of(memory(machine.memory_bytes), placeOf(estimate, texts))
+              : placeOf(estimate, texts)}
+          </dd>
+          {estimate.host_memory && (
+            <dd className={styles.likely}>
+              {texts.host(memory(estimate.host_memory.expected), memory(machine.host_memory_bytes))}
+            </dd>
+          )}
+          {estimate.fits === false && (
+            <dd className={styles.likely}>
+              {fitting.length > 0 ? texts.fitsWith(fitting.join(", ")) : texts.fitsNever}
+            </dd>
+          )}
           <dd className={styles.basis}>{estimate.memory_basis}</dd>
         </div>
         {disk.model > 0 && (
@@ -98,23 +125,40 @@ function Figures({ estimate, texts }: { estimate: RunEstimate; texts: RunTexts["
       <details className={styles.parts}>
         <summary>{texts.parts}</summary>
         <p className={ui.dim}>{texts.model(estimate.model, weightCount(estimate.weights))}</p>
-        <table className={ui.table}>
-          <thead>
-            <tr>
-              <th>{texts.part}</th>
-              <th className={ui.number}>{texts.size}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {estimate.parts.map((part) => (
-              <tr key={part.name}>
-                <td>{words(part.name)}</td>
-                <td className={ui.number}>{memory(part.bytes)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <Sizes title={texts.stage} rows={estimate.stages} texts={texts} />
+        {largest && <Sizes title={texts.part(largest.name)} rows={largest.parts} texts={texts} />}
       </details>
     </>
+  );
+}
+
+function Sizes({
+  title,
+  rows,
+  texts,
+}: {
+  title: string;
+  rows: readonly { name: string; bytes: number }[];
+  texts: RunTexts["estimate"];
+}) {
+  return (
+    <table className={ui.table}>
+      <thead>
+        <tr>
+          <th>{title}</th>
+          <th className={ui.number}>{texts.size}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows
+          .filter((row) => row.bytes > 0)
+          .map((row) => (
+            <tr key={row.name}>
+              <td>{words(row.name)}</td>
+              <td className={ui.number}>{memory(row.bytes)}</td>
+            </tr>
+          ))}
+      </tbody>
+    </table>
   );
 }

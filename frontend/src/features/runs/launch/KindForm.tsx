@@ -58,7 +58,7 @@ export function KindForm({ slug, kind, recipe, models, snapshots, again }: Props
   ) as Record<string, string>;
   const body = { project: slug, kind, recipe: settings, inputs };
   const launch = useMutation({
-    mutationFn: () => launchRun(body),
+    mutationFn: (force: boolean) => launchRun({ ...body, force }),
     onSuccess: async (run) => {
       await queryClient.invalidateQueries({ queryKey: ["runs"] });
       await navigate({ to: "/projects/$slug/runs/$runId", params: { slug, runId: run.id } });
@@ -74,7 +74,7 @@ export function KindForm({ slug, kind, recipe, models, snapshots, again }: Props
   function submit(event: FormEvent) {
     event.preventDefault();
     setTried(true);
-    if (Object.keys(errors).length === 0) launch.mutate();
+    if (Object.keys(errors).length === 0) launch.mutate(false);
   }
 
   return (
@@ -109,7 +109,19 @@ export function KindForm({ slug, kind, recipe, models, snapshots, again }: Props
         hints={{ reward_weights: rewardModels, reward_floors: rewardModels }}
       />
       <EstimatePanel body={body} valid={Object.keys(errors).length === 0} />
-      {launch.isError && <ProblemNotice error={launch.error} />}
+      {launch.isError && (
+        <ProblemNotice
+          error={launch.error}
+          actions={
+            launch.error instanceof ApiProblem &&
+            launch.error.type === "does-not-fit" && (
+              <Button variant="default" onClick={() => launch.mutate(true)}>
+                {texts.anyway}
+              </Button>
+            )
+          }
+        />
+      )}
       <div>
         <Button type="submit" loading={launch.isPending}>
           {texts.launch}

@@ -1,0 +1,128 @@
+"""The memory of a forward and a backward pass in training: gradients, activations and logits.
+
+Gradients appear layer by layer while activations are freed, so the peak is at one of two moments. At the
+start of the backward pass, all activations are in memory, with the logits and the gradient of the output
+layer. At its end, all gradients are, with the gradient of the embedding before it is added. If a step has
+several micro-batches, all gradients are in memory at the start, too. The gradients of a sharded model exist
+completely for one layer at a time (`planning.sharding`).
+
+Pure functions without torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.rlhf.models.files.shapes import Shape
+from training.rlhf.planning.cost import USUAL, Conditions, Part
+from training.rlhf.planning.sharding import exchanged, gathered, layer_weights, outside_weights
+from training.rlhf.planning.transformer import (
+    FLOAT,
+    HALF,
+    Pass,
+    is_tied,
+    kept_bytes,
+    kept_bytes_recomputed,
+    layer_bytes,
+    projection_bytes,
+)
+
+# On a CPU, the C library's allocator reuses freed blocks only in part, because blocks that are still needed
+# lie between them. `benchmarks.memory_estimates` measured the growth of resident memory: 1.0 to 1.3 times the
+# stored activations for all weights, and 1.3 to 1.7 times for adapters, whose layers allocate about four
+# times as many blocks. On a GPU, torch has an allocator of its own.
+HEAP_GAPS, HEAP_GAPS_OF_ADAPTERS = 1.15, 1.7
+
+
+@dataclass(frozen=True)
+class Backward:
+    """One micro-batch of `places` token positions, in rows of `row` tokens. `projected` is the number of
+    tokens that are projected onto the vocabulary, or 0 for a model with a head of one output.
+
+    `learning` is the number of weights that get gradients, and `layers` is the number of layers through which
+    the backward pass runs. `head` and `embedding` state whether the output layer and the embedding are
+    trained. `shards` is the number of processes that divide the model among them.
+    """
+
+    shape: Shape
+    how: Pass
+    learning: float
+    places: float
+    row: float
+    projected: float = 0.0
+    layers: float | None = None
+    head: bool = True
+    embedding: bool = True
+    recompute: bool = False
+    shards: int = 1
+
+    @property
+    def gradients(self) -> float:
+        """The bytes of the gradients that a process stores."""
+        return gradient_bytes(self.learning, self.shards)
+
+
+def backward(step: Backward, *, before: float, given: Conditions = USUAL) -> tuple[Part, ...]:
+    """Return the memory of a micro-batch at its peak. `before` are the bytes of the gradients that are
+    already in memory when its forward pass begins."""
+    moments = (
+        _projecting(step, before, given),
+        _in_last_layer(step, before, given),
+        _in_embedding(step, before, given),
+    )
+    largest = max(moments, key=lambda parts: sum(part.bytes for part in parts))
+    if step.shards == 1:
+        return largest
+    return (*largest, gathered(step.shape, number=step.how.number))
+
+
+def gradient_bytes(learning: float, shards: int = 1) -> float:
+    return FLOAT * learning / shards
+
+
+def _projecting(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
+    """The start of the backward pass: the logits and the output layer's gradient."""
+    logits = projection_bytes(
+        step.shape, step.projected, trains=step.head, number=step.how.number, gpu=given.gpu
+    )
+    waiting = _stored(step, given) - (_one_layer(step) if step.recompute else 0.0)
+    return Part("gradients", before), Part("activations", waiting), Part("logits", logits)
+
+
+def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
+    """The last layer's backward pass: the gradients of two products of its MLP exist at a time."""
+    number = HALF if step.how.autocast else step.how.number
+    of_mlp = 2 * number * step.places * step.shape.intermediate
+    apart = before == 0 or is_tied(step.shape) or step.shards > 1
+    new = step.head and step.projected and apart
+    waiting = number * step.shape.vocabulary * step.shape.hidden if new else 0.0
+    if step.shards > 1:
+        waiting += exchanged(layer_weights(step.shape), number=step.how.number)
+    return Part("gradients", before + waiting), Part("activations", _stored(step, given) + of_mlp)
+
+
+def _in_embedding(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
+    """The end of the backward pass: the embedding's gradient before it is added to the others. If the output
+    layer is the embedding, its gradient has waited for this one. Half-precision gradients are converted."""
+    mine, number = step.gradients, step.how.number
+    if not step.embedding:
+        return Part("gradients", max(before, mine)), Part("activations", _one_layer(step))
+    matrix = step.shape.vocabulary * step.shape.hidden
+    waits = 2 if step.projected and is_tied(step.shape) else 1
+    later = float(matrix) * max(waits * number, number + FLOAT if number == HALF else 0)
+    if step.shards > 1:
+        later = max(later, exchanged(outside_weights(step.shape), number=number))
+    others = max(before, mine - FLOAT * matrix / step.shards)
+    return Part("gradients", others + later), Part("activations", _one_layer(step))
+
+
+def _stored(step: Backward, given: Conditions) -> float:
+    kept = kept_bytes_recomputed if step.recompute else kept_bytes
+    gaps = HEAP_GAPS_OF_ADAPTERS if step.how.adapted else HEAP_GAPS
+    return (1.0 if given.gpu else gaps) * kept(
+        step.shape, step.places, row=step.row, how=step.how, layers=step.layers
+    )
+
+
+def _one_layer(step: Backward) -> float:
+    return step.places * layer_bytes(step.shape, step.how)

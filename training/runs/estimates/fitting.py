@@ -1,0 +1,89 @@
+"""Find settings with which a run fits into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from training.rlhf.recipes.base import Recipe
+
+FEWEST_TOKENS = 512  # a smaller micro-batch saves little memory: it has at least one prompt with its answers
+GENERATION_MEMORIES = (8.0, 2.0, 0.5)  # GB
+# Values of other settings that a change needs. They belong to the training of all weights.
+BESIDE: Mapping[str, Mapping[str, Any]] = {
+    "critic": {"sharding": "none"},
+    "use_peft": {"critic": "auto", "num_layers_unfrozen": None, "sharding": "none"},
+}
+
+Fits = Callable[[Recipe], bool | None]
+
+
+def fitting_settings(recipe: Recipe, fits: Fits, *, stage: str) -> dict[str, Any] | None:
+    """Return changes to the recipe with which it fits, or None if no changes that are tried are enough.
+
+    The changes are tried in the order of their price, each together with those before it: a smaller batch
+    changes the result only by rounding, recomputed activations take time, bfloat16 rounds, processes that
+    divide the model exchange its weights, a shared critic and LoRA train other weights. Changes that turn out
+    to be unnecessary are left out. `stage` is the largest stage. Settings that certainly fit are preferred
+    over settings that might fit.
+    """
+    tried: list[dict[str, Any]] = []
+    for changes in _changes(recipe, stage):
+        tried.append((tried[-1] if tried else {}) | changes)
+    some: tuple[set[bool | None], ...] = ({True}, {True, None})
+    for accepted in some:
+        for changes in tried:
+            if _fit(recipe, changes, fits) in accepted:
+                return _needed(recipe, changes, fits, accepted)
+    return None
+
+
+def _changes(recipe: Recipe, stage: str) -> Iterator[dict[str, Any]]:
+    """The changes that this recipe offers."""
+    settings = recipe.model_dump()
+    if stage == "generate" and "generation_memory" in settings:
+        given = settings["generation_memory"]
+        yield from ({"generation_memory": one} for one in GENERATION_MEMORIES if not given or one < given)
+    tokens = settings.get("micro_batch_tokens", 0) // 2
+    while tokens >= FEWEST_TOKENS:
+        yield {"micro_batch_tokens": tokens}
+        tokens //= 2
+    wanted: Mapping[str, Any] = {
+        "gradient_checkpointing": True,
+        "dtype": "bfloat16",
+        "precision": "bfloat16",
+        "sharding": "full",
+        "critic": "shared",
+        "use_peft": True,
+    }
+    for name, value in wanted.items():
+        if name not in settings or settings[name] == value:
+            continue
+        if name == "critic" and settings.get("use_peft"):
+            continue  # the critic is an adapter already
+        if name == "sharding" and settings.get("processes", 1) == 1:
+            continue
+        yield {name: value, **{key: one for key, one in BESIDE.get(name, {}).items() if key in settings}}
+
+
+def _fit(recipe: Recipe, changes: Mapping[str, Any], fits: Fits) -> bool | None:
+    """Whether the changed recipe fits. False if its settings contradict each other."""
+    try:
+        return fits(type(recipe).model_validate(recipe.model_dump() | dict(changes)))
+    except ValidationError:
+        return False
+
+
+def _needed(
+    recipe: Recipe, changes: Mapping[str, Any], fits: Fits, accepted: set[bool | None]
+) -> dict[str, Any]:
+    """The changes without those that are not needed and those that change nothing."""
+    before = recipe.model_dump()
+    kept = {name: value for name, value in changes.items() if before[name] != value}
+    for name in list(kept):
+        fewer = {other: value for other, value in kept.items() if other != name}
+        if fewer and _fit(recipe, fewer, fits) in accepted:
+            kept = fewer
+    return kept

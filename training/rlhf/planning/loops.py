@@ -151,22 +151,6 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
     evaluations = min(recipe.evaluations, steps) * heldout
     passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
     held = in_training(recipe, policy, given)
-    asked = min(max(recipe.sample_prompts, recipe.kl_samples), data.items)
-    generating = (*held, *(complete_weights(recipe, policy, given) if asked else ()))
-    limit, memory = recipe.sample_tokens, sum(part.bytes for part in generating)
-    asking = decoding(
-        policy,
-        1,
-        data,
-        rows=asked,
-        n=1,
-        limit=limit,
-        batches=3,
-        given=given,
-        held=memory,
-        number=number,
-        adapted=recipe.use_peft,
-    )
     keys = keys_per_place(prompt=prompt, answer=width - prompt, answers=data.responses, gpu=given.gpu)
     learning = trained_weights(recipe, policy)
     head, embedding = trains_vocabulary(recipe, policy)
@@ -199,9 +183,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
             (passes(recipe) + again) * trained * forward,
             policy.layers * (passes(recipe) + again) * micro_batches,
         ),
-        # For the measurement of the divergence, the starting policy is in memory instead of the moments. An
-        # adapter's starting policy is its own trunk.
-        Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
+        *_answering(recipe, policy, data, held, given),
     )
     return _from_load_to_save(recipe, policy, stages, given)
 
@@ -215,7 +197,6 @@ def _from_load_to_save(
 
 
 def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditions) -> tuple[Stage, ...]:
-    number = bytes_per_weight(recipe)
     row = min(data.prompt + data.response, recipe.max_length)
     padded = 1.0 if recipe.packing == "auto" and not given.cautious else PADDED
     rows = min(recipe.batch_size, max(1, data.items)) / given.processes
@@ -251,20 +232,6 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
         shards(recipe, given),
     )
     before = step.gradients if batch > places else 0.0
-    generating = (*held, *(complete_weights(recipe, policy, given) if recipe.sample_prompts else ()))
-    asking = decoding(
-        policy,
-        1,
-        data,
-        rows=min(recipe.sample_prompts, data.items),
-        n=1,
-        limit=recipe.sample_tokens,
-        batches=2,
-        given=given,
-        held=sum(part.bytes for part in generating),
-        number=number,
-        adapted=recipe.use_peft,
-    )
     return (
         Stage(
             "update",
@@ -272,6 +239,62 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
             (passes(recipe) * trained + evaluations) * forward,
             policy.layers * (passes(recipe) * micro_batches + evaluations * padded * row / places),
         ),
-        # The policy answers the sample prompts before and after the training.
-        Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
+        *_answering(recipe, policy, data, held, given),
     )
+
+
+def _answering(
+    recipe: SFTConfig | DPOConfig, policy: Shape, data: Data, held: tuple[Part, ...], given: Conditions
+) -> tuple[Stage, ...]:
+    """The stages outside the training, in which every process answers all of these prompts.
+
+    The policy answers the sample prompts before and after the training. To measure the divergence from the
+    starting policy, it answers more prompts, and both policies process the answers. The moments are freed
+    first. An adapter's starting policy is its own trunk, so no further model is loaded.
+    """
+    without_moments = tuple(part for part in held if not part.name.startswith("Adam"))
+    shown, measured = (int(min(n, data.items)) for n in (recipe.sample_prompts, recipe.kl_samples))
+    stages = []
+    for rows, batches, models in ((shown, 2, held), (measured, 1, without_moments)):
+        if rows == 0:
+            continue
+        models = (*models, *complete_weights(recipe, policy, given))
+        asking = decoding(
+            policy,
+            given.processes,
+            data,
+            rows=rows,
+            n=1,
+            limit=recipe.sample_tokens,
+            batches=batches,
+            given=given,
+            held=sum(part.bytes for part in models),
+            number=bytes_per_weight(recipe),
+            adapted=recipe.use_peft,
+        )
+        stages.append(replace(asking, parts=(*models, *asking.parts)))
+    if measured:
+        # The policy's complete copy is freed before the starting policy is loaded.
+        start = () if recipe.use_peft else (frozen(recipe, "starting policy", policy),)
+        second = complete_weights(recipe, policy, given) or start
+        answer = answer_length(recipe.sample_tokens, data, given=given)
+        row = data.prompt + answer
+        places = min(max(recipe.micro_batch_tokens, row), measured * row)
+        number = bytes_per_weight(recipe)
+        observed = passing_bytes(policy, places, number)
+        projected = places * answer / row
+        observed += projection_bytes(policy, projected, trains=False, number=number, gpu=given.gpu)
+        one = forward_operations(policy, row, around=row, projected=answer)
+        stages.append(
+            Stage(
+                "log-probs",
+                (
+                    *without_moments,
+                    *second,
+                    Part("activations and logits", observed),
+                ),
+                2 * measured * one,
+                2 * policy.layers * math.ceil(measured * row / places),
+            )
+        )
+    return tuple(stages)

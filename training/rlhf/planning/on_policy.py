@@ -97,9 +97,11 @@ def _on_policy(
         shards(recipe, given),
     )
     generating = (*models, *complete_weights(recipe, policy, given))
+    # With a ceiling, the KL of the final policy is measured on one more rollout.
+    rollouts = recipe.steps + (recipe.kl_ceiling is not None)
     asking = decoding(
         policy,
-        recipe.steps,
+        rollouts,
         data,
         rows=math.ceil(recipe.rollout_prompts / given.processes),
         n=n,
@@ -111,7 +113,24 @@ def _on_policy(
         number=number,
         adapted=recipe.use_peft,
     )
+    shows, shown = _samples(recipe, data)
+    # The first process answers the sample prompts alone, while the others wait.
+    alone = given.processes * shows
+    showing = decoding(
+        policy,
+        alone,
+        data,
+        rows=shown,
+        n=1,
+        limit=recipe.max_new_tokens,
+        given=given,
+        memory=recipe.generation_memory,
+        server=recipe.server,
+        number=number,
+        adapted=recipe.use_peft,
+    )
     one = forward_operations(policy, own, around=row, projected=answer)
+    whole_row = forward_operations(policy, row, around=row, projected=answer)
     judged = forward_operations(judge, own, around=row, projected=0)
     passing = critic if critic and not critic.reads_policy else None
     valued = forward_operations(passing.shape, own, around=row, projected=0) if passing else 0.0
@@ -169,27 +188,38 @@ def _on_policy(
         )
     scored = scored_tokens(rows * own / given.processes, data.prompt + n * answer)
     valued_again = (TRAINING if passing and passing.own else passes(recipe)) * valued
+    imitated, imitating = _imitation(recipe, policy, data, places=places)
     observed = passing_bytes(policy, places, number)
     observed += projection_bytes(policy, projected, trains=False, number=number, gpu=given.gpu)
     stages = (
-        Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
+        Stage(
+            "generate",
+            (*generating, *asking.parts),
+            asking.operations + showing.operations,
+            asking.layer_calls + showing.layer_calls,
+        ),
         Stage(
             "score",
             (*models, Part("activations", passing_bytes(judge, scored, number))),
-            recipe.steps * rows * judged,
-            recipe.steps * micro_batches * judge.layers,
+            (rollouts * rows * judged)
+            + alone * shown * forward_operations(judge, row, around=row, projected=0),
+            (rollouts * micro_batches + alone) * judge.layers,
         ),
         Stage(
             "log-probs",
             (*models, *gathered_weights(recipe, policy, given), Part("activations and logits", observed)),
-            recipe.steps * rows * (2 * one + valued),
-            recipe.steps * micro_batches * (layers + policy.layers),
+            rows * (rollouts * 2 * one + recipe.steps * valued) + alone * shown * 2 * whole_row,
+            recipe.steps * micro_batches * (layers - policy.layers)
+            + 2 * (rollouts * micro_batches + alone) * policy.layers,
         ),
         Stage(
             "update",
             (*models, *max(updates, key=lambda parts: sum(part.bytes for part in parts))),
-            recipe.steps * recipe.epochs * rows * (passes(recipe) * one + valued_again),
-            passes(recipe) * recipe.steps * recipe.epochs * micro_batches * layers,
+            recipe.steps * recipe.epochs * (rows * (passes(recipe) * one + valued_again) + imitated),
+            passes(recipe)
+            * recipe.steps
+            * recipe.epochs
+            * (micro_batches * layers + imitating * policy.layers),
         ),
     )
     saved = saved_bytes(recipe, policy)
@@ -199,6 +229,26 @@ def _on_policy(
     # The reference is a copy of the policy, which is made before both are divided.
     whole = 2 * whole_bytes(recipe, policy, given)
     return loading_and_saving(Cost(stages), given, saved=saved, whole=whole)
+
+
+def _samples(recipe: RolloutConfig, data: Data) -> tuple[int, int]:
+    """The number of times that the sample prompts are answered, and the number of these prompts. They are
+    answered at the start, every `sample_every` steps, and at the end."""
+    shown = min(recipe.samples, int(data.items))
+    times = 1 + recipe.steps // recipe.sample_every + (recipe.steps % recipe.sample_every > 0)
+    return (times, shown) if shown else (0, 0)
+
+
+def _imitation(recipe: RolloutConfig, policy: Shape, data: Data, *, places: float) -> tuple[float, float]:
+    """The operations of the supervised loss in one epoch over a rollout, and its number of micro-batches. The
+    demonstrations are assumed to be as long as the prompts and answers of the data."""
+    if not isinstance(recipe, PPOConfig) or recipe.ptx_coefficient == 0:
+        return 0.0, 0.0
+    row = data.prompt + data.response
+    rows = min(recipe.minibatches, recipe.rollout_prompts * recipe.responses_per_prompt)
+    rows *= recipe.ptx_batch_size
+    one = forward_operations(policy, row, around=row, projected=data.response)
+    return passes(recipe) * rows * one, max(recipe.minibatches, rows * row / places)
 
 
 def _models(

@@ -25,12 +25,14 @@ def with_scoring(
     data: Data,
     *,
     given: Conditions,
+    members: Sequence[tuple[Shape, int]] = (),
 ) -> Cost:
     """Return the cost of the run with further frozen reward models in memory during every stage. These reward
     models score all sampled answers. If the reward is spread over sentences, all reward models also score the
-    beginnings of the answers."""
+    beginnings of the answers. `members` are the shapes and sizes of the ensembles of adapters that estimate
+    the uncertainty of the reward models. Each ensemble has a trunk of its own, which runs once per member."""
     spread = getattr(recipe, "reward_spread", "end") == "sentences"
-    if first is None or not (further or spread):
+    if first is None or not (further or spread or members):
         return cost
     prompts, n, limit = _sampled(recipe, data)
     number = bytes_per_weight(recipe) if isinstance(recipe, TrainsPolicy) else FLOAT
@@ -38,8 +40,14 @@ def with_scoring(
     whole = data.prompt + n * answer  # the answers to a prompt share the prompt
     # The beginnings end at equal distances, so their mean length is half of the answer's length.
     beginnings = n * (data.prompt + MOST_BEGINNINGS * answer / 2) if spread else 0.0
-    work = [(first, beginnings), *((judge, whole + beginnings) for judge in further)]
+    work = [
+        (first, beginnings),
+        *((judge, whole + beginnings) for judge in further),
+        *((trunk, size * (whole + beginnings)) for trunk, size in members),
+    ]
     beside = [Part(_name(len(further)), number * sum(judge.weights for judge in further))] if further else []
+    if members:
+        beside.append(Part("weights: ensembles", FLOAT * sum(trunk.weights for trunk, _ in members)))
     stages = tuple(replace(stage, parts=(*stage.parts, *beside)) for stage in cost.stages)
     [scored] = [stage for stage in stages if stage.name == "score"]
     loaded = [part for part in scored.parts if part.name != "activations"]

@@ -19,6 +19,7 @@ from training.rlhf.planning.disk import Disk
 from training.rlhf.planning.scoring import with_scoring
 from training.rlhf.planning.transformer import without_output_layer
 from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.rewards import UsesRewards
 from training.runs.estimates.machine import Machine, machine_in
 from training.runs.estimates.reading import data_of
 from training.runs.inputs import further_inputs, is_source, source_of
@@ -125,6 +126,8 @@ def plan_of(
     judging = _judge_shape(judge) if judge is not None else None
     shared = judge is not None and _shares_trunk(recipe, source, judge)
     further = [_judge_shape(models[name]) for name in further_inputs(models)]
+    named = [models[name] for name in ("reward_model", *further_inputs(models)) if name in models]
+    members = [(_judge_shape(one), size) for one in named if (size := _members_of(one))]
     chosen = varied.chosen(recipe, data)
     # 0 means one process per GPU.
     processes = getattr(recipe, "processes", 1) or max(1, machine.gpus)
@@ -137,6 +140,7 @@ def plan_of(
                 recipe,
                 chosen,
                 given=given,
+                members=members if isinstance(recipe, UsesRewards) else (),
             ),
             policy,
             [judging or without_output_layer(policy), *further],
@@ -233,6 +237,11 @@ def _shares_trunk(recipe: Recipe, source: str, judge: ModelVersion) -> bool:
 def _judge_shape(judge: ModelVersion) -> shapes.Shape:
     """The shape of a reward model. The shape of an adapter is that of its base, a language model."""
     return without_output_layer(shapes.shape_in(judge.folder))
+
+
+def _members_of(judge: ModelVersion) -> int:
+    """The number of adapters in the ensemble that estimates the reward model's uncertainty."""
+    return len(list((judge.folder / adapters.UNCERTAINTY).glob(adapters.MEMBER.format("*"))))
 
 
 def _shape(source: str) -> shapes.Shape:

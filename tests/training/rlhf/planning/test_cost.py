@@ -26,7 +26,7 @@ from training.rlhf.models.parts.lora import add_lora
 from training.rlhf.planning import answers, cost, loops, on_policy, reward_model, varied
 from training.rlhf.planning.cost import Conditions, Data
 from training.rlhf.planning.scoring import with_scoring
-from training.rlhf.planning.transformer import FLOAT, adapter_weights
+from training.rlhf.planning.transformer import FLOAT, adapter_weights, forward_operations
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -176,6 +176,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         {
             "sample_prompts": 2,
             "sample_tokens": 8,
+            "kl_samples": 0,  # not measured for a model in memory
             "heldout_share": 0,
             "learning_rate": 1e-5,
             "micro_batch_tokens": 8 * (PROMPT + RESPONSE + 1),
@@ -191,7 +192,13 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         lambda recipe: reward_model.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
     "dpo": (
-        {"learning_rate": 1e-6, "micro_batch_tokens": 1024, "sample_prompts": 2, "sample_tokens": 8},
+        {
+            "learning_rate": 1e-6,
+            "micro_batch_tokens": 1024,
+            "sample_prompts": 2,
+            "sample_tokens": 8,
+            "kl_samples": 0,
+        },
         lambda recipe: loops.dpo(DPOConfig(**recipe), shape(), data(24)),
     ),
     "ppo": (
@@ -231,12 +238,12 @@ def test_predicted_memory_matches_measured_memory_within_the_tolerance(tmp_path:
 
 def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     # With several micro-batches per step, all gradients are in memory while activations are stored.
-    usual, policy = SFTConfig(micro_batch_tokens=800), shape()
+    usual, policy = SFTConfig(micro_batch_tokens=800, kl_samples=0), shape()
     peak = loops.sft(usual, policy, data(1000)).peak
     names = {part.name: part.bytes for part in peak.parts}
     assert names["weights: policy"] == names["gradients"] == 4 * policy.weights
     assert names["Adam's moments"] == 8 * policy.weights
-    halved = loops.sft(SFTConfig(micro_batch_tokens=400), policy, data(1000)).peak
+    halved = loops.sft(SFTConfig(micro_batch_tokens=400, kl_samples=0), policy, data(1000)).peak
     saved = {part.name: part.bytes for part in halved.parts}
     assert saved["activations"] < 0.6 * names["activations"]
     assert saved["gradients"] == names["gradients"]
@@ -344,11 +351,11 @@ def test_operations_increase_with_the_requested_work() -> None:
     def took(costs: cost.Cost) -> float:
         return cost.seconds(costs, speed)
 
-    once = took(loops.sft(SFTConfig(sample_prompts=0), policy, data(1000)))
-    assert took(loops.sft(SFTConfig(sample_prompts=0, epochs=2), policy, data(1000))) == pytest.approx(
-        2 * once, rel=0.1
-    )
-    assert took(loops.sft(SFTConfig(sample_prompts=0), policy, data(2000))) == pytest.approx(
+    once = took(loops.sft(SFTConfig(sample_prompts=0, kl_samples=0), policy, data(1000)))
+    assert took(
+        loops.sft(SFTConfig(sample_prompts=0, kl_samples=0, epochs=2), policy, data(1000))
+    ) == pytest.approx(2 * once, rel=0.1)
+    assert took(loops.sft(SFTConfig(sample_prompts=0, kl_samples=0), policy, data(2000))) == pytest.approx(
         2 * once, rel=0.1
     )
     steps = took(on_policy.ppo(PPOConfig(steps=10), policy, policy, data(100)))
@@ -366,6 +373,82 @@ def test_operations_increase_with_the_requested_work() -> None:
     assert took(answers.evaluate(EvaluateConfig(), policy, policy, data(100))) > took(gold)
     for kind in (answers.sample(SampleConfig(), policy, data(10)), gold):
         assert took(kind) > 0
+
+
+def stage_of(found: cost.Cost, name: str) -> cost.Stage:
+    [stage] = [stage for stage in found.stages if stage.name == name]
+    return stage
+
+
+def test_supervised_loss_of_ppo_is_part_of_the_update() -> None:
+    policy, recipe = shape(), PPOConfig(steps=10, epochs=2, minibatches=4)
+    mixed = recipe.model_copy(update={"ptx_coefficient": 1.0, "ptx_batch_size": 8})
+    before, after = (
+        stage_of(on_policy.ppo(one, policy, policy, data(100)), "update") for one in (recipe, mixed)
+    )
+    one = forward_operations(policy, PROMPT + RESPONSE, around=PROMPT + RESPONSE, projected=RESPONSE)
+    assert after.operations - before.operations == pytest.approx(10 * 2 * 4 * 8 * 3 * one)
+    assert after.layer_calls > before.layer_calls
+
+
+def test_measurement_of_the_kl_ceiling_is_one_more_rollout() -> None:
+    policy, recipe = shape(), RLOOConfig(steps=10, samples=0)
+    plain, limited = (
+        on_policy.rloo(one, policy, policy, data(100))
+        for one in (recipe, recipe.model_copy(update={"kl_ceiling": 1.0}))
+    )
+    for name in ("generate", "score", "log-probs"):
+        before, after = (stage_of(found, name) for found in (plain, limited))
+        assert after.operations == pytest.approx(1.1 * before.operations)
+        assert after.layer_calls == pytest.approx(1.1 * before.layer_calls)
+    assert stage_of(limited, "update").operations == stage_of(plain, "update").operations
+
+
+def test_samples_of_ppo_and_rloo_are_answered_at_the_start_at_intervals_and_at_the_end() -> None:
+    policy = shape()
+
+    def generated(**settings: int) -> float:
+        recipe = RLOOConfig(steps=10, **settings)
+        return stage_of(on_policy.rloo(recipe, policy, policy, data(100)), "generate").layer_calls
+
+    none = generated(samples=0)
+    twice, four_times, each = (generated(samples=4, sample_every=every) - none for every in (10, 4, 1))
+    assert four_times == pytest.approx(2 * twice)
+    assert each == pytest.approx(11 / 2 * twice)
+
+
+@pytest.mark.parametrize("loop", [loops.sft, loops.dpo], ids=["sft", "dpo"])
+def test_divergence_is_measured_on_one_answer_to_each_of_its_prompts(loop: Callable[..., cost.Cost]) -> None:
+    policy, base = shape(), SFTConfig if loop is loops.sft else DPOConfig
+
+    def measuring(**settings: int) -> list[cost.Stage]:
+        recipe = (
+            base(sample_prompts=0, heldout_fraction=0, **settings)
+            if loop is loops.dpo
+            else base(sample_prompts=0, heldout_share=0, **settings)
+        )
+        return [stage for stage in loop(recipe, policy, data(100)).stages if stage.name != "update"]
+
+    without = {stage.name: stage for stage in measuring(kl_samples=0)}
+    assert "generate" not in without
+    answered, passed = measuring(kl_samples=16)[-2:]
+    twice_answered, twice_passed = measuring(kl_samples=32)[-2:]
+    assert (answered.name, passed.name) == ("generate", "log-probs")
+    assert twice_answered.operations == pytest.approx(2 * answered.operations)
+    assert twice_passed.operations == pytest.approx(2 * passed.operations)
+    assert measuring(kl_samples=1000) == measuring(kl_samples=100)
+    names = {part.name: part.bytes for part in passed.parts}
+    assert names["weights: starting policy"] == 4 * policy.weights
+    assert "Adam's moments" not in names
+
+
+def test_ensemble_of_adapters_scores_once_per_member_on_a_trunk_of_its_own() -> None:
+    policy, recipe = shape(), RLOOConfig(samples=0)
+    alone = on_policy.rloo(recipe, policy, policy, data(64))
+    found = with_scoring(alone, policy, [], recipe, data(64), given=Conditions(), members=[(policy, 5)])
+    plain, of_members = (stage for stage in found.stages if stage.name == "score")
+    assert of_members.operations == pytest.approx(5 * plain.operations, rel=0.05)
+    assert cost.Part("weights: ensembles", 4 * policy.weights) in of_members.parts
 
 
 def test_answers_of_a_server_cost_this_machine_nothing() -> None:

@@ -109,8 +109,7 @@ def test_generating_process_holds_a_complete_copy(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sft", "dpo"])
 def test_run_without_sample_answers_needs_no_complete_copy(kind: str) -> None:
-    none = {"sample_prompts": 0} | ({"kl_samples": 0} if kind == "dpo" else {})
-    cost = cost_of(kind, processes=4, sharding="full", **none)
+    cost = cost_of(kind, processes=4, sharding="full", sample_prompts=0, kl_samples=0)
     assert all("complete weights" not in parts_of(cost, stage.name) for stage in cost.stages)
 
 

@@ -1,8 +1,8 @@
 """Caches reports until their data changes.
 
 The version of a project's data is read from the database in a fraction of the time that a report takes. If
-several requests want the same report, one computes it and the others wait for its result. The reports are
-files in the state folder, because they are too large for the cache table.
+several requests need the same report, one request computes it and the others wait for the result. The reports
+are files in the state folder, because they are too large for the cache table.
 """
 
 from __future__ import annotations

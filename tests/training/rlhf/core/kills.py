@@ -192,7 +192,7 @@ class FileReporter(NullReporter):
 
 
 class Ticks:
-    """Counts what the loop does, and kills this process at a moment."""
+    """Counts reporter calls and file operations, and kills this process at the given moment."""
 
     def __init__(self, folder: Path, moment: Moment | None) -> None:
         self._folder = str(folder)

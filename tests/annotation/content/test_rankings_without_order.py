@@ -63,7 +63,7 @@ def test_importing_the_same_rows_again_changes_nothing(project: Project) -> None
     assert (report.rankings, report.unchanged) == (0, 2)
 
 
-def test_ranking_without_an_order_supersedes_only_one_without_an_order(project: Project) -> None:
+def test_ranking_without_an_order_supersedes_only_rankings_of_the_same_kind(project: Project) -> None:
     take(project, ordered(), rated(comment="Rude."))
     take(project, rated(comment="Very rude."))
     take(project, ordered(best=1))

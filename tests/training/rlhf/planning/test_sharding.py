@@ -1,4 +1,4 @@
-"""The memory of a sharded model, against the parameters of a real model."""
+"""The predicted memory of a sharded model is compared with the parameters of a real model."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def test_sizes_are_those_of_the_layers_of_a_model() -> None:
     matrices = sum(one.numel() for one in model.model.layers[0].parameters() if one.ndim == 2)
     assert sharding.layer_weights(shape) == matrices
     outside = model.model.embed_tokens.weight.numel() + model.lm_head.weight.numel()
-    assert sharding.outside_weights(shape) == pytest.approx(outside, rel=0.05)  # the norms are in between
+    # The tolerance covers the norms, which count as weights outside the layers.
+    assert sharding.outside_weights(shape) == pytest.approx(outside, rel=0.05)
 
 
-def test_each_process_stores_its_part_and_holds_two_layers_and_what_is_outside() -> None:
+def test_process_stores_its_part_and_holds_two_layers_and_outside_weights() -> None:
     shape = shapes.shape_of(tiny.policy().config.to_dict())
     for processes in (2, 8):
         stored = {part.name: part.bytes for part in sharding.stored(shape, processes=processes)}
@@ -31,7 +32,7 @@ def test_each_process_stores_its_part_and_holds_two_layers_and_what_is_outside()
         assert held["gradients before the exchange"] == 2 * (outside + layer) + 4 * layer
 
 
-def test_a_generating_process_holds_a_complete_copy() -> None:
+def test_generating_process_holds_a_complete_copy() -> None:
     shape = shapes.shape_of(tiny.policy().config.to_dict())
     parts = sharding.generating(shape, processes=4, number=2)
     assert sum(part.bytes for part in parts) == 12 * shape.weights / 4 + 2 * shape.weights

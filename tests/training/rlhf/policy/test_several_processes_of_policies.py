@@ -144,9 +144,12 @@ def test_each_process_holds_half_of_a_sharded_model(name: str, made: dict[str, A
 
 
 def test_several_processes_measure_the_distance_from_the_start_together(made: dict[str, Any]) -> None:
-    one, *others = [
-        saved(made, f"stored-{processes}-{sharding}")["distance"] for processes, sharding in STORED
-    ]
+    found = []
+    for processes, sharding in STORED:
+        name = f"stored-{processes}-{sharding}"
+        assert made[name]["ends"] == ["finished"] * processes, made["stderr"]
+        found.append(saved(made, name)["distance"])
+    one, *others = found
     assert one["parameters/change"] > 0.01
     assert one["objective/kl"] != 0.0
     for other in others:

@@ -151,7 +151,8 @@ def test_limit_never_rises_and_ignores_rows_that_can_not_be_divided() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return "done"
 
-    state: Any = SimpleNamespace(micro_batch_tokens=2048, optimisers={}, models=None)
+    models = SimpleNamespace(actor=torch.nn.Linear(1, 1))
+    state: Any = SimpleNamespace(micro_batch_tokens=2048, optimisers={}, models=models)
     batch: Any = SimpleNamespace(
         rollout=SimpleNamespace(step=1), minibatches=[[Rows([5000]), Rows([500, 500, 500, 500])]]
     )

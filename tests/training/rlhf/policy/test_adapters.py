@@ -47,7 +47,7 @@ from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 from training.rlhf.reward.scoring import score
 from training.rlhf.rollouts.critic import critic_for
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.reference import move_reference, weights_of
 from training.rlhf.rollouts.rollout import Models, load_models, observe, sample_rollout, usable_prompts
 
 torch.set_num_threads(1)
@@ -240,11 +240,11 @@ def test_reset_and_averaged_references_follow_the_adapter(scene: Scene) -> None:
         with torch.no_grad():
             for weight in policy.values():
                 weight.add_(1.0)
-        move_reference(config, models.reference, models.actor, 1)
+        move_reference(config, models.reference, weights_of(models.actor), 1)
         ahead = 0.25 if kind == "ema" else 0.0
         for name, one in models.reference.weights().items():
             assert torch.allclose(one, before[name] + ahead), name
-        move_reference(config, models.reference, models.actor, 2)
+        move_reference(config, models.reference, weights_of(models.actor), 2)
         if kind == "reset":
             assert same(models.reference.weights(), {name: one.data for name, one in policy.items()})
 

@@ -26,7 +26,7 @@ from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
-from training.rlhf.policy.divergence import kl_from_start
+from training.rlhf.policy.divergence import measured
 from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig
@@ -332,15 +332,15 @@ def test_measured_kl_equals_the_divergence_of_the_two_distributions(tmp_path: Pa
                 model.model(input_ids=ids).logits[0, -1].double().log_softmax(0) for model in (policy, other)
             )
         exact.append(float((p.exp() * (p - q)).sum()))
-    found = kl_from_start(
+    found = measured(
         policy, str(folder), few * 1500, max_new_tokens=1, max_tokens=8192, seed=0, check=lambda: None
     )
-    assert found == pytest.approx(sum(exact) / 3, rel=0.05)
-    same = kl_from_start(
+    assert found["objective/kl"] == pytest.approx(sum(exact) / 3, rel=0.05)
+    same = measured(
         policy, str(save_model(*policy, tmp_path / "same")), few * 4, max_new_tokens=8, max_tokens=50,
         seed=0, check=lambda: None,
     )  # fmt: skip
-    assert same == 0.0
+    assert same == {"objective/kl": 0.0, "parameters/change": 0.0}
 
 
 def test_guide_program_trains_and_prints_its_counts(

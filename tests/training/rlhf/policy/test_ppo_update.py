@@ -263,6 +263,50 @@ def test_reference_stays_follows_or_is_reset(judge: Path) -> None:
             assert not torch.equal(start, three)
 
 
+@pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
+def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> None:
+    """Rewards, GAE and whitening, computed with loops in double precision from the values and the
+    log-probabilities of the rollout."""
+    gamma, lam, beta = 0.9, 0.8, 0.3
+    config, state, prompts = state_of(
+        judge, gamma=gamma, gae_lambda=lam, kl_coefficient=beta, whiten_rewards=whiten, length_penalty=0.1
+    )
+    with torch.no_grad():  # the reference differs from the policy, and the values are not 0
+        for weight in state.models.reference.model.parameters():
+            weight.mul_(0.8)
+        state.critic.head.weight.normal_(generator=torch.Generator().manual_seed(0))
+    batch = ppo.roll_out(config, state, prompts)
+    ends = batch.rollout.rewards(config).tolist()
+    rows: list[tuple[list[float], list[float]]] = []  # the rewards and the values of each answer
+    found: list[tuple[list[float], list[float]]] = []  # its advantages and returns
+    for part in (part for parts in batch.minibatches for part in parts):
+        for i, number in enumerate(part.seen.numbers):
+            real = part.seen.mask[i]
+            kl = (part.seen.log_probs[i] - part.seen.reference[i])[real].double()
+            rewards = (-beta * kl).tolist()
+            rewards[-1] += ends[number]
+            rows.append((rewards, part.values[i][real].double().tolist()))
+            found.append((part.advantages[i][real].tolist(), part.returns[i][real].tolist()))
+    every = torch.tensor([one for rewards, _ in rows for one in rewards], dtype=torch.float64)
+    mean, scale = (float(every.mean()), float(every.std(unbiased=False))) if whiten else (0.0, 1.0)
+    advantages, returns = list[float](), list[float]()
+    for rewards, values in rows:
+        scaled = [(one - mean) / scale + mean for one in rewards]
+        following = [*values[1:], 0.0]
+        advantage, mine = 0.0, list[float]()
+        for t in reversed(range(len(values))):
+            advantage = scaled[t] + gamma * following[t] - values[t] + gamma * lam * advantage
+            mine.insert(0, advantage)
+        advantages += mine
+        returns += [a + v for a, v in zip(mine, values, strict=True)]
+    whitened = torch.tensor(advantages, dtype=torch.float64)
+    whitened = (whitened - whitened.mean()) / whitened.std(unbiased=False)
+    assert [one for _, each in found for one in each] == pytest.approx(returns, abs=1e-4)
+    assert [one for each, _ in found for one in each] == pytest.approx(whitened.tolist(), abs=1e-4)
+    assert every.std() > 0.05
+    assert torch.tensor(returns).std() > 0.05
+
+
 def test_temperature_changes_linearly_and_applies_to_log_probabilities_too(judge: Path) -> None:
     config, state, prompts = state_of(judge, steps=5, temperature=1.0, temperature_end=0.6)
     assert [rollout.temperature_at(config, n) for n in range(1, 6)] == pytest.approx([1, 0.9, 0.8, 0.7, 0.6])

@@ -63,6 +63,8 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "dpo out of memory": ("dpo", DPO | {"epochs": 1, "micro_batch_tokens": 1000}),
 }
 MEMORY = 12
+# Processes and sharding of runs that start from a folder.
+STORED = [(1, "none"), (2, "none"), (2, "full")]
 # For each stopped run, the run with which it is compared after resuming, and how it is stopped.
 STOPPED: dict[str, tuple[str, dict[str, Any]]] = {
     "killed": ("rloo", {"kills": 30}),
@@ -81,6 +83,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name, (kind, settings) in FULL.items():
         runs.append(Run(f"{name}-1", kind, 1, settings))
         runs.append(Run(f"{name}-2", kind, 2, settings, memory=MEMORY))
+    for processes, sharding in STORED:
+        settings = SFT | {"epochs": 1, "kl_samples": 4, "sharding": sharding}
+        runs.append(Run(f"stored-{processes}-{sharding}", "sft", processes, settings, stored=True))
     server = {"rounds": 1, "server": "http://127.0.0.1:9", "server_model": "any"}
     runs.append(Run("server", "rejection", 2, REJECTION | server))
     for name, (same_as, how) in STOPPED.items():
@@ -126,7 +131,7 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one(name: str, made:
     for (step, values), (same_step, same) in zip(expected, found, strict=True):
         assert step == same_step
         assert same == pytest.approx(values, abs=1e-4, rel=1e-4)
-    assert saved(made, together, rank=1) == {"metrics": [], "checkpoints": []}
+    assert saved(made, together, rank=1) == {"metrics": [], "checkpoints": [], "distance": {}}
 
 
 @pytest.mark.parametrize("name", SHARDED)
@@ -137,6 +142,19 @@ def test_each_process_holds_half_of_a_sharded_model(name: str, made: dict[str, A
         assert held[0][kind] + held[1][kind] == times * total
         # A weight can have an odd number of rows.
         assert max(one[kind] for one in held) < 0.52 * times * total
+
+
+def test_several_processes_measure_the_distance_from_the_start_together(made: dict[str, Any]) -> None:
+    found = []
+    for processes, sharding in STORED:
+        name = f"stored-{processes}-{sharding}"
+        assert made[name]["ends"] == ["finished"] * processes, made["stderr"]
+        found.append(saved(made, name)["distance"])
+    one, *others = found
+    assert one["parameters/change"] > 0.01
+    assert one["objective/kl"] != 0.0
+    for other in others:
+        assert other == pytest.approx(one, abs=1e-5, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", SHARDED)

@@ -207,7 +207,7 @@ def ppo(
     critics = {
         "separate": lambda: Critic(judge, judge.weights),
         "adapter": lambda: Critic(policy, trained_weights(recipe, policy)),
-        "shared": lambda: Critic(policy, policy.hidden),
+        "shared": lambda: Critic(policy, policy.hidden, reads_policy=True),
     }
     critic = critics[recipe.critic_kind]()
     return _on_policy(recipe, policy, judge, data, critic=critic, shared=shared, cautious=cautious)
@@ -275,14 +275,15 @@ def _on_policy(
     )
     one = forward_operations(policy, own, around=row, projected=answer)
     judged = forward_operations(judge, own, around=row, projected=0)
-    valued = forward_operations(critic.shape, own, around=row, projected=0) if critic else 0.0
+    passing = critic if critic and not critic.reads_policy else None
+    valued = forward_operations(passing.shape, own, around=row, projected=0) if passing else 0.0
     places = min(recipe.micro_batch_tokens, tokens / min(recipe.minibatches, rows))
     places = max(places, longest if cautious else row)
     micro_batches = max(recipe.minibatches, tokens / places)
     # forward passes of the policy, the reference, the reward model and the critic
     observed = rows * (2 * one + judged + valued) * recipe.steps
     projected = places * answer / own
-    shapes = [policy, critic.shape] if critic else [policy]
+    shapes = [policy, passing.shape] if passing else [policy]
     layers = sum(shape.layers for shape in shapes)
     valued_again = (TRAINING if critic and critic.own else passes(recipe)) * valued
     return Cost(

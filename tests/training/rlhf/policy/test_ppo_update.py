@@ -116,6 +116,39 @@ def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Pat
     assert found[0][1].abs().max() > 1e-2
 
 
+def test_shared_critic_and_policy_are_trained_in_one_pass(judge: Path) -> None:
+    config, state, prompts = state_of(judge, critic="shared", critic_warmup_steps=0, minibatches=1)
+    torch.nn.init.normal_(state.critic.head.weight, std=0.3, generator=torch.Generator().manual_seed(1))
+    trunk, passes = state.critic.trunk, list[int]()
+    # The first pass of a model also tests how its logits are computed.
+    token_log_probs(state.models.actor, laid_out(Row([5], [6])).inputs, temperature=1.0)
+    watched = trunk.register_forward_hook(lambda *_: passes.append(1))
+    batch = ppo.roll_out(config, state, prompts)
+    [parts] = batch.minibatches
+    rolled_out, total = len(passes), sum(int(part.seen.mask.sum()) for part in parts)
+    given: dict[str, Any] = {"trains_policy": True, "trains_critic": True, "demonstrations": []}
+    given |= {"spare": lambda: pytest.fail("only sharded models need spare passes")}
+    metrics, _ = ppo.minibatch_backward(
+        config, state, parts, tokens=total, temperature=1.0, place=(1, 0, 0), **given
+    )
+    together = {name: one.grad for name, one in state.models.actor.named_parameters()}
+    assert len(passes) - rolled_out == len(parts)
+    watched.remove()
+    for part in parts:  # the rollout's values are those of the critic's own pass
+        with torch.no_grad():
+            assert torch.equal(part.values[part.seen.mask], state.critic(part.seen.rows.inputs))
+    state.models.actor.zero_grad()
+    for part in parts:
+        apart = ppo_gradients.policy_backward(config, state, part, total, 1.0)[0]
+        apart |= ppo_gradients.critic_backward(config, state.critic, part, total)
+        for name, value in apart.items():
+            metrics[name] -= value
+    assert max(map(abs, metrics.values())) < 1e-6
+    for name, one in state.models.actor.named_parameters():
+        assert one.grad is not None
+        torch.testing.assert_close(together[name], one.grad, rtol=0, atol=1e-6, msg=name)
+
+
 def test_critic_warm_up_does_not_change_the_policy_optimiser_or_schedule(judge: Path) -> None:
     config, state, prompts = state_of(judge, steps=5, critic_warmup_steps=2)
     before = {name: weight.clone() for name, weight in weights_of(state.models.actor).items()}

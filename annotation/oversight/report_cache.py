@@ -1,10 +1,10 @@
 """Caches reports until their data changes.
 
 The version of a project's data is read from the database in a fraction of the time that a report takes. If
-several requests want the same report, one computes it and the others wait for its result. While annotators
-work, this result is outdated when it is stored. It still answers every request that arrived before its
-computation began: otherwise, 20 waiting managers would cause 20 computations. The reports are files in the
-state folder, because they are too large for the cache table.
+several requests need the same report, one request computes it and the others wait for the result. While
+annotators work, this result is outdated when it is stored. It still answers every request that arrived before
+its computation began. Otherwise, 20 waiting managers would cause 20 computations. The reports are files in
+the state folder, because they are too large for the cache table.
 """
 
 from __future__ import annotations

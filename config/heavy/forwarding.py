@@ -187,7 +187,7 @@ class HeavyRequests:
         if self._control is None:
             self._control, theirs = socket.socketpair()
             with theirs:
-                # The parent-death signal is tied to this thread. It is the thread of the event loop and lives
+                # The parent-death signal is tied to this thread. This is the event loop's thread, which lives
                 # as long as the process.
                 self._server = spawn(
                     [sys.executable, "-m", "config.heavy.fork_server", str(theirs.fileno())],

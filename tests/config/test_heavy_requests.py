@@ -103,7 +103,7 @@ def test_refusals_are_the_same_as_in_the_web_process(server: WebServer, ranked: 
     assert server.ask("DELETE", QUALITY, user=alice).status == HTTPStatus.METHOD_NOT_ALLOWED
 
 
-def test_waiting_reports_keep_neither_annotators_nor_other_managers_waiting(
+def test_waiting_reports_block_neither_annotators_nor_other_managers(
     server: WebServer, ranked: Project, alice: User, mona: User, ada: User
 ) -> None:
     """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are

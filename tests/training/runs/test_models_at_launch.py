@@ -183,7 +183,7 @@ def test_adapter_with_biases_is_refused_only_for_further_training(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_alone_refuses_a_reward_model_with_another_chat_template(
+def test_only_ppo_refuses_a_reward_model_with_a_different_chat_template(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy", template=MARKED))

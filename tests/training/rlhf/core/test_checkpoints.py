@@ -79,7 +79,7 @@ def test_cancelled_and_killed_loop_of_each_kind_ends_like_an_uninterrupted_one(
     assert expected.checks > FEWEST_CHECKS[kind]
     chance = random.Random(kind)
     check = chance.randrange(expected.checks // 3, expected.checks * 2 // 3)
-    # The cancelled attempt wrote a checkpoint. The second attempt is killed soon, and the third one ends.
+    # The cancelled attempt wrote a checkpoint. The second attempt is killed early, and the third finishes.
     tick = chance.randrange(1, expected.ticks // 12)
     resumed = killer.run(kind, folder, f"killed-{kind}", ("cancel", "", check), ("tick", "", tick))
     assert resumed.kills == 1
@@ -103,7 +103,7 @@ def test_killed_run_ends_with_the_same_weights_and_metrics_after_resuming(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_counters_that_this_version_does_not_know_are_refused(
+def test_checkpoint_with_counters_unknown_to_this_version_is_refused(
     kind: str, folder: Path, whole: Callable[[str], Ended], tmp_path: Path
 ) -> None:
     whole(kind)

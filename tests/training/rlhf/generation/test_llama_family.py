@@ -1,5 +1,5 @@
-"""Models of the Llama family are decoded by our own code. Its logits are those of the model's forward pass.
-Every other model takes the general path."""
+"""Our own code decodes models of the Llama family, and its logits equal those of the model's forward pass.
+All other models take the general path."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ OTHERS: dict[str, Callable[[], PreTrainedModel]] = {
     ),
     "another activation": lambda: tiny.policy(hidden_act="gelu"),
     "lora on the embedding": lambda: _with_lora("embed_tokens"),
-    "lora with an embedding of its own": lambda: _with_lora("q_proj", modules_to_save=["embed_tokens"]),
-    "lora with an output layer of its own": lambda: _with_lora("q_proj", modules_to_save=["lm_head"]),
-    "lora with norms of its own": lambda: _with_lora("q_proj", modules_to_save=["input_layernorm"]),
+    "lora with its own embedding": lambda: _with_lora("q_proj", modules_to_save=["embed_tokens"]),
+    "lora with its own output layer": lambda: _with_lora("q_proj", modules_to_save=["lm_head"]),
+    "lora with its own norms": lambda: _with_lora("q_proj", modules_to_save=["input_layernorm"]),
     "subclass": lambda: type("Other", (LlamaForCausalLM,), {})(tiny.policy().config).eval(),
 }
 
@@ -251,7 +251,7 @@ def test_float32_adapter_of_a_bfloat16_model_takes_the_fast_path() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["llama", "qwen3", "lora", "gpt2"])
-def test_answers_on_a_gpu_are_those_of_transformers(name: str) -> None:
+def test_answers_on_a_gpu_equal_those_of_transformers(name: str) -> None:
     model = made(name).to("cuda")
     try:
         ours = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=40, temperature=0)

@@ -194,7 +194,7 @@ def test_answers_to_a_prompt_that_the_template_rejects_get_the_mean_reward() -> 
     assert judges.readable(prompts) == [first.messages]
 
 
-def test_reward_model_with_another_vocabulary_scores_the_text() -> None:
+def test_reward_model_with_a_different_vocabulary_scores_the_text() -> None:
     other = Loaded(reward_model(2).model, tiny.tokenizer(pad_is_eos=True))
     other.tokenizer.chat_template = NO_SYSTEM
     judges = open_judges(

@@ -2,7 +2,8 @@
 RUNS`.
 
 All processes are forked from one process that has already imported torch. RUNS is a JSON list of `Run`s,
-which are executed one after the other. The metrics, weights and ends of each run are written to FOLDER.
+which are executed one after the other. For each run, FOLDER then contains the metrics, the
+weights and how each process ended.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Run:
     """A run of the loop `kind`. `kills` is the number of the call to `check` at which the last process kills
     itself. `cancels` is the number of the call after the metrics of the first step at which the first process
     is asked to stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a
-    backward pass over more than `memory` tokens fails like on a GPU without enough memory. A `stored` policy
+    backward pass over more than `memory` tokens fails as on a GPU without enough memory. A `stored` policy
     is loaded from a folder."""
 
     name: str
@@ -203,7 +204,8 @@ def in_process(run: Run, folder: Path, rank: int) -> str:
 
 
 def execute(run: Run, folder: Path) -> dict[str, Any]:
-    """Run a group of processes. Return how each ended, and the seconds between the first and the last end."""
+    """Run a group of processes. Return how each process ended, and the seconds between the first and the last
+    exit."""
     pids = []
     for rank in range(run.processes):
         pid = os.fork()

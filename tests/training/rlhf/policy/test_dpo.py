@@ -201,8 +201,8 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
 
 
 def passes_of(policy: Loaded) -> list[tuple[int, int]]:
-    """The token positions and the responses of each pass through the policy from now on. A pass without a
-    shared prompt contains one response."""
+    """Records the number of token positions and of responses in each later pass through the policy. A pass
+    without a shared prompt contains one response."""
     passes: list[tuple[int, int]] = []
 
     def count(module: Any, arguments: Any, named: dict[str, Any], output: Any) -> None:
@@ -220,7 +220,7 @@ def test_every_prompt_and_response_goes_through_the_model_once_per_pass(tmp_path
     passes = passes_of(policy)
     groups, _, _ = encode_preferences(RANKINGS[:16], policy.tokenizer, ties="ignore", max_length=100)
     run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, epochs=2)
-    # The reference pass and two epochs of four responses each
+    # The reference pass and two epochs, for 16 rankings of four responses each.
     assert sum(responses for _, responses in passes) == 3 * 16 * 4
     assert sum(tokens for tokens, _ in passes) == 3 * sum(group.packed_tokens for group in groups)
 
@@ -266,7 +266,7 @@ def test_best_responses_of_rankings_marked_all_bad_are_not_imitated(tmp_path: Pa
         )  # fmt: skip
         losses[all_bad] = report.series("nll_loss")
         assert result.rankings == 16
-        assert report.series("rewards/accuracies")[-1] > 0.9  # their order counts in any case
+        assert report.series("rewards/accuracies")[-1] > 0.9  # their order is learned in both cases
     assert losses[True] == [0.0] * 16
     assert losses[False][-1] < 0.7 * losses[False][0]
 
@@ -379,7 +379,7 @@ def test_cancelled_run_resumes_bitwise_wherever_it_was_cancelled(
     assert told.checks > 3 * whole.steps
     reports = []
     for attempt in range(40):
-        # A cancelled step repeats its checks, so each attempt must make more checks than one step.
+        # A cancelled step repeats its checks, so each attempt must be long enough for one complete step.
         reports.append(ListReporter(cancel_after=9 + attempt % 3))
         try:
             result = run(

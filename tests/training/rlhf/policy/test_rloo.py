@@ -245,7 +245,7 @@ def test_reward_that_is_not_a_number_ends_the_run_before_an_update(world: World,
     assert not (tmp_path / "model").exists()
 
 
-def test_reward_model_can_be_an_encoder_with_another_vocabulary(world: World, tmp_path: Path) -> None:
+def test_reward_model_can_be_an_encoder_with_a_different_vocabulary(world: World, tmp_path: Path) -> None:
     """There is no critic. The answers' texts are scored."""
     trunk = save_model(tiny.bert(), tiny.encoder_tokenizer(), tmp_path / "trunk")
     judge = load_for_training(trunk)

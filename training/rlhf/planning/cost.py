@@ -27,6 +27,9 @@ from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT
 
 SCORING_TOKENS = 16_384
+# A kernel of 400 to 1,600 rows took 1.4 to 1.7 MB. `models.parts.products` limits the number that is kept. A
+# micro-batch has products of about five shapes, each with three kernels.
+KERNEL_BYTES, KEPT_KERNELS, KERNELS_OF_A_LENGTH = 1_600_000, 64, 20
 LARGEST = 2.0  # the expected maximum of about 25 normally distributed values, in standard deviations
 PADDED = 1.2  # token positions per real token; at most about a fifth of a micro-batch is padding
 
@@ -138,14 +141,27 @@ def weights(name: str, shape: Shape) -> Part:
     return Part(f"weights: {name}", FLOAT * shape.weights)
 
 
-def loading_and_saving(cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0) -> Cost:
-    """Return the cost with the two stages that need additional main memory.
+def float32_kernels(data: Data, given: Conditions) -> tuple[Part, ...]:
+    """Return the memory of the code that oneDNN compiles for products of float32 matrices on a CPU. Texts of
+    different lengths lead to products of more shapes than are kept."""
+    if given.gpu:
+        return ()
+    varied = data.prompt_deviation > 0 or data.response_deviation > 0
+    return (Part("float32 kernels", KERNEL_BYTES * (KEPT_KERNELS if varied else KERNELS_OF_A_LENGTH)),)
+
+
+def loading_and_saving(
+    cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0, kernels: tuple[Part, ...] = ()
+) -> Cost:
+    """Return the cost with the two stages that need additional main memory. `kernels` are in memory during
+    every stage.
 
     On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
     memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models
     that each process reads completely before they are divided among the processes, or 0 if none is. The
     first process then gathers the checkpoint in main memory, also on a CPU.
     """
+    cost = Cost(tuple(replace(stage, parts=(*stage.parts, *kernels)) for stage in cost.stages))
     held = max(cost.stages, key=lambda stage: stage.bytes).parts
     models = tuple(part for part in held if part.name.startswith("weights"))
     if given.gpu:

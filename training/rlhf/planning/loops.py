@@ -17,6 +17,7 @@ from training.rlhf.planning.cost import (
     Data,
     Part,
     Stage,
+    float32_kernels,
     loading_and_saving,
 )
 from training.rlhf.planning.sharding import shards
@@ -54,7 +55,7 @@ HELDOUT_MEASUREMENTS = 10
 def sft(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditions = USUAL) -> Cost:
     """Return the cost of a fine-tuning run."""
     stages = _fine_tuning(recipe, policy, data, given=given)
-    return _from_load_to_save(recipe, policy, stages, given)
+    return _from_load_to_save(recipe, policy, stages, data, given)
 
 
 def rejection_sampling(
@@ -121,7 +122,7 @@ def rejection_sampling(
         replace(stage, operations=rounds * stage.operations, layer_calls=rounds * stage.layer_calls)
         for stage in stages
     )
-    return _from_load_to_save(recipe, policy, repeated, given)
+    return _from_load_to_save(recipe, policy, repeated, data, given)
 
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USUAL) -> Cost:
@@ -185,14 +186,18 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
         ),
         *_answering(recipe, policy, data, held, given),
     )
-    return _from_load_to_save(recipe, policy, stages, given)
+    return _from_load_to_save(recipe, policy, stages, data, given)
 
 
 def _from_load_to_save(
-    recipe: TrainsPolicy, policy: Shape, stages: tuple[Stage, ...], given: Conditions
+    recipe: TrainsPolicy, policy: Shape, stages: tuple[Stage, ...], data: Data, given: Conditions
 ) -> Cost:
     return loading_and_saving(
-        Cost(stages), given, saved=saved_bytes(recipe, policy), whole=whole_bytes(recipe, policy, given)
+        Cost(stages),
+        given,
+        saved=saved_bytes(recipe, policy),
+        whole=whole_bytes(recipe, policy, given),
+        kernels=() if recipe.dtype == "bfloat16" else float32_kernels(data, given),
     )
 
 

@@ -9,7 +9,16 @@ from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning import sharding
 from training.rlhf.planning.answers import answer_length, decoding, scored_tokens
 from training.rlhf.planning.backward import Backward, backward, gradient_bytes
-from training.rlhf.planning.cost import USUAL, Conditions, Cost, Data, Part, Stage, loading_and_saving
+from training.rlhf.planning.cost import (
+    USUAL,
+    Conditions,
+    Cost,
+    Data,
+    Part,
+    Stage,
+    float32_kernels,
+    loading_and_saving,
+)
 from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.trained import (
     TRAINING,
@@ -228,7 +237,8 @@ def _on_policy(
         saved += (size + 2 * FLOAT + (FLOAT if size < FLOAT else 0)) * critic.learning
     # The reference is a copy of the policy, which is made before both are divided.
     whole = 2 * whole_bytes(recipe, policy, given)
-    return loading_and_saving(Cost(stages), given, saved=saved, whole=whole)
+    kernels = () if recipe.dtype == "bfloat16" else float32_kernels(data, given)
+    return loading_and_saving(Cost(stages), given, saved=saved, whole=whole, kernels=kernels)
 
 
 def _samples(recipe: RolloutConfig, data: Data) -> tuple[int, int]:

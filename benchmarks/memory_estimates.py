@@ -247,7 +247,7 @@ def prepare(case: Case, folder: Path) -> None:
 
     given = config_of(case.shape) | {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
     config = AutoConfig.for_model(given.pop("model_type"), **given)
-    tokenizer = vocabulary(config.vocab_size - 4)
+    tokenizer = vocabulary(config.vocab_size)
     policy = AutoModelForCausalLM.from_config(config)
     if case.kind == "rejection_sampling":  # only finished answers are imitated
         policy.generation_config.eos_token_id = [1, *range(4, 4 + config.vocab_size // ENDS)]
@@ -281,7 +281,7 @@ def _train_tiny_model(folder: Path) -> None:
     )
     config.pad_token_id, config.eos_token_id, config.bos_token_id = 0, 1, 2
     rows = [Demonstration([{"role": "user", "content": "w1 w2"}], "w3")] * 2
-    tiny = Loaded(LlamaForCausalLM(config).eval(), vocabulary(60))
+    tiny = Loaded(LlamaForCausalLM(config).eval(), vocabulary(64))
     sft.train(SFTConfig(heldout_share=0), base_model=tiny, demonstrations=rows, out_dir=folder / "tiny")
 
 

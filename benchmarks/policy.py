@@ -1,6 +1,6 @@
 """Measure a step of PPO, RLOO and DPO, compared with TRL's trainers on the same rows.
 
-    .venv/bin/python -m benchmarks.policy [ppo shared rloo dpo] [--repeat 3] [--profile]
+    .venv/bin/python -m benchmarks.policy [ppo ppo-trunk ppo-lora ppo-prompts rloo dpo] [--repeat 3]
 
 Weights and prompts are random: this benchmark measures speed, not learning. Both sides train the same model
 (4.3 million parameters, fp32) for the same number of epochs and optimiser steps, and take turns in one
@@ -10,9 +10,14 @@ are not timed.
 
 - `ppo`: 32 prompts of 64 tokens, one answer of 64 tokens each, four epochs of one optimiser step, a separate
   critic, against TRL 1.12, the last release with a PPO trainer (installed by `scripts/test`).
-- `shared`: like `ppo`, but 8 prompts of 256 tokens with four answers each. TRL gets each prompt four times.
-- `rloo`: like `shared` with prompts of 128 tokens, two epochs and no critic, against the installed TRL. TRL
-  scores its answers with a function that costs nothing, and we score ours with the reward model.
+- `ppo-trunk`: like `ppo`, but our critic is a head on the policy's own states (`critic=shared`). TRL's PPO
+  always trains a separate value model, so its work is that of `ppo`.
+- `ppo-lora`: like `ppo-trunk`, but both sides train a LoRA adapter of rank 16 on all linear layers of the
+  policy, and the reference is the policy without its adapter. TRL trains all weights of its value model.
+- `ppo-prompts`: like `ppo`, but 8 prompts of 256 tokens with four answers each. TRL gets each prompt four
+  times.
+- `rloo`: like `ppo-prompts` with prompts of 128 tokens, two epochs and no critic, against the installed TRL.
+  TRL scores its answers with a function that costs nothing, and we score ours with the reward model.
 - `dpo`: 32 pairs with prompts of 128 tokens and responses of 32 to 96 tokens, two optimiser steps, with the
   reference's log-probabilities, against the installed TRL.
 
@@ -34,6 +39,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,27 +139,28 @@ def trl_1_12(module: str) -> Any:
     return importlib.import_module(f"trl_1_12.{module}")
 
 
-def our_ppo(models: Models, prompts: EncodedPrompts) -> float:
+def our_ppo(models: Models, prompts: EncodedPrompts, **settings: Any) -> float:
     n = ANSWERS // len(prompts.ids)
     config = PPOConfig(
         rollout_prompts=len(prompts.ids), responses_per_prompt=n, max_new_tokens=NEW_TOKENS, epochs=4,
         minibatches=1, critic_warmup_steps=0, stop_kl=None, learning_rate=1e-6, value_learning_rate=1e-6,
+        **settings,
     )  # fmt: skip
-    tokenizer = vocabulary()
-    judges = {"reward": Loaded(models.judge(), tokenizer)}
-    state = ppo.new_state(config, load_models(Loaded(models.loaded(), tokenizer), judges, config))
+    state = ppo.new_state(config, load_models(models.policy, models.reward, config))
     began = time.process_time()
     ppo.update(config, state, ppo.roll_out(config, state, prompts))
     return time.process_time() - began
 
 
-def their_ppo(models: Models, prompts: EncodedPrompts) -> float:
+def their_ppo(models: Models, prompts: EncodedPrompts, *, lora: bool = False) -> float:
     from datasets import Dataset
+    from peft import LoraConfig
 
     n = ANSWERS // len(prompts.ids)
     tokenizer = vocabulary()
     tokenizer.padding_side = "left"
     judge = models.judge()
+    adapter = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     with tempfile.TemporaryDirectory() as folder:
         config = trl_1_12("experimental.ppo.ppo_config").PPOConfig(
             output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[],
@@ -164,7 +171,8 @@ def their_ppo(models: Models, prompts: EncodedPrompts) -> float:
         )  # fmt: skip
         clock = Clock(from_first_step=False)
         trainer = trl_1_12("experimental.ppo.ppo_trainer").PPOTrainer(
-            args=config, processing_class=tokenizer, model=models.loaded(), ref_model=models.loaded(),
+            args=config, processing_class=tokenizer, model=models.loaded(),
+            ref_model=None if lora else models.loaded(), peft_config=adapter if lora else None,
             reward_model=judge, value_model=copy.deepcopy(judge),
             train_dataset=Dataset.from_list([{"input_ids": ids} for ids in prompts.ids for _ in range(n)]),
             callbacks=[clock],
@@ -277,7 +285,13 @@ def their_dpo(models: Models, pairs: list[Group]) -> float:
 
 SIDES: dict[str, tuple[Callable[..., float], Callable[..., float], Callable[[], Any]]] = {
     "ppo": (our_ppo, their_ppo, lambda: prompts_of(32, 64)),
-    "shared": (our_ppo, their_ppo, lambda: prompts_of(8, 256)),
+    "ppo-trunk": (partial(our_ppo, critic="shared"), their_ppo, lambda: prompts_of(32, 64)),
+    "ppo-lora": (
+        partial(our_ppo, critic="shared", use_peft=True),
+        partial(their_ppo, lora=True),
+        lambda: prompts_of(32, 64),
+    ),
+    "ppo-prompts": (our_ppo, their_ppo, lambda: prompts_of(8, 256)),
     "rloo": (our_rloo, their_rloo, lambda: prompts_of(8, 128)),
     "dpo": (our_dpo, their_dpo, lambda: pairs_of(32)),
 }

@@ -19,21 +19,22 @@ SHAPES = {
     "tiny": (256, 4, 704, 4, 4, 4096),  # 4.3 million parameters
     "small": (512, 8, 1664, 8, 8, 4096),  # 31 million
     "half-b": (896, 24, 4864, 14, 2, 151_936),  # 494 million: the shape of Qwen2.5-0.5B
+    "7b": (3584, 28, 18_944, 28, 4, 152_064),  # 7.6 billion: the shape of Qwen2.5-7B
 }
+TIED = {"half-b"}  # shapes whose output embedding is the input embedding
 
 
-def vocabulary(words: int = WORDS) -> PreTrainedTokenizerFast:
-    names = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"w{n}" for n in range(words))]
+def vocabulary(tokens: int = WORDS + 4) -> PreTrainedTokenizerFast:
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"w{n}" for n in range(tokens - 4))]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
     return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
 
 
-def write_model(folder: Path, shape: str) -> Path:
+def config_of(shape: str) -> LlamaConfig:
     width, layers, inner, heads, kv_heads, words = SHAPES[shape]
-    torch.manual_seed(0)
-    config = LlamaConfig(
+    return LlamaConfig(
         vocab_size=words,
         hidden_size=width,
         intermediate_size=inner,
@@ -45,8 +46,14 @@ def write_model(folder: Path, shape: str) -> Path:
         pad_token_id=0,
         eos_token_id=1,
         bos_token_id=2,
+        tie_word_embeddings=shape in TIED,
     )
-    return save_model(AutoModelForSequenceClassification.from_config(config), vocabulary(), folder / shape)
+
+
+def write_model(folder: Path, shape: str) -> Path:
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config_of(shape))
+    return save_model(model, vocabulary(), folder / shape)
 
 
 def draw_rankings(

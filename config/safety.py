@@ -56,20 +56,21 @@ def unsafe(
     for network in trusted_proxies:
         if network.prefixlen == 0:
             yield (
-                f"RANKLOOP_TRUSTED_PROXIES has {network}, which trusts forwarding headers of any client."
-                " List the addresses of your proxies."
+                f"RANKLOOP_TRUSTED_PROXIES contains {network}, so forwarding headers from any client"
+                " would be trusted. List only the addresses of your proxies."
             )
     for network in webhook_networks:
         if network.prefixlen == 0 or any(_overlap(network, private) for private in _LINK_LOCAL):
             yield (
-                f"RANKLOOP_WEBHOOK_NETWORKS has {network}, which contains link-local addresses. Managers"
-                " could read a cloud provider's credentials. List only the networks of your receivers."
+                f"RANKLOOP_WEBHOOK_NETWORKS contains {network}, which includes link-local"
+                " addresses. Managers could read a cloud provider's credentials. List only the networks of"
+                " your receivers."
             )
     yield from unsafe_providers(oidc_providers)
 
 
 def _weakness(key: str) -> str:
-    """Why the key is weak; empty if it isn't."""
+    """The reason why the key is weak; empty if the key is strong."""
     if len(key) < _SHORTEST_SECRET_CHARACTERS or len(set(key)) < _FEWEST_DIFFERENT_CHARACTERS:
         return f"can be guessed: it needs at least {_SHORTEST_SECRET_CHARACTERS} random characters."
     if any(word in key.lower() for word in _EXAMPLE_WORDS):
@@ -82,11 +83,11 @@ def _unsafe_hosts(hosts: Sequence[str]) -> Iterator[str]:
         yield "ALLOWED_HOSTS is missing. List the host names that users open, separated by commas."
     for host in hosts:
         if "*" in host or host == ".":
-            yield f"ALLOWED_HOSTS has {host!r}, which accepts any host name. List each host by name."
+            yield f"ALLOWED_HOSTS contains {host!r}, which accepts any host name. List each host by name."
         elif host.startswith(".") and _is_public_suffix(host):
             yield (
-                f"ALLOWED_HOSTS has {host!r}, which accepts every domain below {host}. List each host by"
-                " name."
+                f"ALLOWED_HOSTS contains {host!r}, which accepts every domain below {host}. List each host"
+                " by name."
             )
 
 
@@ -101,17 +102,20 @@ def _unsafe_origins(origins: Sequence[str]) -> Iterator[str]:
     for origin in origins:
         parts = urlsplit(origin)
         if "*" in origin or not parts.hostname:
-            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; use full origins such as https://rank.example.org."
+            yield (
+                f"CSRF_TRUSTED_ORIGINS contains {origin!r}; use full origins such as"
+                " https://rank.example.org."
+            )
         elif parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1"}:
             yield (
-                f"CSRF_TRUSTED_ORIGINS has {origin!r}. Use https. Passwords that are sent over plain http can"
-                " be read by others."
+                f"CSRF_TRUSTED_ORIGINS contains {origin!r}. Use https. Others can read passwords that are"
+                " sent over plain http."
             )
 
 
 def _unsafe_login(variable: str, url: str, *, is_open: bool) -> Iterator[str]:
-    """The password's faults. A server that `is_open`, or that is reached through a Unix socket, needs no
-    password."""
+    """The faults of the password in a server's URL. No password is needed if the server has none (`is_open`)
+    or is reached through a Unix socket."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     is_socket = (

@@ -29,11 +29,12 @@ _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
 _START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
-# If the account `nobody` can't enter the state folder, root's cluster is stored here. An example is a state
-# folder in a home folder with mode 0700.
+# Root's cluster is stored here if the account `nobody` can't enter the state folder, for example because the
+# state folder is in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
 # By default, Postgres logs the statement and the row of each error, such as a prompt. Error details are
-# turned off for our own sessions only. To diagnose the server's own errors, their details are needed.
+# turned off for our own sessions only, because the details of the server's own errors are needed for
+# diagnosis.
 NO_STATEMENTS_IN_LOG = ("-c", "log_min_error_statement=panic")
 NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
 # An import writes 25 MB of write-ahead log per second. By default, Postgres fills each new 16 MB segment

@@ -39,8 +39,8 @@ REPEATED_RESPONSE = Quirk(
 ONE_RESPONSE = Quirk(
     "one-response",
     "there is only one distinct response, so there is nothing to rank; the prompt and the response were "
-    "imported without a task; what the row's ranking says is kept in the response's metadata, under "
-    "`left_out_rankings`",
+    "imported without a task; if the row's ranking contains more than an order, it is kept in the response's "
+    "metadata, under `left_out_rankings`",
 )
 TOO_MANY_RESPONSES = Quirk(
     "too-many-responses",

@@ -14,7 +14,8 @@ _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Swaps the two paths atomically. Returns False and changes nothing if the file system can't do this."""
+    """Swaps the two paths atomically. Returns False and changes nothing if the file system does not support
+    the exchange."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

@@ -57,8 +57,8 @@ def naming_full_disk(folder: Path, *, needed: int | None = None) -> Iterator[Non
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Raises DiskFull if the folder's file system has less free space than `needed` bytes. A large write that
-    does not fit would otherwise fill the disk until it fails, and stop other programs that write to it."""
+    """Raises DiskFull if the folder's file system has less free space than `needed` bytes. Otherwise, a large
+    write would fill the disk before it fails, and other programs could no longer write to the disk."""
     if free_bytes(folder) < needed:
         raise DiskFull(folder, needed=needed)
 

@@ -102,7 +102,7 @@ def _delete_all_rows() -> bool:
         sizes = dict(cursor.fetchall())
         if max(sizes.values(), default=0) > MOST_BYTES:
             return False
-        # Without foreign keys and triggers, some of which refuse to delete rows.
+        # Disable foreign keys and triggers, because some of them refuse to delete rows.
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("".join(f"DELETE FROM {quote(name)};" for name in sizes) or "SELECT")
     return True

@@ -59,7 +59,7 @@ def set_admin(*, user: User, admin: bool) -> bool:
 
 
 def _refuse_last_admin(user: User) -> None:
-    # All admins are locked, so that two admins can't be removed at the same time.
+    # The rows of all admins are locked, so that two admins can't be removed at the same time.
     admins = set(
         User.objects.select_for_update()
         .filter(is_superuser=True, is_active=True)

@@ -129,8 +129,8 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
     """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
     `paused` is the reason for the user's pause, possibly empty; None if the user is not paused. Raises
-    AnnotatorPaused if a paused member tries to rank. Raises NotFound if the role must not know that the row
-    exists. Raises PermissionDenied for every other refusal.
+    AnnotatorPaused if a paused member tries to rank. Raises NotFound if users with this role must not know
+    that the row exists. Raises PermissionDenied for every other refusal.
     """
     if user.is_admin:
         return

@@ -57,7 +57,7 @@ class Lock(StrEnum):
     nothing. Waiting for the rows themselves could deadlock with a writer."""
 
     REPORT = "report"
-    """Per report. Requests for the same report wait for the one that computes it."""
+    """Per report. Requests for the same report wait for the request that computes the report."""
 
     def of(self, *ids: object) -> Request:
         return Request(":".join([self.value, *map(str, ids)]))
@@ -92,8 +92,7 @@ def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
 
 
 def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:
-    """Retries a service that owns its transaction after Postgres aborted the transaction to resolve a
-    deadlock.
+    """Retries a service that owns its transaction if Postgres aborts the transaction to resolve a deadlock.
 
     Use this decorator for services that lock many rows if other transactions lock the same rows in a
     different order. Raises the last OperationalError after DEADLOCK_ATTEMPTS.

@@ -33,7 +33,7 @@ class StaleDraft(Conflict):
 
 
 class KeyUsedBefore(Problem):
-    """The idempotency key was already used with a different answer: the client has mixed up its requests."""
+    """The idempotency key was already used with a different answer, which is an error of the client."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "idempotency-key-reused"
@@ -42,7 +42,7 @@ class KeyUsedBefore(Problem):
 def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict[str, Any]) -> int:
     """Saves unfinished work that is based on draft `version`. Returns the new version.
 
-    Raises StaleDraft if another tab has saved since, and LeaseLost if the lease is no longer held.
+    Raises StaleDraft if another tab has saved a draft since, and LeaseLost if the lease is no longer held.
     """
     if len(json.dumps(draft)) > MAX_DRAFT_CHARACTERS:
         reason = f"A draft has at most {MAX_DRAFT_CHARACTERS} characters."
@@ -73,7 +73,7 @@ def submit_ranking(
     `paused` is the reason why the annotator is paused; None if they are not paused. Raises Problem with a
     reason for each invalid field. Raises AlreadyAnswered if the task already has an answer. Raises
     KeyUsedBefore if the idempotency key was used with a different answer. Raises LeaseLost or AnnotatorPaused
-    after keeping the answer as the draft.
+    after saving the answer as the draft.
     """
     if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
         _keep_as_draft(assignment, answer)

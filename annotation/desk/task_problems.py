@@ -58,5 +58,5 @@ def _moved(
     problem: TaskProblem, rows: TaskProblemQuerySet, changes: dict[str, Any], *, otherwise: str
 ) -> TaskProblem:
     if rows.filter(pk=problem.pk).update(**changes) != 1:
-        raise Conflict(f"{otherwise} Load it again.", type="stale")
+        raise Conflict(f"{otherwise} Load the report again.", type="stale")
     return TaskProblem.objects.with_shown().get(pk=problem.pk)

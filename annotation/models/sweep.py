@@ -26,8 +26,8 @@ class SweepQuerySet(models.QuerySet["Sweep"]):
         """Records a pass and returns the time since which the sweep has run without a gap.
 
         During an outage, no heartbeat is renewed. Directly after the outage, the heartbeats of all healthy
-        jobs are therefore old. The sweep doesn't run during the outage either, whether the database has
-        restarted, hung, or was unreachable. A sweep may therefore treat an old heartbeat as stale only if the
+        jobs are therefore old. The sweep doesn't run during the outage either, whether the database is
+        restarting, hung or unreachable. A sweep may therefore treat an old heartbeat as stale only if the
         sweep has run without a gap for at least the maximum age of a heartbeat.
         """
         with connection.cursor() as cursor:

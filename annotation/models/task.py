@@ -239,7 +239,11 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def held_with(self, token: uuid.UUID) -> AssignmentQuerySet:
         """Assignments that are leased under this token and have not expired. An answer is accepted only for
         such an assignment."""
-        return self.leased().filter(token=token, expires_at__gt=Now())
+        return self.running().filter(token=token)
+
+    def running(self) -> AssignmentQuerySet:
+        """Leases that have not expired."""
+        return self.leased().filter(expires_at__gt=Now())
 
     def run_out(self) -> AssignmentQuerySet:
         return self.leased().filter(expires_at__lte=Now())

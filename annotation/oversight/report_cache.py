@@ -1,8 +1,10 @@
 """Caches reports until their data changes.
 
 The version of a project's data is read from the database in a fraction of the time that a report takes. If
-several requests want the same report, one computes it and the others wait for its result. The reports are
-files in the state folder, because they are too large for the cache table.
+several requests need the same report, one request computes it and the others wait for the result. While
+annotators work, this result is outdated when it is stored. It still answers every request that arrived before
+its computation began. Otherwise, 20 waiting managers would cause 20 computations. The reports are files in
+the state folder, because they are too large for the cache table.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import cache as once
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.cache import caches
 from django.db import connection, transaction
@@ -22,6 +25,7 @@ import preferences
 from annotation import oversight
 from annotation.database.sql import Lock, acquire
 from annotation.models import Project
+from config.requests.arrival import seconds_since_arrival
 
 logger = logging.getLogger(__name__)
 CACHE = "reports"
@@ -43,6 +47,13 @@ SELECT (SELECT count(*) FROM annotation_ranking WHERE project_id = %(project)s),
 """
 
 
+class _Stored(NamedTuple):
+    began: datetime
+    """When the version was read. The result contains all earlier changes."""
+    version: str
+    result: Any
+
+
 def cached_report(
     *, project: Project, name: str, options: Mapping[str, Any], compute: Callable[[], Any]
 ) -> Any:
@@ -53,21 +64,36 @@ def cached_report(
 
 
 def cached_result(*, identity: object, version: Callable[[], object], compute: Callable[[], Any]) -> Any:
-    """Returns the stored result with this identity if it has the current version, and otherwise the result of
-    `compute`. Identities and versions are compared by their `repr`."""
+    """Returns the stored result with this identity if it has the current version or if its computation began
+    after this request arrived, and otherwise the result of `compute`. Identities and versions are compared by
+    their `repr`."""
     key = hashlib.sha256(repr(identity).encode()).hexdigest()
-    current, stored = repr(version()), _stored(key)
-    if stored is not None and stored[0] == current:
-        return stored[1]
+    age = seconds_since_arrival()
+    arrived = _database_time() - timedelta(seconds=age)
+    stored = _stored(key)
+    if stored is not None and (stored.began >= arrived or stored.version == repr(version())):
+        return stored.result
     with transaction.atomic():
         acquire(Lock.REPORT.of(key))
         # Another request may have stored the result in the meantime.
-        current, stored = repr(version()), _stored(key)
-        if stored is not None and stored[0] == current:
-            return stored[1]
-        found = compute()
-        _store(key, (current, found))
-        return found
+        stored = _stored(key)
+        if stored is not None and stored.began >= arrived:
+            return stored.result
+        began, current = _database_time(), repr(version())
+        if stored is not None and stored.version == current:
+            return stored.result
+        found = _Stored(began, current, compute())
+        _store(key, found)
+        return found.result
+
+
+def _database_time() -> datetime:
+    """The time by the clock that all web servers share."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (found,) = cursor.fetchone()
+    assert isinstance(found, datetime)
+    return found
 
 
 def data_version(project: Project) -> tuple[object, ...]:
@@ -86,17 +112,17 @@ def code_version(*packages: ModuleType) -> int:
     return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))
 
 
-def _stored(key: str) -> tuple[str, Any] | None:
+def _stored(key: str) -> _Stored | None:
     try:
-        found: tuple[str, Any] | None = caches[CACHE].get(key)
+        found = caches[CACHE].get(key)
     except Exception:  # a damaged file or a folder that can't be read must not make the report unavailable
         logger.warning("A stored report could not be read.", exc_info=True)
         return None
-    return found
+    return found if isinstance(found, _Stored) else None  # releases before 2026-12 stored plain tuples
 
 
-def _store(key: str, value: tuple[str, Any]) -> None:
+def _store(key: str, found: _Stored) -> None:
     try:
-        caches[CACHE].set(key, value)
+        caches[CACHE].set(key, found)
     except OSError as error:  # for example, a full disk
         logger.warning("A report could not be stored: %s", error)

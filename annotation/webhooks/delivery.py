@@ -128,8 +128,8 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
 
 @transaction.atomic
 def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
-    """`at` identifies the attempt. If the database's answer to a commit is lost, the repeated call therefore
-    records nothing."""
+    """`at` identifies the attempt. A call that is repeated because the database's reply to the commit was
+    lost therefore records nothing."""
     _, is_new = WebhookAttempt.objects.get_or_create(
         delivery=delivery,
         at=at,

@@ -24,10 +24,8 @@ TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings
 several mixes of prompt and response lengths. `memory` is the peak resident memory of a separate training
 process. The memory of a process with only the model loaded is subtracted.
 
-On a GPU, the clock is elapsed time with the device idle before and after. Peak memory is the allocator's
-maximum. Model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and token. For each pair of tokens in
-attention, MFU also counts 4 x width FLOPs. For training, the sum is multiplied by three. MFU is relative to
-`--peak-tflops`; the default of 989 is for an H100 or H200 in dense bf16.
+On a GPU, the clock is elapsed time with the device idle before and after. `benchmarks.gpu` measures the model
+FLOP utilisation and the peak memory on a GPU.
 """
 
 from __future__ import annotations
@@ -43,7 +41,6 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.random_models import SHAPES, draw_rankings, write_model
-from benchmarks.reward_model.gpu import gpu_figures
 from benchmarks.reward_model.memory import measure_memory, peak_of
 from benchmarks.reward_model.sides import BATCH_RANKINGS, Work
 from benchmarks.reward_model.speed import measure_mixes, measure_scoring, measure_training
@@ -64,7 +61,6 @@ def main() -> None:
     )
     parser.add_argument("--trl-pairs", type=int, help="TRL's micro-batch size, in pairs (default: fastest)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--peak-tflops", type=float, default=989.0)
     parser.add_argument("--peak-of", choices=["trl", "once", "ours"], help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -78,8 +74,6 @@ def main() -> None:
             work = Work(model, draw_rankings(n, k), k, asked.device, precision)
             if asked.peak_of:
                 return peak_of(asked.peak_of, work, asked.trl_pairs)
-            if asked.device == "cuda":
-                gpu_figures(work, asked.shape, asked.peak_tflops)
             for what in asked.what or ["train", "score", "memory"]:
                 if what == "train":
                     measure_training(work, asked.repeat, asked.trl_pairs, asked.shape)

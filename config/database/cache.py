@@ -13,8 +13,8 @@ from django.db import DatabaseError, IntegrityError, connections, router
 class DatabaseCache(db.DatabaseCache):
     """Django's database cache, except that a failed write raises its error.
 
-    Django ignores the errors of writes. On a full disk, guesses at passwords would not be counted, or a login
-    would be refused because of too many guesses.
+    Django ignores the errors of writes. On a full disk, password guesses would then not be counted, or a
+    login would be refused with the wrong reason (too many guesses).
     """
 
     def _base_set(self, mode: str, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT) -> bool:

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from config.heavy.frames import Kind, frame, receive
 from config.logs.context import current_context, user_id_of
+from config.requests.arrival import set_arrival
 from embedded.processes import die_with_parent
 
 CHUNK_BYTES = 2**18
@@ -61,7 +62,9 @@ def _answer_and_exit(client: socket.socket, descriptors: list[int], server: int,
 
 def _answer(connection: socket.socket, body: IO[bytes], application: Any) -> None:
     _, content = receive(connection)
-    scope: dict[str, Any] = pickle.loads(content)  # safe, because our own web process sent the data
+    scope: dict[str, Any]
+    scope, arrived = pickle.loads(content)  # safe, because our own web process sent the data
+    set_arrival(arrived)
     threading.Thread(target=_exit_with_client, args=[connection], daemon=True).start()
 
     complete = False

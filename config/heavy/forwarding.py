@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ class HeavyRequests:
     ) -> None:
         """Sends the response. If the client disconnects, a waiting request leaves the queue, and the process
         of a running request is killed."""
-        answering = asyncio.ensure_future(self._answer(kind, scope, body, send))
+        answering = asyncio.ensure_future(self._answer(kind, scope, body, send, time.monotonic()))
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -108,15 +109,17 @@ class HeavyRequests:
             gone.cancel()
             await asyncio.gather(answering, gone, return_exceptions=True)
 
-    async def _answer(self, kind: Heavy, scope: Mapping[str, Any], body: IO[bytes], send: Send) -> None:
+    async def _answer(
+        self, kind: Heavy, scope: Mapping[str, Any], body: IO[bytes], send: Send, arrived: float
+    ) -> None:
         try:
             async with self._place(kind, _client_of(scope)):
                 try:
-                    await self._forward(scope, body, send)
+                    await self._forward(scope, body, send, arrived)
                 except ProcessDied:
                     if scope["method"] not in ("GET", "HEAD"):
                         raise
-                    await self._forward(scope, body, send)  # the fork server may have been killed
+                    await self._forward(scope, body, send, arrived)  # the fork server may have been killed
         except ProcessDied:
             logger.error("The process of a heavy request ended before it could respond.")
             await _refuse(
@@ -153,7 +156,7 @@ class HeavyRequests:
             if own.users == 0:
                 del places.of_client[client]
 
-    async def _forward(self, scope: Mapping[str, Any], body: IO[bytes], send: Send) -> None:
+    async def _forward(self, scope: Mapping[str, Any], body: IO[bytes], send: Send, arrived: float) -> None:
         here, there = socket.socketpair()
         try:
             self._start(there, body)
@@ -161,7 +164,7 @@ class HeavyRequests:
             there.close()
         reader, writer = await asyncio.open_connection(sock=here)
         try:
-            writer.write(frame(Kind.REQUEST, pickle.dumps(_forwarded(scope))))
+            writer.write(frame(Kind.REQUEST, pickle.dumps((_forwarded(scope), arrived))))
             await _relay(reader, send)
         finally:
             writer.close()
@@ -184,7 +187,7 @@ class HeavyRequests:
         if self._control is None:
             self._control, theirs = socket.socketpair()
             with theirs:
-                # The parent-death signal is tied to this thread. It is the thread of the event loop and lives
+                # The parent-death signal is tied to this thread. This is the event loop's thread, which lives
                 # as long as the process.
                 self._server = spawn(
                     [sys.executable, "-m", "config.heavy.fork_server", str(theirs.fileno())],

@@ -12,7 +12,7 @@ _HEAD = struct.Struct(">cI")
 
 class Kind(Enum):
     REQUEST = b"R"
-    """The ASGI scope, pickled."""
+    """The ASGI scope and the time of arrival, pickled."""
     START = b"S"
     """The status and headers of the response, pickled."""
     BODY = b"B"

@@ -22,7 +22,7 @@ _SHORTEST_CONSTANT = 4
 # Placeholders of %-formatting and of str.format, which separate the constant parts of a message.
 _PLACEHOLDERS = re.compile(r"%(?:\(\w*\))?[-+ #0-9.]*[sdrifgxc%]|\{[^{}]*\}")
 _QUOTED = re.compile(r'"([^"]*)"')
-# The interpreter's messages of these types name code and types, never values.
+# For exceptions of these types, the interpreter's messages name code and types, never values.
 _ABOUT_CODE = (
     *(AttributeError, NameError, ImportError, TypeError, IndexError, RecursionError),
     *(MemoryError, ZeroDivisionError, NotImplementedError),

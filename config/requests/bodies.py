@@ -31,7 +31,7 @@ OPEN_BYTES = 256 * KIB
 # The largest valid JSON body is an answer with a rewrite of 100,000 characters. Some clients escape each
 # character outside ASCII, which takes up to 12 bytes.
 JSON_BYTES = 2 * MIB
-# The multipart form around an upload of the maximum size.
+# The number of bytes that the multipart form can add to an upload.
 FORM_BYTES = MIB
 
 # A client that sends nothing for this long is disconnected.
@@ -126,8 +126,8 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, check: Check,
     """Reads the request's body.
 
     `check` returns the response of `config.requests.before_body` to the request without its body. `check` is
-    called before more bytes are read than a client without a login can send. Raises Refused for a body that
-    is too large, too slow or not allowed, and RequestAborted if the client disconnects.
+    called before more than `open_bytes` of the limit are read. Raises Refused for a body that is too large,
+    too slow or not allowed, and RequestAborted if the client disconnects.
     """
     limit = limit_of(scope["method"], scope["path"])
     announced = _announced(scope)

@@ -63,9 +63,9 @@ If responses were rated, flagged, commented on or rewritten, but not ordered, th
 annotator as a ranking without an order. Its task stays open, because the responses still have to be ordered.
 Such rankings are not used for training, the review queue or statistics about orders, but their ratings count
 toward the agreement on ratings. Snapshots and exports contain them, and the project's pages show them. A
-ranking without an order replaces only an earlier ranking without an order that it repeats in full, so a
-comment does not replace ratings. In a row that says nothing about the responses, an annotator, a time or a
-duration is kept as metadata.
+ranking without an order replaces an earlier ranking without an order only if it contains every part of the
+earlier ranking. A comment therefore does not replace ratings. If a row contains no judgement of its
+responses, its annotator, time and duration are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files

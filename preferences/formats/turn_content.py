@@ -26,7 +26,8 @@ BLOCK = "```tool_calls\n{calls}\n```"
 PART_SEPARATOR = "\n\n"
 # "input_text" and "output_text" are used by OpenAI's Responses API.
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-# Fields that make a part more than text. Files with one schema for all parts contain them as null.
+# A part with a value in one of these fields is not only text. Files with one schema for all parts contain
+# them as null.
 MEDIA_FIELDS = ("image", "image_url", "audio", "input_audio", "video", "file", "source")
 READ_FIELDS = frozenset({"role", "from", "content", "value"})
 PART_FIELDS = frozenset({"type", "text"})
@@ -59,9 +60,9 @@ def turn_text(turn: Mapping[str, Any], where: str) -> str:
 
 
 def further_fields(turn: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a turn that its text does not express exactly, unchanged. These are tool calls with their
-    IDs, the name of a tool, and all unknown fields. If parts of the content have fields besides type and
-    text, the content is also returned."""
+    """The fields of a turn that are not fully contained in its text, unchanged. These are tool calls with
+    their IDs, the name of a tool, and all unknown fields. If parts of the content have fields besides type
+    and text, the content is also returned."""
     found = {
         key: value
         for key, value in turn.items()

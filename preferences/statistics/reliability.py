@@ -64,7 +64,7 @@ def pair_reliability(
     intervals: bool = True,
 ) -> Reliability:
     """Estimate the probability that an annotator's strict verdict is correct. The model assumes that one
-    response of each pair is truly better, but does not know which.
+    response of each pair is truly better; which one is unknown.
 
     This is the "one-coin" Dawid–Skene model, with two labels and a single accuracy p_k per annotator. A
     single accuracy is enough, because the order of the two responses in a pair is arbitrary. Let θ = logit p,
@@ -174,8 +174,9 @@ def _together(
     is sorted."""
     found = np.zeros((people, people))
     votes = np.diff(np.flatnonzero(np.diff(pair, prepend=-1, append=-1)))
-    # Measured time per pair of responses, in units of 0.3 ns: without a table, 50 for each product of two
-    # verdicts; with a table, 10 for each of its cells and 1 for each cell of the matrix product.
+    # The measured time per pair of responses, in units of 0.3 ns. Without a table, the time is 50 for each
+    # product of two verdicts. With a table, it is 10 for each cell of the table and 1 for each cell of the
+    # matrix product.
     many = 50 * votes**2 > people * (people + 10)
     of_many = np.repeat(many, votes)
     for chunk, number in _chunks(np.flatnonzero(~of_many), votes[~many], votes[~many] ** 2):

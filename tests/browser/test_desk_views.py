@@ -154,7 +154,7 @@ def test_every_layout_supports_ranking_and_comparing_and_right_to_left_text(page
     order = desk.order()
     assert order[:2] == [a, b]
     heights = desk.cards.evaluate_all("cards => cards.map(card => Math.round(card.offsetHeight))")
-    assert len(set(heights)) == 1, "side by side they are equally tall"
+    assert len(set(heights)) == 1, "side by side, all cards have the same height"
 
     long = desk.card(id_of(desk, LONG[0]))
     long.evaluate("card => { card.scrollTop = (card.scrollHeight - card.clientHeight) * 0.6 }")
@@ -167,7 +167,7 @@ def test_every_layout_supports_ranking_and_comparing_and_right_to_left_text(page
     desk.press("y")
     long.evaluate("card => { card.scrollTop = 0 }")
     page.evaluate(DRAWN)
-    assert max(desk.cards.evaluate_all(PLACES)) > 0.5, "each by itself"
+    assert max(desk.cards.evaluate_all(PLACES)) > 0.5, "each card scrolls independently"
     desk.press("y")
 
     lay_out(desk, "focus")

@@ -25,7 +25,7 @@ LOOK = """async (rules) => {
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
   // Wait for colour transitions. If an element is removed, its transition is cancelled and rejects.
   await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
-  // axe describes every element that passed, unless only violations are asked for.
+  // axe describes every element that passed, unless only violations are requested.
   const { violations } = await axe.run(document, {
     runOnly: { type: "tag", values: rules },
     resultTypes: ["violations"],

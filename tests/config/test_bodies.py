@@ -320,7 +320,7 @@ def test_every_view_can_check_a_request_without_its_body(people: dict[str, User]
         ("DELETE", "/api/v1/projects/support/imports/"),
     ],
 )
-def test_other_addresses_get_no_upload_limit(method: str, path: str) -> None:
+def test_upload_limit_applies_only_to_upload_addresses(method: str, path: str) -> None:
     assert limit_of(method, path).bytes <= JSON_BYTES
 
 

@@ -187,7 +187,7 @@ def test_web_server_uses_the_log_configuration() -> None:
         assert f"--log-config={file.relative_to(ROOT)}" in web.program(listener)
 
 
-def test_database_has_the_settings_of_the_embedded_one() -> None:
+def test_database_has_the_settings_of_the_embedded_database() -> None:
     assert SERVICES["postgres"]["command"] == [
         "postgres",
         *postgres.NO_STATEMENTS_IN_LOG,

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -102,7 +103,7 @@ def test_refusals_are_the_same_as_in_the_web_process(server: WebServer, ranked: 
     assert server.ask("DELETE", QUALITY, user=alice).status == HTTPStatus.METHOD_NOT_ALLOWED
 
 
-def test_waiting_reports_keep_neither_annotators_nor_other_managers_waiting(
+def test_waiting_reports_block_neither_annotators_nor_other_managers(
     server: WebServer, ranked: Project, alice: User, mona: User, ada: User
 ) -> None:
     """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are
@@ -120,6 +121,32 @@ def test_waiting_reports_keep_neither_annotators_nor_other_managers_waiting(
         lines.close()
         eventually(lambda: waiting_for_a_lock() == 0, what="the query of the killed process is cancelled")
     assert not DatasetSnapshot.objects.exists()
+
+
+def test_report_computed_while_a_request_waited_for_a_process_answers_it(
+    server: WebServer,
+    ranked: Project,
+    alice: User,
+    ben: User,
+    mona: User,
+    client_of: Callable[[User | None], APIClient],
+) -> None:
+    admins = [User.objects.create(username=f"admin-{n}", is_superuser=True) for n in range(REPORTS)]
+    for user in (alice, mona, *admins):
+        server.credentials(user)
+    with ThreadPoolExecutor(REPORTS + 1) as threads, ExitStack() as held:
+        held.enter_context(transaction.atomic())
+        acquire(Lock.SNAPSHOTS.of(ranked.pk))
+        for admin in admins:
+            threads.submit(server.ask, "POST", SNAPSHOTS, user=admin, body={"name": admin.username})
+        eventually(lambda: waiting_for_a_lock() == REPORTS, what="every place is taken")
+        waiting = threads.submit(server.ask, "GET", QUALITY, user=mona)
+        time.sleep(0.5)  # the server can't be asked whether the request has arrived
+        computed = client_of(mona).get(QUALITY).json()
+        rank_next(ranked, ben, [0], [1], [2])
+        held.close()  # commits the ranking and frees the places
+        assert waiting.result().json() == computed
+    assert server.ask("GET", QUALITY, user=mona).json() != computed
 
 
 def test_number_of_reports_is_limited(server: WebServer, ranked: Project, alice: User) -> None:

@@ -114,7 +114,7 @@ def _session(project: Project, alice: User) -> Works:
         for client in (first, second):
             client.cookies = browser.cookies.copy()
         statuses = {client.get(ME).status_code for client in (first, second)}
-        assert len(statuses) == 1, "both requests are answered alike"
+        assert len(statuses) == 1, "both requests get the same status"
         return statuses == {200} and SessionStore(session.session_key).get("kept") is True
 
     return works
@@ -165,7 +165,7 @@ def test_everything_survives_a_new_key_with_the_old_key_as_fallback(
     works = CASES[use](project, alice)
     change_key(settings, fallback=True)
     assert works()
-    assert works() is (use is not Use.RESET_LINK), "a reset link works once, all others again"
+    assert works() is (use is not Use.RESET_LINK), "everything except a reset link works more than once"
 
 
 @pytest.mark.parametrize("use", sorted(ENCRYPTED | SIGNED))

@@ -185,5 +185,5 @@ def test_number_of_queries_of_a_get_request_does_not_grow_with_the_rows(
             lists += 1
             if many is None or many <= few:
                 short.append(f"{line.route} still has {many} rows")
-    assert not short, "add more of them in _grow"
+    assert not short, "add more rows to these lists in _grow"
     assert lists >= 12

@@ -211,7 +211,7 @@ def test_every_refusal_is_returned_at_once(people: dict[str, User], rows: Ids) -
     assert _named(answer) == {"after", "Last-Event-ID"}
 
 
-def test_cursor_of_another_list_is_refused_or_gives_a_page(people: dict[str, User], rows: Ids) -> None:
+def test_cursor_of_another_list_is_refused_or_returns_a_page(people: dict[str, User], rows: Ids) -> None:
     """Rows have UUIDs, numbers or texts as their sort keys."""
     for line, parameter in SINGLE:
         if parameter["name"] == "cursor":

@@ -81,7 +81,7 @@ def test_address_is_the_rightmost_untrusted_one(peer: str, forwarded: list[str],
         (CLIENT, "https", "http"),
     ],
 )
-def test_scheme_is_the_nearest_proxys(peer: str, proto: str, scheme: str) -> None:
+def test_scheme_comes_from_the_nearest_proxy(peer: str, proto: str, scheme: str) -> None:
     assert seen(peer, CLIENT, proto=proto)[1] == scheme
 
 
@@ -118,7 +118,7 @@ def server_commands() -> list[list[str]]:
     return servers
 
 
-def test_uvicorn_does_not_read_the_headers_anywhere() -> None:
+def test_no_command_lets_uvicorn_read_the_proxy_headers() -> None:
     assert all("--no-proxy-headers" in command for command in server_commands())
 
 

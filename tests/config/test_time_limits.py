@@ -106,7 +106,7 @@ def blocked(block: Callable[[], None], *, limit: str) -> Iterator[None]:
         holder.result()
 
 
-def test_wait_for_a_lock_ends_with_a_reason(
+def test_wait_for_a_lock_times_out_with_an_explanation(
     project: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     client = client_of(mona)
@@ -117,7 +117,7 @@ def test_wait_for_a_lock_ends_with_a_reason(
     assert "Nothing was changed; try again" in problem["detail"]
 
 
-def test_slow_statement_ends_with_a_reason(
+def test_slow_statement_times_out_with_an_explanation(
     project: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     def lock() -> None:
@@ -131,7 +131,7 @@ def test_slow_statement_ends_with_a_reason(
     assert (response.status_code, problem["type"], response["Retry-After"]) == (503, "too-slow", "5")
 
 
-def test_database_error_outside_the_api_views_ends_with_a_reason(
+def test_database_timeout_outside_the_api_views_is_explained(
     mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     """The session is read before a view runs."""

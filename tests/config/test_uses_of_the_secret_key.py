@@ -1,4 +1,4 @@
-"""Every use of SECRET_KEY, here and in the libraries, is known, so that the key can be changed."""
+"""All uses of SECRET_KEY in Rankloop and its libraries are known. The key can therefore be changed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LIBRARIES = {
     "allauth.account.internal.flows.password_reset": "not used: sends reset links by email",
     "allauth.account.models": "not used: confirms email addresses",
     "allauth.headless.tokens.strategies.jwt.internal": "not used: tokens of allauth's own API",
-    "allauth.idp.oidc.views": "not used: Rankloop is no provider",
+    "allauth.idp.oidc.views": "not used: Rankloop is not an identity provider",
     "allauth.mfa.internal.flows.trust": "not used: MFA_TRUST_ENABLED is off",
     "django.conf": "reads the key",
     "django.conf.global_settings": "declares the key",

@@ -27,12 +27,12 @@ def _refused(answer: object, field: str) -> bool:
 
 
 @pytest.mark.parametrize("text", ["%00", "a%00b", "%FF", "%ED%A0%BD", "%C3%28", "%F4%90%80%80"])
-def test_address_that_is_not_text_is_refused(client: APIClient, text: str) -> None:
+def test_query_that_does_not_decode_to_valid_text_is_refused(client: APIClient, text: str) -> None:
     assert _refused(client.get(f"/api/v1/projects/support/tasks/?says={text}"), "query")
     assert _refused(client.get(f"/api/v1/projects/support/tasks/?{text}=1"), "query")
 
 
-def test_percent_sign_without_an_encoding_is_text(client: APIClient) -> None:
+def test_percent_sign_without_hexadecimal_digits_is_accepted(client: APIClient) -> None:
     assert client.get("/api/v1/projects/support/tasks/?says=100%").status_code == 200
     assert client.get("/api/v1/projects/support/tasks/?says=%zz").status_code == 200
 
@@ -47,7 +47,7 @@ def test_cookie_with_a_nul_character_is_refused(client: APIClient, name: str, me
 
 
 @pytest.mark.parametrize("charset", ["idna", "hex", "undefined", "utf-16", "\u00ff", "x" * 5_000])
-def test_form_in_another_character_set_than_utf_8_is_refused(client: APIClient, charset: str) -> None:
+def test_form_in_a_character_set_other_than_utf_8_is_refused(client: APIClient, charset: str) -> None:
     kind = f"multipart/form-data; boundary=x; charset={charset}"
     answer = client.generic("POST", "/api/v1/projects/support/imports/", FORM, content_type=kind)
     assert _refused(answer, "Content-Type")

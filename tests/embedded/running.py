@@ -73,7 +73,7 @@ def processes_of(state: Path) -> dict[int, str]:
 def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"this did not happen within {seconds:.0f} s: {what}"
         time.sleep(0.05)
 
 
@@ -155,8 +155,8 @@ class Stack:
             connection.close()
 
     def manage(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Runs manage.py on this stack, which must be running, without the time that its start takes (see
-        `command_server`)."""
+        """Runs a manage.py command on this stack, which must be running. A process that has already loaded
+        Django runs the command, which saves the start of manage.py (see `command_server`)."""
         if self._commands is None:
             self._commands = Commands(self.state)
         return self._commands.run(arguments, timeout)

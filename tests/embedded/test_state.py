@@ -69,7 +69,7 @@ def test_only_one_process_at_a_time_holds_the_lock(tmp_path: Path) -> None:
     with state.lock():
         assert state.running() is None
         with pytest.raises(StateInUse), state.lock():
-            pytest.fail("two held the lock")
+            pytest.fail("two processes held the lock")
         state.announce(Running(os.getpid(), "command", "postgresql://", "redis://"))
         assert state.running() == Running(os.getpid(), "command", "postgresql://", "redis://")
         assert mode(tmp_path / "running.json") == 0o600

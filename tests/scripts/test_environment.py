@@ -102,7 +102,7 @@ def test_python_named_by_the_environment_variable_is_used_only_if_supported(chec
     old = checkout.python("old", "3.10")
     done = checkout.set_up(PYTHON=str(old))
     assert done.returncode == 1
-    assert f"{old} is none of them" in done.stderr
+    assert f"{old} is not one of these versions" in done.stderr
     wanted = checkout.python("wanted", "3.12")
     assert "(Python 3.12.0)" in checkout.set_up(PYTHON=str(wanted)).stdout
 
@@ -151,7 +151,7 @@ def test_installed_build_of_the_pinned_torch_release_is_kept(tmp_path: Path, bui
     assert _ask_pip_for_torch(tmp_path, build).returncode == 0
 
 
-def test_installed_torch_of_another_release_is_not_kept(tmp_path: Path) -> None:
+def test_installed_torch_of_a_different_release_is_not_kept(tmp_path: Path) -> None:
     assert _ask_pip_for_torch(tmp_path, "2.12.0+cpu").returncode == 1
 
 

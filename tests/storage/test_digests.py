@@ -1,4 +1,4 @@
-"""A stored file that was changed, added or removed is found, even if its size and time look the same."""
+"""A changed, added or removed file is found, even if its size and modification time look unchanged."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_change_is_found_and_named_after_the_checksums_were_remembered(
 
 
 def test_change_right_after_the_first_read_is_found(tmp_path: Path) -> None:
-    """The kernel's clock has ticks of some milliseconds. Two writes within one tick have the same time."""
+    """A tick of the kernel's clock takes some milliseconds. Two writes within one tick have the same time."""
     path = tmp_path / "file"
     for number in range(50):
         content = f"{number:08}".encode()

@@ -89,7 +89,7 @@ def test_file_is_synced_then_renamed_then_its_folder_is_synced(tmp_path: Path) -
     assert (witness.missing, witness.named) == ([], [tmp_path / "file"])
 
 
-def test_missing_sync_is_noticed_by_the_witness(tmp_path: Path) -> None:
+def test_witness_lists_each_missing_sync(tmp_path: Path) -> None:
     witness = Witness()
     (tmp_path / "partial").mkdir()
     (tmp_path / "partial" / "file").write_text(NEW)

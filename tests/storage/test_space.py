@@ -14,7 +14,7 @@ from storage.space import DiskFull, is_full, naming_full_disk, size_text
 from tests.storage.small_disk import fill, mounted
 
 
-def test_full_disk_is_named_with_the_space_that_was_needed(small_disk: Path) -> None:
+def test_error_names_the_full_disk_and_the_required_space(small_disk: Path) -> None:
     folder = small_disk / "models"
     folder.mkdir()
     durable.write_text(folder / "old", "old")
@@ -30,7 +30,7 @@ def test_full_disk_is_named_with_the_space_that_was_needed(small_disk: Path) -> 
     assert (folder / "old").read_text() == "old"
 
 
-def test_disk_without_inodes_is_named(tmp_path: Path) -> None:
+def test_error_names_a_disk_without_free_inodes(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", inodes=4) as disk:
         for name in ("a", "b"):
             (disk / name).touch()
@@ -41,7 +41,7 @@ def test_disk_without_inodes_is_named(tmp_path: Path) -> None:
             durable.make_folders(disk / "one" / "two")
 
 
-def test_used_up_quota_is_named(tmp_path: Path) -> None:
+def test_error_names_the_folder_whose_disk_quota_is_used_up(tmp_path: Path) -> None:
     with (
         pytest.raises(DiskFull, match=f"The disk quota for {tmp_path} is used up"),
         naming_full_disk(tmp_path),
@@ -54,7 +54,7 @@ def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
 
-def test_folder_that_does_not_exist_yet_is_named(small_disk: Path) -> None:
+def test_error_names_a_folder_that_does_not_exist_yet(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(DiskFull, match=str(small_disk)), naming_full_disk(small_disk / "not" / "yet"):
         (small_disk / "file").write_bytes(b"x")

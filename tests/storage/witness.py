@@ -1,4 +1,4 @@
-"""Records what a program syncs and renames, around the real system calls."""
+"""Wraps the real system calls and records what a program syncs and renames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _UNFINISHED = ".partial-"
 
 
 class Witness:
-    """`missing` lists each file or folder that was not on disk when it was needed there: a file that gets its
-    final name, or a folder whose names changed and that was never synced afterwards."""
+    """`missing` lists each file or folder that was not synced before it got its final name, and each folder
+    that was not synced after its entries changed."""
 
     def __init__(self) -> None:
         self.missing: list[str] = []

@@ -66,10 +66,10 @@ def make_model(lab: Project) -> ModelMaker:
 @pytest.fixture
 def rank() -> Rank:
     """rank(project, annotator, n=…): create n tasks with two responses each, and rank the responses of all
-    tasks: the first response as the best, or all as equally good if `tied`.
+    tasks. The task's first response is ranked as the best; with `tied`, all responses are equally good.
 
-    The order in which an annotator sees the responses is random. If it were also the ranking, half of the
-    rankings would contradict the other half, and training on them would have no certain effect.
+    The order in which an annotator sees the responses is random. If this order were also the ranking, half of
+    the rankings would contradict the other half, and the effect of training on them would be unpredictable.
     """
 
     def rank_them(project: Project, annotator: User, *, n: int, tied: bool = False) -> None:
@@ -127,5 +127,5 @@ def lose(run: TrainingRun) -> None:
 def wait_until(happened: Callable[[], bool], *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.1)

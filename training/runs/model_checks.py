@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from training.models import TrainingRun
+from training.rlhf.models.checks.adapter import refuse_biases
 from training.rlhf.models.checks.arguments import refuse_unused
 from training.rlhf.models.checks.files import State, state_of
 from training.rlhf.models.checks.lengths import context_in, refuse_no_room
@@ -24,6 +25,7 @@ from training.rlhf.models.checks.reward import check_scale, check_trunk
 from training.rlhf.models.files import adapters
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.templates import parse_arguments
+from training.rlhf.recipes.weights import TrainsPolicy
 
 Kind = TrainingRun.Kind
 # These runs add EOS to a truncated answer before they score it.
@@ -66,6 +68,9 @@ def refusals(
         if refused := _refused(partial(_refuse_unused_arguments, recipe, policy), policy):
             yield "recipe.template_arguments", refused
             return
+        if refused := _refused(partial(_refuse_biases, recipe, policy), policy):
+            yield policy_field, refused
+            return
     if kind in ADDS_EOS and judge is not None:
         judges = [judge, *(folder for _, folder in further)]
         copies = getattr(recipe, "critic_kind", "") == "separate"
@@ -107,6 +112,12 @@ def _refuse_unused_arguments(recipe: Recipe, policy: Path) -> None:
     arguments = parse_arguments(str(getattr(recipe, "template_arguments", "")))
     if arguments and (template := template_of(policy)) is not None:
         refuse_unused(arguments, template)
+
+
+def _refuse_biases(recipe: Recipe, policy: Path) -> None:
+    """Refuse an adapter with biases that the run would train further."""
+    if isinstance(recipe, TrainsPolicy) and recipe.use_peft and adapters.is_adapter(policy):
+        refuse_biases(policy)
 
 
 def _too_long(

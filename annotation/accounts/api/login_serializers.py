@@ -107,7 +107,7 @@ class BeginEnrolment(serializers.Serializer[Any]):
 
 
 class Enrolment(serializers.Serializer[Any]):
-    secret = serializers.CharField(help_text="The secret, for typing into the app by hand.")
+    secret = serializers.CharField(help_text="The secret, to be entered in the app manually.")
     uri = serializers.CharField(help_text="The content of the QR code: otpauth://…")
     qr_svg = serializers.CharField()
 

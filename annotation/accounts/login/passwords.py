@@ -66,8 +66,8 @@ def change_password(*, request: HttpRequest, user: User, current: str, new: str)
 
 
 def set_password(*, user: User, new: str, field: str) -> None:
-    """Sets the new password, which ends all sessions. Raises Problem, with `field`, if the password is not
-    accepted."""
+    """Sets the new password, which ends all sessions. Raises Problem, which names `field` as the invalid
+    field, if the password is not accepted."""
     try:
         validate_password(new, user)
     except ValidationError as error:

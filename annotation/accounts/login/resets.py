@@ -38,8 +38,8 @@ def reset_password(*, request: HttpRequest, token: str, password: str) -> bool:
     """Sets the password, ends all sessions of the user and logs the user in. Returns False if a code of the
     second factor is also required.
 
-    Logging in by the link avoids the limits on password guesses, which other people can use up. Raises
-    Problem if the link is no longer valid or the password is not accepted.
+    A login with the link bypasses the limits on password guesses, because other people can exhaust these
+    limits. Raises Problem if the link is no longer valid or the password is not accepted.
     """
     with guessing(request, LIMITS, "Too many attempts to use a reset link.") as guess:
         user = _use(token, password)

@@ -112,9 +112,9 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
 
 
 def confirm_identity(*, request: HttpRequest, user: User, password: str, code: str) -> None:
-    """Checks before a sensitive change that the user is present: by a code if the second factor is on,
-    otherwise by the password. An account without either must have logged in recently. Raises Problem
-    otherwise."""
+    """Checks that the user is present, before a sensitive change. Requires a code if the second factor is on,
+    and otherwise the password. An account without either must have logged in recently. Raises Problem if the
+    check fails."""
     if state_of(user).enabled:
         _use_code(request, user, code)
     elif user.has_usable_password():
@@ -123,7 +123,7 @@ def confirm_identity(*, request: HttpRequest, user: User, password: str, code: s
         logged_in = internals.authenticated_at(request, user)
         if logged_in is None or logged_in < timezone.now() - RECENT:
             raise Problem(
-                "You logged in too long ago for this change. Log out, log in again, then repeat it.",
+                "You logged in too long ago for this change. Log out, log in again, then repeat the change.",
                 status=HTTPStatus.FORBIDDEN,
                 type="login-too-old",
             )

@@ -42,9 +42,9 @@ class SessionStore(db.SessionStore):
         try:
             super().save(must_create)
         except UpdateError as error:
-            # Django raises the same error if the session was deleted and if the database failed, and responds
-            # with 400. A cause that comes from the driver means that the database failed, for example because
-            # its disk is full.
+            # Django raises the same error, and responds with 400, whether the session was deleted or the
+            # database failed. If the error's cause comes from the driver, the database failed, for example
+            # because its disk is full.
             failure = error.__context__
             if isinstance(failure, DatabaseError) and failure.__cause__ is not None:
                 raise failure from failure.__cause__

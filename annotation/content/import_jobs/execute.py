@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from annotation.content.import_jobs import transitions
 from annotation.content.import_jobs.downloads import download_dataset
+from annotation.content.import_jobs.pace import Pace
 from annotation.content.import_jobs.uploads import stored_file
 from annotation.content.importing.imports import importing
 from annotation.content.importing.lines import ImportedVotes
@@ -125,8 +126,8 @@ def _fail(
 
 
 def _requeue(found: Import, attempt: int, cause: Exception) -> None:
-    """Queues the import again as soon as the database answers. If it doesn't answer in time, the sweep queues
-    the import."""
+    """Queues the import again as soon as the database answers. If the database doesn't answer in time, the
+    sweep queues the import."""
     full = full_disk_problem(cause)
     reason = full.detail.rstrip(".") if full else str(cause).strip().split("\n", 1)[0]
     error = problem_body(
@@ -167,6 +168,7 @@ def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
     # The checkpoints of a dry run would be rolled back with it, so a dry run starts from the beginning.
     dry_run = bool(found.options.get("dry_run"))
     options = {**found.options, "votes": ImportedVotes(found.options["votes"])}
+    pace = Pace(heart.stopped)
     steps = importing(
         project=found.project,
         file=upload,
@@ -174,12 +176,15 @@ def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
         stored=None if dry_run else store,
         check=check,
         began=began,
+        lines_per_batch=pace.lines,
         **options,
     )
     try:
         while True:
+            batch_began = time.monotonic()
             heart.progress = next(steps)
             check()
+            pace.after_batch(time.monotonic() - batch_began)
     except StopIteration as end:
         report: ImportReport = end.value
         return report

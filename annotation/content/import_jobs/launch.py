@@ -60,7 +60,7 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
 
 def launch_hub_import(*, project: Project, user: User, hub: HubDataset, options: ImportOptions) -> Import:
     """Queues the download and the import of a dataset. Raises Problem if an option is out of bounds. The
-    worker downloads the dataset later, so all other errors make the import fail instead."""
+    worker downloads the dataset later, so any other error makes the import fail."""
     checked_options(project, options)
     _refuse_too_many(project)
     queued = _queued(
@@ -97,7 +97,7 @@ def _queued(
 
 
 def _with_phase(queued: Import) -> Import:
-    """The import with its phase, which shows after the commit whether the message queue answered."""
+    """Reloads the import's phase. After the commit, the phase shows whether the message queue answered."""
     queued.refresh_from_db(fields=["phase"])
     return queued
 

@@ -7,10 +7,10 @@ Failures and how they are handled:
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
 * The broker does not answer. The import stays queued, its phase reports the problem, and the next sweep tries
   again.
-* The database fails, for example because it restarts or its disk is full. The worker keeps trying to queue
-  the import again, together with the reason.
+* The database fails, for example because it restarts or its disk is full. The worker tries repeatedly to
+  queue the import again and to store the reason.
 
-Each stored batch resets the number of tries, so only failures without any progress in between count.
+Each stored batch resets the number of tries, so only consecutive failures without progress count.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def wake_import_worker(*, import_id: UUID) -> None:
 
 def claim_import(*, import_id: UUID) -> int | None:
     """Claims the import and returns the number of the new attempt. Returns None if the import can't be
-    claimed, for example because another worker has it."""
+    claimed, for example because another worker has claimed it."""
     found = Import.objects.filter(pk=import_id).first()
     if found is None:
         return None

@@ -80,6 +80,6 @@ def remove_orphaned_uploads() -> None:
             if entry.stat().st_mtime < oldest:
                 shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
         except FileNotFoundError:
-            pass  # another worker removed it in the meantime
+            pass  # another worker has removed the file in the meantime
         except OSError:
             logger.exception("The orphaned upload %s can't be removed.", entry.path)

@@ -20,7 +20,7 @@ from annotation.content.adding import analyze_content
 from annotation.content.importing.ahead import ahead
 from annotation.content.importing.batches import store_batch
 from annotation.content.importing.limits import ImportLimits, OutOfTime, import_limits
-from annotation.content.importing.lines import ImportedVotes, batches_of
+from annotation.content.importing.lines import ImportedVotes, batches_of, full_batch
 from annotation.content.importing.mappings import remember_mapping
 from annotation.content.importing.options import ImportOptions, checked_options
 from annotation.content.importing.report import ImportProgress, ImportReport
@@ -56,6 +56,7 @@ def importing(
     stored: Callable[[ImportReport], None] | None = None,
     check: Callable[[], None] | None = None,
     began: float | None = None,
+    lines_per_batch: Callable[[], int] = full_batch,
     **options: Unpack[ImportOptions],
 ) -> Generator[ImportProgress, None, ImportReport]:
     """Imports `file` (a path or a seekable binary stream). The format is detected unless it is given.
@@ -71,6 +72,7 @@ def importing(
     same file, which continues after the rows in this report. `stored` is called with the report in each
     batch's transaction; an exception rolls the batch back. `check` is called while rows are read; an
     exception ends the import. The limit on the duration counts from `began`, a time of the monotonic clock.
+    `lines_per_batch` gives the number of lines at which the current batch is complete.
     """
     placed = checked_options(project, options)
     dry_run = options.get("dry_run", False)
@@ -89,6 +91,7 @@ def importing(
             islice(watched, report.read, limits.rows),
             options.get("votes", ImportedVotes.CLOSE),
             options.get("responses_per_task"),
+            lines_per_batch,
         )
         with (
             closing(ahead(lines)) as batches,

@@ -6,7 +6,7 @@ database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -74,13 +74,19 @@ class Line:
         return Place(self.number, self.file)
 
 
+def full_batch() -> int:
+    """The number of lines in a batch of an import that no annotator waits for."""
+    return BATCH_LINES
+
+
 def batches_of(
     records: Iterable[NumberedRecords],
     votes: ImportedVotes = ImportedVotes.CLOSE,
     responses_per_task: int | None = None,
+    lines_per_batch: Callable[[], int] = full_batch,
 ) -> Iterator[list[Line]]:
-    """Yields batches of lines. The number of lines and the number of characters in a batch are limited,
-    because 1,000 lines of the maximum length would take gigabytes of memory.
+    """Yields batches of lines. The number of characters in a batch is limited too, because 1,000 lines of the
+    maximum length would take gigabytes of memory.
 
     Responses without a ranking are divided among tasks of at most `responses_per_task` responses; the default
     is MAX_RESPONSES.
@@ -91,7 +97,7 @@ def batches_of(
         line = line_of(item, votes, responses_per_task)
         batch.append(line)
         characters += line.characters
-        if len(batch) >= BATCH_LINES or characters >= BATCH_CHARACTERS:
+        if len(batch) >= lines_per_batch() or characters >= BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:

@@ -147,8 +147,8 @@ class ReleaseView(AssignmentView):
 
 class SubmitView(AssignmentView):
     takes = serializers.Submission
-    # An annotator can be paused after the claim. The service then refuses the answer and keeps the answer as
-    # the draft.
+    # An annotator can be paused after the claim. The service then refuses the answer and saves it as the
+    # draft.
     refuses_paused = False
 
     @parses(headers={IDEMPOTENCY_HEADER: IDEMPOTENCY_KEY})

@@ -77,7 +77,8 @@ def _next_step(counts: Sequence[Count], *, dry_run: bool) -> str:
         return "Some rows changed during every try. Run the command again before you remove the old key."
     if settings.SECRET_KEY_FALLBACKS:
         return (
-            "No stored value needs SECRET_KEY_FALLBACKS. Password reset links from before the change still"
-            " need it for a day, until they expire. Then remove SECRET_KEY_FALLBACKS and restart."
+            "No stored value needs SECRET_KEY_FALLBACKS any more. Password reset links that were created"
+            " before the change still need SECRET_KEY_FALLBACKS until they expire after a day. Then remove"
+            " SECRET_KEY_FALLBACKS and restart."
         )
     return "All readable values use the current SECRET_KEY."

@@ -22,7 +22,7 @@ class Convergence(serializers.Serializer[Any]):
     converged = serializers.BooleanField()
     steps = serializers.IntegerField(help_text="Number of steps that the search took.")
     change = serializers.FloatField(
-        help_text="Increase in the log-likelihood (with the prior) from the last step or"
+        help_text="Increase in the log-likelihood (with the prior) in the last step, or the increase expected"
         " from a further step, in nats. An increase of 0.5 is one standard error."
     )
 

@@ -52,7 +52,7 @@ export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
   return data as T;
 }
 
-/** Like `unwrap`, but also returns the response, for callers that distinguish the statuses 200, 201 and 204. */
+/** Like `unwrap`, but also returns the status, for callers that distinguish 200, 201 and 204. */
 export async function unwrapResponse<T>(
   call: Promise<FetchResult<T>>,
 ): Promise<{ data: T | undefined; status: number }> {

@@ -19,13 +19,13 @@ describe("error responses", () => {
     expect(problem.transient).toBe(false);
   });
 
-  it("an empty body or a proxy's page results in a plain error message", () => {
+  it("an empty body or an HTML page from a proxy results in a plain error message", () => {
     expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("Server error");
     expect(problemFrom(404, null).title).toBe("Not found, or you do not have access");
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
   });
 
-  it("a server error shows the request ID for finding the cause in the log", () => {
+  it("a server error shows the request ID, which identifies the log entries", () => {
     const body = { detail: "Internal error.", request_id: "4f1c" };
     expect(problemFrom(500, body).detail).toBe("Internal error. Request ID: 4f1c");
     expect(problemFrom(503, { request_id: "4f1c" }).detail).toBe("Request ID: 4f1c");

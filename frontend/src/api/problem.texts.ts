@@ -1,9 +1,9 @@
 import { currentLanguage, type Language } from "@/shared/i18n/language";
 
 /**
- * The page's own messages about failed requests. This catalogue is not loaded lazily, for two reasons. Errors
- * are created outside of components. Without a connection, the message about the lost connection could not be
- * fetched.
+ * The page's own messages about failed requests. This catalogue is not loaded lazily, because errors are
+ * created outside of components, and because the message about a lost connection could not be fetched without
+ * a connection.
  */
 const en = {
   unreachable: "The server can't be reached",

@@ -71,7 +71,7 @@ export function problemFrom(status: number, body: unknown): ApiProblem {
   const text = (value: unknown, otherwise: string) => (typeof value === "string" ? value : otherwise);
   const name = text(type, "about:blank");
   const why = Object.hasOwn(texts.byType, name) ? texts.byType[name] : text(detail, "");
-  // An administrator finds the cause of a server error in the log by this ID.
+  // With this ID, an administrator can find the cause of a server error in the log.
   const id = status >= 500 && typeof requestId === "string" ? texts.requestId(requestId) : "";
   return new ApiProblem(status, title, [why, id].filter(Boolean).join(" "), fields, name);
 }

@@ -2180,7 +2180,7 @@ export interface components {
             steps: number;
             /**
              * Format: double
-             * @description Increase in the log-likelihood (with the prior) from the last step or from a further step, in nats. An increase of 0.5 is one standard error.
+             * @description Increase in the log-likelihood (with the prior) in the last step, or the increase expected from a further step, in nats. An increase of 0.5 is one standard error.
              */
             change: number;
         };
@@ -2290,7 +2290,7 @@ export interface components {
             version: number;
         };
         Enrolment: {
-            /** @description The secret, for typing into the app by hand. */
+            /** @description The secret, to be entered in the app manually. */
             secret: string;
             /** @description The content of the QR code: otpauth://… */
             uri: string;

@@ -116,7 +116,7 @@ const PAGES: Record<string, [address: string, answers: Answers][]> = {
     ["/projects/p", one(project("p", REVIEWS), { "/api/v1/projects/p/progress/": PROGRESS })],
     ["/projects/p", me()],
   ],
-  "one's account": [
+  "the account": [
     ["/account", { ...me(), "/api/v1/account/": ACCOUNT, "/api/v1/account/tokens/": { results: [TOKEN] } }],
     [
       "/account",

@@ -78,7 +78,7 @@ const FIGURES: Record<string, string> = {
   heldout_ece: "Held-out calibration error",
 };
 
-/** What an evaluation measures, after the name of its judge. */
+/** The metrics of an evaluation. Their identifiers begin with the judge, as in `gold/mean`. */
 const EVALUATED: Record<string, string> = {
   mean: "Mean score",
   standard_error: "Standard error of the mean score",

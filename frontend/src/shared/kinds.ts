@@ -1,4 +1,4 @@
-/** Names of run kinds that are not the kind's identifier with spaces. They equal the titles in the launch form. */
+/** Run kinds whose name is not the identifier with spaces. The names match the titles in the launch form. */
 const NAMES: Record<string, string> = { sft: "supervised fine-tuning", rloo: "RLOO", ppo: "PPO", dpo: "DPO" };
 
 /** "rejection_sampling" → "rejection sampling", for the middle of a sentence */

@@ -29,7 +29,7 @@ MAX_REPETITION = 2000
 
 
 class ExpansionError(FormatError):
-    """The data expands to far more than its packed size, or to more than MAX_EXPANDED_BYTES."""
+    """Raised if the data expands to far more than its packed size, or to more than MAX_EXPANDED_BYTES."""
 
 
 class Expanded:

@@ -128,7 +128,7 @@ def _answer(value: Any, name: str) -> str:
     if isinstance(decoded := decoded_turns(value, name), (list, Mapping)):
         turns = read_turns(decoded, name)[0]
         if len(turns) != 1 or turns[0]["role"] != "assistant":
-            raise RowError(f"{name} must be a text or one assistant turn")
+            raise RowError(f"{name} must be text or one assistant turn")
         return turns[0]["content"]
     return text_of(value, name)
 
@@ -136,10 +136,11 @@ def _answer(value: Any, name: str) -> str:
 FORMAT = ImportFormat(
     name="demonstrations",
     title="Demonstrations: one answer per prompt, for fine-tuning (JSON Lines, CSV, Parquet)",
-    reads="Each row becomes a prompt with an answer that a person wrote. `messages`, `conversation` or "
-    "`conversations` ends with the answer; or the prompt is in `prompt` or `instruction` (with `input` and "
-    "`history`), and the answer in `completion` or `output`. A file with the answer in `response` or "
-    "`answer` needs `--format demonstrations`, because such a file can also contain answers from models. "
+    reads="Each row becomes a prompt with an answer that a person wrote. The answer is the last turn of "
+    "`messages`, `conversation` or `conversations`. Alternatively, the prompt is in `prompt` or "
+    "`instruction` (with `input` and `history`), and the answer is in `completion` or `output`. A file with "
+    "the answer in `response` or `answer` needs `--format demonstrations`, because such a file can also "
+    "contain answers from models. "
     "No tasks are created. `launch_run sft --set demonstrations=imported` learns from the answers.",
     loses="Earlier assistant turns of a conversation are part of the prompt, not demonstrations.",
     example='{"instruction": "Name a colour.", "input": "", "output": "Blue."}',

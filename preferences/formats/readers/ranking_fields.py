@@ -79,8 +79,8 @@ def _fits(row: Row, name: str, found: Sequence[Any]) -> bool:
 
 
 def ranking_of(row: Row, found: Sequence[Any]) -> RankingRecord | None:
-    """The row's ranking; None if the row says nothing about its responses. `found` contains the responses as
-    they are in the file."""
+    """The row's ranking; None if the row contains no judgement of its responses. `found` contains the
+    responses as they are in the file."""
     tiers, ranks = (None if row.get(key) == "" else row.get(key) for key in ("tiers", "ranking"))
     not_rankable, all_bad = (bool_of(row.get(name), name) for name in ("not_rankable", "all_bad"))
     signed: int | None = None

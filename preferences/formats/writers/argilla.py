@@ -38,7 +38,7 @@ READ = (
 )
 
 
-# Text questions beside the ranking question.
+# Text questions in addition to the ranking question.
 TEXTS = ("comment", "rewrite")
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 class Convergence(NamedTuple):
     """Whether an estimation reached the maximum.
 
-    `steps` is the number of steps. `change` is the increase in the log-likelihood (with a prior: in the log
-    posterior density) from the last step or from a further step, in nats. An estimate that is one standard
-    error away from the maximum lies 0.5 nats below the maximum. A change of 1e-6 is therefore negligible, and
-    a change of 0.1 is not.
+    `steps` is the number of steps. `change` is an increase in the log-likelihood (with a prior: in the log
+    posterior density), in nats: the increase in the last step, or the increase expected from a further step.
+    An estimate that is one standard error away from the maximum lies 0.5 nats below the maximum. A change of
+    1e-6 is therefore negligible, and a change of 0.1 is not.
     """
 
     converged: bool

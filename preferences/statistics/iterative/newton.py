@@ -24,8 +24,9 @@ SUFFICIENT = 1e-4
 MAX_HALVINGS = 30
 # The relative rounding error of the log-likelihood.
 ROUNDING = 1e-14
-# A maximum that is reached as nearly as rounding allows is accepted if another step would bring at most this
-# many nats. Such an estimate is less than 0.002 standard errors away from the maximum.
+# If rounding prevents further progress, the estimate counts as converged if another step would increase the
+# log-likelihood by at most this many nats. Such an estimate is less than 0.002 standard errors away from the
+# maximum.
 NEGLIGIBLE = 1e-6
 
 
@@ -90,7 +91,7 @@ def _search(
     an increase, the parameters do not change, and the slopes do not contain the problem.
 
     If the log-likelihood still rises at the end of a step, it has risen along the whole step, because it is
-    concave. Its value is therefore needed only for steps that go too far.
+    concave. Its value is therefore needed only for steps that pass the maximum.
     """
     longest = np.abs(step).max(-1, initial=0.0)
     length = np.minimum(1.0, MAX_LENGTH / np.maximum(longest, MAX_LENGTH))

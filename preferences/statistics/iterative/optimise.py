@@ -18,8 +18,8 @@ MAX_BACKTRACKS = 30
 SUFFICIENT = 1e-4
 
 Vector = NDArray[np.float64]
-# A minimum that is reached as nearly as rounding allows is accepted if another step would bring at most this
-# decrease.
+# If rounding prevents further progress, the search counts as converged if another step would decrease the
+# value by at most this amount.
 NEGLIGIBLE = 1e-6
 
 

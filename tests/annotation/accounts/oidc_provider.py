@@ -33,11 +33,11 @@ class Provider:
     person: dict[str, Any] = field(default_factory=lambda: {"sub": "u-1"})
     """The user at the provider: claims of the ID token and of the user info."""
     claims: dict[str, Any] = field(default_factory=dict)
-    """Replaces claims of the ID token; None leaves one out."""
+    """Replaces claims of the ID token; None omits a claim."""
     sign: Callable[[Provider, dict[str, Any]], str] | None = None
     user_info: dict[str, Any] | None = None
     jwk_changes: dict[str, Any] = field(default_factory=dict)
-    """Replaces parts of the published key; None leaves a part out."""
+    """Replaces parts of the published key; None omits a part."""
     up: bool = True
     asked: list[dict[str, str]] = field(default_factory=list)
     """The parameters of each authorization request."""

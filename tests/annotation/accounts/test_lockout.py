@@ -175,7 +175,7 @@ def test_reset_during_an_attack_lets_the_owner_in_on_a_new_device(
     assert new.log_in("staple battery horse") == 200
 
 
-def test_guesses_at_the_login_do_not_block_confirmations_in_a_session() -> None:
+def test_login_guesses_do_not_block_password_confirmation_in_a_session() -> None:
     mine = Browser("192.0.2.1")
     assert mine.log_in() == 200
     use_up_the_limit()

@@ -89,7 +89,7 @@ def test_link_does_not_replace_the_second_factor(alice: User) -> None:
     assert browser.post(CODE, code=codes[0]).status_code == 200
 
 
-def test_link_ends_after_a_day_and_at_a_login(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_expires_after_a_day_and_at_a_login(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = _token(), _token()
     later = datetime.now() + timedelta(hours=24, minutes=1)
     monkeypatch.setattr(resets._signer, "_now", lambda: later)
@@ -101,7 +101,7 @@ def test_link_ends_after_a_day_and_at_a_login(alice: User, monkeypatch: pytest.M
     assert alice.check_password(PASSWORD)
 
 
-def test_other_texts_are_not_accepted_as_reset_tokens(alice: User, ben: User) -> None:
+def test_malformed_and_altered_reset_tokens_are_refused(alice: User, ben: User) -> None:
     token = _token()
     id, _, signed = token.partition(".")
     for fake in ("x", id, f"{id}.", f"{ben.pk.hex}.{signed}", f"{token}x", "é.é", "."):
@@ -117,7 +117,7 @@ def test_link_of_a_deactivated_account_is_refused(alice: User) -> None:
         _link()
 
 
-def test_link_works_while_guesses_at_the_password_are_locked_out(alice: User) -> None:
+def test_link_works_after_too_many_password_guesses(alice: User) -> None:
     for number in range(11):
         Browser().post(LOGIN, username="alice", password=f"guess {number}")
     assert Browser().log_in() == 429

@@ -233,7 +233,7 @@ def test_worker_that_is_stopping_starts_no_import(queued: Import) -> None:
     assert not Prompt.objects.exists()
 
 
-def test_sweep_spares_imports_directly_after_an_outage(queued: Import) -> None:
+def test_sweep_requeues_no_import_directly_after_an_outage(queued: Import) -> None:
     assert transitions.claim_import(import_id=queued.pk) == 1
     now = timezone.now()
     Import.objects.update(heartbeat_at=now - timedelta(minutes=2))

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROW = b'{"prompt": "Q", "responses": ["yes", "no"]}\n'
 SECONDS = 0.5
-# One try to connect takes SECONDS, and the requests take less than a second in all. By default, Celery tries
-# for six seconds.
+# One connection attempt takes SECONDS, and all requests together take less than a second. By default, Celery
+# tries for six seconds.
 WAIT_AT_MOST_SECONDS = 5.0
 
 

@@ -1,5 +1,5 @@
-"""An import keeps every rating, flag, comment and rewrite. This holds whether or not the responses are
-ordered, become a task or fit the form, and for any division of the rows into batches."""
+"""An import keeps every rating, flag, comment and rewrite, even if the responses have no order, become no
+task or do not fit the form. The division of the rows into batches makes no difference."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_task_that_an_annotator_has_claimed_stays_open(project: Project, alice: 
 
 
 @pytest.mark.parametrize("votes", [ImportedVotes.CLOSE, ImportedVotes.KEEP])
-def test_rankings_are_stored_even_if_the_form_takes_another_number_of_responses(
+def test_rankings_whose_response_count_does_not_fit_the_form_are_stored(
     votes: ImportedVotes,
 ) -> None:
     project = create_project(slug="pairs", preset="arena")
@@ -85,7 +85,7 @@ def test_rankings_are_stored_even_if_the_form_takes_another_number_of_responses(
     assert refused.failed == 1
 
 
-def test_later_statements_supersede_only_statements_that_they_repeat(project: Project) -> None:
+def test_later_feedback_supersedes_only_feedback_that_it_repeats(project: Project) -> None:
     rows = [
         rated(ratings={"0": {"help": 4}}),
         rated(ratings={"1": {"help": 1}}),
@@ -101,7 +101,7 @@ def test_later_statements_supersede_only_statements_that_they_repeat(project: Pr
     assert take(project, *rows).rankings == 0
 
 
-def test_later_statements_in_one_file_supersede_only_those_that_they_repeat(project: Project) -> None:
+def test_later_feedback_in_one_file_supersedes_only_what_it_repeats(project: Project) -> None:
     take(project, rated(), rated(ratings={}, comment="Rude."), rated(ratings={}, comment="Very rude."))
     assert [row.comment for row in Ranking.objects.current().order_by("id")] == ["", "Very rude."]
 
@@ -164,7 +164,7 @@ def test_both_ratings_of_a_repeated_response_without_a_task_are_kept(project: Pr
     assert Response.objects.get().metadata == {"left_out_rankings": [{"ratings": {"0": 4, "1": 2}}]}
 
 
-def test_left_out_rankings_of_several_rows_are_all_kept(project: Project) -> None:
+def test_left_out_rankings_of_all_rows_are_kept_in_the_metadata(project: Project) -> None:
     same = {"prompt": "Best pet?", "responses": ["Cat", "Cat"]}
     rows = [{**same, "annotator": name, "comment": "Both are rude."} for name in ("kim", "lee")]
     take(project, *rows)

@@ -63,7 +63,7 @@ def test_importing_the_same_rows_again_changes_nothing(project: Project) -> None
     assert (report.rankings, report.unchanged) == (0, 2)
 
 
-def test_ranking_without_an_order_supersedes_only_one_without_an_order(project: Project) -> None:
+def test_ranking_without_an_order_supersedes_only_rankings_of_the_same_kind(project: Project) -> None:
     take(project, ordered(), rated(comment="Rude."))
     take(project, rated(comment="Very rude."))
     take(project, ordered(best=1))
@@ -78,7 +78,7 @@ def test_annotator_without_a_ranking_is_kept_as_metadata(project: Project) -> No
     assert RankingTask.objects.get().metadata == {"annotator": "kim", "duration_ms": 7, "strength": 0}
 
 
-def test_known_fields_with_values_of_another_type_are_kept_as_metadata(project: Project) -> None:
+def test_known_fields_with_values_of_the_wrong_type_are_kept_as_metadata(project: Project) -> None:
     report = take(project, {**SHOWN, "choices": ["A", "B"], "comment": {"by": "kim"}, "flags": 3})
     assert report.rankings == 0
     assert RankingTask.objects.get().metadata == {

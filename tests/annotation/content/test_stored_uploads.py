@@ -31,7 +31,7 @@ def manager(
     return client_of(mona)
 
 
-def test_changed_upload_is_refused_and_named(manager: APIClient) -> None:
+def test_changed_upload_is_refused_and_the_error_names_it(manager: APIClient) -> None:
     response = upload(manager, ROW)
     path = upload_path(Import.objects.get().pk)
     path.write_bytes(ROW.replace(b"yes", b"no!"))
@@ -57,6 +57,5 @@ def test_upload_left_unfinished_by_a_killed_server_is_removed(manager: APIClient
         path.write_bytes(b"half")
         os.utime(path, (0, 0))
     remove_orphaned_uploads()
-    assert sorted(kept.parent.iterdir()) == sorted(
-        [kept, orphans[0]]
-    )  # an unfinished import can need the first
+    # An unfinished import may still need the first file.
+    assert sorted(kept.parent.iterdir()) == sorted([kept, orphans[0]])

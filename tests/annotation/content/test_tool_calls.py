@@ -28,7 +28,7 @@ def block(name: str) -> str:
     return f'```tool_calls\n{{"arguments": {{}}, "name": "{name}"}}\n```'
 
 
-ASK = {"role": "user", "content": "How warm is Oslo?"}
+ASK = {"role": "user", "content": "How warm is it in Oslo?"}
 ROW = {
     "prompt": [
         {"role": "system", "content": "Be brief."},

@@ -171,7 +171,7 @@ def test_annotator_with_several_rankings_counts_once_in_ratings_and_flags(
     rank(tasks[0], "kim", import_key="later", **later)
     _, (row,) = frozen(project, aggregation="majority")
     assert json.loads(row["ratings"]) == {str(a): {"help": 2}}
-    assert row["flags"] == "{}"  # one of two annotators
+    assert row["flags"] == "{}"  # only one of two annotators set a flag
     assert (order_of(row, tasks[0]), row["votes"]) == (["a", "b", "c"], 2)
 
 

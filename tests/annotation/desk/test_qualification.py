@@ -22,8 +22,8 @@ def exam(project: Project, add_tasks: AddTasks) -> Project:
     """Three qualification tasks and five ranking tasks with six responses each. The pass mark is half the
     points.
 
-    With three responses each, all three tasks had the same order in both attempts once in 216 runs. With six
-    responses, this happens once in 370 million runs.
+    With only three responses each, all three tasks would have the same order in both attempts once in 216
+    runs. With six responses, this happens once in 370 million runs.
     """
     for task in add_tasks(project, 8, k=6)[:3]:
         make_check(task, "qualification")

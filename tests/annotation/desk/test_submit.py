@@ -98,7 +98,7 @@ def test_repeated_key_and_answer_return_the_same_ranking(desk: APIClient) -> Non
     assert Ranking.objects.count() == 1
 
 
-def test_repeated_key_with_another_answer_is_refused(desk: APIClient) -> None:
+def test_repeated_key_with_a_different_answer_is_refused(desk: APIClient) -> None:
     shown = next_of(desk)
     send(desk, shown, key="k-1")
     response = send(desk, shown, key="k-1", comment="and another thing")

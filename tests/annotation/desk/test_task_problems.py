@@ -130,8 +130,8 @@ def test_resolved_reports_come_last_with_manager_and_note(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)
-    settled = _settle(manager, reported[1], note=" Is Frisian, and meant to be. ").json()
-    assert (settled["settled_by"], settled["note"]) == ("mona", "Is Frisian, and meant to be.")
+    settled = _settle(manager, reported[1], note=" The text is meant to be in Frisian. ").json()
+    assert (settled["settled_by"], settled["note"]) == ("mona", "The text is meant to be in Frisian.")
     pages, url = [], f"{PROBLEMS}?page_size=2"
     while url:
         page = manager.get(url).json()

@@ -158,7 +158,7 @@ def test_unreadable_values_are_listed_by_owner_and_never_shown(
     assert "1 unreadable sessions. These sessions have ended." in text
     for hidden in (stored, "token=42", "gAAAAA"):
         assert hidden not in text + json.dumps(planned)
-    assert _everything() == before, "an unreadable value is kept, because the key can be found again"
+    assert _everything() == before, "unreadable values are kept, because the key may be found again"
 
 
 def test_unreadable_pseudonym_key_stops_snapshots_until_it_is_replaced(

@@ -217,7 +217,7 @@ def test_actor_does_not_leak_to_the_next_request_on_a_connection(
     rename("four")
     assert last_actor().startswith("database:")
     Project.objects.update(name="five")
-    assert last_actor().startswith("database:"), "without an actor it is the database account"
+    assert last_actor().startswith("database:"), "without an actor, the entry names the database account"
     assert connection.connection is backend
 
 

@@ -111,7 +111,7 @@ def test_lifting_an_exclusion_restores_everything(
     again = client.post(f"/api/v1/exclusions/{made.pk}/lift")
     assert (again.status_code, again.json()["type"]) == (409, "already-lifted")
     listed = client.get("/api/v1/projects/support/exclusions/").json()["results"]
-    assert [row["id"] for row in listed] == [str(made.pk)], "it is kept as history"
+    assert [row["id"] for row in listed] == [str(made.pk)], "the lifted exclusion is kept as history"
 
 
 def test_membership_paused_for_another_reason_stays_paused(

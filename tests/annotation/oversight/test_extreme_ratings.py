@@ -1,4 +1,4 @@
-"""Imported ratings of any size neither break the quality report nor the card of a snapshot."""
+"""Imported ratings of any size break neither the quality report nor the card of a snapshot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGE = 1.5e308
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_ratings_beyond_floating_point_are_left_out(
+def test_ratings_beyond_the_floating_point_range_are_left_out(
     project: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     client = client_of(mona)

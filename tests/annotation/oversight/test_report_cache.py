@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from annotation.models import Project as ProjectRow
 from annotation.models import Prompt, Ranking, RankingTask, Response, User
 from annotation.oversight.exclusion import Who, exclude_annotator, lift_exclusion
 from annotation.oversight.report_cache import CACHE, cached_report
+from config.requests.arrival import set_arrival
 from tests.annotation.answering import rank_next
 from tests.annotation.racing import at_once
 
@@ -80,7 +82,11 @@ def set_metadata(project: ProjectRow, person: User) -> None:
 
 
 def rename_annotator(project: ProjectRow, person: User) -> None:
-    User.objects.filter(pk=person.pk).update(username="alicia")
+    rename_annotator_to(person, "alicia")
+
+
+def rename_annotator_to(person: User, name: str) -> None:
+    User.objects.filter(pk=person.pk).update(username=name)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +117,46 @@ def test_concurrent_requests_compute_a_report_once(ranked: ProjectRow) -> None:
     compute = Counted()
     assert at_once([lambda: ask(ranked, compute)] * 4) == [2, 2, 2, 2]
     assert compute.times == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reports_requested_while_annotators_answer_share_a_computation(
+    ranked: ProjectRow, alice: User
+) -> None:
+    """Every computed report is outdated as soon as it is stored. It still answers the requests that arrived
+    before its computation began."""
+
+    class Outdated(Counted):
+        def __call__(self) -> int:
+            found = super().__call__()
+            rename_annotator_to(alice, f"alice-{self.times}")
+            return found
+
+    compute = Outdated()
+    assert at_once([lambda: ask(ranked, compute)] * 6) == [2] * 6
+    assert compute.times <= 2
+
+
+def test_report_contains_every_change_before_the_request(ranked: ProjectRow, alice: User) -> None:
+    ask(ranked, Counted())
+    rank_again(ranked, alice)
+    assert ask(ranked, Counted()) == 3
+
+
+def test_arrival_is_the_time_at_which_the_request_reached_the_server(ranked: ProjectRow, alice: User) -> None:
+    """A report whose computation began while the request waited for its process answers the request."""
+    arrived = time.monotonic()
+    assert ask(ranked, Counted()) == 2
+    rank_again(ranked, alice)
+    compute = Counted()
+
+    def waited() -> int:
+        set_arrival(arrived)
+        return ask(ranked, compute)
+
+    assert contextvars.copy_context().run(waited) == 2
+    assert compute.times == 0
+    assert ask(ranked, compute) == 3
 
 
 def test_each_project_and_set_of_options_has_its_own_report(ranked: ProjectRow) -> None:

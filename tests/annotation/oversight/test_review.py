@@ -106,7 +106,7 @@ def test_agreement_reflects_revisions_and_exclusions(
     project: Project, three: list[RankingTask], alice: User, ben: User
 ) -> None:
     _say(project, alice, "0,1,2")
-    assert _agreement() == {}, "one person alone has no agreement"
+    assert _agreement() == {}, "agreement needs at least two annotators"
     (bens,) = _say(project, ben, "2,1,0")
     assert _agreement() == {three[0].pk: (2, 0.0)}
     assert bens.assignment is not None

@@ -88,7 +88,7 @@ def test_connection_uses_the_checked_address(
 
     monkeypatch.setattr(socket.socket, "connect", unreachable)
     safe_post.post(url, body=b"{}", headers={})
-    assert connected == ["93.184.215.14"], "the checked address, not the name"
+    assert connected == ["93.184.215.14"], "the connection uses the checked address"
     assert receiver.got == []
 
 

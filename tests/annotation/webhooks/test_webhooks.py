@@ -174,7 +174,7 @@ def test_failed_delivery_is_retried_with_the_same_id(
         assert delivery.next_attempt_at is not None
         assert 0.75 * pause < delivery.next_attempt_at - before < 1.25 * pause + timedelta(seconds=5)
         assert WebhookAttempt.objects.latest("id").error.startswith(error)
-        assert deliver_due() == 0, "not before it is due"
+        assert deliver_due() == 0, "the retry is not due yet"
         _make_due()
     endpoint.refresh_from_db()
     assert endpoint.failing_since is not None
@@ -364,7 +364,7 @@ def test_worker_killed_during_a_delivery_loses_nothing(
             first.kill()
             first.wait()
         assert WebhookDelivery.objects.get().state == "pending"
-        assert deliver_due() == 0, "still claimed by the killed worker"
+        assert deliver_due() == 0, "the delivery is still claimed by the killed worker"
         receiver.released.set()
         _make_due()
         app.send_task("annotation.tasks.deliver_webhooks")

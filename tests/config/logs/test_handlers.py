@@ -31,7 +31,7 @@ def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines(
     reopened: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = os.pipe()
-    if not reopened:  # as for a pipe that belongs to another account
+    if not reopened:  # a pipe of another account can't be reopened
         monkeypatch.setattr(handlers, "_never_blocking", lambda descriptor: descriptor)
     handler = handler_for(writer)
     began = time.monotonic()
@@ -62,7 +62,7 @@ def test_lines_of_requests_are_written_together_and_in_order() -> None:
         f"request {number}" for number in range(3)
     ]
     handler.handle(record("request 3", logger=handlers.ACCESS))
-    handler.handle(record("an error"))  # is written at once, after the lines before it
+    handler.handle(record("an error"))  # an error is written at once, after the buffered lines
     assert [line[-9:].strip() for line in os.read(reader, 2**20).decode().splitlines()] == [
         "request 3",
         "an error",

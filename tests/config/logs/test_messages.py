@@ -135,7 +135,7 @@ def test_recursion_has_a_bounded_traceback() -> None:
 
 def test_exception_in_a_message_is_logged_without_its_value(lines: Lines) -> None:
     error = error_of(say(ValueError(SECRET)))
-    logger = logging.getLogger("django.db.backends.base")  # logs errors of on_commit in this way
+    logger = logging.getLogger("django.db.backends.base")  # logs on_commit errors like this
     logger.error("Error calling %s (%s).", "function", error)
     logger.error(f"Error calling: {error!r}", exc_info=error)
     assert [line["message"] for line in lines.of()] == [

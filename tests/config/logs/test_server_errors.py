@@ -110,7 +110,7 @@ def ask() -> Iterator[Callable[..., Answer]]:
             try:
                 asyncio.run(application(scope, receive, send))
             except Exception:
-                assert sent, "uvicorn would answer with its own text"
+                assert sent, "without a response, uvicorn would send its own text"
                 raise
             headers = {key.decode().lower(): value.decode() for key, value in sent[0]["headers"]}
             return sent[0]["status"], headers, b"".join(part.get("body", b"") for part in sent[1:])

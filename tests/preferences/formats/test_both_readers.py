@@ -33,8 +33,8 @@ Outcome = list[tuple[int, list[Said], str]]
 
 
 def imported(file: Path) -> Outcome | str:
-    """For each line, the rankings and the reason for rejecting the line. If the whole file is rejected, only
-    the reason for rejecting the file."""
+    """For each line, the rankings and the reason for rejecting the line. If the whole file is rejected, the
+    result is the reason for rejecting the file."""
     with file.open("rb") as stream:
         try:
             _, records = read_records(stream)

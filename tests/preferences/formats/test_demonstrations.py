@@ -97,7 +97,7 @@ def test_named_format_reads_answers_of_unknown_origin() -> None:
     [
         ({"prompt": "Q"}, "there is no answer"),
         ({"prompt": "Q", "completion": "  "}, "the answer is empty"),
-        ({"prompt": "Q", "completion": [USER]}, "completion must be a text or one assistant turn"),
+        ({"prompt": "Q", "completion": [USER]}, "completion must be text or one assistant turn"),
         ({"prompt": "Q", "responses": ["a", "b"]}, "a demonstration has one answer"),
         ({"messages": [ANSWER, ANSWER]}, "ends with an assistant turn"),
     ],

@@ -57,7 +57,7 @@ def with_field(value: bytes) -> bytes:
         pytest.param(with_field(b"1e999"), "metadata.extra is inf", id="a number beyond any float"),
         pytest.param(GOOD.replace(b'"Say hello."', b"NaN"), "prompt is missing", id="NaN as the prompt"),
         pytest.param(GOOD[:-20], "not valid JSON", id="a broken line"),
-        pytest.param(b'"text"', "not a JSON object", id="a line that is no object"),
+        pytest.param(b'"text"', "not a JSON object", id="a line that is not an object"),
     ],
 )
 def test_hostile_line_is_reported_and_its_neighbours_are_read(line: bytes, reason: str) -> None:

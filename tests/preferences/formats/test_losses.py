@@ -169,7 +169,7 @@ def read_back(data: bytes, known: ExportFormat) -> Iterator[Record]:
 
 
 class Found:
-    """The records of an export, which are looked up by the last word of the prompt."""
+    """The records of an export. The methods find records by the last word of the prompt."""
 
     def __init__(self, records: Iterator[Record]) -> None:
         self.records = list(records)

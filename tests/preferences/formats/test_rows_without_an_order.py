@@ -40,7 +40,7 @@ def read(**fields: Any) -> Record:
         {"tiers": [], "all_bad": 0, "flags": {"2": ["rude"]}},
     ],
 )
-def test_fields_that_are_no_part_of_a_ranking_are_kept_as_metadata(fields: dict[str, Any]) -> None:
+def test_fields_that_are_not_part_of_a_ranking_are_kept_as_metadata(fields: dict[str, Any]) -> None:
     record = read(**fields)
     assert (record.rankings, record.quirks) == ((), ())
     orders = {"tiers", "all_bad", "not_rankable"}

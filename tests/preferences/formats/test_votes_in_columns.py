@@ -142,7 +142,7 @@ def test_whether_numbers_start_at_0_or_1_is_inferred_from_the_first_rows() -> No
     assert orders({**PAIR, "winner": 1}, {**PAIR, "winner": 2}) == [CAT, DOG]
 
 
-def test_ambiguous_number_is_refused_with_the_column_named() -> None:
+def test_error_for_an_ambiguous_number_names_the_column() -> None:
     assert "winner (its numbers (1) don't show whether" in refusal({**PAIR, "winner": 1})
     assert "winner (its numbers (0, 1, 2)" in refusal(*({**PAIR, "winner": n} for n in (0, 1, 2)))
     assert "preference (its numbers (-1" in refusal({**PAIR, "preference": -1}, {**PAIR, "preference": 1})

@@ -1,4 +1,4 @@
-"""Generated annotators: reliable, careless, inverse, constant and silent ones, in any mixture."""
+"""Simulated annotators in any mixture: reliable, careless, inverse, constant and silent."""
 
 from __future__ import annotations
 

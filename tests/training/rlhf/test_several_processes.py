@@ -57,7 +57,7 @@ def forked(processes, log, arguments, die_at=0):
     for _ in pids:
         pid, status = os.wait()
         codes[pids.index(pid)] = os.waitstatus_to_exitcode(status)
-        # Like torchrun, end the others when one is killed. Processes that fail together exit on their own.
+        # Like torchrun, end the other processes if one is killed. Processes that fail together exit unaided.
         if os.WIFSIGNALED(status):
             for other in pids:
                 with contextlib.suppress(ProcessLookupError):

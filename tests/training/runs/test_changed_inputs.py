@@ -93,7 +93,7 @@ def test_base_model_of_an_adapter_is_verified_too(
         json.dumps({"base_model_name_or_path": str(base.folder)})
     )
     (adapter.folder / "adapter_model.safetensors").write_bytes(b"weights of the adapter")
-    verify_models(adapter.folder)  # records the checksums of both
+    verify_models(adapter.folder)  # records the checksums of both models
     assert ModelVersion.objects.filter(files__isnull=False).count() == 2
     flip_a_byte(base.folder / "model.safetensors")
     with pytest.raises(ModelChanged, match=r"model\.safetensors of model lab-sft-1"):
@@ -101,7 +101,7 @@ def test_base_model_of_an_adapter_is_verified_too(
 
 
 @pytest.mark.django_db
-def test_launch_and_promotion_refuse_a_model_with_a_file_of_another_size(ranked: ModelVersion) -> None:
+def test_launch_and_promotion_refuse_a_model_if_a_file_size_differs(ranked: ModelVersion) -> None:
     verify_model(ranked)
     (ranked.folder / "extra.json").write_text("{}")
     with pytest.raises(Problem, match=r"extra\.json of model lab-sft-1 has changed"):

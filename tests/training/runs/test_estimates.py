@@ -131,7 +131,7 @@ def ran(project: Project, recipe: dict[str, Any]) -> TrainingRun:
 
 
 @pytest.mark.usefixtures("prompts")
-def test_estimate_uses_only_runs_of_the_same_kind_and_base_model_without_a_server(
+def test_estimate_uses_only_local_runs_of_the_same_kind_and_base_model(
     lab: Project, policy: ModelVersion, make_model: ModelMaker, make_run: RunMaker
 ) -> None:
     other = make_model(name="lab-sft-2", base_model="Qwen/Qwen3-0.6B")

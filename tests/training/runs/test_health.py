@@ -72,7 +72,7 @@ def test_process_without_heartbeat_is_frozen_and_resumes(run: TrainingRun, look:
     assert (verdict.error["kind"], verdict.resumes) == ("killed", True)
 
 
-def test_outage_does_not_count_as_silence(run: TrainingRun, look: Look) -> None:
+def test_outage_does_not_count_as_time_without_progress(run: TrainingRun, look: Look) -> None:
     beat(run, idle=0)
     assert look(1.0) is None
     assert look(1000.0) is None  # the database did not answer in between

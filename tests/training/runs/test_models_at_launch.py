@@ -15,6 +15,7 @@ import pytest
 import torch
 from django.conf import settings as django_settings
 from django.db import connection
+from peft import LoraConfig, get_peft_model
 from rest_framework.test import APIClient
 
 from annotation.content.adding import add_prompts
@@ -163,7 +164,26 @@ def test_adapter_without_its_head_or_for_another_base_is_refused(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_alone_refuses_a_reward_model_with_another_chat_template(
+def test_adapter_with_biases_is_refused_only_for_further_training(
+    lab: Project, register: Register, tmp_path: Path
+) -> None:
+    base = saved(tmp_path / "policy")
+    adapted = get_peft_model(load_policy(base).model, LoraConfig(r=4, task_type="CAUSAL_LM", bias="all"))
+    adapted.active_peft_config.base_model_name_or_path = str(base)
+    adapted.save_pretrained(str(tmp_path / "adapter"))
+    load_policy(base).tokenizer.save_pretrained(tmp_path / "adapter")
+    register(tmp_path / "adapter", name="lab-sft-1")
+    register(judge_of(tmp_path), "reward_model")
+    for kind in ("rejection_sampling", "rloo"):
+        field, reason = refusal(lab, kind, {"use_peft": True})
+        assert field == POLICY
+        assert "was trained with bias='all'" in reason
+        assert "Set use_peft to false" in reason
+    assert launch(lab, "rejection_sampling").state == "queued"  # the adapter is merged
+
+
+@pytest.mark.usefixtures("prompts")
+def test_only_ppo_refuses_a_reward_model_with_a_different_chat_template(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy", template=MARKED))

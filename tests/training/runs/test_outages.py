@@ -161,7 +161,7 @@ def log_of(run: TrainingRun) -> str:
     return "\n".join(supervise.log_tail(run, lines=200))
 
 
-def test_sweep_spares_runs_directly_after_an_outage(claimed: TrainingRun) -> None:
+def test_sweep_requeues_no_run_directly_after_an_outage(claimed: TrainingRun) -> None:
     now = timezone.now()
     TrainingRun.objects.update(heartbeat_at=now - timedelta(minutes=2))
     passes = {"passed_at": now - timedelta(minutes=2), "unbroken_since": now - timedelta(days=1)}
@@ -197,8 +197,8 @@ def test_work_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pyte
 
 @pytest.fixture
 def own_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker) -> Iterator[Postgres]:
-    """A Postgres server that only this test uses, with all tables. The test process uses it instead of the
-    shared one."""
+    """A Postgres server with all tables, only for this test. The test process uses this server instead of the
+    shared server."""
     home = Path(tempfile.mkdtemp(prefix="rankloop-restart-"))
     home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     postgres = Postgres(home / "postgres", log=home / "log.txt", durable=False)

@@ -132,9 +132,8 @@ def test_adapters_of_one_base_model_complete_a_training_round(policy: ModelVersi
     better = ModelVersion.objects.get(name="lab-ppo-1")
     assert better.run is not None
     assert better.run.inputs == {"policy": first.name, "reward_model": judge.name}
-    assert (
-        better.run.result["counts"]["trained_parameters"] == 2 * weights + 33
-    )  # with the critic and its head
+    # The critic's adapter and head are trained too.
+    assert better.run.result["counts"]["trained_parameters"] == 2 * weights + 33
     ran(first, "dpo", lora | {"kl_samples": 2, "sample_tokens": 4}, policy=better.name)
     last = ModelVersion.objects.get(name="lab-dpo-1")
     for model in (first, judge, better, last):

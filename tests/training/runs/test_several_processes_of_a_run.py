@@ -68,7 +68,7 @@ def test_run_in_two_processes_succeeds(project: Project) -> None:
     assert_succeeds(launch(project, "rloo", **SMALL, steps=2, varied_share=0.5))
 
 
-def test_server_and_several_processes_are_refused_at_launch(lab: Project) -> None:
+def test_launch_with_a_server_and_several_processes_is_refused(lab: Project) -> None:
     server = {"server": "http://gpu-1:8000", "server_model": "any"}
     with pytest.raises(Problem, match="a run with a server has only one process"):
         launch(lab, "rloo", **SMALL, **server)
@@ -112,7 +112,7 @@ def test_run_continues_after_its_second_process_was_killed_and_can_be_cancelled(
 
 
 def fail(report: NullReporter) -> None:
-    """Fail in the second process, and wait for it in the first one."""
+    """Fail in the second process while the first process waits for it."""
     from training.rlhf.core import distributed
 
     if distributed.rank() == 1:
@@ -136,7 +136,7 @@ def test_processes_take_part_in_a_second_call_after_they_refused_a_checkpoint(tm
     processes.close()
 
 
-def test_failure_of_another_process_is_the_failure_of_the_run(tmp_path: Path) -> None:
+def test_failure_of_another_process_is_reported_as_the_failure_of_the_run(tmp_path: Path) -> None:
     processes = group.start(2)
     with pytest.raises(RunFailure, match="process 2 of 2: UnusableInput: this text can't be read") as caught:
         processes.call(fail, report=NullReporter(), folder=tmp_path)

@@ -105,7 +105,7 @@ def test_unusable_reward_model_is_refused_and_the_error_names_the_setting(
     assert (field, reason) == (FLOORS, "harmless is archived. Promote it, or choose another model.")
 
 
-def test_demonstrations_of_a_reward_model_without_a_snapshot_can_not_be_mixed_in(
+def test_demonstrations_need_a_reward_model_that_was_trained_on_a_snapshot(
     lab: Project, helpful: ModelVersion, make_run: RunMaker
 ) -> None:
     field, reason = refusal(lab, {"ptx_coefficient": 0.1}, reward_model="helpful")

@@ -70,7 +70,7 @@ class Stopping(ListReporter):
             self.cancel_after = 0
 
 
-def test_torn_line_is_measured_again(lab: Project) -> None:
+def test_incomplete_line_is_measured_again(lab: Project) -> None:
     run = launch(lab, SMALL, "rloo", **INPUTS)
     with pytest.raises(Cancelled):
         run_once(run, 1, Stopping())

@@ -188,12 +188,15 @@ def takes_packed_rows(model: PreTrainedModel) -> bool:
     windowed = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
     # In Doge models, each layer masks the least important tokens of a row.
     picks = hasattr(config, "keep_window_size")
+    # ALiBi's biases are computed from the positions in a row.
+    biased = bool(getattr(config, "alibi", False))
     takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
     return (
         takes_positions
         and kinds == {"full_attention"}
         and not windowed
         and not picks
+        and not biased
         and config._attn_implementation in ("sdpa", segments.NAME)
     )
 

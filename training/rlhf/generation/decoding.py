@@ -31,6 +31,7 @@ from training.rlhf.core.seeds import seed_for
 from training.rlhf.generation import batches
 from training.rlhf.generation.forward import ForwardBatch, token_bytes
 from training.rlhf.generation.interface import Completion, Sampling
+from training.rlhf.generation.llama.graphs import CudaGraph
 from training.rlhf.generation.llama.recognition import trunk_of_family
 from training.rlhf.generation.llama.rows import LlamaBatch
 from training.rlhf.generation.picking import LogitsNotFinite, allowed_ids, pick_tokens, uniform_numbers
@@ -80,6 +81,7 @@ def generate(
     seed: int | Sequence[int] = 0,
     cache_bytes: int | None = None,
     rows_per_batch: int | None = None,
+    cuda_graphs: bool = False,
     check: Callable[[], None] = lambda: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[list[Completion]]:
@@ -90,7 +92,8 @@ def generate(
     `seed` is a list of these seeds, or one number from which they are derived.
 
     A batch has at most `cache_bytes` of keys and values and at most `rows_per_batch` rows. By default,
-    `batches.default_limits` chooses both. Raises LogitsNotFinite if the policy's logits are NaN or infinite.
+    `batches.default_limits` chooses both. With `cuda_graphs`, a model of the Llama family on a GPU decodes
+    with CUDA graphs (`llama.graphs`). Raises LogitsNotFinite if the policy's logits are NaN or infinite.
     """
     sampling = Sampling(max_new_tokens, n, temperature, top_p)
     empty = [number for number, prompt in enumerate(prompts) if not prompt]
@@ -104,8 +107,11 @@ def generate(
     policy.train(False)
     try:
         trunk = trunk_of_family(policy)
+        capture = CudaGraph if cuda_graphs and policy.device.type == "cuda" else None
         start: Callable[..., Rows] = (
-            partial(LlamaBatch, trunk) if trunk else partial(ForwardBatch, policy, pad=chat.pad_id(tokenizer))
+            partial(LlamaBatch, trunk, capture=capture)
+            if trunk
+            else partial(ForwardBatch, policy, pad=chat.pad_id(tokenizer))
         )
         limits = batches.default_limits(
             policy.device,
@@ -231,7 +237,7 @@ def _decode_batch(
 
     Between two checks for finished rows, finished rows also get further tokens, which are ignored."""
     batch, device = start(), stops.device
-    stride = GPU_STRIDE if device.type == "cuda" else CPU_STRIDE
+    stride = CPU_STRIDE if device.type == "cpu" else GPU_STRIDE
     logits = batch.read(pulse.beat)
     tokens = torch.zeros(rows, limit, dtype=torch.long, device=device)
     live = torch.arange(rows, device=device)  # for each row in the batch, its row in the result

@@ -17,9 +17,10 @@ from training.rlhf.recipes.generation import UsesGeneration
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
     """Generates with the policy's own weights, on the policy's device. `cache_bytes` limits the keys and
-    values of one batch. None: a share of the free memory."""
+    values of one batch. None: a share of the free memory. `cuda_graphs` is as in `decoding.generate`."""
 
     cache_bytes: int | None = None
+    cuda_graphs: bool = False
 
     def generate(
         self,
@@ -40,6 +41,7 @@ class LocalEngine:
             top_p=sampling.top_p,
             seed=seeds,
             cache_bytes=self.cache_bytes,
+            cuda_graphs=self.cuda_graphs,
             check=check,
             progress=progress,
         )
@@ -62,4 +64,4 @@ def open_engine(config: UsesGeneration) -> Engine:
 def local_engine(config: UsesGeneration) -> LocalEngine:
     """Return the engine that generates in this process, within the recipe's `generation_memory`."""
     memory = config.generation_memory
-    return LocalEngine(None if memory is None else int(memory * 1e9))
+    return LocalEngine(None if memory is None else int(memory * 1e9), config.cuda_graphs)

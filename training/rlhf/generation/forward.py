@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from training.rlhf.data.batching import takes_packed_rows
 from training.rlhf.models.files.shapes import UnknownShape, shape_of
+from training.rlhf.models.parts import products
 from training.rlhf.models.tokens import chat
 
 _token_bytes: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
@@ -33,6 +35,7 @@ class ForwardBatch:
     def __init__(
         self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], *, n: int, limit: int, pad: int
     ) -> None:
+        products.use_onednn(policy)
         self.policy, self.n, self.limit = policy, n, limit
         ids, mask = chat.left_pad(prompts, pad)
         self.ids, self.mask = ids.to(policy.device), mask.to(policy.device)
@@ -70,13 +73,17 @@ class ForwardBatch:
         self.width = ids.shape[1]
         self.last = positions[:, -1:]
         self.mask = torch.cat([mask, mask.new_ones(len(mask), self.limit)], dim=1)
+        # With a mask of shape (R, T), transformers checks at every token whether it masks anything, and the
+        # check waits for the GPU.
+        if takes_packed_rows(self.policy):
+            self.mask = self.mask[:, None, None].bool()
         return logits
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append a token to each row. Return the logits of the next token, with shape (R, V)."""
         self.last = self.last + 1
         self.width += 1
-        return self._forward(tokens[:, None], self.mask[:, : self.width], self.last)
+        return self._forward(tokens[:, None], self.mask[..., : self.width], self.last)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all rows except these."""

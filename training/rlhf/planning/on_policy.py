@@ -54,7 +54,7 @@ def ppo(
     critics = {
         "separate": lambda: Critic(judge, judge.weights),
         "adapter": lambda: Critic(policy, trained_weights(recipe, policy)),
-        "shared": lambda: Critic(policy, policy.hidden),
+        "shared": lambda: Critic(policy, policy.hidden, reads_policy=True),
     }
     critic = critics[recipe.critic_kind]()
     return _on_policy(recipe, policy, judge, data, critic=critic, shared=shared, given=given)
@@ -113,7 +113,8 @@ def _on_policy(
     )
     one = forward_operations(policy, own, around=row, projected=answer)
     judged = forward_operations(judge, own, around=row, projected=0)
-    valued = forward_operations(critic.shape, own, around=row, projected=0) if critic else 0.0
+    passing = critic if critic and not critic.reads_policy else None
+    valued = forward_operations(passing.shape, own, around=row, projected=0) if passing else 0.0
     minibatch = rows / min(recipe.minibatches, rows) / given.processes
     wide = data.in_largest(min(minibatch, recipe.micro_batch_tokens / own) / n)
     most = wide.prompt / n + answer
@@ -121,7 +122,7 @@ def _on_policy(
     several = minibatch * most > places
     micro_batches = max(recipe.minibatches, rows * own / places)
     projected = places * answer / most
-    shapes = [policy, critic.shape] if critic else [policy]
+    shapes = [policy, passing.shape] if passing else [policy]
     layers = sum(shape.layers for shape in shapes)
     head, embedding = trains_vocabulary(recipe, policy)
     how = pass_of(recipe, keys=keys_per_place(prompt=wide.prompt, answer=answer, answers=n, gpu=given.gpu))
@@ -146,7 +147,7 @@ def _on_policy(
             given=given,
         )
     ]
-    if critic:
+    if critic and passing:
         # The critic's backward pass follows the policy's, whose gradients are in memory.
         updates.append(
             backward(

@@ -136,10 +136,12 @@ def saved_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
 @dataclass(frozen=True)
 class Critic:
     """A critic with the shape of its trunk and the number of its trained weights. If all weights are trained,
-    the trunk is its `own`. Otherwise, the critic is an adapter on the policy's trunk, or only a head."""
+    the trunk is its `own`. If it `reads_policy`, it is a head on the policy's states, which needs no forward
+    passes. Otherwise, it is an adapter on the policy's trunk."""
 
     shape: Shape
     learning: float
+    reads_policy: bool = False
 
     @property
     def own(self) -> bool:

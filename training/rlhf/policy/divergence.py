@@ -1,4 +1,4 @@
-"""The KL divergence of a trained policy from the policy that it started from."""
+"""The distance of a trained policy from the policy that it started from, in KL and in parameters."""
 
 from __future__ import annotations
 
@@ -11,20 +11,55 @@ from transformers import PreTrainedModel
 from training.rlhf.core import distributed
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
-from training.rlhf.core.sharding import is_sharded, stopping_together
+from training.rlhf.core.sharding import is_sharded, stopping_together, whole
 from training.rlhf.data.batching import Group
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.loading.opening import load_policy
 from training.rlhf.models.loading.sources import Loaded, ModelSource
+from training.rlhf.models.loading.trainable import change_from_start, dtype_of
 from training.rlhf.models.parts import lora
 from training.rlhf.models.parts.trunks import has_adapters
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
+from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.sft import SFTConfig
+
+
+def distance_from_start(
+    config: SFTConfig | DPOConfig,
+    policy: Loaded,
+    start: ModelSource,
+    prompts: Sequence[Messages],
+    *,
+    optimiser: torch.optim.Optimizer,
+    check: Callable[[], None],
+) -> dict[str, float]:
+    """Return the metrics `objective/kl` and `parameters/change` at the end of a run (see `measured`).
+
+    Empty if all weights of a model in memory were trained, because the start no longer exists. Without
+    ``kl_samples``, only the change of an adapter is returned. The optimiser's moments are freed, so no update
+    can follow.
+    """
+    if not has_adapters(policy.model) and isinstance(start, Loaded):
+        return {}
+    if not config.kl_samples:
+        return change_from_start(policy.model)
+    optimiser.state.clear()  # makes room for the starting policy
+    return measured(
+        policy,
+        start,
+        prompts[: config.kl_samples],
+        dtype=dtype_of(config),
+        max_new_tokens=config.sample_tokens,
+        max_tokens=config.micro_batch_tokens,
+        seed=config.seed,
+        check=check,
+    )
 
 
 @torch.no_grad()
-def kl_from_start(
+def measured(
     policy: Loaded,
     start: ModelSource,
     prompts: Sequence[Messages],
@@ -34,10 +69,11 @@ def kl_from_start(
     max_tokens: int,
     seed: int,
     check: Callable[[], None],
-) -> float:
-    """Return an estimate of KL(policy || start) in nats per answer, from one sampled answer per prompt.
+) -> dict[str, float]:
+    """Return `objective/kl`, an estimate of KL(policy || start) in nats per answer, and `parameters/change`,
+    the norm of the difference between the weights.
 
-    The estimate is the mean log-ratio of the answers' tokens as sampled, like PPO's `objective/kl`. An answer
+    The estimate is the mean log-ratio of one sampled answer per prompt, like PPO's `objective/kl`. An answer
     has at most ``max_new_tokens`` tokens. ``start`` is a folder or a hub name. This second model is loaded
     only after the policy has answered. It needs as much memory as the policy's weights. If an adapter was
     trained, the policy's own trunk is the start, and nothing is loaded.
@@ -71,9 +107,23 @@ def kl_from_start(
     if has_adapters(policy.model):
         with lora.using(policy.model, lora.start_of(policy.model)):
             of_start = log_probs(policy.model, groups)
+        change = change_from_start(policy.model)
     else:
         assert not isinstance(start, Loaded)
         with stopping_together(sharded=sharded):
-            of_start = log_probs(load_policy(start, dtype=dtype).model, groups)
+            first = load_policy(start, dtype=dtype).model
+            of_start = log_probs(first, groups)
+        change = {"parameters/change": norm_of_change(policy.model, first)}
     distributed.sum_tensors(of_start)
-    return float((of_policy - of_start).mean())
+    return {"objective/kl": float((of_policy - of_start).mean())} | change
+
+
+def norm_of_change(model: PreTrainedModel, start: PreTrainedModel) -> float:
+    """Return the norm of the difference between the weights of two models of the same architecture. If the
+    first is sharded, its weights are gathered one at a time."""
+    before = dict(start.named_parameters())
+    squares = [
+        (whole(one.detach(), dtype=before[name].dtype).float() - before[name].float()).square().sum()
+        for name, one in model.named_parameters()
+    ]
+    return float(torch.stack(squares).sum().sqrt())

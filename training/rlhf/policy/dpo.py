@@ -21,7 +21,8 @@ rejected response:
 - `parameters/change`, with an adapter: the norm of the change of the weights since the start of training.
 
 Evaluations add `heldout/loss`, `heldout/accuracy`, `heldout/margins` and `heldout/pairs`. The result also
-contains `objective/kl`, the KL divergence from the starting policy in nats per sampled answer.
+contains `objective/kl`, the KL divergence from the starting policy in nats per sampled answer, and always
+`parameters/change`.
 """
 
 from __future__ import annotations
@@ -58,12 +59,11 @@ from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.loading.trainable import (
     change_from_start,
     count_trained,
-    dtype_of,
     open_trainable,
     trained_module,
 )
 from training.rlhf.models.tokens import chat
-from training.rlhf.policy.divergence import kl_from_start
+from training.rlhf.policy.divergence import distance_from_start
 from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
 from training.rlhf.policy.preference_metrics import pair_metrics
 from training.rlhf.policy.preference_rows import (
@@ -271,21 +271,15 @@ def train(
         report.sample(total, messages=messages, before=old, after=new, scores={})
     result = {name: value for name, value in state.metrics.items() if name != "tokens_per_second"}
     result |= state.heldout
-    # Training all weights has changed a model in memory, so its start is lost.
-    if config.kl_samples and (config.use_peft or not isinstance(base_model, Loaded)):
-        with saving_when_stopped(save):
-            # No update follows, so Adam's moments are freed to make room for the starting policy.
-            optimiser.state.clear()
-            result["objective/kl"] = kl_from_start(
-                Loaded(policy, tokenizer),
-                base_model,
-                prompts[: config.kl_samples],
-                dtype=dtype_of(config),
-                max_new_tokens=config.sample_tokens,
-                max_tokens=config.micro_batch_tokens,
-                seed=config.seed,
-                check=report.check,
-            )
+    with saving_when_stopped(save):
+        result |= distance_from_start(
+            config,
+            Loaded(policy, tokenizer),
+            base_model,
+            prompts,
+            optimiser=optimiser,
+            check=report.check,
+        )
     save_trained(policy, tokenizer, out_dir)
     return DPOResult(
         path=Path(out_dir),

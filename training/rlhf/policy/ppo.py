@@ -249,8 +249,8 @@ def observed_with_values(
 ) -> list[tuple[MicroBatch, Tensor]]:
     """Run micro-batches through policy, reference and critic."""
     found = [
-        (seen, values_of(state.critic, seen), counts)
-        for seen, counts in observations(state.models, rollout, parts)
+        (seen, values_of(state.critic, seen, states), counts)
+        for seen, states, counts in observations(state.models, rollout, parts)
     ]
     return [(seen, values) for seen, values, counts in found if counts]
 
@@ -390,10 +390,17 @@ def minibatch_backward(
     for part, counts in in_step(state.models.actor, minibatch, spare):
         found: dict[str, float] = {}
         if trains_policy:
-            of_policy, log_ratio = policy_backward(config, state, part, tokens, temperature, counts=counts)
+            found, log_ratio = policy_backward(
+                config,
+                state,
+                part,
+                tokens,
+                temperature,
+                critic=state.critic if state.critic.shared and trains_critic else None,
+                counts=counts,
+            )
             largest = max(largest, log_ratio if counts else 0.0)
-            found |= of_policy
-        if trains_critic:
+        if trains_critic and "loss/value_avg" not in found:
             found |= critic_backward(
                 config, state.critic, part, tokens, trains_policy=trains_policy, counts=counts
             )

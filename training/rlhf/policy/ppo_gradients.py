@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core import distributed
-from training.rlhf.models.forward.logprobs import log_probs_and_entropies
+from training.rlhf.models.forward.logprobs import outputs_of
 from training.rlhf.objectives import advantages, losses
 from training.rlhf.objectives.importance import truncated_weights
 from training.rlhf.objectives.kl import kl_k3, ratio_of
@@ -57,24 +57,28 @@ def policy_backward(
     tokens: int,
     temperature: float,
     *,
+    critic: Critic | None = None,
     counts: bool = True,
 ) -> tuple[dict[str, float], float]:
     """Add the gradient of the policy's loss on a micro-batch, or zeros unless it ``counts``. Return its share
-    of the minibatch's metrics, and the largest |log ratio|."""
+    of the minibatch's metrics, and the largest |log ratio|.
+
+    With a shared ``critic``, the gradient of its loss is added in the same pass, and its metrics are returned
+    too. This is not possible, and its metrics are missing, if the policy's states are unknown."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
-    log_probs, entropy = log_probs_and_entropies(
-        state.models.actor,
-        seen.rows.inputs,
-        temperature=temperature,
-    )
+    log_probs, entropy, states = outputs_of(state.models.actor, seen.rows.inputs, temperature=temperature)
     surrogate, loss = losses.policy_loss(
         config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
     )
     if seen.sampler is not None and config.importance_cap is not None:
         weights = truncated_weights(old, seen.sampler, cap=config.importance_cap)
         surrogate, loss = weights * surrogate, weights * loss
-    torch.autograd.backward(loss.sum() / tokens if counts else 0 * loss.sum())
+    total, of_critic = loss.sum() / tokens, dict[str, float]()
+    if critic is not None and states is not None:
+        value_loss, of_critic = critic_loss(config, critic.values_at(states), part, tokens)
+        total = total + value_loss
+    torch.autograd.backward(total if counts else 0 * total)
     new = log_probs.detach()
     ratio = ratio_of(new, old)
     shares = {
@@ -86,7 +90,7 @@ def policy_backward(
         "val/ratio_var": ratio.square(),  # becomes the variance when the minibatch is complete
     }
     return (
-        {name: float(values.sum()) / tokens for name, values in shares.items()},
+        {name: float(values.sum()) / tokens for name, values in shares.items()} | of_critic,
         float((new - old).abs().max()),
     )
 
@@ -102,15 +106,23 @@ def critic_backward(
 ) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch, or zeros unless it ``counts``. Return its share
     of the minibatch's metrics."""
-    mask = part.seen.mask
     with critic.active():
         values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
-        loss, clipped = losses.clipped_value_loss(
-            values, part.values[mask], part.returns[mask], clip=config.value_clip
-        )
-        summed = config.value_coefficient * loss.sum() / tokens
-        torch.autograd.backward(summed if counts else 0 * summed)
-    return {
+        loss, metrics = critic_loss(config, values, part, tokens)
+        torch.autograd.backward(loss if counts else 0 * loss)
+    return metrics
+
+
+def critic_loss(
+    config: PPOConfig, values: Tensor, part: Part, tokens: int
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the critic's weighted loss on a micro-batch, and the micro-batch's share of the minibatch's
+    metrics. ``values`` has shape (N,)."""
+    mask = part.seen.mask
+    loss, clipped = losses.clipped_value_loss(
+        values, part.values[mask], part.returns[mask], clip=config.value_clip
+    )
+    return config.value_coefficient * loss.sum() / tokens, {
         "loss/value_avg": float(loss.detach().sum()) / tokens,
         "val/clipfrac_avg": float(clipped.sum()) / tokens,
     }

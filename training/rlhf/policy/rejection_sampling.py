@@ -71,6 +71,7 @@ from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.loading.trainable import count_trained, dtype_of, open_trainable, trained_module
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import sft
+from training.rlhf.policy.divergence import distance_from_start
 from training.rlhf.policy.sample_answers import first_answers, report_samples
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.selection.candidate_file import write_candidates
@@ -107,9 +108,10 @@ class RejectionSamplingResult:
 
     `best_of` maps n to the expected reward of the best of n answers, for every n up to N, and `gold_best_of`
     to the expected gold reward of the same answer (empty if unknown). `kept` is the number of answers that
-    were imitated, over all rounds. `rounds` is the number of completed rounds. `prompts_refused` counts the
-    prompts that the chat template refuses, `prompts_cut` the truncated prompts, and `prompts_unfinished` the
-    prompts without a usable answer in the last round.
+    were imitated, over all rounds. `distance` is the distance from the starting policy, as in `SFTResult`.
+    `rounds` is the number of completed rounds. `prompts_refused` counts the prompts that the chat template
+    refuses, `prompts_cut` the truncated prompts, and `prompts_unfinished` the prompts without a usable answer
+    in the last round.
     """
 
     path: Path
@@ -120,6 +122,7 @@ class RejectionSamplingResult:
     prompts_refused: int
     prompts_unfinished: int
     kept: int
+    distance: dict[str, float]
     trained_parameters: int
     reward_mean: float
     reward_best: float
@@ -242,6 +245,9 @@ def train(
     with saving_when_stopped(lambda: state.save(store, report)):
         after = first_answers(config, loaded, asked, report.check)
         floors = progress.floors or judges.initial_state()
+        distance = distance_from_start(
+            config, loaded, policy, asked.messages, optimiser=state.optimiser, check=report.check
+        )
         report_samples(progress.step, judges, floors, asked, progress.before, after, report)
         report.check()
     if candidates is not None and distributed.is_first():
@@ -264,6 +270,7 @@ def train(
         prompts_refused=asked.refused,
         prompts_unfinished=unfinished,
         kept=progress.kept,
+        distance=distance,
         trained_parameters=trained_parameters,
         reward_mean=best[1],
         reward_best=best[config.samples_per_prompt],

@@ -126,7 +126,7 @@ def roll_out(
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
     minibatches = [
-        [seen for seen, counts in observations(models, rollout, parts) if counts]
+        [seen for seen, _, counts in observations(models, rollout, parts) if counts]
         for parts in steps.minibatches_of(config, state, rollout)
     ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))

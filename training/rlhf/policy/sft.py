@@ -54,6 +54,7 @@ from training.rlhf.models.loading.trainable import (
     trained_module,
 )
 from training.rlhf.models.tokens import chat
+from training.rlhf.policy.divergence import distance_from_start
 from training.rlhf.recipes.sft import SFTConfig
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models with 2M and 1B parameters
@@ -68,7 +69,8 @@ BETAS = (0.9, 0.95)
 class SFTResult:
     """The final `loss` and `heldout_loss` are in nats per response token. `rows` is the number of usable
     demonstrations. `left_out` counts the other demonstrations by reason (`demonstrations.encode`).
-    `prompts_cut` counts truncated prompts."""
+    `prompts_cut` counts truncated prompts. `distance` contains `objective/kl` and `parameters/change`, the
+    distance from the base model (`divergence.distance_from_start`)."""
 
     path: Path
     steps: int
@@ -77,6 +79,7 @@ class SFTResult:
     heldout_loss: float | None
     left_out: dict[str, int]
     prompts_cut: int
+    distance: dict[str, float]
     trained_parameters: int
     seconds: float
 
@@ -159,6 +162,14 @@ def train(
     with saving_when_stopped(lambda: save(progress)):
         after = answer()
         report.check()
+        distance = distance_from_start(
+            config,
+            Loaded(policy, tokenizer),
+            base_model,
+            data.first_prompts(config.kl_samples),
+            optimiser=optimisers["all"],
+            check=report.check,
+        )
     for messages, old, new in zip(shown, before, after, strict=True):
         report.sample(progress.step, messages=messages, before=old, after=new, scores={})
     save_trained(policy, tokenizer, out_dir)
@@ -170,6 +181,7 @@ def train(
         heldout_loss=progress.heldout_loss,
         left_out=data.left_out,
         prompts_cut=data.prompts_cut,
+        distance=distance,
         trained_parameters=trained_parameters,
         seconds=time.monotonic() - started,
     )
@@ -321,4 +333,6 @@ def new_optimizer(policy: PreTrainedModel, config: SFTConfig) -> torch.optim.Ada
 
 
 def peak_rate(config: SFTConfig, policy: PreTrainedModel) -> float:
-    return config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    return config.learning_rate or rate_for(
+        policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
+    )

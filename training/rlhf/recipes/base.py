@@ -82,5 +82,5 @@ class ShardsModel(Recipe):
 CADENCE = {
     *("checkpoint_minutes", "checkpoint_steps", "max_minutes", "processes"),
     *("server", "server_model", "server_connections", "server_timeout"),
-    *("generation_memory", "sharding"),
+    *("generation_memory", "kl_samples", "cuda_graphs", "sharding"),
 }

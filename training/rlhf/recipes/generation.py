@@ -18,3 +18,9 @@ class UsesGeneration(UsesServer):
         description="Memory for the keys and values of answers that are generated together, in GB. If empty,"
         " half of the free memory of a GPU, or a quarter of the free memory on a CPU.",
     )
+    cuda_graphs: bool = Field(
+        False,
+        description="On a GPU, decode models of the Llama family with CUDA graphs, which launch all kernels"
+        " of a token at once. If no graph can be captured, decoding continues without graphs. Experimental:"
+        " this has not been run on a GPU yet. On a CPU, this setting has no effect.",
+    )

@@ -64,3 +64,10 @@ class SFTConfig(TrainsPolicy, ShardsModel, Checkpointed):
         description="Number of prompts whose answers are shown before and after training.",
     )
     sample_tokens: int = Field(96, ge=1, le=4096, description="Maximum length of a sample answer, in tokens.")
+    kl_samples: int = Field(
+        64,
+        ge=0,
+        le=4096,
+        description="Number of answers, of at most sample_tokens tokens, with which the KL divergence from "
+        "the starting policy is measured after training. 0 skips the measurement.",
+    )

@@ -37,6 +37,7 @@ from training.rlhf.models.forward import segments
 from training.rlhf.models.forward.sharding import shard_model
 from training.rlhf.models.loading.opening import open_classifier
 from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.parts import products
 from training.rlhf.models.parts.lora import act_on_dropout, add_lora, merged
 from training.rlhf.models.parts.trunks import (
     has_adapters,
@@ -181,6 +182,7 @@ def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tens
     input is the output of the classifier layers.
     """
     act_on_dropout(model)
+    products.use_onednn(trunk_of(model))
     read = _of_whole_rows if is_encoder(model) else _at_the_ends
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         states = read(model, batch)

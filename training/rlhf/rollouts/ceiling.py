@@ -58,7 +58,7 @@ def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: Enc
         [
             seen
             for parts in minibatches_of(config, state, rollout)
-            for seen, counts in observations(state.models, rollout, parts)
+            for seen, _, counts in observations(state.models, rollout, parts)
             if counts
         ]
     )

@@ -62,6 +62,10 @@ class Critic(nn.Module):
         learns = torch.is_grad_enabled() and (trains_policy or not self.shared)
         with self.active(), torch.set_grad_enabled(learns):
             states = states_at(self.trunk, inputs)
+        return self.values_at(states)
+
+    def values_at(self, states: Tensor) -> Tensor:
+        """Return the values of the trunk's final states: shape (N, d) to shape (N,)."""
         values: Tensor = self.head(states.float()).squeeze(-1)
         # FSDP warns of an output that is a view.
         return values.clone() if is_sharded(self) else values
@@ -72,8 +76,11 @@ class Critic(nn.Module):
 
 
 @torch.no_grad()
-def values_of(critic: Critic, seen: MicroBatch) -> Tensor:
-    """Return the values before the update, with shape (B, L)."""
+def values_of(critic: Critic, seen: MicroBatch, states: Tensor | None = None) -> Tensor:
+    """Return the values before the update, with shape (B, L). A shared critic reads the policy's ``states``
+    of these rows, if they are known, instead of a second forward pass."""
+    if critic.shared and states is not None:
+        return seen.rows.per_answer(critic.values_at(states))
     return seen.rows.per_answer(critic(seen.rows.inputs))
 
 

@@ -61,13 +61,15 @@ def reference_of(actor: PreTrainedModel, kind: str) -> Reference:
 
 
 @torch.no_grad()
-def move_reference(config: RolloutConfig, reference: Reference, actor: PreTrainedModel, step: int) -> None:
-    """After the update of a step, move the reference if the recipe has a moving reference.
+def move_reference(
+    config: RolloutConfig, reference: Reference, trained: Mapping[str, Tensor], step: int
+) -> None:
+    """After the update of a step, move the reference towards the policy's weights ``trained``, or to them, if
+    the recipe has a moving reference.
 
     With a moving reference, a long run can move further from the initial policy, although the KL from the
     current reference is limited. The KL is then no longer the distance from the initial policy.
     """
-    trained = weights_of(actor)
     if config.reference == "ema":
         places = reference.weights()
         for name, weight in trained.items():

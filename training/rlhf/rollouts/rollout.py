@@ -29,7 +29,7 @@ from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.forward.logprobs import token_log_probs
+from training.rlhf.models.forward.logprobs import outputs_of, token_log_probs
 from training.rlhf.models.forward.recompute import recompute_layers
 from training.rlhf.models.forward.sharding import complete_model, shard_model
 from training.rlhf.models.loading.sources import Loaded, ModelSource
@@ -344,30 +344,36 @@ def split_rollout(
     ]
 
 
-@torch.no_grad()
 def observe(models: Models, rollout: Rollout, part: Together) -> MicroBatch:
     """Run rows of the rollout through the policy and the reference, with the forward pass of training."""
+    return observe_states(models, rollout, part)[0]
+
+
+@torch.no_grad()
+def observe_states(models: Models, rollout: Rollout, part: Together) -> tuple[MicroBatch, Tensor | None]:
+    """Observe rows of the rollout, and also return the policy's final states (see `Outputs`)."""
     rows = lay_out_numbers(models, rollout, part)
-    own = token_log_probs(models.actor, rows.inputs, temperature=rollout.temperature)
+    own = outputs_of(models.actor, rows.inputs, temperature=rollout.temperature, entropy=False)
     with models.reference.active() as model:
         reference = token_log_probs(model, rows.inputs, temperature=rollout.temperature)
-    return MicroBatch(
+    seen = MicroBatch(
         part.layout,
         part.numbers,
         rows,
-        rows.per_answer(own),
+        rows.per_answer(own.log_probs),
         rows.per_answer(reference),
         sampler_log_probs(rollout.answers, part.numbers, device=models.actor.device),
     )
+    return seen, own.states
 
 
 def observations(
     models: Models, rollout: Rollout, parts: Sequence[Together]
-) -> Iterator[tuple[MicroBatch, bool]]:
-    """Yield the observed micro-batches, each with True. If the models are sharded, spare ones follow with
-    False (`in_step`)."""
+) -> Iterator[tuple[MicroBatch, Tensor | None, bool]]:
+    """Yield the observed micro-batches, each with the policy's final states (see `Outputs`) and True. If the
+    models are sharded, spare ones follow with False (`in_step`)."""
     for part, counts in in_step(models.actor, parts, lambda: spare_part(models, rollout)):
-        yield observe(models, rollout, part), counts
+        yield *observe_states(models, rollout, part), counts
 
 
 def spare_part(models: Models, rollout: Rollout) -> Together:

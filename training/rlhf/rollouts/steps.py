@@ -19,7 +19,7 @@ from training.rlhf.data.answers import Together
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.rollouts.reference import change_of, move_reference, pull_back
+from training.rlhf.rollouts.reference import change_of, move_reference, pull_back, weights_of
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
@@ -226,7 +226,10 @@ def end_step(
     # After the last step, the reference stays, so that the final KL can be compared with the ceiling.
     checked_last = config.kl_ceiling is not None and batch.rollout.step == config.steps
     if not batch.recovery and not checked_last:
-        move_reference(config, state.models.reference, state.models.actor, batch.rollout.step)
+        # The KL of the updated weights is not known yet. As the reference, they would have a KL of 0, even if
+        # the update exceeded the ceiling. The weights before the update were within it.
+        within = weights_of(state.models.actor) if config.kl_ceiling is None else state.kept
+        move_reference(config, state.models.reference, within, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors
     state.episodes += len(batch.rollout.rows)
     state.metrics = {**batch.metrics, **passes}

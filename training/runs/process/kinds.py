@@ -87,7 +87,7 @@ def perform_sft(job: Job) -> Outcome:
         )
 
     result = resumed(job, trained)
-    metrics = {"loss": result.loss}
+    metrics = {"loss": result.loss, **result.distance}
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss
     left_out = Counter({f"left_out/{reason}": number for reason, number in result.left_out.items()})
@@ -146,6 +146,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
         "loss": result.loss,
         "reward/mean_before": result.reward_mean,
         "reward/best_of_n_before": result.reward_best,
+        **result.distance,
     }
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss

@@ -2,7 +2,7 @@ import { rememberedCsrfToken } from "@/api/client";
 import { problemFrom, unreachable } from "@/api/problem";
 import type { Import, ImportPreview } from "@/api/types";
 
-/** Maps uses (`prompt`, `responses`, `vote`, …) to columns of a table. Uses that are missing are inferred. */
+/** Maps roles (`prompt`, `responses`, `vote`, …) to columns of a table. Missing roles are inferred. */
 export type Mapping = Record<string, string>;
 
 export type ImportOptions = {
@@ -23,7 +23,7 @@ export const defaultOptions: ImportOptions = {
   priority: 0,
 };
 
-// The server reads only the first rows for a preview, but files of these kinds can't be read in part.
+// A preview needs only the first rows, but files of these types can be read only as a whole.
 const WHOLE = /\.(parquet|zip|gz)$/i;
 const PREVIEW_BYTES = 4 * 1024 * 1024;
 

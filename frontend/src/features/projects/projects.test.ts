@@ -34,7 +34,7 @@ const form: AnswerForm = {
 describe("a form's questions in words", () => {
   it("a pair of responses is described with the number of strength levels", () => {
     expect(askedBy(form, en.asked)).toEqual([
-      "Two responses: which is better, in 4 levels, no tie",
+      "Two responses: which is better, on a scale with 4 levels, no tie",
       "Why?, required",
     ]);
   });
@@ -43,7 +43,7 @@ describe("a form's questions in words", () => {
     const many = { ...form, responses: { min: 4, max: 9 }, ties: true, comment: null };
     expect(askedBy(many, en.asked)).toEqual([
       "4–9 responses in order, ties allowed",
-      "How much better the best response is, in 4 levels",
+      "How much better the best response is, on a scale with 4 levels",
     ]);
     const best = { ...many, strength: null, top_k: { at_least: 1, at_most: 3 } };
     expect(askedBy(best, en.asked)).toEqual(["The best 3 of 4–9 responses"]);

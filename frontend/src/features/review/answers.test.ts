@@ -36,7 +36,7 @@ describe("an annotator's answer, shown to a reviewer", () => {
     expect(orderInLetters(given({ tiers: [] }), letters, en.said)).toBe("No order");
   });
 
-  it("shows the other parts with the form's labels, or else as stored", () => {
+  it("shows the other parts with the form's labels, or as stored if there is no label", () => {
     const form = formOf({ flags: [{ name: "unsafe", label: "Unsafe" }] });
     const answer = given({ strength: 2, flags: { x: ["unsafe"], y: ["odd"], z: [] } });
     expect(saidBeside(answer, form, letters, en.said)).toEqual([

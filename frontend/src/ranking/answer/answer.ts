@@ -80,7 +80,7 @@ function tiersToSend(draft: Draft, form: AnswerForm, shown: readonly string[]): 
 type Restored = { ranking: Ranking; fields: AnswerFields; durationMs: number };
 
 /**
- * Restores a desk from a draft. Parts of the draft that do not fit the responses or the form are dropped instead of
+ * Restores a desk from a draft. Parts of the draft that do not fit the responses or the form are dropped, not
  * adapted.
  */
 export function restore(assignment: Assignment, draft: unknown): Restored {
@@ -143,8 +143,8 @@ function entries(value: unknown): [string, unknown][] {
 type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
 
 /**
- * The form's unanswered questions. Required questions block submission; optional questions are only pointed
- * out once.
+ * The form's unanswered questions. Required questions block submission; optional questions are pointed out
+ * only once.
  */
 export function missing(
   form: AnswerForm,

@@ -5,8 +5,8 @@ import type { DeskAction } from "../state/deskState";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 
-// Each button is a separate memoised component. Ten cards have 140 buttons: ten slots and four tools per
-// card. A move renumbers every card but changes only about twenty buttons.
+// Each button is a separate memoised component, because a move renumbers every card but changes only about
+// twenty buttons. Ten cards have 140 buttons: ten slots and four tools per card.
 
 type Of = { id: string; letter: string; dispatch: Dispatch<DeskAction> };
 

@@ -9,7 +9,7 @@ type Box = readonly [firstFrom: number, firstTo: number, secondFrom: number, sec
 
 /**
  * The maximum number of search steps. If two sequences have little in common, the number of steps is
- * quadratic in the number of differences. The few common parts would not help the reader.
+ * quadratic in the number of differences, and the few common parts would not help the reader.
  * docs/measurements.md lists the times.
  */
 const MAX_STEPS = 2_000_000;
@@ -50,7 +50,7 @@ function placesShared(one: Int32Array, other: Int32Array): Int32Array {
 function common(first: Int32Array, second: Int32Array, maxSteps: number): [number, number][] | null {
   const search = new Search(first, second, maxSteps);
   const pairs: [number, number][] = [];
-  // The number of splits can equal the number of differences. Therefore, a stack replaces recursion.
+  // A stack replaces recursion, because the number of splits can equal the number of differences.
   const boxes: Box[] = [[0, first.length, 0, second.length]];
   for (let box = boxes.pop(); box; box = boxes.pop()) {
     let [firstFrom, firstTo, secondFrom, secondTo] = box;

@@ -4,8 +4,8 @@ import type { Comparison, Piece } from "./compare";
 
 export type Mark = {
   /**
-   * Identifies the comparison. A text with new marks is mounted again instead of being updated. Updating
-   * thousands of elements takes React several seconds.
+   * Identifies the comparison. A text with new marks is remounted instead of updated, because React takes
+   * several seconds to update thousands of elements.
    */
   readonly of: string;
   readonly pieces: readonly Piece[];

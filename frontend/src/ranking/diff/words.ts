@@ -1,6 +1,6 @@
 /**
- * A text split into words. The white space after a word belongs to that word. Therefore, joining the words
- * yields exactly the text. White space is ignored when words are compared.
+ * A text split into words. The white space after a word belongs to that word, so joining the words yields
+ * exactly the text. White space is ignored when words are compared.
  */
 export type Words = {
   readonly text: string;

@@ -16,7 +16,7 @@ export function useScrollTogether(
   list: RefObject<HTMLElement | null>,
   { apart, together, order }: { apart: boolean; together: boolean; order: string },
 ): void {
-  // Positions are relative, from 0 to 1. A card off the screen has only an estimated length, and this length
+  // Positions are relative, from 0 to 1, because a card off the screen has only an estimated length, which
   // changes when the card is laid out.
   const places = useRef(new Map<string, number>());
 

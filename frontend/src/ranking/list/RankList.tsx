@@ -39,7 +39,8 @@ const SILENT = {
 
 /**
  * Distance between the pointer and the top left corner of the dragged card. The card is positioned relative
- * to the pointer. Long cards collapse when a drag starts, and then no longer match their initial rectangle.
+ * to the pointer, because long cards collapse when a drag starts and then no longer match their initial
+ * rectangle.
  */
 const GRIP_OFFSET_PX = 20;
 

@@ -28,7 +28,7 @@ export function announce(
   texts: OrderTexts,
 ): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
-  // For a pair, the chosen position is announced instead of the order. The position is more informative.
+  // For a pair, the chosen position is announced instead, because it is more informative than the order.
   if (action.type === "judge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {

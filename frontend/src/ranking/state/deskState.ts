@@ -19,7 +19,7 @@ export type DeskState = {
 export type DeskAction =
   | RankingAction
   | { type: "fields"; change: Partial<AnswerFields> }
-  /** For a pair: choose this position on the scale (1 = leftmost). */
+  /** For a pair: chooses this position on the scale (1 = leftmost). */
   | { type: "pick"; position: number }
   | { type: "pickBy"; by: -1 | 1 }
   | { type: "say"; text: string };

@@ -1,8 +1,8 @@
 const EXCERPT_SIGNS = 140;
 
 /**
- * Only this many characters of a response are examined. They are enough for an excerpt, and long responses
- * take no extra time.
+ * The number of characters of a response that are examined. The limit is sufficient for an excerpt, and makes
+ * the running time independent of the response's length.
  */
 const LOOKED_AT_CHARS = 1_000;
 

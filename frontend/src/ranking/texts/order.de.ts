@@ -32,7 +32,7 @@ export const de: Texts<typeof en> = {
   goTo: (letter) => `Zu Antwort ${letter} gehen: `,
 
   which: "Welche ist besser?",
-  whichAndHowMuch: "Welche ist besser, und wie viel?",
+  whichAndHowMuch: "Welche ist besser, und um wie viel?",
   better: (letter) => `${letter} ist besser`,
   // Each project chooses the labels of its degrees, possibly in another language. Therefore, the labels do
   // not always fit into a sentence.

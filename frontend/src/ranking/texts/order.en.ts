@@ -17,8 +17,7 @@ export const en = {
   placed: (letter: string, slot: number, slots: number) => `Response ${letter} is rank ${slot} of ${slots}.`,
   placedTied: (letter: string, slot: number, slots: number, others: readonly string[]) =>
     `Response ${letter} is rank ${slot} of ${slots}, tied with ${and(others)}.`,
-  madeRoom: (letters: readonly string[]) =>
-    `To make room, ${and(letters)} ${letters.length === 1 ? "is" : "are"} no longer ranked.`,
+  madeRoom: (letters: readonly string[]) => `${and(letters)} became unranked to make room.`,
 
   whole: "Your order, best first",
   rank: (slot: number) => `Rank ${slot}`,

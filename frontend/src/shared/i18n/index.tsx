@@ -67,7 +67,7 @@ function useCatalog<T>(all: Catalog<T>): Texts<T> {
 
 /**
  * Returns the same promise each time, even after a failure. When the promise settles, React renders the
- * suspended component again, and the component asks for the promise again.
+ * suspended component again, and the component calls this function again.
  */
 function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): Promise<Texts<T>> | null {
   const found = loaded.get(language);
@@ -76,7 +76,7 @@ function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): P
   if (!load) return null;
   const promise = load().then(
     (module) => module[language],
-    () => english, // After a failed load, texts stay English until a reload.
+    () => english, // After a failed load, the texts stay in English until the page is reloaded.
   );
   loaded.set(language, promise);
   return promise;

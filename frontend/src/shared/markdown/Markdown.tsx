@@ -20,7 +20,7 @@ export const MAX_MARKDOWN_CHARS = 20_000;
 const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]{120,}\S/m;
 
 /**
- * The length from which a word is considered machine-generated. When a word of 50,000 letters could break at
+ * Matches words so long that they must be machine-generated. When a word of 50,000 letters could break at
  * arbitrary positions, each move of its card took 4.5 s of layout. With break opportunities, layout takes no
  * measurable time. Text in scripts without spaces needs no break opportunities, because it can break between
  * any two letters.

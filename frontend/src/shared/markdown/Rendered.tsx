@@ -12,8 +12,8 @@ type Plugins = {
 
 const schema = {
   ...defaultSchema,
-  // Images are never loaded. Requests to a remote URL would reveal to a third party who reads which text at
-  // what time.
+  // Images are never loaded, because a request to a remote URL would reveal to a third party who reads which
+  // text and when.
   attributes: {
     ...defaultSchema.attributes,
     code: [["className", /^language-./, "math-inline", "math-display"] as [string, ...(string | RegExp)[]]],
@@ -122,8 +122,8 @@ function loadRich(): Promise<Plugins | undefined> {
 }
 
 /**
- * Loads the plugins for mathematics and highlighting on demand. The plugins are three times as large as the
- * rest of the renderer. Most responses contain neither formulas nor code.
+ * Loads the plugins for mathematics and highlighting on demand, because they are three times as large as the
+ * rest of the renderer and most responses contain neither formulas nor code.
  */
 function useRichPlugins(wanted: boolean): Plugins | undefined {
   const [loaded, setLoaded] = useState(rich);
@@ -179,8 +179,8 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
   return element;
 }
 
-// The component is called as a function instead of being mounted. The component has no state, and its result
-// is cached.
+// The component is called as a function instead of being mounted, because it has no state and its result is
+// cached.
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],

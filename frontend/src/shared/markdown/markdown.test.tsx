@@ -20,7 +20,7 @@ describe("untrusted Markdown", () => {
     "JaVaScRiPt:alert(1)",
     "data:text/html,<script>alert(1)</script>",
     "vbscript:x",
-  ])("makes no link to %s", (target) => {
+  ])("creates no link to %s", (target) => {
     const link = html(`[click](${target})`).querySelector("a");
     expect(link?.getAttribute("href") ?? "").toBe("");
   });
@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("a text is rendered in advance only once, and leaves the cache after many other texts", async () => {
+  it("a text is rendered in advance only once, and evicted after many other texts", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();

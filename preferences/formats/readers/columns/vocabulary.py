@@ -148,7 +148,7 @@ TIES = frozenset(
     words_of("tie ties tied draw equal same both even bothgood similar gleich beide unentschieden")
 )
 BOTH_BAD = frozenset({"bothbad", "neither", "none"})
-# Words in a cell that do not show which response the cell names.
+# Words in a cell that do not identify a response.
 FILLER = frozenset(
     words_of(
         "response answer model completion output assistant option candidate summary reply the is are better"

@@ -68,7 +68,7 @@ def merged(prompt: Sequence[Message], shared: Sequence[Message]) -> tuple[Messag
 
 
 def possible_prompts(row: Row, known: frozenset[str]) -> list[str]:
-    """The fields of a row without a known prompt field that could contain the prompt."""
+    """The fields that could contain the prompt of a row without a known prompt field."""
     return [
         name
         for name, value in row.items()

@@ -77,7 +77,8 @@ def recognises(row: Row) -> bool:
 
 
 def parser_of(rows: Sequence[Row]) -> Callable[[Row], Parsed]:
-    """Return the parser of a file, given its first rows: the responses can have other names (`spelling`)."""
+    """Return the parser for a file with these first rows. The responses' columns can have other names
+    (`spelling`)."""
     names = next((found for row in rows if (found := side_names(row)) is not None), SIDES)
     if names == SIDES:
         return parse

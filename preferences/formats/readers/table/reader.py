@@ -266,7 +266,7 @@ def _kept(beside: Beside) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def _columns_beside(names: tuple[str, ...]) -> tuple[list[str], ...]:
     """Four lists of columns: those that can be the annotator, the comment, the ID and the time. In each list,
-    the likeliest column comes first."""
+    the most likely column comes first."""
     keys = {name: key_of(name) for name in names}
     # Only annotator columns are also recognised with a prefix, as in Toloka's `ASSIGNMENT:worker_id`. Other
     # columns with a prefix, such as `Input.id`, can describe the task.

@@ -114,7 +114,8 @@ def unread_scores(sample: Sample, names: list[str]) -> list[str]:
 
 
 def nested_votes(sample: Sample, names: list[str]) -> dict[str, str]:
-    """The columns whose objects, or lists of objects, contain a vote, with the reason why it is not read."""
+    """The columns whose objects, or lists of objects, contain a vote, with the reason why the vote is not
+    read."""
     found: dict[str, str] = {}
     for name in (*names, "metadata"):
         counts = bool(COUNT_WORDS & set(words_of(name)))

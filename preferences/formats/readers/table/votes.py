@@ -8,8 +8,8 @@ A vote is one of:
 - one rank per response: columns (`rank_a`), a list (`ranks`), or a key of each listed response (`rank`); 1 is
   best, and equal ranks tie.
 
-Whether a high or a low score is better, and whether the number 1 is the first or the second response, is
-never guessed: the reading must follow from the names or from the values of the first rows.
+Two things are never guessed: whether a higher or a lower score is better, and whether the number 1 means the
+first or the second response. Both must follow from the names or from the values of the first rows.
 """
 
 from __future__ import annotations

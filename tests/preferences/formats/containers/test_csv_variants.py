@@ -1,4 +1,4 @@
-"""CSV files as spreadsheets and other programs write them: encodings, delimiters, line ends and headers."""
+"""CSV files as spreadsheets and other programs write them: encodings, delimiters, line endings, headers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ENCODINGS = {
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_csv_is_read_for_each_combination_of_encoding_delimiter_and_line_end(
+def test_csv_is_read_with_each_encoding_delimiter_and_line_ending(
     encoding: str, delimiter: str, end: str
 ) -> None:
     text = csv_text(HEADER, *ROWS, end=end, delimiter=delimiter)
@@ -58,7 +58,7 @@ def test_json_of_each_encoding_is_read(encoding: str, array: bool) -> None:
     assert comparisons(text.encode(encoding)) == list(ROWS)
 
 
-def test_json_lines_with_mac_line_ends_are_read() -> None:
+def test_json_lines_with_mac_line_endings_are_read() -> None:
     objects = [json.dumps(dict(zip(HEADER, row, strict=True))) for row in ROWS]
     assert comparisons("\r".join(objects).encode()) == list(ROWS)
 
@@ -70,7 +70,7 @@ def test_every_character_of_a_file_larger_than_one_buffer_is_read(encoding: str,
     assert comparisons(csv_text(HEADER, *rows, end=end).encode(encoding)) == rows
 
 
-def test_overlong_line_with_mac_line_end_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_line_with_mac_line_ending_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
     objects = [json.dumps(dict(zip(HEADER, row, strict=True))) for row in (*ROWS, ("Q", "x" * 200_000, "b"))]
     data = "\r".join([objects[0], objects[2], objects[1]]).encode()
@@ -196,7 +196,7 @@ def test_header_is_recognised_by_its_columns(head: str, dialect: Dialect | None)
 
 
 @pytest.mark.parametrize("name", ["bom_crlf.csv", "semicolon.csv"])
-def test_csv_of_a_spreadsheet_program_keeps_line_ends_in_cells(name: str) -> None:
+def test_csv_of_a_spreadsheet_program_keeps_line_breaks_in_cells(name: str) -> None:
     assert comparisons(case("18-windows-csv") / name) == [
         ("How are you?\r\nReally?", "Fine,\r\nthanks", "Bad; very"),
         ("=SUM(A1)", "two\r\nlines", "- no"),

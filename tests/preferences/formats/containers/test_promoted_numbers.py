@@ -133,7 +133,7 @@ def test_nan_in_metadata_is_treated_as_missing_and_reported(literal: str, array:
         ),
     ],
 )
-def test_row_with_nan_in_a_required_field_is_refused_with_the_field_named(row: bytes, reason: str) -> None:
+def test_error_for_nan_in_a_required_field_names_the_field(row: bytes, reason: str) -> None:
     found = reasons(lines({}) + b"\n" + row + b"\n" + lines({}))
     assert list(found) == [2]
     assert found[2].startswith(reason)

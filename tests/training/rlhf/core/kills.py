@@ -6,9 +6,8 @@ its own training. A new kind of loop needs one function in `kills_kinds.KINDS`.
 
 A moment is one of:
 
-- `("tick", "", n)`: the n-th call of a reporter's method or operation on a file. An uninterrupted run counts
-  its ticks, so a random number up to this count selects a random moment. The same number always selects the
-  same moment.
+- `("tick", "", n)`: the n-th reporter call or file operation. An uninterrupted run counts its ticks, so a
+  random number up to this count selects a random moment. The same number always selects the same moment.
 - `("cancel", "", n)`: the n-th call of `check`, which raises Cancelled. The loop can write a checkpoint.
 - `("after", "", seconds)`: this number of seconds after the start, at any instruction.
 - `("step", "", n)`: after the metrics of step n were reported.
@@ -192,7 +191,7 @@ class FileReporter(NullReporter):
 
 
 class Ticks:
-    """Counts what the loop does, and kills this process at a moment."""
+    """Counts reporter calls and file operations, and kills this process at the given moment."""
 
     def __init__(self, folder: Path, moment: Moment | None) -> None:
         self._folder = str(folder)

@@ -88,7 +88,7 @@ def train_sft(folder: Path, out: Path, checkpoints: Path | None, report: Reporte
 def train_rejection_sampling(
     folder: Path, out: Path, checkpoints: Path | None, report: Reporter
 ) -> Mapping[str, Any]:
-    """Two rounds. Each of them samples, selects and fine-tunes."""
+    """Two rounds, each of which samples, selects and fine-tunes."""
     return dataclasses.asdict(
         rejection_sampling.train(
             RejectionSamplingConfig(

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,11 +23,13 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.core.kills import Ended, Killer, Moment
 from tests.training.rlhf.core.kills_kinds import FEWEST_CHECKS, KINDS, make_inputs
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
-from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
+from training.rlhf.core import checkpoint
+from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints, open_store
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward.reward_model import train
 
 WHILE_IT_WRITES: Moment = ("open", ".partial-", 13)
@@ -76,7 +79,7 @@ def test_cancelled_and_killed_loop_of_each_kind_ends_like_an_uninterrupted_one(
     assert expected.checks > FEWEST_CHECKS[kind]
     chance = random.Random(kind)
     check = chance.randrange(expected.checks // 3, expected.checks * 2 // 3)
-    # The cancelled attempt wrote a checkpoint. The second attempt is killed soon, and the third one ends.
+    # The cancelled attempt wrote a checkpoint. The second attempt is killed early, and the third finishes.
     tick = chance.randrange(1, expected.ticks // 12)
     resumed = killer.run(kind, folder, f"killed-{kind}", ("cancel", "", check), ("tick", "", tick))
     assert resumed.kills == 1
@@ -100,7 +103,7 @@ def test_killed_run_ends_with_the_same_weights_and_metrics_after_resuming(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_counters_that_this_version_does_not_know_are_refused(
+def test_checkpoint_with_counters_unknown_to_this_version_is_refused(
     kind: str, folder: Path, whole: Callable[[str], Ended], tmp_path: Path
 ) -> None:
     whole(kind)
@@ -168,6 +171,27 @@ def test_corrupt_checkpoint_is_logged_and_the_previous_one_is_used(
     assert "step-00000002 is broken" in caplog.text
     again.step(2)
     assert Small(tmp_path).resume() == {"at": 2}
+
+
+def test_checkpoint_is_due_after_the_steps_or_the_minutes_of_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: now))
+    run = Small(tmp_path / "small")
+    state = (run.modules, {"all": run.optimiser}, {})
+    store = open_store(tmp_path / "run", SFTConfig(checkpoint_minutes=2.0, checkpoint_steps=3), of={})
+    assert [store.due() for _ in range(3)] == [False, False, True]
+    store.save(1, *state)
+    now = 119.0
+    assert not store.due()
+    now = 120.0
+    assert store.due()
+    store.save(2, *state)
+    assert not store.due()
+    never = open_store(tmp_path / "other", SFTConfig(checkpoint_minutes=None), of={})
+    now = 1e9
+    assert not any(never.due() for _ in range(100))
 
 
 def test_best_weights_are_kept_after_their_checkpoint_is_deleted(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_models_process_a_shared_prompt_once() -> None:
     assert [len(part.numbers) for part in parts] == [3, 1]
 
 
-def test_architectures_without_full_attention_keep_rows_of_their_own() -> None:
+def test_architectures_without_full_attention_use_separate_rows() -> None:
     small = {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
     windowed = MistralForCausalLM(
         MistralConfig(**small, vocab_size=69, num_key_value_heads=1, sliding_window=8)

@@ -58,7 +58,7 @@ def test_each_reason_to_leave_out_a_demonstration_is_counted() -> None:
         ([asked("w1", words(*range(12)))], FailureKind.TEXTS_TOO_LONG),
     ],
 )
-def test_no_usable_demonstration_is_an_error_with_the_reasons(
+def test_error_for_missing_usable_demonstrations_contains_the_reasons(
     given: list[Demonstration], kind: FailureKind
 ) -> None:
     with pytest.raises(UnusableInput, match=rf"no demonstrations to train on: {len(given)} given") as raised:

@@ -272,7 +272,7 @@ def test_duplicate_and_contradictory_rankings_are_counted() -> None:
 
     first = said(((0,), (1,), (2,)))
     assert count_repeats([first]) == {"duplicates": 0, "contradicted_pairs": 0}
-    turned = said(((2,), (1,), (0,)), texts="zyx")  # the same ranking, shown in another order
+    turned = said(((2,), (1,), (0,)), texts="zyx")  # the same ranking with responses in a different order
     other = said(((0,), (1,), (2,)), annotator="b")  # another annotator's ranking is not a duplicate
     assert count_repeats([first, turned, other]) == {"duplicates": 1, "contradicted_pairs": 0}
     against = said(((1,), (0,), (2,)), annotator="b")  # y ranks above x, but both still rank above z

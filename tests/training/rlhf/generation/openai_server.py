@@ -69,7 +69,7 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start on the same port as before, without the adapters that were loaded then."""
+        """Start on the same port as before, without the adapters that were loaded before."""
         self.adapters.clear()
         server = self
 
@@ -250,5 +250,5 @@ def serving(loaded: Loaded, **settings: Any) -> Iterator[OpenAIServer]:
 def wait_until(happened: Callable[[], bool], *, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)

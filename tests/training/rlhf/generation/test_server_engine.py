@@ -151,7 +151,7 @@ def test_progress_and_checks_are_reported_while_the_server_works(
     assert len({one for one, _ in seen}) > 2
 
 
-def test_no_more_requests_run_at_the_same_time_than_allowed(policy: Loaded, server: OpenAIServer) -> None:
+def test_number_of_simultaneous_requests_is_limited(policy: Loaded, server: OpenAIServer) -> None:
     running, most = [0], [0]
 
     def before(path: str) -> None:
@@ -193,7 +193,7 @@ def test_server_answers_with_the_weights_of_each_step(policy: Loaded, tmp_path: 
             assert [[one.ids for one in group] for group in found] == [
                 [one.ids for one in group] for group in local
             ]
-            # The server has one adapter, and its folder is the only one.
+            # Only the newest adapter is loaded, and only its folder is left.
             assert [one.name for one in tmp_path.iterdir()] == list(running.adapters)
             names += running.adapters
             with torch.no_grad():
@@ -212,7 +212,7 @@ def test_server_answers_with_the_weights_of_each_step(policy: Loaded, tmp_path: 
         assert not list(tmp_path.iterdir())
 
 
-def test_policy_that_was_trained_completely_is_refused(policy: Loaded, server: OpenAIServer) -> None:
+def test_policy_that_was_trained_without_an_adapter_is_refused(policy: Loaded, server: OpenAIServer) -> None:
     moving = Loaded(copy.deepcopy(policy.model), policy.tokenizer)
     engine = engine_for(server)
     asked(engine, moving)

@@ -1,5 +1,5 @@
-"""Servers that fail, disappear, or do not fit the policy. The engine waits for a server that is unavailable,
-and everything else is a clear error."""
+"""Servers that fail, disappear, or do not fit the policy. The engine waits for an unavailable server, and
+every other fault raises a clear error."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Page:
 
 
 def killed_after(server: OpenAIServer, requests: int) -> None:
-    """Kill the server in the middle of its next request after so many requests for completions."""
+    """Kill the server during the request that follows this number of requests for completions."""
 
     def before(path: str) -> None:
         if path == "/v1/completions" and server.counts[path] > requests:
@@ -207,9 +207,7 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_answer_that_cannot_be_used_is_a_clear_error(
-    policy: Loaded, server: OpenAIServer, fault: str
-) -> None:
+def test_unusable_response_raises_a_clear_error(policy: Loaded, server: OpenAIServer, fault: str) -> None:
     server.change, message = FAULTS[fault]
     with pytest.raises(ServerUnusable, match=message):
         asked(engine_for(server), policy)
@@ -226,12 +224,14 @@ def test_ids_are_read_from_the_log_probabilities_of_older_servers(policy: Loaded
         assert asked(engine_for(old), policy) == asked(engine_for(new), policy)
 
 
-def test_wrong_model_name_lists_the_names_of_the_server(policy: Loaded, server: OpenAIServer) -> None:
+def test_error_for_a_wrong_model_name_lists_the_names_of_the_server(
+    policy: Loaded, server: OpenAIServer
+) -> None:
     with pytest.raises(ServerUnusable, match=r"has no model 'other'\. Its models are: 'tiny'"):
         asked(engine_for(server, server_model="other"), policy)
 
 
-def test_server_with_another_tokenizer_is_refused(policy: Loaded) -> None:
+def test_server_with_a_different_tokenizer_is_refused(policy: Loaded) -> None:
     other = Loaded(tiny.policy(vocab_size=80), tiny.tokenizer())
     other.tokenizer.add_tokens(["differ"])  # an unknown word in the policy's tokenizer
     with (
@@ -241,13 +241,13 @@ def test_server_with_another_tokenizer_is_refused(policy: Loaded) -> None:
         asked(engine_for(running), policy)
 
 
-def test_server_with_other_weights_is_refused(policy: Loaded) -> None:
+def test_server_with_different_weights_is_refused(policy: Loaded) -> None:
     other = Loaded(tiny.policy(seed=2), policy.tokenizer)
     with serving(other) as running, pytest.raises(ServerUnusable, match="has other weights than the policy"):
         asked(engine_for(running), policy)
 
 
-def test_restarted_server_with_other_weights_is_refused(policy: Loaded, server: OpenAIServer) -> None:
+def test_restarted_server_with_different_weights_is_refused(policy: Loaded, server: OpenAIServer) -> None:
     engine = engine_for(server)
     asked(engine, policy)
     server.stop()
@@ -274,7 +274,7 @@ def test_key_is_sent_and_never_shown(
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_log_probabilities_at_another_temperature_are_left_out(policy: Loaded, raw: bool) -> None:
+def test_log_probabilities_at_a_different_temperature_are_left_out(policy: Loaded, raw: bool) -> None:
     with serving(policy, raw=raw) as running:
         engine = engine_for(running)
         assert all(one.log_probs for group in asked(engine, policy, SHORT) for one in group)
@@ -284,10 +284,10 @@ def test_log_probabilities_at_another_temperature_are_left_out(policy: Loaded, r
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_temperature_of_log_probabilities_is_decided_only_when_noise_does_not_hide_it(
+def test_temperature_of_log_probabilities_is_decided_only_if_noise_is_small(
     policy: Loaded, raw: bool
 ) -> None:
-    """As with `temperature_end`: the first temperatures are close to 1."""
+    """The first temperatures are close to 1, as can happen in a run with `temperature_end`."""
     with serving(policy, raw=raw, noise=0.02) as running:
         engine = engine_for(running)
         for temperature, is_known in ((0.998, False), (0.995, False), (0.6, True), (0.998, True)):
@@ -363,7 +363,7 @@ def test_spellings_of_an_address_have_one_normal_form(text: str, normal: str) ->
     ["gpu-1:8000", "ftp://gpu-1", "http://", "http://user:pass@gpu-1", "http://gpu-1/?a=b", "http://gpu-1\n.x",
      "http://gpu-1:99999", "file:///etc/passwd"],
 )  # fmt: skip
-def test_address_of_another_form_is_refused(text: str) -> None:
+def test_invalid_server_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         server_address(text)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from transformers import GPT2ForSequenceClassification
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.judging.reward_models import EOS, asked, policy, reward_model
@@ -67,6 +68,22 @@ def test_single_reward_model_gives_exactly_its_standardised_scores() -> None:
     assert torch.equal(found.scores, (raw - 0.3) / 0.5)
     assert judges.metrics(found, judges.initial_state()) == {}
     assert judges.adapted(judges.initial_state(), found) == judges.initial_state()
+
+
+def test_reward_model_with_dropout_gives_the_rewards_of_its_eval_mode() -> None:
+    """The model in memory is in train mode."""
+    config = tiny.gpt2_policy().config
+    config.num_labels = 1
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2ForSequenceClassification(config)
+    assert config.resid_pdrop > 0
+    model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0}
+    judges = open_judges(Loaded(model.train(), tiny.tokenizer()), UsesRewards(), policy=policy())
+    found = [judges.score(asked()).scores for _ in range(2)]
+    assert torch.equal(*found)
+    model.train(False)
+    assert torch.equal(found[0], judges.score(asked()).scores)
 
 
 def test_first_reward_model_has_weight_1_unless_it_is_listed() -> None:
@@ -177,7 +194,7 @@ def test_answers_to_a_prompt_that_the_template_rejects_get_the_mean_reward() -> 
     assert judges.readable(prompts) == [first.messages]
 
 
-def test_reward_model_with_another_vocabulary_scores_the_text() -> None:
+def test_reward_model_with_a_different_vocabulary_scores_the_text() -> None:
     other = Loaded(reward_model(2).model, tiny.tokenizer(pad_is_eos=True))
     other.tokenizer.chat_template = NO_SYSTEM
     judges = open_judges(

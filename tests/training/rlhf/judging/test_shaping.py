@@ -193,4 +193,4 @@ def test_at_most_eight_beginnings_of_an_answer_are_scored() -> None:
     messages = [{"role": "user", "content": "?"}]
     [potentials] = potentials_of(judges, [Asked(messages, [5], [ids])], max_new_tokens=len(ids))
     assert 4 < len(potentials.unique()) <= MOST_BEGINNINGS + 1
-    assert scoring.MOST_BEGINNINGS == MOST_BEGINNINGS  # the estimate's copy
+    assert scoring.MOST_BEGINNINGS == MOST_BEGINNINGS  # the estimate uses a copy of this constant

@@ -1,4 +1,4 @@
-"""Advantages within a prompt's answers are compared with their definitions, as loops in fp64."""
+"""The advantages of a prompt's answers are compared with their definitions, computed with loops in fp64."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_equal_rewards_give_advantages_of_zero(kind: Any, normalise: bool) -> No
 
 def test_leave_one_out_baseline_does_not_bias_the_policy_gradient() -> None:
     """A policy over two answers with logit x: the expected gradient of RLOO equals that of the expected
-    reward, p(1 - p)(r1 - r0). GRPO's centred advantage gives (K - 1) / K of it."""
+    reward, p(1 - p)(r1 - r0). GRPO's centred advantage gives (K - 1) / K of this gradient."""
     x, values, answers = 0.7, [1.0, 4.0], 3
     p = 1 / (1 + math.exp(-x))
     exact = p * (1 - p) * (values[1] - values[0])

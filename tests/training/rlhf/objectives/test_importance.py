@@ -1,4 +1,4 @@
-"""Truncated importance weights against closed forms in fp64."""
+"""Truncated importance weights are compared with closed forms in fp64."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_gap_equals_the_formulas() -> None:
     assert found["sampler/kl"] == pytest.approx(sum(k3) / 3, rel=1e-4)
 
 
-def test_mean_of_the_kl_estimate_is_the_divergence_of_the_sampler_from_the_policy() -> None:
+def test_mean_of_the_kl_estimate_is_the_kl_of_the_sampler_from_the_policy() -> None:
     # A weighted mean over the four tokens is an exact mean over the sampler's distribution.
     each = [sampler_gap(p[None], q[None])["sampler/kl"] for p, q in zip(P.log(), Q.log(), strict=True)]
     exact = float((Q * (Q / P).log()).sum())

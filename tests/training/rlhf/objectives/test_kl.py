@@ -98,7 +98,7 @@ def drifting(kl: float, beta: float) -> float:
 
 def diffusing(kl: float, beta: float) -> float:
     """A policy that moves away at a constant speed, whatever beta is, because the penalty's gradient is too
-    noisy. RLOO with a penalty in the reward comes close to this."""
+    noisy. RLOO with a penalty in the reward behaves similarly."""
     distance: float = math.sqrt(kl) + 0.15
     return distance * distance
 

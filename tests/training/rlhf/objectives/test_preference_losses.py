@@ -1,4 +1,4 @@
-"""DPO and IPO losses against their formulas in double precision, one pair at a time."""
+"""DPO and IPO losses are compared with their formulas in double precision, one pair at a time."""
 
 from __future__ import annotations
 

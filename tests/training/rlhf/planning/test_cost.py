@@ -80,8 +80,9 @@ def words(n):
 def messages(i):
     return [{"role": "user", "content": words(prompt - 6) + f" w{i}"}]
 
-# Only anonymous memory: the resident part of library files depends on the page cache (60 MB more in one
-# environment than in another). The kernel records no peak of it, so it is sampled every 2 ms.
+# Only anonymous memory is measured, because the resident part of library files depends on the page cache
+# (60 MB more in one environment than in another). The kernel does not record the peak of anonymous memory,
+# so the value is sampled every 2 ms.
 def anonymous():
     [line] = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]
     return int(line.split()[1]) * 1024
@@ -276,9 +277,7 @@ def test_only_trained_parameters_of_an_adapter_have_gradients_and_moments(kind: 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo"])
-def test_base_model_of_an_adapter_is_in_memory_once_without_gradients_and_moments(
-    kind: str, dtype: str
-) -> None:
+def test_frozen_base_model_is_counted_once_without_gradients_or_moments(kind: str, dtype: str) -> None:
     policy = tiny.policy()
     whole = shapes.shape_of(policy.config.to_dict())
     estimates: dict[str, tuple[Any, Callable[[Any], cost.Cost]]] = {
@@ -369,7 +368,7 @@ def test_operations_increase_with_the_requested_work() -> None:
         assert took(kind) > 0
 
 
-def test_answers_of_a_server_cost_this_machine_nothing() -> None:
+def test_answers_from_a_server_use_no_memory_or_time_of_this_machine() -> None:
     policy, place = shape(), {"server": "http://gpu-1:8000", "server_model": "policy"}
     estimates: list[tuple[type[UsesServer], Callable[[Any], cost.Cost]]] = [
         (SampleConfig, lambda recipe: answers.sample(recipe, policy, data(64))),

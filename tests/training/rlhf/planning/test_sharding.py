@@ -1,4 +1,4 @@
-"""The memory of a sharded model, against the parameters of a real model."""
+"""The predicted memory of a sharded model is compared with the parameters of a real model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def test_sizes_are_those_of_the_layers_of_a_model() -> None:
     matrices = sum(one.numel() for one in model.model.layers[0].parameters() if one.ndim == 2)
     assert sharding.layer_weights(shape) == matrices
     outside = model.model.embed_tokens.weight.numel() + model.lm_head.weight.numel()
-    assert sharding.outside_weights(shape) == pytest.approx(outside, rel=0.05)  # the norms are in between
+    # The tolerance covers the norms, which count as weights outside the layers.
+    assert sharding.outside_weights(shape) == pytest.approx(outside, rel=0.05)
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo", "reward_model"])

@@ -69,6 +69,7 @@ Loop = Callable[..., tuple[Path, dict[str, float]]]
 
 def by_sft(scene: Scene, start: Any, out: Path, report: Reporter | None = None, **settings: Any) -> Any:
     common = SHORT | {"batch_size": 3, "heldout_share": 0, "sample_prompts": 1, "sample_tokens": 3}
+    common |= {"kl_samples": 4}
     result = sft.train(
         SFTConfig.model_validate(common | settings),
         base_model=start,
@@ -77,7 +78,7 @@ def by_sft(scene: Scene, start: Any, out: Path, report: Reporter | None = None, 
         checkpoints=out / "checkpoints",
         report=report,
     )
-    return result.path, {"loss": result.loss}
+    return result.path, {"loss": result.loss, **result.distance}
 
 
 def by_dpo(scene: Scene, start: Any, out: Path, report: Reporter | None = None, **settings: Any) -> Any:
@@ -98,7 +99,7 @@ def by_rejection_sampling(
 ) -> Any:
     common = SHORT | {"samples_per_prompt": 6, "max_new_tokens": 4, "batch_size": 3, "heldout_share": 0}
     result = rejection_sampling.train(
-        RejectionSamplingConfig.model_validate(common | {"sample_prompts": 1} | settings),
+        RejectionSamplingConfig.model_validate(common | {"sample_prompts": 1, "kl_samples": 4} | settings),
         policy=start,
         reward_model=scene.judge,
         prompts=PROMPTS,
@@ -106,7 +107,7 @@ def by_rejection_sampling(
         checkpoints=out / "checkpoints",
         report=report,
     )
-    return result.path, {"loss": result.loss, "reward_best": result.reward_best}
+    return result.path, {"loss": result.loss, "reward_best": result.reward_best, **result.distance}
 
 
 def by_rloo(scene: Scene, start: Any, out: Path, report: Reporter | None = None, **settings: Any) -> Any:

@@ -2,7 +2,8 @@
 RUNS`.
 
 All processes are forked from one process that has already imported torch. RUNS is a JSON list of `Run`s,
-which are executed one after the other. The metrics, weights and ends of each run are written to FOLDER.
+which are executed one after the other. For each run, FOLDER then contains the metrics, the
+weights and how each process ended.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from training.rlhf.core.reporter import Cancelled, NullReporter
 from training.rlhf.core.sharding import local
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.forward.sharding import complete_model
-from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.models.loading.sources import ModelSource
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -44,7 +46,8 @@ class Run:
     """A run of the loop `kind`. `kills` is the number of the call to `check` at which the last process kills
     itself. `cancels` is the number of the call after the metrics of the first step at which the first process
     is asked to stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a
-    backward pass over more than `memory` tokens fails like on a GPU without enough memory."""
+    backward pass over more than `memory` tokens fails as on a GPU without enough memory. A `stored` policy
+    is loaded from a folder."""
 
     name: str
     kind: str
@@ -54,6 +57,7 @@ class Run:
     cancels: int = 0
     checkpoints: str = ""
     memory: int = 0
+    stored: bool = False
 
 
 class Limited(torch.autograd.Function):
@@ -111,7 +115,8 @@ class Recorder(NullReporter):
             raise Cancelled("the run was asked to stop")
 
 
-def train(run: Run, policy: Loaded, folder: Path, report: Recorder) -> None:
+def train(run: Run, policy: ModelSource, folder: Path, report: Recorder) -> dict[str, float]:
+    """Return the distance from the starting policy, if the loop measures it."""
     world = known_optimum.world(0)
     shared: dict[str, Any] = {
         "out_dir": folder / run.name,
@@ -158,13 +163,18 @@ def train(run: Run, policy: Loaded, folder: Path, report: Recorder) -> None:
             **shared,
         ),
     }
-    loops[run.kind]()
+    distance: dict[str, float] = getattr(loops[run.kind](), "distance", {})
+    return distance
 
 
 def in_process(run: Run, folder: Path, rank: int) -> str:
     """Execute one process of a run. Return how it ended."""
     torch.set_num_threads(1)
     policy, report = known_optimum.world(0).policy(), Recorder(run, rank)
+    start: ModelSource = policy
+    if run.stored:
+        start = folder / f"{run.name}.{rank}.start"
+        save_model(*policy, start)
     if run.memory and rank == run.processes - 1:
         policy.model.get_input_embeddings().register_forward_hook(
             lambda module, given, out: Limited.apply(out, run.memory)  # type: ignore[no-untyped-call]
@@ -172,16 +182,21 @@ def in_process(run: Run, folder: Path, rank: int) -> str:
     place = Place(str(folder / f"{run.name}.meeting"), rank, run.processes)
     held = Held(policy.model)
     register_optimizer_step_post_hook(held.measure)
+    distance: dict[str, float] = {}
     try:
         with process_group(place if run.processes > 1 else None):
-            train(run, policy, folder, report)
+            distance = train(run, start, folder, report)
             with complete_model(policy.model) as model:
                 weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     except Exception as error:
         traceback.print_exc()
         return type(error).__name__
     finally:
-        saved = {"metrics": report.metric_rows, "checkpoints": report.checkpoint_steps}
+        saved = {
+            "metrics": report.metric_rows,
+            "checkpoints": report.checkpoint_steps,
+            "distance": distance,
+        }
         (folder / f"{run.name}.{rank}.json").write_text(json.dumps(saved))
         (folder / f"{run.name}.{rank}.held.json").write_text(json.dumps(held.numbers))
     save_file(weights, folder / f"{run.name}.{rank}.safetensors")
@@ -189,7 +204,8 @@ def in_process(run: Run, folder: Path, rank: int) -> str:
 
 
 def execute(run: Run, folder: Path) -> dict[str, Any]:
-    """Run a group of processes. Return how each ended, and the seconds between the first and the last end."""
+    """Run a group of processes. Return how each process ended, and the seconds between the first and the last
+    exit."""
     pids = []
     for rank in range(run.processes):
         pid = os.fork()

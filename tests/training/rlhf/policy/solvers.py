@@ -122,7 +122,7 @@ LARGE_GROUPS = {"steps": 25, "learning_rate": 5e-3, "responses_per_prompt": 8, "
 
 # With the KL penalty in the reward, all three advantages have the same optimum. At pi*, all answers to a
 # prompt have the same r - beta log(pi / pi_ref), so every advantage is 0. A penalty per token in the loss
-# (k2, k3) has another optimum.
+# (k2, k3) has a different optimum.
 SOLVERS: dict[str, Solver] = {
     "rloo": Solver(by_rloo(steps=25), of_optimum),
     "grpo": Solver(

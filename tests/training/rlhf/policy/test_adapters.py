@@ -47,7 +47,7 @@ from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 from training.rlhf.reward.scoring import score
 from training.rlhf.rollouts.critic import critic_for
-from training.rlhf.rollouts.reference import move_reference
+from training.rlhf.rollouts.reference import move_reference, weights_of
 from training.rlhf.rollouts.rollout import Models, load_models, observe, sample_rollout, usable_prompts
 
 torch.set_num_threads(1)
@@ -119,7 +119,8 @@ def test_reference_and_first_ratio_are_exact_without_a_second_copy_of_the_base(
     everything = [models.actor, models.reference.model, critic, *(j.model for j in models.judges.judges)]
     base = sum(one.numel() for one in load_policy(scene.base).model.parameters())
     matrices = sum(one.numel() for one in stored(adapter).values())
-    # Adapters of the policy, the reward model and the critic, perhaps the frozen start, and two heads.
+    # The adapters of the policy, the reward model and the critic, and two heads. If the run starts from an
+    # adapter, a frozen copy of this adapter is added.
     adapters = 3 if begin == "base" else 4
     assert distinct_numbers(*everything) == base + adapters * matrices + 32 + 33
     prompts = usable_prompts(config, models, PROMPTS)
@@ -133,7 +134,7 @@ def test_reference_and_first_ratio_are_exact_without_a_second_copy_of_the_base(
             assert torch.equal(logits_of(models.actor), logits_of(start.model))
 
 
-def test_reward_model_on_the_shared_trunk_gives_the_rewards_of_its_own_model(scene: Scene) -> None:
+def test_reward_model_on_a_shared_trunk_gives_the_same_rewards_as_alone(scene: Scene) -> None:
     _, models = models_of(scene, scene.base)
     judge = models.judges.judges[0]
     assert judge.adapter is not None
@@ -157,7 +158,7 @@ def test_reward_model_that_does_not_fit_the_trunk_gets_its_own(scene: Scene, tmp
 
 
 @pytest.mark.parametrize("recompute", [False, True])
-def test_gradients_of_policy_and_critic_stay_apart(recompute: bool, scene: Scene, adapter: Path) -> None:
+def test_gradients_of_policy_and_critic_are_separate(recompute: bool, scene: Scene, adapter: Path) -> None:
     config, models = models_of(scene, adapter, gradient_checkpointing=recompute)
     critic = critic_for(models, config)
     torch.nn.init.ones_(critic.head.weight)
@@ -239,11 +240,11 @@ def test_reset_and_averaged_references_follow_the_adapter(scene: Scene) -> None:
         with torch.no_grad():
             for weight in policy.values():
                 weight.add_(1.0)
-        move_reference(config, models.reference, models.actor, 1)
+        move_reference(config, models.reference, weights_of(models.actor), 1)
         ahead = 0.25 if kind == "ema" else 0.0
         for name, one in models.reference.weights().items():
             assert torch.allclose(one, before[name] + ahead), name
-        move_reference(config, models.reference, models.actor, 2)
+        move_reference(config, models.reference, weights_of(models.actor), 2)
         if kind == "reset":
             assert same(models.reference.weights(), {name: one.data for name, one in policy.items()})
 
@@ -259,7 +260,7 @@ def test_policy_above_the_ceiling_returns_to_its_kept_adapter(scene: Scene, tmp_
 def test_reward_model_can_start_from_the_adapter_of_a_policy(
     scene: Scene, adapter: Path, tmp_path: Path
 ) -> None:
-    """It is an adapter of the same base model, so the policy's next run shares its trunk."""
+    """The reward model is an adapter of the same base model, so both models share a trunk in the next run."""
     config = RewardModelConfig.model_validate(LORA | {"lora_r": 8, "epochs": 1, "learning_rate": 1e-9})
     path = reward_model.train(config, base_model=adapter, rankings=RANKINGS, out_dir=tmp_path / "rm").path
     told = json.loads((path / "adapter_config.json").read_text())
@@ -272,7 +273,9 @@ def test_reward_model_can_start_from_the_adapter_of_a_policy(
     assert models.judges.judges[0].adapter is not None
 
 
-def test_adapter_on_a_base_with_other_weights_is_refused(scene: Scene, adapter: Path, tmp_path: Path) -> None:
+def test_adapter_on_a_base_with_different_weights_is_refused(
+    scene: Scene, adapter: Path, tmp_path: Path
+) -> None:
     """The other base model has the same shapes, so the adapter would be loaded without an error and would
     give wrong answers."""
     other = save_model(tiny.policy(seed=5), tiny.tokenizer(), tmp_path / "other")
@@ -304,7 +307,7 @@ def test_model_in_memory_with_an_adapter_can_be_trained_again(scene: Scene, tmp_
         open_trainable(plain_model, config, out_dir=tmp_path)
 
 
-def test_copy_of_an_adapter_with_dropout_computes_what_the_adapter_computes(scene: Scene) -> None:
+def test_copy_of_an_adapter_with_dropout_gives_the_same_logits(scene: Scene) -> None:
     """A loop that generates on a server never switches the policy back to eval mode."""
     model: Any = get_peft_model(load_policy(scene.base).model, LoraConfig(r=4, lora_dropout=0.5)).eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Policies in bfloat16: float32 masters, float32 adapters, and runs that stay close to those in float32."""
+"""Policies in bfloat16: float32 master weights, float32 adapters, and results close to those in float32."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return build_scene(tmp_path_factory.getbasetemp() / "adapters")
 
 
-def test_masters_keep_changes_that_bfloat16_can_not_represent() -> None:
+def test_masters_keep_changes_that_bfloat16_cannot_represent() -> None:
     """Fifty steps of SGD with a constant gradient, against the sum in float64."""
     module = nn.Linear(4, 1, bias=False).to(torch.bfloat16)
     nn.init.ones_(module.weight)
@@ -60,7 +60,7 @@ def test_second_optimiser_continues_with_the_same_masters() -> None:
     assert torch.equal(optimised(second)[0].grad, torch.ones(1, 2))  # not doubled by a second hook
 
 
-def test_run_after_restored_weights_continues_from_them_and_not_from_old_masters() -> None:
+def test_run_continues_from_restored_weights_and_not_from_old_masters() -> None:
     module = nn.Linear(2, 1, bias=False).to(torch.bfloat16)
     before = module.weight.detach().clone()
     _step(module)

@@ -26,7 +26,7 @@ from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
-from training.rlhf.policy.divergence import kl_from_start
+from training.rlhf.policy.divergence import measured
 from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig
@@ -201,8 +201,8 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
 
 
 def passes_of(policy: Loaded) -> list[tuple[int, int]]:
-    """The token positions and the responses of each pass through the policy from now on. A pass without a
-    shared prompt contains one response."""
+    """Records the number of token positions and of responses in each later pass through the policy. A pass
+    without a shared prompt contains one response."""
     passes: list[tuple[int, int]] = []
 
     def count(module: Any, arguments: Any, named: dict[str, Any], output: Any) -> None:
@@ -220,7 +220,7 @@ def test_every_prompt_and_response_goes_through_the_model_once_per_pass(tmp_path
     passes = passes_of(policy)
     groups, _, _ = encode_preferences(RANKINGS[:16], policy.tokenizer, ties="ignore", max_length=100)
     run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, epochs=2)
-    # The reference pass and two epochs of four responses each
+    # The reference pass and two epochs, for 16 rankings of four responses each.
     assert sum(responses for _, responses in passes) == 3 * 16 * 4
     assert sum(tokens for tokens, _ in passes) == 3 * sum(group.packed_tokens for group in groups)
 
@@ -266,7 +266,7 @@ def test_best_responses_of_rankings_marked_all_bad_are_not_imitated(tmp_path: Pa
         )  # fmt: skip
         losses[all_bad] = report.series("nll_loss")
         assert result.rankings == 16
-        assert report.series("rewards/accuracies")[-1] > 0.9  # their order counts in any case
+        assert report.series("rewards/accuracies")[-1] > 0.9  # their order is learned in both cases
     assert losses[True] == [0.0] * 16
     assert losses[False][-1] < 0.7 * losses[False][0]
 
@@ -332,15 +332,15 @@ def test_measured_kl_equals_the_divergence_of_the_two_distributions(tmp_path: Pa
                 model.model(input_ids=ids).logits[0, -1].double().log_softmax(0) for model in (policy, other)
             )
         exact.append(float((p.exp() * (p - q)).sum()))
-    found = kl_from_start(
+    found = measured(
         policy, str(folder), few * 1500, max_new_tokens=1, max_tokens=8192, seed=0, check=lambda: None
     )
-    assert found == pytest.approx(sum(exact) / 3, rel=0.05)
-    same = kl_from_start(
+    assert found["objective/kl"] == pytest.approx(sum(exact) / 3, rel=0.05)
+    same = measured(
         policy, str(save_model(*policy, tmp_path / "same")), few * 4, max_new_tokens=8, max_tokens=50,
         seed=0, check=lambda: None,
     )  # fmt: skip
-    assert same == 0.0
+    assert same == {"objective/kl": 0.0, "parameters/change": 0.0}
 
 
 def test_guide_program_trains_and_prints_its_counts(
@@ -379,7 +379,7 @@ def test_cancelled_run_resumes_bitwise_wherever_it_was_cancelled(
     assert told.checks > 3 * whole.steps
     reports = []
     for attempt in range(40):
-        # A cancelled step repeats its checks, so each attempt must make more checks than one step.
+        # A cancelled step repeats its checks, so each attempt must be long enough for one complete step.
         reports.append(ListReporter(cancel_after=9 + attempt % 3))
         try:
             result = run(

@@ -19,7 +19,8 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 torch.set_num_threads(1)
 FINE = NAMES.index("w3")
-# "good" makes an answer helpful but harmful. FINE makes it a little less helpful, and is harmless.
+# "good" makes an answer helpful but harmful. FINE makes an answer slightly less helpful than "good" does, but
+# harmless.
 VALUES: dict[str, dict[int, float]] = {"helpful": {GOOD: 1.0, FINE: 0.7}, "harmless": {GOOD: -1.0}}
 SCALES = {"helpful": (0.5, 0.5), "harmless": (-0.5, 0.7)}  # mean and standard deviation
 SETTINGS: dict[str, Any] = {
@@ -147,6 +148,6 @@ def test_floor_alone_lifts_no_answer_over_the_threshold(tmp_path: Path) -> None:
         run(tmp_path, ListReporter(), keep="threshold", threshold=50.0, reward_floors="harmless=-100")
 
 
-def test_floor_that_leaves_no_answer_above_the_threshold_is_named(tmp_path: Path) -> None:
+def test_error_names_the_floor_that_leaves_no_answer_above_the_threshold(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"can't reach the floor of harmless \(floor 5\.00\)"):
         run(tmp_path, ListReporter(), keep="threshold", threshold=0.0, reward_floors="harmless=5")

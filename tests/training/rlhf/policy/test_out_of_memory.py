@@ -28,8 +28,8 @@ LIMIT = 60  # token positions that the device can train on at once
 
 
 class Limited(torch.autograd.Function):
-    """The identity. Its backward pass fails like a GPU without enough memory. Some gradients have been added
-    by then."""
+    """The identity. Its backward pass fails as on a GPU without enough memory, after some gradients have been
+    added."""
 
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor) -> torch.Tensor:
@@ -121,14 +121,15 @@ def test_preference_step_halves_its_micro_batches_and_gives_the_same_update(
                 config, base_model=model, rankings=rankings, out_dir=tmp_path / str(limited), report=report
             )
         weights.append(torch.cat([one.detach().flatten() for one in model.model.parameters()]))
-    assert caplog.text.count("continues with micro-batches of at most") in (1, 2)  # not in every step
+    # The warning is not repeated in every step.
+    assert caplog.text.count("continues with micro-batches of at most") in (1, 2)
     for name in ("loss", "grad_norm", "rewards/margins"):
         assert reports[1].series(name) == pytest.approx(reports[0].series(name), abs=1e-4), name
     torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)
 
 
-def test_limit_never_rises_and_ignores_rows_that_can_not_be_divided() -> None:
-    """The longest row exceeds the limit alone. Half of its length would be a higher limit."""
+def test_limit_never_rises_and_ignores_rows_that_cannot_be_divided() -> None:
+    """The longest row alone exceeds the limit. Half of its length would be a higher limit."""
 
     @dataclass
     class Rows:
@@ -151,7 +152,8 @@ def test_limit_never_rises_and_ignores_rows_that_can_not_be_divided() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return "done"
 
-    state: Any = SimpleNamespace(micro_batch_tokens=2048, optimisers={}, models=None)
+    models = SimpleNamespace(actor=torch.nn.Linear(1, 1))
+    state: Any = SimpleNamespace(micro_batch_tokens=2048, optimisers={}, models=models)
     batch: Any = SimpleNamespace(
         rollout=SimpleNamespace(step=1), minibatches=[[Rows([5000]), Rows([500, 500, 500, 500])]]
     )

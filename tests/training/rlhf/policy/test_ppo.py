@@ -423,7 +423,9 @@ def test_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: P
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_reward_model_with_another_vocabulary_is_rejected(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_reward_model_with_a_different_vocabulary_is_rejected(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     other = copy.deepcopy(tiny.tokenizer())
     other.add_tokens(["another"])
     save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")

@@ -1,4 +1,4 @@
-"""The guide on PPO: its program and its command work as they stand, and it explains every metric."""
+"""The program and the command in the guide on PPO run unchanged, and the guide explains every metric."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def test_targets_losses_and_gradients_equal_those_of_trl(whiten: bool, reward: P
     assert moved > 0.3  # the second loss has clipped ratios
 
 
-def test_policy_gradient_of_answers_that_end_equals_that_of_trl(reward: Path, tmp_path: Path) -> None:
+def test_policy_gradient_of_finished_answers_equals_that_of_trl(reward: Path, tmp_path: Path) -> None:
     config = config_of(temperature=TEMPERATURE, kl_coefficient=0.3)
     for call in calls_of_trl(tmp_path / "trl", reward, stops=True, missing_eos_penalty=1.0):
         rows, theirs = rows_of(call), call.tensors

@@ -116,6 +116,39 @@ def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Pat
     assert found[0][1].abs().max() > 1e-2
 
 
+def test_shared_critic_and_policy_are_trained_in_one_pass(judge: Path) -> None:
+    config, state, prompts = state_of(judge, critic="shared", critic_warmup_steps=0, minibatches=1)
+    torch.nn.init.normal_(state.critic.head.weight, std=0.3, generator=torch.Generator().manual_seed(1))
+    trunk, passes = state.critic.trunk, list[int]()
+    # The first pass of a model also tests how its logits are computed.
+    token_log_probs(state.models.actor, laid_out(Row([5], [6])).inputs, temperature=1.0)
+    watched = trunk.register_forward_hook(lambda *_: passes.append(1))
+    batch = ppo.roll_out(config, state, prompts)
+    [parts] = batch.minibatches
+    rolled_out, total = len(passes), sum(int(part.seen.mask.sum()) for part in parts)
+    given: dict[str, Any] = {"trains_policy": True, "trains_critic": True, "demonstrations": []}
+    given |= {"spare": lambda: pytest.fail("only sharded models need spare passes")}
+    metrics, _ = ppo.minibatch_backward(
+        config, state, parts, tokens=total, temperature=1.0, place=(1, 0, 0), **given
+    )
+    together = {name: one.grad for name, one in state.models.actor.named_parameters()}
+    assert len(passes) - rolled_out == len(parts)
+    watched.remove()
+    for part in parts:  # the rollout's values are those of the critic's own pass
+        with torch.no_grad():
+            assert torch.equal(part.values[part.seen.mask], state.critic(part.seen.rows.inputs))
+    state.models.actor.zero_grad()
+    for part in parts:
+        apart = ppo_gradients.policy_backward(config, state, part, total, 1.0)[0]
+        apart |= ppo_gradients.critic_backward(config, state.critic, part, total)
+        for name, value in apart.items():
+            metrics[name] -= value
+    assert max(map(abs, metrics.values())) < 1e-6
+    for name, one in state.models.actor.named_parameters():
+        assert one.grad is not None
+        torch.testing.assert_close(together[name], one.grad, rtol=0, atol=1e-6, msg=name)
+
+
 def test_critic_warm_up_does_not_change_the_policy_optimiser_or_schedule(judge: Path) -> None:
     config, state, prompts = state_of(judge, steps=5, critic_warmup_steps=2)
     before = {name: weight.clone() for name, weight in weights_of(state.models.actor).items()}
@@ -261,6 +294,50 @@ def test_reference_stays_follows_or_is_reset(judge: Path) -> None:
             }[str(changes["reference"])]
             assert torch.allclose(found, expected, atol=1e-6), (changes, name)
             assert not torch.equal(start, three)
+
+
+@pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
+def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> None:
+    """Rewards, GAE and whitening, computed with loops in double precision from the values and the
+    log-probabilities of the rollout."""
+    gamma, lam, beta = 0.9, 0.8, 0.3
+    config, state, prompts = state_of(
+        judge, gamma=gamma, gae_lambda=lam, kl_coefficient=beta, whiten_rewards=whiten, length_penalty=0.1
+    )
+    with torch.no_grad():  # the reference differs from the policy, and the values are not 0
+        for weight in state.models.reference.model.parameters():
+            weight.mul_(0.8)
+        state.critic.head.weight.normal_(generator=torch.Generator().manual_seed(0))
+    batch = ppo.roll_out(config, state, prompts)
+    ends = batch.rollout.rewards(config).tolist()
+    rows: list[tuple[list[float], list[float]]] = []  # the rewards and the values of each answer
+    found: list[tuple[list[float], list[float]]] = []  # its advantages and returns
+    for part in (part for parts in batch.minibatches for part in parts):
+        for i, number in enumerate(part.seen.numbers):
+            real = part.seen.mask[i]
+            kl = (part.seen.log_probs[i] - part.seen.reference[i])[real].double()
+            rewards = (-beta * kl).tolist()
+            rewards[-1] += ends[number]
+            rows.append((rewards, part.values[i][real].double().tolist()))
+            found.append((part.advantages[i][real].tolist(), part.returns[i][real].tolist()))
+    every = torch.tensor([one for rewards, _ in rows for one in rewards], dtype=torch.float64)
+    mean, scale = (float(every.mean()), float(every.std(unbiased=False))) if whiten else (0.0, 1.0)
+    advantages, returns = list[float](), list[float]()
+    for rewards, values in rows:
+        scaled = [(one - mean) / scale + mean for one in rewards]
+        following = [*values[1:], 0.0]
+        advantage, mine = 0.0, list[float]()
+        for t in reversed(range(len(values))):
+            advantage = scaled[t] + gamma * following[t] - values[t] + gamma * lam * advantage
+            mine.insert(0, advantage)
+        advantages += mine
+        returns += [a + v for a, v in zip(mine, values, strict=True)]
+    whitened = torch.tensor(advantages, dtype=torch.float64)
+    whitened = (whitened - whitened.mean()) / whitened.std(unbiased=False)
+    assert [one for _, each in found for one in each] == pytest.approx(returns, abs=1e-4)
+    assert [one for each, _ in found for one in each] == pytest.approx(whitened.tolist(), abs=1e-4)
+    assert every.std() > 0.05
+    assert torch.tensor(returns).std() > 0.05
 
 
 def test_temperature_changes_linearly_and_applies_to_log_probabilities_too(judge: Path) -> None:

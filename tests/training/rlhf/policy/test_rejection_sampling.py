@@ -307,7 +307,7 @@ def test_training_on_the_candidates_file_reproduces_the_weights_of_the_run(tmp_p
     assert gzip.decompress(file.read_bytes()).count(b"\n") == 20
 
 
-def test_gold_is_reported_on_the_answers_that_the_reward_model_prefers(tmp_path: Path) -> None:
+def test_gold_scores_of_the_answers_that_the_reward_model_prefers_are_reported(tmp_path: Path) -> None:
     """The gold function prefers what the reward model dislikes, so its curve falls."""
     judge = arbitrary_reward_model()
 

@@ -101,7 +101,7 @@ def test_cancelled_run_with_a_floor_resumes_exactly(method: str, tmp_path: Path)
 
 
 def test_return_of_each_token_is_the_reward_minus_its_potential() -> None:
-    """With a critic of 0, λ = 1 and no KL penalty, as in the derivation of potential-based shaping."""
+    """The critic is 0, λ is 1 and there is no KL penalty, as in the derivation of potential-based shaping."""
     config = PPOConfig(
         reward_spread="sentences",
         rollout_prompts=8,

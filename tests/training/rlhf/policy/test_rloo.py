@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import signal
@@ -18,14 +19,17 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.policy import known_optimum
 from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.core.checkpoint import CheckpointRefused
+from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.judging.judge import RewardNotFinite
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import Loaded
-from training.rlhf.policy import rloo
+from training.rlhf.policy import rejection_sampling, rloo
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.reward.scoring import load_for_training
 from training.rlhf.rollouts.on_policy import OnPolicyResult
+from training.rlhf.rollouts.rollout import load_models, usable_prompts
 
 torch.set_num_threads(1)
 SETTINGS: dict[str, Any] = ROLLOUTS | {
@@ -185,6 +189,48 @@ def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_pa
     assert result.metrics["objective/kl_final"] > 0.05
 
 
+@pytest.mark.parametrize(
+    "moving",
+    [{"reference": "reset", "reference_steps": 1}, {"reference": "ema", "reference_decay": 0.0}],
+    ids=["reset", "ema"],
+)
+def test_weights_beyond_the_ceiling_never_become_the_reference(
+    moving: dict[str, Any], world: World, tmp_path: Path
+) -> None:
+    """Each step would move the reference to the updated weights, whose KL is not known yet. The KL from this
+    reference would always be 0, no matter how far a step jumps."""
+    settings = {"steps": 3, "learning_rate": 3e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.3}
+    report = ListReporter()
+    run(world, tmp_path, report, **settings, **moving, schedule="constant")
+    kl = report.series("objective/kl_upper")
+    assert kl[0] == 0.0
+    assert kl[1] > 0.3
+    assert report.series("recovery")[:2] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ratios_in_the_metrics_are_clamped_as_in_the_loss(method: str, world: World) -> None:
+    config = RLOOConfig.model_validate(SETTINGS | METHODS[method] | {"minibatches": 1})
+    state = rloo.new_state(config, load_models(world.policy(), {"good": world.reward_model()}, config))
+    batch = rloo.roll_out(config, state, usable_prompts(config, state.models, PROMPTS))
+    [[part]] = batch.minibatches
+    far = dataclasses.replace(part, log_probs=(part.log_probs - 100).masked_fill(~part.mask, 0.0))
+    tokens, answers = int(part.mask.sum()), len(part.numbers)
+    found, _ = rloo.minibatch_backward(config, state, batch, [far], tokens=tokens, answers=answers)
+    assert all(math.isfinite(value) for value in found.values())
+    assert found["val/ratio"] == pytest.approx(math.exp(20), rel=1e-4)
+
+
+def test_run_without_prompts_is_refused(world: World, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"reward_model": world.reward_model(), "prompts": [], "out_dir": tmp_path / "out"}
+    with pytest.raises(UnusableInput, match="no prompts to answer"):
+        rloo.train(RLOOConfig.model_validate(SETTINGS), policy=world.policy(), **given)
+    selecting = RejectionSamplingConfig(max_new_tokens=3, max_length=16)
+    with pytest.raises(UnusableInput, match="no prompts to answer"):
+        rejection_sampling.train(selecting, policy=world.policy(), **given)
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_answer_per_prompt_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"responses_per_prompt\n.*greater than or equal to 2"):
         RLOOConfig.model_validate({"responses_per_prompt": 1})
@@ -199,7 +245,7 @@ def test_reward_that_is_not_a_number_ends_the_run_before_an_update(world: World,
     assert not (tmp_path / "model").exists()
 
 
-def test_reward_model_can_be_an_encoder_with_another_vocabulary(world: World, tmp_path: Path) -> None:
+def test_reward_model_can_be_an_encoder_with_a_different_vocabulary(world: World, tmp_path: Path) -> None:
     """There is no critic. The answers' texts are scored."""
     trunk = save_model(tiny.bert(), tiny.encoder_tokenizer(), tmp_path / "trunk")
     judge = load_for_training(trunk)

@@ -110,7 +110,7 @@ def their_trainer(
         train_dataset=Dataset.from_list([{"prompt": "w0"}] * len(answers)),
     )
     trainer.model.train()
-    trainer.current_gradient_accumulation_steps = 1  # as Trainer.train sets it
+    trainer.current_gradient_accumulation_steps = 1  # Trainer.train sets the same value
     return trainer
 
 
@@ -130,7 +130,7 @@ def test_loss_and_gradients_equal_those_of_trl(kind: str, world: World, tmp_path
     inputs = trainer._generate_and_score_completions([{"prompt": "w0"}] * len(rewards))
     assert torch.allclose(inputs["advantages"], batch.advantages, atol=1e-4)
     assert batch.advantages.abs().max() > 0.5
-    for update in range(2):  # in the second update, the policy differs from the one that sampled
+    for update in range(2):  # in the second update, the policy differs from the sampling policy
         if update:
             moved(actor, 2)
             trainer.model.load_state_dict(actor.state_dict())

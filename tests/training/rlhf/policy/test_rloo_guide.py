@@ -1,4 +1,4 @@
-"""The program and the command in the guide on RLOO work as they stand."""
+"""The program and the command in the guide on RLOO run unchanged."""
 
 from __future__ import annotations
 

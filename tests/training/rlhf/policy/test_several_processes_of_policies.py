@@ -49,7 +49,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", SFT),
     "rejection sampling": ("rejection", REJECTION),
 }
-# Runs with a sharded model, and the runs with the same settings otherwise.
+# Maps each run with a sharded model to the run with the same settings but without sharding.
 SHARDED = {f"{name}, sharded": name for name in ("rloo", "ppo", "dpo", "sft", "rejection sampling")}
 TOGETHER = KINDS | {
     name: (KINDS[same_as][0], KINDS[same_as][1] | {"sharding": "full"}) for name, same_as in SHARDED.items()
@@ -63,7 +63,9 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "dpo out of memory": ("dpo", DPO | {"epochs": 1, "micro_batch_tokens": 1000}),
 }
 MEMORY = 12
-# How a run is stopped, and the run with which it is compared after it was resumed.
+# Processes and sharding of runs that start from a folder.
+STORED = [(1, "none"), (2, "none"), (2, "full")]
+# For each stopped run, the run with which it is compared after resuming, and how it is stopped.
 STOPPED: dict[str, tuple[str, dict[str, Any]]] = {
     "killed": ("rloo", {"kills": 30}),
     "cancelled": ("rloo", {"cancels": 3}),
@@ -74,13 +76,16 @@ STOPPED: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Execute all runs in this file as forks of one process. Return their ends, and the folder."""
+    """Execute all runs in this file as forks of one process. Return how they ended, and the folder."""
     folder = tmp_path_factory.mktemp("groups")
     runs = [Run(f"{name}-1", kind, 1, settings) for name, (kind, settings) in KINDS.items()]
     runs += [Run(f"{name}-2", kind, 2, settings) for name, (kind, settings) in TOGETHER.items()]
     for name, (kind, settings) in FULL.items():
         runs.append(Run(f"{name}-1", kind, 1, settings))
         runs.append(Run(f"{name}-2", kind, 2, settings, memory=MEMORY))
+    for processes, sharding in STORED:
+        settings = SFT | {"epochs": 1, "kl_samples": 4, "sharding": sharding}
+        runs.append(Run(f"stored-{processes}-{sharding}", "sft", processes, settings, stored=True))
     server = {"rounds": 1, "server": "http://127.0.0.1:9", "server_model": "any"}
     runs.append(Run("server", "rejection", 2, REJECTION | server))
     for name, (same_as, how) in STOPPED.items():
@@ -126,7 +131,7 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one(name: str, made:
     for (step, values), (same_step, same) in zip(expected, found, strict=True):
         assert step == same_step
         assert same == pytest.approx(values, abs=1e-4, rel=1e-4)
-    assert saved(made, together, rank=1) == {"metrics": [], "checkpoints": []}
+    assert saved(made, together, rank=1) == {"metrics": [], "checkpoints": [], "distance": {}}
 
 
 @pytest.mark.parametrize("name", SHARDED)
@@ -135,7 +140,21 @@ def test_each_process_holds_half_of_a_sharded_model(name: str, made: dict[str, A
     held = [json.loads((made["folder"] / f"{name}-2.{rank}.held.json").read_text()) for rank in (0, 1)]
     for kind, times in (("weights", 1), ("gradients", 1), ("moments", 2)):
         assert held[0][kind] + held[1][kind] == times * total
-        assert max(one[kind] for one in held) < 0.52 * times * total  # a weight's rows can be odd in number
+        # A weight can have an odd number of rows.
+        assert max(one[kind] for one in held) < 0.52 * times * total
+
+
+def test_several_processes_measure_the_distance_from_the_start_together(made: dict[str, Any]) -> None:
+    found = []
+    for processes, sharding in STORED:
+        name = f"stored-{processes}-{sharding}"
+        assert made[name]["ends"] == ["finished"] * processes, made["stderr"]
+        found.append(saved(made, name)["distance"])
+    one, *others = found
+    assert one["parameters/change"] > 0.01
+    assert one["objective/kl"] != 0.0
+    for other in others:
+        assert other == pytest.approx(one, abs=1e-5, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", SHARDED)
@@ -152,7 +171,7 @@ def test_weights_are_pulled_back_by_the_kl_of_all_processes(made: dict[str, Any]
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_all_processes_continue_with_smaller_micro_batches_if_one_runs_out_of_memory(
+def test_all_processes_use_smaller_micro_batches_if_one_runs_out_of_memory(
     name: str, made: dict[str, Any]
 ) -> None:
     assert made[f"{name}-2"]["ends"] == ["finished", "finished"], made["stderr"]
@@ -162,7 +181,7 @@ def test_all_processes_continue_with_smaller_micro_batches_if_one_runs_out_of_me
     assert torch.equal(two, weights(made, f"{name}-2", rank=1))
 
 
-def test_server_and_several_processes_are_refused_together(made: dict[str, Any]) -> None:
+def test_server_cannot_be_combined_with_several_processes(made: dict[str, Any]) -> None:
     assert made["server"]["ends"] == ["ServerUnusable", "ServerUnusable"], made["stderr"]
     assert "a server can't generate the answers of a run with several processes" in made["stderr"]
 
@@ -179,7 +198,7 @@ def test_both_processes_stop_in_the_middle_of_a_rollout_and_leave_a_checkpoint(m
     assert saved(made, "cancelled")["checkpoints"] == [1, 1]
 
 
-def test_both_processes_of_a_sharded_model_stop_between_two_passes_and_save_together(
+def test_processes_of_a_sharded_model_stop_between_passes_and_save_together(
     made: dict[str, Any],
 ) -> None:
     assert made["cancelled, sharded"]["ends"] == ["Cancelled", "Cancelled"], made["stderr"]

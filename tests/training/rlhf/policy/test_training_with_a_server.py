@@ -1,4 +1,5 @@
-"""PPO and RLOO whose answers come from a server: the same result as without one, and corrected gradients."""
+"""PPO and RLOO with answers from a server: the result is the same as without a server, and gradients are
+corrected."""
 
 from __future__ import annotations
 
@@ -94,7 +95,9 @@ def test_rloo_with_a_server_equals_a_local_run(world: World, tmp_path: Path) -> 
         torch.testing.assert_close(weights, expected[name], atol=1e-5, rtol=0)
 
 
-def test_without_weights_the_result_is_bitwise_that_of_a_local_run(world: World, tmp_path: Path) -> None:
+def test_result_without_importance_weights_is_bitwise_that_of_a_local_run(
+    world: World, tmp_path: Path
+) -> None:
     _, expected = trained(world, tmp_path / "local", None)
     with serving(world.policy(), local_seeds=True) as server:
         _, found = trained(world, tmp_path / "remote", server, importance_cap=None)
@@ -117,7 +120,7 @@ def restart_when_killed(server: OpenAIServer) -> None:
     server.start()
 
 
-def test_gap_of_another_precision_is_reported(world: World, tmp_path: Path) -> None:
+def test_gap_to_the_log_probabilities_of_the_server_is_reported(world: World, tmp_path: Path) -> None:
     with serving(world.policy(), noise=0.05) as server:
         report, _ = trained(world, tmp_path / "model", server, steps=1)
     [row] = [values for _, values in report.metric_rows]
@@ -178,7 +181,9 @@ def test_policy_gradient_of_ppo_is_weighted(world: World, offset: float, weight:
 @pytest.mark.parametrize(
     ("recipe", "changes"), [(RLOOConfig, {}), (PPOConfig, {}), (RejectionSamplingConfig, {"rounds": 2})]
 )
-def test_full_training_with_a_server_is_no_recipe(recipe: type[Recipe], changes: dict[str, int]) -> None:
+def test_recipe_for_full_training_with_a_server_is_refused(
+    recipe: type[Recipe], changes: dict[str, int]
+) -> None:
     place = {"server": "http://gpu-1:8000", "server_model": NAME} | changes
     with pytest.raises(ValueError, match="Set `use_peft` to true"):
         recipe.model_validate(place)

@@ -53,7 +53,7 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 
 
 def expected_best(scores: list[float], usable: list[bool], values: list[float], n: int) -> float:
-    """The mean value of the answer that `select` keeps, over all subsets of n answers that have one."""
+    """The mean value of the answer that `select` keeps, over all subsets of n answers with a usable one."""
     found = []
     for subset in itertools.combinations(range(len(scores)), n):
         for best in kept([scores[i] for i in subset], [usable[i] for i in subset]):

@@ -38,7 +38,7 @@ def test_spread_is_the_standard_deviation_of_the_usable_rewards() -> None:
         [
             [1.0, 3.0, 1.0, 3.0],
             [0.0, NAN, 4.0, NAN],
-            [2.0, 2.0, 2.0, 2.0 + 1e-6],  # rounding
+            [2.0, 2.0, 2.0, 2.0 + 1e-6],  # equal up to rounding errors
             [NAN, NAN, 5.0, NAN],
             [NAN, NAN, NAN, NAN],
         ],
@@ -141,7 +141,8 @@ def test_chosen_prompts_have_fewer_groups_of_equal_rewards(tmp_path: Path) -> No
     chosen = [PROMPTS[index] for index in most_varied(spreads, 0.25)]
 
     def share_of_equal_rewards(prompts: list[Messages]) -> float:
-        """The share in one step that samples new answers to all of these prompts."""
+        """Samples new answers to all of these prompts in one step. Returns the share of prompts whose answers
+        have equal rewards."""
         report = ListReporter()
         rloo.train(
             RLOOConfig(**SETTINGS | {"rollout_prompts": len(prompts), "seed": 1}),

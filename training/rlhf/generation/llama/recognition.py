@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from training.rlhf.generation.llama.rows import LlamaBatch
 from training.rlhf.generation.llama.trunk import Trunk, is_altered
+from training.rlhf.models.parts.products import is_linear
 from training.rlhf.models.parts.trunks import has_adapters, plain, vocabulary_rows
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def _is_family(policy: Any, model: Any) -> bool:
         and all(type(module).__name__ == prefix + "RMSNorm" for module in _norms(layers))
         # `Trunk` reads the embedding's weight, and calls the output layer.
         and type(model.model.embed_tokens) is nn.Embedding
-        and type(_without_adapter(model.lm_head)) is nn.Linear
+        and is_linear(_without_adapter(model.lm_head))
         and not any(is_altered(module) for module in model.modules())
         and set(kinds) == {"full_attention"}
         and (architecture != "mistral" or config.sliding_window is None)

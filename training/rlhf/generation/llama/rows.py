@@ -6,6 +6,7 @@
   stored once for all samples. The samples' queries are multiplied with them in one matrix product.
 - Several query heads share the keys and values of a group. They are not copied for each head.
 - Nothing waits for the device: no shape depends on a value.
+- On a GPU, steps can be repeated as CUDA graphs (`graphs`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from training.rlhf.generation.llama.graphs import Capture, StaticSteps
 from training.rlhf.generation.llama.trunk import Trunk
 
 # The number of prompt tokens that go through a layer together. A larger number would take more memory without
@@ -36,7 +38,15 @@ class LlamaBatch:
     """
 
     @torch.inference_mode()
-    def __init__(self, trunk: Trunk, prompts: Sequence[Sequence[int]], *, n: int, limit: int) -> None:
+    def __init__(
+        self,
+        trunk: Trunk,
+        prompts: Sequence[Sequence[int]],
+        *,
+        n: int,
+        limit: int,
+        capture: Capture | None = None,
+    ) -> None:
         self.trunk, self.prompts, self.n = trunk, prompts, n
         lengths = [len(prompt) for prompt in prompts]
         self.span, self.written = max(lengths), 0
@@ -51,6 +61,10 @@ class LlamaBatch:
         # The rows of each prompt's samples, and each row's place in this table. None if no rows were dropped.
         self.places: tuple[Tensor, Tensor] | None = None
         self.owners = [number for number in range(len(prompts)) for _ in range(n)]
+        self.graphs: StaticSteps | None = None
+        if capture is not None:
+            self.answers.zero_()  # a graph also reads columns that nothing has been written to
+            self.graphs = StaticSteps(self._step, capture, self.answers.shape[-2])
 
     def _buffer(self, rows: int, columns: int) -> Tensor:
         trunk = self.trunk
@@ -117,36 +131,63 @@ class LlamaBatch:
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
-        """Append a token to each row. Return the logits of the next token, with shape (R, V)."""
-        trunk, column = self.trunk, self.column
+        """Append a token to each row. Return the logits of the next token, with shape (R, V). With CUDA
+        graphs, the next step overwrites them."""
+        logits = None if self.graphs is None else self.graphs(tokens, self.column)
+        if logits is None:
+            self.graphs = None
+            logits = self._step(tokens, self.column, self.column + 1)
+        self.column += 1
+        self.positions.add_(1)
+        return logits
+
+    def _step(self, tokens: Tensor, column: int | Tensor, columns: int) -> Tensor:
+        """Write a token's keys and values to a column, and return the logits of the next token.
+
+        Attention reads the first `columns` columns. If the column is a tensor, of shape (1,), then all shapes
+        are the same for every column, and the columns after it are masked. A second call with the same
+        arguments changes nothing."""
+        trunk, rows = self.trunk, len(tokens)
         cos, sin = self.cos[self.positions], self.sin[self.positions]
-        rows = len(tokens)
+        later = None if isinstance(column, int) else self._later(column, columns)
+        bias = None if self.n > 1 or self.bias is None else self.bias[..., :columns]
+        bias = later if bias is None else bias if later is None else bias + later
         hidden = trunk.embed(tokens)
         for layer, answers, shared in zip(trunk.layers, self.answers, self.shared, strict=True):
             queries, keys, values = trunk.project(layer, hidden, cos, sin)
-            answers[0, :rows, :, column], answers[1, :rows, :, column] = keys, values
-            own = answers[:, :rows, :, : column + 1]
+            if isinstance(column, int):
+                answers[0, :rows, :, column], answers[1, :rows, :, column] = keys, values
+            else:
+                answers[0, :rows].index_copy_(2, column, keys[:, :, None])
+                answers[1, :rows].index_copy_(2, column, values[:, :, None])
+            own = answers[:, :rows, :, :columns]
             grouped = queries.view(rows, trunk.kv_heads, -1, trunk.width)
             if self.n == 1:
-                bias = None if self.bias is None else self.bias[..., : column + 1]
                 attended = scaled_dot_product_attention(grouped, own[0], own[1], attn_mask=bias)
             else:
-                attended = self._attend(grouped, own, shared)
+                attended = self._attend(grouped, own, shared, later)
             hidden = trunk.finish(layer, hidden, attended.reshape(rows, -1))
-        self.column += 1
-        self.positions = self.positions + 1
         return trunk.logits(hidden)
 
-    def _attend(self, queries: Tensor, own: Tensor, shared: Tensor) -> Tensor:
+    def _later(self, column: Tensor, columns: int) -> Tensor:
+        """Return -inf for the columns after `column` and 0 for the others, with shape (1, 1, 1, columns)."""
+        zeros = torch.zeros(1, 1, 1, columns, dtype=self.trunk.dtype, device=self.trunk.device)
+        return zeros.masked_fill(torch.arange(columns, device=self.trunk.device) > column, -torch.inf)
+
+    def _attend(self, queries: Tensor, own: Tensor, shared: Tensor, later: Tensor | None) -> Tensor:
         """Attend to the prompts' keys and values and to the rows' own, with one softmax over both.
 
-        `queries` and the result have shape (R, kv heads, group, width)."""
+        `queries` and the result have shape (R, kv heads, group, width). `later` masks columns of the rows'
+        own."""
         queries = queries * self.trunk.width**-0.5
         of_prompts = self._by_prompt(queries) @ shared[0].mT
         if self.bias is not None:
             of_prompts += self.bias
         of_prompts = self._by_row(of_prompts, queries.shape[2])
-        scores = torch.cat([of_prompts, queries @ own[0].mT], dim=-1)
+        of_own = queries @ own[0].mT
+        if later is not None:
+            of_own += later
+        scores = torch.cat([of_prompts, of_own], dim=-1)
         weights = scores.softmax(dim=-1, dtype=torch.float32).to(queries.dtype)
         for_prompts, for_own = torch.split(weights, [self.span, own.shape[-2]], dim=-1)
         attended = self._by_row(self._by_prompt(for_prompts) @ shared[1], queries.shape[2])
@@ -166,6 +207,8 @@ class LlamaBatch:
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all rows except these. Their numbers are in ascending order."""
+        if self.graphs is not None:
+            self.graphs.forget()
         device = self.trunk.device
         chosen = torch.tensor(rows, device=device)
         self.positions = self.positions[chosen]

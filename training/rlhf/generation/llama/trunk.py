@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, rms_norm, silu
 
 from training.rlhf.models.forward.recompute import is_recomputed
+from training.rlhf.models.parts.products import is_linear, use_onednn
 
 # On a CPU, matrices are copied into oneDNN's layout if they take at most this many bytes. With 32 rows on an
 # AMD EPYC, oneDNN reached 190 GFLOP/s per thread, and MKL, torch's default, reached 95. With weights that
@@ -41,6 +42,7 @@ class Trunk:
 
     @torch.inference_mode()
     def __init__(self, model: Any) -> None:
+        use_onednn(model)
         config = model.config
         attention = model.model.layers[0].self_attn
         self.model = model
@@ -163,7 +165,7 @@ def _matrices(module: nn.Module) -> list[Tensor]:
 
 def _is_plain(module: nn.Module) -> bool:
     """Return whether the module is a linear layer without an adapter, quantisation or hooks."""
-    return type(module) is nn.Linear and not is_altered(module)
+    return is_linear(module) and not is_altered(module)
 
 
 def is_altered(module: nn.Module) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from training.rlhf.core.failures import FailureKind
 from training.rlhf.models.checks.files import Shapes, number_in, read_json
 from training.rlhf.models.checks.layers import Place, layers_in, place_of
-from training.rlhf.models.checks.refusal import Purpose, adapter_unusable, unreadable, wrong_kind
+from training.rlhf.models.checks.refusal import Purpose, Refused, adapter_unusable, unreadable, wrong_kind
 from training.rlhf.models.files.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_DIGEST, notes_of
 from training.rlhf.models.files.headers import BrokenWeights, shapes_in
 
@@ -58,6 +59,24 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
                 "neither the adapter nor its base model has a reward head (score.weight or "
                 "classifier.weight). As a reward model, use the result of a reward_model run.",
             )
+
+
+def refuse_biases(folder: Path) -> None:
+    """Raise Refused if the adapter can't be trained further because of its biases."""
+    bias = read_json(folder, ADAPTER_CONFIG).get("bias", "none")
+    if bias != "none":
+        raise biases_refused(f"at {str(folder)!r}", bias)
+
+
+def biases_refused(adapter: str, bias: object) -> Refused:
+    """Return the refusal of an adapter whose training changed biases of the base model. peft can't hold a
+    second adapter next to it."""
+    return Refused(
+        f"the adapter {adapter} can't be trained further, because it was trained with bias={bias!r} and "
+        "also contains biases of its base model. Set use_peft to false to train the merged model, or "
+        "start from an adapter with bias='none'",
+        FailureKind.ADAPTER_DOES_NOT_FIT,
+    )
 
 
 def refuse_other_base(folder: Path, digest: str, base: str) -> None:

@@ -7,7 +7,7 @@ predicts no wanted token skip the last MLP (`segments.read_at`).
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -19,6 +19,7 @@ from training.rlhf.core.sharding import run
 from training.rlhf.models.forward import segments
 from training.rlhf.models.forward.inputs import Inputs
 from training.rlhf.models.forward.projection import Transform, project
+from training.rlhf.models.parts import products
 from training.rlhf.models.parts.trunks import plain
 
 # How some architectures transform the logits after the projection. Gemma limits them, Cohere and Falcon-H1
@@ -36,6 +37,16 @@ LARGEST_DIFFERENCE_OF_HALVES = 2e-2
 _transforms: WeakKeyDictionary[nn.Module, Transform | None] = WeakKeyDictionary()
 
 
+class Outputs(NamedTuple):
+    """A model's outputs for N wanted tokens: their log-probabilities and the entropies of the distributions
+    from which they come, with shape (N,), and the trunk's final states, with shape (N, d). The states are
+    None if the model computes its logits in an unknown way."""
+
+    log_probs: Tensor
+    entropies: Tensor
+    states: Tensor | None
+
+
 def token_log_probs(model: PreTrainedModel, inputs: Inputs, *, temperature: float) -> Tensor:
     """Return the log-probability of each wanted token given all tokens before it, in nats.
 
@@ -50,26 +61,32 @@ def log_probs_and_entropies(
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probability of each wanted token, as `token_log_probs`, and the entropy of the
     distribution from which it comes. Both carry gradients. Without ``entropy``, the entropies are 0."""
+    return outputs_of(model, inputs, temperature=temperature, entropy=entropy)[:2]
+
+
+def outputs_of(
+    model: PreTrainedModel, inputs: Inputs, *, temperature: float, entropy: bool = True
+) -> Outputs:
+    """Return the outputs of `log_probs_and_entropies` with the states from which they were computed."""
     alive()
     return run(model, lambda: _pass(model, inputs, temperature, entropy=entropy))
 
 
-def _pass(
-    model: PreTrainedModel, inputs: Inputs, temperature: float, *, entropy: bool
-) -> tuple[Tensor, Tensor]:
+def _pass(model: PreTrainedModel, inputs: Inputs, temperature: float, *, entropy: bool) -> Outputs:
     # The model inside an adapter's wrapper: the wrapper's own `base_model` returns logits, not states.
     inner: Any = plain(model)
     transform = transform_of(model, inputs.input_ids)
     if transform is None:
         if inputs.in_segments:
             segments.attend_by_segment(model)
+        products.use_onednn(model)
         logits = model(**inputs.given).logits.flatten(0, 1)[inputs.sources].float() / temperature
         log_probs = logits.log_softmax(dim=-1)
         entropies = -(log_probs.exp() * log_probs).sum(dim=-1) if entropy else logits.new_zeros(len(logits))
-        return log_probs.gather(1, inputs.targets[:, None]).squeeze(1), entropies
+        return Outputs(log_probs.gather(1, inputs.targets[:, None]).squeeze(1), entropies, None)
     hidden = states_at(inner.base_model, inputs)
     head = inner.get_output_embeddings()
-    return project(
+    log_probs, entropies = project(
         hidden,
         head.weight,
         head.bias,
@@ -78,12 +95,14 @@ def _pass(
         transform=transform,
         entropy=entropy,
     )
+    return Outputs(log_probs, entropies, hidden)
 
 
 def states_at(trunk: Any, inputs: Inputs) -> Tensor:
     """Return the trunk's final states at ``inputs.sources``, with shape (N, d)."""
     if inputs.in_segments:
         segments.attend_by_segment(trunk)
+    products.use_onednn(trunk)
     width = inputs.input_ids.shape[1]
     # If almost all positions are read, the MLP is faster without the selection.
     reads = segments.read_at(trunk, inputs.sources // width, inputs.sources % width)
@@ -109,7 +128,7 @@ def transform_of(model: PreTrainedModel, input_ids: Tensor) -> Transform | None:
 def _tested_transform(model: PreTrainedModel, input_ids: Tensor) -> Transform | None:
     inner: Any = plain(model)
     head = inner.get_output_embeddings()
-    if type(head) is not nn.Linear or inner.base_model is inner:
+    if not products.is_linear(head) or inner.base_model is inner:
         return None
     config = inner.config.get_text_config()
     scale = 1.0

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.rlhf.models.parts import products
+
 # Number of logits in a chunk. More logits per chunk take more memory. A chunk has at least MIN_CHUNK_TOKENS
 # tokens, because the projection of fewer tokens spends most of its time on reading the weights.
 CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU = 2**24, 2**26
@@ -128,7 +130,9 @@ class _Projection(torch.autograd.Function):
                 if to_weight is not None:
                     to_weight.add_(torch.mm(half.t(), states, out_dtype=torch.float32), alpha=factor)
                 continue
-            if to_hidden is not None:
+            if to_hidden is not None and products.takes_onednn(chunk, weight):
+                to_hidden[part] = products.multiply(chunk, weight.t()).mul_(factor)
+            elif to_hidden is not None:
                 product = figures.new_zeros(states.shape)
                 for rows in _blocks_of(weight, chunk):
                     product.addmm_(chunk[:, rows], weight[rows].to(chunk.dtype), alpha=factor)

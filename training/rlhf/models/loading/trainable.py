@@ -14,6 +14,7 @@ from torch import nn
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.sharding import shards
+from training.rlhf.models.checks.adapter import biases_refused
 from training.rlhf.models.files import adapters
 from training.rlhf.models.forward.sharding import shard_model
 from training.rlhf.models.loading.opening import open_generator
@@ -134,17 +135,10 @@ def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None
 
 
 def _refuse_trained_biases(model: Any, source: ModelSource) -> None:
-    """Raise UnusableInput for an adapter whose training changed biases of the base model. peft can't hold a
-    second adapter next to it."""
+    """Raise Refused for an adapter whose training changed biases of the base model."""
     bias = model.peft_config[lora.POLICY].bias
     if bias != "none":
-        name = "in memory" if isinstance(source, Loaded) else f"at {str(source)!r}"
-        raise UnusableInput(
-            f"the adapter {name} can't be trained further, because it was trained with bias={bias!r} and "
-            "also contains biases of its base model. Set use_peft to false to train the merged model, or "
-            "start from an adapter with bias='none'",
-            FailureKind.ADAPTER_DOES_NOT_FIT,
-        )
+        raise biases_refused("in memory" if isinstance(source, Loaded) else f"at {str(source)!r}", bias)
 
 
 def _train_only_matrices(model: Any) -> None:

@@ -1,1 +1,1 @@
-"""The parts of a model in memory: trunk, head and LoRA adapters."""
+"""The parts of a model in memory: trunk, head, LoRA adapters and linear layers."""

@@ -18,7 +18,7 @@ export const en = {
     password: "New password",
     passwordHelp: "At least 10 characters. All your other sessions end.",
     set: "Set password and log in",
-    missing: "This link is not complete",
+    missing: "This link is incomplete",
     missingText: "Open the complete link that you received, including the part after #.",
   },
   /** Reasons why a login with a provider failed, by the reason code in the URL. */

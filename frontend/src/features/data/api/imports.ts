@@ -8,7 +8,7 @@ import { bodyOf, type ImportOptions } from "../upload";
 const POLL_MS = 1_000;
 const PAGE = 20;
 
-/** The project's imports, newest first. While one of them is unfinished, the list is requested again every few seconds. */
+/** The project's imports, newest first. Refetched every few seconds while an import is unfinished. */
 export const importsQuery = (slug: string) =>
   infiniteQueryOptions({
     queryKey: ["imports", slug],
@@ -27,7 +27,7 @@ export const importsQuery = (slug: string) =>
         : false,
   });
 
-/** An import, requested again every second until it has ended. */
+/** An import, refetched every second until it has ended. */
 export const importQuery = (id: string) =>
   queryOptions({
     queryKey: ["import", id],

@@ -39,8 +39,8 @@ function Known() {
 }
 
 /**
- * The import that the panel shows: the import started here or, for example after a reload, the user's own
- * unfinished import.
+ * The import that the panel shows: the import started on this page, or else the user's own unfinished import
+ * (for example, after a reload).
  */
 function useCurrentImport(slug: string) {
   const queryClient = useQueryClient();

@@ -10,7 +10,7 @@ test("a warning is shown if a snapshot's weights are not final", () => {
   expect(screen.getByRole("alert").textContent).toContain("limit of 1,000 steps");
 });
 
-test("no warning is shown for final weights, without weights, and for older snapshots", () => {
+test("no warning is shown for final weights, missing weights or older snapshots", () => {
   const convergence = { converged: true, steps: 14, change: 0 };
   for (const weights of [{ convergence }, { convergence: null }, {}, { annotators: 2 }, undefined])
     render(<WeightsNotice card={{ weights }} />);

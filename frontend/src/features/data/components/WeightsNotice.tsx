@@ -2,7 +2,7 @@ import type { Convergence } from "@/api/types";
 import { Notice } from "@/shared/ui";
 import { useTexts } from "../texts";
 
-/** A warning if a snapshot's weights follow from an estimate that did not converge. */
+/** Warns that a snapshot's weights were computed from an estimate that did not converge. */
 export function WeightsNotice({ card }: { card: Record<string, unknown> }) {
   const { snapshots: texts } = useTexts();
   // The cards of snapshots frozen by older versions contain no statement about convergence.

@@ -5,7 +5,7 @@ export const en = {
   lead: "Import data to rank, and export rankings.",
   import: {
     title: "Import",
-    drop: "Drop a file of prompts and responses here",
+    drop: "Drop a file with prompts and responses here",
     formats:
       ".jsonl, .json, .csv (also .gz), .parquet or a .zip of such files. The format is recognised automatically. Importing the same file again adds nothing. You see a preview before anything is imported.",
     choose: "Choose a file",
@@ -141,7 +141,7 @@ export const en = {
     wholeCard: "Full card",
     unfinished: "The weights are not final.",
     unfinishedMeaning: (steps: number) =>
-      `The estimation of the annotators’ reliability stopped at its limit of ${count(steps)} steps. The weights follow from the best estimate that was found. If annotators answer nearly at random or share few pairs, their rankings hardly determine who is reliable.`,
+      `The reliability estimation stopped at its limit of ${count(steps)} steps. The weights are computed from the best estimate found. If annotators answer nearly at random or share few pairs, their rankings contain little information about who is reliable.`,
     lineage: "Used by",
     unused: "No run has used this snapshot yet.",
     run: (kind: string, state: string) => `${kind} run, ${state}`,

@@ -2,8 +2,8 @@ import { ApiProblem } from "@/api/problem";
 import { en } from "../texts/desk.en";
 
 /**
- * A reason why the server assigns no task, identified by its problem type. The page does not show it as an
- * error, but as a text that tells the annotator how to proceed.
+ * A reason why the server assigns no task, identified by its problem type. Instead of an error, the page
+ * shows a text that tells the annotator how to proceed.
  */
 export type Why = { type: keyof typeof en.none; detail: string; mayTakeBack: boolean };
 

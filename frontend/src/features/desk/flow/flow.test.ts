@@ -40,14 +40,14 @@ describe("the flow of tasks", () => {
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });
 
-  it("shows the next task at once and leases more tasks after the response", () => {
+  it("shows the next task at once and leases more tasks after the server's reply", () => {
     const atB = left(atA);
     expect(ids(atB)).toEqual(["b", [], null]);
     expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
     expect(ids(left(atB))).toEqual([null, [], null]);
   });
 
-  it("never repeats an answered task, regardless of the order of responses", () => {
+  it("never repeats an answered task, regardless of the order of the server's replies", () => {
     const atB = left(atA);
     expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
@@ -89,7 +89,7 @@ describe("taking back an answer", () => {
     expect(left(back).desk?.how).toBe("submit");
   });
 
-  it("the server's response updates the task that was put aside", () => {
+  it("the server's reply updates the task that was put aside", () => {
     expect(ids(claim(back, [b, c]))).toEqual(["a", ["c"], "b"]);
     expect(ids(claim(back, [c]))).toEqual(["a", [], "c"]);
     const begun = claim(back, [c], { begun: ["b"] });

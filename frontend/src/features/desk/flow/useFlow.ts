@@ -17,7 +17,7 @@ type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 /**
  * The annotator's desk in a project: the current task, the tasks leased in advance, and the answers waiting
  * to be sent. Submitting puts the answer in the outbox and shows the next task immediately. The server's
- * replies are applied without disturbing the desk.
+ * replies are handled in the background.
  */
 export function useFlow(slug: string, user: string) {
   const queryClient = useQueryClient();
@@ -163,7 +163,7 @@ export function useFlow(slug: string, user: string) {
     },
     /** Replaces the task on the desk with the task put aside, the next task or a newly assigned task. */
     putDown: () => {
-      // A lost task can return, so its draft is kept.
+      // A lost task can be leased again, so its draft is kept.
       if (desk && !desk.lost && desk.how === "revise") forget(keptAs(desk.assignment.id, desk.how));
       goOn("");
       ask();

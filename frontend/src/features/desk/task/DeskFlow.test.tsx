@@ -106,7 +106,7 @@ describe("lease and draft handling", () => {
   });
 });
 
-describe("an answer that returns to the desk", () => {
+describe("an answer that is reopened on the desk", () => {
   const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
 
   it("the answer can be edited; the original counts until the edit is submitted", () => {

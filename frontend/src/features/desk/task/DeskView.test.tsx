@@ -71,7 +71,7 @@ afterEach(() => {
 });
 
 describe("the layout of the desk", () => {
-  it("the layout changes with a key and is remembered by the browser", () => {
+  it("a key changes the layout, which is remembered in the browser", () => {
     open();
     expect(layout()).toBe("column");
     press("v");

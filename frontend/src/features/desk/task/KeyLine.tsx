@@ -4,7 +4,7 @@ import { useKeyTexts } from "@/ranking/texts/keys";
 import { Icon } from "@/shared/ui/Icon";
 import styles from "./keyLine.module.css";
 
-/** The available digit keys, as the line of shortcuts shows them: `1 2 3` or `1 … 7`. */
+/** The available digit keys as shown in the line of shortcuts: `1 2 3` or `1 … 7`. */
 function digits(most: number): Chord[] {
   const last = digitOfSlot(most) ?? "0";
   return most > 3 ? [["1"], ["…"], [last]] : [["1"], ["2"], ["3"]].slice(0, most);

@@ -7,7 +7,7 @@ import { keyHint } from "@/ranking/keys/shortcuts";
 import { Conversation } from "@/shared/markdown/Conversation";
 import { useDeskTexts } from "../texts/desk";
 
-/** The conversation that the responses answer. */
+/** The conversation to which the responses reply. */
 export function PromptPane({
   task,
   raw,

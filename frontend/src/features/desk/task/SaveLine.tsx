@@ -2,7 +2,7 @@ import type { SaveStatus } from "../draft/draftSaver";
 import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
-/** An unobtrusive line with the state of the draft. */
+/** A line that shows whether the draft is saved, or the outcome of the previous task. */
 export function SaveLine({
   status,
   how,

@@ -25,8 +25,8 @@ export function useDeskKeys({
   latest.current = commands;
   const byKey = useRef(false);
 
-  // A layout effect, which runs before the responses are painted. With an ordinary effect, keys pressed as soon as
-  // the responses appeared were lost.
+  // This must be a layout effect, which runs before the responses are painted. With an ordinary effect, keys
+  // that were pressed as soon as the responses appeared were lost.
   useLayoutEffect(() => {
     if (!active) return;
     function onKeyDown(event: KeyboardEvent) {

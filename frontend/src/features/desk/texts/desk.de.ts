@@ -17,7 +17,8 @@ export const de: Texts<typeof en> = {
   undo: "Rückgängig",
   notComparable: "Nicht vergleichbar",
   notChosen: "Noch nicht gewählt",
-  answerOrLeaveOut: (n) => `Beantworten oder noch einmal absenden, um ${n === 1 ? "es" : "sie"} auszulassen.`,
+  answerOrLeaveOut: (n) =>
+    `Beantworten oder noch einmal absenden, um ${n === 1 ? "die Frage" : "die Fragen"} auszulassen.`,
   notSubmitted: (open) => `Noch nicht abgesendet. Nicht beantwortet: ${open}.`,
   submitAnswer: "Absenden",
   submitRanking: "Absenden",

@@ -72,7 +72,7 @@ export const de: Texts<typeof en> = {
     unreadable: "Der Text ist nicht lesbar",
     wrong_language: "Der Text ist in der falschen Sprache",
     unsafe: "Der Inhalt ist schädlich oder verstörend",
-    duplicate: "Diese Aufgabe war schon einmal da",
+    duplicate: "Ich habe diese Aufgabe schon einmal gesehen",
     other: "Etwas anderes",
   },
   reportText: "Einzelheiten (freiwillig)",

@@ -17,8 +17,8 @@ export const en = {
       ? ` ${plural(inHand, "task")} that annotators have open ${inHand === 1 ? "keeps" : "keep"} the old form.`
       : "";
     return open
-      ? `${plural(open, "open task")} ${open === 1 ? "uses" : "use"} the new form from the next assignment on.${held}`
-      : `The form applies from the first task on.${held}`;
+      ? `${plural(open, "open task")} ${open === 1 ? "uses" : "use"} the new form starting with the next assignment.${held}`
+      : `The form applies to all new tasks.${held}`;
   },
   answered: "Existing rankings are unchanged and keep their form.",
   dropped: (labels: readonly string[]) => `No longer asked: ${labels.join(", ")}. Existing answers are kept.`,
@@ -45,7 +45,7 @@ export const en = {
     title: "Ranking",
     min: "Minimum number of responses",
     max: "Maximum number of responses",
-    span: "2 to 10. Two responses are shown side by side, with one scale between them.",
+    span: "2 to 10. Two responses are shown side by side, with a single scale below them.",
     ties: "Responses may be tied",
     tieLabel: "Label of a tie",
     topK: "Rank only the best",

@@ -77,7 +77,7 @@ export const en = {
   roleDialog: {
     title: "Stop managing this project?",
     text: (role: string) =>
-      `As ${role}, you cannot undo this change yourself. Another manager or an admin must restore your role.`,
+      `Your new role will be ${role}. You cannot undo this change yourself: another manager or an admin must restore your role.`,
     confirm: "Stop managing",
     cancel: "Cancel",
   },

@@ -4,7 +4,7 @@ import styles from "./preset.module.css";
 const MOST_LINES = 4;
 const MOST_MARKS = 3;
 
-/** A small sketch of how the desk looks with a form. The form's questions are listed next to the sketch. */
+/** A small sketch of the desk for a form. The form's questions are listed next to the sketch. */
 export function FormSketch({ form }: { form: AnswerForm }) {
   const pair = form.responses.max === 2 && !form.top_k;
   const marks = Math.min(form.ratings.length + (form.flags.length > 0 ? 1 : 0), MOST_MARKS);

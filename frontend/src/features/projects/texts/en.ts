@@ -34,9 +34,9 @@ export const en = {
     title: (name: string) => `Set up ${name}`,
     lead: "Three steps to the first ranking. You can repeat each step at any time.",
     done: "done",
-    importTitle: "Import something to rank",
+    importTitle: "Import data to rank",
     importEmpty:
-      "Drop a file of prompts with responses: JSON Lines, CSV or Parquet. The format is recognised, and you see a preview before anything is imported.",
+      "Drop a file with prompts and responses: JSON Lines, CSV or Parquet. The format is recognised, and you see a preview before anything is imported.",
     importDone: (tasks: number) => `${plural(tasks, "task")} to rank.`,
     importAction: "Import data",
     importMore: "Import more",
@@ -64,14 +64,14 @@ export const en = {
   asked: {
     pair: (form: AnswerForm) => {
       const grades = form.strength?.levels.length ?? 1;
-      const how = grades > 1 ? `which is better, in ${grades} levels` : "which is better";
+      const how = grades > 1 ? `which is better, on a scale with ${grades} levels` : "which is better";
       return `Two responses: ${how}${form.ties ? ", or a tie" : ", no tie"}`;
     },
     order: (form: AnswerForm) =>
       `${span(form.responses)} responses in order${form.ties ? ", ties allowed" : ", no ties"}`,
     best: (form: AnswerForm) => `The best ${form.top_k?.at_most ?? ""} of ${span(form.responses)} responses`,
     strength: (form: AnswerForm) =>
-      `How much better the best response is, in ${plural(form.strength?.levels.length ?? 0, "level")}`,
+      `How much better the best response is, on a scale with ${plural(form.strength?.levels.length ?? 0, "level")}`,
     ratings: (form: AnswerForm) => {
       const [first] = form.ratings;
       if (!first) return "";

@@ -28,13 +28,13 @@ export const en = {
     `${count(n)} of ${tasks(of)} done, ${rankings(overlap)} per task.`,
   noTasks: "No tasks yet.",
   pausedTitle: "You are paused in this project",
-  pausedText: "You get no tasks until a manager resumes your membership.",
+  pausedText: "You will get no tasks until a manager ends the pause.",
   tasksDone: "Tasks done",
   next: "Next step",
   steps: {
     import: {
-      title: "Import something to rank",
-      text: "Drop a file of prompts with responses on the Data page. The format is recognised, and each invalid row is listed with the reason.",
+      title: "Import data to rank",
+      text: "Drop a file with prompts and responses on the Data page. The format is recognised, and each invalid row is listed with the reason.",
       action: "Import data",
     },
     train: {

@@ -75,7 +75,7 @@ export const en = {
     },
     unfinished: "The reliability estimates are not final.",
     unfinishedMeaning: (steps: number) =>
-      `The computation stopped at its limit of ${count(steps)} steps. The figures are the best that were found. If annotators answer nearly at random or share few pairs, their verdicts hardly determine who is reliable. To improve the figures, add shared tasks or tasks with a known answer.`,
+      `The computation stopped at its limit of ${count(steps)} steps. The figures are the best estimates found. If annotators answer nearly at random or share few pairs, their verdicts contain little information about who is reliable. To improve the estimates, add shared tasks or tasks with a known answer.`,
     unlike: "outlier",
     leans: "biased",
     straight: "unchanged",
@@ -120,7 +120,7 @@ export const en = {
     noGold: "No minimum accuracy is set, so nobody is paused automatically.",
     mixed: (gold: number, attention: number) =>
       `Of an annotator’s tasks, ${percent(gold)} are gold tasks and ${percent(attention)} attention checks.`,
-    outlier: "Nobody is excluded automatically. You decide about every exclusion, and you can undo it.",
+    outlier: "Nobody is excluded automatically. You decide whom to exclude, and you can undo each exclusion.",
   },
   exclusions: {
     title: "Excluded",
@@ -162,7 +162,7 @@ export const en = {
       `${plural(n, "comparison")} would return to statistics, leaderboards and new snapshots`,
     reviews: (n: number) => `${plural(n, "review decision")} would count again`,
     grown: (n: number) =>
-      `${plural(n, "task")} would get one ranking more than required, because another annotator has ranked or claimed the task in the meantime`,
+      `${plural(n, "task")} would get one ranking more than required, because ${n === 1 ? "another annotator has ranked or claimed it" : "other annotators have ranked or claimed them"} in the meantime`,
     nothing: "This annotator has no rankings that would count again.",
     confirm: "Restore",
   },
@@ -176,7 +176,7 @@ export const en = {
     even: "No significant bias.",
     leans: "Significant bias.",
   },
-  /** The texts of the same biases on the leaderboard page. */
+  /** The texts for the same biases on the leaderboard page. */
   boardBias: {
     title: "Possible bias",
     first: "the response shown first wins",

@@ -27,7 +27,8 @@ export const de: Texts<typeof en> = {
   rewrite: (text) => `Neufassung: ${text}`,
   decidedSo: (by, order) => `${by} entschied: ${order}. Eine neue Entscheidung ersetzt diese.`,
   yourDecision: "Die Entscheidung",
-  leaveOut: (n) => `Beantworten oder noch einmal entscheiden, um ${n === 1 ? "das" : "sie"} zu überspringen.`,
+  leaveOut: (n) =>
+    `Beantworten oder noch einmal entscheiden, um ${n === 1 ? "die Frage" : "die Fragen"} zu überspringen.`,
   notYours: "Diese Aufgabe ist nicht mehr zugeteilt",
   decide: "Entscheiden",
   leave: "Zurückgeben",

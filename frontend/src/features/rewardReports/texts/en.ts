@@ -13,7 +13,7 @@ export const en = {
   run: "Training run",
   none: "No report",
   noneWhy:
-    "The training run of a reward model writes a report on its held-out rankings. This run held out no ranking with a preference, or is older than the report feature.",
+    "The training run of a reward model writes a report on its held-out rankings. This run either held out no ranking with a preference or predates the report feature.",
   nonePolicy: "Reports exist for reward models only. To assess a policy, launch an evaluate run.",
   intervals:
     "The 95 % confidence intervals are computed by resampling prompts, because the pairs of one ranking are not independent. If the saved weights were selected on the same rankings, the figures are slightly optimistic.",

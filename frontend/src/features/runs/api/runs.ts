@@ -20,7 +20,7 @@ export const recipesQuery = queryOptions({
   queryFn: (): Promise<Record<string, RecipeKind>> => unwrap(api.GET("/api/v1/runs/recipes/")),
 });
 
-/** Interval at which a list with active runs is fetched again. */
+/** Interval at which a list with active runs is refetched. */
 const BUSY_LIST_MS = 4_000;
 
 export const runsQuery = (project: string) =>
@@ -36,7 +36,7 @@ export const runsQuery = (project: string) =>
       state.data?.pages.some((page) => page.results.some((run) => isLive(run))) ? BUSY_LIST_MS : false,
   });
 
-/** Interval at which an active run is fetched again. No event reports new checkpoints. */
+/** Interval at which an active run is refetched to detect new checkpoints, for which there is no event. */
 const BUSY_RUN_MS = 30_000;
 
 export const runQuery = (id: string) =>

@@ -74,7 +74,7 @@ export function Chart({
   title: string;
   names: readonly string[];
   series: readonly Series[];
-  /** Whether the cursor moves together with those of the page's other charts, which share the x axis. */
+  /** Whether the cursor moves in sync with the cursors of the page's other charts, which share the x axis. */
   synced?: boolean;
 }) {
   const host = useRef<HTMLDivElement>(null);

@@ -6,7 +6,7 @@ import type { Series } from "./feed";
  * the metric's name.
  */
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
-  // A reward model's name can contain any word, so its metrics come first.
+  // A reward model's name can contain any word, so the patterns for its metrics are tried first.
   { title: "Reward models", pattern: /^rewards\/.+\/(mean|floor)$/ },
   { title: "Floor multipliers", pattern: /^rewards\/.+\/multiplier$/, detail: true },
   { title: "Truncated and refused answers", pattern: /^rewards\/.+\/(truncated|refused)$/, detail: true },
@@ -38,7 +38,7 @@ const FIRST = ["Reward", "Reward models", "Loss", "Accuracy", "KL to the referen
 
 type ChartGroup = { title: string; names: string[]; detail: boolean };
 
-/** The points of the best-of-n curve, which has its own chart (`bestOf.ts`). Their names contain n. */
+/** The points of the best-of-n curve, which has its own chart (`bestOf.ts`). */
 const BEST_OF = /^(gold_|kl_)?best_of\//;
 
 /** Groups metrics of the same kind and scale into one chart. An unknown metric gets a separate chart. */
@@ -60,7 +60,7 @@ export function groupMetrics(names: readonly string[]): ChartGroup[] {
 
 /**
  * Separates the groups that have a curve from the metrics that were reported only once. A single value is
- * shown as a number, because a chart with one point has no information beyond it.
+ * shown as a number, because a chart with one point would add no information.
  */
 export function curvesAndValues(
   groups: readonly ChartGroup[],

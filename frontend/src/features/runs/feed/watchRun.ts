@@ -37,8 +37,8 @@ export function watchRun({
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];
-  // The `seq` of the last streamed event. Polled events do not change this value. Polling uses several
-  // requests, and these requests can end at different events.
+  // The `seq` of the last streamed event. Polled events do not change this value, because polling uses
+  // several requests, which can end at different events.
   let streamedUpTo = 0;
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
 

@@ -22,7 +22,7 @@ export function settingName(name: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Values that are names or abbreviations, or that are written in their own way. */
+/** Values that are proper names or abbreviations, or that have a special spelling. */
 const CHOICES: Record<string, string> = {
   bradley_terry: "Bradley–Terry",
   plackett_luce: "Plackett–Luce",

@@ -12,7 +12,7 @@ import { useTexts } from "../texts";
 const Chart = lazy(() => import("../components/Chart").then((module) => ({ default: module.Chart })));
 const FEW_CURVES = 3;
 
-/** The run's metrics over its steps. The result already shows the values of a run that reports only once. */
+/** The run's metrics over its steps. `resultShown`: the result shows the metrics reported only once. */
 export function Curves({ feed, resultShown }: { feed: RunFeed; resultShown: boolean }) {
   const texts = useTexts().run;
   const [wanted, setWanted] = useState<boolean | null>(null);

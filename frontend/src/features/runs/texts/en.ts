@@ -222,7 +222,7 @@ export const en = {
     more: (n: number) => `${n} more: learning rate, speed, …`,
     differences: "Differences",
     setting: "Setting",
-    same: "The recipes and inputs are the same. Differences in the results are due to chance, or an input changed but kept its name.",
+    same: "The recipes and inputs are the same. Differences in the results are due to chance or to an input that changed but kept its name.",
     sameCount: (n: number) => `${plural(n, "setting")} identical in all runs`,
     final: "Final metrics",
     figure: "Metric",

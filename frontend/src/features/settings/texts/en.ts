@@ -38,7 +38,7 @@ const skipWays: Record<SkipWay, { title: string; means: string }> = {
 
 export const en = {
   title: "Settings",
-  lead: "These settings apply to the whole project. Changes apply from the next task on.",
+  lead: "These settings apply to the whole project. Changes take effect with the next assigned task.",
   save: "Save changes",
   general: "Name and guidelines",
   name: "Name",

@@ -45,7 +45,7 @@ function open(count: number, onMore = vi.fn()) {
 
 const drawn = () => screen.getAllByTestId("row").map(({ dataset }) => Number(dataset.index));
 
-test("every row on the screen and few others are in the document", async () => {
+test("all rows on the screen and only a few others are in the document", async () => {
   const { scrollTo } = open(100_000);
   const onScreen = Math.ceil(window.innerHeight / ROW_PX);
   for (const top of [0, 500, 99_990, 7]) {

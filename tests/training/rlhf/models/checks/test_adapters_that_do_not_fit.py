@@ -1,4 +1,4 @@
-"""An adapter that lacks weights, or that was trained on a base model of another shape, is refused with a
+"""An adapter that lacks weights, or that was trained on a base model of a different shape, is refused with a
 reason. Most of these checks read only files and run before the base model is loaded."""
 
 from __future__ import annotations

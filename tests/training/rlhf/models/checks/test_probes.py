@@ -102,7 +102,7 @@ def test_harmful_template_encodes_no_probe(
     assert reading is None or reading.ids == [None] * len(PROBES)
 
 
-def test_reading_that_took_too_long_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_that_timed_out_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine can cause a timeout, so a timeout must not be cached as a property of the model."""
     tiny.tokenizer().save_pretrained(tmp_path)
     with monkeypatch.context() as patch:

@@ -88,7 +88,7 @@ def test_broken_settings_give_no_size(case: str, tmp_path: Path) -> None:
         shapes.shape_in(tmp_path)
 
 
-def test_size_with_values_of_another_type_is_unknown(tmp_path: Path) -> None:
+def test_size_with_values_of_the_wrong_type_is_unknown(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     for changes in ({"model_type": ["x"]}, {"head_dim": "x"}, {"num_key_value_heads": [1]}):
         kept = (folder / "config.json").read_text()
@@ -124,7 +124,7 @@ def test_broken_settings_of_an_adapter_make_it_unreadable(
     assert reason in str(caught.value)
 
 
-def test_path_that_is_too_long_holds_no_model() -> None:
+def test_path_that_is_too_long_contains_no_model() -> None:
     assert not adapters.holds_model("/" + "a" * 5000)
     assert not adapters.looks_like_path("a" * 5000)
 

@@ -116,7 +116,7 @@ def test_argument_that_the_template_does_not_use_is_refused(template: str) -> No
     assert ("arguments are: effort, enable_thinking" in str(caught.value)) == bool(template)
 
 
-def test_names_in_a_template_are_those_that_it_reads_from_its_arguments() -> None:
+def test_names_that_a_template_reads_from_its_arguments_are_found() -> None:
     assert names_in(THINKING) == {"effort", "enable_thinking"}
     assert names_in(
         "{% set a = a|default(1) %}{% set b = 2 %}{{ b }}{{ bos_token }}{{ raise_exception }}"

@@ -1,0 +1,51 @@
+"""Decoding with CUDA graphs, compared with decoding without them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+
+from benchmarks.gpu.machine import Device
+from benchmarks.gpu.rollouts import USED_SECONDS, compared, needed_bytes, ours
+from benchmarks.gpu.sections import Figures
+from benchmarks.gpu.work import draw_prompts, policy_shape, random_policy, work_on
+from training.rlhf.generation.llama import graphs
+
+
+class Failures(logging.Handler):
+    """Keeps the warnings of captures that failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
+    """Compare all answers of the section `rollouts`, and a single one, which is limited by kernel launches.
+    Raises RuntimeError if no graph could be captured. On a CPU, there are none."""
+    deadline = time.monotonic() + USED_SECONDS * seconds
+    sizes = policy_shape(shape)
+    work = work_on(shape, device, lambda one: needed_bytes(one, sizes))
+    policy = random_policy(shape, device)
+    failures = Failures()
+    graphs.log.addHandler(failures)
+    figures: Figures = {}
+    try:
+        for one in (work, work.single()):
+            prompts = draw_prompts(one)
+            sides = {
+                "graphs": partial(ours, policy, prompts, one, cuda_graphs=True),
+                "steps": partial(ours, policy, prompts, one),
+            }
+            figures |= {
+                f"{one.rows} rows: {name}": v for name, v in compared(sides, device, deadline).items()
+            }
+    finally:
+        graphs.log.removeHandler(failures)
+    if failures.messages:
+        raise RuntimeError(failures.messages[0])
+    return figures

@@ -1,0 +1,55 @@
+"""The floating-point operations that a pass through a model needs, for model FLOP utilisation.
+
+A token costs 2 operations per weight of the layers in a forward pass, and a pair of tokens in attention costs
+4 per head dimension and layer (Kaplan et al. 2020, arXiv 2001.08361; Chowdhery et al. 2022, arXiv 2204.02311,
+appendix B). The backward pass costs twice as much: together 6 operations per weight and token. With LoRA, the
+weights need no gradient, and the backward pass costs as much as the forward pass.
+
+Only necessary work counts: a prompt once for all its answers, causal pairs, and the tokens that are projected
+onto the vocabulary. Padding, masked pairs and recomputed activations take time without being counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from training.rlhf.models.files.shapes import Shape
+
+FULL, LORA = 3, 2  # the cost of a training pass, as a multiple of a forward pass
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The lengths in tokens of a prompt and of its answers."""
+
+    prompt: int
+    answers: Sequence[int]
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + sum(self.answers)
+
+    @property
+    def pairs(self) -> float:
+        """The pairs of a token and one that it attends to. Each answer attends to the prompt and itself."""
+        return self.prompt**2 / 2 + sum(own * (self.prompt + own / 2) for own in self.answers)
+
+
+def layer_weights(shape: Shape) -> int:
+    """The number of weights in the matrices of all layers."""
+    queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+    attention = shape.hidden * (2 * queries + 2 * keys)
+    return shape.layers * (attention + (3 if shape.gated else 2) * shape.hidden * shape.intermediate)
+
+
+def trunk_operations(shape: Shape, groups: Sequence[Lengths]) -> float:
+    """The operations of a forward pass through all layers."""
+    tokens, pairs = sum(one.tokens for one in groups), sum(one.pairs for one in groups)
+    attention = 4 * shape.layers * shape.heads * shape.head_size * pairs
+    return 2 * layer_weights(shape) * tokens + attention
+
+
+def projection_operations(shape: Shape, groups: Sequence[Lengths]) -> float:
+    """The operations of projecting all answer tokens onto the vocabulary."""
+    return 2 * shape.vocabulary * shape.hidden * sum(sum(one.answers) for one in groups)

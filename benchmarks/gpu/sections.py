@@ -1,0 +1,85 @@
+"""Run a section of the benchmark, and record why it failed, if it did."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from multiprocessing.connection import Connection
+from typing import Any, Literal
+
+Figures = dict[str, float | str]  # the names contain the units
+Start = Literal["spawn", "fork"]
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    shape: str
+    limit: float  # seconds
+    measure: Callable[[], Figures]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The figures of a section, or the reason why there are none."""
+
+    section: str
+    shape: str
+    seconds: float
+    figures: Figures = field(default_factory=dict)
+    error: str = ""
+    traceback: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(name: str, *given: Any, **named: Any) -> Figures:
+    """Call `measure` of the section's module, which is imported only now. If a library is missing, only the
+    sections that need it fail."""
+    module = import_module(f"benchmarks.gpu.{name.replace(' ', '_')}")
+    figures: Figures = module.measure(*given, **named)
+    return figures
+
+
+def outcome_of(section: Section, *, start: Start | None) -> Outcome:
+    """Measure a section, in a process of its own if ``start`` names a way to start one. The process is killed
+    after the section's time limit. A forked process can't use a GPU if its parent has asked for one."""
+    started = time.monotonic()
+    answer = _in_own_process(section, start) if start else _answer(section)
+    return Outcome(section.name, section.shape, round(time.monotonic() - started, 1), **answer)
+
+
+def _answer(section: Section) -> dict[str, Any]:
+    try:
+        return {"figures": section.measure()}
+    except Exception as error:  # any reason is recorded, and the next section starts
+        first = (str(error) or "no message").splitlines()[0]
+        return {"error": f"{type(error).__name__}: {first}", "traceback": traceback.format_exc()}
+
+
+def _in_own_process(section: Section, start: Start) -> dict[str, Any]:
+    context: Any = multiprocessing.get_context(start)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(section, sender), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        if receiver.poll(section.limit):
+            answer: dict[str, Any] = receiver.recv()
+            return answer
+        return {"error": f"took more than {section.limit:g} s"}
+    except EOFError:
+        process.join()
+        return {"error": f"its process ended without a result (exit code {process.exitcode})"}
+    finally:
+        process.kill()
+        process.join()
+
+
+def _send(section: Section, sender: Connection) -> None:
+    sender.send(_answer(section))

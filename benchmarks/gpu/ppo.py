@@ -21,8 +21,8 @@ from benchmarks.gpu.work import (
     work_on,
 )
 from training.rlhf.models.loading.trainable import dtype_of
-from training.rlhf.planning import loops
-from training.rlhf.planning.cost import Data
+from training.rlhf.planning import on_policy
+from training.rlhf.planning.cost import Conditions, Data
 from training.rlhf.policy import ppo
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import load_models
@@ -60,7 +60,7 @@ def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> F
         "rollout (s)": median(rollouts),
         "update (s)": median(updates),
         "MFU of the update": median([one / s for one, s in zip(used, updates, strict=True)]) / peak,
-        **peak_figures(device, estimated_bytes(work, shape)),
+        **peak_figures(device, estimated_bytes(work, shape, device)),
     }
 
 
@@ -82,9 +82,11 @@ def recipe_of(work: Work) -> PPOConfig:
     )
 
 
-def estimated_bytes(work: Work, shape: str) -> float:
+def estimated_bytes(work: Work, shape: str, device: Device) -> float:
+    given = Conditions(gpu=device == "cuda")
     data = Data(work.prompts, work.prompt, work.answer, work.prompt + work.answer, 1)
-    return loops.ppo(recipe_of(work), policy_shape(shape), reward_shape(shape), data).peak.bytes
+    cost = on_policy.ppo(recipe_of(work), policy_shape(shape), reward_shape(shape), data, given=given)
+    return cost.peak.bytes
 
 
 def lengths_of(batch: ppo.Batch) -> list[Lengths]:

@@ -16,8 +16,8 @@ from benchmarks.gpu.work import Work, draw_prompts, draw_tokens, random_reward_m
 from training.rlhf.data.batching import Group
 from training.rlhf.models.parts.lora import add_lora
 from training.rlhf.models.tokens import chat
-from training.rlhf.planning import loops
-from training.rlhf.planning.cost import Data
+from training.rlhf.planning import reward_model
+from training.rlhf.planning.cost import Conditions, Data
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses
 from training.rlhf.reward.scoring import batches, rewards_of
@@ -66,7 +66,7 @@ def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> F
         "speed (rankings/s)": len(groups) / each,
         "speed (tokens/s)": sum(one.tokens for one in lengths) / each,
         "MFU": needed / each / (float(limits[MATMUL]) * 1e12),
-        **peak_figures(device, estimated_bytes(work, shape)),
+        **peak_figures(device, estimated_bytes(work, shape, device)),
     }
 
 
@@ -81,10 +81,11 @@ def recipe_of(work: Work) -> RewardModelConfig:
     )
 
 
-def estimated_bytes(work: Work, shape: str) -> float:
+def estimated_bytes(work: Work, shape: str, device: Device) -> float:
+    given = Conditions(gpu=device == "cuda")
     data = Data(work.prompts, work.prompt, work.answer, work.prompt + work.answer, work.samples)
-    stages = loops.reward_model(recipe_of(work), reward_shape(shape), data).stages
-    return next(stage.bytes for stage in stages if stage.name == "train")
+    stages = reward_model.reward_model(recipe_of(work), reward_shape(shape), data, given=given).stages
+    return next(stage.bytes for stage in stages if stage.name == "update")
 
 
 def draw_groups(work: Work) -> list[Group]:

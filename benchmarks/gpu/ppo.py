@@ -33,7 +33,7 @@ USED_SECONDS = 0.6  # of the time limit; no step starts after that
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
     started = time.monotonic()
-    work = work_on(shape, device, lambda one: estimated_bytes(one, shape))
+    work = work_on(shape, device, lambda one: estimated_bytes(one, shape, device))
     config = recipe_of(work)
     judges = {"reward": random_reward_model(shape, device, dtype_of(config))}
     state = ppo.new_state(config, load_models(random_policy(shape, device), judges, config))

@@ -29,7 +29,7 @@ USED_SECONDS = 0.6  # of the time limit; no step starts after that
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
     started = time.monotonic()
     sizes = reward_shape(shape)
-    work = work_on(shape, device, lambda one: estimated_bytes(one, shape))
+    work = work_on(shape, device, lambda one: estimated_bytes(one, shape, device))
     config = recipe_of(work)
     model, tokenizer = random_reward_model(shape, device, torch.float32)  # a run's weights are in float32
     if work.lora:

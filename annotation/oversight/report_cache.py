@@ -71,7 +71,10 @@ def cached_result(*, identity: object, version: Callable[[], object], compute: C
     age = seconds_since_arrival()
     arrived = _database_time() - timedelta(seconds=age)
     stored = _stored(key)
-    if stored is not None and (stored.began >= arrived or stored.version == repr(version())):
+    if stored is not None and stored.began >= arrived:
+        return stored.result
+    current = repr(version())
+    if stored is not None and stored.version == current:
         return stored.result
     with transaction.atomic():
         acquire(Lock.REPORT.of(key))

@@ -26,7 +26,7 @@ def listener() -> Callable[[], None] | None:
 
 @contextmanager
 def heard_by(listener: Callable[[], None]) -> Iterator[None]:
-    """Call `listener` at every call of `alive` in this process, for the duration of the block."""
+    """Call `listener` whenever `alive` is called in this process, for the duration of the block."""
     global _listener
     before, _listener = _listener, listener
     try:

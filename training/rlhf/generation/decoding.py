@@ -1,8 +1,8 @@
 """Sampling from a causal language model in this process. Each prompt is processed once, and then all samples
 for the prompt are decoded together.
 
-Works with any transformers model (`forward`), and faster with those of the Llama family (`llama`).
-Differences from `model.generate`:
+This works with any transformers model (`forward`), and is faster with models of the Llama family (`llama`).
+The differences from `model.generate` are:
 
 - Each token is sampled from the cumulative distribution with one uniform random number (`picking`).
   `generate` uses one exponential random number per vocabulary entry.

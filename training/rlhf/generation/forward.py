@@ -164,8 +164,8 @@ def _bytes(cache: DynamicCache) -> int:
 
 @torch.no_grad()
 def token_bytes(policy: PreTrainedModel) -> int:
-    """Return the bytes of one token's keys and values. If the configuration does not say, they are measured
-    once per model, with a prompt of one token."""
+    """Return the number of bytes of one token's keys and values. If the configuration does not specify
+    this number, it is measured once per model, with a prompt of one token."""
     with suppress(UnknownShape):
         return shape_of(policy.config.to_dict()).cache_numbers * int(policy.dtype.itemsize)
     if policy not in _token_bytes:

@@ -357,7 +357,7 @@ def add_gradients(
     """Add the gradients of some rankings, and return the sums for the metrics.
 
     If the device of a process runs out of memory, all processes compute the gradients again with half the
-    limit of token positions (`until_it_fits`). Later steps keep to the lower limit. A sharded policy can't
+    limit of token positions (`until_it_fits`). Later steps also use the lower limit. A sharded policy can't
     do this, because the other processes are in the middle of an exchange."""
 
     def divide() -> int:

@@ -31,8 +31,8 @@ CONVERTED_WEIGHTS = 2**23
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """What a model does to its logits after the projection. It multiplies them by ``scale`` and then limits
-    them to plus or minus ``cap``: cap · tanh(logits / cap)."""
+    """A model's transformation of its logits after the projection. The logits are multiplied by ``scale`` and
+    then limited to plus or minus ``cap``: cap · tanh(logits / cap)."""
 
     scale: float = 1.0
     cap: float | None = None

@@ -29,7 +29,8 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
     length_normalised: bool = Field(
         False,
         description="Use the mean log-probability per token instead of the sum over the response. Long"
-        " responses then have no advantage. With ipo, set it to reproduce the results of the IPO paper.",
+        " responses then have no advantage. With ipo, enable this setting to reproduce the results of the"
+        " IPO paper.",
     )
     label_smoothing: float = Field(
         0.0,

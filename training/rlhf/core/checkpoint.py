@@ -73,7 +73,7 @@ class _Broken(Exception):
 
 
 class Resumed(NamedTuple):
-    """What a checkpoint contains besides weights and moments: the loop's own counters and tensors."""
+    """The contents of a checkpoint besides weights and moments: the loop's own counters and tensors."""
 
     counters: dict[str, Any]
     data: dict[str, Tensor]

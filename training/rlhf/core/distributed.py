@@ -43,7 +43,8 @@ from training.rlhf.core.reporter import Cancelled
 BUCKET_NUMBERS = 16_000_000
 
 LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or computes scores
-# A process that waits for the others looks for their data after a pause, which doubles up to the longest.
+# A process that waits for the others checks repeatedly whether the exchange is complete. The pause between
+# two checks starts at the shortest pause and doubles until it reaches the longest.
 SHORTEST_PAUSE, LONGEST_PAUSE = 2e-5, 5e-3
 _STOP = "rankloop/stop"
 
@@ -263,8 +264,8 @@ def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[in
 
 
 def all_gather(found: Tensor, mine: Tensor) -> None:
-    """Fill `found` with the tensors of all processes, one after another. They have the same shape."""
-    # gloo can't exchange every type, but the bytes of any type.
+    """Fill `found` with the tensors of all processes, one after another. The tensors have the same shape."""
+    # gloo can't exchange tensors of every type, so they are exchanged as bytes.
     into, part = found.view(-1).view(torch.uint8), mine.reshape(-1).view(torch.uint8)
     _exchange(lambda: dist.all_gather_single(into, part, async_op=True))
 
@@ -306,7 +307,7 @@ def _all_reduce(tensor: Tensor, op: Any = dist.ReduceOp.SUM) -> None:
 
 def _exchange(start: Callable[[], Any]) -> None:
     """Start an exchange and wait until it is complete. Raises ProcessLost if another process has ended,
-    Cancelled if it was asked to stop, and the exceptions of the listener to `alive`."""
+    Cancelled if another process was asked to stop, and any exception of the listener to `alive`."""
     try:
         work = start()
     except RuntimeError as error:

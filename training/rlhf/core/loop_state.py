@@ -64,7 +64,7 @@ def master_weights(modules: Modules, optimisers: Optimisers) -> dict[str, Tensor
 @torch.no_grad()
 def fill_masters(modules: Modules, optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> None:
     """Restore the masters of 16-bit weights. Sharded weights are float32 and have no masters. A checkpoint of
-    one kind can therefore be read by a run of the other kind."""
+    a sharded run can therefore be read by a run without sharding, and vice versa."""
     if any(name.startswith("masters.") for name in tensors):
         for part, optimiser in optimisers.items():
             for number, parameter in enumerate(optimised(optimiser)):
@@ -83,7 +83,8 @@ def fill_modules(modules: Modules, tensors: Mapping[str, Tensor]) -> None:
 
 
 def kept_in_memory(modules: Modules) -> dict[str, Tensor]:
-    """Return a copy of the saved tensors in main memory, of a sharded tensor only this process's part."""
+    """Return a copy of the saved tensors in main memory. The copy of a sharded tensor contains only this
+    process's part."""
     return {name: local(tensor).to("cpu", copy=True) for name, tensor in saved_tensors(modules).items()}
 
 

@@ -40,12 +40,12 @@ def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
 
 
 def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
-    """Clip the gradients of the optimiser's weights to a norm. Return the norm before."""
+    """Clip the gradients of the optimiser's weights to a norm. Return the norm before clipping."""
     return clip_gradients(optimised(optimiser), limit)
 
 
 def update_weights(optimiser: torch.optim.Optimizer, *, rate: float) -> None:
-    """Make a step at a learning rate, and clear the gradients."""
+    """Take an optimiser step at this learning rate, then clear the gradients."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.step()
@@ -76,7 +76,8 @@ def _is_rounded(master: Tensor, parameter: Tensor) -> bool:
 
 
 def _forget_master(parameter: Any) -> None:
-    """Remove the master that a parameter had as a 16-bit weight. Its hook would take every gradient."""
+    """Remove the master that a parameter had as a 16-bit weight. Otherwise, the hook would move every
+    gradient of the parameter to this master."""
     if hasattr(parameter, "master"):
         parameter.master_hook.remove()
         del parameter.master, parameter.master_hook

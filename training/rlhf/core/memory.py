@@ -54,8 +54,8 @@ def until_it_fits(
     and the gradients are computed again. ``divide`` returns the new limit of token positions. If nothing is
     ``divisible``, the error is raised.
 
-    If one of several processes runs out of memory, all of them do the same, so that they keep the same limit.
-    ``add_gradients`` must not wait for other processes.
+    If one of several processes runs out of memory, all processes compute their gradients again with the new
+    limit, so that their limits stay equal. ``add_gradients`` must not wait for other processes.
     """
     while True:
         reason = ""

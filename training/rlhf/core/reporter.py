@@ -41,7 +41,7 @@ class Reporter(Protocol):
         """Report that `step` out of `total` units of work in `phase` are complete.
 
         During a long step, `phase` can have a detail after a colon, such as `train: 20 of 32 answers`. The
-        remaining time is that of the phase.
+        remaining time is estimated for the phase.
         """
 
     def flush(self) -> None:
@@ -60,8 +60,8 @@ class Reporter(Protocol):
 
 
 def with_grace(check: Callable[[], None], *, seconds: float) -> Callable[[], None]:
-    """Return a function like `check` that raises a `StopRequested` only `seconds` after the first one. The
-    work in progress can end within this time."""
+    """Return a function like `check` that ignores each `StopRequested` until `seconds` have passed since the
+    first one. The work in progress can be completed within this time."""
     asked: list[float] = []
 
     def check_later() -> None:

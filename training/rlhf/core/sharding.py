@@ -6,7 +6,7 @@ keeps its part of the sum. The sharded weights are float32. In a model that comp
 the place of the float32 masters of `core.masters`, and each process gathers them in bfloat16.
 
 - A forward pass of a sharded model needs `run`. Its backward pass needs no special call.
-- Gathering is an exchange, so all processes must make the same passes in the same order. `in_step` adds
+- Gathering is an exchange, so all processes must run the same passes in the same order. `in_step` adds
   passes without an effect in the processes that have fewer micro-batches than others.
 - All processes must stop at the same point, because a stopped process saves a checkpoint, for which the
   others are needed. They agree before each pass (`SharedReporter.check`) and at the end of each part of the
@@ -15,7 +15,7 @@ the place of the float32 masters of `core.masters`, and each process gathers the
 
 On a CPU, FSDP exchanges data through `core.distributed`, so a process that waits still calls `alive` and
 notices that another process has ended. On a GPU, FSDP uses NCCL and gathers the next layer during the
-computation of the present one.
+computation of the current layer.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def is_sharded(model: object) -> bool:
 def shard(
     model: nn.Module, layers: Sequence[nn.Module], *, dtype: torch.dtype, exact: Sequence[nn.Module] = ()
 ) -> None:
-    """Divide the model's weights among all processes. Each of the layers is gathered on its own, and the
-    remaining weights are gathered together.
+    """Divide the model's weights among all processes. Each layer is gathered separately, and the remaining
+    weights are gathered together.
 
     Trained weights are converted to float32, and the model computes in ``dtype``, except for the modules in
     ``exact``, which compute in float32. Weights on the CPU are moved to the process's device, one layer at a
@@ -73,7 +73,7 @@ def shard(
             if not isinstance(parameter, DTensor) and parameter.requires_grad:
                 parameter.data = parameter.data.float()
         low = dtype if dtype != torch.float32 and module not in exact else None
-        # The layers' inputs have the precision that they have without sharding.
+        # The layers' inputs keep the precision that they have without sharding.
         precision = MixedPrecisionPolicy(
             param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
@@ -142,7 +142,7 @@ def is_apart() -> bool:
 
 
 def local(tensor: Tensor) -> Tensor:
-    """Return this process's part of a sharded tensor, which shares its memory. Return another tensor
+    """Return this process's part of a sharded tensor, which shares its memory. Return any other tensor
     unchanged."""
     if not isinstance(tensor, DTensor):
         return tensor
@@ -151,8 +151,8 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def whole(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return the complete tensor. All processes must call this function for the same sharded tensor. Another
-    tensor is returned as it is."""
+    """Return the complete tensor. All processes must call this function for the same sharded tensor. Any
+    other tensor is returned unchanged."""
     if not isinstance(tensor, DTensor):
         return tensor if dtype is None else tensor.to(dtype)
     part = local(tensor).detach().to(dtype or tensor.dtype)
@@ -176,7 +176,7 @@ def fill(place: Tensor, values: Tensor) -> None:
 
 
 def divided(values: Tensor, like: Tensor) -> Tensor:
-    """Return complete values, sharded if ``like`` is."""
+    """Return the complete values, or shard them if ``like`` is sharded."""
     if not isinstance(like, DTensor):
         return values
     found = torch.zeros_like(like.detach(), dtype=values.dtype)
@@ -186,7 +186,7 @@ def divided(values: Tensor, like: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clip_gradients(parameters: Sequence[Tensor], largest: float) -> float:
-    """Scale the gradients so that their norm is at most ``largest``. Return the norm from before."""
+    """Scale the gradients so that their norm is at most ``largest``. Return the norm before scaling."""
     if not any(isinstance(parameter, DTensor) for parameter in parameters):
         return float(nn.utils.clip_grad_norm_(parameters, largest))
     parts: list[Tensor] = []
@@ -197,7 +197,7 @@ def clip_gradients(parameters: Sequence[Tensor], largest: float) -> float:
             (parts if sharded else complete).append(local(parameter.grad))
     squares = distributed.all_sum({"squares": _squares(parts)})["squares"] + _squares(complete)
     norm = math.sqrt(squares)
-    factor = min(1.0, largest / (norm + 1e-6))  # as in torch
+    factor = min(1.0, largest / (norm + 1e-6))  # the same formula as in torch
     for gradient in (*parts, *complete):
         gradient.mul_(factor)
     return norm

@@ -1,7 +1,7 @@
 """Lay out answers to prompts for a policy, a reference or a critic. Answers to the same prompt share its
-tokens, if the models support it.
+tokens, if the models support this.
 
-The layouts are those of `batching`, in which a reward model reads responses. In the ``flat`` layout (on a
+`batching` defines the same layouts for the responses that a reward model reads. In the ``flat`` layout (on a
 CPU) and in the ``packed`` layout (on a GPU), the models process each prompt once, and an answer's tokens
 attend to the prompt and to the answer itself. Every answer therefore has the same log-probabilities, values
 and gradients as in a row of its own. In the ``separate`` layout, each answer has its own row, padded on the
@@ -75,7 +75,8 @@ def shared_layout(*models: PreTrainedModel) -> Layout:
         return "separate"
     if models[0].device.type != "cpu":
         return "packed"
-    # A list, because the call changes each model. A generator would stop at the first refusal.
+    # This must be a list, because each call changes a model. With a generator, `all` would stop at the first
+    # model that does not support the change.
     changed = [segments.attend_by_segment(model) for model in models]
     return "flat" if all(changed) else "separate"
 

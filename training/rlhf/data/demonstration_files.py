@@ -94,7 +94,7 @@ def read_json_lines(path: str | Path) -> list[Demonstration]:
                 except (ValueError, TypeError, KeyError) as error:
                     raise ValueError(
                         f"{Path(path).name}, line {number}: a demonstration needs `messages`, a list of "
-                        f"objects with role and content, and `response`, a text ({error!r})"
+                        f"objects with role and content, and `response`, a string ({error!r})"
                     ) from error
     return found
 
@@ -103,7 +103,7 @@ def _demonstration(row: Any) -> Demonstration:
     messages = [{"role": one["role"], "content": one["content"]} for one in row["messages"]]
     texts = [row["response"], *(text for message in messages for text in message.values())]
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a role, a content or the response is not a text")
+        raise TypeError("a role, a content or the response is not a string")
     return Demonstration(messages, row["response"])
 
 

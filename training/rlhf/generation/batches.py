@@ -57,7 +57,7 @@ class Batch:
 
 class Batches:
     """Divides the work into batches, one at a time, so that the limits can change between batches. The
-    longest prompts come first. If memory is short, this shows at the start of a run instead of at its end. A
+    longest prompts come first, so a memory shortage occurs at the start of a run instead of at its end. A
     batch has at least one row, even if this row exceeds the limits.
     """
 
@@ -106,7 +106,7 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # Torch keeps freed memory for its next tensors.
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    found = [4 * 2**30]  # if the system doesn't report it
+    found = [4 * 2**30]  # assumed if the system doesn't report its free memory
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = [int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024]

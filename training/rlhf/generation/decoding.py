@@ -1,8 +1,8 @@
 """Sampling from a causal language model in this process. Each prompt is processed once, and then all samples
 for the prompt are decoded together.
 
-Works with any transformers model (`forward`), and faster with those of the Llama family (`llama`).
-Differences from `model.generate`:
+This works with any transformers model (`forward`), and is faster with models of the Llama family (`llama`).
+The differences from `model.generate` are:
 
 - Each token is sampled from the cumulative distribution with one uniform random number (`picking`).
   `generate` uses one exponential random number per vocabulary entry.
@@ -182,7 +182,7 @@ def _seeds(count: int, seed: int | Sequence[int]) -> list[int]:
 
 
 def _noise(seeds: Sequence[int], samples: range, sampling: Sampling, device: torch.device) -> Tensor | None:
-    """Return the random numbers of a batch, with one row per sample. None at temperature 0."""
+    """Return the random numbers of a batch, with one row per sample, or None at temperature 0."""
     if sampling.temperature == 0:
         return None
     drawn = [uniform_numbers(seed, samples.stop, sampling.max_new_tokens) for seed in seeds]
@@ -235,7 +235,7 @@ def _decode_batch(
 ) -> list[Completion]:
     """Generate the completions of the batch's rows, of at most `limit` tokens each.
 
-    Between two checks for finished rows, finished rows also get further tokens, which are ignored."""
+    Until the next check for finished rows, finished rows also get further tokens, which are ignored."""
     batch, device = start(), stops.device
     stride = CPU_STRIDE if device.type == "cpu" else GPU_STRIDE
     logits = batch.read(pulse.beat)

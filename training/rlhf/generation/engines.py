@@ -17,7 +17,8 @@ from training.rlhf.recipes.generation import UsesGeneration
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
     """Generates with the policy's own weights, on the policy's device. `cache_bytes` limits the keys and
-    values of one batch. None: a share of the free memory. `cuda_graphs` is as in `decoding.generate`."""
+    values of one batch. If it is None, they can take a share of the free memory. `cuda_graphs` is as in
+    `decoding.generate`."""
 
     cache_bytes: int | None = None
     cuda_graphs: bool = False
@@ -51,7 +52,8 @@ def open_engine(config: UsesGeneration) -> Engine:
     """Return the engine that generates the answers of a run with this recipe. Raises ServerUnusable if the
     run has several processes and a server."""
     if config.server and distributed.count() > 1:
-        # The processes would load and unload the same adapter, and each would open `server_connections`.
+        # The processes would load and unload the same adapter, and each would open as many connections as
+        # `server_connections` allows.
         raise ServerUnusable(
             "a server can't generate the answers of a run with several processes. Set processes to 1, or"
             " leave server empty"

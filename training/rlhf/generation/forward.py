@@ -58,7 +58,7 @@ class ForwardBatch:
         hooks = [layer.register_forward_pre_hook(lambda *_: beat()) for layer in layers]
         ids, mask, n = self.ids, self.mask, self.n
         repeatable = all(hasattr(layer, "batch_repeat_interleave") for layer in self.cache.layers)
-        if not repeatable:  # for example, a cache of recurrent states
+        if not repeatable:  # true, for example, for a cache of recurrent states
             ids, mask = ids.repeat_interleave(n, dim=0), mask.repeat_interleave(n, dim=0)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         try:
@@ -164,8 +164,8 @@ def _bytes(cache: DynamicCache) -> int:
 
 @torch.no_grad()
 def token_bytes(policy: PreTrainedModel) -> int:
-    """Return the bytes of one token's keys and values. If the configuration does not say, they are measured
-    once per model, with a prompt of one token."""
+    """Return the number of bytes of one token's keys and values. If the configuration does not specify
+    this number, it is measured once per model, with a prompt of one token."""
     with suppress(UnknownShape):
         return shape_of(policy.config.to_dict()).cache_numbers * int(policy.dtype.itemsize)
     if policy not in _token_bytes:

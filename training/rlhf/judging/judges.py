@@ -166,7 +166,7 @@ class Judges:
         the `multiplier` that was used.
 
         `truncated` and `refused` are counts of answers. They are present only if they are above 0. With one
-        reward model, they are the only metrics, because its mean is the loop's own metric.
+        reward model, these counts are the only metrics, because the mean is the loop's own metric.
         """
         found: dict[str, float] = {}
         if len(self.judges) > 1:

@@ -1,7 +1,7 @@
 """Correction for answers that another engine sampled: pure functions on tensors.
 
-A generation server computes with other kernels, and often in another precision, than the training forward
-pass. The answers then come from a policy that differs slightly from the one in training. Tensors contain the
+A generation server uses different kernels from the training forward pass, and often a different precision.
+The answers then come from a policy that differs slightly from the one in training. Tensors contain the
 log-probabilities of the sampled tokens only, in nats, at the sampling temperature.
 """
 
@@ -23,8 +23,8 @@ def truncated_weights(log_probs: Tensor, sampler: Tensor, *, cap: float) -> Tens
     biased.
 
     Ionides, "Truncated Importance Sampling" (2008). Yao et al., "Your Efficient RL Framework Secretly Brings
-    You Off-Policy RL Training" (2025, fengyao.notion.site/off-policy-rl) apply it to the policy gradient of
-    language models.
+    You Off-Policy RL Training" (2025, fengyao.notion.site/off-policy-rl) apply truncated weights to the
+    policy gradient of language models.
     """
     return (log_probs - sampler).detach().clamp(max=LOG_RATIO_LIMIT).exp().clamp(max=cap)
 
@@ -45,7 +45,8 @@ def sampler_gap(log_probs: Tensor, sampler: Tensor) -> dict[str, float]:
 
 
 def answer_sums(values: Tensor, lengths: Tensor) -> Tensor:
-    """Return the sum of each answer's values. `values`, with shape (N,), contains the answers' tokens one
-    after another, and `lengths`, with shape (B,), their numbers. The result has shape (B,)."""
+    """Return the sum of each answer's values. `values`, with shape (N,), contains one value per token, for
+    one answer after another. `lengths`, with shape (B,), contains each answer's number of tokens. The result
+    has shape (B,)."""
     owner = torch.arange(len(lengths), device=values.device).repeat_interleave(lengths)
     return values.new_zeros(len(lengths)).index_add(0, owner, values)

@@ -17,11 +17,11 @@ from torch import Tensor
 LOG_RATIO_LIMIT = 20.0
 
 # The controller's settings. Distances are sqrt(KL / target): 0 at the reference and 1 at the target.
-DISTANCE_GAIN, SPEED_GAIN = 0.5, 0.2  # of the filter, after the first few steps
-PROPORTIONAL_GAIN, INTEGRAL_GAIN = 1.0, 0.2  # per step, in units of log beta
+DISTANCE_GAIN, SPEED_GAIN = 0.5, 0.2  # the filter's gains after the first few steps
+PROPORTIONAL_GAIN, INTEGRAL_GAIN = 1.0, 0.2  # the controller's gains per step, in units of log beta
 # Distance beyond which the weights are pulled back. With 1, noise would cause too many pulls.
 PULL_FROM = 1.03
-LARGEST_PULL = 0.5  # of the way back, in one step
+LARGEST_PULL = 0.5  # maximum share of the way back to the reference in one step
 LOOKAHEAD = 2.0  # steps for which an optimiser's momentum continues to move the policy
 # Limit of the error 2 · (distance - 1), which is about KL / target - 1 near the target.
 LARGEST_ERROR = 1.0
@@ -105,7 +105,7 @@ class KLController:
     steps, in which the policy is fastest, are followed closely.
 
     `initial` is beta at the start, and `integral` is the sum of the weighted errors, in units of log beta.
-    Without a target, nothing ever changes.
+    Without a target, the controller never changes.
     """
 
     initial: float

@@ -37,9 +37,9 @@ def distance_from_start(
 ) -> dict[str, float]:
     """Return the metrics `objective/kl` and `parameters/change` at the end of a run (see `measured`).
 
-    Empty if all weights of a model in memory were trained, because the start no longer exists. Without
-    ``kl_samples``, only the change of an adapter is returned. The optimiser's moments are freed, so no update
-    can follow.
+    The result is empty if all weights of a model in memory were trained, because the start no longer exists.
+    Without ``kl_samples``, only the change of an adapter is returned. The optimiser's moments are freed, so
+    no update can follow.
     """
     if not has_adapters(policy.model) and isinstance(start, Loaded):
         return {}
@@ -96,7 +96,7 @@ def measured(
             check()
             responses = score_responses(model, rows, part)
             found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
-        return found  # of this process's share
+        return found  # 0 outside this process's share
 
     sharded = is_sharded(policy.model)
     with complete_model(policy.model) as model, stopping_together(sharded=sharded):

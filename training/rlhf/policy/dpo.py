@@ -21,8 +21,8 @@ rejected response:
 - `parameters/change`, with an adapter: the norm of the change of the weights since the start of training.
 
 Evaluations add `heldout/loss`, `heldout/accuracy`, `heldout/margins` and `heldout/pairs`. The result also
-contains `objective/kl`, the KL divergence from the starting policy in nats per sampled answer, and always
-`parameters/change`.
+contains `objective/kl`, the KL divergence from the starting policy in nats per sampled answer, and
+`parameters/change`, with or without an adapter.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class DPOState:
     ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
     policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have been
     computed. ``step`` counts updates. ``reported`` is the last step that was also evaluated and reported.
-    ``before`` contains the starting policy's answers to the sample prompts. ``max_tokens`` is lower than the
-    recipe's limit if the device ran out of memory. It is 0 before that.
+    ``before`` contains the starting policy's answers to the sample prompts. ``max_tokens`` is 0 until the
+    device runs out of memory, and then a limit below the recipe's.
     """
 
     policy: PreTrainedModel
@@ -305,7 +305,8 @@ def update(
     rate: float,
     check: Callable[[], None],
 ) -> None:
-    """Make one optimiser update on some rankings. ``check`` can stop it before the weights change."""
+    """Update the weights once, with the gradients of some rankings. ``check`` can stop the update before the
+    weights change."""
     started, weight = time.perf_counter(), rows.weight(indices)
     sums = add_gradients(config, state, rows, indices, check)
     mean, grad_norm = sums["loss"] / weight, clipped_norm(state.optimiser, config.max_grad_norm)
@@ -356,7 +357,7 @@ def add_gradients(
     """Add the gradients of some rankings, and return the sums for the metrics.
 
     If the device of a process runs out of memory, all processes compute the gradients again with half the
-    limit of token positions (`until_it_fits`). Later steps keep to the lower limit. A sharded policy can't
+    limit of token positions (`until_it_fits`). Later steps also use the lower limit. A sharded policy can't
     do this, because the other processes are in the middle of an exchange."""
 
     def divide() -> int:

@@ -1,7 +1,7 @@
 """PPO: the policy answers prompts, a reward model scores the answers, and the policy moves towards higher
 scores.
 
-Each step samples answers, scores them, computes advantages, and makes a few epochs of clipped updates. PPO is
+Each step samples answers, scores them, computes advantages, and runs a few epochs of clipped updates. PPO is
 sensitive to these choices:
 
 - Log-probabilities are never taken from the sampler. They are recomputed with the training forward pass on
@@ -123,7 +123,7 @@ def train(
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
-    run. The folder is not removed. A run that is stopped saves a checkpoint first. Only if the rest of an
+    run. The folder is not removed. A run that is stopped saves a checkpoint first. However, if the rest of an
     update takes more than a few seconds, the run ends without a checkpoint.
 
     docs/ppo.md lists the metrics.
@@ -290,8 +290,7 @@ def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors:
 def update(
     config: PPOConfig, state: PPOState, batch: Batch, demonstrations: Sequence[Row] = ()
 ) -> dict[str, float]:
-    """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
-    metrics."""
+    """Run a few epochs of clipped updates, and complete the state of the step. Return the step's metrics."""
     step = batch.rollout.step
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)

@@ -64,7 +64,7 @@ def policy_backward(
     of the minibatch's metrics, and the largest |log ratio|.
 
     With a shared ``critic``, the gradient of its loss is added in the same pass, and its metrics are returned
-    too. This is not possible, and its metrics are missing, if the policy's states are unknown."""
+    too. If the policy's states are unknown, this is not possible, and the critic's metrics are missing."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
     log_probs, entropy, states = outputs_of(state.models.actor, seen.rows.inputs, temperature=temperature)

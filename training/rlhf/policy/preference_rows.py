@@ -57,11 +57,11 @@ class RankingRows:
         return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens, layouts)
 
     def limited(self, max_tokens: int) -> RankingRows:
-        """Return the same rankings with a lower limit of token positions. 0 is no lower limit."""
+        """Return the same rankings with a lower limit of token positions. A limit of 0 changes nothing."""
         return replace(self, max_tokens=max_tokens) if 0 < max_tokens < self.max_tokens else self
 
     def largest(self, indices: Sequence[int]) -> int:
-        """Return about the number of token positions in this process's largest pass over these rankings."""
+        """Estimate the number of token positions in this process's largest pass over these rankings."""
         sizes = [sum(self.groups[i].packed_tokens for i in part) for part in self.micro_batches(indices)]
         return min(self.max_tokens, max(sizes, default=0))
 

@@ -54,7 +54,7 @@ def ptx_backward(
     max_tokens: int,
 ) -> float:
     """Add the gradient of the supervised loss on a random batch of demonstrations. Return the loss, in nats
-    per token. With several processes, both are the share of this process."""
+    per token. With several processes, the gradient and the loss are this process's share."""
     drawn = torch.randint(len(rows), (config.ptx_batch_size,), generator=generator).tolist()
     chosen = [rows[i] for i in drawn]
     tokens, loss = sum(len(row.answer) for row in chosen), 0.0

@@ -398,7 +398,7 @@ def identity(policy: Loaded, judges: Judges, asked: EncodedPrompts) -> dict[str,
     return {
         "prompts": digest(asked.ids),
         "policy": fingerprint({"policy": policy.model}),
-        # The digest includes the names, so a run with a renamed reward model has other inputs.
+        # The digest includes the names, so renaming a reward model changes the inputs of a run.
         "reward models": digest([[one.name, fingerprint({"model": one.model})] for one in judges.judges]),
     }
 

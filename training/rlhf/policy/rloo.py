@@ -1,7 +1,7 @@
 """RLOO, GRPO and Dr. GRPO: the policy answers each prompt several times and moves towards the answers whose
 reward is higher than that of the other answers. There is no critic.
 
-Each step samples answers, scores them, compares each answer with the others to its prompt, and makes a few
+Each step samples answers, scores them, compares each answer with the others to its prompt, and runs a few
 epochs of clipped updates. An answer has one advantage, which all of its tokens share. The recipe's settings
 name the method (`RLOOConfig`):
 
@@ -81,12 +81,12 @@ def train(
 ) -> OnPolicyResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
-    ``reward_model`` is one model or several named models. They can be encoders and can have other
-    vocabularies and templates than the policy.
+    ``reward_model`` is one model or several named models. They can be encoders and can have vocabularies and
+    templates that differ from those of the policy.
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
-    run. The folder is not removed. A run that is stopped saves a checkpoint first. Only if the rest of an
+    run. The folder is not removed. A run that is stopped saves a checkpoint first. However, if the rest of an
     update takes more than a few seconds, the run ends without a checkpoint.
 
     docs/rloo.md lists the metrics.
@@ -171,8 +171,7 @@ def roll_out(
 
 
 def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
-    """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
-    metrics."""
+    """Run a few epochs of clipped updates, and complete the state of the step. Return the step's metrics."""
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
     state.kl = batch.kl
     steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))

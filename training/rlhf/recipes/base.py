@@ -57,8 +57,8 @@ class ShardsModel(Recipe):
         "none",
         description="How several processes store the model. none: each process has all weights, gradients and"
         " optimiser states. full: each process has a part of them, and the weights of each layer are gathered"
-        " before it runs (FSDP). This needs less memory per GPU, more communication, and the training of all"
-        " weights.",
+        " before the layer runs (FSDP). With full, each GPU needs less memory, the processes exchange more"
+        " data, and the run must train all weights.",
     )
 
     @model_validator(mode="after")

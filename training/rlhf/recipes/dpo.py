@@ -29,7 +29,8 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
     length_normalised: bool = Field(
         False,
         description="Use the mean log-probability per token instead of the sum over the response. Long"
-        " responses then have no advantage. Set this with ipo to reproduce that paper's results.",
+        " responses then have no advantage. With ipo, enable this setting to reproduce the results of the"
+        " IPO paper.",
     )
     label_smoothing: float = Field(
         0.0,
@@ -48,7 +49,7 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
         ge=0,
         le=100,
         description="Weight of an additional supervised loss: the negative log-likelihood per token of the "
-        "best tier's responses. It keeps the preferred responses from becoming less likely (RPO).",
+        "best tier's responses. This loss keeps the preferred responses from becoming less likely (RPO).",
     )
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over the rankings.")
     batch_rankings: int = Field(16, ge=1, le=4096, description="Number of rankings per optimiser step.")

@@ -15,12 +15,12 @@ class UsesGeneration(UsesServer):
         None,
         gt=0,
         le=10_000,
-        description="Memory for the keys and values of answers that are generated together, in GB. If empty,"
-        " half of the free memory of a GPU, or a quarter of the free memory on a CPU.",
+        description="Memory limit for the keys and values of answers that are generated together, in GB. If"
+        " empty, the limit is half of the free memory on a GPU, or a quarter of the free memory on a CPU.",
     )
     cuda_graphs: bool = Field(
         False,
         description="On a GPU, decode models of the Llama family with CUDA graphs, which launch all kernels"
         " of a token at once. If no graph can be captured, decoding continues without graphs. Experimental:"
-        " this has not been run on a GPU yet. On a CPU, this setting has no effect.",
+        " decoding with CUDA graphs has not been run on a GPU yet. On a CPU, this setting has no effect.",
     )

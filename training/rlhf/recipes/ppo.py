@@ -16,7 +16,7 @@ class PPOConfig(RolloutConfig):
         "auto",
         description="The model that predicts rewards. separate: a complete model, which starts as a copy of"
         " the reward model. All its weights are trained. adapter: a second LoRA adapter on the policy's base"
-        " model, which needs use_peft. shared: a linear head on the policy's own states. The critic's"
+        " model. This value requires use_peft. shared: a linear head on the policy's own states. The critic's"
         " loss, weighted by value_coefficient, then also trains the policy. auto: adapter with use_peft,"
         " otherwise separate.",
     )
@@ -71,7 +71,7 @@ class PPOConfig(RolloutConfig):
         ge=0,
         le=100,
         description="Weight of a supervised loss on demonstrations that is added to the policy's loss"
-        " (PPO-ptx). It keeps what the policy has learned from them.",
+        " (PPO-ptx). With this loss, the policy retains what it has learned from the demonstrations.",
     )
     ptx_batch_size: int = Field(
         16, ge=1, le=65_536, description="Number of demonstrations per optimiser step, for ptx_coefficient."

@@ -54,7 +54,7 @@ class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
     )
     strength: Literal["ignore", "cumulative", "margin"] = Field(
         "ignore",
-        description="How to use the stated strength of the preference for the best tier over the next. "
+        description="How to use the stated strength of the preference for the best tier over the next tier. "
         "cumulative: learn the reward difference at which each level begins. margin: require the"
         " reward difference to exceed the level's margin. The margins setting lists the margins.",
     )

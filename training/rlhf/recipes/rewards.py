@@ -53,15 +53,16 @@ class UsesRewards(Recipe):
         max_length=1000,
         description="Lower limits for the mean scores of some reward models, such as harmless-rm=start. start"
         " is the mean score of the starting policy's answers, and start-0.2 is 0.2 standard deviations below"
-        " it. A number alone is measured in standard deviations from the reward model's training mean. The"
-        " reward model's share of the reward rises until its mean score reaches the floor.",
+        " it. A number without start is measured in standard deviations from the reward model's training"
+        " mean. The reward model's share of the reward rises until its mean score reaches the floor.",
     )
     floor_rate: float = Field(
         0.3,
         gt=0,
         le=10,
-        description="With reward_floors, in PPO and RLOO: increase of a reward model's weight per step while"
-        " its mean score is one standard deviation below its floor, as a multiple of the sum of all weights.",
+        description="With reward_floors: how strongly PPO and RLOO react to a mean score below its floor. If"
+        " a reward model's mean score is one standard deviation below its floor, each step increases the"
+        " reward model's weight by this multiple of the sum of all weights.",
     )
 
     @field_validator("reward_weights")

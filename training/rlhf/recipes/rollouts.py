@@ -116,9 +116,10 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         2.0,
         ge=1,
         le=1000,
-        description="Maximum weight of a token, or of an answer with ratio=sequence, whose probability"
-        " differs between the server that sampled it and the training forward pass. If empty, answers are not"
-        " weighted. Without a server, this setting has no effect.",
+        description="Maximum importance weight of a token or, with ratio=sequence, of an answer. The weights"
+        " correct for the difference between the probabilities on the server that sampled the answer and"
+        " those in the training forward pass. If empty, answers are not weighted. Without a server, this"
+        " setting has no effect.",
     )
     micro_batch_tokens: int = Field(
         2048,

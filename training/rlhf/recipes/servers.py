@@ -31,11 +31,11 @@ class UsesServer(Recipe):
     server_model: str = Field(
         "",
         max_length=500,
-        description="The server's name for the policy. If the run trains an adapter, the server's name for"
-        " the adapter's base model.",
+        description="The policy's name on the server. If the run trains an adapter, enter the name of the"
+        " adapter's base model.",
     )
     server_connections: int = Field(
-        32, ge=1, le=1024, description="Maximum number of requests that the server answers at the same time."
+        32, ge=1, le=1024, description="Maximum number of concurrent requests to the server."
     )
     server_timeout: float = Field(
         600.0,

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.pairs import parse_pairs
 
-# Arguments that are set wherever a prompt is encoded. Special tokens, with names that end in "_token", are
-# also set there.
+# Arguments that the encoding of a prompt sets itself. It also sets the special tokens, whose names end in
+# "_token".
 RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message"} | {
     *("conversation", "chat_template", "tokenize", "padding", "truncation", "max_length"),
     *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
@@ -24,9 +24,9 @@ class UsesTemplate(Recipe):
         "",
         max_length=2000,
         description="Arguments of the policy's chat template, for example enable_thinking=false, "
-        "reasoning_effort=low. Values are JSON. A value that is not valid JSON is text. The arguments are "
-        "saved with the model, so later runs from this model use them, too. An argument that the template "
-        "does not use is refused.",
+        "reasoning_effort=low. Values are parsed as JSON. A value that is not valid JSON is used as text. "
+        "The arguments are saved with the model, so later runs from this model use them, too. An argument "
+        "that the template does not use is refused.",
     )
 
     @field_validator("template_arguments")
@@ -47,7 +47,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
         if not name.isidentifier():
             raise ValueError(f"{name!r} is not a name that a template can use")
         if name in RESERVED or name.endswith("_token"):
-            raise ValueError(f"{name} can't be set, because it is set wherever a prompt is encoded")
+            raise ValueError(f"{name} can't be set, because Rankloop sets it for every prompt")
         if name in found:
             raise ValueError(f"{name} is given twice")
         found[name] = value

@@ -283,7 +283,7 @@ def train(
             save_checkpoint(store, report, step, modules, optimisers, asdict(progress), best=best)
 
     store.load_best(modules)
-    optimiser.state.clear()  # no update follows, so Adam's moments make room for a complete model
+    optimiser.state.clear()  # frees Adam's moments, which no update needs, to make room
     with complete_model(model) as model:
         scores, features = score_training_set(config, model, groups, pad, report)
         reliabilities = answers.settle_reliabilities(groups, scores)

@@ -217,10 +217,10 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     """Load a model for training as a reward model.
 
     A policy's trunk or an encoder gets a new head. A reward model keeps its own head. A new model's pad token
-    differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the
-    base is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It
-    keeps its rank and modules. If the recipe does not use LoRA, the adapter is merged and all weights are
-    trained. With ``sharding``, they are divided among the processes.
+    differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the base
+    is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It keeps
+    its rank and modules. If the recipe does not use LoRA, the adapter is merged and all weights are trained.
+    With ``sharding``, the weights are divided among the processes.
     """
     divided = config is not None and shards(config)
     # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.

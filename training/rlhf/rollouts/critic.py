@@ -29,9 +29,10 @@ from training.rlhf.rollouts.rollout import MicroBatch, Models
 class Critic(nn.Module):
     """A trunk with one fp32 output per token: the value of the state in which the next token is chosen.
 
-    The trunk is the critic's own or, with an ``adapter``, the policy's with another adapter. The critic's
-    parameters are then only those of its adapter and of its head. If it is ``shared``, the trunk is the
-    policy itself, the critic's only parameters are its head, and its loss also trains the policy's trunk.
+    The trunk is the critic's own or, with an ``adapter``, the policy's with a second adapter. The critic's
+    parameters are then only those of its adapter and of its head. In a ``shared`` critic, the trunk is the
+    policy itself, the critic's only parameters are those of its head, and the critic's loss also trains the
+    policy's trunk.
 
     The head starts at zero, so the explained variance of the first values is exactly 0. The reward model's
     own head would be a worse start, because it was trained only at the ends of answers. On the demo, its
@@ -92,7 +93,7 @@ def critic_for(models: Models, config: PPOConfig) -> Critic:
     tokens. Such a trunk already represents the quality of answers. For the same reason, an adapter starts as
     a copy of the reward model's adapter if the reward model shares the policy's trunk. Otherwise, it starts
     as a copy of the policy's adapter. Raises Refused if a separate critic is needed and every reward model is
-    an encoder or has another vocabulary or chat template than the policy.
+    an encoder or has a different vocabulary or chat template from the policy.
     """
     judges = models.judges.judges
     if config.critic_kind == "shared":

@@ -64,8 +64,8 @@ def reference_of(actor: PreTrainedModel, kind: str) -> Reference:
 def move_reference(
     config: RolloutConfig, reference: Reference, trained: Mapping[str, Tensor], step: int
 ) -> None:
-    """After the update of a step, move the reference towards the policy's weights ``trained``, or to them, if
-    the recipe has a moving reference.
+    """After the update of a step, move the reference if the recipe has a moving reference: `ema` moves it
+    towards the policy's weights ``trained``, and `reset` regularly replaces it with them.
 
     With a moving reference, a long run can move further from the initial policy, although the KL from the
     current reference is limited. The KL is then no longer the distance from the initial policy.
@@ -118,7 +118,8 @@ def fill(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
 
 def change_of(actor: PreTrainedModel, reference: Reference, kind: str) -> dict[str, float]:
     """Return the metric `parameters/change`: the norm of the change of all weights since the start of
-    training. Empty if all weights are trained and the reference moves: the start is then not in memory."""
+    training. The result is empty if all weights are trained and the reference moves, because the start is
+    then not in memory."""
     if has_adapters(actor):
         return {"parameters/change": lora.adapter_change(actor, lora.POLICY, lora.start_of(actor))}
     if kind != "fixed":

@@ -275,8 +275,8 @@ def sample_rollout(
 def _gathered(
     mine: Sequence[int], answers: list[list[Completion]], judged: Judged | None
 ) -> tuple[list[list[Completion]], Judged]:
-    """Return the answers to all prompts and their scores. `mine` are the numbers of the prompts that this
-    process has answered."""
+    """Return the answers to all prompts and their scores. `mine` contains the indices of the prompts that
+    this process has answered."""
     if distributed.count() == 1:
         assert judged is not None
         return answers, judged

@@ -118,7 +118,7 @@ def within_memory(
     """Call ``add_gradients`` with the micro-batches of a minibatch, and return its result.
 
     If the device runs out of memory, all micro-batches of the batch are halved, and the minibatch is computed
-    again (`until_it_fits`). The gradient is the same except for rounding. Later steps keep to the lower
+    again (`until_it_fits`). The gradient is the same except for rounding. Later steps also use the lower
     limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
     interrupted run, unless it runs out of memory at another time.
 
@@ -127,7 +127,7 @@ def within_memory(
     sharded = is_sharded(state.models.actor)
 
     def divide() -> int:
-        # A row that exceeds the limit alone can't be divided, so it says nothing about the limit.
+        # A micro-batch of a single row can't be divided, so its size does not determine the new limit.
         divided = [part.places for part in batch.minibatches[number] if part.size > 1]
         largest = distributed.highest(max(divided, default=0))
         state.micro_batch_tokens = max(1, min(state.micro_batch_tokens - 1, int(largest) // 2))
@@ -180,11 +180,12 @@ def combine(found: defaultdict[str, float], *optimisers: torch.optim.Optimizer) 
 def take_step(
     config: RolloutConfig, step: int, found: defaultdict[str, float], *optimisers: torch.optim.Optimizer
 ) -> bool:
-    """Make an optimiser step with the gradients of a minibatch, and clear them. Return whether it was made.
+    """Take an optimiser step with the gradients of a minibatch, and clear them. Return whether the step was
+    taken.
 
-    If the policy's KL from the sampling policy (``policy/approxkl_avg``) exceeds ``stop_kl``, no step is made
-    and the update ends. Beyond that limit, clipped ratios carry little information. Raises TrainingDiverged
-    if a value in ``found``, the minibatch's metrics, is not finite.
+    If the policy's KL from the sampling policy (``policy/approxkl_avg``) exceeds ``stop_kl``, no step is
+    taken, and the update ends. Beyond that limit, clipped ratios carry little information. Raises
+    TrainingDiverged if a value in ``found``, the minibatch's metrics, is not finite.
     """
     require_finite(step, found)
     stops = config.stop_kl is not None and found["policy/approxkl_avg"] > config.stop_kl
@@ -221,9 +222,9 @@ def end_step(
     batch: OnPolicyBatch,
     passes: Mapping[str, float],
 ) -> dict[str, float]:
-    """Bring the state to the end of the step, whose passes have been made. Return the step's metrics."""
+    """Complete the state of a step after all passes over its rollout. Return the step's metrics."""
     pull_back(state.models.actor, state.models.reference, state.kl.pull)
-    # After the last step, the reference stays, so that the final KL can be compared with the ceiling.
+    # If the final KL will be compared with the ceiling, the last step does not move the reference.
     checked_last = config.kl_ceiling is not None and batch.rollout.step == config.steps
     if not batch.recovery and not checked_last:
         # The KL of the updated weights is not known yet. As the reference, they would have a KL of 0, even if

@@ -64,7 +64,7 @@ class Candidates:
 
     @property
     def usable(self) -> Tensor:
-        """Marks the answers that can be kept: those that ended and have a score. Shape (A,)."""
+        """Whether each answer can be kept, with shape (A,): the answer must have ended and have a score."""
         return self.finished & ~self.scores.isnan()
 
     def answers(self) -> list[list[int]]:
@@ -147,7 +147,7 @@ def sample_batch(
 
 
 def in_order(candidates: Candidates, places: Sequence[int]) -> Candidates:
-    """Move each answer to its place."""
+    """Return the candidates with answer i moved to position `places[i]`."""
     order = torch.tensor(places).argsort()
     answers = candidates.answers()
     columns = {name: values[order] for name, values in candidates.tensors().items() if name != "ids"}
@@ -167,7 +167,7 @@ def _sample(
     check: Callable[[], None],
     answered: Progress,
 ) -> tuple[Candidates, Judged]:
-    """Return N answers to each of the chosen prompts, with their scores, from this process."""
+    """Sample and score N answers to each of the chosen prompts in this process."""
     completions = engine.generate(
         policy,
         [asked.ids[i] for i in chosen],

@@ -1,7 +1,7 @@
 """Choose the prompts whose answers have the most varied rewards.
 
 Group-relative methods learn from the differences between the rewards of the answers to a prompt. A prompt
-whose answers all have the same reward changes nothing (DAPO, arXiv 2503.14476, section 3.2), and in rejection
+whose answers all have the same reward has no effect (DAPO, arXiv 2503.14476, section 3.2), and in rejection
 sampling, the best of such answers is not better than any other. The spread is measured once, with answers of
 the starting policy.
 """
@@ -35,7 +35,7 @@ from training.rlhf.selection.selection import SAME_REWARD
 PROMPTS_PER_BATCH = 64
 PHASE = "measure spread"
 
-Rewards = list[list[float]]  # of each prompt's answers
+Rewards = list[list[float]]  # for each prompt, the rewards of its answers
 
 
 @dataclass(frozen=True)

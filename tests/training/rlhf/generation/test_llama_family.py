@@ -166,7 +166,7 @@ def test_model_whose_forward_pass_was_changed_takes_the_general_path(
     scaled = tiny.policy()
     scaled.model.layers[1].self_attn.scaling = 0.5  # the code has no check for this
     assert trunk_of_family(scaled) is None
-    assert "gives other logits" in caplog.text
+    assert "gives different logits" in caplog.text
 
 
 def test_decoding_reads_the_current_weights() -> None:

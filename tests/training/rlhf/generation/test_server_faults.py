@@ -236,14 +236,17 @@ def test_server_with_a_different_tokenizer_is_refused(policy: Loaded) -> None:
     other.tokenizer.add_tokens(["differ"])  # an unknown word in the policy's tokenizer
     with (
         serving(other) as running,
-        pytest.raises(ServerUnusable, match="has another tokenizer than the policy"),
+        pytest.raises(ServerUnusable, match="has a different tokenizer from the policy"),
     ):
         asked(engine_for(running), policy)
 
 
 def test_server_with_different_weights_is_refused(policy: Loaded) -> None:
     other = Loaded(tiny.policy(seed=2), policy.tokenizer)
-    with serving(other) as running, pytest.raises(ServerUnusable, match="has other weights than the policy"):
+    with (
+        serving(other) as running,
+        pytest.raises(ServerUnusable, match="has different weights from the policy"),
+    ):
         asked(engine_for(running), policy)
 
 
@@ -253,7 +256,7 @@ def test_restarted_server_with_different_weights_is_refused(policy: Loaded, serv
     server.stop()
     server.loaded = Loaded(tiny.policy(seed=2), policy.tokenizer)
     threading.Timer(0.2, server.start).start()
-    with pytest.raises(ServerUnusable, match="has other weights than the policy"):
+    with pytest.raises(ServerUnusable, match="has different weights from the policy"):
         asked(engine, policy)
 
 

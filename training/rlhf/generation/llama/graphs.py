@@ -2,11 +2,11 @@
 
 A step of decoding launches about fifteen kernels per layer. With few rows, launching them takes longer than
 executing them. A graph launches all of them at once, on the memory that they used when the graph was
-captured. The step therefore has static shapes: attention reads a fixed number of columns, and those that no
+captured. The step therefore has static shapes: attention reads a fixed number of columns, and columns that no
 token has been written to yet are masked.
 
 A graph is captured for the present rows and the next COLUMNS columns. When rows are dropped or the columns
-are used up, the next graph is captured. If that fails, decoding continues without graphs.
+are used up, the next graph is captured. If a capture fails, decoding continues without graphs.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def trunk_of_family(policy: PreTrainedModel) -> Trunk | None:
         _agreed[policy] = agrees = _agrees(trunk, policy)
         if not agrees:
             log.warning(
-                "%s is decoded with its own forward pass, because the fast path gives other logits",
+                "%s is decoded with its own forward pass, because the fast path gives different logits",
                 type(model),
             )
     return trunk if _agreed[policy] else None
@@ -64,7 +64,7 @@ def _is_family(policy: Any, model: Any) -> bool:
     expected |= {"layers.0": "DecoderLayer", "layers.0.self_attn": "Attention", "layers.0.mlp": "MLP"}
     names = {name: type(model.model.get_submodule(name)).__name__ for name in expected}
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    # An adapter can have another precision: its layers convert their inputs and outputs.
+    # An adapter can have a different precision, because its layers convert their inputs and outputs.
     types = {
         parameter.dtype
         for name, parameter in layers.named_parameters()

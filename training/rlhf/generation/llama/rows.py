@@ -58,7 +58,8 @@ class LlamaBatch:
         self.bias = self._bias(lengths, self.span + (limit if n == 1 else 0))
         self.cos, self.sin = trunk.rotations(self.span + limit)
         self.positions = torch.tensor([length for length in lengths for _ in range(n)], device=trunk.device)
-        # The rows of each prompt's samples, and each row's place in this table. None if no rows were dropped.
+        # The rows of each prompt's samples, and each row's place in this table. The value is None if no rows
+        # were dropped.
         self.places: tuple[Tensor, Tensor] | None = None
         self.owners = [number for number in range(len(prompts)) for _ in range(n)]
         self.graphs: StaticSteps | None = None
@@ -74,7 +75,8 @@ class LlamaBatch:
         return torch.empty(shape, dtype=trunk.dtype, device=trunk.device)
 
     def _bias(self, lengths: Sequence[int], columns: int) -> Tensor | None:
-        """Return 0 for tokens and -inf for padding, with shape (P, 1, 1, columns). None without padding."""
+        """Return 0 for tokens and -inf for padding, with shape (P, 1, 1, columns), or None if there is no
+        padding."""
         padding = torch.tensor([self.span - length for length in lengths])
         if not padding.any():
             return None

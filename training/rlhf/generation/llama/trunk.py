@@ -169,7 +169,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def is_altered(module: nn.Module) -> bool:
-    """Return whether the module may compute something else than its class does."""
+    """Return whether the module may compute something different from what its class computes."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     replaced = "forward" in vars(module) and not is_recomputed(module)
     return any(hooks) or replaced or hasattr(module, "_hf_hook")

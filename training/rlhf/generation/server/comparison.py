@@ -23,8 +23,8 @@ from training.rlhf.models.tokens import chat
 COMPARED_ANSWERS, COMPARED_TOKENS = 8, 128
 FEWEST_TOKENS = 8
 LARGEST_GAP = 0.5  # mean |difference| in nats per token
-# How far the server's values must be from the midpoint between the two temperatures, as a share of the
-# distance between these. At least CLEAR, and at least SURE standard errors.
+# The server's values must be far enough from the midpoint between the values at the two temperatures. CLEAR
+# is the minimum as a share of the distance between the two, and SURE is the minimum in standard errors.
 CLEAR, SURE = 0.25, 4.0
 
 
@@ -37,8 +37,9 @@ def compare(
     don't show it. `answers` contains each answer with its prompt. Raises ServerUnusable if the
     log-probabilities are not those of the policy's weights.
 
-    By default, vLLM returns log-probabilities at temperature 1, whatever the sampling temperature is. Close
-    to temperature 1, the two differ by less than the server's rounding, so the answers don't show it.
+    By default, vLLM returns log-probabilities at temperature 1 for every sampling temperature. If the
+    sampling temperature is close to 1, the two kinds of log-probabilities differ by less than the server's
+    rounding, so the answers don't show which kind the server returns.
     """
     known = [(prompt, one) for prompt, one in answers if one.log_probs]
     rows = known[:: max(1, math.ceil(len(known) / COMPARED_ANSWERS))]
@@ -55,7 +56,7 @@ def compare(
     # With top-p, the log-probabilities of the remaining tokens are higher, by at most -log(top_p).
     if not gap <= LARGEST_GAP - math.log(sampling.top_p):
         raise ServerUnusable(
-            "the server has other weights than the policy: the log-probabilities of its answers differ by"
+            "the server has different weights from the policy: the log-probabilities of its answers differ by"
             f" {gap:.2f} nats per token on average. Start the server with this policy, or set server_model to"
             " the policy's name on the server"
         )
@@ -63,8 +64,8 @@ def compare(
 
 
 def _is_tempered(theirs: Tensor, plain: Tensor, tempered: Tensor) -> bool | None:
-    """Return whether the server's values are the tempered ones rather than the plain ones, or None if the
-    noise hides it. All have shape (tokens,).
+    """Return whether the server's values are the tempered ones rather than the plain ones, or None if noise
+    hides the difference. All arguments have shape (tokens,).
 
     The position of the server's values on the line from the plain (0) to the tempered (1) values is a
     least-squares estimate. Its standard error is the noise per token divided by the length of the line.

@@ -97,7 +97,7 @@ class Connections:
             self._closings += 1
             connections, self._idle = [*self._idle, *self._busy], []
         for connection in connections:
-            with suppress(OSError, AttributeError):  # closed meanwhile, or not yet connected
+            with suppress(OSError, AttributeError):  # the connection is closed already or not open yet
                 connection.sock.shutdown(socket.SHUT_RDWR)
             connection.close()
 
@@ -142,7 +142,7 @@ class Connections:
                     )
                 # A timeout per read would let an answer that arrives byte by byte continue indefinitely.
                 left = _left(ends)
-                # None after the last piece if the server closes the connection.
+                # `sock` is None after the last piece if the server closes the connection.
                 if connection.sock is not None:
                     connection.sock.settimeout(left)
             if response.length:

@@ -58,8 +58,8 @@ class ServerEngine:
         self._connections = Connections(settings.server, key=access.key, timeout=settings.server_timeout)
         self._weights = ServedWeights(self._connections, settings.server_model, access)
         self._greeted = self._compared = False
-        # Whether log-probabilities are at the sampling temperature, if that is known. If it isn't, the
-        # server's noise hides the difference to temperature 1, so either reading is nearly right.
+        # Whether log-probabilities are at the sampling temperature, or None if this is unknown. In that case,
+        # the server's noise hides the difference from temperature 1, so either assumption is nearly right.
         self._tempered: bool | None = None
         weakref.finalize(self, _leave, self._weights, self._connections)
 
@@ -185,8 +185,8 @@ class ServerEngine:
         return away
 
     def _greet(self, policy: Loaded) -> ServerTrouble | None:
-        """Make sure that the server offers the policy's weights, and that it has the policy's tokenizer.
-        Return why the server can't answer at the moment, if it can't. Raises ServerUnusable."""
+        """Make sure that the server offers the policy's weights, and that it has the policy's tokenizer. If
+        the server can't answer at the moment, return the reason. Raises ServerUnusable."""
         try:
             self._weights.load(policy.model)
             if not self._greeted:
@@ -198,7 +198,8 @@ class ServerEngine:
         return None
 
     def _forget_checks(self) -> None:
-        """Repeat all checks. A server can come back with another model and other options."""
+        """Make the next request repeat all checks. A server can come back with a different model and
+        different options."""
         self._greeted, self._compared, self._tempered = False, False, None
 
     def _refuse_other_tokenizer(self, policy: Loaded) -> None:
@@ -219,9 +220,9 @@ class ServerEngine:
         own = policy.tokenizer(PROBE, add_special_tokens=False)["input_ids"]
         if ids is not None and ids != own:
             raise ServerUnusable(
-                f"the server at {self._settings.server} has another tokenizer than the policy: it encodes"
-                f" a text as {str(ids)[:60]}…, and the policy's tokenizer encodes it as {str(own)[:60]}…."
-                " Start the server with this policy"
+                f"the server at {self._settings.server} has a different tokenizer from the policy: it"
+                f" encodes a text as {str(ids)[:60]}…, and the policy's tokenizer encodes it as"
+                f" {str(own)[:60]}…. Start the server with this policy"
             )
 
     def _answer_to(self, body: Mapping[str, Any]) -> Answer:

@@ -98,7 +98,7 @@ class ServedWeights:
 
     @property
     def name(self) -> str:
-        """The model that requests must name."""
+        """The model name that each request must contain."""
         return self._model if self._loaded is None else self._loaded.name
 
     def load(self, policy: Any) -> None:

@@ -41,7 +41,7 @@ def config_in(folder: Path) -> dict[str, Any]:
 
 
 def number_in(config: Mapping[str, Any], *names: str) -> int:
-    """The first of these settings that is a number; 0 if there is none."""
+    """Return the first of these settings that is a number, or 0 if none is."""
     numbers = (value for name in names if isinstance(value := config.get(name), int))
     return next((value for value in numbers if not isinstance(value, bool)), 0)
 

@@ -42,6 +42,7 @@ def rows_in(folder: Path) -> int:
 
 
 def _config_of(folder: Path) -> dict[str, Any]:
-    """The settings of the model, or of an adapter's base model. Empty if there is no config.json."""
+    """Return the settings of the model, or of an adapter's base model. They are empty if there is no
+    config.json."""
     where = Path(adapters.base_of(folder)) if adapters.is_adapter(folder) else folder
     return config_in(where) if (where / adapters.CONFIG_FILE).is_file() else {}

@@ -92,7 +92,8 @@ def base_of(folder: str | Path) -> str:
 
 
 def notes_of(folder: Path) -> dict[str, Any]:
-    """Return the metadata that was saved with the adapter. Empty for an adapter of another tool."""
+    """Return the metadata that was saved with the adapter, or an empty dictionary if another tool saved
+    it."""
     file = folder / ADAPTER_NOTES
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found

@@ -59,8 +59,9 @@ def token_log_probs(model: PreTrainedModel, inputs: Inputs, *, temperature: floa
 def log_probs_and_entropies(
     model: PreTrainedModel, inputs: Inputs, *, temperature: float, entropy: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Return the log-probability of each wanted token, as `token_log_probs`, and the entropy of the
-    distribution from which it comes. Both carry gradients. Without ``entropy``, the entropies are 0."""
+    """Return the log-probability of each wanted token, as `token_log_probs` does, and the entropy of the
+    distribution from which the token comes. Both carry gradients. Without ``entropy``, the entropies are
+    0."""
     return outputs_of(model, inputs, temperature=temperature, entropy=entropy)[:2]
 
 

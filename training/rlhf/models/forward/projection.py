@@ -31,8 +31,8 @@ CONVERTED_WEIGHTS = 2**23
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """What a model does to its logits after the projection. It multiplies them by ``scale`` and then limits
-    them to plus or minus ``cap``: cap · tanh(logits / cap)."""
+    """A model's transformation of its logits after the projection. The logits are multiplied by ``scale`` and
+    then limited to plus or minus ``cap``: cap · tanh(logits / cap)."""
 
     scale: float = 1.0
     cap: float | None = None
@@ -96,7 +96,7 @@ class _Projection(torch.autograd.Function):
             _summarise(chunk, targets[part], figures[:, part], entropy=entropy)
         ctx.save_for_backward(hidden, weight, bias, targets, figures)
         ctx.settings = temperature, transform, size
-        # A single chunk is kept until the backward pass. Projecting it again would not lower the peak.
+        # A single chunk is kept until the backward pass. Projecting it again would not lower the peak memory.
         ctx.logits = logits if trains and size == n else None
         ctx.set_materialize_grads(False)
         return figures[0].clone(), figures[1].clone()

@@ -45,7 +45,7 @@ def shard_model(model: Any, *, dtype: torch.dtype) -> None:
             f"be gathered on its own. {ADVICE}"
         )
     if not torch.cuda.is_available():
-        segments.attend_by_segment(model)  # this can't be changed in a sharded model
+        segments.attend_by_segment(model)  # a sharded model's attention can't be replaced
     # The entries in `memo` replace the weights in the copy.
     memo: dict[int, Any] = {id(one): _without_memory(one) for one in model.parameters()}
     empty = copy.deepcopy(model, memo)

@@ -247,7 +247,7 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     starts_reward_model = trunks.is_classifier(model) and not any(
         f".{head}." in k for k in found for head in trunks.HEADS
     )
-    if starts_reward_model:  # the adapter of a policy has no head, which peft would look for
+    if starts_reward_model:  # a policy's adapter has no head, and peft would look for one
         config.task_type, config.inference_mode = TaskType.SEQ_CLS, False
         adapted: Any = get_peft_model(model, config)
     else:

@@ -1,4 +1,4 @@
-"""Refuse a model that can't be used, for reasons that show only when it is loaded.
+"""Refuse a model that can't be used, for reasons that become apparent only when it is loaded.
 
 `models.checks` refuses a model for the contents of its files, without loading it.
 """

@@ -1,4 +1,4 @@
-"""What the loops take as a model, and what opening a model returns."""
+"""The types of model that the loops accept, and the type of an opened model."""
 
 from __future__ import annotations
 

@@ -142,8 +142,8 @@ def _refuse_trained_biases(model: Any, source: ModelSource) -> None:
 
 
 def _train_only_matrices(model: Any) -> None:
-    """Freeze everything but the matrices of the adapter in training, which are what its optimiser updates.
-    The gradients of other weights would only take memory."""
+    """Freeze everything except the matrices of the adapter in training, because the optimiser updates only
+    these. The gradients of other weights would only take memory."""
     whole = [name for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name]
     if whole:
         logger.warning(
@@ -172,7 +172,8 @@ def _refuse_base(base: str, out_dir: str | Path) -> None:
 
 def change_from_start(model: Any) -> dict[str, float]:
     """Return the metric `parameters/change`: the norm of the change of an adapter's weights since the start
-    of training. Empty if all weights are trained, because the start is then no longer in memory."""
+    of training. The result is empty if all weights are trained, because the start is then no longer in
+    memory."""
     if not has_adapters(model):
         return {}
     return {"parameters/change": lora.adapter_change(model, lora.POLICY, lora.start_of(model))}

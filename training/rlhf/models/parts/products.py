@@ -77,8 +77,8 @@ def takes_onednn(rows: Tensor, weight: Tensor) -> bool:
 
 
 def multiply(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return rows · weightᵀ + bias, without gradients. Shapes as in `nn.functional.linear`, and all strides
-    are possible."""
+    """Return rows · weightᵀ + bias, without gradients. The shapes are those of `nn.functional.linear`, and
+    all strides are supported."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return product
 

@@ -42,8 +42,8 @@ def trunk_of(model: Any) -> nn.Module:
 
 
 def layers_of(model: Any) -> tuple[nn.Module, int] | None:
-    """Return the module that contains the model's layers, and the position of the layers among its children.
-    None if the layers can't be identified."""
+    """Return the module that contains the model's layers, and the position of the layers among its children,
+    or None if the layers can't be identified."""
     total = plain(model).config.get_text_config().num_hidden_layers
     for parent in trunk_of(model).modules():
         for place, stack in enumerate(parent.children()):

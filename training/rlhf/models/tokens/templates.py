@@ -22,7 +22,7 @@ SENTINEL = "0qZ7x"
 
 
 def arguments_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Return the tokenizer's template arguments. Empty for a tokenizer without them."""
+    """Return the tokenizer's template arguments, or an empty dictionary if it has none."""
     notes = tokenizer.init_kwargs.get(NOTES) or {}
     return dict(notes.get(TEMPLATE_ARGUMENTS) or {})
 

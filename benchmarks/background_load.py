@@ -128,7 +128,7 @@ def until(client: ApiClient, id: str, states: set[str]) -> dict[str, Any]:
 
 class Reports:
     """Managers who repeatedly request the quality report, and an admin who freezes snapshots. They run in a
-    process of their own. In this process, reading their responses would delay the measured requests."""
+    separate process, because reading their responses in this process would delay the measured requests."""
 
     def __init__(self, url: str, managers: list[str], admin: str) -> None:
         spawning = multiprocessing.get_context("spawn")

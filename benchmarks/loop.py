@@ -52,7 +52,7 @@ from training.rlhf.reward import reward_model
 
 # The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
-FRESH_PROMPTS_SEED = 10_000  # added to the run's seed, so that fresh prompts use a seed of their own
+FRESH_PROMPTS_SEED = 10_000  # added to the run's seed, so fresh prompts use a separate seed
 Result = TypeVar("Result")
 RewardsConfig: TypeAlias = RejectionSamplingConfig | RLOOConfig | PPOConfig
 
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--rankings", type=int, default=600)
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=400)
-    parser.add_argument("--kl-target", type=float, help="of RLOO and PPO, in nats per answer")
+    parser.add_argument("--kl-target", type=float, help="KL target of RLOO and PPO, in nats per answer")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as in Rankloop's training runs of a model of this size
     for seed in options.seeds:

@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.packing [--batches 12] [--repeats 2]
 
-Each batch consists of 16 demonstrations of the demo world, as in the default recipe. Every batch is processed
-in all ways in turn, so that other work on the machine affects all ways alike. The benchmark prints the CPU
-milliseconds of one forward and backward pass on one thread, the ratio to one demonstration per row, and the
-share of padding. The benchmark stops with an error if the gradients differ.
+Each batch consists of 16 demonstrations of the demo world, as in the default recipe. Each batch is processed
+with every layout in turn, so other work on the machine affects all layouts equally. The benchmark prints the
+CPU milliseconds of one forward and backward pass on one thread, the ratio to one demonstration per row, and
+the share of padding. The benchmark stops with an error if the gradients differ.
 """
 
 from __future__ import annotations

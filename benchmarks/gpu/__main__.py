@@ -4,25 +4,26 @@
     python -m benchmarks.gpu --device cpu --shape tiny          runs every section in seconds
 
 Prints a Markdown table, and writes the same figures as JSON. It needs torch, transformers, peft and pydantic
-in any recent version, and neither a network nor Django: the models have random weights, which are created on
-the device. `half-b` has the shape of Qwen2.5-0.5B, and all its weights are trained. `7b` has the shape of
-Qwen2.5-7B, and LoRA adapters are trained. Both compute in bfloat16.
+in any recent version, but neither network access nor Django: the models have random weights, which are
+created on the device. `half-b` has the shape of Qwen2.5-0.5B, and all its weights are trained. `7b` has the
+shape of Qwen2.5-7B, and only LoRA adapters are trained. Both compute in bfloat16.
 
 - `machine`: the FLOP/s of large bf16 matrix products, and the bandwidth of a copy. The other sections are
   compared with these two limits.
 - `rollouts`: generated tokens per second, compared with transformers' `generate`, which takes turns with our
-  decoding on the same model and prompts. The bandwidth limit is the speed at which a device that only reads
-  the weights, and the keys and values, would generate them (`rollouts.seconds_at_bandwidth`).
+  decoding on the same model and prompts. The bandwidth limit is the generation speed of a device
+  that spends time only on reading weights, keys and values (`rollouts.seconds_at_bandwidth`).
 - `reward model`: a training step on rankings of four responses.
 - `ppo`: a whole step (rollout and update), and its update alone.
-- `cuda graphs`: decoding with `cuda_graphs`, compared with decoding without it, for all answers and for one.
+- `cuda graphs`: decoding with `cuda_graphs`, compared with decoding without it, for all answers and for a
+  single answer.
 
 Model FLOP utilisation (MFU) counts the necessary operations, as in `operations`, relative to the measured
 matrix products. Peak memory is the allocator's maximum. The estimates come from `training.rlhf.planning`.
 
-Each section has a process and a time limit of its own. A section that fails, runs out of memory or hangs does
-not affect the others, and the table states the reason. If a section does not fit into the device's memory
-according to the estimate, it uses fewer prompts. If one prompt does not fit, the section is left out.
+Each section runs in its own process, with its own time limit. A section that fails, runs out of memory or
+hangs does not affect the others, and the table states the reason. If a section does not fit into the device's
+memory according to the estimate, it uses fewer prompts. If one prompt does not fit, the section is left out.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from benchmarks.gpu import machine
 from benchmarks.gpu.sections import Outcome, Section, Start, measure, outcome_of
 
-# The seconds that a section can take. Their sum is below 10 minutes.
+# Time limits of the sections, in seconds. Their sum is below 10 minutes.
 MACHINE_SECONDS = 30
 SECONDS = {
     "tiny": {"rollouts": 60, "reward model": 60, "ppo": 60, "cuda graphs": 60},
@@ -60,7 +61,7 @@ def main(given: Sequence[str] | None = None) -> list[Outcome]:
     parser.add_argument("--shape", nargs="+", choices=list(SECONDS), default=["half-b", "7b"])
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     asked = parser.parse_args(given)
-    # A call that fails on a GPU can make all later calls of its process fail. A CPU needs no isolation.
+    # After a failed call on a GPU, all later calls in the same process can fail. A CPU needs no isolation.
     start: Start | None = "spawn" if asked.device == "cuda" else None
     outcomes: list[Outcome] = []
 
@@ -84,7 +85,7 @@ def main(given: Sequence[str] | None = None) -> list[Outcome]:
 
 
 def write(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the results so far. A run that is stopped therefore keeps them."""
+    """Write the results so far, so that they are kept if the benchmark is stopped."""
     content = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": machine.versions(),

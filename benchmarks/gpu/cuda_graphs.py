@@ -14,7 +14,7 @@ from training.rlhf.generation.llama import graphs
 
 
 class Failures(logging.Handler):
-    """Keeps the warnings of captures that failed."""
+    """Collects the warnings of failed captures."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class Failures(logging.Handler):
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
-    """Compare all answers of the section `rollouts`, and a single one, which is limited by kernel launches.
-    Raises RuntimeError if no graph could be captured. On a CPU, there are none."""
+    """Compare the speeds for all answers of the section `rollouts`, and for a single answer, whose speed is
+    limited by kernel launches. Raises RuntimeError if a graph can't be captured. A CPU captures no graphs."""
     deadline = time.monotonic() + USED_SECONDS * seconds
     sizes = policy_shape(shape)
     work = work_on(shape, device, lambda one: needed_bytes(one, sizes))

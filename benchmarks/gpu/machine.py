@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def measure(device: Device) -> Figures:
-    """Return the device's name and memory, and its measured limits, as the best of a few repetitions."""
+    """Return the device's name, memory and measured limits. Each limit is the best of a few repetitions."""
     size = MATRIX[device]
     left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     product = torch.empty_like(left)
@@ -52,7 +52,7 @@ def measure(device: Device) -> Figures:
 
 
 def fastest(run: Callable[[], object], times: int, device: Device) -> float:
-    """Return the seconds of one call, in the fastest of a few repetitions of `times` calls."""
+    """Return the seconds per call in the fastest of a few repetitions, each of which makes `times` calls."""
 
     def repeat() -> None:
         for _ in range(times):
@@ -63,7 +63,7 @@ def fastest(run: Callable[[], object], times: int, device: Device) -> float:
 
 
 def timed(run: Callable[[], Result], device: Device) -> tuple[Result, float]:
-    """Return a call's result and elapsed seconds, with an idle device before and after it."""
+    """Return the call's result and elapsed seconds. The device is idle before and after the call."""
     wait_for(device)
     started = time.perf_counter()
     result = run()
@@ -90,7 +90,7 @@ def forget_peak(device: Device) -> None:
 
 
 def peak_figures(device: Device, estimated: float) -> Figures:
-    """Return the peak memory since `forget_peak`, beside the estimate. A CPU's allocator has no peak."""
+    """Return the estimated memory and, on a GPU, the peak memory since `forget_peak`."""
     figures: Figures = {"peak memory, estimated (GB)": estimated / 1e9}
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()

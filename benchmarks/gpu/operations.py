@@ -2,11 +2,11 @@
 
 A token costs 2 operations per weight of the layers in a forward pass, and a pair of tokens in attention costs
 4 per head dimension and layer (Kaplan et al. 2020, arXiv 2001.08361; Chowdhery et al. 2022, arXiv 2204.02311,
-appendix B). The backward pass costs twice as much: together 6 operations per weight and token. With LoRA, the
-weights need no gradient, and the backward pass costs as much as the forward pass.
+appendix B). The backward pass costs twice as much, so both passes together cost 6 operations per weight and
+token. With LoRA, the weights need no gradient, and the backward pass costs as much as the forward pass.
 
 Only necessary work counts: a prompt once for all its answers, causal pairs, and the tokens that are projected
-onto the vocabulary. Padding, masked pairs and recomputed activations take time without being counted.
+onto the vocabulary. Padding, masked pairs and recomputed activations take time but are not counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FULL, LORA = 3, 2  # the cost of a training pass, as a multiple of a forward pas
 
 @dataclass(frozen=True)
 class Lengths:
-    """The lengths in tokens of a prompt and of its answers."""
+    """The lengths of a prompt and of its answers, in tokens."""
 
     prompt: int
     answers: Sequence[int]
@@ -32,7 +32,7 @@ class Lengths:
 
     @property
     def pairs(self) -> float:
-        """The pairs of a token and one that it attends to. Each answer attends to the prompt and itself."""
+        """The number of (token, attended token) pairs. Each answer attends to the prompt and to itself."""
         return self.prompt**2 / 2 + sum(own * (self.prompt + own / 2) for own in self.answers)
 
 

@@ -28,7 +28,7 @@ from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import load_models
 
 ROUNDS = 3
-USED_SECONDS = 0.6  # of the time limit; no step starts after that
+USED_SECONDS = 0.6  # no step starts after this share of the time limit
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
@@ -98,7 +98,7 @@ def lengths_of(batch: ppo.Batch) -> list[Lengths]:
 
 
 def update_operations(config: PPOConfig, shape: str, lengths: Sequence[Lengths]) -> float:
-    """The operations of the policy's and the critic's passes, over all epochs."""
+    """The operations of the forward and backward passes of the policy and the critic, over all epochs."""
     policy, critic = policy_shape(shape), reward_shape(shape)
     passes = operations.LORA if config.use_peft else operations.FULL
     of_policy = operations.trunk_operations(policy, lengths) + operations.projection_operations(
@@ -108,5 +108,5 @@ def update_operations(config: PPOConfig, shape: str, lengths: Sequence[Lengths])
 
 
 def _median_after_first(values: Sequence[float]) -> float:
-    """A first step loads kernels."""
+    """The median without the first step, which loads kernels, unless there is only one step."""
     return statistics.median(values[1:] or values)

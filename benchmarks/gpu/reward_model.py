@@ -23,7 +23,7 @@ from training.rlhf.reward import losses
 from training.rlhf.reward.scoring import batches, rewards_of
 
 ROUNDS = 5
-USED_SECONDS = 0.6  # of the time limit; no step starts after that
+USED_SECONDS = 0.6  # no step starts after this share of the time limit
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
@@ -53,7 +53,7 @@ def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> F
         optimiser.zero_grad(set_to_none=True)
 
     forget_peak(device)
-    taken = [timed(step, device)[1]]  # a first step loads kernels
+    taken = [timed(step, device)[1]]  # the first step loads kernels
     while len(taken) <= ROUNDS and time.monotonic() - started < USED_SECONDS * seconds:
         taken.append(timed(step, device)[1])
     each = statistics.median(taken[1:] or taken)

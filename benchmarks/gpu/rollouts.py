@@ -1,4 +1,4 @@
-"""Generated tokens per second, against transformers' `generate` and against the memory's bandwidth."""
+"""Generated tokens per second, compared with transformers' `generate` and with the memory's bandwidth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
 
 ROUNDS = 3
-USED_SECONDS = 0.6  # of the time limit; no round starts after that
+USED_SECONDS = 0.6  # no round starts after this share of the time limit
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
@@ -43,10 +43,10 @@ def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> F
 
 
 def compared(sides: Mapping[str, Callable[[], int]], device: Device, deadline: float) -> Figures:
-    """Measure two sides in turns, and return their speeds and the ratio of the first to the second. A side is
-    a call that returns the number of generated tokens. No round starts after the deadline."""
+    """Measure two sides alternately, and return their speeds and the ratio of the first to the second. A side
+    is a function that returns the number of generated tokens. No round starts after the deadline."""
     figures: Figures = {}
-    for name, run in sides.items():  # a first call loads kernels, and shows the memory that a side needs
+    for name, run in sides.items():  # the first call loads kernels, and shows the memory needed
         forget_peak(device)
         run()
         if device == "cuda":
@@ -68,26 +68,26 @@ def compared(sides: Mapping[str, Callable[[], int]], device: Device, deadline: f
 
 
 def needed_bytes(work: Work, sizes: Shape) -> float:
-    """The weights, and keys and values, which `generate` stores once per answer. It concatenates them, so
-    that those of a layer are in memory twice."""
+    """The memory for the weights, and for the keys and values, which `generate` stores once per answer. While
+    `generate` concatenates the keys and values of a layer, they are in memory twice."""
     tokens = work.rows * (work.prompt + work.answer)
     return 2 * sizes.weights + 2 * sizes.cache_numbers * tokens * (1 + 1 / sizes.layers)
 
 
 def read_bytes(model: Any) -> int:
-    """The bytes of the weights that a step of decoding reads. It reads only a few rows of an input embedding
-    that is not the output embedding, too."""
+    """The bytes of the weights that a decoding step reads. An input embedding that is not also the output
+    embedding is left out, because a step reads only a few of its rows."""
     total: int = sum(one.nbytes for one in model.parameters())
     embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     return total if embedding is output else total - embedding.nbytes
 
 
 def seconds_at_bandwidth(work: Work, *, weight_bytes: float, token_bytes: float, bandwidth: float) -> float:
-    """Return the time in which a device with this bandwidth, in bytes per second, reads what decoding needs.
+    """Return the time for the reads of decoding, at this bandwidth in bytes per second.
 
-    The first token of each answer comes from reading the prompts, which the bandwidth does not limit. Every
-    other step reads the weights, the keys and values of each prompt once for all its answers, and those of
-    the answers so far.
+    The first token of each answer comes from processing the prompts, which the bandwidth does not limit.
+    Every later step reads the weights, the keys and values of each prompt once for all its answers, and the
+    keys and values of the answers so far.
     """
     steps = work.answer - 1
     prompts = steps * work.prompts * work.prompt
@@ -102,7 +102,7 @@ def ours(policy: Loaded, prompts: list[list[int]], work: Work, *, cuda_graphs: b
 
 
 def theirs(policy: Loaded, prompts: list[list[int]], work: Work) -> int:
-    """Do the same with transformers, without top-k. The prompts have the same length, so no prompt needs
+    """Do the same with transformers, without top-k. All prompts have the same length, so they need no
     padding."""
     model: Any = policy.model
     ids = torch.tensor(prompts, device=model.device)

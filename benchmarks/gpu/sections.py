@@ -1,4 +1,4 @@
-"""Run a section of the benchmark, and record why it failed, if it did."""
+"""Run a section of the benchmark. If the section fails, the reason is recorded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The figures of a section, or the reason why there are none."""
+    """The figures of a section, or the reason why the section failed."""
 
     section: str
     shape: str
@@ -39,16 +39,17 @@ class Outcome:
 
 
 def measure(name: str, *given: Any, **named: Any) -> Figures:
-    """Call `measure` of the section's module, which is imported only now. If a library is missing, only the
-    sections that need it fail."""
+    """Import the section's module and call its `measure`. Because the import is late, a missing library fails
+    only the sections that need it."""
     module = import_module(f"benchmarks.gpu.{name.replace(' ', '_')}")
     figures: Figures = module.measure(*given, **named)
     return figures
 
 
 def outcome_of(section: Section, *, start: Start | None) -> Outcome:
-    """Measure a section, in a process of its own if ``start`` names a way to start one. The process is killed
-    after the section's time limit. A forked process can't use a GPU if its parent has asked for one."""
+    """Measure a section. If ``start`` is given, the section runs in a separate process, which is started in
+    this way and killed after the section's time limit. A forked process can't use a GPU that its parent has
+    used."""
     started = time.monotonic()
     answer = _in_own_process(section, start) if start else _answer(section)
     return Outcome(section.name, section.shape, round(time.monotonic() - started, 1), **answer)
@@ -57,7 +58,7 @@ def outcome_of(section: Section, *, start: Start | None) -> Outcome:
 def _answer(section: Section) -> dict[str, Any]:
     try:
         return {"figures": section.measure()}
-    except Exception as error:  # any reason is recorded, and the next section starts
+    except Exception as error:  # the error is recorded, and the next section starts
         first = (str(error) or "no message").splitlines()[0]
         return {"error": f"{type(error).__name__}: {first}", "traceback": traceback.format_exc()}
 

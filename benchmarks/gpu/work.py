@@ -16,11 +16,12 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.files.shapes import Shape, shape_of
 from training.rlhf.models.loading.sources import Loaded
 
-USED_SHARE = 0.9  # of the free memory. The rest is for fragmentation and for the libraries of CUDA.
+# Share of the free memory that a section may use. The rest is for fragmentation and the CUDA libraries.
+USED_SHARE = 0.9
 
 
 class DoesNotFit(Exception):
-    """Raised if one prompt exceeds the device's memory."""
+    """Raised if even one prompt needs more memory than the device has."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ WORK = {
 
 
 def fitting(work: Work, needed: Callable[[Work], float], available: float) -> Work:
-    """Halve the work until its estimated memory is available. Raises DoesNotFit."""
+    """Halve the work until its estimated memory fits into the available memory. Raises DoesNotFit."""
     while (bytes_needed := needed(work)) > USED_SHARE * available:
         if work.prompts == 1:
             raise DoesNotFit(
@@ -78,7 +79,7 @@ def policy_shape(shape: str) -> Shape:
 
 
 def reward_shape(shape: str) -> Shape:
-    """The shape of a reward model. It has no output embedding, like a model with tied embeddings."""
+    """The shape of a reward model. Like a model with tied embeddings, it has no separate output embedding."""
     return shape_of({**config_of(shape).to_dict(), "tie_word_embeddings": True})
 
 
@@ -93,7 +94,7 @@ def random_reward_model(shape: str, device: Device, dtype: torch.dtype) -> Loade
 
 
 def _random(kind: Any, config: LlamaConfig, device: Device, dtype: torch.dtype) -> Any:
-    """Create a model with random weights on the device. The main memory never contains them."""
+    """Create a model with random weights on the device. The weights are never in main memory."""
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

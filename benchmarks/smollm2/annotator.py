@@ -7,7 +7,8 @@ The rule looks only at the text. Its points are the sum of four parts:
 - up to 1 point for the share of the prompt's content words that occur in the answer
 - up to 2 points less for repetition, in proportion to the share of repeated word triples
 
-The rule does not know whether an answer is true. It stands for a person's taste that a benchmark can compute.
+The rule does not check whether an answer is true. It represents a person's preferences in a form that a
+benchmark can compute.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def rule(messages: Messages, text: str) -> float:
 
 
 def shortness(words: int) -> float:
-    """1 for 8 to 30 words, less for fewer words, and falling to 0 at 50 words."""
+    """1 for 8 to 30 words, less for fewer words, and 0 for 50 words or more."""
     if words <= ENOUGH_WORDS:
         return min(1.0, words / FEWEST_WORDS)
     return max(0.0, (TOO_MANY_WORDS - words) / (TOO_MANY_WORDS - ENOUGH_WORDS))
@@ -74,7 +75,7 @@ def shortness(words: int) -> float:
 
 def share_of_content_words(prompt: str, text: str) -> float:
     """The share of the prompt's content words that the text contains, compared by their first letters. The
-    share is 1 for a prompt without content words."""
+    share is 1 if the prompt has no content words."""
     wanted = stems(prompt)
     return len(wanted & stems(text)) / len(wanted) if wanted else 1.0
 
@@ -85,14 +86,14 @@ def stems(text: str) -> set[str]:
 
 
 def careless(spread: float, seed: str) -> Callable[[Messages, str], float]:
-    """The rule as one person applies it: each judgement has an error with this standard deviation."""
+    """The rule with random errors: each judgement has an error with this standard deviation."""
     dice = random.Random(seed)
     return lambda messages, text: rule(messages, text) + dice.gauss(0.0, spread)
 
 
 def agreement(scores: Sequence[Sequence[float]], points: Sequence[Sequence[float]]) -> tuple[int, int]:
-    """The number of pairs of answers to the same prompt that the scores order like the points, and the number
-    of all pairs with different points."""
+    """The number of pairs of answers to the same prompt whose scores have the same order as their points, and
+    the number of all pairs with different points."""
     right = pairs = 0
     for found, true in zip(scores, points, strict=True):
         for i in range(len(true)):

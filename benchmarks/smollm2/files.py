@@ -1,11 +1,11 @@
-"""The files that the walk imports: demonstrations by people, and prompts.
+"""The files that the walkthrough imports: human-written demonstrations, and prompts.
 
-Both come partly from public data in a local folder, which is read and never copied into the repository:
+Both come partly from public data in a local folder. The data is never copied into the repository:
 
 - `kway/oasst-en-ranked-trees.jsonl.gz`: message trees of Open-Assistant (Apache 2.0). The best-ranked reply
   to each prompt is a demonstration.
-- `kway/qa-feedback-4way.jsonl.gz`: questions with answers by people, from FineGrainedRLHF (Apache 2.0)
-- `prompts/instructions.jsonl.gz`: one `prompt` per line, of several public sets
+- `kway/qa-feedback-4way.jsonl.gz`: questions with human-written answers, from FineGrainedRLHF (Apache 2.0)
+- `prompts/instructions.jsonl.gz`: one `prompt` per line, from several public datasets
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def rows_of(file: Path) -> list[dict[str, Any]]:
 
 
 def write_demonstrations(file: Path, data: Path, count: int) -> int:
-    """Write up to `count` short demonstrations, those of Open-Assistant first."""
+    """Write up to `count` short demonstrations, starting with those of Open-Assistant."""
     from_trees = [demo for tree in rows_of(data / TREES) for demo in best_replies([tree["prompt"]])]
     from_questions = [
         ([{"role": "user", "content": row["question"]}], str(row["gold"]))
@@ -58,7 +58,7 @@ def fits(answer: str) -> bool:
 
 
 def best_replies(turns: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, str]], str]]:
-    """The best-ranked reply to each prompt below the last of these turns."""
+    """The best-ranked reply to the last of these turns, if it is a prompt, and to each prompt below it."""
     last = turns[-1]
     replies = last.get("replies", [])
     if last["role"] == "prompter":
@@ -72,8 +72,8 @@ def best_replies(turns: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, s
 
 
 def write_prompts(file: Path, data: Path, *, public: int, long: int) -> int:
-    """Write this benchmark's prompts, `public` short public prompts and `long` long ones. The metadata field
-    `set` tells training prompts from test prompts."""
+    """Write this benchmark's own prompts, `public` short public prompts and `long` long public prompts. The
+    metadata field `set` distinguishes training prompts from test prompts."""
     found = [row["prompt"] for row in rows_of(data / INSTRUCTIONS)]
     draw = random.Random(0)
     draw.shuffle(found)

@@ -1,17 +1,17 @@
-"""Walk the whole loop with SmolLM2-135M-Instruct, from the browser, and measure the gains.
+"""Run the whole loop with SmolLM2-135M-Instruct from the browser, and measure the gains.
 
     .venv/bin/python -m benchmarks.smollm2.loop MODEL --data DATA --out OUT [--small]
 
 MODEL is the folder that `benchmarks.smollm2.convert` wrote. DATA contains the public data that `files.py`
-lists. The walk needs Chromium and the built page (`scripts/up` builds it). It takes about an hour on two
-processors.
+lists. The walkthrough needs Chromium and the built page (`scripts/up` builds it), and takes about an hour on
+two processors.
 
 An admin creates a project in a temporary embedded stack, imports demonstrations and prompts, and launches
-each run with the form: sft, sample, reward_model, rejection_sampling, ppo and dpo. Two simulated annotators
-rank the sampled answers through the API. They apply the rule in `annotator.py`, with errors. Then the start
-policy and every improved policy answer the test prompts in a `sample` run, and an `evaluate` run scores them
-with the reward model. OUT receives screenshots of the pages, `report.json`, and `report.md` with figures and
-sample texts.
+each run with the launch form: sft, sample, reward_model, rejection_sampling, ppo and dpo. Two simulated
+annotators rank the sampled answers through the API. They apply the rule in `annotator.py`, with errors. Then
+the initial policy and every improved policy answer the test prompts in a `sample` run, and an `evaluate` run
+scores them with the reward model. OUT receives screenshots of the pages, `report.json`, and `report.md` with
+figures and sample texts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Put the best answer first. A good answer
 ANNOTATORS = ("ann", "ben")
 SPREAD = 0.3  # standard deviation of an annotator's error, in points
 RANDOM_SHARE = 0.05  # share of an annotator's rankings with a random order
-TEST_ANSWERS = 4  # per test prompt and policy
+TEST_ANSWERS = 4  # number of answers per test prompt and policy
 ASKED = ("sample-written", "sample-public")  # the runs whose answers are ranked
 LAST = -1000  # priority of the tasks with test prompts, which are not ranked
 BASE = "SmolLM2"
@@ -58,7 +58,7 @@ SNAPSHOT = "agreed"
 
 @dataclass(frozen=True)
 class Size:
-    """How large the walk is."""
+    """The size of the walkthrough."""
 
     demonstrations: int = 200
     public_prompts: int = 22
@@ -70,7 +70,7 @@ class Size:
 
 
 SMALL = Size(demonstrations=16, public_prompts=4, long_prompts=1, tokens=12, test_prompts=4, ppo_steps=3)
-CHOSEN_RATE = 2e-4  # of the LoRA adapters; the defaults are for runs of more steps
+CHOSEN_RATE = 2e-4  # learning rate of the LoRA adapters; the default rates suit runs with more steps
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Walk:
     admin: Admin
     state: Path
     size: Size
-    diary: Path  # what is done so far, so that an interrupted walk can continue
+    diary: Path  # progress so far, from which an interrupted walkthrough continues
     watched: dict[str, Watched] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -135,8 +135,8 @@ class Walk:
         )
 
     def rank(self, url: str) -> None:
-        """Two annotators rank the answers to all training prompts, each with errors of their own. The first
-        annotator also opens the desk. The agreed order of each task is frozen as a snapshot."""
+        """Two annotators rank the answers to all training prompts, with independent errors. The first
+        annotator also opens the desk. The majority order of each task is frozen in a snapshot."""
         if SNAPSHOT in self.facts:
             return
         sampled = [
@@ -322,7 +322,9 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--small", action="store_true", help="a few prompts and steps, to try the walk")
+    parser.add_argument(
+        "--small", action="store_true", help="use only a few prompts and steps, as a quick test"
+    )
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     state = (given.out / "state").resolve()

@@ -1,5 +1,5 @@
-"""What an admin does in the browser: create a project, import files, launch runs, wait for them, and look at
-the pages."""
+"""An admin's actions in the browser: creating a project, importing files, launching runs, waiting for them,
+and taking screenshots."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ WIDE: ViewportSize = {"width": 1360, "height": 900}
 
 @dataclass
 class Watched:
-    """A finished run, and what its page showed. `silent_seconds` is the longest time without a change in the
-    displayed progress."""
+    """A finished run and the data that its page showed. `silent_seconds` is the longest time without a change
+    in the displayed progress."""
 
     run: dict[str, Any]
     seconds: float
@@ -39,8 +39,8 @@ class Admin:
         page.set_default_timeout(ACTION_MS)
 
     def shoot(self, name: str, *, whole: bool = True) -> None:
-        """Save a picture of the whole page or only of the window. The desk draws only what is in the
-        window."""
+        """Save a screenshot of the whole page or only of the window. The desk draws only the content that is
+        in the window."""
         self.page.evaluate("document.activeElement?.blur(); scrollTo(0, 0)")
         self.page.wait_for_timeout(SETTLE_MS)
         self.n_shots += 1

@@ -1,4 +1,4 @@
-"""What the walk found: the time and memory of each run, the points of each policy, and sample texts."""
+"""The results of the walkthrough: time and memory of each run, points of each policy, and sample texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.rlhf.judging.evaluating import RewardModelJudge
 START = "sft"
 POLICIES = ("SmolLM2", START, "rs", "ppo", "dpo")
 TEXTS_SHOWN = 8  # test prompts with sample texts
-# The metrics whose first and last values are listed, by run.
+# The metrics whose curves are listed, by run.
 CURVES = {
     "sft": ("loss", "heldout_loss"),
     "rm": ("loss", "heldout/accuracy"),
@@ -130,8 +130,8 @@ def rounded(mean: float, error: float) -> tuple[float, float]:
 
 
 def reward_model(folder: str | None, by_policy: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
-    """How often the reward model orders two answers to a test prompt like the rule, for each policy's answers
-    and for answers of all policies together."""
+    """How often the reward model and the rule order two answers to a test prompt in the same way, for each
+    policy's answers."""
     if folder is None or not Path(folder).exists():
         return {}
     judge = RewardModelJudge.load(Path(folder))
@@ -151,7 +151,7 @@ def reward_model(folder: str | None, by_policy: Mapping[str, Mapping[str, Answer
 
 
 def texts(by_policy: Mapping[str, Mapping[str, Answers]]) -> list[dict[str, Any]]:
-    """The first answer of each policy to the first test prompts. Nothing is selected by quality."""
+    """The first answer of each policy to the first test prompts. Answers are not selected by quality."""
     shown = list(by_policy.get(START, {}))[:TEXTS_SHOWN]
     return [
         {"prompt": prompt}

@@ -58,11 +58,11 @@ class TrainingRun(models.Model):
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
-    # When the training loop last made progress, as of the last heartbeat. A loop that hangs still has a
-    # heartbeat, because a thread of its own sends it.
+    # The time at which the training loop last made progress, as of the last heartbeat. A loop that hangs
+    # still has a heartbeat, because a separate thread sends it.
     progressed_at = models.DateTimeField(null=True)
-    # How long the earlier attempts ran since the run was launched. Together with the current attempt, this
-    # counts towards the recipe's time limit.
+    # The total time of the earlier attempts since the run was launched. This time and the time of the current
+    # attempt count towards the recipe's time limit.
     spent_seconds = models.FloatField(default=0.0)
     # The attempts that ended without a result and after which the run was resumed automatically: a list of
     # {attempt, at, kind, title, detail}, oldest first.

@@ -1,6 +1,6 @@
 """The candidates of a rejection sampling run: all sampled answers with their rewards.
 
-A finished run keeps its candidates as a file beside its log. The run's result contains the file's digest.
+A finished run keeps its candidates in a file next to its log. The run's result contains the file's digest.
 Users can download the file, and can create ranking tasks from its answers.
 """
 
@@ -38,7 +38,7 @@ def finished_file(path: Path) -> CandidatesFile:
 
 
 def keep_candidates(run: TrainingRun, made: CandidatesFile) -> dict[str, object]:
-    """Put the file beside the run's log, as a hard link where possible. Returns the part of the run's
+    """Put the file next to the run's log, as a hard link if possible. Returns the part of the run's
     result that describes the file."""
     with durable.replacing(run.folder / CANDIDATES) as partial:
         try:
@@ -49,8 +49,8 @@ def keep_candidates(run: TrainingRun, made: CandidatesFile) -> dict[str, object]
 
 
 def stored_candidates(run: TrainingRun) -> CandidatesFile:
-    """The run's file of candidates. Raises Problem, with status 404 if there is none and 409 if the file is
-    not the one that the run stored."""
+    """The run's candidates file. Raises Problem, with status 404 if there is no file, and 409 if the file has
+    changed since the run stored it."""
     stored = run.result.get("candidates")
     if stored is None:
         raise Problem(_why_none(run), status=HTTPStatus.NOT_FOUND, type="no-candidates")

@@ -175,8 +175,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.GENERATION_SERVER: Cause(
         "The generation server can't be used",
-        cause="The server that generates the answers of this run refused a request, or answered with"
-        " something that does not fit the policy. If the server does not answer, the run waits.",
+        cause="The server that generates the answers of this run refused a request, or sent a response"
+        " that does not match the policy. If the server does not answer, the run waits.",
         fix="The details say what to change: the server's options, the name of its model, the key in"
         " RANKLOOP_GENERATION_KEY, or the recipe. Then resume the run. Alternatively, leave `server` empty.",
         settings=("server", "server_model", "server_timeout", "max_new_tokens", "temperature"),
@@ -190,8 +190,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "the model.",
     ),
     FailureKind.REWARD_NOT_FINITE: Cause(
-        "A reward model gives rewards that are not numbers",
-        cause="A reward model returned NaN or an infinite reward. Its training probably diverged.",
+        "A reward model returned an invalid reward",
+        cause="The reward was NaN or infinite. The training of the reward model probably diverged.",
         fix="Choose another reward model, or train it again at a lower learning rate. The details name the "
         "reward model.",
     ),

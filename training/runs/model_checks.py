@@ -82,7 +82,7 @@ def refusals(
 
 def _no_critic(recipe: Recipe, policy: Path | None, judges: Sequence[Path]) -> Refused | None:
     """Return the reason why PPO's critic can't start as a copy of the first reward model, or None if it can
-    start as a copy of one of them (`critic.critic_for`)."""
+    start as a copy of any of the reward models (`critic.critic_for`)."""
     found = [_not_a_critic(recipe, policy, judge) for judge in judges]
     return None if None in found else found[0]
 

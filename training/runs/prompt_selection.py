@@ -39,8 +39,8 @@ def select(
     limit: int,
     in_order: Callable[[list[UUID]], Sequence[UUID]] = list,
 ) -> list[UUID]:
-    """The IDs of up to `limit` of the prompts, in the order that `in_order` gives them. With weights, the
-    first prompts of each value are selected. Raises UnusableInput if a weighted value has no prompts."""
+    """The IDs of up to `limit` prompts, in the order that `in_order` returns. With weights, the first
+    prompts of each value are selected. Raises UnusableInput if a weighted value has no prompts."""
     rows = prompts.order_by("id")
     if not selection.weights:
         return list(in_order(list(rows.values_list("id", flat=True))))[:limit]
@@ -55,7 +55,7 @@ def select(
 
 
 def n_selected(prompts: QuerySet[Prompt], *, selection: PromptSelection, limit: int) -> int:
-    """The number of prompts that `select` selects. Raises UnusableInput as `select` does."""
+    """The number of prompts that `select` selects. Raises UnusableInput in the same cases as `select`."""
     if not selection.weights:
         return min(limit, prompts.count())
     value = KeyTextTransform(selection.key, "metadata")
@@ -64,9 +64,9 @@ def n_selected(prompts: QuerySet[Prompt], *, selection: PromptSelection, limit: 
 
 
 def quotas(selection: PromptSelection, available: Mapping[str, int], limit: int) -> dict[str, int]:
-    """The number of prompts of each weighted value: as many as possible, at most `limit` in all, in the
-    proportions of the weights. Rounding is by largest remainder. Raises UnusableInput if a value has no
-    prompts."""
+    """The number of prompts of each weighted value: as many as possible, at most `limit` in total, in the
+    proportions of the weights. Numbers are rounded by largest remainder. Raises UnusableInput if a value has
+    no prompts."""
     if missing := [value for value in selection.weights if not available.get(value)]:
         others = ", ".join(f"{value} ({n})" for value, n in Counter(available).most_common(VALUES_SHOWN))
         raise UnusableInput(

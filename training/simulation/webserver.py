@@ -20,10 +20,9 @@ STOP_SECONDS = 5.0
 
 @contextmanager
 def reachable_web(url: str | None) -> Iterator[str]:
-    """The address of a web server of this installation.
+    """Yield the address of this installation's web server: `url` if given, or that of the running stack.
 
-    If `url` is given, it is the address. Otherwise, the address is that of the running stack. If no stack is
-    running, a new server is started and stopped when the context ends.
+    If no stack is running, a new server is started, and stopped when the context ends.
     """
     running = StateFolder(settings.STATE).running()
     known = url or (running.address if running is not None else "")

@@ -39,7 +39,7 @@ def demonstrations_of(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations
 
 def _imported(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
     """The imported demonstrations. An attempt with checkpoints uses those of the previous attempt, because
-    more can have been imported since then."""
+    more demonstrations can have been imported since then."""
     file = take_over_checkpoints(job.run, job.attempt) / IMPORTED
     if not file.exists():
         rows = imported_demonstrations(job.run.project).order_by("id").values_list("prompt__messages", "text")

@@ -1,9 +1,10 @@
 """The processes of one run. The first process forks the others before it loads Django.
 
-The first process alone uses the database and reports. It sends the others the function to call, with plain
-arguments, through a pipe. They call the same function in the same process group and are killed when the first
-process ends. If a signal kills one of them, the first process ends by the same signal (`end_like`), so the
-supervisor resumes the run as it resumes any run whose process was killed.
+Only the first process uses the database and sends reports. Through a pipe, it sends the other processes the
+function to call, with plain arguments. All processes call the function in one process group. The other
+processes are killed when the first process ends. If a signal kills one of them, the first process kills
+itself with the same signal (`end_like`). The supervisor then resumes the run like any run whose process was
+killed.
 
 This module does not import torch, because the first process sends heartbeats before it imports torch.
 """
@@ -31,11 +32,11 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 
 CHECK_EVERY = 0.25  # seconds between two checks that the other processes are alive
-# After a process was lost, its reason arrives within this time. A process that dumps core takes longest.
+# When a process is lost, the reason is known within this time. A process that dumps core takes the longest.
 REASON_SECONDS = 5.0
 END_SECONDS = 5.0
-READY = True  # what another process sends when it has received a call
-# All processes run on one machine, so nothing has to listen on the network.
+READY = True  # sent by another process when it has received a call
+# All processes run on one machine, so they need no network interface except loopback.
 LOCAL = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ class PeerKilled(Exception):
 
 
 class PeerFailed(Exception):
-    """Raised in the first process if another process of the run has failed for a reason without a kind."""
+    """Raised in the first process if another process of the run has failed without a failure kind."""
 
 
 class Call(NamedTuple):
@@ -62,8 +63,8 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What another process sends after a call. `error` is the name of its exception, if any. `kind` is set if
-    the exception is a RunFailure."""
+    """The response of another process to a call. `error` is the name of its exception, if any. `kind` is set
+    if the exception is a RunFailure."""
 
     error: str = ""
     message: str = ""
@@ -102,8 +103,8 @@ class Group:
     ) -> Result:
         """Call the function in all processes, in one process group, and return the first process's result.
 
-        Only the first process gets `report`. The function and the other arguments are pickled. `folder` is a
-        folder for a temporary file. Raises PeerKilled and PeerFailed, and the RunFailure of another process.
+        Only the first process gets `report`. The function and the other arguments are pickled. `folder`
+        receives a temporary file. Raises PeerKilled and PeerFailed, and the RunFailure of another process.
         """
         if not self.peers:
             return function(report=report, **arguments)
@@ -130,7 +131,7 @@ class Group:
             with process_group(Place(meeting, 0, self.count)), heard_by(listen):
                 try:
                     return function(report=_Watching(report, self), **arguments)
-                except CheckpointRefused:  # the other processes have refused the same checkpoints
+                except CheckpointRefused:  # the other processes refuse the same checkpoints
                     raise
                 except ProcessLost:
                     self._raise_reason()
@@ -153,7 +154,7 @@ class Group:
     def close(self) -> None:
         """End the other processes and reap them."""
         for peer in self.peers:
-            peer.pipe.close()  # a process that waits for a call ends
+            peer.pipe.close()  # a process that is waiting for a call exits
         ends = time.monotonic() + END_SECONDS
         for peer in self.peers:
             finished = peer.answer is not None and not peer.answer.error
@@ -196,7 +197,7 @@ class Group:
                 raise PeerKilled(peer.number, self.count, end.si_status)
 
     def _raise_reason(self) -> None:
-        """Find out why a process was lost, and raise the reason."""
+        """Find out why a process was lost, and raise the corresponding exception."""
         ends = time.monotonic() + REASON_SECONDS
         while time.monotonic() < ends:
             for peer in self.peers:
@@ -205,7 +206,7 @@ class Group:
 
 
 def end_like(killed: PeerKilled) -> None:
-    """End this process by the signal that ended another process of its run."""
+    """Kill this process with the signal that ended another process of its run."""
     sys.stdout.flush()
     sys.stderr.flush()
     if killed.signum != signal.SIGKILL:
@@ -236,7 +237,7 @@ def start(count: int) -> Group:
         try:
             die_with_parent(signal.SIGKILL, parent=me)()
             ours.close()
-            for peer in group.peers:  # otherwise a process that waits for a call would never see the end
+            for peer in group.peers:  # otherwise, closing a pipe would not end its process
                 peer.pipe.close()
             with contextlib.suppress(OSError), open("/proc/self/comm", "r+") as name:
                 before = name.read().strip()

@@ -125,7 +125,7 @@ def run_attempt(run_id: UUID, attempt: int, group: Group | None = None) -> int:
             report.check_claim()
         complete_run(run=run, attempt=attempt, outcome=outcome)
     except PeerKilled as killed:
-        logger.error("This process ends by the same signal, because %s.", str(killed))
+        logger.error("This process kills itself with the same signal, because %s.", str(killed))
         raise
     except Cancelled:
         through_outages(partial(stop_run, run_id=run_id, attempt=attempt))

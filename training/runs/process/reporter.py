@@ -45,7 +45,7 @@ class TimeLimitReached(RunFailure, StopRequested):
 
 @dataclass(frozen=True)
 class _Batch:
-    """What one write stores. A repeated write has the same number."""
+    """The data of one write. A repeated write has the same number."""
 
     number: int
     events: list[Event]
@@ -55,7 +55,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _FirstStep:
-    """When a phase began, and at which step."""
+    """The time and the step at which a phase began."""
 
     at: float
     step: int
@@ -178,10 +178,10 @@ class DatabaseReporter:
             self._wake.notify_all()
 
     def _expected_end(self, phase: str, step: int, total: int, now: float) -> float | None:
-        """When the phase will end, if its steps keep their speed. None before the second step.
+        """The expected end of the phase if its steps keep their speed. None before the second step.
 
         A resumed run can start in the middle of a phase. The speed is therefore measured from the attempt's
-        own first step. A phase that reports the same step again starts again."""
+        own first step. If a phase repeats its first step, the measurement starts again."""
         first = self._first_in.get(phase)
         if first is None or step <= first.step:
             first = self._first_in[phase] = _FirstStep(now, step)
@@ -203,7 +203,7 @@ class DatabaseReporter:
 
     def check(self) -> None:
         """Raise Cancelled if the run was asked to stop, LostClaim if the run no longer belongs to this
-        attempt, and TimeLimitReached if its time is over."""
+        attempt, and TimeLimitReached if the time limit has passed."""
         self.check_claim()
         if self._ends_at is not None and time.monotonic() >= self._ends_at:
             raise TimeLimitReached(f"The run reached its time limit {self._place()}.")

@@ -49,7 +49,7 @@ SAVING_GRACE_SECONDS = 600.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
-STACK_LINES = 40  # number of lines kept of the stacks of a hung process
+STACK_LINES = 40  # number of stack lines that are kept for a hung process
 DUMP_SECONDS = 1.0
 WATCHED = (
     *("state", "attempt", "cancel_requested_at", "heartbeat_at", "progressed_at", "phase", "step"),

@@ -17,9 +17,9 @@ from training.runs.process.job import Job
 
 
 def varied_prompts(job: Job, folder: Path, prompts: list[Messages]) -> list[Messages]:
-    """The prompts to train on, in their given order, and their counts in the job's counts. The rewards are
-    kept in `folder` after each batch, so that a killed run continues there. Raises UnusableInput if no prompt
-    has a spread."""
+    """The prompts to train on, in their given order, and their counts in the job's counts. The rewards of
+    each batch are stored in `folder`, so a killed run repeats only the unfinished batch. Raises UnusableInput
+    if no prompt has a spread."""
     recipe = job.recipe
     if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
         return prompts

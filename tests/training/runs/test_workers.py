@@ -136,7 +136,7 @@ def test_estimate_is_of_the_running_worker(lab: Project) -> None:
     assert told.host_memory is not None
     # Weights in bfloat16 on the GPU. Main memory holds them only while they are loaded.
     assert 16 * GB < told.memory.expected < told.machine.memory_bytes
-    assert [stage.name for stage in told.stages] == ["load", "update", "generate", "save"]
+    assert [stage.name for stage in told.stages] == ["load", "update", "generate", "log-probs", "save"]
 
 
 def test_fit_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) -> None:

@@ -50,7 +50,7 @@ def through_outages(work: Callable[[], Result], *, limit: timedelta = OUTAGE_LIM
                 logger.warning("The database failed; trying again: %s", str(error).strip())
         else:
             if failures:
-                logger.warning("The database answers again, after %.0f s.", time.monotonic() - began)
+                logger.warning("The database is responding again after %.0f s.", time.monotonic() - began)
             return result
         finally:
             connection.close()

@@ -131,5 +131,5 @@ def _condition(name: str, value: Any) -> Any:
         raise ValueError("All entries must be text.")
     known = {"sources": Ranking.Source.values, "kinds": Ranking.Kind.values}.get(name)
     if known and (unknown := sorted(set(value) - set(known))):
-        raise ValueError(f"{', '.join(unknown)}: {name} are {', '.join(known)}.")
+        raise ValueError(f"Unknown {name}: {', '.join(unknown)}. The {name} are {', '.join(known)}.")
     return tuple(sorted(set(value)))

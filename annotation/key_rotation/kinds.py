@@ -63,7 +63,7 @@ class SecondFactors(Kind):
 class WebhookSecrets(Kind):
     use = Use.WEBHOOK_SECRET
     plural = "webhook secrets"
-    advice = "Ask a manager to create a new secret on the project's webhooks page for the receiver."
+    advice = "Ask a manager to create a new secret for the receiver on the project's webhooks page."
 
     def rows(self) -> QuerySet[WebhookEndpoint, WebhookEndpoint]:
         return WebhookEndpoint.objects.select_related("project")

@@ -96,8 +96,8 @@ def measure_mixes(work: Work, repeat: int) -> None:
         clock = Clock(work.device)
         clock.check()
         if train:
-            # Separate rows run fastest here with small micro-batches (3.4 rankings/s with 1024 tokens, 2.6
-            # with 8192).
+            # Separate rows are fastest with small micro-batches (3.4 rankings/s with 1024 tokens, 2.6 with
+            # 8192).
             tokens = 1024 if layout == "separate" else 8192
             for _, batch in batches(loaded.model, groups, layout=layout, max_tokens=tokens, pad_id=0):
                 losses.bradley_terry(rewards_of(loaded.model, batch), batch.tiers).sum().backward()

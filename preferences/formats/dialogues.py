@@ -110,7 +110,8 @@ def _spelt(turn: Mapping[str, Any]) -> Any:
 
 
 def decoded_turns(value: Any, name: str) -> Any:
-    """Turns that a CSV cell contains as JSON or as Python code; any other value is returned unchanged.
+    """The turns in a CSV cell that contains them as JSON or as a Python literal. Any other value is returned
+    unchanged.
 
     JSON without roles is not parsed as turns: it can be a response to a request for JSON.
     """

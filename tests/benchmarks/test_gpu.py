@@ -76,7 +76,7 @@ def test_failed_section_states_its_reason_and_the_others_continue() -> None:
 
 
 def test_operations_are_those_that_torch_counts() -> None:
-    """PyTorch counts all pairs of tokens in attention, also those that the causal mask excludes."""
+    """PyTorch counts all pairs of tokens in attention, including those that the causal mask excludes."""
     sizes = work.policy_shape("tiny")
     model = work.random_policy("tiny", "cpu", torch.float32).model
     ids = torch.randint(4, 4096, (1, 24))

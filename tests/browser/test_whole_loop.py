@@ -51,7 +51,7 @@ def launch(page: Page, kind: str, settings: dict[str, int] | None = None, **inpu
 
 
 def finished(page: Page) -> str:
-    """Waits on the run's page until the run ends and returns the headline of the result."""
+    """Waits on the run's page until the run ends, asserts that it succeeded, and returns the page's text."""
     ended = page.get_by_text("Succeeded", exact=True)
     expect(ended.or_(page.get_by_text("Failed", exact=True)).first).to_be_visible(timeout=RUN_MS)
     assert ended.is_visible(), page.locator("main").inner_text()
@@ -59,7 +59,7 @@ def finished(page: Page) -> str:
 
 
 def made(page: Page) -> str:
-    """Waits until the run ends and returns the name of the model it created."""
+    """Waits until the run ends, and returns the name of the model that it created."""
     finished(page)
     return page.get_by_text(CREATED).first.inner_text().removeprefix("Created ").split()[0]
 

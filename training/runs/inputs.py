@@ -237,7 +237,7 @@ def _further_reward_models(
 
 
 def _setting_with(name: str, recipe: Recipe) -> str:
-    """The field of the launch that names this further reward model."""
+    """The field of the launch request that names this additional reward model."""
     weighted = isinstance(recipe, UsesRewards) and name in recipe.weights_of()
     return "recipe.reward_weights" if weighted else "recipe.reward_floors"
 

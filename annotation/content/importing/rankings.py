@@ -144,7 +144,8 @@ class _Standing(NamedTuple):
 
 
 def _parts(item: Ranked) -> frozenset[str]:
-    """The names of the parts of a ranking without an order, as in the query of `_standing`."""
+    """The names of the parts of a ranking without an order, spelled as in `_standing`'s query. Empty for a
+    ranking with an order."""
     ranking = item.ranking
     if ranking.has_order:
         return frozenset()

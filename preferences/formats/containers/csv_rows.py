@@ -109,5 +109,5 @@ class _CsvLines:
         try:
             return raw.decode()
         except UnicodeDecodeError as error:
-            self.fault = f"not UTF-8: a byte is 0x{raw[error.start]:02x}; {NOT_UTF8}"
+            self.fault = f"not UTF-8: byte 0x{raw[error.start]:02x} is invalid here; {NOT_UTF8}"
             return raw.decode(errors="replace")

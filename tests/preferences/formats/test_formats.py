@@ -333,7 +333,7 @@ def test_broken_csv_rows_are_reported_and_others_are_read() -> None:
     assert [item.line for item in found if one(item)] == [2, 6]
     assert "2 cells, but the header has 3" in reasons[3]
     assert "not valid CSV" in reasons[4]
-    assert "not UTF-8: a byte is 0xff" in reasons[5]
+    assert "not UTF-8: byte 0xff is invalid here" in reasons[5]
     assert "save it as UTF-8" in reasons[5]
 
 

@@ -1,4 +1,5 @@
-"""Estimates for small cases in textbook notation: matrices of raters, lists of ranks."""
+"""Estimates for small cases in textbook notation: matrices of ratings (raters × units) and lists
+of ranks."""
 
 from __future__ import annotations
 

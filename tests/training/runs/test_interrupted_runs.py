@@ -31,7 +31,8 @@ from training.runs.process.health import Limits
 pytestmark = pytest.mark.usefixtures("test_database")
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-# In the meantime, the kernel may have killed another process because of a lack of memory.
+# Out-of-memory kills are counted for the whole machine, so a kill of any other process can be recorded as the
+# cause.
 KILLED = {"killed", "out_of_memory"}
 
 

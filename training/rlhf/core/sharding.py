@@ -83,7 +83,8 @@ def shard(
         # The losses are already divided by the entire batch's weight, so gradients are summed.
         one.set_gradient_divide_factor(1.0)
         one.set_force_sum_reduction_for_comms(True)
-        # Without this, two processes that use different experts of a layer would exchange different numbers.
+        # Experts that a process did not use contribute zero gradients. Otherwise, processes that use
+        # different experts of a layer would exchange the gradients of different weights.
         one.set_reduce_scatter_unused_params(True, recurse=False)
         if device == "cpu":
             one.set_custom_all_gather(cast(Any, _Gather()))
@@ -105,7 +106,8 @@ def run(model: object, forward: Callable[[], Output]) -> Output:
 
 def in_step(model: object, parts: Iterable[Item], spare: Callable[[], Item]) -> Iterator[tuple[Item, bool]]:
     """Yield all parts, each with True. If the model is sharded, ``spare()`` follows with False, until every
-    process has had the same number of parts. The result of a spare part must have no effect."""
+    process has had the same number of parts. Callers must ignore the result of a part that comes with
+    False."""
     if not is_sharded(model):
         yield from ((part, True) for part in parts)
         return

@@ -51,9 +51,10 @@ def trained_policy(recipe: TrainsPolicy, shape: Shape) -> Disk:
 
 
 def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
-    """Like `trained_policy`, for PPO and RLOO. PPO also trains all weights of its `critic` or, without a
-    critic of its own, at most a second adapter. A moving reference and the weights that the run returns to if
-    the KL exceeds its ceiling are two more copies of the policy's trained weights."""
+    """Like `trained_policy`, for PPO and RLOO. PPO also trains a critic: all weights of a separate model
+    (`critic`), or at most a second adapter if the critic uses the policy's trunk. A moving reference and the
+    weights that the run returns to if the KL exceeds its ceiling are two more copies of the policy's trained
+    weights."""
     copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
     one = checkpoint_bytes(recipe, shape) + copies * weight_bytes(recipe) * trained_weights(recipe, shape)
     if isinstance(recipe, PPOConfig) and recipe.critic_kind != "separate":

@@ -24,7 +24,7 @@ class UsesServer(Recipe):
     server: str = Field(
         "",
         max_length=500,
-        description="Address of a server with OpenAI's API that generates the answers, for example"
+        description="Address of an OpenAI-compatible server that generates the answers, for example"
         " http://gpu-1:8000. The operator lists the allowed servers in RANKLOOP_GENERATION_SERVERS. If empty,"
         " the run generates its answers itself.",
     )

@@ -283,7 +283,7 @@ def train(
             save_checkpoint(store, report, step, modules, optimisers, asdict(progress), best=best)
 
     store.load_best(modules)
-    optimiser.state.clear()  # frees Adam's moments, which no update needs, to make room
+    optimiser.state.clear()  # the training is over, so the scoring below can use the memory of Adam's moments
     with complete_model(model) as model:
         scores, features = score_training_set(config, model, groups, pad, report)
         reliabilities = answers.settle_reliabilities(groups, scores)

@@ -154,7 +154,7 @@ class Group:
     def close(self) -> None:
         """End the other processes and reap them."""
         for peer in self.peers:
-            peer.pipe.close()  # a process that is waiting for a call exits
+            peer.pipe.close()  # makes a process that is waiting for a call exit
         ends = time.monotonic() + END_SECONDS
         for peer in self.peers:
             finished = peer.answer is not None and not peer.answer.error

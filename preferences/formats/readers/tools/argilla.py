@@ -244,10 +244,10 @@ FORMAT = ImportFormat(
     title="Argilla records: from the API with ranks, or flat rows from the SDK (JSON Lines)",
     reads="Each record becomes a task. In records from the API, each submitted response also "
     "becomes a ranking; equal ranks are ties. Text questions named `comment` and `rewrite` are read as the "
-    "ranking's comment and rewrite. A response without ranks becomes a ranking without an order.",
+    "ranking's comment and rewrite. The values of all other questions are kept with the "
+    "ranking. A response without ranks becomes a ranking without an order.",
     loses="Drafts and discarded responses. Flat rows from the SDK have no ranks. Their tasks are imported "
-    "without rankings and are open for annotation. The values of other "
-    "questions are kept with the ranking.",
+    "without rankings and are open for annotation.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
     ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'
     ' {"value": "resp_b", "rank": 1}]}}}]}',

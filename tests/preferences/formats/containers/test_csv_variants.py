@@ -95,7 +95,7 @@ def test_windows_1252_row_is_refused_with_advice_to_save_it_as_utf8() -> None:
     data = csv_text(HEADER, ("Q", "café", "b"), ("R", "c", "d")).encode("cp1252")
     assert good_comparisons(data) == [("R", "c", "d")]
     remedy = "if the file is in another encoding, such as Windows-1252, save it as UTF-8"
-    assert reasons(data) == {2: f"not UTF-8: a byte is 0xe9; {remedy}"}
+    assert reasons(data) == {2: f"not UTF-8: byte 0xe9 is invalid here; {remedy}"}
 
 
 def test_windows_1252_json_line_is_refused_with_advice_to_save_it_as_utf8() -> None:

@@ -1,8 +1,8 @@
 """Decoding as repeated graphs gives the logits of decoding step by step, and nothing waits for a GPU.
 
 A CUDA graph can't be captured on a CPU. `Recorded` does the same with the operations of a CPU: it repeats
-them on the memory that they used when they were recorded. A step that depended on a Python number, or that
-used other memory at every token, would therefore give other logits.
+them on the memory that they used when they were recorded. A step that depended on a number in Python, or
+that used different memory for each token, would therefore give different logits.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def server(policy: Loaded) -> Iterator[OpenAIServer]:
 
 
 class Page:
-    """The waits that a run's page would show."""
+    """Records the reasons for waiting that a run's page would show."""
 
     def __init__(self) -> None:
         self.now: list[str] = []

@@ -86,7 +86,7 @@ class Connections:
             )
         if 300 <= answer.status < 400:
             raise ServerUnusable(
-                f"the server at {self.address} redirects, and redirects are not followed. Set server to its"
+                f"the server at {self.address} redirects, and redirects are not followed. Set `server` to its"
                 " final address"
             )
         return answer

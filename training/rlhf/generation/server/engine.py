@@ -1,4 +1,4 @@
-"""The engine that generates on a server: any server with OpenAI's API that supports token IDs, such as
+"""The engine that generates on a server: any OpenAI-compatible server that supports token IDs, such as
 vLLM."""
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ def json_of(answer: Answer, what: str) -> Any:
         return json.loads(answer.body)
     except (ValueError, RecursionError):
         raise ServerUnusable(
-            f"the server's answer to {what} is not JSON: {answer.words!r}. Check that server is the address"
-            " of a server with OpenAI's API"
+            f"the server's answer to {what} is not JSON: {answer.words!r}. Check that `server` is the address"
+            " of an OpenAI-compatible server"
         ) from None
 
 

@@ -135,7 +135,7 @@ class ServedWeights:
             )
         if answer.status != 200:
             raise ServerUnusable(
-                f"there is no server with OpenAI's API at {self._connections.address}: /v1/models has status"
+                f"there is no OpenAI-compatible server at {self._connections.address}: /v1/models has status"
                 f" {answer.status} ({answer.words})"
             )
         found = json_of(answer, "/v1/models")

@@ -1,7 +1,7 @@
 """Log-probabilities of given tokens under a language model.
 
-Only the wanted tokens are projected onto the vocabulary, in chunks (`projection`). Positions whose state
-predicts no wanted token skip the last MLP (`segments.read_at`).
+Only the states that predict the wanted tokens are projected onto the vocabulary, in chunks (`projection`).
+Positions whose state predicts no wanted token skip the last MLP (`segments.read_at`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Linear layers that oneDNN multiplies give the results of torch's own."""
+"""Linear layers computed with oneDNN give the same results as torch's own linear layers."""
 
 from __future__ import annotations
 

@@ -28,10 +28,10 @@ TRAINING, TRAINING_AN_ADAPTER = 3, 2
 BUCKET_BYTES = 64_000_000
 
 
-# On a CPU, runs in bfloat16 use more memory than their tensors take: 200 to 450 MB in
+# On a CPU, runs in bfloat16 use more memory than their tensors take: 60 to 300 MB in
 # `benchmarks.memory_estimates`, for models of 34 to 88 million parameters. The cause was not confirmed.
 # oneDNN computes the products, and keeps a compiled kernel for each combination of sizes.
-HALF_KERNELS = Part("bfloat16 kernels", 350_000_000)
+HALF_KERNELS = Part("bfloat16 kernels", 250_000_000)
 
 
 def bytes_per_weight(recipe: TrainsPolicy) -> int:

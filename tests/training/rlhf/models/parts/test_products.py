@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,15 @@ def test_products_of_many_lengths_keep_little_memory() -> None:
             products.multiply(torch.randn(length, 64), weight)
         held.append(resident_mb())
     assert held[-1] - held[1] < 100
+
+
+def test_compiled_code_is_limited_in_a_replaced_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of a run replaces the environment after it imported the module."""
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    products.use_onednn(nn.Linear(4, 4))
+    assert [os.environ[name] for name in names] == ["64", "64"]
+    monkeypatch.setenv(names[0], "256")
+    products.use_onednn(nn.Linear(4, 4))
+    assert os.environ[names[0]] == "256"

@@ -29,6 +29,7 @@ from django.db import close_old_connections
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
+from config import priority
 from config.heavy.forwarding import HeavyRequests
 from config.logs.asgi import LoggedRequests
 from config.requests.bodies import (
@@ -57,6 +58,8 @@ class OneThreadPerRequest(ASGIHandler):
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._heavy = HeavyRequests() if settings.PROCESS == "web" else None
+        if settings.PROCESS == "web":
+            priority.serve_annotators()
         self._uploads = Uploads()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:

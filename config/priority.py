@@ -1,9 +1,14 @@
-"""The priority of work that annotators must not wait for: imports, reports and exports.
+"""The processors and the priority of requests by annotators, and of work that annotators must not wait for:
+imports, reports and exports.
 
 On a machine with two processors, a nice value of 19 was not enough: an import still doubled the 95th
 percentile of claims, because the kernel let claims wait for the processor on which the import was running. If
 the import leaves the first processor free, a claim finds a free processor at once, and the import stores only
 7 % fewer rows per second (docs/measurements.md).
+
+For the same reason, the processes of the embedded Postgres leave the first processor free until the web
+process gives its own connections all processors. The start of a report's connection takes 4 ms of processor
+time, and the report can set the priority of its Postgres process only afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ from typing import Any
 from django.conf import settings
 from django.db.backends.signals import connection_created
 
+from embedded.processes import leave_first_processor
+
 IMPORTS_NICE = 19
 REPORTS_NICE = 10
 
@@ -29,6 +36,12 @@ SLICE_NANOSECONDS = 100_000
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
 
+def serve_annotators() -> None:
+    """Gives the Postgres processes of this process's connections all processors, on the embedded stack."""
+    if settings.ENVIRONMENT == "embedded":
+        connection_created.connect(_raise_database_process, dispatch_uid="serve_annotators")
+
+
 def yield_to_annotators(nice: int) -> None:
     """Gives this process the niceness and restricts it to all processors but the first. On the embedded
     stack, the same applies to the Postgres processes of its connections, because they do half of the work.
@@ -37,21 +50,30 @@ def yield_to_annotators(nice: int) -> None:
     """
     os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
     _shorten_slice(os.getpid())
-    _, *others = sorted(os.sched_getaffinity(0))
-    if others:
-        os.sched_setaffinity(0, others)
+    leave_first_processor(0)
     if settings.ENVIRONMENT == "embedded":
         connection_created.connect(_lower_database_process, dispatch_uid="yield_to_annotators")
 
 
 def _lower_database_process(connection: Any, **_: Any) -> None:
+    if (process := _database_process(connection)) is not None:
+        with suppress(OSError):  # Postgres can run as another account
+            os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0))
+            _shorten_slice(process)
+            os.sched_setaffinity(process, os.sched_getaffinity(0))
+
+
+def _raise_database_process(connection: Any, **_: Any) -> None:
+    if (process := _database_process(connection)) is not None:
+        with suppress(OSError):
+            os.sched_setaffinity(process, os.sched_getaffinity(0))
+
+
+def _database_process(connection: Any) -> int | None:
+    """The process ID of the connection's Postgres process; None if the server can be on another machine."""
     if not connection.settings_dict["HOST"].startswith("/"):
-        return  # the server can be on another machine
-    process = connection.connection.info.backend_pid
-    with suppress(OSError):  # Postgres can run as another account
-        os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0))
-        _shorten_slice(process)
-        os.sched_setaffinity(process, os.sched_getaffinity(0))
+        return None
+    return int(connection.connection.info.backend_pid)
 
 
 def _shorten_slice(process: int) -> None:

@@ -41,6 +41,9 @@ NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
 # with zeros while other transactions wait for their commit, which took 60 ms. With these settings, it doesn't
 # fill new segments, and it keeps and reuses segments up to 1 GB.
 WRITE_AHEAD_LOG = ("-c", "wal_init_zero=off", "-c", "min_wal_size=1GB")
+# By default, Postgres 18 reads in separate processes. They have the server's priority, so the reads of
+# reports and imports delayed annotators.
+_READS = ("-c", "io_method=sync")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
@@ -48,12 +51,21 @@ class Postgres:
     """A Postgres cluster in `folder`, created on the first start and kept between starts."""
 
     def __init__(
-        self, folder: Path, *, log: Path, durable: bool = True, open_log: OpenLog | None = None
+        self,
+        folder: Path,
+        *,
+        log: Path,
+        durable: bool = True,
+        open_log: OpenLog | None = None,
+        leave_first_processor: bool = False,
     ) -> None:
+        """With `leave_first_processor`, all processes of the server leave the first processor free until a
+        client moves its own (see config/priority.py)."""
         self.folder = folder
         self.log = log
         self._open_log = open_log
         self.durable = durable
+        self._leave_first_processor = leave_first_processor
         self.account = _server_account()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,6 +100,7 @@ class Postgres:
                 *("-c", "timezone=UTC", "-c", "log_timezone=UTC"),
                 *NO_STATEMENTS_IN_LOG,
                 *WRITE_AHEAD_LOG,
+                *_READS,
                 *(() if self.durable else _NO_DURABILITY),
             ],
             log=self.log,
@@ -96,6 +109,8 @@ class Postgres:
             account=self.account,
             cwd=Path("/"),
         )
+        if self._leave_first_processor:
+            processes.leave_first_processor(self._process.pid)
 
     def wait_ready(self) -> None:
         processes.wait_until(

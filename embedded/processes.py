@@ -95,6 +95,14 @@ def spawn(
             output.close()
 
 
+def leave_first_processor(process: int) -> None:
+    """Restrict the process, and the children that it starts from now on, to the other processors. A machine
+    with one processor is left as it is."""
+    _, *others = sorted(os.sched_getaffinity(process))
+    if others:
+        os.sched_setaffinity(process, others)
+
+
 def append_to(log: Path) -> BinaryIO:
     """Open the log for appending. A log of more than 10 MiB is first renamed, and a new log is started. Used
     for processes that end with a command; `log_files` limits the logs of processes that run for months."""

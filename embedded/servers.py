@@ -15,10 +15,18 @@ class Servers:
     """Postgres and Valkey, started in parallel and stopped together. `environment` holds the variables with
     the servers' addresses."""
 
-    def __init__(self, state: StateFolder, *, durable: bool = True, open_log: OpenLog | None = None) -> None:
+    def __init__(
+        self,
+        state: StateFolder,
+        *,
+        durable: bool = True,
+        open_log: OpenLog | None = None,
+        leave_first_processor: bool = False,
+    ) -> None:
         self.state = state
         self._open_log = open_log
         self._durable = durable
+        self._leave_first_processor = leave_first_processor
         self._started: list[Postgres | Valkey] = []
         self.database_url = os.environ.get("DATABASE_URL", "").strip()
         self.broker_url = os.environ.get("BROKER_URL", "").strip()
@@ -47,6 +55,7 @@ class Servers:
                     log=self.state.logs / "postgres.log",
                     durable=self._durable,
                     open_log=self._open_log,
+                    leave_first_processor=self._leave_first_processor,
                 )
                 self._started.append(postgres)
                 postgres.launch()

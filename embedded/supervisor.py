@@ -66,7 +66,7 @@ class Supervisor:
     def __init__(self, state: StateFolder, *, port: int, demo: bool) -> None:
         self.state = state
         self.demo = demo
-        self.servers = Servers(state, open_log=lambda log: self._logs.open(log))
+        self.servers = Servers(state, open_log=lambda log: self._logs.open(log), leave_first_processor=True)
         names = (*self.servers.embedded, "migrate", _WEB, _WEB_TOO, *_PROGRAMS)
         self._logs = LogFiles([state.logs / f"{name}.log" for name in names])
         self._services: list[Service] = []

@@ -59,6 +59,23 @@ def test_stack_responds_and_announces_its_address(shared: Stack) -> None:
     }
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the machine has one processor")
+def test_database_leaves_first_processor_to_web_connections(shared: Stack) -> None:
+    assert shared.status_of("/healthz") == 200  # opens a connection
+    processors = os.sched_getaffinity(0)
+    others = processors - {min(processors)}
+    (server,) = running(shared, "postgres -D")
+    assert os.sched_getaffinity(server) == others
+    of_sessions: list[set[int]] = []
+    of_server: list[set[int]] = []
+    for child in Path(f"/proc/{server}/task/{server}/children").read_text().split():
+        title = Path(f"/proc/{child}/cmdline").read_bytes()
+        (of_sessions if b"[local]" in title else of_server).append(os.sched_getaffinity(int(child)))
+    assert processors in of_sessions
+    assert len(of_server) >= 4
+    assert all(found == others for found in of_server)
+
+
 def test_second_start_reports_that_the_stack_is_running(shared: Stack, folder: Path) -> None:
     second = Stack(shared.state, folder / "second.txt")
     assert second.process.wait(30) == 0

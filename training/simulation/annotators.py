@@ -56,8 +56,9 @@ class ApiClient:
     """One user's persistent connection to the API. The client retries failed requests, so every call must be
     safe to repeat."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, timeout: float = TIMEOUT_SECONDS) -> None:
         parts = urlsplit(url)
+        self._timeout = timeout
         self._secure = parts.scheme == "https"
         self._host, self._prefix = parts.netloc, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -91,7 +92,7 @@ class ApiClient:
     def _send(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> tuple[int, str]:
         if self._connection is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            self._connection = kind(self._host, timeout=TIMEOUT_SECONDS)
+            self._connection = kind(self._host, timeout=self._timeout)
         sent = None if body is None else json.dumps(body)
         self._connection.request(method, self._prefix + path, sent, self._headers | dict(headers))
         response = self._connection.getresponse()

@@ -12,8 +12,8 @@ While a process waits for the others, it calls `alive`. A stop request therefore
 If another process ends, the wait ends with ProcessLost.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. First,
-DistributedDataParallel divides gradients by the number of processes. The losses here are already divided by
-the whole batch's weight. Second, DistributedDataParallel requires a gradient for every weight in every
+DistributedDataParallel divides gradients by the number of processes, but the losses here are already divided
+by the whole batch's weight. Second, DistributedDataParallel requires a gradient for every weight in every
 process. If the batch is small, a process can be left without any row and therefore without gradients.
 """
 

@@ -100,7 +100,7 @@ def _runs(table: list[list[int]]) -> list[_Run]:
     run_of: dict[int, int] = {}
     for number, (length, prompt) in enumerate(table):
         run = _Run(length, None if prompt == ALONE else run_of[prompt], 1)
-        # A prompt that others attend to stays in a run of its own.
+        # A prompt that other segments attend to stays in a run of its own.
         alike = bool(runs) and runs[-1][:2] == run[:2] and number not in prompts and number - 1 not in prompts
         if alike:
             runs[-1] = run._replace(segments=runs[-1].segments + 1)

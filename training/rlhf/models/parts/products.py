@@ -36,7 +36,7 @@ SMALLEST_ROWS, SMALLEST_PRODUCT = 128, 2**21
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Return whether the module is exactly a linear layer, and no subclass with another forward pass."""
+    """Return whether the module is exactly a linear layer, and not a subclass with another forward pass."""
     return type(module) in (nn.Linear, Linear)
 
 

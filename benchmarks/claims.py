@@ -139,7 +139,7 @@ def new_people(prefix: str, project: UUID, count: int) -> list[UUID]:
 
 
 def answered(project: UUID, person: UUID, count: int) -> None:
-    """Adds answers to the first tasks in the queue, each of which still needs two answers from other
+    """Add answers to the first tasks in the queue, each of which still needs two answers from other
     annotators."""
     from django.db import connection
 

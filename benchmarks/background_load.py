@@ -88,8 +88,8 @@ class Desk:
                 "touched": True,
                 "duration_ms": 1000,
             }
-            # The server closes a connection that is idle for five seconds. Reusing such a connection would
-            # measure a retry.
+            # The server closes a connection that is idle for five seconds. If such a connection were reused,
+            # the measured time would include a retry.
             client.close()
             time.sleep(self._think)
             key = {"Idempotency-Key": str(uuid.uuid4())}
@@ -199,7 +199,7 @@ def hung_broker(state: Path, client: ApiClient) -> Iterator[None]:
 
 
 def ranked_rows(path: Path, rankings: int) -> None:
-    """Rankings of four responses by two of 20 annotators each."""
+    """Write rankings of four responses. Two of 20 annotators rank each set of responses."""
     draw = random.Random(0)
     with path.open("w") as file:
         for number in range(rankings):

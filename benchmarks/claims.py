@@ -4,10 +4,10 @@
 
 Starts a temporary embedded Postgres with production durability settings.
 
-First table: for `--seconds` seconds, `--workers` parallel processes claim tasks from a pool of `--tasks`
-open tasks with overlap 3. Each claim is made by a different annotator, so no claim returns an existing lease.
-Afterwards the benchmark checks that no task has more leases than slots. The benchmark also checks that no
-annotator holds two leases on the same task. Targets: 700 claims/s and a 99th percentile of 50 ms.
+First table: for `--seconds` seconds, `--workers` parallel processes claim tasks from a pool of `--tasks` open
+tasks with overlap 3. Each claim is made by a different annotator, so no claim returns an existing lease.
+Afterwards, the benchmark checks that no task has more leases than slots, and that no annotator holds two
+leases on the same task. Targets: 700 claims/s and a 99th percentile of 50 ms.
 
 Second table: a single annotator claims tasks, first without earlier answers and then after `--history`
 answers. The answered tasks are still open to other annotators. Target: the history does not slow claims down.
@@ -139,7 +139,7 @@ def new_people(prefix: str, project: UUID, count: int) -> list[UUID]:
 
 
 def answered(project: UUID, person: UUID, count: int) -> None:
-    """Adds answers to the first tasks in the queue, each of which still needs two answers from other
+    """Add answers to the first tasks in the queue, each of which still needs two answers from other
     annotators."""
     from django.db import connection
 

@@ -1,5 +1,5 @@
-"""Change every setting of every training loop, one at a time, and list the settings without an effect on the
-trained policy.
+"""Change every setting of every training loop, one at a time, and list the settings that have no effect on
+the trained policy.
 
     .venv/bin/python -m benchmarks.every_setting [--kinds ppo,rloo]
 

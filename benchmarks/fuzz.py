@@ -8,10 +8,10 @@ Each file must either be read, or be rejected with a reason. Valid files are dam
 - in their text: Python lists, delimiters, encodings
 - in their bytes: flipped bits, cuts, splices
 
-The files are also packed with gzip and zip. The program prints the number of inputs. The program stops if
-reading an input raises an exception other than FormatError or takes longer than ten seconds. The program also
-stops if a record could not be stored in the database. After such a fault, the input is kept in a file. The
-same seed gives the same inputs. The tests read the first inputs of one seed.
+The files are also packed with gzip and zip. The program prints the number of inputs. It stops if reading an
+input raises an exception other than FormatError or takes longer than ten seconds, or if a record could not be
+stored in the database. The input that caused the fault is then kept in a file. The same seed gives the same
+inputs. The tests read the first inputs of one seed.
 """
 
 from __future__ import annotations

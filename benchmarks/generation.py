@@ -11,7 +11,7 @@ SmolLM2-135M-Instruct. The prompts are drawn from a file in which each line is a
 
 The two implementations take turns in one process on one thread, in fp32. The clock counts CPU seconds. Speed
 is the number of generated tokens, up to the stop token, per CPU second. `generate` gets its fastest settings:
-no top-k, and in `real` prompts sorted by length and the fastest batch size of a preliminary test.
+no top-k and, in `real`, prompts sorted by length and the batch size that was fastest in a preliminary test.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.logprob_memory [--vocabulary 49152] [--repeat 3]
 
-8 rows of 512 tokens go through a random Llama (width 256, two layers, fp32), and the log-probabilities of all
-tokens are computed: with the model's own logits and log_softmax, with TRL's `selective_log_softmax`, and with
-`token_log_probs`. The results for `trains` include the backward pass. Each measurement is the growth of the
-resident memory of a separate process from the loaded model to the peak. The CPU seconds are those of the same
-pass on one thread.
+Eight rows of 512 tokens pass through a random Llama (width 256, two layers, fp32), and the log-probabilities
+of all tokens are computed: with the model's own logits and log_softmax, with TRL's `selective_log_softmax`,
+and with `token_log_probs`. The results for `trains` include the backward pass. Each measurement is the growth
+of the resident memory of a separate process from the loaded model to the peak. The CPU seconds are those of
+the same pass on one thread.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
 The gain's standard error is computed from the differences per prompt. The benchmark also prints each policy's
-KL divergence from the first policy and the seconds of each step. The benchmark uses the library alone,
+KL divergence from the first policy, and the duration of each step in seconds. It uses only the library,
 without a database or server.
 """
 
@@ -69,7 +69,8 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:
-        # As on the platform: a weak policy occasionally samples a NUL character, which can't be stored.
+        # A weak policy occasionally samples a NUL character, which can't be stored. The platform leaves out
+        # such texts, too.
         texts = tuple(text for text, _ in asked.responses if not storage_fault(text))
         if len(texts) < 2:
             continue

@@ -3,13 +3,14 @@
     python -m benchmarks.memory_estimates [--only NAME …]
 
 Each combination of a run kind, a model shape and settings runs in a process of its own, with one thread, for
-two or three steps. The measured figure is the growth of the process's resident memory from the moment when
-all libraries are imported and a first tiny model was trained, to the peak, sampled by a thread every 2 ms. It
-therefore contains the run's models, but not the interpreter and its libraries. Frozen weights are pages of
-the model's file, so anonymous memory alone would not contain them. The models have random weights and 34 to
-144 million parameters, so that weights and activations take much more than this baseline. The estimate is
-that of `training.rlhf.planning` for the same recipe, shapes and text lengths, without the part for torch and
-Python. It assumes answers of full length, because a policy with random weights hardly ever ends an answer.
+two or three steps. Before the run, the process imports all libraries and trains a tiny model. The measured
+figure is the growth of its resident memory from that point to the peak; a thread samples the memory every 2
+ms. The figure therefore includes the run's models, but not the interpreter and its libraries. Frozen weights
+are pages of the model's file, so anonymous memory alone would not include them. The models have random
+weights and 34 to 144 million parameters, so that weights and activations take much more than this baseline.
+The estimate is that of `training.rlhf.planning` for the same recipe, shapes and text lengths, without the
+part for torch and Python. It assumes answers of full length, because a policy with random weights hardly ever
+ends an answer.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ SHAPES: Mapping[str, tuple[int, int, int, int, int, int, int]] = {
     "qwen3-48m": (512, 8, 1536, 8, 4, 128, 32_000),
     "qwen3-144m": (768, 12, 2304, 12, 6, 128, 49_152),
 }
-PROMPTS, PROMPT, RESPONSE, RESPONSES = 32, 96, 64, 4  # lengths in tokens, with EOS
-ENDS = 16  # in rejection sampling, one token of 16 ends an answer, so nearly all answers end
+PROMPTS, PROMPT, RESPONSE, RESPONSES = 32, 96, 64, 4  # PROMPT and RESPONSE in tokens, with EOS
+ENDS = 16  # in rejection sampling, one in 16 tokens ends an answer, so nearly all answers end
 TEMPLATE = 6  # tokens of the prompt's template
 ON_POLICY = {"steps": 2, "max_new_tokens": RESPONSE, "samples": 0, "learning_rate": 1e-6}
 FEW = {"sample_prompts": 2, "sample_tokens": 8}
@@ -158,7 +159,7 @@ def estimate(case: Case) -> Cost:
 
 
 def trunk_of(shape: Shape) -> Shape:
-    """Return the shape of a reward model on this trunk: without an output layer of its own."""
+    """Return the shape of a reward model on this trunk. It has no output layer for the vocabulary."""
     return replace(shape, weights=count_weights(shape, tied=True))
 
 
@@ -298,7 +299,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", type=int, nargs="+", help="numbers of combinations, from 0")
+    parser.add_argument(
+        "--only", type=int, nargs="+", help="numbers of the combinations to run, counted from 0"
+    )
     parser.add_argument("--parts", action="store_true", help="also print the parts of each estimate")
     parser.add_argument("--do", choices=("prepare", "measure"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

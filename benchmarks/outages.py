@@ -12,7 +12,7 @@ through it, or shortly before its end. There are three outages:
 - broker: Valkey is killed and starts again after `--seconds`.
 
 Each row shows how the run ended, the number of its attempts, and the time from the end of the outage to the
-end of the run. Every run must succeed in its first attempt.
+end of the run. Every run must succeed on its first attempt.
 """
 
 from __future__ import annotations

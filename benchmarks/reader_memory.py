@@ -57,7 +57,7 @@ def write_parquet(path: Path, count: int) -> None:
 
 
 def read(path: Path) -> None:
-    """Reads the file and prints the number of records, the seconds and the peak memory in MiB as JSON."""
+    """Read the file and print the number of records, the seconds and the peak memory in MiB as JSON."""
     from preferences.formats.recognition import read_records
 
     began, records = time.perf_counter(), 0

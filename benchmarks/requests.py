@@ -12,9 +12,9 @@ from 16 annotators, and a 95th percentile of 250 ms for claim and submit request
 time, the target for this percentile is 50 ms.
 
 The last column is the speed relative to Label Studio, the fastest comparable tool for which all three counts
-were zero. In Label Studio, 16 annotators completed the project `1x600` at 4 answers/s. The Label Studio
-measurement used 8 gunicorn workers, Postgres 15 and the same kind of machine. Label Studio was measured
-separately, because it can't run here.
+were zero. In Label Studio, 16 annotators completed the project `1x600` at 4 answers/s, with 8 gunicorn
+workers and Postgres 15, on the same kind of machine. The figure was measured separately, because Label Studio
+can't run here.
 """
 
 from __future__ import annotations

@@ -108,5 +108,5 @@ def update_operations(config: PPOConfig, shape: str, lengths: Sequence[Lengths])
 
 
 def _median_after_first(values: Sequence[float]) -> float:
-    """The median without the first step, which loads kernels, unless there is only one step."""
+    """The median of the steps after the first one, which loads kernels, or of the only step."""
     return statistics.median(values[1:] or values)

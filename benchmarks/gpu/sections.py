@@ -47,9 +47,9 @@ def measure(name: str, *given: Any, **named: Any) -> Figures:
 
 
 def outcome_of(section: Section, *, start: Start | None) -> Outcome:
-    """Measure a section. If ``start`` is given, the section runs in a separate process, which is started in
-    this way and killed after the section's time limit. A forked process can't use a GPU that its parent has
-    used."""
+    """Measure a section. If ``start`` is given, the section runs in a separate process, which is started with
+    this method and killed after the section's time limit. On a GPU, the method must be ``spawn``, because a
+    forked process can't use a GPU that its parent has used."""
     started = time.monotonic()
     answer = _in_own_process(section, start) if start else _answer(section)
     return Outcome(section.name, section.shape, round(time.monotonic() - started, 1), **answer)

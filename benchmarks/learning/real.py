@@ -88,11 +88,11 @@ def measure(
     say: Callable[[str], None],
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Measures every method on one trunk, ``random`` or ``pretrained``. Each method takes minutes, so the
+    """Measure every method on one trunk, ``random`` or ``pretrained``. Each method takes minutes, so the
     results are saved after each method.
 
-    Rankings that are too long for one of the two tokenizers are left out for both tokenizers. All methods
-    therefore train on the same rankings and are evaluated on the same rankings.
+    Rankings that are too long for one of the two tokenizers are left out for both tokenizers. All methods are
+    therefore trained and evaluated on the same rankings.
     """
     train, heldout = drawn(rows)
     config = RewardModelConfig.model_validate(RECIPE)

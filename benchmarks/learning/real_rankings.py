@@ -1,8 +1,8 @@
 """Read real rankings from the data folder beside the repository.
 
-The variable RANKLOOP_DATA contains the folder's path (default: ../shared/data). The contents of the folder
-are never copied. The folder's README describes the origin and fields of each dataset. The ``source`` of a
-ranking is the name of its dataset.
+The environment variable RANKLOOP_DATA contains the folder's path (default: ../shared/data). The contents of
+the folder are never copied. The folder's README describes the origin and fields of each dataset. The
+``source`` of a ranking is the name of its dataset.
 """
 
 from __future__ import annotations

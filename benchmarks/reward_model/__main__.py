@@ -24,8 +24,8 @@ TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings
 several mixes of prompt and response lengths. `memory` is the peak resident memory of a separate training
 process. The memory of a process with only the model loaded is subtracted.
 
-On a GPU, the clock is elapsed time with the device idle before and after. `benchmarks.gpu` measures the model
-FLOP utilisation and the peak memory on a GPU.
+On a GPU, the clock measures elapsed time, and the device is idle before and after each measurement.
+`benchmarks.gpu` measures the model FLOP utilisation and the peak memory on a GPU.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def measure_memory(work: Work, shape: str, pairs: int | None) -> None:
 
 
 def peak_of(name: str, work: Work, pairs: int) -> None:
-    """Trains once in this process and prints the growth of its memory since the model was loaded, in MiB. TRL
+    """Train once in this process and print the growth of its memory since the model was loaded, in MiB. TRL
     is imported first in every case, so that the growth does not include the memory of imports."""
     import trl  # noqa: F401
 

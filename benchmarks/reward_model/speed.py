@@ -88,7 +88,7 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """Compares the forward and backward passes of one optimiser step in `ours` and `once` for every mix of
+    """Compare the forward and backward passes of one optimiser step in `ours` and `once` for every mix of
     lengths."""
     loaded = load_for_training(work.folder)
 

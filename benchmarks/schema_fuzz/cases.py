@@ -205,9 +205,10 @@ def requests_to(
 ) -> Any:
     """A case of the operation.
 
-    Seven of eight cases have the IDs of existing rows (`known`), because most requests would otherwise end
-    with a 404. Half of the bodies have `fields` with valid values. Three of four valid cases, and one of four
-    invalid cases, have a hostile value in a declared parameter. One of four cases has a hostile header.
+    Seven out of eight cases use the IDs of existing rows (`known`), because most requests would otherwise end
+    with a 404. Half of the bodies have `fields` with valid values. Three out of four valid cases and one out
+    of four invalid cases have a hostile value in a declared parameter. One out of four cases has a hostile
+    header.
     """
     case = draw(operation.as_strategy(generation_mode=mode, feedback=NO_FEEDBACK))
     # Schemathesis invents values for the security schemes. They would replace the login of the sender.

@@ -5,7 +5,7 @@ The rule looks only at the text. Its points are the sum of four parts:
 - 1.5 points for an answer whose last sentence is complete
 - up to 1 point for a short answer: 1 for 8 to 30 words, and none for more than 50 words
 - up to 1 point for the share of the prompt's content words that occur in the answer
-- up to 2 points less for repetition, in proportion to the share of repeated word triples
+- minus up to 2 points for repetition, in proportion to the share of repeated word triples
 
 The rule does not check whether an answer is true. It represents a person's preferences in a form that a
 benchmark can compute.
@@ -74,8 +74,8 @@ def shortness(words: int) -> float:
 
 
 def share_of_content_words(prompt: str, text: str) -> float:
-    """The share of the prompt's content words that the text contains, compared by their first letters. The
-    share is 1 if the prompt has no content words."""
+    """The share of the prompt's content words that the text contains, or 1 if the prompt has no content
+    words. Words with the same first letters count as equal."""
     wanted = stems(prompt)
     return len(wanted & stems(text)) / len(wanted) if wanted else 1.0
 

@@ -40,7 +40,8 @@ def smollm2() -> Loaded:
 
 def convert(folder: Path) -> None:
     read, tokenizer = smollm2()
-    # The loaded model counts as quantised and can't be saved. A new model takes over its weights.
+    # The loaded model counts as quantised and can't be saved. Its weights are therefore copied into a new
+    # model.
     config = LlamaConfig.from_dict(
         {name: value for name, value in read.config.to_dict().items() if name != "quantization_config"}
     )

@@ -86,8 +86,8 @@ class Admin:
         return report.inner_text()
 
     def launch(self, name: str, kind: str, inputs: dict[str, str], settings: dict[str, Any]) -> str:
-        """Fill in the launch form, submit it and return the estimate that the form showed. The next page is
-        the run's."""
+        """Fill in the launch form, submit it and return the estimate that the form showed. The browser then
+        shows the run's page."""
         page = self.page
         self.open(f"runs/new?kind={kind}")
         page.locator("summary").filter(has_text="more settings").click()

@@ -141,7 +141,7 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, without duplicate steps: an event is left out if a later attempt began
+        """Events of one type in order, without duplicate steps. An event is left out if a later attempt began
         at or before the event's step."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))

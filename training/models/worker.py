@@ -1,4 +1,4 @@
-"""A worker of the training queue, as it last reported itself."""
+"""A worker of the training queue, as described in its last report."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from django.db import connection, models
 from django.db.models.functions import Now
 
-# A worker that has not reported for this long is not running. It reports every REPORT_SECONDS
-# (training/runs/workers.py), and the longest gap covers a restart of the database.
+# A worker that has not reported for this long counts as stopped. A running worker reports every
+# REPORT_SECONDS (training/runs/workers.py). The limit is longer, so that a restart of the database does not
+# exceed it.
 SILENT_AFTER = timedelta(seconds=90)
 FORGOTTEN_AFTER = timedelta(days=7)
 _REPORT = """
@@ -28,7 +29,7 @@ class TrainingWorkerQuerySet(models.QuerySet["TrainingWorker"]):
         return self.filter(seen_at__lt=Now() - FORGOTTEN_AFTER)
 
     def report(self, *, name: str, gpus: str, memory_bytes: int, threads: int) -> None:
-        """Store what a worker reports about itself. `gpus` is JSON."""
+        """Store a worker's report. `gpus` is JSON."""
         with connection.cursor() as cursor:
             cursor.execute(_REPORT, [name, gpus, memory_bytes, threads])
 

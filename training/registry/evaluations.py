@@ -42,7 +42,7 @@ class Evaluation:
 class Gain:
     """A policy's mean score minus its parent's, with a 95 % confidence interval. The standard errors are
     combined as for independent samples. If both policies were evaluated on the same prompts, this interval is
-    usually too wide. Prompts that are hard for one policy are often hard for the other policy too."""
+    usually too wide, because prompts that are hard for one policy are often hard for the other, too."""
 
     parent: Evaluation
     difference: float

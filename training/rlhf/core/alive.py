@@ -2,8 +2,8 @@
 
 A training loop reports progress at every step, but one step can take a long time, for example to generate
 many tokens or to process the whole training set. Inner loops therefore call `alive` once per iteration. A
-supervisor can then distinguish a long step from a loop that hangs. Inner functions don't need a reporter as a
-parameter.
+supervisor can then distinguish a long step from a loop that hangs, and inner functions don't need a reporter
+as a parameter.
 """
 
 from __future__ import annotations

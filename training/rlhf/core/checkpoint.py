@@ -408,7 +408,7 @@ def _sealed(state: Mapping[str, Any]) -> str:
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
     """Yield a description of each difference between two identities. A name that occurs in only one identity
-    is not reported. A later version of the library can add settings, which older checkpoints lack."""
+    is not reported, because a later version of the library can add settings that older checkpoints lack."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
             if name in now:

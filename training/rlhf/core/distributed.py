@@ -12,8 +12,8 @@ While a process waits for the others, it calls `alive`. A stop request therefore
 If another process ends, the wait ends with ProcessLost.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. First,
-DistributedDataParallel divides gradients by the number of processes. The losses here are already divided by
-the whole batch's weight. Second, DistributedDataParallel requires a gradient for every weight in every
+DistributedDataParallel divides gradients by the number of processes, but the losses here are already divided
+by the whole batch's weight. Second, DistributedDataParallel requires a gradient for every weight in every
 process. If the batch is small, a process can be left without any row and therefore without gradients.
 """
 
@@ -152,7 +152,8 @@ def share(sizes: Sequence[float]) -> list[int]:
 def stretch(sizes: Sequence[float]) -> list[int]:
     """Like `share`, but the indices are consecutive: neighbours stay together, except where two shares meet.
 
-    An item belongs to the process in whose part of the total size its midpoint lies."""
+    An item belongs to the process whose part of the total size contains the item's midpoint.
+    """
     total, before, mine = sum(sizes), 0.0, []
     for index, size in enumerate(sizes):
         if min(int(count() * (before + size / 2) / total), count() - 1) == rank():
@@ -235,8 +236,8 @@ def anywhere(condition: bool) -> bool:
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenate one-dimensional tensors, then those of all processes in the order of their ranks. With
-    several processes, the result is on the CPU."""
+    """Concatenate this process's one-dimensional tensors, then the results of all processes in the order of
+    their ranks. With several processes, the result is on the CPU."""
     if count() == 1:
         return torch.cat(list(parts))
     mine = torch.cat([part.detach().cpu() for part in parts]) if parts else torch.zeros(0)
@@ -273,7 +274,7 @@ def all_gather(found: Tensor, mine: Tensor) -> None:
 def sum_and_scatter(mine: Tensor, given: Tensor) -> None:
     """Fill `mine` with this process's part of the sum of all processes' tensors. `given` consists of one part
     per process, and is overwritten."""
-    # gloo never reports that a reduce-scatter is complete.
+    # An all-reduce is used, because gloo never reports that a reduce-scatter is complete.
     _all_reduce(given)
     mine.copy_(given.view(count(), -1)[rank()].view_as(mine))
 

@@ -40,7 +40,8 @@ def optimised(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
 
 
 def clipped_norm(optimiser: torch.optim.Optimizer, limit: float) -> float:
-    """Clip the gradients of the optimiser's weights to a norm. Return the norm before clipping."""
+    """Clip the gradients of the optimiser's weights to a norm of at most ``limit``. Return the norm before
+    clipping."""
     return clip_gradients(optimised(optimiser), limit)
 
 

@@ -95,9 +95,9 @@ def shard(
 
 
 def run(model: object, forward: Callable[[], Output]) -> Output:
-    """Return ``forward()``, a forward pass of the model or of parts of it. It must return a tensor or a tuple
-    of tensors, and must not call the model itself, but can call its layers and read the weights outside
-    them."""
+    """Return the result of ``forward()``, a forward pass of the model or of parts of the model. ``forward``
+    must return a tensor or a tuple of tensors. It must not call the model itself, but can call the layers and
+    read the weights outside them."""
     if not is_sharded(model):
         return forward()
     found: Output = cast(Any, model).read(forward)
@@ -105,9 +105,8 @@ def run(model: object, forward: Callable[[], Output]) -> Output:
 
 
 def in_step(model: object, parts: Iterable[Item], spare: Callable[[], Item]) -> Iterator[tuple[Item, bool]]:
-    """Yield all parts, each with True. If the model is sharded, ``spare()`` follows with False, until every
-    process has had the same number of parts. Callers must ignore the result of a part that comes with
-    False."""
+    """Yield ``(part, True)`` for each part. If the model is sharded, ``(spare(), False)`` follows until every
+    process has had the same number of parts. Callers must ignore the results of the spare parts."""
     if not is_sharded(model):
         yield from ((part, True) for part in parts)
         return

@@ -54,7 +54,7 @@ class Answers:
     """B answers, the longest of which has L tokens, on a model's device.
 
     The wanted tokens of `inputs` are the tokens of all answers, in order. `mask`, with shape (B, L), marks
-    the same tokens, with columns that are counted from the start of each answer.
+    the same tokens. Its columns are counted from the start of each answer.
     """
 
     inputs: Inputs

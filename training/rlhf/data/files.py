@@ -1,4 +1,4 @@
-"""Read rankings from a file, which is a frozen snapshot or any file that can be imported.
+"""Read rankings from a frozen snapshot or from any other file that can be imported.
 
 `preferences.formats` defines the formats that can be imported. Every row is read before training begins, with
 the same readers and error messages as in an import. A broken row raises an error that names the row. Some

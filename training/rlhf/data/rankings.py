@@ -33,8 +33,8 @@ class Ranking:
     ``strength`` is on the project's scale (None: not collected). ``annotator`` is a pseudonym. ``weight`` is
     the ranking's weight in training. ``in_shown_order`` is true if the responses are known to be in the order
     in which the annotator saw them. ``round`` (None: unknown), ``source`` and ``votes`` come from the file.
-    ``votes`` is the number of rankings behind a consensus. Training ignores these three fields. Reports
-    use ``round``, ``source`` and ``votes`` to group results.
+    ``votes`` is the number of rankings behind a consensus. Training ignores these three fields; reports use
+    them to group results.
 
     ``all_bad`` is true if the annotator marked all responses as bad. The order of the responses is still a
     preference, but none of them is worth imitating.
@@ -143,8 +143,8 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
     A duplicate repeats an earlier ranking by the same annotator, with the same prompt, responses, order and
     strength. In a file without annotators, a duplicate can repeat any earlier ranking. A contradicted pair
-    consists of two responses to one prompt. Some rankings prefer the first response and others the second.
-    These rankings can come from the same annotator or from different annotators.
+    consists of two responses to one prompt, where some rankings prefer the first response and others the
+    second. These rankings can come from the same annotator or from different annotators.
     """
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:

@@ -73,8 +73,8 @@ class ForwardBatch:
         self.width = ids.shape[1]
         self.last = positions[:, -1:]
         self.mask = torch.cat([mask, mask.new_ones(len(mask), self.limit)], dim=1)
-        # With a mask of shape (R, T), transformers checks at every token whether it masks anything, and the
-        # check waits for the GPU.
+        # With a mask of shape (R, T), transformers checks at every token whether any position is masked, and
+        # the check waits for the GPU.
         if takes_packed_rows(self.policy):
             self.mask = self.mask[:, None, None].bool()
         return logits

@@ -197,8 +197,8 @@ def open_judges(
     """Load the run's reward models. If the policy is an adapter, reward models that are adapters of the same
     base share its trunk. The first one has weight 1 unless `reward_weights` lists it.
 
-    Raises ModelNotFound, and ValueError for a reward model with constant rewards, for a weight or floor of an
-    unknown reward model or, if `caution` is above 0, for a reward model without an uncertainty estimate.
+    Raises ModelNotFound. Raises ValueError for a reward model with constant rewards, for a weight or floor of
+    an unknown reward model or, if `caution` is above 0, for a reward model without an uncertainty estimate.
     """
     sources = sources_of(reward_models)
     try:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 # The prefix of the class names, by the name of the architecture in transformers.
 FAMILY = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
-# The norms of a layer, of which `Trunk` reads the weights.
+# The norms in a layer, whose weights `Trunk` reads.
 NORMS = ("input_layernorm", "post_attention_layernorm", "q_norm", "k_norm")
 # Rotary embeddings whose frequencies depend on the length of the text.
 LENGTH_DEPENDENT = ("dynamic", "longrope")

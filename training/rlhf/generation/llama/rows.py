@@ -4,7 +4,7 @@
   MLP.
 - Keys and values are written into one buffer with room for the whole answer. A prompt's keys and values are
   stored once for all samples. The samples' queries are multiplied with them in one matrix product.
-- Several query heads share the keys and values of a group. They are not copied for each head.
+- Several query heads share the keys and values of a group, which are not copied for each head.
 - Nothing waits for the device: no shape depends on a value.
 - On a GPU, steps can be repeated as CUDA graphs (`graphs`).
 """
@@ -177,10 +177,10 @@ class LlamaBatch:
         return zeros.masked_fill(torch.arange(columns, device=self.trunk.device) > column, -torch.inf)
 
     def _attend(self, queries: Tensor, own: Tensor, shared: Tensor, later: Tensor | None) -> Tensor:
-        """Attend to the prompts' keys and values and to the rows' own, with one softmax over both.
+        """Attend to the keys and values of the prompts and of the rows themselves, with one softmax over
+        both.
 
-        `queries` and the result have shape (R, kv heads, group, width). `later` masks columns of the rows'
-        own."""
+        `queries` and the result have shape (R, kv heads, group, width). `later` masks columns of `own`."""
         queries = queries * self.trunk.width**-0.5
         of_prompts = self._by_prompt(queries) @ shared[0].mT
         if self.bias is not None:
@@ -208,7 +208,7 @@ class LlamaBatch:
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows except these. Their numbers are in ascending order."""
+        """Drop all rows except the given ones. Their numbers must be in ascending order."""
         if self.graphs is not None:
             self.graphs.forget()
         device = self.trunk.device

@@ -1,6 +1,7 @@
 """The weights of a model of the Llama family, arranged for decoding.
 
-Computes what transformers' modules compute, from the modules' own weights, without their overhead per token.
+The trunk gives the same results as transformers' modules, from the same weights, without the modules'
+overhead per token.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests to one server over connections that are kept open.
 
-Redirects are not followed, proxies of the environment are not used, and every request has a time limit and a
-size limit. A request therefore only reaches the address that the operator has allowed.
+Redirects are not followed, proxies from the environment are not used, and every request has a time limit and
+a size limit. A request therefore only reaches the address that the operator has allowed.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ TICK_SECONDS = 0.2  # between two checks for a cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 JITTER = 0.2  # spreads the attempts of several runs that wait for the same server
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
-# A request that fails this often, although the server answers other requests, would always fail.
+# A request that fails this often while the server answers other requests will probably never succeed.
 MAX_ATTEMPTS = 5
 # Different tokenizers usually split this text into different tokens.
 PROBE = "Tokenizers differ: naïve café, 12345 + 67.89, isn't it? 你好\n\tdef f(x): return x"
@@ -141,7 +141,7 @@ class ServerEngine:
                     if not trouble.busy:
                         newest.clear()
                     if self._until_it_answers(policy, pulse, trouble, attempts=most):
-                        failures.clear()  # the outage caused the failures, not the requests
+                        failures.clear()  # the outage, not the requests, caused the failures
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
         return [answers[i] for i in range(len(prompts))], newest

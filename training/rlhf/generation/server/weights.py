@@ -94,7 +94,8 @@ class ServedWeights:
     def __init__(self, connections: Connections, model: str, access: Access) -> None:
         self._connections, self._model, self._access = connections, model, access
         self._loaded: Adapter | None = None
-        self._complete: tuple[tuple[int, int], ...] | None = None  # if the policy has no adapter
+        # The versions of the weights of a policy without an adapter.
+        self._complete: tuple[tuple[int, int], ...] | None = None
 
     @property
     def name(self) -> str:
@@ -187,8 +188,8 @@ class ServedWeights:
             shutil.rmtree(self._access.adapters / adapter.name, ignore_errors=True)
 
     def _refuse_changed(self, policy: Any) -> None:
-        """Raise ServerUnusable if a policy without an adapter was trained since the first call. torch counts
-        the changes of each tensor."""
+        """Raise ServerUnusable if a policy without an adapter was trained since the first call. Training
+        increases the version that torch stores for each tensor."""
         versions = tuple((one.data_ptr(), one._version) for one in policy.parameters())
         if self._complete is None:
             self._complete = versions

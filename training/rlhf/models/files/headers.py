@@ -12,7 +12,7 @@ from pathlib import Path
 from training.rlhf.models.files.json_files import READING_ERRORS
 
 MAX_HEADER_BYTES = 10_000_000  # the largest known header takes 200 kB
-# For all files of a model together. The largest known model has 163 files, with 12 MB of headers.
+# The limits for all files of a model together. The largest known model has 163 files, with 12 MB of headers.
 MAX_FILES, MAX_HEADERS_BYTES = 1000, 50_000_000
 
 

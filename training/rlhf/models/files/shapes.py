@@ -27,9 +27,8 @@ ENCODERS = {
 }
 GATED_ENCODERS = {"eurobert", "modernbert"}
 NORMED_HEADS = {"qwen3", "gemma3_text", "olmo2"}
-# If only the number of parameters is known, the model is assumed to have the shape of Qwen3. This shape has
-# 28 layers, eight key-value heads of size 128, and a vocabulary of 151,936 tokens. Each layer has about 13
-# hidden² weights.
+# If only the number of parameters is known, the model is assumed to have the shape of Qwen3: 28 layers with
+# about 13 hidden² weights each, eight key-value heads of size 128, and a vocabulary of 151,936 tokens.
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
@@ -43,8 +42,8 @@ class Shape:
     """The shape of a model with `layers` blocks.
 
     `weights` is the number of all stored parameters. `intermediate` is the width inside the MLP of a block.
-    `gated` is true if the MLP has three matrix products, as in Llama. `gated` is false if the MLP has two
-    matrix products, as in GPT-2. `normed_heads` is true if queries and keys have norms, as in Qwen3.
+    `gated` is true if the MLP has three matrix products, as in Llama, and false if it has two, as in GPT-2.
+    `normed_heads` is true if queries and keys have norms, as in Qwen3.
     """
 
     weights: int
@@ -101,7 +100,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 
 
 def count_weights(shape: Shape, *, tied: bool) -> int:
-    """Count a decoder's weights. A decoder has embeddings. Each layer has four attention matrices, two or
+    """Count a decoder's weights. A decoder has embeddings, and each layer has four attention matrices, two or
     three MLP matrices and two norms. Models like GPT-2 also have biases and learned position embeddings."""
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size

@@ -114,8 +114,8 @@ def states_at(trunk: Any, inputs: Inputs) -> Tensor:
 
 @torch.no_grad()
 def transform_of(model: PreTrainedModel, input_ids: Tensor) -> Transform | None:
-    """Return how the model transforms its logits after the output embedding, or None if its logits are not
-    the output embedding of its trunk's states, transformed in a known way.
+    """Return the transformation that the model applies to its logits after the output embedding. Return None
+    if the model computes its logits from the trunk's states in another way.
 
     The result is checked against the model's own logits for the first few tokens. Some architectures have
     further layers before the output embedding, and without the check, their log-probabilities would be wrong.

@@ -13,7 +13,7 @@ def recompute_layers(model: nn.Module) -> None:
     """Make each layer of the model store only its input and run again in the backward pass.
 
     transformers' `gradient_checkpointing_enable` cannot be used, because it has no effect outside training
-    mode. Training mode enables dropout. A response's reward in training would then differ from its reward in
+    mode. Training mode enables dropout, so a response's reward in training would differ from its reward in
     evaluation. Raises ValueError if the model's layers cannot be identified.
     """
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

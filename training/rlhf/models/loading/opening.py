@@ -117,14 +117,13 @@ def open_classifier(
     """Load a sequence classifier with one output. Raises ModelNotFound.
 
     The source is a reward model, a reward model's adapter, a causal language model or an encoder. If a causal
-    language model or an encoder has no head, a new head is added. The new head has transformers' random
-    initialisation. A reward model whose head is missing is refused.
+    language model or an encoder has no head, a new head with transformers' random initialisation is added. A
+    reward model whose head is missing is refused.
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
-    the pad token were EOS, ``AutoModelForSequenceClassification`` would skip the EOS at which a new reward
-    model's score is read. A new reward model therefore gets a pad token other than EOS. A reward model that
-    was trained with other software keeps its pad token. The score of such a model is read at the position
-    used in its training.
+    the pad token were EOS, it would skip the EOS at which a new reward model's score is read. A new reward
+    model therefore gets a pad token other than EOS. A reward model that was trained with other software keeps
+    its pad token, so its score is read at the position used in its training.
     """
     opened = _load(purpose, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer

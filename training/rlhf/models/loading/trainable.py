@@ -51,7 +51,7 @@ def open_trainable(
     A model in memory is changed in place. Raises ModelNotFound, and UnusableInput for settings that don't fit
     the model.
     """
-    # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
+    # A model that will be sharded is loaded onto the CPU, because it may be too large for one GPU.
     device = torch.device("cpu") if shards(config) else None
     model, tokenizer, base = _opened(source, dtype_of(config), device)
     if config.use_peft:

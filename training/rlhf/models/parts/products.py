@@ -1,8 +1,8 @@
 """Matrix products of linear layers by oneDNN, on a CPU in fp32.
 
 torch multiplies fp32 matrices with MKL, which reaches only half of the speed of recent AMD processors. With
-2,048 rows on an AMD EPYC, MKL reached 65 to 100 GFLOP/s per thread, and oneDNN reached 100 to 220. oneDNN
-rearranges the weights in every call, which is included.
+2,048 rows on an AMD EPYC, MKL reached 65 to 100 GFLOP/s per thread, and oneDNN reached 100 to 220. The
+figures for oneDNN include rearranging the weights in every call.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ KEPT_SHAPES = "64"
 
 
 def limit_kernels() -> None:
-    """Limit the compiled code, unless the environment contains other limits. This has no effect after the
-    first product. A forked run replaces its environment after it imported this module: the demo's first run
-    used 1.7 GB."""
+    """Limit the compiled code, unless the environment contains other limits. A call after the first product
+    has no effect. A forked run replaces its environment after the import of this module, so `use_onednn` sets
+    the limits again. Without the limits, the demo's first run used 1.7 GB."""
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, KEPT_SHAPES)
 
@@ -36,7 +36,7 @@ SMALLEST_ROWS, SMALLEST_PRODUCT = 128, 2**21
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Return whether the module is exactly a linear layer, and no subclass with another forward pass."""
+    """Return whether the module is exactly a linear layer, and not a subclass with another forward pass."""
     return type(module) in (nn.Linear, Linear)
 
 

@@ -2,9 +2,9 @@
 
 There are two kinds of trunk. A causal language model's head is `score`, a linear layer without a bias. The
 score is read at the last token of each response, so several responses can share a row. An encoder processes a
-row as a whole. The position of an encoder's `classifier` depends on the architecture. The `classifier`
-follows a pooler, reads the first token, or follows an additional layer. For this reason, an encoder is run as
-in `AutoModelForSequenceClassification`. Only the last layer, the head, is applied here.
+row as a whole. Depending on the architecture, an encoder's `classifier` follows a pooler, reads the first
+token, or follows an additional layer. For this reason, an encoder is run as in
+`AutoModelForSequenceClassification`. Only the last layer, the head, is applied here.
 """
 
 from __future__ import annotations

@@ -128,10 +128,10 @@ def stop_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return all token IDs that end an answer, in ascending order.
 
     These are the EOS tokens of the tokenizer and of the model's generation settings, and the token with which
-    the chat template closes an assistant turn. Qwen3 and Llama 3 list two in their generation settings, and
-    one of Qwen3's is its padding token. The generation settings alone are not enough: those of many
-    fine-tuned models contain only their base model's ``<|endoftext|>``, although their template closes turns
-    with ``<|im_end|>``.
+    the chat template closes an assistant turn. Qwen3 and Llama 3 list two EOS tokens in their generation
+    settings, and one of Qwen3's two is also its padding token. The generation settings alone are not enough:
+    those of many fine-tuned models contain only their base model's ``<|endoftext|>``, although their template
+    closes turns with ``<|im_end|>``.
 
     Wherever an answer is scored, imitated or encoded from text, it ends with EOS instead (`Completion.ended`,
     `encode_response`), because a reward model reads its score at EOS.

@@ -45,8 +45,8 @@ def with_arguments(
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Return the ID of the token with which the chat template closes the last assistant turn, or None.
 
-    The token is read from a rendered conversation. Only an added token counts. Text such as a line break can
-    also occur within an answer.
+    The token is read from a rendered conversation. Only an added token counts, because text such as a line
+    break can also occur within an answer.
     """
     if not tokenizer.chat_template:
         return None

@@ -82,7 +82,7 @@ def _bring_in(page: Page, file: Path) -> None:
     page.get_by_label("File to import").set_input_files(file)
     report = page.get_by_test_id("import-report")
     expect(report).to_contain_text("98 rows read as rankloop, 2 rows rejected", timeout=WORK_MS)
-    expect(report).to_contain_text("Preview only. Nothing imported yet.")
+    expect(report).to_contain_text("This is a preview. Nothing has been imported yet.")
     left_out = report.get_by_role("region", name="Rejected rows")
     expect(left_out.get_by_role("row").nth(1)).to_contain_text("97")
     expect(left_out.get_by_role("row").nth(2)).to_contain_text("98")

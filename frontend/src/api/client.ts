@@ -18,7 +18,7 @@ export function rememberCsrfToken(token: string): void {
   csrfToken = token;
 }
 
-/** The newest CSRF token, for file uploads, which do not use `fetch`. */
+/** The newest CSRF token. Exported for file uploads, which do not use `api`. */
 export function rememberedCsrfToken(): string {
   return CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
 }

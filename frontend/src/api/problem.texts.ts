@@ -2,11 +2,11 @@ import { currentLanguage, type Language } from "@/shared/i18n/language";
 
 /**
  * The page's own messages about failed requests. This catalogue is not loaded lazily, because errors are
- * created outside of components, and because the message about a lost connection could not be fetched without
+ * created outside components, and because the message about a lost connection could not be fetched without
  * a connection.
  */
 const en = {
-  unreachable: "The server can't be reached",
+  unreachable: "The server can’t be reached",
   unreachableThen: "Check your connection and try again. Nothing is lost.",
   failed: "Server error",
   refused: "The request was refused",

@@ -74,7 +74,7 @@ const ACCOUNT = {
 const TOKEN = { id: "t", name: "‹t›", prefix: "‹x›", scopes: [], last_used_at: null, expires_at: null };
 
 const PAGES: Record<string, [address: string, answers: Answers][]> = {
-  "the log-in": [
+  "the login": [
     ["/login", { "/api/v1/auth/providers": [{ id: "x", name: "‹x›" }] }],
     ["/login?ended=true&problem=unknown", { "/api/v1/auth/providers": [] }],
     ["/login?step=code", { "/api/v1/auth/providers": [] }],

@@ -27,7 +27,7 @@ export const projectQuery = (slug: string) =>
   });
 
 /**
- * The number of all tasks and the number of open tasks in the project. In a project with hidden checks, the
+ * The total number of tasks and the number of open tasks in the project. In a project with hidden checks, the
  * server hides these numbers from annotators. In this case, `tasks` is null, and the page assumes one open
  * task.
  */

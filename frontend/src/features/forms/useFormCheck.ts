@@ -7,7 +7,7 @@ import { checkForm } from "./api/forms";
 const PAUSE_MS = 300;
 
 export type FormCheck = {
-  /** True if the result refers to the current form, not to an earlier version. */
+  /** True if the result is for the current form, not for an earlier version. */
   readonly settled: boolean;
   readonly effect: FormEffect | null;
   /**

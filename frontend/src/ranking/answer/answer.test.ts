@@ -65,7 +65,7 @@ describe("an answer", () => {
     });
   });
 
-  it("omits a rewrite that is only white space", () => {
+  it("omits a rewrite that consists only of whitespace", () => {
     expect(
       toAnswer(toDraft(ranking, { ...EMPTY_FIELDS, rewrite: "  \n" }, 0), "t", FORM, SHOWN).rewrite,
     ).toBeNull();

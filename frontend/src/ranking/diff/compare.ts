@@ -28,7 +28,7 @@ export const MAX_COMPARED_CHARS = 500_000;
  */
 const CHANCE_WORDS = 3;
 
-/** Compares two texts word by word. Differences in white space are ignored. */
+/** Compares two texts word by word. Differences in whitespace are ignored. */
 export function compare(first: string, second: string): Comparison {
   if (first.length + second.length > MAX_COMPARED_CHARS) return null;
   const a = wordsOf(first);
@@ -82,7 +82,7 @@ function withoutChance(runs: readonly Run[]): Run[] {
 const MAX_SPLIT_CHARS = 20_000;
 
 /**
- * White space around line breaks is not marked. A strikethrough or underline there would look like a marked
+ * Whitespace around line breaks is not marked. A strikethrough or underline there would look like a marked
  * word.
  */
 const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;

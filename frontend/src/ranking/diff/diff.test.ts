@@ -99,7 +99,7 @@ describe("a word-by-word comparison", () => {
     );
   });
 
-  it("ignores differences in white space", () => {
+  it("ignores differences in whitespace", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const found = compare(text, `  ${text.trim().replaceAll(/\s+/gu, "\n")} `);
@@ -126,7 +126,7 @@ describe("a word-by-word comparison", () => {
     expect(marks(found?.second)).toEqual(["咖啡"]);
   });
 
-  it("never marks white space at the end or start of a line", () => {
+  it("never marks whitespace at the end or start of a line", () => {
     const found = compare("def f():\n    pass", "f = lambda x:\n\n    return x + 1\n");
     for (const { text, marked } of found?.second.pieces ?? []) {
       if (marked) expect(text).toBe(text.trim());

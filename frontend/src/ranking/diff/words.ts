@@ -1,12 +1,12 @@
 /**
- * A text split into words. The white space after a word belongs to that word, so joining the words yields
- * exactly the text. White space is ignored when words are compared.
+ * A text split into words. The whitespace after a word belongs to that word, so joining the words yields
+ * exactly the text. Whitespace is ignored when words are compared.
  */
 export type Words = {
   readonly text: string;
   /** The start of each word, followed by the length of the text. */
   readonly starts: readonly number[];
-  /** Each word without the white space after it. */
+  /** Each word without the whitespace after it. */
   readonly keys: readonly string[];
 };
 
@@ -17,7 +17,7 @@ const SPACELESS =
 /**
  * Tries five patterns in turn: a run in a script without spaces, a word or number with its combining marks
  * and apostrophes, an emoji with everything joined to it, any other single character with its combining
- * marks, and white space at the start of the text. All other white space is part of the word before it.
+ * marks, and whitespace at the start of the text. All other whitespace is part of the word before it.
  */
 const PIECE = new RegExp(
   `(?<run>[${SPACELESS}][${SPACELESS}\\p{M}ー]*)` +

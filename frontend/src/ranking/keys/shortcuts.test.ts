@@ -105,7 +105,7 @@ describe("the keyboard", () => {
     }
   });
 
-  it("never triggers two shortcuts with one key stroke", () => {
+  it("never triggers two shortcuts with one keystroke", () => {
     const keys: [string, string][] = [
       ...[..."0123456789"].map((digit): [string, string] => [digit, `Digit${digit}`]),
       ...[..."abcdefghijklmnopqrstuvwxyz"].map((key): [string, string] => [key, `Key${key.toUpperCase()}`]),

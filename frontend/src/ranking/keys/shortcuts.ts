@@ -299,7 +299,7 @@ export function shortcutsFor(mode: Mode): readonly Shortcut[] {
   return SHORTCUTS.filter(({ modes }) => !modes || modes.includes(mode));
 }
 
-/** The shortcut that matches a key stroke. Null if no shortcut matches or if several shortcuts match. */
+/** The shortcut that matches a keystroke. Null if no shortcut matches or if several shortcuts match. */
 export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   const matches = shortcutsFor(mode).filter((shortcut) => shortcut.test(stroke));
   if (matches.length > 1) {

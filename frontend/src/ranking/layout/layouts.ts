@@ -1,4 +1,4 @@
-/** The arrangement of responses on the desk: below one another, all side by side, or two at a time. */
+/** The arrangement of responses on the desk: in one column, all side by side, or two at a time. */
 export type Layout = "column" | "row" | "focus";
 
 const ALL: readonly Layout[] = ["column", "row", "focus"];

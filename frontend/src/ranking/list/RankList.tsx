@@ -38,7 +38,7 @@ const SILENT = {
 };
 
 /**
- * Distance between the pointer and the top left corner of the dragged card. The card is positioned relative
+ * Distance between the pointer and the top-left corner of the dragged card. The card is positioned relative
  * to the pointer, because long cards collapse when a drag starts and then no longer match their initial
  * rectangle.
  */

@@ -216,8 +216,8 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
 }
 
 /**
- * An order with the responses in `tiers`. If there are more of them than the form allows, the lowest
- * are left out. All other responses are unranked.
+ * Ranks the responses in `tiers`, up to the form's limit. The lowest responses beyond the limit and all other
+ * responses are unranked.
  */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();

@@ -10,7 +10,10 @@ const HALF_A_PAIR = /[\ud800-\udbff]$/;
 
 const signs = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
-/** The first words of a response, without its Markdown. Never splits an emoji, or a letter from its combining marks. */
+/**
+ * The first words of a response, without its Markdown. Never splits an emoji, and never separates a letter from
+ * its combining marks.
+ */
 export function excerptOf(text: string): string {
   const words = text
     .slice(0, LOOKED_AT_CHARS)

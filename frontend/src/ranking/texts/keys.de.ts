@@ -38,7 +38,7 @@ export const de: Texts<typeof en> = {
   caps: { Home: "Pos1", End: "Ende", Shift: "Umschalt" },
   onOutlined: "Tastenkürzel wirken auf die umrandete Antwort.",
   inQuestions:
-    "Die Tabulatortaste wechselt zwischen den Fragen. In einer Frage wählen Pfeiltasten und Ziffern eine Option, und Entf löscht die Auswahl. In einem Textfeld sendet Strg+Eingabe ab; alle anderen Tasten geben Text ein.",
+    "Die Tabulatortaste wechselt zwischen den Fragen. In einer Frage wählen Pfeiltasten und Ziffern eine Option, und Entf löscht die Auswahl. In einem Textfeld sendet Strg+Eingabe das Urteil ab; alle anderen Tasten geben Text ein.",
   line: "Die wichtigsten Tastenkürzel",
   needed: {
     choose: "Antwort wählen",

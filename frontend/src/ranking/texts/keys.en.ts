@@ -38,7 +38,7 @@ export const en = {
   caps: { Home: "Home", End: "End", Shift: "Shift" },
   onOutlined: "Shortcuts act on the outlined response.",
   inQuestions:
-    "Tab moves through the questions. In a question, arrows and digits choose an option, and Delete clears the choice. In a text field, Ctrl Enter submits, and all other keys type text.",
+    "Tab moves through the questions. In a question, arrow keys and digits choose an option, and Delete clears the choice. In a text field, Ctrl+Enter submits, and all other keys type text.",
   line: "Most used shortcuts",
   needed: {
     choose: "go to a response",

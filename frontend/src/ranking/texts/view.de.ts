@@ -49,7 +49,7 @@ export const de: Texts<typeof en> = {
   untie: (letter) => `Antwort ${letter} nicht mehr gleichstellen`,
   untieHint: "Nicht mehr gleichstellen",
   tieAbove: (letter) => `Antwort ${letter} mit der darüber gleichstellen`,
-  tieHint: "Mit der darüber gleichstellen",
+  tieHint: "Mit der Antwort darüber gleichstellen",
   up: (letter) => `Antwort ${letter} nach oben`,
   upHint: "Nach oben",
   down: (letter) => `Antwort ${letter} nach unten`,

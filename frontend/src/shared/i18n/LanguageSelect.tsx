@@ -1,6 +1,6 @@
 import { LANGUAGES, type Language, useLanguage } from ".";
 
-/** Lists each language under its own name, so that users can recognise their language. */
+/** Lists each language by its native name, so that users can recognise their language. */
 export function LanguageSelect({ label, className }: { label: string; className?: string | undefined }) {
   const { language, choose } = useLanguage();
   return (

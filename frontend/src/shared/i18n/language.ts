@@ -25,7 +25,7 @@ export function firstLanguage(): Language {
 
 let current: Language = "en";
 
-/** The language for numbers and dates, for code outside of components. */
+/** The language for numbers and dates, for code outside components. */
 export function currentLanguage(): Language {
   return current;
 }

@@ -41,7 +41,7 @@ export const de: Texts<typeof en> = {
     unreadableText:
       "Der Schlüssel dieser Website wurde geändert. Die Administration kann den zweiten Faktor zurücksetzen.",
     codeHelp:
-      "Aus der App oder ein Wiederherstellungscode. Erforderlich, um neue Wiederherstellungscodes zu erstellen oder die Zwei-Faktor-Authentifizierung zu deaktivieren.",
+      "Code aus der App oder Wiederherstellungscode. Erforderlich, um neue Wiederherstellungscodes zu erstellen oder die Zwei-Faktor-Authentifizierung zu deaktivieren.",
     newCodes: "Neue Wiederherstellungscodes",
     switchOff: "Deaktivieren",
   },
@@ -53,7 +53,7 @@ export const de: Texts<typeof en> = {
     loading: "Die Tokens werden geladen",
     yours: "Eigene Tokens",
     name: "Name",
-    nameHelp: "Wofür er verwendet wird.",
+    nameHelp: "Verwendungszweck des Tokens.",
     beginsWith: "Beginnt mit",
     scopes: "Geltungsbereiche",
     scope: {
@@ -71,7 +71,7 @@ export const de: Texts<typeof en> = {
     revoke: "Widerrufen",
     revokeNamed: (name) => `${name} widerrufen`,
     lives: "Gültigkeitsdauer",
-    livesHelp: "Danach funktioniert er nicht mehr.",
+    livesHelp: "Nach Ablauf funktioniert der Token nicht mehr.",
     life: {
       week: "eine Woche",
       month: "30 Tage",
@@ -82,7 +82,7 @@ export const de: Texts<typeof en> = {
     },
     yourPassword: "Das Passwort",
     code: "Code",
-    codeHelp: "Aus der Authenticator-App oder ein Wiederherstellungscode.",
+    codeHelp: "Code aus der Authenticator-App oder Wiederherstellungscode.",
     create: "Token anlegen",
     copyNow: (name) => `Den Token ${name} jetzt kopieren. Er wird nur einmal angezeigt.`,
     copy: "Token kopieren",

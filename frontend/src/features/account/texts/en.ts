@@ -35,7 +35,7 @@ export const en = {
     unreadable: "Your second factor can’t be read",
     unreadableText: "The site’s key was changed. Ask an administrator to reset your second factor.",
     codeHelp:
-      "From your app, or a recovery code. Required to create new recovery codes or to disable two-factor authentication.",
+      "Enter a code from your app or a recovery code. A code is required to create new recovery codes or to disable two-factor authentication.",
     newCodes: "New recovery codes",
     switchOff: "Disable",
   },
@@ -47,7 +47,7 @@ export const en = {
     loading: "Loading your tokens",
     yours: "Your tokens",
     name: "Name",
-    nameHelp: "What you will use the token for.",
+    nameHelp: "Describe what you will use the token for.",
     beginsWith: "Begins with",
     scopes: "Scopes",
     scope: {
@@ -76,7 +76,7 @@ export const en = {
     },
     yourPassword: "Your password",
     code: "Code",
-    codeHelp: "From your authenticator app, or a recovery code.",
+    codeHelp: "Enter a code from your authenticator app or a recovery code.",
     create: "Create token",
     copyNow: (name: string) => `Copy the token ${name} now. It is shown only once.`,
     copy: "Copy the token",

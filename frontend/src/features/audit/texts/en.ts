@@ -12,7 +12,7 @@ export const en = {
   lead: "All changes, newest first. The database logs every change, and nobody can edit the log.",
   loading: "Loading the log",
   actor: "Who",
-  actorHelp: "A username, or an actor as listed below.",
+  actorHelp: "Enter a username, or an actor as shown in the list.",
   action: "Action",
   anyAction: "any",
   table: "Object",

@@ -11,7 +11,7 @@ import { useTexts } from "../texts";
 import styles from "./login.module.css";
 
 /**
- * The page of a password reset link. The token is in the URL fragment (`#`), which browsers do not send to
+ * The page that a password reset link opens. The token is in the URL fragment (`#`), which browsers do not send to
  * servers.
  */
 export function ResetPage() {

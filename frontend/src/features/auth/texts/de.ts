@@ -14,7 +14,7 @@ export const de: Texts<typeof en> = {
   logIn: "Anmelden",
   logInWith: (provider) => `Anmelden mit ${provider}`,
   code: "Code",
-  codeHelp: "Aus der Authenticator-App oder ein Wiederherstellungscode.",
+  codeHelp: "Code aus der Authenticator-App oder Wiederherstellungscode.",
   startAgain: "Von vorn beginnen",
   language: "Sprache",
   reset: {
@@ -41,7 +41,7 @@ export const de: Texts<typeof en> = {
     },
     failed: {
       title: "Die Anmeldung ist fehlgeschlagen",
-      text: "Noch einmal versuchen. Schlägt es wieder fehl, bitte an die Administration wenden; der Grund steht im Serverprotokoll.",
+      text: "Noch einmal versuchen. Schlägt die Anmeldung wieder fehl, bitte an die Administration wenden; der Grund steht im Serverprotokoll.",
     },
   },
 };

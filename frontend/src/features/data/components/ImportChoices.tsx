@@ -2,7 +2,7 @@ import { NativeSelect, NumberInput } from "@mantine/core";
 import { useTexts } from "../texts";
 import type { ImportOptions } from "../upload";
 
-/** Fields for the use of the rankings in a file and for the properties of the new tasks. */
+/** Fields for the handling of the file's rankings and for the properties of the new tasks. */
 export function ImportChoices({
   options,
   onChange,

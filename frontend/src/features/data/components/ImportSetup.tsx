@@ -12,8 +12,8 @@ import { TaskPreviews } from "./TaskPreviews";
 const IGNORED = "none";
 
 /**
- * The choices before an import: the columns of a table, the use of the rankings, and the destination of the
- * tasks.
+ * The settings of an import: the meaning of a table's columns, the handling of the file's rankings, and the
+ * properties of the new tasks.
  */
 export function ImportSetup({
   preview,

@@ -2,7 +2,7 @@ import { Skeleton } from "@mantine/core";
 import styles from "@/ranking/desk/desk.module.css";
 import { useFlowTexts } from "../texts/flow";
 
-/** Shown while a task is fetched. */
+/** Shown while a task is being fetched. */
 export function Waiting() {
   const t = useFlowTexts();
   return (

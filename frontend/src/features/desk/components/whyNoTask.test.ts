@@ -6,7 +6,7 @@ import { whyNoTask } from "./whyNoTask";
 const refusal = (type: string, status = 409) =>
   problemFrom(status, { type, detail: "The reason given by the server." });
 
-describe("reasons for having no task", () => {
+describe("reasons why there is no task", () => {
   it.each([
     "project-not-active",
     "annotator-paused",
@@ -28,7 +28,7 @@ describe("reasons for having no task", () => {
   it("gives no reason for any other failure, which the page then shows as an error", () => {
     expect(whyNoTask(refusal("lease-lost"))).toBeNull();
     expect(whyNoTask(refusal("annotator-paused", 500))).toBeNull();
-    expect(whyNoTask(new ApiProblem(0, "The server can't be reached"))).toBeNull();
+    expect(whyNoTask(new ApiProblem(0, "The server can’t be reached"))).toBeNull();
     expect(whyNoTask(new Error("x"))).toBeNull();
   });
 });

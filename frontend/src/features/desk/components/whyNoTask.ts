@@ -3,7 +3,7 @@ import { en } from "../texts/desk.en";
 
 /**
  * A reason why the server assigns no task, identified by its problem type. Instead of an error, the page
- * shows a text that tells the annotator how to proceed.
+ * shows a message that tells the annotator how to proceed.
  */
 export type Why = { type: keyof typeof en.none; detail: string; mayTakeBack: boolean };
 

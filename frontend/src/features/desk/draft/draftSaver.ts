@@ -61,7 +61,7 @@ export class DraftSaver<D> {
     if (this.pending !== undefined && !this.over) await this.send();
   }
 
-  /** Stops saving. Called when the answer was submitted, the task was skipped, or the page was left. */
+  /** Stops saving. Called when the answer is submitted, the task is skipped, or the user leaves the page. */
   stop(): void {
     this.over = true;
     clearTimeout(this.timer);

@@ -67,7 +67,7 @@ export function useDraft({ assignment, how }: Hand, draft: Draft) {
     saver.current?.change(latest.current);
   }, [content]);
 
-  /** Stops saving. Called when the answer was submitted or the task was left. */
+  /** Stops saving. Called when the answer is submitted or the user leaves the task. */
   const finish = useCallback(() => {
     saver.current?.stop();
     forget(keptAs(id, how));

@@ -45,11 +45,11 @@ export const de: Texts<typeof en> = {
   skipWays: {
     me: {
       label: "Später noch einmal zeigen",
-      says: "Sie kommt wieder, wenn es keine anderen Aufgaben mehr gibt.",
+      says: "Die Aufgabe erscheint wieder, wenn es keine anderen Aufgaben mehr gibt.",
     },
     others: {
       label: "Anderen überlassen",
-      says: "Jemand anderes bekommt sie. Hier erscheint sie nicht mehr.",
+      says: "Jemand anderes bekommt die Aufgabe. Hier erscheint sie nicht mehr.",
     },
     drop: { label: "Verwerfen", says: "Niemand bekommt diese Aufgabe mehr." },
   },
@@ -60,8 +60,9 @@ export const de: Texts<typeof en> = {
   overview: "Projektübersicht",
   stopped: {
     active: "",
-    paused: "Dieses Projekt ruht. Es geht weiter, sobald es wieder aktiv ist.",
-    archived: "Dieses Projekt ist archiviert. Es geht weiter, sobald es wieder aktiv ist.",
+    paused: "Dieses Projekt ruht. Die Arbeit geht weiter, sobald die Projektleitung es wieder aktiviert.",
+    archived:
+      "Dieses Projekt ist archiviert. Die Arbeit geht weiter, sobald die Projektleitung es wieder aktiviert.",
   },
   mine: (n) => `Bisher ${rankings(n)} abgesendet.`,
   wanted: (overlap) =>

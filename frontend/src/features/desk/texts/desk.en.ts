@@ -67,7 +67,7 @@ export const en = {
   looksAgain: "This page checks for new tasks automatically.",
   none: {
     "project-not-active": "This project is not assigning tasks at the moment",
-    "annotator-paused": "You are paused in this project",
+    "annotator-paused": "Your participation in this project is paused",
     "annotator-excluded": "You are excluded from this project",
     "qualification-failed": "You did not qualify for this project",
     "cap-reached": "You have reached your limit in this project",

@@ -15,7 +15,7 @@ export const de: Texts<typeof en> = {
   tooLate:
     "Die Aufgabe war nicht mehr zugeteilt, als die Antwort ankam; vielleicht hat sie jetzt jemand anderes. Die Antwort zählt nicht. Wird die Aufgabe wieder zugeteilt, wird die Antwort automatisch gesendet.",
   answeredElsewhere:
-    "Die Aufgabe wurde bereits in einem anderen Tab oder auf einem anderen Gerät beantwortet. Diese Antwort gilt.",
+    "Die Aufgabe wurde bereits in einem anderen Tab oder auf einem anderen Gerät beantwortet. Die dort abgesendete Antwort gilt.",
   backToIt: "Zu dieser Antwort",
   changeThatOne: "Diese Antwort ändern",
   letGo: "Verwerfen",
@@ -58,7 +58,7 @@ export const de: Texts<typeof en> = {
   pauseLabel: "Pause",
   paused: "Pause",
   pausedText: (time) =>
-    `Die Uhr ist angehalten. Die Aufgabe ist bis ${time} reserviert, solange diese Seite offen ist. Danach kann sie jemand anderes bekommen, und die Rangfolge bleibt hier als Entwurf.`,
+    `Die Uhr ist angehalten. Die Aufgabe ist bis ${time} reserviert, solange diese Seite offen ist. Danach kann sie jemand anderes bekommen, und die Rangfolge bleibt hier als Entwurf gespeichert.`,
   pausedRevising: "Die Uhr ist angehalten. Die frühere Antwort gilt, bis die neue abgesendet ist.",
   goOn: "Weiter ordnen",
 
@@ -116,7 +116,7 @@ export const de: Texts<typeof en> = {
   next: "Nächste Aufgabe",
 
   fetching: "Eine Aufgabe wird geladen",
-  nextWaits: "Die nächste Aufgabe kommt, sobald der Server erreichbar ist.",
+  nextWaits: "Die nächste Aufgabe erscheint, sobald der Server erreichbar ist.",
   tryAgain: "Noch einmal versuchen",
 
   rewriteOriginal: "Original",

@@ -62,7 +62,7 @@ export const en = {
   report: "Report",
   reportLabel: "Report a problem with this task",
   reportTitle: "Report a problem with this task",
-  reportNote: "The project managers will read this. The task stays with you: you can still rank or skip it.",
+  reportNote: "The project managers will read this report. You can still rank or skip the task.",
   reportKind: "What is wrong?",
   reportKinds: {
     unreadable: "The text can’t be read",

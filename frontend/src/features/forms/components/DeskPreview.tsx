@@ -20,7 +20,7 @@ function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
 
 const PREFERRED = 4;
 
-/** The desk with sample responses, which has no lease and no draft and sends nothing. */
+/** The desk with sample responses. The preview has no lease and no draft, and sends nothing. */
 export function DeskPreview({ form }: { form: AnswerForm }) {
   const t = useTexts().preview;
   const sizes = sizesOf(form);

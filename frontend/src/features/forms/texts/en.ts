@@ -50,13 +50,13 @@ export const en = {
     tieLabel: "Label of a tie",
     topK: "Rank only the best",
     topKHelp:
-      "All other responses stay below, unordered. Useful for many responses, or if only the best responses matter.",
+      "All other responses stay below, unordered. Use this option if a task has many responses, or if only the best responses matter.",
     atLeast: "Minimum ranked",
     atMost: "Maximum ranked",
   },
   strength: {
     title: "Strength of preference",
-    on: "Ask how much better the best response is than the next",
+    on: "Ask how much better the best response is than the next best",
     help: "With two responses, annotators choose the better response and the strength on a single scale.",
   },
   ratings: {
@@ -77,7 +77,7 @@ export const en = {
   outs: {
     title: "When no good order exists",
     notRankable: "Offer “these responses can’t be ranked”",
-    notRankableHelp: "All other questions then become optional.",
+    notRankableHelp: "If annotators select this option, all other questions become optional.",
     allBad: "Offer “all are bad”",
     order: "Effect on the order",
     orders: {

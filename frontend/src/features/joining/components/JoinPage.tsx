@@ -13,7 +13,7 @@ import { useTexts } from "../texts";
 import styles from "./joining.module.css";
 
 /**
- * The page of an invitation link. The invitation token is in the URL fragment (`#`), which browsers do not
+ * The page that an invitation link opens. The invitation token is in the URL fragment (`#`), which browsers do not
  * send to servers.
  */
 export function JoinPage() {

@@ -16,7 +16,7 @@ export const de: Texts<typeof en> = {
   },
   ends: (when) => `Die Einladung gilt bis ${when}.`,
   username: "Wählen Sie einen Benutzernamen",
-  usernameHelp: "Buchstaben, Ziffern und @ . + - _. Die Projektleitung kann ihn sehen.",
+  usernameHelp: "Buchstaben, Ziffern und @ . + - _. Die Projektleitung kann den Benutzernamen sehen.",
   password: "Wählen Sie ein Passwort",
   passwordHelp: "Mindestens 10 Zeichen.",
   enter: "Konto anlegen",

@@ -12,7 +12,7 @@ export const en = {
   missing: "This link contains no invitation",
   missingText: "Open the complete link that you received, including the part after #.",
   over: "This invitation is no longer valid",
-  by: (name: string) => `${name} invites you`,
+  by: (name: string) => `${name} has invited you`,
   to: "to the project",
   roles,
   ends: (when: string) => `The invitation is valid until ${when}.`,

@@ -54,7 +54,7 @@ export const en = {
   unfinished: {
     title: "The strengths are not final.",
     meaning: (steps: number) =>
-      `The computation stopped at its limit of ${count(steps)} steps. The strengths and intervals are the best estimates found. This can happen if a model wins nearly all of a large number of comparisons.`,
+      `The computation stopped at its limit of ${count(steps)} steps. The strengths and intervals are the best estimates found. The computation can reach its limit if a model wins nearly all of a large number of comparisons.`,
   },
   matrix: {
     title: "Head to head",

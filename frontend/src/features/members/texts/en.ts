@@ -2,7 +2,7 @@ import type { Invitation, Role } from "@/api/types";
 
 const roles: Record<Role, { title: string; means: string }> = {
   annotator: { title: "Annotator", means: "ranks" },
-  reviewer: { title: "Reviewer", means: "ranks, reviews, sees the Quality page" },
+  reviewer: { title: "Reviewer", means: "ranks, reviews and sees the Quality page" },
   manager: { title: "Manager", means: "also manages data, members and settings" },
 };
 const invitationStates: Record<Invitation["state"], string> = {
@@ -43,7 +43,7 @@ export const en = {
   add: {
     title: "Add an existing user",
     username: "Username",
-    usernameHelp: "The user's login name. Adding an existing member again changes their role.",
+    usernameHelp: "The user’s login name. Adding an existing member again changes their role.",
     button: "Add member",
   },
   emptyTitle: "No members yet",
@@ -81,5 +81,5 @@ export const en = {
     confirm: "Stop managing",
     cancel: "Cancel",
   },
-  resumeHint: "After you end the pause, this member's earlier check results no longer count.",
+  resumeHint: "After you end the pause, this member’s earlier check results no longer count.",
 } as const;

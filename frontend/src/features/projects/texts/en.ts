@@ -36,7 +36,7 @@ export const en = {
     done: "done",
     importTitle: "Import data to rank",
     importEmpty:
-      "Drop a file with prompts and responses: JSON Lines, CSV or Parquet. The format is recognised, and you see a preview before anything is imported.",
+      "Drop a file with prompts and responses: JSON Lines, CSV or Parquet. The format is recognised automatically, and you see a preview before anything is imported.",
     importDone: (tasks: number) => `${plural(tasks, "task")} to rank.`,
     importAction: "Import data",
     importMore: "Import more",

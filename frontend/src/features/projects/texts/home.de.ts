@@ -35,19 +35,19 @@ export const de: Texts<typeof en> = {
   steps: {
     import: {
       title: "Daten zum Ordnen importieren",
-      text: "Eine Datei mit Anfragen und Antworten auf der Datenseite ablegen. Das Format wird erkannt, und jede ungültige Zeile wird mit dem Grund aufgeführt.",
+      text: "Eine Datei mit Anfragen und Antworten auf der Datenseite ablegen. Das Format wird automatisch erkannt, und jede ungültige Zeile wird mit dem Grund aufgeführt.",
       action: "Daten importieren",
     },
     train: {
       title: "Den Kreis schließen",
       text: (n, comparisons) =>
-        `Aus ${rankings(n)} ${n === 1 ? "wird" : "werden"} ${plural(comparisons, "Vergleich", "Vergleiche")}. Ein Belohnungsmodell lernt daraus eine Bewertung. Damit wird dann das Sprachmodell verbessert.`,
+        `Aus ${rankings(n)} ${n === 1 ? "wird" : "werden"} ${plural(comparisons, "Vergleich", "Vergleiche")}. Ein Belohnungsmodell lernt daraus, Antworten zu bewerten. Mit diesen Bewertungen wird dann das Sprachmodell verbessert.`,
       action: "Belohnungsmodell trainieren",
     },
     improve: {
       title: "Das Sprachmodell verbessern",
       text: (rewardModel) =>
-        `Das Belohnungsmodell ${rewardModel} hat aus den Rangfolgen gelernt. Damit lässt sich das Sprachmodell verbessern.`,
+        `Das Belohnungsmodell ${rewardModel} hat aus den Rangfolgen gelernt. Mit diesem Modell lässt sich das Sprachmodell verbessern.`,
       action: "PPO starten",
     },
     ask: {
@@ -57,7 +57,7 @@ export const de: Texts<typeof en> = {
     },
     watch: {
       title: "Ein Lauf ist aktiv",
-      text: "Seine Seite zeigt den Fortschritt. Wenn er endet, erscheint hier der nächste Schritt.",
+      text: "Die Seite des Laufs zeigt den Fortschritt. Nach dem Ende des Laufs erscheint hier der nächste Schritt.",
       action: "Ansehen",
     },
     rank: {

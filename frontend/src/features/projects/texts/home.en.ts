@@ -27,20 +27,20 @@ export const en = {
   doneAndWanted: (n: number, of: number, overlap: number) =>
     `${count(n)} of ${tasks(of)} done, ${rankings(overlap)} per task.`,
   noTasks: "No tasks yet.",
-  pausedTitle: "You are paused in this project",
+  pausedTitle: "Your participation in this project is paused",
   pausedText: "You will get no tasks until a manager ends the pause.",
   tasksDone: "Tasks done",
   next: "Next step",
   steps: {
     import: {
       title: "Import data to rank",
-      text: "Drop a file with prompts and responses on the Data page. The format is recognised, and each invalid row is listed with the reason.",
+      text: "Drop a file with prompts and responses on the Data page. The format is recognised automatically, and each invalid row is listed with the reason.",
       action: "Import data",
     },
     train: {
       title: "Close the loop",
       text: (n: number, comparisons: number) =>
-        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns a score from the comparisons. The policy is then improved with this score.`,
+        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns from the comparisons to score responses. The scores are then used to improve the policy.`,
       action: "Train a reward model",
     },
     improve: {

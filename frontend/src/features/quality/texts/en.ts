@@ -23,14 +23,14 @@ export const en = {
     ordinal: "ordinal α",
     ordinalMeaning: "Krippendorff’s α of verdicts, with a tie halfway between better and worse.",
     tau: "Kendall’s τ-b",
-    tauMeaning: "Rank correlation of two rankings of one task, from −1 (reversed) to 1 (identical).",
+    tauMeaning: "Rank correlation of two rankings of the same task, from −1 (reversed) to 1 (identical).",
     w: "Kendall’s W",
-    wMeaning: "Concordance of all rankings of one task, from 0 (no agreement) to 1 (identical).",
+    wMeaning: "Concordance of all rankings of the same task, from 0 (no agreement) to 1 (identical).",
     ratingOrdinal: (scale: string) => `ordinal α of “${scale}”`,
     ratingInterval: (scale: string) => `interval α of “${scale}”`,
     ratingMeaning: (units: number) =>
       `Krippendorff’s α of ratings, from ${plural(units, "response")} rated by two or more annotators.`,
-    intervalMeaning: "The bar is the 95 % confidence interval, computed by resampling tasks.",
+    intervalMeaning: "The bar shows the 95 % confidence interval, computed by resampling tasks.",
   },
   readings: {
     unknown: "Not enough data.",
@@ -43,7 +43,7 @@ export const en = {
   overTime: {
     title: "Agreement over time",
     lead: "For each day (UTC), the pairwise agreement of that day’s rankings with other rankings of the same tasks.",
-    few: "Only one day of data so far.",
+    few: "There is only one day of data so far.",
     table: "Show as table",
     day: "Day",
     agreement: "Agreement",
@@ -151,7 +151,7 @@ export const en = {
     paused:
       "The annotator will be paused and asked to contact a manager. Nothing is deleted, and restoring the annotator undoes everything.",
     reason: "Reason",
-    reasonHint: "Recorded with your name.",
+    reasonHint: "The reason is recorded with your name.",
     confirm: "Exclude",
     cancel: "Cancel",
   },

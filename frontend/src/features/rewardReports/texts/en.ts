@@ -101,7 +101,7 @@ export const en = {
   },
   tie: {
     title: "Ties",
-    about: "Predicted and observed ties.",
+    about: "How often annotators tie two responses, and how well the model predicts these ties.",
     tied: "Observed",
     predicted: "Predicted",
     area: "Area under the curve",
@@ -134,7 +134,7 @@ export const en = {
   },
   compare: {
     title: "Compare with another reward model",
-    about: "Compared pair by pair on the held-out rankings that both models share.",
+    about: "The models are compared pair by pair on the held-out rankings that they share.",
     with: "Compare with",
     nothing: "No other reward model in this project has stored scores.",
     loading: "Comparing",

@@ -21,7 +21,7 @@ describe("the best-of-n curve", () => {
     expect(groupMetrics(Object.keys(feed.series)).flatMap((group) => group.names)).toEqual(["kept"]);
   });
 
-  it("has no gold curve if gold is unknown, and no curve before the first selection", () => {
+  it("has no gold curve if the gold reward is unknown, and no curve before the first selection", () => {
     expect(bestOf(applyEvents(EMPTY_FEED, [selection(1, 3, FIRST)]))?.gold).toBeNull();
     expect(bestOf(EMPTY_FEED)).toBeNull();
   });

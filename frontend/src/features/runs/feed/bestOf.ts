@@ -1,6 +1,6 @@
 import { latest, type RunFeed, type Series } from "./feed";
 
-/** The expected reward of the best of n answers against the bound on its KL divergence, for n = 1 … N. */
+/** The expected reward of the best of n answers as a function of the bound on the KL divergence. */
 export type BestOf = { readonly reward: Series; readonly gold: Series | null; readonly most: number };
 
 /** The best-of-n curve of a rejection sampling run's newest round; null before the first selection. */

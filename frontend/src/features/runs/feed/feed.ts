@@ -1,7 +1,7 @@
 import type { MetricsEvent, SampleEvent } from "@/api/types";
 
 /**
- * The state of a run, built from the run's events. Events can arrive in any order and from the stream, from
+ * The state of a run, built from the run's events. Events can arrive in any order, from the stream, from
  * polling, or from both. Events are identified by `seq`; repeated events change nothing.
  */
 

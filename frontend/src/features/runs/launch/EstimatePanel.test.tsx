@@ -59,7 +59,7 @@ it("shows ranges for time and memory, and the basis of the estimate", async () =
   open({ estimate: ESTIMATE, refused: [] });
   expect(await screen.findByText("60 s to 5 min")).toBeDefined();
   expect(screen.getByText("500 MB to 900 MB")).toBeDefined();
-  expect(screen.getByText("of 24 GB in main memory of training@host")).toBeDefined();
+  expect(screen.getByText("of 24 GB in the main memory of training@host")).toBeDefined();
   expect(screen.getByText("Measured: scaled from 2 earlier runs.")).toBeDefined();
   expect(screen.getByText("fits")).toBeDefined();
 });
@@ -76,14 +76,14 @@ it("names the worker's GPUs and the main memory that they need", async () => {
   const machine = { ...ESTIMATE.machine, device: "cuda", name: "NVIDIA L4", gpus: 2, memory_bytes: 23e9 };
   open({ estimate: { ...ESTIMATE, machine, host_memory: range(4e9, 5e9, 6e9) }, refused: [] });
   expect(await screen.findByText("of 23 GB on each of 2 GPUs (NVIDIA L4) of training@host")).toBeDefined();
-  expect(screen.getByText("and 5.0 GB of 24 GB main memory")).toBeDefined();
+  expect(screen.getByText("and 5.0 GB of 24 GB of main memory")).toBeDefined();
 });
 
 it.each([
   ["server", "of 24 GB on this server; no worker has reported its devices"],
-  ["worker_gone", "of 24 GB in main memory of training@host, which is not running"],
-  ["earlier_run", "of 24 GB in main memory, as in an earlier run; no worker has reported"],
-])("says how the device is known (%s)", async (basis, said) => {
+  ["worker_gone", "of 24 GB in the main memory of training@host, which is not running"],
+  ["earlier_run", "of 24 GB in the main memory, as in an earlier run; no worker has reported its devices"],
+])("states which device the estimate assumes (%s)", async (basis, said) => {
   open({ estimate: { ...ESTIMATE, machine: { ...ESTIMATE.machine, basis } }, refused: [] });
   expect(await screen.findByText(said)).toBeDefined();
 });
@@ -91,10 +91,10 @@ it.each([
 it.each([
   [
     { use_peft: true, micro_batch_tokens: 1024 },
-    "It would fit with Use PEFT = true, Micro batch tokens = 1024.",
+    "The run would fit with Use PEFT = true, Micro batch tokens = 1024.",
   ],
-  [null, "No settings that save memory would make it fit."],
-])("says what would make a run fit", async (fitting, said) => {
+  [null, "No settings that save memory would make the run fit."],
+])("suggests settings with which the run would fit", async (fitting, said) => {
   open({ estimate: { ...ESTIMATE, fits: false, fitting }, refused: [] });
   expect(await screen.findByText(said)).toBeDefined();
 });

@@ -65,7 +65,7 @@ function verdictOf(fits: boolean | null, texts: RunTexts["estimate"]): { tone: T
   return fits ? { tone: "good", label: texts.fits } : { tone: "bad", label: texts.tooLarge };
 }
 
-/** The device of the machine that would take the run, and how it is known. */
+/** The device that the estimate assumes, and where the information about the device comes from. */
 function placeOf({ machine, workers }: RunEstimate, texts: RunTexts["estimate"]): string {
   const device = machine.device === "cuda" ? texts.gpu(machine.name, machine.gpus) : texts.cpu;
   if (machine.basis === "server") return texts.noWorker;

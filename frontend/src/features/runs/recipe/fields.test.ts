@@ -74,14 +74,14 @@ describe("a recipe's form", () => {
   });
 
   it("requires a value for each setting without a default", () => {
-    expect(readForm(fields, defaultValues(fields)).errors).toEqual({ name: "This needs a value." });
+    expect(readForm(fields, defaultValues(fields)).errors).toEqual({ name: "A value is required." });
   });
 
   it("explains the error in each invalid value", () => {
     expect(error("steps", "0")).toBe("Allowed: 1 to 100.");
     expect(error("steps", "2.5")).toBe("This must be a whole number.");
     expect(error("steps", "many")).toBe("This is not a number.");
-    expect(error("steps", "")).toBe("This needs a value.");
+    expect(error("steps", "")).toBe("A value is required.");
     expect(error("learning_rate", "0")).toBe("Allowed: above 0, at most 1.");
     expect(error("learning_rate", "1e-6")).toBeNull();
     expect(error("kl_target", "-1")).toBe("Allowed: above 0.");

@@ -137,7 +137,7 @@ export function parse(field: RecipeField, typed: string | boolean): Parsed {
   if (text === "") {
     if (field.optional) return { value: null };
     if (field.kind === "text" && !field.required) return { value: "" };
-    return { error: "This needs a value." };
+    return { error: "A value is required." };
   }
   switch (field.kind) {
     case "integer":

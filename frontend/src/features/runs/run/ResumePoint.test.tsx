@@ -11,7 +11,7 @@ function open(columns: Partial<Run>) {
   return render(<ResumePoint run={run as Run} />).container.textContent;
 }
 
-it("shows after which step a cancelled or failed run would resume, and how long that is possible", () => {
+it("shows where a cancelled or failed run would resume, and for how long this is possible", () => {
   expect(open({})).toBe(
     "The run would resume after step 40 of 120The checkpoint was saved 3 min ago. " +
       "It is kept for a week after a run fails or is cancelled.",

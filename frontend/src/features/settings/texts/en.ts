@@ -57,7 +57,7 @@ export const en = {
   policyHelp: "Applies to tasks of the same priority.",
   policies,
   max: "Maximum answers in total",
-  maxHelp: "Empty: no limit.",
+  maxHelp: "Leave empty for no limit.",
   maxDay: "Maximum answers per day",
   maxDayHelp: "Days are counted in UTC.",
   noLimit: "no limit",
@@ -75,14 +75,14 @@ export const en = {
   rateHelp: "Percent of an annotator’s tasks. Gold tasks and attention checks can total at most 50 %.",
   minimum: "Minimum accuracy",
   minimumHelp:
-    "Percent. Annotators with a lower accuracy are paused automatically and see the reason. Empty: no minimum.",
+    "In percent. Annotators with a lower accuracy are paused automatically and see the reason. Leave empty for no minimum.",
   minimumAnswers: "Checks before the minimum applies",
   qualification: "Qualification",
   qualificationLead:
     "With a pass mark, new annotators must pass the qualification tasks before they can rank.",
   passMark: "Pass mark",
   passMarkHelp:
-    "The minimum mean score on the qualification tasks, in percent. Empty: no qualification required.",
+    "The minimum mean score on the qualification tasks, in percent. Leave empty if no qualification is required.",
   attempts: "Attempts",
   attemptsHelp: "Managers can grant another attempt on the Members page.",
   attemptTasks: "Tasks per attempt",

@@ -191,7 +191,7 @@ def _model(
         return _named_model(project, kind, next(iter(weights)), "recipe.reward_weights")
     model = ModelVersion.objects.default_for(project=project, kind=kind, reward_model=judge)
     if model is None:
-        first = "Run sft first, or set base_model" if name == "policy" else "Run reward_model first"
+        first = "Train one with SFT first, or set base_model" if name == "policy" else "Train one first"
         raise _wrong(field, f"The project has no {kind.label.lower()}. {first}.")
     _check_weights(model, field)
     return model

@@ -87,7 +87,7 @@ def test_launch_refuses_an_input_that_the_run_kind_does_not_take(lab: Project) -
 def test_launch_error_names_all_missing_inputs_together(lab: Project) -> None:
     reasons = refusal(lab, "ppo")
     assert set(reasons) == {"inputs.policy", "inputs.reward_model", "project"}
-    assert "Run sft first" in reasons["inputs.policy"]
+    assert "Train one with SFT first" in reasons["inputs.policy"]
 
 
 def test_launch_refuses_a_model_from_another_project(

@@ -120,8 +120,8 @@ it.each([
 });
 
 it("explains a missing estimate without showing an error", async () => {
-  open({ estimate: null, refused: [{ field: "inputs.policy", reason: "Run sft first." }] });
-  expect(await screen.findByText("Run sft first.")).toBeDefined();
+  open({ estimate: null, refused: [{ field: "inputs.policy", reason: "Train one with SFT first." }] });
+  expect(await screen.findByText("Train one with SFT first.")).toBeDefined();
   expect(screen.queryByRole("alert")).toBeNull();
 });
 

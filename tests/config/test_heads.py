@@ -157,6 +157,12 @@ def test_malformed_body_is_refused_with_problem_details(server: Server) -> None:
     assert answer_to(server, data) == (400, "Invalid HTTP request received.")
 
 
+@pytest.mark.parametrize("value", ["x", "gzip, chunked", "chunked\r\nTransfer-Encoding: chunked"])
+def test_unknown_transfer_encoding_is_not_a_server_error(server: Server, value: str) -> None:
+    found = answer_to(server, head(f"Transfer-Encoding: {value}"))
+    assert found == (400, "Invalid HTTP request received.")
+
+
 def test_all_web_servers_limit_heads() -> None:
     for command in server_commands():
         assert f"--http={PROTOCOL}" in command or command[command.index("--http") + 1] == PROTOCOL

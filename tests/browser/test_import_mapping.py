@@ -65,7 +65,12 @@ def test_manager_chooses_the_columns_that_contain_scores(
     expect(page.get_by_test_id("import-setup")).to_have_count(0)
     state = page.request.get(f"/api/v1/projects/{project}/").json()
     assert state["overlap"] != 2
-    page.get_by_role("link", name="View tasks").click()
+    next_file = tmp_path / "next.csv"
+    next_file.write_text(SCORES.replace("Why snow?", "Why hail?"))
+    page.get_by_label("File to import").set_input_files(next_file)
+    expect(setup).to_contain_text("The columns have the same meaning as in the last import", timeout=WORK_MS)
+    expect(report).to_contain_text("new rankings1", timeout=WORK_MS)
+    page.goto(f"/projects/{project}/tasks")
     row = page.get_by_role("row").filter(has_text="What is rain?")
     expect(row).to_contain_text("open")
     faults = faults_of(page, f"/projects/{project}/data")

@@ -110,7 +110,8 @@ class ImportPreviewView(ProjectView):
         data = given.validated_data
         _check_size(data["file"].size)
         found = mappings.preview_file(project=self.project, file=data["file"], mapping=data.get("mapping"))
-        return Response(serializers.ImportPreview(preview_data(found)).data)
+        data = preview_data(found.file) | {"remembered": found.remembered}
+        return Response(serializers.ImportPreview(data).data)
 
 
 def _accepted(queued: Import) -> Response:

@@ -131,7 +131,11 @@ class ImportPreview(serializers.Serializer[Any]):
     )
     columns = PreviewColumn(many=True)
     mapping = serializers.DictField(
-        child=serializers.CharField(), help_text="The chosen or inferred columns of a table."
+        child=serializers.CharField(), help_text="The chosen, remembered or inferred columns of a table."
+    )
+    remembered = serializers.BooleanField(
+        help_text="Whether `mapping` is remembered from the project's last import with the same columns. To"
+        " import the file in this way, send `mapping` with it."
     )
     tasks = PreviewTask(many=True, help_text="The first three tasks.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from django.db import transaction
 
@@ -13,19 +13,27 @@ from preferences.formats.preview import FilePreview, preview_of
 MAX_MAPPINGS = 50
 
 
+class ProjectPreview(NamedTuple):
+    file: FilePreview
+    remembered: bool
+    """Whether the mapping comes from an earlier import. An import of the file must then name this mapping."""
+
+
 def preview_file(
     *, project: Project, file: BinaryIO, mapping: Mapping[str, str] | None = None
-) -> FilePreview:
+) -> ProjectPreview:
     """The preview of a file. If no mapping is given, the mapping from the last import with the same columns
     is used, unless the file can't be read with it."""
     found = preview_of(file, mapping=mapping)
     columns = sorted(found.columns)
     saved = next((one["mapping"] for one in project.import_mappings if one["columns"] == columns), None)
     if mapping or not saved:
-        return found
+        return ProjectPreview(found, remembered=False)
     file.seek(0)
     again = preview_of(file, mapping=saved)
-    return found if again.problem else again
+    if again.problem:
+        return ProjectPreview(found, remembered=False)
+    return ProjectPreview(again, remembered=True)
 
 
 @transaction.atomic

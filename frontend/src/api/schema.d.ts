@@ -2641,10 +2641,12 @@ export interface components {
             /** @description The reason why the file can't be read; empty if it can be read. */
             problem: string;
             columns: components["schemas"]["PreviewColumn"][];
-            /** @description The chosen or inferred columns of a table. */
+            /** @description The chosen, remembered or inferred columns of a table. */
             mapping: {
                 [key: string]: string;
             };
+            /** @description Whether `mapping` is remembered from the project's last import with the same columns. To import the file in this way, send `mapping` with it. */
+            remembered: boolean;
             /** @description The first three tasks. */
             tasks: components["schemas"]["PreviewTask"][];
         };

@@ -177,7 +177,8 @@ def test_mapping_is_offered_for_the_next_file_with_the_same_columns(
         .post("/api/v1/projects/support/imports/preview", {"file": next_file}, format="multipart")
         .json()
     )
-    assert (found["mapping"], found["tasks"][0]["tiers"]) == (mapping, [[0], [1]])
+    assert (found["mapping"], found["remembered"]) == (mapping, True)
+    assert found["tasks"][0]["tiers"] == [[0], [1]]
     other = SimpleUploadedFile("other.jsonl", json.dumps({**row, "topic": "pets"}).encode())
     found = (
         client_of(mona)
@@ -185,6 +186,7 @@ def test_mapping_is_offered_for_the_next_file_with_the_same_columns(
         .json()
     )
     assert "it isn't known whether a higher number is better" in found["problem"]
+    assert found["remembered"] is False
 
 
 def test_upload_that_is_too_large_is_refused_with_advice(

@@ -107,7 +107,7 @@ def test_errors_name_unknown_columns_keys_and_directions() -> None:
     assert "vote=choice: the file has no such column" in refusal([SCORED], vote="choice")
     assert "The mapping key 'votes' is unknown" in refusal([SCORED], votes="score_a")
     assert "There is no direction 'up'" in refusal([SCORED], vote="score_a,score_b", direction="up")
-    assert "requires direction=higher or direction=lower" in refusal([SCORED], vote="score_a,score_b")
+    assert "(direction=higher or direction=lower)" in refusal([SCORED], vote="score_a,score_b")
 
 
 def test_mapping_combined_with_another_format_is_refused() -> None:

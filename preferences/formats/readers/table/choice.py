@@ -122,7 +122,10 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
             return Numbers(list_column=columns[0], higher_wins=higher)
         return Numbers(key=columns[0], higher_wins=higher)
     if len(columns) > 1:
-        raise FormatError("vote has several columns, which requires direction=higher or direction=lower.")
+        raise FormatError(
+            "vote has several columns of numbers. Choose whether a higher or a lower number is better"
+            " (direction=higher or direction=lower)."
+        )
     if direction in {"negative-first", "positive-first"}:
         return Signed(columns[0], negative_is_first=direction == "negative-first")
     if columns[0] not in names:

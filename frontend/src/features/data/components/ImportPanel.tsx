@@ -93,8 +93,8 @@ export function ImportPanel({ slug }: { slug: string }) {
   // columns.
   const look = useMutation({
     mutationFn: ({ file, options }: Looked) => previewFile(slug, file, options.mapping),
-    onSuccess: ({ problem }, { file, options }) => {
-      if (problem === "") send(file, options, true);
+    onSuccess: ({ problem, remembered, mapping }, { file, options }) => {
+      if (problem === "") send(file, remembered ? { ...options, mapping } : options, true);
     },
   });
   const running = current && !isFinal(current.state) ? current : undefined;

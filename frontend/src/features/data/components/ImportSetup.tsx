@@ -46,6 +46,7 @@ export function ImportSetup({
           <p>{preview.problem.split("\n")[0]?.replace(/ Known formats:$/, "")}</p>
         </Notice>
       )}
+      {preview.remembered && <p className={ui.dim}>{texts.remembered}</p>}
       {isTable && (
         <Columns
           preview={preview}
@@ -90,6 +91,7 @@ function Columns({
     <MultiSelect
       label={label}
       description={hint}
+      placeholder={mapping[key] ? undefined : texts.infer}
       value={(mapping[key] ?? "").split(",").filter((name) => name !== "" && name !== IGNORED)}
       data={columns}
       hidePickedOptions

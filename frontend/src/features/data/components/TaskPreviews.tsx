@@ -28,10 +28,12 @@ export function TaskPreviews({ tasks }: { tasks: readonly Task[] }) {
             <ul>
               {task.responses.map((response, index) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: the order of the responses never changes
-                <li key={index}>
+                <li key={index} className={styles.response}>
                   <span className={styles.rank}>{rankText(task, index, texts)}</span>
-                  {response.text}
-                  {response.model && <span className={ui.dim}> {response.model}</span>}
+                  <span>
+                    {response.text}
+                    {response.model && <span className={ui.dim}> {response.model}</span>}
+                  </span>
                 </li>
               ))}
             </ul>

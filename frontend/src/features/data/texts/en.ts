@@ -54,6 +54,7 @@ export const en = {
       "positive-first": "Above 0: the first response is better",
     } as Record<string, string>,
     annotator: "Annotator",
+    remembered: "The columns have the same meaning as in the last import with these columns.",
     infer: "Infer",
     none: "None",
     votes: "Rankings in the file",

@@ -36,7 +36,7 @@ def test_process_has_the_niceness_and_leaves_the_first_processor_free() -> None:
     assert processors == (others or [first])
 
 
-def test_waking_processes_replace_the_process_after_a_tenth_of_a_millisecond() -> None:
+def test_waking_process_replaces_the_running_one_after_100_microseconds() -> None:
     found = re.search(r"se\.slice\s*:\s*(\d+)", lowered(10))
     if found is None or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 12):
         pytest.skip("the kernel has no slices of chosen length (Linux 6.12)")

@@ -172,7 +172,7 @@ def test_export_imported_into_its_own_project_adds_nothing(wishes: Project) -> N
     assert (report.rankings, report.tasks, report.unchanged, report.failed) == (0, 0, len(ROWS), 0)
 
 
-def test_real_hh_comparisons_survive_import_and_snapshot_and_export(wishes: Project) -> None:
+def test_real_hh_comparisons_survive_import_snapshot_and_export(wishes: Project) -> None:
     pairs = set()
     for name in ("helpful-base.train", "helpful-rejection-sampled.test"):
         report = import_file(project=wishes, file=hh_file(name))

@@ -259,7 +259,7 @@ def test_selection_contains_the_matching_rankings(
     )
 
 
-def test_selection_by_date_includes_its_start_and_not_its_end(wishes: Project) -> None:
+def test_selection_by_date_includes_its_start_but_not_its_end(wishes: Project) -> None:
     ranking = put(wishes, 1)
     at = ranking.created_at.isoformat()
     later = (ranking.created_at + timedelta(microseconds=1)).isoformat()

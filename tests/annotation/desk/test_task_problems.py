@@ -111,7 +111,7 @@ def test_reports_are_paged_newest_first(desk: APIClient, mona: User, client_of: 
     assert [row["kind"] for row in first["results"] + rest["results"]] == kinds[::-1]
 
 
-def test_database_refuses_reports_of_kind_other_without_text(desk: APIClient, project: Project) -> None:
+def test_database_requires_text_in_reports_of_the_kind_other(desk: APIClient, project: Project) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     desk.post(url, {"kind": "other", "text": "the table is cut off"})
     with pytest.raises(IntegrityError, match="other_problem_says"), transaction.atomic():
@@ -126,7 +126,7 @@ def reported(desk: APIClient) -> list[str]:
     return [desk.post(url, {"kind": kind, "text": kind}).json()["id"] for kind in kinds]
 
 
-def test_resolved_reports_come_last_with_manager_and_note(
+def test_resolved_reports_are_listed_last_with_their_manager_and_note(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)

@@ -1,6 +1,6 @@
 """Each file in a published schema of a dataset or annotation tool is either read or refused with a reason.
 
-docs/real-files.md describes every shape of these tests.
+docs/real-files.md describes every shape that these tests use.
 """
 
 from __future__ import annotations

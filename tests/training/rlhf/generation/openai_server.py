@@ -41,8 +41,8 @@ class OpenAIServer:
     """`adapters` maps the names of loaded adapters to their models. `requests` are the bodies of all requests
     for completions, and `counts` counts requests by path.
 
-    `noise` is added to the log-probabilities that are returned. With `raw`, they are at temperature 1, as by
-    default in vLLM. `change` modifies each response before it is sent.
+    `noise` is added to the returned log-probabilities. With `raw`, these log-probabilities are at temperature
+    1, which is the default in vLLM. `change` modifies each response before it is sent.
     """
 
     loaded: Loaded

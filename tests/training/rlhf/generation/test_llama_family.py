@@ -147,7 +147,7 @@ def test_other_models_take_the_general_path_and_answer_like_transformers(name: s
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_family_answers_like_transformers(name: str) -> None:
+def test_llama_family_answers_like_transformers(name: str) -> None:
     model = made(name)
     ours = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=10, temperature=0)
     assert [[group[1].ids] for group in ours] == [theirs(model, prompt, 10) for prompt in PROMPTS]

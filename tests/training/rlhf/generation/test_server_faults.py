@@ -84,7 +84,7 @@ def killed_after(server: OpenAIServer, requests: int) -> None:
     server.before = before
 
 
-def test_killed_server_is_waited_for_and_no_answer_is_lost(policy: Loaded) -> None:
+def test_run_waits_for_a_killed_server_and_loses_no_answer(policy: Loaded) -> None:
     local = generate(*policy, PROMPTS, n=3, max_new_tokens=6, seed=[11, 22, 33, 44])
     page, found = Page(), list[list[list[Completion]]]()
     with serving(policy, local_seeds=True) as running, waits_shown_by(page.show):
@@ -299,7 +299,7 @@ def test_temperature_of_log_probabilities_is_decided_only_if_noise_is_small(
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_comparison_is_right_or_undecided_at_every_temperature(policy: Loaded, raw: bool) -> None:
+def test_comparison_is_correct_or_undecided_at_every_temperature(policy: Loaded, raw: bool) -> None:
     decided = []
     for seed, temperature in enumerate([0.999, 0.99, 0.97, 0.9, 0.7, 1.01, 1.3]):
         groups = generate(*policy, PROMPTS, max_new_tokens=12, temperature=temperature, seed=seed)

@@ -129,7 +129,7 @@ def test_state_survives_a_checkpoint_and_continues_exactly() -> None:
     assert not torch.equal(judges.score(asked(), state).scores, judged.scores)
 
 
-def test_metrics_contain_mean_floor_and_multiplier_of_each_reward_model() -> None:
+def test_metrics_contain_the_floor_mean_and_multiplier_of_each_reward_model() -> None:
     judges = open_judges(
         {"helpful": reward_model(1), "harmless": reward_model(2)},
         UsesRewards(reward_floors="harmless=0.5"),  # type: ignore[call-arg]

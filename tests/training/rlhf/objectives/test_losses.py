@@ -35,7 +35,7 @@ def test_dual_clip_limits_the_loss_of_tokens_with_a_negative_advantage() -> None
     assert new.grad.tolist() == pytest.approx([0.0, 0.0, 2.0, 0.0])
 
 
-def test_value_loss_is_the_larger_of_clipped_and_unclipped_loss() -> None:
+def test_value_loss_is_the_larger_of_the_clipped_and_unclipped_losses() -> None:
     values, old, returns = torch.tensor([1.0, 0.1]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0])
     loss, clipped = losses.clipped_value_loss(values, old, returns, clip=0.2)
     assert loss.tolist() == pytest.approx([0.5 * 0.8**2, 0.5 * 0.9**2])

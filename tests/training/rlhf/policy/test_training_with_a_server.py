@@ -133,7 +133,9 @@ def test_gap_to_the_log_probabilities_of_the_server_is_reported(world: World, tm
 
 @pytest.mark.parametrize(("offset", "weight"), [(0.3, math.exp(0.3)), (-0.3, math.exp(-0.3)), (1.0, 2.0)])
 @pytest.mark.parametrize("ratio", ["sequence", "token"])
-def test_loss_of_rloo_is_weighted(world: World, ratio: str, offset: float, weight: float) -> None:
+def test_importance_weights_apply_to_the_loss_of_rloo(
+    world: World, ratio: str, offset: float, weight: float
+) -> None:
     """If the sampler's log-probability of every answer or token is lower by the same offset, all weights are
     exp(offset), or the cap of 2."""
     config = RLOOConfig.model_validate(SETTINGS | {"ratio": ratio, "kl_estimator": "k3", "steps": 1})
@@ -162,7 +164,9 @@ def test_loss_of_rloo_is_weighted(world: World, ratio: str, offset: float, weigh
 
 
 @pytest.mark.parametrize(("offset", "weight"), [(0.3, math.exp(0.3)), (-0.3, math.exp(-0.3)), (1.0, 2.0)])
-def test_policy_gradient_of_ppo_is_weighted(world: World, offset: float, weight: float) -> None:
+def test_importance_weights_apply_to_the_policy_gradient_of_ppo(
+    world: World, offset: float, weight: float
+) -> None:
     config = PPOConfig.model_validate(SETTINGS | {"steps": 1, "minibatches": 1})
     models = load_models(world.policy(), {"reward": world.reward_model()}, config)
     state = ppo.new_state(config, models)
@@ -190,7 +194,7 @@ def test_recipe_for_full_training_with_a_server_is_refused(
     recipe.model_validate(place | {"use_peft": True})
 
 
-def test_log_probabilities_at_temperature_one_do_not_weight_answers_at_another(
+def test_log_probabilities_at_another_temperature_are_not_used_as_weights(
     world: World, tmp_path: Path
 ) -> None:
     with serving(world.policy(), raw=True) as server:

@@ -55,7 +55,7 @@ def test_calibration_matches_a_manual_calculation() -> None:
     assert found.brier.value == pytest.approx(2 * (2 * 0.15**2 + 0.85**2 + 0.35**2) / 4)
 
 
-def test_calibration_matches_that_of_scikit_learn() -> None:
+def test_calibration_matches_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     scored = answered_pairs(rng.normal(0, 1.5, 800), AnswerLink(), rng)
     found = of(scored)

@@ -28,7 +28,7 @@ def lowered(nice: int) -> str:
     return done.stdout
 
 
-def test_process_has_the_niceness_and_leaves_the_first_processor_free() -> None:
+def test_process_has_the_given_niceness_and_leaves_the_first_processor_free() -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     found, *processors = map(int, lowered(15).splitlines()[0].split())
     assert found == max(15, own)

@@ -159,7 +159,7 @@ def test_audit_log_names_who_created_and_who_used_the_link(alice: User) -> None:
     assert used.actor == f"user:{alice.pk}"
 
 
-def test_command_ends_sessions_and_names_its_options(alice: User) -> None:
+def test_set_user_command_ends_sessions_and_reports_invalid_arguments(alice: User) -> None:
     browser = APIClient()
     browser.force_login(alice)
     call_command("set_user", "alice", "--end-sessions", stdout=StringIO())

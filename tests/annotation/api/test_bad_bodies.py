@@ -26,7 +26,7 @@ HALF = b'"\\ud83d"'
         (b'{"version": ' + b"9" * 5000 + b"}", "not JSON"),
     ],
 )
-def test_body_that_cannot_be_stored_is_refused_with_the_reason(
+def test_body_that_cannot_be_stored_is_refused_with_a_reason(
     client_of: Callable[[User | None], APIClient],
     alice: User,
     tasks: list[RankingTask],

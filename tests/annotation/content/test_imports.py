@@ -285,7 +285,9 @@ def test_only_the_check_that_cannot_be_scored_is_rejected(
     assert all(reason in error.reason for error in report.errors)
 
 
-def test_statement_count_does_not_grow_with_rows(wishes: Project, django_assert_max_num_queries: Any) -> None:
+def test_statement_count_does_not_grow_with_the_number_of_rows(
+    wishes: Project, django_assert_max_num_queries: Any
+) -> None:
     rows = [ranked(number) for number in range(500)]
     with django_assert_max_num_queries(40):
         report = take(wishes, *rows)

@@ -110,7 +110,7 @@ def test_trl_rows_contain_the_conversation_and_every_strict_pair(wishes: Project
     assert snapshot.card["ties"] == 2
 
 
-def test_margin_is_omitted_without_strengths(wishes: Project) -> None:
+def test_margin_is_omitted_if_the_rankings_have_no_strengths(wishes: Project) -> None:
     rows = lines(frozen(wishes, ROWS[3:]), "trl_preference")
     assert [sorted(row) for row in rows] == [
         sorted(("prompt", "chosen", "rejected", "prompt_group", "ranking_id", "split"))

@@ -377,7 +377,7 @@ def test_real_hh_comparisons_are_frozen_completely(wishes: Project) -> None:
     assert 0.05 < heldout < 0.15
 
 
-def test_query_count_does_not_grow_with_the_rows_in_a_chunk(
+def test_query_count_does_not_grow_with_the_number_of_rows_in_a_chunk(
     wishes: Project, django_assert_max_num_queries: Any
 ) -> None:
     import_file(project=wishes, file=real_file("hh-rlhf/helpful-base.test.jsonl.gz"))

@@ -84,7 +84,7 @@ def test_attempts_left_after_a_failed_attempt_include_granted_attempts(
     assert desk.get(url(held)).json()["attempts_left"] == 1
 
 
-def test_feedback_for_another_annotator_is_not_found(
+def test_feedback_of_another_annotator_is_not_found(
     exam: Project, alice: User, ben: User, client_of: ClientOf
 ) -> None:
     held = claim(exam, alice)

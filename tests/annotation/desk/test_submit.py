@@ -48,7 +48,7 @@ def test_answer_is_stored_with_its_comparisons(desk: APIClient, alice: User) -> 
     ]
 
 
-def test_answer_submitted_with_a_token_has_the_source_api(
+def test_answer_submitted_with_a_token_has_api_as_its_source(
     alice: User, project: Project, tasks: list[RankingTask]
 ) -> None:
     api = APIClient(headers={"Authorization": f"Bearer {create_token(user=alice, name='t')[1]}"})

@@ -54,7 +54,7 @@ def test_managers_see_each_report_with_its_task(desk: APIClient, mona: User, cli
     assert send(desk, shown).status_code == 201  # the annotator still holds the task
 
 
-def test_repeated_report_replaces_the_first_and_audit_log_keeps_both(desk: APIClient) -> None:
+def test_repeated_report_replaces_the_first_and_the_audit_log_keeps_both(desk: APIClient) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"})
     again = desk.post(url, {"kind": "unsafe", "text": "two"})
@@ -100,7 +100,7 @@ def test_annotators_can_report_only_their_own_assignments(
     assert client_of(ben).post(url, {"kind": "unsafe"}).status_code == 404
 
 
-def test_reports_are_paged_newest_first(desk: APIClient, mona: User, client_of: ClientOf) -> None:
+def test_reports_are_paged_with_the_newest_first(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     kinds = ["unreadable", "wrong_language", "unsafe"]
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     for kind in kinds:

@@ -160,7 +160,7 @@ def test_error_outside_django_is_logged_and_gets_a_response(ask: Callable[..., A
     assert line["request_id"] == REQUEST_ID
 
 
-def test_refusal_before_django_carries_the_request_id(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_refusal_before_django_contains_the_request_id(ask: Callable[..., Answer], lines: Lines) -> None:
     status, headers, body = ask("fine", length=2**60)
     assert (status, json.loads(body)["request_id"]) == (413, REQUEST_ID)
     assert headers["x-request-id"] == REQUEST_ID

@@ -181,7 +181,7 @@ def test_decoding_reads_the_current_weights() -> None:
 
 
 @pytest.mark.parametrize("make", [tiny.policy, _wide_with_a_sliding_window, _with_lora])
-def test_logits_are_bitwise_the_same_before_and_after_a_training_pass(
+def test_logits_are_bitwise_identical_before_and_after_a_training_pass(
     make: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A training pass makes oneDNN multiply the linear layers. A run that is resumed before its first pass

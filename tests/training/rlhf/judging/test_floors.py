@@ -101,7 +101,7 @@ def test_multiplier_follows_the_controllers_formula() -> None:
     assert adapted(state, 2.0)["multipliers"] == {"harmless": 0.0}
 
 
-def test_change_per_step_and_multiplier_are_bounded() -> None:
+def test_multiplier_and_its_change_per_step_are_bounded() -> None:
     state = adapted(initial_state(START), 0.0)
     once = adapted(state, -50.0)
     assert once["integrals"]["harmless"] == pytest.approx(0.3)

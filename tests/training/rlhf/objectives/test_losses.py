@@ -43,7 +43,7 @@ def test_value_loss_is_the_larger_of_the_clipped_and_unclipped_losses() -> None:
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-def test_complete_loss_has_the_clips_the_penalty_and_the_bonus_of_the_recipe(estimator: Any) -> None:
+def test_complete_loss_includes_the_clips_penalty_and_bonus_of_the_recipe(estimator: Any) -> None:
     """For each token, the ratio to the policy that sampled it is 4, and the ratio to the reference is 2."""
     config = PPOConfig(clip=0.1, dual_clip=3.0, kl_estimator=estimator, entropy_coefficient=0.25)
     zeros = torch.zeros(2, dtype=torch.float64)

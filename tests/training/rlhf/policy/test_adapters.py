@@ -146,7 +146,7 @@ def test_shared_trunk_does_not_change_the_rewards_of_a_reward_model(scene: Scene
     assert torch.equal(logits_of(models.actor), logits_of(load_policy(scene.base).model))
 
 
-def test_reward_model_that_does_not_fit_the_trunk_gets_its_own(scene: Scene, tmp_path: Path) -> None:
+def test_reward_model_that_does_not_fit_the_trunk_gets_its_own_trunk(scene: Scene, tmp_path: Path) -> None:
     config = PPOConfig.model_validate(ROLLOUTS | LORA)
     whole = load_models(scene.base, {"reward": scene.whole_judge}, config).judges.judges[0]
     assert whole.adapter is None

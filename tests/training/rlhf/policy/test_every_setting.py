@@ -96,7 +96,7 @@ def test_tests_of_the_other_settings_exist() -> None:
         assert re.search(rf"^def test_{name}\(", (TESTS / file).read_text(), re.MULTILINE), place
 
 
-def test_adapter_has_the_rank_the_scale_and_the_modules_of_the_recipe(scene: Scene) -> None:
+def test_adapter_has_the_rank_scale_and_modules_of_the_recipe(scene: Scene) -> None:
     config = SFTConfig(use_peft=True, lora_r=3, lora_alpha=12, lora_target_modules="q_proj, down_proj")
     model: Any = open_trainable(scene.base, config, out_dir="out").model
     changed = [
@@ -112,7 +112,7 @@ RATES = {"sft": 3e-3, "rejection_sampling": 3e-4, "dpo": 3e-4, "rloo": 4e-4, "pp
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_default_learning_rate_of_an_adapter_is_ten_times_as_high(
+def test_default_learning_rate_of_an_adapter_is_ten_times_the_usual_rate(
     kind: str, scene: Scene, tmp_path: Path
 ) -> None:
     report = ListReporter()

@@ -79,7 +79,7 @@ def trained(
     return report, {name: one.detach() for name, one in policy.model.named_parameters() if one.requires_grad}
 
 
-def test_rloo_with_a_server_equals_a_local_run(world: World, tmp_path: Path) -> None:
+def test_rloo_with_a_server_gives_the_same_result_as_a_local_run(world: World, tmp_path: Path) -> None:
     local, expected = trained(world, tmp_path / "local", None)
     with serving(world.policy(), local_seeds=True) as server:
         remote, found = trained(world, tmp_path / "remote", server)
@@ -95,7 +95,7 @@ def test_rloo_with_a_server_equals_a_local_run(world: World, tmp_path: Path) -> 
         torch.testing.assert_close(weights, expected[name], atol=1e-5, rtol=0)
 
 
-def test_result_without_importance_weights_is_bitwise_that_of_a_local_run(
+def test_run_without_importance_weights_is_bitwise_identical_to_a_local_run(
     world: World, tmp_path: Path
 ) -> None:
     _, expected = trained(world, tmp_path / "local", None)

@@ -93,7 +93,7 @@ def test_ece_of_true_probabilities_does_not_exceed_its_expectation(link: AnswerL
 
 
 @pytest.mark.parametrize("stretch", [0.4, 2.5])
-def test_rewards_in_correct_order_but_on_the_wrong_scale_are_miscalibrated(stretch: float) -> None:
+def test_rewards_in_the_correct_order_but_on_the_wrong_scale_are_miscalibrated(stretch: float) -> None:
     rng = np.random.default_rng(2)
     true = rng.normal(0, 1.5, 4000)
     right, wrong = answered_pairs(true, AnswerLink(), rng), None

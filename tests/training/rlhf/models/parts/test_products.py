@@ -45,7 +45,7 @@ def test_output_and_gradients_equal_those_in_float64(shape: tuple[int, ...], bia
         assert found[name].is_contiguous(), name
 
 
-def test_output_is_bitwise_the_same_with_and_without_gradients() -> None:
+def test_output_is_bitwise_identical_with_and_without_gradients() -> None:
     module, given = linear(), torch.randn(ROWS, BEFORE)
     products.use_onednn(module)
     expected = learn(module, given)["out"]

@@ -1,5 +1,5 @@
-"""Every query parameter and header is parsed as the OpenAPI schema says: an invalid value is refused with
-status 422 and the parameter's name, and a valid value is accepted."""
+"""Every query parameter and header is parsed as the OpenAPI schema specifies: an invalid value is refused
+with status 422 and the parameter's name, and a valid value is accepted."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def mounted(folder: Path, *, size: str = "2m", inodes: int = 0) -> Iterator[Path]:
-    """Mount a tmpfs of this size. Skip the test where mounting isn't possible."""
+    """Mount a tmpfs of this size. Skip the test if mounting isn't possible."""
     folder.mkdir(parents=True, exist_ok=True)
     options = f"size={size},mode=0755" + (f",nr_inodes={inodes}" if inodes else "")
     if os.geteuid():

@@ -33,7 +33,7 @@ def passwords(alice: User, ben: User) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """clock(seconds) advances the clock of the limits."""
+    """clock(seconds): advances the clock that the limits use."""
     ahead = [0.0]
     real = time.time
     monkeypatch.setattr("allauth.core.internal.ratelimit.time.time", lambda: real() + ahead[0])

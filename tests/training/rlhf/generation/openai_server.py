@@ -69,7 +69,7 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start on the same port as before, without the adapters that were loaded before."""
+        """Start again on the same port, without the adapters that were loaded before."""
         self.adapters.clear()
         server = self
 

@@ -78,7 +78,7 @@ def _copy(kept: Any, found: Any) -> None:
 def test_repeated_graph_gives_the_logits_of_single_steps(
     name: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three graphs: for all rows, for the rows that are left after some were dropped, and for further
+    """Three graphs: for all rows, for the rows that remain after some were dropped, and for additional
     columns."""
     monkeypatch.setattr(graphs, "COLUMNS", 5)
     monkeypatch.setattr(Recorded, "captures", 0)

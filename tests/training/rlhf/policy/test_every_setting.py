@@ -85,7 +85,7 @@ def test_setting_changes_the_policy(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", RECIPES)
 def test_every_setting_has_a_change_or_a_test(kind: str) -> None:
-    """A new setting needs one of them."""
+    """A new setting needs a change or a test."""
     others = RECIPES[kind].model_fields.keys() - CHANGES[kind].keys() - CADENCE - {"caution"}
     assert others <= ELSEWHERE.keys()
 

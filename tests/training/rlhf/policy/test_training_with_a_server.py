@@ -1,5 +1,5 @@
-"""PPO and RLOO with answers from a server: the result is the same as without a server, and gradients are
-corrected."""
+"""PPO and RLOO with answers from a server: the result is the same as without a server, and importance weights
+correct the gradients."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_run_that_writes_a_checkpoint_at_its_time_limit_is_not_stopped(run: Trai
         assert watched.judge(run, now=float(second), saving=True) is None, second
 
 
-def test_earlier_attempts_count_towards_the_time_limit(run: TrainingRun) -> None:
+def test_earlier_attempts_count_toward_the_time_limit(run: TrainingRun) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(started_at=run.heartbeat_at - 50 * SECOND)
     assert transitions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"
     run.refresh_from_db()

@@ -385,7 +385,7 @@ def test_separate_critic_of_a_shared_reward_model_is_the_merged_reward_model(sce
         assert mine.requires_grad
 
 
-def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warmup(
+def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warm_up(
     scene: Scene, tmp_path: Path
 ) -> None:
     given = {"learning_rate": 1e-3, "critic": "shared", "critic_warmup_steps": 1}

@@ -88,7 +88,7 @@ def test_size_of_a_model_with_broken_settings_is_unknown(case: str, tmp_path: Pa
         shapes.shape_in(tmp_path)
 
 
-def test_size_with_values_of_the_wrong_type_is_unknown(tmp_path: Path) -> None:
+def test_size_of_a_model_with_config_values_of_the_wrong_type_is_unknown(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     for changes in ({"model_type": ["x"]}, {"head_dim": "x"}, {"num_key_value_heads": [1]}):
         kept = (folder / "config.json").read_text()

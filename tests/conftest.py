@@ -71,12 +71,12 @@ def quick_settings() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_cleaning() -> Iterator[None]:
-    """After a transactional test, delete the rows of those tables that have any.
+    """After a transactional test, deletes the rows of all tables that have rows.
 
-    Django truncates all tables instead, which replaces the files of every table and index. It also creates
-    the content types and the permissions again. This takes 40 ms of processor time in the test process alone;
-    deleting takes 1 ms. Deleted rows keep their space, which would change the query plans that some tests
-    check. If a table has grown, all tables are therefore truncated.
+    By default, Django truncates all tables, which replaces the files of every table and index, and creates
+    the content types and the permissions again. Truncating takes 40 ms of processor time in the test process
+    alone; deleting takes 1 ms. Deleted rows keep their space, which would change the query plans that some
+    tests check. If a table has grown, all tables are therefore truncated.
     """
     truncate = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 

@@ -76,7 +76,7 @@ def test_failed_section_states_its_reason_and_the_others_continue() -> None:
     assert "further lines" in found[0].traceback
 
 
-def test_operations_are_those_that_torch_counts() -> None:
+def test_operation_count_equals_the_count_by_pytorch() -> None:
     """PyTorch counts all pairs of tokens in attention, including those that the causal mask excludes."""
     sizes = work.policy_shape("tiny")
     model = work.random_policy("tiny", "cpu", torch.float32).model
@@ -95,7 +95,8 @@ def test_operations_are_those_that_torch_counts() -> None:
 
 
 def test_bandwidth_limit_counts_every_byte_that_decoding_reads() -> None:
-    """The sum over the steps, with each prompt's keys and values once for all its answers."""
+    """The limit is summed over the steps. A step reads a prompt's keys and values once for all its
+    answers."""
     some = Work(prompts=3, prompt=10, samples=2, answer=5, micro_batch_tokens=64)
     expected = 0.0
     for generated in range(1, 5):

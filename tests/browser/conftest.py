@@ -77,7 +77,7 @@ def log_in(
     passwords: dict[str, str],
     sessions: dict[tuple[Path, str], StorageState],
 ) -> Iterator[LogIn]:
-    """log_in(name): open a page on which the user with this name is logged in. Each page has its own browser
+    """log_in(name): opens a page on which the user with this name is logged in. Each page has its own browser
     context. A script error fails the test."""
     contexts, thrown = [], []
 

@@ -24,7 +24,7 @@ ANNOTATOR = "ann"
 
 @pytest.fixture
 def stranger(chromium: Browser, demo_stack: Stack) -> Iterator[Callable[[], Page]]:
-    """stranger(): open a page for a visitor without an account. Each page has its own browser context."""
+    """stranger(): opens a page for a visitor without an account. Each page has its own browser context."""
     contexts, thrown = [], []
 
     def open_page() -> Page:

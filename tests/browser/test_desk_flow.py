@@ -238,7 +238,7 @@ def test_answer_refused_after_submission_can_be_reopened_and_sent_again(
     assert (last_said(page, "refused"), answered(page, "refused")) == ((task, said), 1)
 
 
-def test_last_answer_can_be_withdrawn_and_a_task_reported(log_in: Callable[[str], Page]) -> None:
+def test_last_answer_can_be_withdrawn_and_a_task_can_be_reported(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "again").open()
     desk.press("t")

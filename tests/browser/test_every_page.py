@@ -49,7 +49,8 @@ def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]]
 def faults_of_all(
     page: Page, paths: Sequence[str], looks: Sequence[tuple[str, dict[str, int]]] = LOOKS
 ) -> list[str]:
-    """Like faults_of, for several paths. While one page is inspected, the next page loads in another tab."""
+    """Like faults_of, but for several paths. While one page is inspected, the next page loads in another
+    tab."""
     tabs = cycle([page, page.context.new_page()])
     found: list[str] = []
     opened: list[tuple[Page, str]] = []
@@ -167,14 +168,14 @@ def test_login_page_is_accessible_in_another_language(chromium: Any, demo_stack:
     context.close()
 
 
-def test_admin_can_compare_runs_and_relaunch_a_failed_run_and_promote_a_model(
+def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     log_in: Callable[[str], Page], demo_stack: Stack
 ) -> None:
     page = log_in("admin")
     page.goto("/projects/demo/runs")
     for number in (0, 1):
         run = page.get_by_role("checkbox", name="Compare").nth(number)
-        run.click()  # check() would fail if the box is not yet checked after the click
+        run.click()  # check() fails if the box is not yet checked after the click
         expect(run).to_be_checked()
     expect(page).to_have_url(re.compile(r"pick=[0-9a-f-]{36}(,|%2C)[0-9a-f-]{36}$"))
     chosen = page.url.partition("pick=")[2]

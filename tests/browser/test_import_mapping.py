@@ -112,7 +112,7 @@ def test_running_import_is_still_shown_after_a_reload_and_can_be_stopped(
 
 
 def _choose(page: Page, label: str, *options: str) -> None:
-    """Choose the options of a field that takes several values."""
+    """Chooses options in a field that accepts several values."""
     field = page.get_by_label(label, exact=True).first
     field.focus()
     field.press("ArrowDown")

@@ -1,7 +1,6 @@
 """A new user ranks twenty tasks with the keyboard alone.
 
-The user knows only the common keys Tab, Enter and Escape. When the user needs another key, the user looks it
-up on the page.
+The user knows only the common keys Tab, Enter and Escape, and looks up all other keys on the page.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ user = User.objects.create_user("{NAME}", password="{PASSWORD}")
 add_member(project=project, user=user, role="annotator")
 """
 PRINTED = {"↑": "ArrowUp", "↓": "ArrowDown"}
-# The focused element must not be the body. The focused element must be on the screen and have a visible focus
-# indicator.
+# The focused element must not be the body. It must be on the screen and have a visible focus indicator.
 FOCUS = """() => {
   const at = document.activeElement;
   if (!at || at === document.body) return "on nothing";

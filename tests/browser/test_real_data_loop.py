@@ -90,7 +90,7 @@ def shortest_first(desk: Desk) -> list[str]:
     return [response["id"] for response in responses]
 
 
-def test_real_rankings_train_a_policy_that_writes_the_next_tasks(
+def test_real_rankings_train_a_policy_whose_responses_become_the_next_tasks(
     log_in: Callable[[str], Page], demo_stack: Stack, tmp_path: Path
 ) -> None:
     comparisons, responses = hh_file("helpful-base.test"), real_file("kway/oasst-8-models.jsonl.gz")

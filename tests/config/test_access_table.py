@@ -51,8 +51,8 @@ def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
 
 
 def _judged(status: int) -> str:
-    """Name the outcome of a request. `in` means that the user's permissions suffice, even if the request is
-    refused for another reason."""
+    """Returns the name of a request's outcome. `in` means that the user's permissions suffice, even if the
+    request is refused for another reason."""
     refusals = {401: "must log in", 403: "may not", 404: "does not exist", 405: "no such method"}
     return refusals.get(status, "in") if status < 500 else f"error {status}"
 

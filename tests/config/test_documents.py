@@ -36,7 +36,7 @@ def test_every_guide_can_be_reached_from_the_readme() -> None:
 
 
 @pytest.mark.parametrize("line", sorted(set(_COMMAND.findall((ROOT / "docs" / "accounts.md").read_text()))))
-def test_commands_in_the_guide_to_accounts_exist(line: str) -> None:
+def test_commands_in_the_accounts_guide_exist(line: str) -> None:
     name, *options = line.split()
     known = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
     assert known.parse_args(options)
@@ -48,5 +48,5 @@ _NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 @pytest.mark.parametrize(
     ("file", "name"), sorted(set(_NAMED_TEST.findall((ROOT / "docs" / "security.md").read_text())))
 )
-def test_every_promise_on_the_security_page_has_its_test(file: str, name: str) -> None:
+def test_every_promise_on_the_security_page_has_a_test(file: str, name: str) -> None:
     assert f"def {name or 'test_'}" in (ROOT / file).read_text(encoding="utf-8")

@@ -99,7 +99,7 @@ def test_size_of_the_head_is_limited(server: Server, data: bytes) -> None:
     )
 
 
-def test_largest_head_is_accepted(server: Server) -> None:
+def test_head_of_the_maximum_size_is_accepted(server: Server) -> None:
     rest = HEAD_BYTES - len(head("Connection: close", "Cookie: "))
     assert answer_to(server, head("Connection: close", f"Cookie: {'x' * rest}"))[0] == 404
 

@@ -12,7 +12,7 @@ from config.celery import app
 pytestmark = pytest.mark.django_db
 
 
-def test_health_check_succeeds_with_database_and_broker(client: Client) -> None:
+def test_health_check_succeeds_with_the_database_and_the_broker(client: Client) -> None:
     response = client.get("/healthz")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "database": "ok", "broker": "ok"}

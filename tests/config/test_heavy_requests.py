@@ -123,7 +123,7 @@ def test_waiting_reports_block_neither_annotators_nor_other_managers(
     assert not DatasetSnapshot.objects.exists()
 
 
-def test_report_computed_while_a_request_waited_for_a_process_answers_it(
+def test_waiting_request_gets_a_report_that_was_computed_in_the_meantime(
     server: WebServer,
     ranked: Project,
     alice: User,

@@ -1,5 +1,5 @@
-"""Everything that SECRET_KEY encrypts or signs survives a change of the key. A new use of the key that has no
-case in this file fails a test."""
+"""Everything that SECRET_KEY encrypts or signs survives a change of the key. A test fails if a new use of the
+key has no case in this file."""
 
 from __future__ import annotations
 

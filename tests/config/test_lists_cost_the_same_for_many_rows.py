@@ -159,7 +159,7 @@ def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
 
 
 @pytest.mark.parametrize("name", ["ada", "mona"])
-def test_number_of_queries_of_a_get_request_does_not_grow_with_the_rows(
+def test_query_count_of_a_get_request_does_not_grow_with_the_number_of_rows(
     name: str,
     people: dict[str, User],
     rows: Ids,

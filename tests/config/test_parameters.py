@@ -1,5 +1,5 @@
-"""Every query parameter and header is parsed as the OpenAPI schema says: an invalid value is refused with
-status 422 and the parameter's name, and a valid value is accepted."""
+"""Every query parameter and header is parsed as the OpenAPI schema specifies: an invalid value is refused
+with status 422 and the parameter's name, and a valid value is accepted."""
 
 from __future__ import annotations
 
@@ -196,8 +196,8 @@ def test_unknown_parameter_is_ignored_except_in_exports(people: dict[str, User],
             assert {answer.status_code for answer in answers[1:]} == {expected}, line.route
 
 
-def test_format_is_a_parameter_of_exports_only(people: dict[str, User], rows: Ids) -> None:
-    """By default, DRF selects a renderer by `format` and answers an unknown one with 404."""
+def test_only_exports_have_a_format_parameter(people: dict[str, User], rows: Ids) -> None:
+    """By default, DRF selects a renderer by `format`, and returns 404 for an unknown format."""
     for line in LINES:
         if line.method == "GET" and not line.route.endswith("export"):
             url, client = url_of(line, rows), _client(line, people)

@@ -28,7 +28,7 @@ def lowered(nice: int) -> str:
     return done.stdout
 
 
-def test_process_has_the_niceness_and_leaves_the_first_processor_free() -> None:
+def test_process_has_the_given_niceness_and_leaves_the_first_processor_free() -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     found, *processors = map(int, lowered(15).splitlines()[0].split())
     assert found == max(15, own)
@@ -36,8 +36,8 @@ def test_process_has_the_niceness_and_leaves_the_first_processor_free() -> None:
     assert processors == (others or [first])
 
 
-def test_waking_processes_replace_the_process_after_a_tenth_of_a_millisecond() -> None:
+def test_waking_process_replaces_the_running_one_after_100_microseconds() -> None:
     found = re.search(r"se\.slice\s*:\s*(\d+)", lowered(10))
     if found is None or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 12):
-        pytest.skip("the kernel has no slices of chosen length (Linux 6.12)")
+        pytest.skip("the kernel can't set the length of time slices (requires Linux 6.12)")
     assert found[1] == "100000"

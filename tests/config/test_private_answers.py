@@ -34,7 +34,7 @@ def test_responses_of_the_api_are_not_stored(people: dict[str, User], rows: Ids)
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/none/", "/api/schema/", "/static/none.js"])
-def test_other_responses_are_not_stored(db: None, path: str) -> None:
+def test_responses_outside_the_api_are_not_stored(db: None, path: str) -> None:
     assert "no-store" in APIClient().get(path)["Cache-Control"]
 
 
@@ -84,7 +84,7 @@ def test_guidelines_have_a_maximum_length(
     assert client.patch(url, {"guidelines": "é" * MAX_GUIDELINES_CHARACTERS}).status_code == 200
 
 
-def test_database_refuses_longer_texts(
+def test_database_refuses_texts_above_the_maximum_length(
     project: Project, tasks: list[Any], alice: User, ben: User, client_of: Callable[[User], APIClient]
 ) -> None:
     problem, _ = report_problem(assignment=claim(project, ben), kind="unsafe")

@@ -64,7 +64,9 @@ def test_no_proxy_is_trusted_by_default() -> None:
         (PROXY, ["999.1.1.1"], PROXY),
     ],
 )
-def test_address_is_the_rightmost_untrusted_one(peer: str, forwarded: list[str], address: str) -> None:
+def test_client_address_is_the_rightmost_untrusted_address(
+    peer: str, forwarded: list[str], address: str
+) -> None:
     assert seen(peer, *forwarded)[0] == address
 
 

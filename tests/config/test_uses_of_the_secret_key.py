@@ -65,10 +65,10 @@ LIBRARIES = {
     "django.core.checks.security.base": "checks the key",
     "django.core.management.commands.startproject": "not used: creates projects",
     "django.core.management.utils": "not used: creates a key for a new project",
-    "django.core.signing": "used by the others",
+    "django.core.signing": "used by the other modules",
     "django.http.request": "not used: signed cookies",
     "django.http.response": "not used: signed cookies",
-    "django.utils.crypto": "used by the others",
+    "django.utils.crypto": "used by the other modules",
 }
 _MENTION = re.compile(
     r"\bSECRET_KEY\b|salted_hmac|core\.signing|core import signing|make_token|_signed_cookie"

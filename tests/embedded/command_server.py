@@ -44,7 +44,7 @@ def _load() -> None:
 
 
 def _run(argv: list[str], out: str, err: str) -> None:
-    """Do what manage.py does, and end the process."""
+    """Runs the command as manage.py would, and then ends the process."""
     code = 1
     try:
         for descriptor, path in ((1, out), (2, err)):

@@ -48,7 +48,7 @@ def test_second_command_waits_for_the_first(state: Path) -> None:
     assert first.stdout is not None
     with first.stdin, first.stdout:
         eventually(
-            lambda: StateFolder(state).running() is not None, what="the first command has its databases"
+            lambda: StateFolder(state).running() is not None, what="the first command has started its servers"
         )
         second = subprocess.Popen(
             [sys.executable, "manage.py", "shell", "-c", _MAKE.format(name="second")],

@@ -56,7 +56,7 @@ def ask(server: Postgres, query: str) -> object:
     return row[0]
 
 
-def test_log_contains_neither_statements_nor_rows_of_errors(server: Postgres) -> None:
+def test_log_of_an_error_contains_neither_the_statement_nor_the_row(server: Postgres) -> None:
     start(server)
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE prompts (prompt text PRIMARY KEY)")
@@ -176,7 +176,7 @@ def test_cluster_of_root_moves_if_other_accounts_cannot_enter_its_folder(
         server.stop()
 
 
-def test_programs_that_other_accounts_cannot_run_are_copied_with_libraries(
+def test_programs_that_others_cannot_run_are_copied_with_their_libraries(
     as_root: None, folder: Path, new_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = module.find_binaries().parent.parent

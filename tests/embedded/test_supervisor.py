@@ -44,7 +44,7 @@ def test_stack_responds_and_announces_its_address(shared: Stack) -> None:
         "valkey-server",
     ):
         assert len(running(shared, part)) == 1, part
-    eventually(lambda: len(running(shared, "uvicorn")) == 2, what="a second web process serves")
+    eventually(lambda: len(running(shared, "uvicorn")) == 2, what="a second web process runs")
     logs = {log.stem for log in (shared.state / "logs").glob("*.log")}
     assert logs == {
         "postgres",
@@ -94,7 +94,7 @@ def test_child_that_dies_is_restarted(shared: Stack, part: str) -> None:
         what=f"{part} runs again",
     )
     assert "killed by SIGKILL" in shared.said
-    eventually(lambda: shared.status_of("/healthz") == 200, seconds=60, what="it serves again")
+    eventually(lambda: shared.status_of("/healthz") == 200, seconds=60, what="the server responds again")
 
 
 def test_site_responds_while_the_log_writer_hangs(shared: Stack) -> None:

@@ -1,4 +1,4 @@
-"""One round of the loop on a GPU: the commands in the README, through the Celery worker, make a better
+"""One round of the loop on a GPU: the commands in the README, executed by the Celery worker, train a better
 policy."""
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ import pytest
 
 @contextmanager
 def mounted(folder: Path, *, size: str = "2m", inodes: int = 0) -> Iterator[Path]:
-    """Mount a tmpfs of this size. Skip the test where mounting isn't possible."""
+    """Mount a tmpfs of this size. Skip the test if mounting isn't possible."""
     folder.mkdir(parents=True, exist_ok=True)
     options = f"size={size},mode=0755" + (f",nr_inodes={inodes}" if inodes else "")
     if os.geteuid():
-        pytest.skip("only root can mount a small file system to fill")
+        pytest.skip("only root can mount a small file system")
     tried = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
         capture_output=True,
@@ -25,7 +25,7 @@ def mounted(folder: Path, *, size: str = "2m", inodes: int = 0) -> Iterator[Path
         check=False,
     )
     if tried.returncode:
-        pytest.skip(f"a small file system to fill can't be mounted here: {tried.stderr.strip()}")
+        pytest.skip(f"a small file system can't be mounted here: {tried.stderr.strip()}")
     try:
         yield folder
     finally:

@@ -82,7 +82,8 @@ def test_change_is_found_and_named_after_the_checksums_were_remembered(
 
 
 def test_change_right_after_the_first_read_is_found(tmp_path: Path) -> None:
-    """A tick of the kernel's clock takes some milliseconds. Two writes within one tick have the same time."""
+    """A tick of the kernel's clock takes a few milliseconds. Two writes within one tick have the same
+    time."""
     path = tmp_path / "file"
     for number in range(50):
         content = f"{number:08}".encode()

@@ -79,7 +79,7 @@ def test_process_killed_at_any_call_leaves_the_old_or_the_new_version(tmp_path: 
     seen = done.stdout.split()
     assert set(seen) == {"old", "new"}
     assert len(seen) > 30
-    assert seen == sorted(seen, reverse=True)  # once the new version is there, it stays
+    assert seen == sorted(seen, reverse=True)  # once the new version is in place, it stays
 
 
 def test_file_is_synced_then_renamed_then_its_folder_is_synced(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_folder_is_replaced_where_the_file_system_cannot_exchange_names(
     assert os.listdir(tmp_path) == ["target"]
 
 
-def test_file_that_is_written_once_keeps_its_first_text(tmp_path: Path) -> None:
+def test_write_once_keeps_the_first_text(tmp_path: Path) -> None:
     assert durable.write_once(tmp_path / "key", "first") == "first"
     assert durable.write_once(tmp_path / "key", "second") == "first"
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600

@@ -161,7 +161,7 @@ def test_change_that_cannot_be_audited_is_refused(
         assert AuditEntry.objects.count() == before
 
 
-def test_cache_raises_the_error_of_a_write_but_not_of_a_race(db: None) -> None:
+def test_cache_raises_an_error_for_a_failed_write_but_not_for_a_race(db: None) -> None:
     cache.clear()
     assert cache.add("key", 1) is True
     assert cache.add("key", 2) is False

@@ -122,7 +122,7 @@ def test_export_to_a_full_disk_keeps_the_old_file(
     assert (files(small_disk), out.read_text()) == (["out.jsonl"], "the old file")
 
 
-def test_model_that_does_not_fit_leaves_the_old_model(small_disk: Path) -> None:
+def test_saving_a_model_that_does_not_fit_keeps_the_old_model(small_disk: Path) -> None:
     policy = untrained_policy()
     save_model(*policy, small_disk / "policy")
     before = files(small_disk)
@@ -132,7 +132,7 @@ def test_model_that_does_not_fit_leaves_the_old_model(small_disk: Path) -> None:
     assert files(small_disk) == before
 
 
-def test_checkpoint_that_does_not_fit_leaves_the_previous_one(small_disk: Path) -> None:
+def test_writing_a_checkpoint_that_does_not_fit_keeps_the_previous_one(small_disk: Path) -> None:
     model = torch.nn.Linear(100, 1000)
     optimisers = {"all": torch.optim.Adam(model.parameters())}
     store = Checkpoints(small_disk / "checkpoints", of={})

@@ -65,7 +65,7 @@ def make_model(lab: Project) -> ModelMaker:
 
 @pytest.fixture
 def rank() -> Rank:
-    """rank(project, annotator, n=…): create n tasks with two responses each, and rank the responses of all
+    """rank(project, annotator, n=…): creates n tasks with two responses each, and ranks the responses of all
     tasks. The task's first response is ranked as the best; with `tied`, all responses are equally good.
 
     The order in which an annotator sees the responses is random. If this order were also the ranking, half of

@@ -1,4 +1,4 @@
-"""A browser that logs in, and the codes of its user's authenticator app."""
+"""A browser that can log in, and a function that computes the codes of an authenticator app."""
 
 from __future__ import annotations
 

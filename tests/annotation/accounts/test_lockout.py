@@ -33,7 +33,7 @@ def passwords(alice: User, ben: User) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """clock(seconds) advances the clock of the limits."""
+    """clock(seconds): advances the clock that the limits use."""
     ahead = [0.0]
     real = time.time
     monkeypatch.setattr("allauth.core.internal.ratelimit.time.time", lambda: real() + ahead[0])
@@ -113,7 +113,7 @@ def test_delay_grows_from_a_minute_to_a_day(clock: Callable[[float], None]) -> N
     assert waits == [60, 60, 3600, 60, 60, 24 * 3600]
 
 
-def test_forged_device_cookie_does_not_count() -> None:
+def test_forged_device_cookie_does_not_bypass_the_limit() -> None:
     cookie = known_browser().api.cookies[COOKIE].value
     use_up_the_limit()
     for forged in ("", "x", "a:b:c", f"{cookie}x", f"x{cookie}", "%00", "9" * 5000):
@@ -124,7 +124,7 @@ def test_forged_device_cookie_does_not_count() -> None:
     assert stranger.log_in() == 200
 
 
-def test_device_is_known_only_to_the_accounts_that_logged_in_there() -> None:
+def test_device_is_known_only_for_the_accounts_that_logged_in_on_it() -> None:
     browser = known_browser("ben")
     use_up_the_limit()
     assert browser.log_in(username="alice") == 429

@@ -63,7 +63,7 @@ def test_login_creates_a_new_csrf_token(alice: User) -> None:
     assert browser.post(NEXT, headers={"X-CSRFToken": before}).status_code == 403
 
 
-def test_sessions_need_the_csrf_token_and_api_tokens_do_not(alice: User, project: Project) -> None:
+def test_sessions_need_the_csrf_token_but_api_tokens_do_not(alice: User, project: Project) -> None:
     browser = _logged_in()
     assert browser.post(NEXT).status_code == 403
     assert browser.patch("/api/v1/projects/support/", {}).status_code == 403

@@ -96,7 +96,7 @@ def test_creating_a_token_needs_a_code_if_the_second_factor_is_on(page: APIClien
     assert ApiToken.objects.count() == 1
 
 
-def test_account_without_password_must_have_logged_in_recently(page: APIClient, alice: User) -> None:
+def test_creating_a_token_without_a_password_needs_a_recent_login(page: APIClient, alice: User) -> None:
     User.objects.filter(pk=alice.pk).update(password="!")  # logs in through a provider
     alice.refresh_from_db()
     page.force_login(alice)
@@ -116,7 +116,9 @@ def test_account_without_password_must_have_logged_in_recently(page: APIClient, 
     assert page.post(TOKENS, WANTED).json()["type"] == "login-too-old"
 
 
-def test_new_password_revokes_all_tokens_of_the_account_only(page: APIClient, alice: User, ben: User) -> None:
+def test_new_password_revokes_all_tokens_of_the_account_and_no_others(
+    page: APIClient, alice: User, ben: User
+) -> None:
     mine, other = create_token(user=alice, name="a")[1], create_token(user=ben, name="b")[1]
     body = {"current": PASSWORD, "new": "staple battery horse"}
     assert page.post("/api/v1/account/password", body).status_code == 204
@@ -152,7 +154,7 @@ def created(*options: str) -> Any:
     return json.loads(out.getvalue())["token_expires_at"]
 
 
-def test_token_of_a_new_account_expires_unless_the_operator_says_never(db: None) -> None:
+def test_token_of_a_new_account_expires_unless_token_days_is_never(db: None) -> None:
     assert (datetime.fromisoformat(created("zoe")) - timezone.now()).days == 89
     assert (datetime.fromisoformat(created("yan", "--token-days", "5")) - timezone.now()).days == 4
     assert created("xia", "--token-days", "never") is None

@@ -42,7 +42,7 @@ def _log_in(code: str) -> tuple[int, str, str]:
     return answer.status_code, body.get("type", ""), body.get("detail", "")
 
 
-def test_unreadable_second_factor_is_explained_at_the_login(codes: list[str], settings: Settings) -> None:
+def test_unreadable_second_factor_is_explained_at_login(codes: list[str], settings: Settings) -> None:
     change_key(settings, fallback=False)
     for code in (code_at(SECRET, time.time()), codes[0], "000000"):
         status, type, detail = _log_in(code)
@@ -51,7 +51,7 @@ def test_unreadable_second_factor_is_explained_at_the_login(codes: list[str], se
         assert "Ask an administrator to reset your second factor." in detail
 
 
-def test_unreadable_second_factor_is_recorded_once_in_an_hour(
+def test_unreadable_second_factor_is_recorded_at_most_once_an_hour(
     codes: list[str], alice: User, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     change_key(settings, fallback=False)

@@ -26,7 +26,7 @@ HALF = b'"\\ud83d"'
         (b'{"version": ' + b"9" * 5000 + b"}", "not JSON"),
     ],
 )
-def test_body_that_cannot_be_stored_is_refused_with_the_reason(
+def test_body_that_cannot_be_stored_is_refused_with_a_reason(
     client_of: Callable[[User | None], APIClient],
     alice: User,
     tasks: list[RankingTask],
@@ -43,7 +43,7 @@ def test_body_that_cannot_be_stored_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("field", ["ratings", "flags"])
-def test_same_response_id_with_and_without_hyphens_is_refused(
+def test_response_id_repeated_without_hyphens_is_refused(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], field: str
 ) -> None:
     client = client_of(alice)

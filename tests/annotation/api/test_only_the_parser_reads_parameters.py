@@ -74,5 +74,5 @@ def test_only_the_parser_reads_parameters_headers_and_cookies() -> None:
         "request.COOKIES",
     ],
 )
-def test_every_way_to_read_a_parameter_is_found(line: str) -> None:
+def test_every_way_to_read_a_parameter_is_detected(line: str) -> None:
     assert list(reads_in(line)) == [1]

@@ -37,7 +37,7 @@ def test_paused_member_can_see_the_project_but_not_act_in_it(
     assert "On leave." in refused.json()["detail"]
 
 
-def test_assignment_is_found_only_by_its_annotator(people: dict[str, User], client_of: ClientOf) -> None:
+def test_assignment_is_visible_only_to_its_annotator(people: dict[str, User], client_of: ClientOf) -> None:
     shown = next_of(client_of(people["alice"]))
     for name in ("ben", "rita", "mona", "ada", "oscar"):
         assert send(client_of(people[name]), shown).status_code == 404, name

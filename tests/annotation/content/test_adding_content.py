@@ -121,7 +121,7 @@ def test_same_tenth_of_prompts_is_always_held_out() -> None:
     assert held_out == [split_of(one) == "heldout" for one in hashes]
 
 
-def test_query_count_does_not_depend_on_batch_size(
+def test_query_count_does_not_depend_on_the_batch_size(
     project: Project,
 ) -> None:
     counted = []

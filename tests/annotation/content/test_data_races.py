@@ -60,7 +60,7 @@ def rows(*, ranked: bool) -> list[bytes]:
 
 
 @pytest.mark.parametrize("ranked", [True, False])
-def test_concurrent_imports_of_the_same_rows_in_different_order_add_them_once(ranked: bool) -> None:
+def test_concurrent_imports_of_the_same_rows_in_any_order_add_each_row_once(ranked: bool) -> None:
     project = create_project(slug="wishes")
     lines = rows(ranked=ranked)
     orders = (lines, lines[::-1], lines[ROWS // 2 :] + lines[: ROWS // 2])

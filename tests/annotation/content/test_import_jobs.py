@@ -104,7 +104,7 @@ def test_uploader_is_the_actor_of_the_imported_rankings(
     assert set(entries.values_list("actor", flat=True)) == {f"user:{mona.pk}"}
 
 
-def test_list_shows_the_newest_import_first_without_reports(manager: APIClient) -> None:
+def test_list_shows_the_newest_import_first_and_no_reports(manager: APIClient) -> None:
     imported(manager, rows(1), "first.jsonl")
     upload(manager, rows(2), "second.jsonl")
     found = manager.get(IMPORTS).json()["results"]
@@ -192,7 +192,7 @@ def test_dry_run_at_a_limit_does_not_claim_that_rows_were_kept(
     assert ". Nothing was imported. Split the file" in found["problem"]["detail"]
 
 
-def test_lines_of_an_archive_are_reported_with_their_files(manager: APIClient) -> None:
+def test_errors_in_an_archive_are_reported_with_file_and_line(manager: APIClient) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("train-0.jsonl", "train-1.jsonl"):

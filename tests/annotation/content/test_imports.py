@@ -116,7 +116,7 @@ def test_prompts_import_adds_1033_prompts_and_none_when_repeated(wishes: Project
     assert unchanged(import_file(project=wishes, file=path))
 
 
-def test_ranking_is_imported_with_tiers_and_pairs_and_annotator(wishes: Project) -> None:
+def test_ranking_is_imported_with_its_tiers_pairs_and_annotator(wishes: Project) -> None:
     row = ranked(
         strength=2, comment="why", ratings={"0": {"help": 4}}, flags={"2": ["short"]}, duration_ms=900
     )
@@ -214,7 +214,7 @@ def test_only_the_row_rejected_by_the_database_fails(
     assert Ranking.objects.count() == 2
 
 
-def test_file_of_unknown_format_adds_nothing_and_known_formats_are_listed(wishes: Project) -> None:
+def test_file_of_an_unknown_format_adds_nothing_and_known_formats_are_listed(wishes: Project) -> None:
     with pytest.raises(Problem, match="not recognised") as refusal:
         take(wishes, {"foo": 1})
     assert "hh-rlhf" in refusal.value.detail
@@ -285,7 +285,9 @@ def test_only_the_check_that_cannot_be_scored_is_rejected(
     assert all(reason in error.reason for error in report.errors)
 
 
-def test_statement_count_does_not_grow_with_rows(wishes: Project, django_assert_max_num_queries: Any) -> None:
+def test_statement_count_does_not_grow_with_the_number_of_rows(
+    wishes: Project, django_assert_max_num_queries: Any
+) -> None:
     rows = [ranked(number) for number in range(500)]
     with django_assert_max_num_queries(40):
         report = take(wishes, *rows)

@@ -1,5 +1,5 @@
-"""An import that is launched while the broker hangs or is down is queued, and its phase reports the problem.
-The import starts when the broker answers again."""
+"""If the broker hangs or is down, a launched import is still queued, and its phase reports the problem. The
+import starts when the broker answers again."""
 
 from __future__ import annotations
 

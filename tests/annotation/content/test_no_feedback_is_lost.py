@@ -36,7 +36,7 @@ def test_rankings_that_differ_only_in_metadata_or_time_are_all_stored(project: P
 
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("lines", [["rated", "ordered"], ["open", "ordered"], ["rated", "open", "ordered"]])
-def test_task_is_closed_in_any_order_of_batches(
+def test_task_is_closed_regardless_of_the_order_of_the_batches(
     project: Project, monkeypatch: pytest.MonkeyPatch, lines: list[str], first: int
 ) -> None:
     rows = {"rated": rated("lee"), "ordered": ordered(), "open": SHOWN}
@@ -46,7 +46,7 @@ def test_task_is_closed_in_any_order_of_batches(
     assert (task.state, task.open_slots) == (RankingTask.State.DONE, 0)
 
 
-def test_kept_votes_leave_the_task_open_in_every_batch(project: Project) -> None:
+def test_kept_votes_leave_the_task_open_after_every_batch(project: Project) -> None:
     take(project, rated("lee"), votes=ImportedVotes.KEEP)
     take(project, ordered(), votes=ImportedVotes.KEEP)
     assert RankingTask.objects.get().state == RankingTask.State.OPEN
@@ -101,7 +101,7 @@ def test_later_feedback_supersedes_only_feedback_that_it_repeats(project: Projec
     assert take(project, *rows).rankings == 0
 
 
-def test_later_feedback_in_one_file_supersedes_only_what_it_repeats(project: Project) -> None:
+def test_later_feedback_in_one_file_supersedes_only_feedback_that_it_repeats(project: Project) -> None:
     take(project, rated(), rated(ratings={}, comment="Rude."), rated(ratings={}, comment="Very rude."))
     assert [row.comment for row in Ranking.objects.current().order_by("id")] == ["", "Very rude."]
 

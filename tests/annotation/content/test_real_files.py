@@ -46,7 +46,7 @@ def texts() -> dict[str, Response]:
     return {str(response.pk): response for response in Response.objects.all()}
 
 
-def test_mt_bench_answers_and_then_votes_are_imported(shelf: Project) -> None:
+def test_mt_bench_votes_are_imported_after_the_answers(shelf: Project) -> None:
     answers = take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.format, answers.read, answers.prompts, answers.tasks) == ("mt-bench-answers", 56, 56, 112)
     assert answers.responses == Response.objects.count() == 56 * 6 * 2

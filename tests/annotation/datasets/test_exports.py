@@ -110,7 +110,7 @@ def test_trl_rows_contain_the_conversation_and_every_strict_pair(wishes: Project
     assert snapshot.card["ties"] == 2
 
 
-def test_margin_is_omitted_without_strengths(wishes: Project) -> None:
+def test_margin_is_omitted_if_the_rankings_have_no_strengths(wishes: Project) -> None:
     rows = lines(frozen(wishes, ROWS[3:]), "trl_preference")
     assert [sorted(row) for row in rows] == [
         sorted(("prompt", "chosen", "rejected", "prompt_group", "ranking_id", "split"))
@@ -172,7 +172,7 @@ def test_export_imported_into_its_own_project_adds_nothing(wishes: Project) -> N
     assert (report.rankings, report.tasks, report.unchanged, report.failed) == (0, 0, len(ROWS), 0)
 
 
-def test_real_hh_comparisons_survive_import_and_snapshot_and_export(wishes: Project) -> None:
+def test_real_hh_comparisons_survive_import_snapshot_and_export(wishes: Project) -> None:
     pairs = set()
     for name in ("helpful-base.train", "helpful-rejection-sampled.test"):
         report = import_file(project=wishes, file=hh_file(name))

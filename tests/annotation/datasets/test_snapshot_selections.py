@@ -141,7 +141,7 @@ def test_rankings_without_an_order_have_no_vote_but_their_ratings_are_included(
     assert (card["without_order"], card["not_rankable"]) == (1, 0)
 
 
-def test_flags_and_choices_need_most_of_the_annotators_who_could_set_them(
+def test_flags_and_choices_need_a_majority_of_annotators_who_could_set_them(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     a, *_ = tasks[0].shown.order_by("position").values_list("response_id", flat=True)
@@ -198,7 +198,7 @@ def test_review_determines_the_row_of_its_task(
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
 
 
-def test_row_is_not_rankable_or_all_bad_only_by_a_majority_of_the_votes(
+def test_only_a_majority_marks_a_row_as_not_rankable_or_all_bad(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", not_rankable=True)

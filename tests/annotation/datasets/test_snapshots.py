@@ -259,7 +259,7 @@ def test_selection_contains_the_matching_rankings(
     )
 
 
-def test_selection_by_date_includes_its_start_and_not_its_end(wishes: Project) -> None:
+def test_selection_by_date_includes_its_start_but_not_its_end(wishes: Project) -> None:
     ranking = put(wishes, 1)
     at = ranking.created_at.isoformat()
     later = (ranking.created_at + timedelta(microseconds=1)).isoformat()
@@ -377,7 +377,7 @@ def test_real_hh_comparisons_are_frozen_completely(wishes: Project) -> None:
     assert 0.05 < heldout < 0.15
 
 
-def test_query_count_does_not_grow_with_the_rows_in_a_chunk(
+def test_query_count_does_not_grow_with_the_number_of_rows_in_a_chunk(
     wishes: Project, django_assert_max_num_queries: Any
 ) -> None:
     import_file(project=wishes, file=real_file("hh-rlhf/helpful-base.test.jsonl.gz"))

@@ -133,7 +133,7 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 
 
 @pytest.mark.parametrize(("state", "stay"), [("archived", set()), ("paused", {0})])
-def test_claim_never_leases_from_an_inactive_project(
+def test_claim_never_leases_a_task_of_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
     """`stay` contains the places of the leases that the annotators can keep. If the project is paused, each

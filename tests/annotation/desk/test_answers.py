@@ -87,7 +87,7 @@ def test_error_names_each_invalid_field(fields: dict[str, Any], where: list[str]
         ({"tiers": [[A], [B], [C]], "rewrite": "better"}, ["rewrite"]),
     ],
 )
-def test_parts_that_the_form_does_not_ask_for_are_refused(fields: dict[str, Any], where: list[str]) -> None:
+def test_parts_that_the_form_does_not_contain_are_refused(fields: dict[str, Any], where: list[str]) -> None:
     assert _wrong(BARE, **fields) == where
 
 

@@ -1,5 +1,4 @@
-"""Gold and attention checks: how often checks occur, what annotators see, and what consequences answers
-have."""
+"""Gold and attention checks: their frequency, what annotators see, and the consequences of answers."""
 
 from __future__ import annotations
 
@@ -52,7 +51,9 @@ def mixed(project: Project, add_tasks: AddTasks) -> Project:
     return project
 
 
-def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_checks_are_assigned_at_the_configured_rates(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     tasks = add_tasks(project, 400, k=2)
     for task in tasks[:80]:
         make_check(task)
@@ -185,7 +186,7 @@ def test_annotator_below_the_minimum_accuracy_is_paused(
     assert Ranking.objects.filter(annotator=alice).count() >= 3  # no answer is lost
 
 
-def test_resumed_annotator_is_judged_by_later_answers_only(
+def test_resumed_annotator_is_judged_only_by_later_answers(
     mixed: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.6, 2
@@ -338,7 +339,7 @@ def test_answer_that_caused_a_pause_can_be_resubmitted_with_its_key(
     assert (other.status_code, other.json()["type"]) == (409, "annotator-paused")
 
 
-def test_managers_see_number_and_mean_score_of_answers_per_check(
+def test_managers_see_the_number_and_mean_score_of_answers_to_each_check(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, mona: User, client_of: ClientOf
 ) -> None:
     gold, attention, *_ = add_tasks(project, 60, k=2)

@@ -69,7 +69,7 @@ def test_assignments_are_sent_with_the_values_of_their_rows(
         }
 
 
-def test_project_is_found_by_users_who_can_see_it(
+def test_project_is_returned_only_to_users_who_can_see_it(
     project: Project, alice: User, ada: User, oscar: User
 ) -> None:
     for user in (alice, ada, oscar):
@@ -83,7 +83,7 @@ def test_project_is_found_by_users_who_can_see_it(
                 assert getattr(found, name) == getattr(wanted, name)
 
 
-def test_own_assignment_is_read_with_its_task_and_project_and_form(
+def test_own_assignment_is_read_with_its_task_project_and_form(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

@@ -58,7 +58,7 @@ def test_released_task_is_free_at_once(desk: APIClient) -> None:
     assert _act(desk, shown, "release") == 409
 
 
-def test_skipped_task_keeps_its_reason_and_goes_to_others(
+def test_skipped_task_keeps_its_reason_and_goes_to_another_annotator(
     desk: APIClient, ben: User, client_of: ClientOf
 ) -> None:
     shown = next_of(desk)

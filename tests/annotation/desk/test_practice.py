@@ -84,7 +84,7 @@ def test_attempts_left_after_a_failed_attempt_include_granted_attempts(
     assert desk.get(url(held)).json()["attempts_left"] == 1
 
 
-def test_feedback_for_another_annotator_is_not_found(
+def test_feedback_of_another_annotator_is_not_found(
     exam: Project, alice: User, ben: User, client_of: ClientOf
 ) -> None:
     held = claim(exam, alice)
@@ -125,7 +125,7 @@ def test_hidden_checks_and_ranking_tasks_have_no_feedback(
 
 
 def _seed_that_asks(project: Project, alice: User) -> object:
-    """A mixing seed with which the annotator's first task is a check."""
+    """A mixing seed that makes the annotator's first task a check."""
     from uuid import UUID
 
     from annotation.desk import allocation

@@ -48,7 +48,7 @@ def test_repeated_request_returns_the_same_leases_and_adds_missing_ones(desk: AP
     assert sorted(Assignment.objects.leased().values_list("place", flat=True)) == [0, 1, 2]
 
 
-def test_prefetched_lease_behaves_like_any_other(desk: APIClient) -> None:
+def test_prefetched_lease_behaves_like_any_other_lease(desk: APIClient) -> None:
     first, second = desk.post(NEXT, {"prefetch": 2}).json()["prefetched"]
     assert send(desk, first).status_code == 201
     url = f"/api/v1/assignments/{second['id']}"

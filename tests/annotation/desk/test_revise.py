@@ -50,7 +50,9 @@ def test_unchanged_revision_writes_nothing(desk: APIClient) -> None:
     assert Ranking.objects.count() == 1
 
 
-def test_only_own_submitted_answers_can_be_revised(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_annotators_can_revise_only_their_own_submitted_answers(
+    desk: APIClient, ben: User, client_of: ClientOf
+) -> None:
     shown = next_of(desk)
     assert send(desk, shown, "revise").status_code == 409
     send(desk, shown)

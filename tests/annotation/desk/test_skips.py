@@ -52,7 +52,7 @@ def test_deferred_task_returns_when_nothing_else_is_left(every_way: Project, ali
     assert (row.state, row.skip_way) == ("submitted", "")
 
 
-def test_deferred_task_is_available_to_others(every_way: Project, alice: User, ben: User) -> None:
+def test_deferred_task_is_available_to_other_annotators(every_way: Project, alice: User, ben: User) -> None:
     skipped = _skip(every_way, alice, "me")
     assert claim(every_way, ben).task_id == skipped.pk
     assert skipped.pk not in _rest(every_way, alice)

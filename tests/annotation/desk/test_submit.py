@@ -48,7 +48,7 @@ def test_answer_is_stored_with_its_comparisons(desk: APIClient, alice: User) -> 
     ]
 
 
-def test_answer_submitted_with_a_token_has_the_source_api(
+def test_answer_submitted_with_a_token_has_api_as_its_source(
     alice: User, project: Project, tasks: list[RankingTask]
 ) -> None:
     api = APIClient(headers={"Authorization": f"Bearer {create_token(user=alice, name='t')[1]}"})
@@ -267,7 +267,7 @@ def test_claim_and_submit_take_a_constant_number_of_queries(
             send(desk, shown)
 
 
-def test_late_submit_to_a_full_task_is_kept_as_a_draft(
+def test_late_answer_to_a_full_task_is_kept_as_a_draft(
     project: Project, add_tasks: Callable[..., list[RankingTask]], alice: User, ben: User, client_of: ClientOf
 ) -> None:
     add_tasks(project, 1)

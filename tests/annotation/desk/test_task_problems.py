@@ -54,7 +54,7 @@ def test_managers_see_each_report_with_its_task(desk: APIClient, mona: User, cli
     assert send(desk, shown).status_code == 201  # the annotator still holds the task
 
 
-def test_repeated_report_replaces_the_first_and_audit_log_keeps_both(desk: APIClient) -> None:
+def test_repeated_report_replaces_the_first_and_the_audit_log_keeps_both(desk: APIClient) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"})
     again = desk.post(url, {"kind": "unsafe", "text": "two"})
@@ -100,7 +100,7 @@ def test_annotators_can_report_only_their_own_assignments(
     assert client_of(ben).post(url, {"kind": "unsafe"}).status_code == 404
 
 
-def test_reports_are_paged_newest_first(desk: APIClient, mona: User, client_of: ClientOf) -> None:
+def test_reports_are_paged_with_the_newest_first(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     kinds = ["unreadable", "wrong_language", "unsafe"]
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     for kind in kinds:
@@ -111,7 +111,7 @@ def test_reports_are_paged_newest_first(desk: APIClient, mona: User, client_of: 
     assert [row["kind"] for row in first["results"] + rest["results"]] == kinds[::-1]
 
 
-def test_database_refuses_reports_of_kind_other_without_text(desk: APIClient, project: Project) -> None:
+def test_database_requires_text_in_reports_of_the_kind_other(desk: APIClient, project: Project) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     desk.post(url, {"kind": "other", "text": "the table is cut off"})
     with pytest.raises(IntegrityError, match="other_problem_says"), transaction.atomic():
@@ -126,7 +126,7 @@ def reported(desk: APIClient) -> list[str]:
     return [desk.post(url, {"kind": kind, "text": kind}).json()["id"] for kind in kinds]
 
 
-def test_resolved_reports_come_last_with_manager_and_note(
+def test_resolved_reports_are_listed_last_with_their_manager_and_note(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)

@@ -51,7 +51,7 @@ def test_tasks_that_do_not_fit_the_form_are_refused(
         assert "this project's answer form requires" in error.reason
 
 
-def test_error_states_actual_and_allowed_sizes(db: None) -> None:
+def test_error_states_the_actual_and_the_allowed_size(db: None) -> None:
     report = _take(create_project(slug="pairs", preset="hh"), _row(4))
     assert [error.reason for error in report.errors] == [
         "it has 4 responses, but this project's answer form requires 2"

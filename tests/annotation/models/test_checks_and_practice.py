@@ -19,5 +19,5 @@ def test_is_check_property_agrees_with_the_querysets(
     assert RankingTask.objects.asked().contains(task) is not task.is_check
 
 
-def test_only_qualification_attempts_are_practice() -> None:
+def test_only_qualification_attempts_count_as_practice() -> None:
     assert [Assignment(attempt=attempt).is_practice for attempt in (0, 1, 2)] == [False, True, True]

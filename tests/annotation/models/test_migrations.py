@@ -101,7 +101,7 @@ def test_newest_sql_files_are_applied_by_exactly_one_migration(app: str) -> None
     )
 
 
-def test_existing_database_runs_the_sql_files_again(db: None) -> None:
+def test_sql_files_are_applied_again_to_an_existing_database(db: None) -> None:
     connection.ensure_connection()
     current = schema_of(connection.connection)
     with connection.cursor() as cursor:

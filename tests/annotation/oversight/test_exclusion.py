@@ -344,7 +344,7 @@ def test_two_annotators_who_share_tasks_can_be_excluded_concurrently(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_one_of_two_concurrent_exclusions_or_lifts_succeeds(
+def test_only_one_of_two_concurrent_changes_to_an_exclusion_succeeds(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     results = _at_once(lambda: _exclude(project, alice), lambda: _exclude(project, alice))

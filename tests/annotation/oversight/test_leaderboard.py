@@ -95,7 +95,7 @@ def test_models_that_were_never_compared_are_in_separate_groups(project: Project
     assert len({row.level for row in board.standings}) == 4
 
 
-def test_leaderboard_has_slices_for_rounds_and_splits_and_metadata_values(
+def test_leaderboard_has_slices_for_rounds_splits_and_metadata_values(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 5, k=2, round=0)

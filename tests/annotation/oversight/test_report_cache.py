@@ -38,7 +38,7 @@ class Counted:
 
     def __call__(self) -> int:
         self.times += 1
-        time.sleep(0.05)  # long enough for concurrent requests to meet
+        time.sleep(0.05)  # long enough for concurrent requests to overlap
         return Ranking.objects.count()
 
 
@@ -123,8 +123,8 @@ def test_concurrent_requests_compute_a_report_once(ranked: ProjectRow) -> None:
 def test_reports_requested_while_annotators_answer_share_a_computation(
     ranked: ProjectRow, alice: User
 ) -> None:
-    """Every computed report is outdated as soon as it is stored. It still answers the requests that arrived
-    before its computation began."""
+    """Every computed report is outdated as soon as it is stored. The report is still returned for requests
+    that arrived before its computation began."""
 
     class Outdated(Counted):
         def __call__(self) -> int:
@@ -137,14 +137,14 @@ def test_reports_requested_while_annotators_answer_share_a_computation(
     assert compute.times <= 2
 
 
-def test_report_contains_every_change_before_the_request(ranked: ProjectRow, alice: User) -> None:
+def test_report_contains_every_change_made_before_the_request(ranked: ProjectRow, alice: User) -> None:
     ask(ranked, Counted())
     rank_again(ranked, alice)
     assert ask(ranked, Counted()) == 3
 
 
 def test_arrival_is_the_time_at_which_the_request_reached_the_server(ranked: ProjectRow, alice: User) -> None:
-    """A report whose computation began while the request waited for its process answers the request."""
+    """A request gets a report whose computation began while the request waited for its process."""
     arrived = time.monotonic()
     assert ask(ranked, Counted()) == 2
     rank_again(ranked, alice)

@@ -49,7 +49,7 @@ def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines(
     assert rest[1].endswith("after the reader has returned")
 
 
-def test_lines_of_requests_are_written_together_and_in_order() -> None:
+def test_log_lines_of_requests_are_written_together_and_in_order() -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     handler = handler_for(writer)
@@ -87,7 +87,7 @@ def test_full_disk_raises_no_exception(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == ""
 
 
-def test_line_breaks_cannot_imitate_a_line(tmp_path: Path) -> None:
+def test_line_break_in_a_message_cannot_forge_a_log_line(tmp_path: Path) -> None:
     log = tmp_path / "log"
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
     handler_for(descriptor).emit(record("first\n2026-01-01 ERROR forged\x1b[31m"))

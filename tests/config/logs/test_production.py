@@ -1,5 +1,5 @@
-"""In production, the web server and the workers log JSON lines, report errors to Sentry, and include no
-secrets in either."""
+"""In production, the web server and the workers log JSON lines and report errors to Sentry. Neither the lines
+nor the reports contain secrets."""
 
 from __future__ import annotations
 

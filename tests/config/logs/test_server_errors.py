@@ -145,7 +145,7 @@ def test_error_is_logged_once_with_traceback_and_request_id(
     assert access["level"] == "WARNING"
 
 
-def test_error_outside_of_django_is_logged_and_answered(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_error_outside_django_is_logged_and_gets_a_response(ask: Callable[..., Answer], lines: Lines) -> None:
     def fail(**_: Any) -> None:
         raise ValueError("fault in a signal")
 
@@ -160,7 +160,7 @@ def test_error_outside_of_django_is_logged_and_answered(ask: Callable[..., Answe
     assert line["request_id"] == REQUEST_ID
 
 
-def test_refusal_before_django_carries_the_request_id(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_refusal_before_django_contains_the_request_id(ask: Callable[..., Answer], lines: Lines) -> None:
     status, headers, body = ask("fine", length=2**60)
     assert (status, json.loads(body)["request_id"]) == (413, REQUEST_ID)
     assert headers["x-request-id"] == REQUEST_ID
@@ -175,7 +175,9 @@ def test_error_in_a_stream_reaches_the_server_which_logs_it(ask: Callable[..., A
     assert (access["status"], access["request_id"]) == (200, REQUEST_ID)
 
 
-def test_one_access_line_per_request_without_the_query(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_each_request_has_one_access_log_line_without_its_query(
+    ask: Callable[..., Answer], lines: Lines
+) -> None:
     assert ask("fine?token=secret")[0] == 200
     (line,) = lines.of(logger="rankloop.access")
     assert (line["method"], line["path"], line["status"]) == ("GET", "/fine", 200)

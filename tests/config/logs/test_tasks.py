@@ -21,7 +21,7 @@ def test_failed_task_is_logged_with_its_traceback(lines: Lines) -> None:
     assert "not-an-id" not in lines.text
 
 
-def test_task_is_logged_once_with_its_id_arguments(lines: Lines) -> None:
+def test_task_is_logged_once_with_the_ids_in_its_arguments(lines: Lines) -> None:
     import_id = str(uuid.uuid4())
     execute_import.apply(args=[import_id])
     (line,) = lines.of(logger="rankloop.tasks")

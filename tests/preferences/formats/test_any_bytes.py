@@ -75,7 +75,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("byte", range(4))
-def test_carriage_return_in_inner_gzip_header_is_refused_with_a_reason(byte: int) -> None:
+def test_carriage_return_in_an_inner_gzip_header_is_refused_with_a_reason(byte: int) -> None:
     inner = gzip_made_at(0x0D << 8 * byte | 0x01, JSONL)
     (reason,) = outcome(gzip.compress(inner))
     assert "This is a gzip file in a gzip file." in reason
@@ -86,7 +86,7 @@ def test_csv_header_with_a_stray_carriage_return_is_refused_with_a_reason() -> N
     assert "the fields prompt, response_1" in reason
 
 
-def test_bare_carriage_return_in_csv_row_affects_only_that_row() -> None:
+def test_bare_carriage_return_in_a_csv_row_affects_only_that_row() -> None:
     reasons = outcome(b"prompt,response_1,response_2\nQ,a,b\nQ,a\rc,b\nQ,d,e\n")
     assert [bool(reason) for reason in reasons] == [False, True, False]
 
@@ -96,7 +96,7 @@ def test_broken_csv_header_is_refused() -> None:
     assert "The CSV header is not valid" in reason
 
 
-def test_blank_lines_before_csv_header_are_skipped() -> None:
+def test_blank_lines_before_a_csv_header_are_skipped() -> None:
     assert outcome(b"\n\r\nprompt,response_1,response_2\nQ,a,b\n") == [""]
 
 
@@ -166,7 +166,7 @@ def test_rows_with_any_value_in_any_field_are_read_or_refused(name: str) -> None
     changed()
 
 
-MUTATED_INPUTS = 2500  # a few seconds; benchmarks.fuzz reads more
+MUTATED_INPUTS = 2500  # takes a few seconds; benchmarks.fuzz tries more inputs
 
 
 def test_mutated_files_of_every_format_are_read_or_refused() -> None:

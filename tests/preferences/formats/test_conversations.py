@@ -117,7 +117,7 @@ NAMES = ["prompt", "question", "query", "instruction", "user_prompt", "user_inpu
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("system", ["system", "system_prompt"])
-def test_prompt_field_of_each_name_is_read_with_the_system_prompt(name: str, system: str) -> None:
+def test_prompt_field_with_any_supported_name_is_read_with_the_system_prompt(name: str, system: str) -> None:
     texts = {"chosen": "A river.", "rejected": "A mountain."}
     for given, expected in (("Be brief.", WITH_SYSTEM), ("", ONCE), (None, ONCE)):
         record = record_of({system: given, name: "Name a river.", **texts}, "trl-preference")
@@ -125,7 +125,7 @@ def test_prompt_field_of_each_name_is_read_with_the_system_prompt(name: str, sys
 
 
 @pytest.mark.parametrize("name", ["messages", "conversation", "conversations", "prompt", "context", "input"])
-def test_prompt_field_of_each_name_can_contain_turns(name: str) -> None:
+def test_prompt_field_with_any_supported_name_can_contain_turns(name: str) -> None:
     row = {name: [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Name a river."}]}
     assert turns(record_of({**row, "chosen": "a", "rejected": "b"}, "trl-preference")) == WITH_SYSTEM
 
@@ -199,7 +199,7 @@ SIMILAR = {"chosen": "The capital of Peru is Lima.", "rejected": "The capital of
         ({"x": "I would like to know the capital"}, "x"),
     ],
 )
-def test_common_start_of_answers_is_not_the_prompt_if_another_field_may_be(
+def test_common_start_is_not_the_prompt_if_another_field_could_be_the_prompt(
     row: dict[str, Any], named: str
 ) -> None:
     for sides in (SIMILAR, {"chosen": [YES], "rejected": [NO]}):

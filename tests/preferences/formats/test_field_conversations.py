@@ -51,7 +51,7 @@ def ranking(record: Record) -> RankingRecord:
     return found
 
 
-def test_ultrafeedback_binarized_has_the_prompt_once_and_keeps_its_scores() -> None:
+def test_ultrafeedback_binarized_contains_the_prompt_once_and_keeps_its_scores() -> None:
     records = accepted(case("01-ultrafeedback-binarized") / "input.jsonl", "trl-preference")
     assert [turns(record) for record in records] == [
         [("user", "How do I boil an egg?")],
@@ -173,7 +173,7 @@ def test_odd_conversations_are_kept_with_a_quirk() -> None:
     assert [quirk.name for quirk in one([same]).quirks] == ["identical-pair"]
 
 
-def test_tulu_and_skywork_rows_have_the_prompt_once() -> None:
+def test_tulu_and_skywork_rows_contain_the_prompt_once() -> None:
     records = accepted(case("48-tulu3-skywork-shapes") / "input.jsonl", "trl-preference")
     assert [turns(record) for record in records] == [
         [("user", "Name a river.")],

@@ -1,6 +1,6 @@
 """Each file in a published schema of a dataset or annotation tool is either read or refused with a reason.
 
-docs/real-files.md describes every shape of these tests.
+docs/real-files.md describes every shape that these tests use.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def test_number_in_an_unrelated_csv_column_is_not_read_as_a_vote() -> None:
     assert [record.rankings for record in records] == [(), ()]
 
 
-def test_ranks_in_csv_are_read() -> None:
+def test_ranks_in_a_csv_file_are_read() -> None:
     for header in ("prompt,response_1,response_2,rank_1,rank_2", "Frage,Antwort 1,Antwort 2,Rang 1,Rang 2"):
         assert order(record_of(f"{header}\nBest pet?,Cat,Dog,2,1\n")) == DOG
 

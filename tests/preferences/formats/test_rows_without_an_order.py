@@ -68,12 +68,12 @@ def test_ratings_can_name_responses_by_a_model_that_occurs_once() -> None:
     assert read(responses=numbered, ratings={"0": 4}).rankings[0].ratings == {0: 4}
 
 
-def test_two_names_of_a_response_must_have_the_same_value() -> None:
+def test_values_given_under_two_names_of_a_response_must_be_equal() -> None:
     assert read(ratings={"0": 4, "m1": 4}).rankings[0].ratings == {0: 4}
     assert read(ratings={"0": 4, "m1": 3}).metadata == {"ratings": {"0": 4, "m1": 3}}
 
 
-def test_both_texts_of_a_row_are_kept() -> None:
+def test_comment_and_preference_statement_of_a_row_are_kept() -> None:
     record = read(comment="Rude.", preference_statement="The first is kinder.")
     assert record.rankings[0].comment == "Rude."
     assert record.metadata == {"preference_statement": "The first is kinder."}

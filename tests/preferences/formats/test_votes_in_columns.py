@@ -163,7 +163,7 @@ def test_index_into_a_list_of_responses_is_read() -> None:
     assert orders(*rows) == [[["Dog"]], CAT]
 
 
-def test_one_column_per_outcome_is_read() -> None:
+def test_vote_with_one_column_per_outcome_is_read() -> None:
     def row(*flags: Any) -> dict[str, Any]:
         names = ("winner_model_a", "winner_model_b", "winner_tie", "winner_both_bad")
         return {**PAIR, **dict(zip(names, flags, strict=True))}

@@ -44,7 +44,7 @@ def crowds(draw: st.DrawFn, most_people: int = 12, most_pairs: int = 60) -> Crow
     n_pairs = draw(st.integers(0, most_pairs))
     n_items = draw(st.sampled_from([2, 3, 8, 2 * n_pairs + 2]))
     overlap = draw(st.integers(1, max(1, len(manner))))
-    # With separate groups, annotators meet only the annotators of their own group.
+    # With separate groups, annotators share pairs only with annotators of their own group.
     groups = draw(st.sampled_from([1, 1, 2, 5]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     first = rng.integers(0, n_items, n_pairs)

@@ -93,12 +93,12 @@ def test_models_without_comparisons_have_equal_strengths() -> None:
 @pytest.mark.parametrize(
     "wins", [np.zeros(3), np.zeros((2, 3)), np.array([[0, -1], [1, 0]]), np.full((2, 2), np.nan)]
 )
-def test_input_of_wrong_shape_or_sign_is_rejected(wins: NDArray[np.float64]) -> None:
+def test_input_with_the_wrong_shape_or_sign_is_rejected(wins: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="wins"):
         fit(wins, prior=0.5)
 
 
-def test_strengths_match_those_of_choix_evalica_and_crowd_kit() -> None:
+def test_strengths_match_choix_evalica_and_crowd_kit() -> None:
     wins = _draw(np.array([1.2, 0.5, 0.0, -0.6, -1.1]), 80, seed=4)
     pairs = [(i, j) for i in range(5) for j in range(5) for _ in range(wins[i, j])]
     ours = fit(wins.astype(np.float64))

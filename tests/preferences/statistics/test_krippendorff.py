@@ -43,9 +43,7 @@ def _matrix(seed: int, raters: int, units: int, values: int) -> NDArray[np.float
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(("raters", "units", "values"), [(2, 30, 2), (5, 60, 3), (4, 40, 12), (6, 80, 40)])
-def test_alpha_matches_that_of_the_krippendorff_package(
-    metric: Metric, raters: int, units: int, values: int
-) -> None:
+def test_alpha_matches_the_krippendorff_package(metric: Metric, raters: int, units: int, values: int) -> None:
     for seed in range(5):
         said = _matrix(seed, raters, units, values)
         known = krippendorff.alpha(reliability_data=said, level_of_measurement=metric)

@@ -21,7 +21,7 @@ def test_each_pair_of_rankings_of_a_small_task_is_compared_once() -> None:
     assert [part.tolist() for part in rankings_that_meet(np.zeros(0, dtype=np.int64))] == [[], []]
 
 
-def test_each_ranking_of_a_large_task_is_compared_with_equally_many_others() -> None:
+def test_every_ranking_of_a_large_task_has_the_same_number_of_comparisons() -> None:
     tasks = np.repeat([0, 1, 2], [40, 11, 3])
     np.random.default_rng(0).shuffle(tasks)
     first, second = rankings_that_meet(tasks, most=5)
@@ -33,7 +33,7 @@ def test_each_ranking_of_a_large_task_is_compared_with_equally_many_others() -> 
     assert [set(times[tasks == task].tolist()) for task in range(3)] == [{10}, {10}, {2}]
 
 
-def test_agreement_in_a_large_task_is_estimated_from_a_part_of_the_comparisons() -> None:
+def test_agreement_in_a_large_task_is_estimated_from_some_of_the_comparisons() -> None:
     rng = np.random.default_rng(1)
     verdicts = rng.choice(np.array([-1, 0, 1], dtype=np.int8), (2000, 3), p=[0.2, 0.1, 0.7])
     tasks = np.zeros(2000, dtype=np.int64)

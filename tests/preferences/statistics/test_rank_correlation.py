@@ -70,7 +70,7 @@ def test_concordance_matches_a_manual_calculation() -> None:
     assert np.isnan(concordance([[0, 0, 0], [0, 0, 0]]))
 
 
-def test_concordance_follows_from_mean_spearman_correlation() -> None:
+def test_concordance_follows_from_the_mean_spearman_correlation() -> None:
     """Without ties, W = ((m − 1) r + 1) / m (Kendall 1948 §6), where r is the mean Spearman correlation of m
     judges. With ties, W equals the value computed from rank sums according to its definition."""
     rng = np.random.default_rng(3)

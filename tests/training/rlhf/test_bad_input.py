@@ -284,7 +284,7 @@ def test_classifier_with_several_classes_is_rejected(base: Path, tmp_path: Path)
             load(tmp_path / "three")
 
 
-def test_ppo_rejects_an_encoder_as_reward_model(base: Path, tmp_path: Path) -> None:
+def test_ppo_rejects_an_encoder_as_a_reward_model(base: Path, tmp_path: Path) -> None:
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
     assert PPOConfig().steps  # the recipe is valid, but an encoder cannot assign a value to each token
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):

@@ -57,7 +57,7 @@ class Answered:
 def first_step(
     scene: Scene, answers: list[list[Completion]] | None = None, **settings: Any
 ) -> tuple[dict[str, float], list[list[Completion]]]:
-    """The metrics of the first step of PPO, and the answers on which it was made."""
+    """The metrics of the first step of PPO, and the answers that the step used."""
     config = PPOConfig.model_validate(STEP | settings)
     judge = scene.judge if config.use_peft else scene.whole_judge
     models = load_models(scene.base, {"reward": judge}, config)
@@ -124,8 +124,8 @@ def free_device() -> Iterator[None]:
 
 
 def with_less_memory(run: Callable[[], Any]) -> tuple[Any, Any]:
-    """The results of a call, and of a second call that may use only 60% of the memory that the first one
-    needed in addition to the memory that was already in use."""
+    """Returns the results of two calls. The first call needs memory in addition to the memory that is already
+    in use. The second call may use only 60% of this additional memory."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -109,7 +109,7 @@ def test_file_is_downloaded_with_its_name_size_and_digest(
         ({"state": "succeeded", "finished_at": timezone.now()}, "did not keep candidates"),
     ],
 )
-def test_run_without_candidates_answers_404_with_the_reason(
+def test_run_without_candidates_returns_404_with_the_reason(
     columns: dict[str, Any], reason: str, make_run: RunMaker, ada: User, client_of: Clients
 ) -> None:
     run = make_run(**({"kind": "rejection_sampling"} | columns))

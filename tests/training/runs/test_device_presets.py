@@ -1,4 +1,4 @@
-"""Each preset by device fits its device with a model of the size that its description states."""
+"""Each device preset fits its device with a model of the size that the preset's description states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.runs.recipes.device_presets import (
 )
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "memory.md"
-# What torch reports as the total memory of an RTX 4090 and an A100 80 GB.
+# The total memory that torch reports for an RTX 4090 and an A100 80 GB.
 CARDS = {ONE_24_GB: 25.3e9, ONE_80_GB: 84.9e9, SEVERAL: 84.9e9}
 MODELS = {
     ONE_24_GB: qwen3(2560, 36, 32, 9728, tied=True),  # Qwen3-4B

@@ -35,7 +35,7 @@ def run(make_run: RunMaker) -> TrainingRun:
 
 @pytest.fixture
 def look(run: TrainingRun) -> Look:
-    """look(second): read the run, and judge it at this second after its start."""
+    """look(second): reads the run, and judges its health at this number of seconds after its start."""
     watched = Health(run, LIMITS, now=0.0)
 
     def judge(now: float) -> Verdict | None:
@@ -64,7 +64,7 @@ def test_loop_without_progress_is_hung_even_if_its_heartbeat_continues(
     assert f"phase 'train', step {step} of 9" in verdict.error["detail"]
 
 
-def test_process_without_heartbeat_is_frozen_and_resumes(run: TrainingRun, look: Look) -> None:
+def test_process_without_a_heartbeat_is_frozen_and_its_run_resumes(run: TrainingRun, look: Look) -> None:
     beat(run, idle=0)
     verdicts = [look(float(second)) for second in range(1, 9)]
     assert verdicts[:6] == [None] * 6
@@ -105,7 +105,7 @@ def test_run_that_writes_a_checkpoint_at_its_time_limit_is_not_stopped(run: Trai
         assert watched.judge(run, now=float(second), saving=True) is None, second
 
 
-def test_earlier_attempts_count_towards_the_time_limit(run: TrainingRun) -> None:
+def test_earlier_attempts_count_toward_the_time_limit(run: TrainingRun) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(started_at=run.heartbeat_at - 50 * SECOND)
     assert transitions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"
     run.refresh_from_db()
@@ -129,7 +129,7 @@ def idle_of(run: TrainingRun) -> Iterator[Callable[[], float]]:
     return idle
 
 
-def test_heartbeat_carries_the_time_since_the_last_progress(
+def test_heartbeat_contains_the_time_since_the_last_progress(
     run: TrainingRun, idle_of: Callable[[], float]
 ) -> None:
     with DatabaseReporter(run_id=run.pk, attempt=1, heartbeat_every=0.05 * SECOND) as report:

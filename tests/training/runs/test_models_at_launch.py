@@ -205,7 +205,7 @@ def test_ppo_accepts_a_different_template_that_renders_the_same_text(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_refuses_encoders_other_vocabularies_and_constant_rewards(
+def test_ppo_refuses_encoders_different_vocabularies_and_constant_rewards(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy"))
@@ -233,7 +233,7 @@ def test_ppo_refuses_encoders_other_vocabularies_and_constant_rewards(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_accepts_reward_models_of_which_one_can_be_the_critic(
+def test_ppo_accepts_reward_models_if_one_of_them_can_be_the_critic(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy"))

@@ -129,7 +129,7 @@ def test_reports_with_an_unacknowledged_write_are_stored_once(
     assert list(events) == [(1, "state", 0), (2, "metrics", 1), (3, "metrics", 2)]
 
 
-def test_first_attempt_succeeds_despite_an_outage_beyond_its_last_step(
+def test_first_attempt_succeeds_despite_an_outage_that_outlasts_its_last_step(
     make_run: RunMaker, outage: Outage
 ) -> None:
     run = make_run(recipe=SHORT | {"max_demonstrations": 160})

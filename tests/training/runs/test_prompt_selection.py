@@ -33,7 +33,7 @@ NO_SYSTEM = (
 
 @pytest.fixture(autouse=True)
 def prompts(lab: Project) -> None:
-    """60 prompts from support, 30 about coding and 10 without a source. Every third is in German."""
+    """60 prompts from support, 30 about coding and 10 without a source. Every third prompt is in German."""
     kinds = [{"source": "support"}] * 60 + [{"source": "coding"}] * 30 + [{}] * 10
     add_prompts(
         project=lab,

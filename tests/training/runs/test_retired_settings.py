@@ -78,7 +78,7 @@ REFUSED_TOGETHER: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "settings", "why"), REFUSED_TOGETHER)
-def test_settings_that_this_version_refuses_are_shown_but_not_resumed(
+def test_run_whose_settings_this_version_refuses_is_shown_but_not_resumed(
     kind: str,
     settings: dict[str, Any],
     why: str,

@@ -93,7 +93,7 @@ def ran(start: ModelVersion, kind: str, recipe: dict[str, Any], **inputs: str) -
 
 
 @pytest.mark.usefixtures("ranked")
-def test_adapter_is_usable_as_reward_model_until_its_base_is_removed(policy: ModelVersion) -> None:
+def test_adapter_is_usable_as_a_reward_model_until_its_base_is_removed(policy: ModelVersion) -> None:
     ran(policy, "reward_model", {"epochs": 1, "use_peft": True, "lora_r": 4})
     judge = ModelVersion.objects.get(name="lab-rm-1")
     assert (judge.weights, judge.parent, judge.base_model) == ("adapter", policy, "demo-world")

@@ -68,7 +68,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
     return make
 
 
-def test_gpus_are_those_that_cuda_shows(driver: Callable[..., dict[str, str]]) -> None:
+def test_reported_gpus_are_those_that_cuda_shows(driver: Callable[..., dict[str, str]]) -> None:
     small, large = GPU("NVIDIA RTX 4090", 24564 * 2**20), GPU("NVIDIA A100-SXM4-80GB", 81920 * 2**20)
     assert visible_gpus(driver(), CUDA_TORCH) == (small, small, large)
     chosen = {
@@ -85,12 +85,12 @@ def test_gpus_are_those_that_cuda_shows(driver: Callable[..., dict[str, str]]) -
     assert visible_gpus(driver("echo 'driver not loaded' >&2; exit 9"), CUDA_TORCH) == ()
 
 
-def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_machine_without_a_driver_reports_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert visible_gpus({"PATH": str(tmp_path)}, CUDA_TORCH) == ()
 
 
-def test_main_memory_is_at_most_the_limit_of_every_control_group(tmp_path: Path) -> None:
+def test_main_memory_does_not_exceed_the_limit_of_any_control_group(tmp_path: Path) -> None:
     own = tmp_path / "cgroup"
     own.write_text("0::/machine/rankloop\n")
     whole = host_memory(tmp_path / "none", own)
@@ -111,7 +111,7 @@ def test_main_memory_is_at_most_the_limit_of_every_control_group(tmp_path: Path)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_reports_until_it_stops() -> None:
+def test_worker_reports_its_device_until_it_stops() -> None:
     stopping = threading.Event()
     thread = keep_reporting(name="training@here", stopping=stopping)
     stopping.set()
@@ -124,7 +124,7 @@ def test_a_worker_reports_until_it_stops() -> None:
     assert (machine.basis, machine.worker) == ("worker", "training@here")
 
 
-def test_estimate_is_of_the_running_worker(lab: Project) -> None:
+def test_estimate_applies_to_the_running_worker(lab: Project) -> None:
     assert estimate(lab).machine.basis == "server"
     worker("training@old", gpu=80, silent=3600)
     told = estimate(lab)
@@ -230,7 +230,7 @@ def test_sharding_is_suggested_only_to_several_processes_that_train_all_weights(
     assert search(lambda one: one.sharding == "full", processes=2) == {"sharding": "full"}
     assert search(lambda one: one.sharding == "full", processes=1) is None
     assert search(lambda one: one.sharding == "full", processes=2, num_layers_unfrozen=2) is None
-    # A shared critic and LoRA can't be combined with it.
+    # A shared critic and LoRA can't be combined with sharding.
     given = {"processes": 2, "sharding": "full"}
     assert search(lambda one: one.critic == "shared", **given) == {"critic": "shared", "sharding": "none"}
     assert search(lambda one: one.use_peft, **given) == {"use_peft": True, "sharding": "none"}

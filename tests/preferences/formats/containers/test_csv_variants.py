@@ -46,13 +46,13 @@ def test_csv_is_read_with_each_encoding_delimiter_and_line_ending(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf16_without_byte_order_mark_is_read(encoding: str) -> None:
+def test_utf16_without_a_byte_order_mark_is_read(encoding: str) -> None:
     assert comparisons(csv_text(HEADER, *ROWS).encode(encoding)) == list(ROWS)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("array", [False, True])
-def test_json_of_each_encoding_is_read(encoding: str, array: bool) -> None:
+def test_json_in_each_encoding_is_read(encoding: str, array: bool) -> None:
     objects = [json.dumps(dict(zip(HEADER, row, strict=True)), ensure_ascii=False) for row in ROWS]
     text = "[" + ",".join(objects) + "]" if array else "\n".join(objects)
     assert comparisons(text.encode(encoding)) == list(ROWS)
@@ -70,7 +70,7 @@ def test_every_character_of_a_file_larger_than_one_buffer_is_read(encoding: str,
     assert comparisons(csv_text(HEADER, *rows, end=end).encode(encoding)) == rows
 
 
-def test_overlong_line_with_mac_line_ending_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_line_with_a_mac_line_ending_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
     objects = [json.dumps(dict(zip(HEADER, row, strict=True))) for row in (*ROWS, ("Q", "x" * 200_000, "b"))]
     data = "\r".join([objects[0], objects[2], objects[1]]).encode()

@@ -101,7 +101,7 @@ def test_binary_prompt_that_is_not_utf8_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0"])
-def test_index_of_pandas_is_left_out(name: str) -> None:
+def test_pandas_index_is_left_out(name: str) -> None:
     assert metadata(**{name: [5], "id": [7]}) == {"id": 7}
 
 

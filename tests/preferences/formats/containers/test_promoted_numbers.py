@@ -47,11 +47,11 @@ def test_error_for_a_value_that_is_not_a_whole_number_shows_the_value(value: obj
 @pytest.mark.parametrize(
     ("value", "expected"), [(1.0, True), (0, False), ("1.0", True), ("0.0", False), (1, True)]
 )
-def test_truth_values_written_as_numbers_are_read(value: object, expected: bool) -> None:
+def test_booleans_written_as_numbers_are_read(value: object, expected: bool) -> None:
     assert bool_of(value, "all_bad") is expected
 
 
-def test_error_for_a_number_that_is_not_a_truth_value_shows_the_number() -> None:
+def test_error_for_a_number_that_is_not_a_boolean_shows_the_number() -> None:
     with pytest.raises(RowError, match=r"^all_bad must be true or false, not 2$"):
         bool_of(2, "all_bad")
 

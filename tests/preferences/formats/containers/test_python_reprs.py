@@ -32,7 +32,7 @@ VALUES: list[Any] = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_python_code_of_lists_and_dictionaries_is_decoded(value: Any) -> None:
+def test_lists_and_dictionaries_written_as_python_code_are_decoded(value: Any) -> None:
     expected = {str(key): inner for key, inner in value.items()} if isinstance(value, dict) else value
     assert literal_of(repr(value)) == expected
     assert literal_of(f" {value!a}\n") == expected

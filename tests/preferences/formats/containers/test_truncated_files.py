@@ -30,7 +30,7 @@ def flushed(data: bytes, keep: int) -> bytes:
 
 
 @pytest.mark.parametrize("data", [JSONL, ARRAY, CSV])
-def test_gzip_of_several_members_is_read_to_its_end(data: bytes) -> None:
+def test_gzip_file_with_several_members_is_read_to_its_end(data: bytes) -> None:
     parts = data[:70], data[70:71], b"", data[71:]
     assert comparisons(b"".join(map(gzip.compress, parts))) == ROWS
 

@@ -71,7 +71,7 @@ def test_unicode_survives_an_export(format: str, settings: Settings, tmp_path: P
 
 
 @pytest.mark.django_db
-def test_rows_that_cannot_be_stored_are_reported_and_the_others_imported() -> None:
+def test_rows_that_cannot_be_stored_are_reported_and_others_are_imported() -> None:
     file = case("19-nul-and-surrogates") / "input.jsonl"
     assert {item.line: item.reason for item in read(file) if item.reason} == {
         2: "responses.0 contains a NUL character, which can't be stored",

@@ -51,8 +51,8 @@ class Ended:
     model.
 
     For each attempt, `resumed_after` contains the step before its first metrics (0 without metrics), and
-    `reported` the number of its metrics. `kills` counts the attempts that were killed. `longest_gap` is the
-    longest time between two calls of `check` in the last attempt, in seconds.
+    `reported` contains the number of its metrics. `kills` counts the attempts that were killed. `longest_gap`
+    is the longest time between two calls of `check` in the last attempt, in seconds.
     """
 
     metrics: list[Any]

@@ -173,7 +173,7 @@ def test_corrupt_checkpoint_is_logged_and_the_previous_one_is_used(
     assert Small(tmp_path).resume() == {"at": 2}
 
 
-def test_checkpoint_is_due_after_the_steps_or_the_minutes_of_the_recipe(
+def test_checkpoint_is_due_after_the_steps_or_minutes_in_the_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

@@ -91,7 +91,7 @@ def test_models_process_a_shared_prompt_once() -> None:
         [part] = split_rows(rows, range(4), layout=layout, max_tokens=200, hidden_size=32)  # type: ignore[arg-type]
         answers = lay_out_rows([rows[i] for i in part.numbers], layout=part.layout, pad_id=0, device=CPU)
         assert answers.inputs.places == places
-    # A limit of 39 tokens allows three answers beside their prompt.
+    # A limit of 39 tokens allows three answers in addition to their prompt.
     parts = split_rows(rows, range(4), layout="flat", max_tokens=39, hidden_size=32)
     assert [len(part.numbers) for part in parts] == [3, 1]
 

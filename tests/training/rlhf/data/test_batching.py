@@ -146,7 +146,7 @@ def test_response_does_not_attend_to_other_responses(model: Any) -> None:
     assert not torch.allclose(one[0, 1:], other[0, 1:], atol=1e-2)
 
 
-def test_prompt_occurs_once_if_packed_and_k_times_if_separate() -> None:
+def test_prompt_occurs_once_in_packed_rows_and_k_times_in_separate_rows() -> None:
     group = GROUPS[0]
     assert collate([group], layout="packed", pad_id=0).tokens == 5 + 10
     assert collate([group], layout="separate", pad_id=0).tokens == 3 * (5 + 5)

@@ -207,7 +207,7 @@ def test_only_the_first_broken_rows_are_listed(tmp_path: Path) -> None:
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), *["nonsense"] * 20))
 
 
-def test_file_of_unknown_format_is_refused(tmp_path: Path) -> None:
+def test_file_of_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match="no such file"):
         read_rankings(tmp_path / "absent.parquet")
     with pytest.raises(RankingFileError, match="Supported formats are JSON Lines, JSON arrays and CSV"):

@@ -41,8 +41,8 @@ class OpenAIServer:
     """`adapters` maps the names of loaded adapters to their models. `requests` are the bodies of all requests
     for completions, and `counts` counts requests by path.
 
-    `noise` is added to the log-probabilities that are returned. With `raw`, they are at temperature 1, as by
-    default in vLLM. `change` modifies each response before it is sent.
+    `noise` is added to the returned log-probabilities. With `raw`, these log-probabilities are at temperature
+    1, which is the default in vLLM. `change` modifies each response before it is sent.
     """
 
     loaded: Loaded
@@ -69,7 +69,7 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start on the same port as before, without the adapters that were loaded before."""
+        """Start again on the same port, without the adapters that were loaded before."""
         self.adapters.clear()
         server = self
 

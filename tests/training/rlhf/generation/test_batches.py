@@ -113,7 +113,7 @@ def test_prompts_of_similar_length_are_batched_together_from_the_longest() -> No
     ]
 
 
-def test_recipe_sets_the_memory_of_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe_limits_the_memory_of_generation(monkeypatch: pytest.MonkeyPatch) -> None:
     policy, seeds = Loaded(tiny.policy(), WORDS), list(range(len(PROMPTS)))
     sampling = Sampling(12, n=2, temperature=1.5)
     expected = generate(*policy, PROMPTS, n=2, max_new_tokens=12, temperature=1.5, seed=seeds)

@@ -1,8 +1,8 @@
 """Decoding as repeated graphs gives the logits of decoding step by step, and nothing waits for a GPU.
 
-A CUDA graph can't be captured on a CPU. `Recorded` does the same with the operations of a CPU: it repeats
-them on the memory that they used when they were recorded. A step that depended on a number in Python, or
-that used different memory for each token, would therefore give different logits.
+A CUDA graph can't be captured on a CPU. `Recorded` does the same with CPU operations: it repeats the recorded
+operations on the memory that they used. A step that depended on a number in Python, or that used different
+memory for each token, would therefore give different logits.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _copy(kept: Any, found: Any) -> None:
 def test_repeated_graph_gives_the_logits_of_single_steps(
     name: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three graphs: for all rows, for the rows that are left after some were dropped, and for further
+    """Three graphs: for all rows, for the rows that remain after some were dropped, and for additional
     columns."""
     monkeypatch.setattr(graphs, "COLUMNS", 5)
     monkeypatch.setattr(Recorded, "captures", 0)
@@ -121,7 +121,7 @@ def test_decoding_continues_without_graphs_if_none_can_be_captured(caplog: pytes
     )
 
 
-def test_memory_exhausted_by_a_capture_is_not_hidden() -> None:
+def test_out_of_memory_error_during_a_capture_is_raised() -> None:
     def exhausted(function: Callable[[], Tensor]) -> graphs.Graph:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -137,9 +137,9 @@ READS = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select"
 
 
 class Waits(TorchDispatchMode):
-    """Records the operations that wait for a GPU, because they need a tensor's values: its numbers, shapes
-    that depend on them, and copies to the CPU. Tensors on the meta device have no values. For them, the
-    operations return zeros."""
+    """Records the operations that wait for a GPU because they need the values of a tensor. These operations
+    read numbers, compute shapes from values, or copy a tensor to the CPU. Tensors on the meta device have no
+    values, so the operations return zeros for these tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class Beats(Pulse):
 
 @pytest.mark.parametrize(("n", "temperature"), [(1, 0.0), (3, 1.0)])
 def test_decoding_waits_for_the_device_only_at_every_sixteenth_token(n: int, temperature: float) -> None:
-    """The device has no values, so an operation that needs one would fail or is counted."""
+    """The meta device has no values, so an operation that needs a value fails or is counted."""
     limit, rows = 33, 5 * n
     with torch.device("meta"):
         model = LlamaForCausalLM(made("llama").config).eval()
@@ -192,7 +192,7 @@ def test_decoding_waits_for_the_device_only_at_every_sixteenth_token(n: int, tem
 
 
 @pytest.mark.parametrize("name", ["gpt2", "neox"])
-def test_decoding_of_other_models_waits_at_no_token(name: str) -> None:
+def test_decoding_of_other_models_never_waits_for_the_device(name: str) -> None:
     batch = ForwardBatch(made(name), PROMPTS, n=2, limit=3, pad=0)
     with torch.no_grad():
         batch.read(lambda: None)

@@ -147,7 +147,7 @@ def test_other_models_take_the_general_path_and_answer_like_transformers(name: s
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_family_answers_like_transformers(name: str) -> None:
+def test_llama_family_answers_like_transformers(name: str) -> None:
     model = made(name)
     ours = generate(model, WORDS, PROMPTS, n=2, max_new_tokens=10, temperature=0)
     assert [[group[1].ids] for group in ours] == [theirs(model, prompt, 10) for prompt in PROMPTS]
@@ -181,7 +181,7 @@ def test_decoding_reads_the_current_weights() -> None:
 
 
 @pytest.mark.parametrize("make", [tiny.policy, _wide_with_a_sliding_window, _with_lora])
-def test_logits_are_bitwise_the_same_before_and_after_a_training_pass(
+def test_logits_are_bitwise_identical_before_and_after_a_training_pass(
     make: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A training pass makes oneDNN multiply the linear layers. A run that is resumed before its first pass

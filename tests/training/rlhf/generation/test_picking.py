@@ -45,7 +45,7 @@ def test_top_p_keeps_exactly_the_smallest_set_in_a_large_vocabulary() -> None:
     assert picked.tolist() == likely[[0, 511, 1023]].tolist()
 
 
-def test_tokens_without_probability_are_not_picked_at_either_end() -> None:
+def test_tokens_with_zero_probability_are_not_picked_at_either_end() -> None:
     weights = torch.zeros(1, 1000)
     weights[0, 300:600] = torch.rand(300, generator=torch.Generator().manual_seed(2)) + 0.1
     ends = torch.tensor([0.0, 1 - 2.0**-53], dtype=torch.float64)
@@ -70,6 +70,6 @@ def test_no_token_is_picked_if_logits_are_not_finite(broken: float, temperature:
     sound, unsound, also_sound = pick_tokens(logits, uniform, temperature=temperature, top_p=top_p).tolist()
     assert unsound == -1
     assert 0 <= sound == also_sound < 300
-    logits[1, 7] = -math.inf  # a token without probability
+    logits[1, 7] = -math.inf  # a token with zero probability
     picked = pick_tokens(logits, uniform, temperature=temperature, top_p=top_p)
     assert ((picked >= 0) & (picked < 300)).all()

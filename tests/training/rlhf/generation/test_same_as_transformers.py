@@ -64,7 +64,7 @@ def theirs(
 
 
 @pytest.mark.parametrize("name", tiny.POLICIES)
-def test_greedy_answers_have_the_ids_of_transformers(name: str) -> None:
+def test_greedy_answers_have_the_same_ids_as_in_transformers(name: str) -> None:
     model = models()[name]
     ours = generate(model, WORDS, PROMPTS, max_new_tokens=TOKENS, temperature=0)
     expected = [theirs(model, prompt, TOKENS) for prompt in PROMPTS]
@@ -76,7 +76,7 @@ def test_greedy_answers_have_the_ids_of_transformers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", tiny.POLICIES)
-def test_samples_have_the_ids_of_transformers_with_the_same_random_numbers(
+def test_samples_with_equal_random_numbers_have_the_same_ids_as_in_transformers(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "FINISHED_SHARE", 0.01)  # every finished row is removed at once

@@ -84,7 +84,7 @@ def killed_after(server: OpenAIServer, requests: int) -> None:
     server.before = before
 
 
-def test_killed_server_is_waited_for_and_no_answer_is_lost(policy: Loaded) -> None:
+def test_run_waits_for_a_killed_server_and_loses_no_answer(policy: Loaded) -> None:
     local = generate(*policy, PROMPTS, n=3, max_new_tokens=6, seed=[11, 22, 33, 44])
     page, found = Page(), list[list[list[Completion]]]()
     with serving(policy, local_seeds=True) as running, waits_shown_by(page.show):
@@ -224,7 +224,7 @@ def test_ids_are_read_from_the_log_probabilities_of_older_servers(policy: Loaded
         assert asked(engine_for(old), policy) == asked(engine_for(new), policy)
 
 
-def test_error_for_a_wrong_model_name_lists_the_names_of_the_server(
+def test_error_for_a_wrong_model_name_lists_the_models_of_the_server(
     policy: Loaded, server: OpenAIServer
 ) -> None:
     with pytest.raises(ServerUnusable, match=r"has no model 'other'\. Its models are: 'tiny'"):
@@ -287,7 +287,7 @@ def test_log_probabilities_at_a_different_temperature_are_left_out(policy: Loade
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_temperature_of_log_probabilities_is_decided_only_if_noise_is_small(
+def test_log_probability_temperature_is_determined_only_if_the_noise_is_small(
     policy: Loaded, raw: bool
 ) -> None:
     """The first temperatures are close to 1, as can happen in a run with `temperature_end`."""
@@ -299,7 +299,7 @@ def test_temperature_of_log_probabilities_is_decided_only_if_noise_is_small(
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_comparison_is_right_or_undecided_at_every_temperature(policy: Loaded, raw: bool) -> None:
+def test_comparison_is_correct_or_undecided_at_every_temperature(policy: Loaded, raw: bool) -> None:
     decided = []
     for seed, temperature in enumerate([0.999, 0.99, 0.97, 0.9, 0.7, 1.01, 1.3]):
         groups = generate(*policy, PROMPTS, max_new_tokens=12, temperature=temperature, seed=seed)
@@ -314,7 +314,9 @@ def test_comparison_is_right_or_undecided_at_every_temperature(policy: Loaded, r
     assert 0.2 < sum(decided) / len(decided) < 0.8
 
 
-def test_adapter_needs_a_shared_folder_and_a_server_that_loads_it(policy: Loaded, tmp_path: Path) -> None:
+def test_adapter_needs_a_shared_folder_and_a_server_that_loads_adapters(
+    policy: Loaded, tmp_path: Path
+) -> None:
     trained = with_adapter(policy)
     with serving(policy) as running, pytest.raises(ServerUnusable, match="Set RANKLOOP_GENERATION_ADAPTERS"):
         asked(engine_for(running), trained)
@@ -357,7 +359,7 @@ def test_request_that_is_never_answered_fails_after_the_timeout(
         ("http://[::1]:8000/models/v1", "http://[::1]:8000/models"),
     ],
 )
-def test_spellings_of_an_address_have_one_normal_form(text: str, normal: str) -> None:
+def test_all_spellings_of_an_address_have_one_normal_form(text: str, normal: str) -> None:
     assert server_address(text) == normal
 
 

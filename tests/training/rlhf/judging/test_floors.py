@@ -101,7 +101,7 @@ def test_multiplier_follows_the_controllers_formula() -> None:
     assert adapted(state, 2.0)["multipliers"] == {"harmless": 0.0}
 
 
-def test_change_per_step_and_multiplier_are_bounded() -> None:
+def test_multiplier_and_its_change_per_step_are_bounded() -> None:
     state = adapted(initial_state(START), 0.0)
     once = adapted(state, -50.0)
     assert once["integrals"]["harmless"] == pytest.approx(0.3)
@@ -129,7 +129,7 @@ def test_state_survives_a_checkpoint_and_continues_exactly() -> None:
     assert not torch.equal(judges.score(asked(), state).scores, judged.scores)
 
 
-def test_metrics_contain_mean_floor_and_multiplier_of_each_reward_model() -> None:
+def test_metrics_contain_the_floor_mean_and_multiplier_of_each_reward_model() -> None:
     judges = open_judges(
         {"helpful": reward_model(1), "harmless": reward_model(2)},
         UsesRewards(reward_floors="harmless=0.5"),  # type: ignore[call-arg]

@@ -16,7 +16,7 @@ from training.rlhf.recipes.rewards import Floor, UsesRewards
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "rewards.md").read_text()
 
 
-def test_program_scores_and_adapts(
+def test_guide_program_scores_answers_and_adapts_the_multiplier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "models" / "policy")

@@ -150,7 +150,7 @@ def test_floor_on_the_only_reward_model_is_refused() -> None:
         open_judges(reward_model(), config, policy=policy())
 
 
-def test_loop_without_support_for_floors_does_not_ignore_them() -> None:
+def test_loop_that_does_not_support_floors_fails_instead_of_ignoring_them() -> None:
     with pytest.raises(UnusableInput, match="depends on the state of the floors"):
         two(reward_floors="harmless=start").score(asked())
 

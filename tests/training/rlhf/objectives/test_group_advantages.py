@@ -37,7 +37,7 @@ DEFINITIONS = {"rloo": leave_one_out, "grpo": standardised, "dr_grpo": centred}
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 @pytest.mark.parametrize("answers", [2, 5])
-def test_advantages_equal_their_definition(kind: Any, answers: int) -> None:
+def test_advantages_match_their_definition(kind: Any, answers: int) -> None:
     found = groups.group_advantages(rewards(answers), kind=kind, normalise=False)
     for row, expected in zip(found.tolist(), rewards(answers).tolist(), strict=True):
         assert row == pytest.approx(DEFINITIONS[kind](expected), abs=1e-12)
@@ -86,7 +86,7 @@ def test_one_answer_per_prompt_is_refused(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["token_mean", "answer_mean", "fixed_length"])
-def test_token_weights_equal_the_reduction_of_the_papers(kind: Any) -> None:
+def test_token_weights_match_the_reductions_in_the_papers(kind: Any) -> None:
     lengths, limit = [3, 1, 6], 8
     losses = [torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in lengths]
     expected = {

@@ -24,7 +24,7 @@ def test_weight_is_capped() -> None:
     assert weights.tolist() == pytest.approx([0.4, 0.8, 1.2, 1.2], abs=1e-15)
 
 
-def test_policy_gradient_from_the_sampler_is_the_gradient_on_the_policy() -> None:
+def test_weighted_policy_gradient_over_the_sampler_equals_the_exact_gradient() -> None:
     # d/dθ Σ softmax(θ)·gain, exactly and as a weighted mean over the sampler's tokens.
     theta = P.log().clone().requires_grad_(True)
     [exact] = torch.autograd.grad((torch.softmax(theta, 0) * GAIN).sum(), theta)
@@ -40,7 +40,7 @@ def test_token_that_the_policy_never_samples_has_no_weight() -> None:
     assert weights.tolist() == [0.0, 2.0]
 
 
-def test_gap_equals_the_formulas() -> None:
+def test_gap_matches_the_formulas() -> None:
     found = sampler_gap(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.1, -2.0, -2.6]))
     k3 = [math.exp(0.1) - 1 - 0.1, 0.0, math.exp(-0.4) - 1 + 0.4]
     assert found["sampler/gap_mean"] == pytest.approx(0.5 / 3, rel=1e-5)

@@ -35,7 +35,7 @@ def test_dual_clip_limits_the_loss_of_tokens_with_a_negative_advantage() -> None
     assert new.grad.tolist() == pytest.approx([0.0, 0.0, 2.0, 0.0])
 
 
-def test_value_loss_is_the_larger_of_clipped_and_unclipped_loss() -> None:
+def test_value_loss_is_the_larger_of_the_clipped_and_unclipped_losses() -> None:
     values, old, returns = torch.tensor([1.0, 0.1]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0])
     loss, clipped = losses.clipped_value_loss(values, old, returns, clip=0.2)
     assert loss.tolist() == pytest.approx([0.5 * 0.8**2, 0.5 * 0.9**2])
@@ -43,7 +43,7 @@ def test_value_loss_is_the_larger_of_clipped_and_unclipped_loss() -> None:
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-def test_complete_loss_has_the_clips_the_penalty_and_the_bonus_of_the_recipe(estimator: Any) -> None:
+def test_complete_loss_includes_the_clips_penalty_and_bonus_of_the_recipe(estimator: Any) -> None:
     """For each token, the ratio to the policy that sampled it is 4, and the ratio to the reference is 2."""
     config = PPOConfig(clip=0.1, dual_clip=3.0, kl_estimator=estimator, entropy_coefficient=0.25)
     zeros = torch.zeros(2, dtype=torch.float64)

@@ -97,7 +97,7 @@ def test_dpo_loss_stays_finite_for_extreme_margins() -> None:
     assert margins.grad.tolist() == pytest.approx([-0.1, 0.0])
 
 
-def test_supervised_term_covers_the_best_tier_only() -> None:
+def test_supervised_term_covers_only_the_best_tier() -> None:
     log_probs = torch.tensor([[-4.0, -6.0, -9.0], [-2.0, -8.0, math.nan], [-1.0, -3.0, 0.0]])
     lengths = torch.tensor([[2.0, 2.0, 3.0], [2.0, 4.0, 0.0], [1.0, 1.0, 0.0]])
     tiers = torch.tensor([[0, 0, 1], [1, 0, -1], [0, 0, -1]])

@@ -54,7 +54,7 @@ def stored_bytes(model: Any, inputs: Inputs) -> int:
 @pytest.mark.parametrize("adapted", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", list(MODELS))
-def test_estimated_bytes_of_a_layer_are_those_that_autograd_stores(
+def test_estimated_bytes_of_a_layer_equal_the_bytes_that_autograd_stores(
     kind: str, dtype: torch.dtype, adapted: bool
 ) -> None:
     stored = []

@@ -343,7 +343,7 @@ def test_largest_batch_has_the_lengths_that_random_batches_have(outliers: bool) 
 
 @pytest.mark.parametrize("items", [1, 3, 8, 13])
 @pytest.mark.parametrize("limit", [100, 352, 1024, 2048, 8192])
-def test_largest_micro_batch_is_that_into_which_a_batch_is_divided(items: int, limit: int) -> None:
+def test_estimated_largest_micro_batch_matches_the_division_of_a_batch(items: int, limit: int) -> None:
     parts = list(cut_by_tokens([352] * items, max_tokens=limit))
     largest = 352 * max(len(part) for part in parts)
     assert cost.largest_part(352.0 * items, item=352.0, limit=limit) == largest

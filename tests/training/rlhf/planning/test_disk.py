@@ -122,7 +122,7 @@ def test_ppo_run_uses_the_predicted_disk_space(settings: dict[str, Any], tmp_pat
     policy, judge = (shapes.shape_in(folder) for folder in models)
     foretold = disk.on_policy(recipe, policy, critic=judge)
     assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.1)
-    # Two checkpoints remain, and the predicted size is that of three.
+    # Two checkpoints remain, but the predicted size covers three.
     assert tensors_in(kept) == pytest.approx(foretold.checkpoints * 2 / 3, rel=0.1)
 
 

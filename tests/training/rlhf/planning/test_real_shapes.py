@@ -83,7 +83,7 @@ def test_ppo_with_adapters_of_qwen3_8b_needs_at_most_60_gb(cautious: bool) -> No
         assert trunks * 15 * GB < cost.peak.bytes + DRIVER <= 60 * GB
 
 
-def test_a_separate_critic_does_not_fit_qwen3_600m_into_16_gb() -> None:
+def test_qwen3_600m_with_a_separate_critic_does_not_fit_into_16_gb() -> None:
     cost = ppo(SMALL, memory=24 * GB, cautious=False, shared=False, **HALF)
     assert cost.peak.name == "update"
     assert cost.peak.bytes > 24 * GB
@@ -105,7 +105,7 @@ def test_processes_divide_batches_and_shards_divide_trained_weights() -> None:
     assert sharded["weights: reward model"] == one["weights: reward model"]
 
 
-def test_a_checkpoint_of_a_gpu_run_passes_through_main_memory() -> None:
+def test_checkpoint_of_a_gpu_run_passes_through_main_memory() -> None:
     cost = ppo(SMALL, memory=24 * GB, cautious=False, shared=False, critic="shared", **HALF)
     assert [stage.name for stage in cost.stages] == [
         *("load", "generate", "score", "log-probs", "update", "save")

@@ -54,7 +54,7 @@ def named(parts: Sequence[Part]) -> dict[str, float]:
     return {part.name: part.bytes for part in parts}
 
 
-def test_sizes_are_those_of_the_layers_of_a_model() -> None:
+def test_estimated_layer_sizes_match_the_layers_of_a_model() -> None:
     model = tiny.policy()
     shape = shapes.shape_of(model.config.to_dict())
     matrices = sum(one.numel() for one in model.model.layers[0].parameters() if one.ndim == 2)
@@ -66,7 +66,7 @@ def test_sizes_are_those_of_the_layers_of_a_model() -> None:
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo", "reward_model"])
 @pytest.mark.parametrize("processes", [2, 8])
-def test_each_process_stores_its_part_and_holds_two_layers_and_what_is_outside(
+def test_process_stores_its_part_and_gathers_two_layers_and_outside_weights(
     kind: str, processes: int
 ) -> None:
     shape, half = small(), kind != "reward_model"
@@ -85,7 +85,7 @@ def test_each_process_stores_its_part_and_holds_two_layers_and_what_is_outside(
     assert sum(held.values()) < sum(whole.values())
 
 
-def test_gradients_are_complete_for_a_layer_at_a_time_and_then_for_the_weights_outside_the_layers() -> None:
+def test_gradients_of_one_layer_or_of_the_outside_weights_are_complete() -> None:
     shape, processes = small(), 8
     layer, outside = sharding.layer_weights(shape), sharding.outside_weights(shape)
     few, many = (
@@ -125,7 +125,7 @@ def test_final_scores_of_a_reward_model_need_a_complete_copy_without_moments() -
 def test_models_are_read_and_checkpoints_are_gathered_in_main_memory(gpu: bool) -> None:
     weights, processes = small().weights, 8
     stages = {one.name: one for one in cost_of("rloo", processes=processes, gpu=gpu, sharding="full").stages}
-    # Each process reads the policy and copies it as the reference. The first one gathers the checkpoint.
+    # Each process reads the policy and copies it as the reference. The first process gathers the checkpoint.
     read, saved = 2 * 4 * weights, 12 * weights
     if gpu:
         assert stages["load"].host_bytes == processes * read

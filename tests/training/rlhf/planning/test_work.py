@@ -94,7 +94,7 @@ def test_supervised_loss_of_ppo_is_part_of_the_update() -> None:
     assert after.layer_calls > before.layer_calls
 
 
-def test_measurement_of_the_kl_ceiling_is_one_more_rollout() -> None:
+def test_measuring_the_kl_ceiling_takes_one_more_rollout() -> None:
     policy, recipe = shape(), RLOOConfig(steps=10, samples=0)
     plain, limited = (
         on_policy.rloo(one, policy, policy, data(100))
@@ -107,7 +107,7 @@ def test_measurement_of_the_kl_ceiling_is_one_more_rollout() -> None:
     assert stage_of(limited, "update").operations == stage_of(plain, "update").operations
 
 
-def test_samples_of_ppo_and_rloo_are_answered_at_the_start_at_intervals_and_at_the_end() -> None:
+def test_ppo_and_rloo_sample_at_the_start_at_intervals_and_at_the_end() -> None:
     policy = shape()
 
     def generated(**settings: int) -> float:

@@ -1,7 +1,7 @@
 """An environment that is small enough to list every answer, so that the best possible policy is known.
 
-The vocabulary has 13 tokens and an answer at most 3, so a prompt has 1,885 answers. The reward model prefers
-the word "good". All expectations are sums over all answers, so they contain no sampling error.
+The vocabulary has 13 tokens and an answer has at most 3, so a prompt has 1,885 answers. The reward model
+prefers the word "good". All expectations are sums over all answers, so they contain no sampling error.
 
 With a KL penalty, the best policy is known in closed form: pi* = pi_ref exp(r / beta) / Z with
 Z = E_ref[exp(r / beta)], and its objective E[r] - beta KL is beta log Z (Rafailov et al. 2023, arXiv

@@ -43,11 +43,11 @@ from training.rlhf.recipes.sft import SFTConfig
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the loop `kind`. `kills` is the number of the call to `check` at which the last process kills
-    itself. `cancels` is the number of the call after the metrics of the first step at which the first process
-    is asked to stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a
-    backward pass over more than `memory` tokens fails as on a GPU without enough memory. A `stored` policy
-    is loaded from a folder."""
+    """A run of the loop `kind`. At call number `kills` of `check`, the last process kills itself. At call
+    number `cancels`, counted from the metrics of the first step, the first process is asked to stop.
+    `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward pass over
+    more than `memory` tokens fails as on a GPU without enough memory. A `stored` policy is loaded from a
+    folder."""
 
     name: str
     kind: str

@@ -154,7 +154,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def without_effect(kind: str, settings: Iterable[str], folder: Path) -> list[str]:
-    """Return those of these settings whose change gives the same policy, bit by bit."""
+    """Return the settings whose change gives a bitwise identical policy."""
     base = cache(lambda more: trained(kind, folder / "base", dict(more)))
     found = []
     for name in settings:

@@ -134,7 +134,7 @@ def test_reference_and_first_ratio_are_exact_without_a_second_copy_of_the_base(
             assert torch.equal(logits_of(models.actor), logits_of(start.model))
 
 
-def test_reward_model_on_a_shared_trunk_gives_the_same_rewards_as_alone(scene: Scene) -> None:
+def test_shared_trunk_does_not_change_the_rewards_of_a_reward_model(scene: Scene) -> None:
     _, models = models_of(scene, scene.base)
     judge = models.judges.judges[0]
     assert judge.adapter is not None
@@ -146,7 +146,7 @@ def test_reward_model_on_a_shared_trunk_gives_the_same_rewards_as_alone(scene: S
     assert torch.equal(logits_of(models.actor), logits_of(load_policy(scene.base).model))
 
 
-def test_reward_model_that_does_not_fit_the_trunk_gets_its_own(scene: Scene, tmp_path: Path) -> None:
+def test_reward_model_that_does_not_fit_the_trunk_gets_its_own_trunk(scene: Scene, tmp_path: Path) -> None:
     config = PPOConfig.model_validate(ROLLOUTS | LORA)
     whole = load_models(scene.base, {"reward": scene.whole_judge}, config).judges.judges[0]
     assert whole.adapter is None
@@ -205,7 +205,7 @@ def test_adapter_trained_further_keeps_its_base_and_is_measured_from_its_start(
     )
 
 
-def test_norm_of_the_change_is_that_of_the_merged_weights(scene: Scene, adapter: Path) -> None:
+def test_norm_of_the_change_of_an_adapter_matches_the_merged_weights(scene: Scene, adapter: Path) -> None:
     start = dict(load_policy(scene.base).model.named_parameters())
     merged = dict(load_policy(adapter).model.named_parameters())
     opened = open_generator(adapter).model
@@ -361,7 +361,7 @@ def test_adapter_of_a_new_or_overwritten_base_is_refused(scene: Scene, tmp_path:
         )
 
 
-def test_last_layers_are_trained_alone(scene: Scene, tmp_path: Path) -> None:
+def test_last_layers_can_be_trained_alone(scene: Scene, tmp_path: Path) -> None:
     path, metrics = LOOPS["rloo"](scene, scene.base, tmp_path, num_layers_unfrozen=1, learning_rate=1e-2)
     before, after = (dict(load_policy(one).model.named_parameters()) for one in (scene.base, path))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -385,7 +385,7 @@ def test_separate_critic_of_a_shared_reward_model_is_the_merged_reward_model(sce
         assert mine.requires_grad
 
 
-def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warmup(
+def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warm_up(
     scene: Scene, tmp_path: Path
 ) -> None:
     given = {"learning_rate": 1e-3, "critic": "shared", "critic_warmup_steps": 1}

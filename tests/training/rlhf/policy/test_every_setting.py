@@ -35,10 +35,10 @@ ADAPTERS, SERVER = f"{POLICY}/test_adapters.py", f"{POLICY}/test_training_with_a
 SEVERAL = f"{RLHF}/judging/test_several_reward_models.py"
 ELSEWHERE: dict[str, str] = {
     "use_peft": f"{ADAPTERS}::run_stores_only_the_adapter_and_resumes_bitwise",
-    "lora_r": f"{THIS}::adapter_has_the_rank_the_scale_and_the_modules_of_the_recipe",
-    "lora_alpha": f"{THIS}::adapter_has_the_rank_the_scale_and_the_modules_of_the_recipe",
-    "lora_target_modules": f"{THIS}::adapter_has_the_rank_the_scale_and_the_modules_of_the_recipe",
-    "num_layers_unfrozen": f"{ADAPTERS}::last_layers_are_trained_alone",
+    "lora_r": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
+    "lora_alpha": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
+    "lora_target_modules": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
+    "num_layers_unfrozen": f"{ADAPTERS}::last_layers_can_be_trained_alone",
     "dtype": f"{POLICY}/test_bfloat16.py::adapters_heads_and_optimisers_are_in_float32",
     "gradient_checkpointing": f"{ADAPTERS}::gradients_of_policy_and_critic_are_separate",
     "template_arguments": f"{RLHF}/models/tokens/test_template_arguments.py::"
@@ -49,7 +49,7 @@ ELSEWHERE: dict[str, str] = {
     "floor_rate": f"{RLHF}/judging/test_floors.py::multiplier_follows_the_controllers_formula",
     "reward_spread": f"{POLICY}/test_rewards_in_ppo_and_rloo.py::"
     "return_of_each_token_is_the_reward_minus_its_potential",
-    "importance_cap": f"{SERVER}::policy_gradient_of_ppo_is_weighted",
+    "importance_cap": f"{SERVER}::importance_weights_apply_to_the_policy_gradient_of_ppo",
     "micro_batch_tokens": f"{POLICY}/test_ppo_update.py::gradients_do_not_depend_on_the_micro_batches",
     "packing": f"{POLICY}/test_sft.py::micro_batches_change_neither_loss_nor_gradients",
     "samples": f"{POLICY}/test_ppo.py::samples_compare_the_initial_and_the_current_policy",
@@ -85,7 +85,7 @@ def test_setting_changes_the_policy(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", RECIPES)
 def test_every_setting_has_a_change_or_a_test(kind: str) -> None:
-    """A new setting needs one of them."""
+    """A new setting needs a change or a test."""
     others = RECIPES[kind].model_fields.keys() - CHANGES[kind].keys() - CADENCE - {"caution"}
     assert others <= ELSEWHERE.keys()
 
@@ -96,7 +96,7 @@ def test_tests_of_the_other_settings_exist() -> None:
         assert re.search(rf"^def test_{name}\(", (TESTS / file).read_text(), re.MULTILINE), place
 
 
-def test_adapter_has_the_rank_the_scale_and_the_modules_of_the_recipe(scene: Scene) -> None:
+def test_adapter_has_the_rank_scale_and_modules_of_the_recipe(scene: Scene) -> None:
     config = SFTConfig(use_peft=True, lora_r=3, lora_alpha=12, lora_target_modules="q_proj, down_proj")
     model: Any = open_trainable(scene.base, config, out_dir="out").model
     changed = [
@@ -112,7 +112,7 @@ RATES = {"sft": 3e-3, "rejection_sampling": 3e-4, "dpo": 3e-4, "rloo": 4e-4, "pp
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_default_learning_rate_of_an_adapter_is_ten_times_as_high(
+def test_default_learning_rate_of_an_adapter_is_ten_times_the_usual_rate(
     kind: str, scene: Scene, tmp_path: Path
 ) -> None:
     report = ListReporter()

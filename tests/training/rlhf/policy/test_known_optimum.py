@@ -19,7 +19,7 @@ def world() -> World:
     return known_optimum.world(0)
 
 
-def test_world_lists_every_answer_and_its_optimum_is_the_closed_form(world: World) -> None:
+def test_world_lists_every_answer_and_its_optimum_matches_the_closed_form(world: World) -> None:
     assert torch.allclose(world.reference.exp().sum(dim=1), torch.ones(4, dtype=torch.float64), atol=1e-5)
     best = world.answers[int(world.rewards[0].argmax())]
     assert best.ids == [known_optimum.GOOD, known_optimum.GOOD, EOS]

@@ -1,5 +1,5 @@
-"""PPO and RLOO with answers from a server: the result is the same as without a server, and gradients are
-corrected."""
+"""PPO and RLOO with answers from a server: the result is the same as without a server, and importance weights
+correct the gradients."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def trained(
     return report, {name: one.detach() for name, one in policy.model.named_parameters() if one.requires_grad}
 
 
-def test_rloo_with_a_server_equals_a_local_run(world: World, tmp_path: Path) -> None:
+def test_rloo_with_a_server_gives_the_same_result_as_a_local_run(world: World, tmp_path: Path) -> None:
     local, expected = trained(world, tmp_path / "local", None)
     with serving(world.policy(), local_seeds=True) as server:
         remote, found = trained(world, tmp_path / "remote", server)
@@ -95,7 +95,7 @@ def test_rloo_with_a_server_equals_a_local_run(world: World, tmp_path: Path) -> 
         torch.testing.assert_close(weights, expected[name], atol=1e-5, rtol=0)
 
 
-def test_result_without_importance_weights_is_bitwise_that_of_a_local_run(
+def test_run_without_importance_weights_is_bitwise_identical_to_a_local_run(
     world: World, tmp_path: Path
 ) -> None:
     _, expected = trained(world, tmp_path / "local", None)
@@ -133,7 +133,9 @@ def test_gap_to_the_log_probabilities_of_the_server_is_reported(world: World, tm
 
 @pytest.mark.parametrize(("offset", "weight"), [(0.3, math.exp(0.3)), (-0.3, math.exp(-0.3)), (1.0, 2.0)])
 @pytest.mark.parametrize("ratio", ["sequence", "token"])
-def test_loss_of_rloo_is_weighted(world: World, ratio: str, offset: float, weight: float) -> None:
+def test_importance_weights_apply_to_the_loss_of_rloo(
+    world: World, ratio: str, offset: float, weight: float
+) -> None:
     """If the sampler's log-probability of every answer or token is lower by the same offset, all weights are
     exp(offset), or the cap of 2."""
     config = RLOOConfig.model_validate(SETTINGS | {"ratio": ratio, "kl_estimator": "k3", "steps": 1})
@@ -162,7 +164,9 @@ def test_loss_of_rloo_is_weighted(world: World, ratio: str, offset: float, weigh
 
 
 @pytest.mark.parametrize(("offset", "weight"), [(0.3, math.exp(0.3)), (-0.3, math.exp(-0.3)), (1.0, 2.0)])
-def test_policy_gradient_of_ppo_is_weighted(world: World, offset: float, weight: float) -> None:
+def test_importance_weights_apply_to_the_policy_gradient_of_ppo(
+    world: World, offset: float, weight: float
+) -> None:
     config = PPOConfig.model_validate(SETTINGS | {"steps": 1, "minibatches": 1})
     models = load_models(world.policy(), {"reward": world.reward_model()}, config)
     state = ppo.new_state(config, models)
@@ -190,7 +194,7 @@ def test_recipe_for_full_training_with_a_server_is_refused(
     recipe.model_validate(place | {"use_peft": True})
 
 
-def test_log_probabilities_at_temperature_one_do_not_weight_answers_at_another(
+def test_log_probabilities_at_another_temperature_are_not_used_as_weights(
     world: World, tmp_path: Path
 ) -> None:
     with serving(world.policy(), raw=True) as server:

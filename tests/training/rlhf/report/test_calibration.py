@@ -55,7 +55,7 @@ def test_calibration_matches_a_manual_calculation() -> None:
     assert found.brier.value == pytest.approx(2 * (2 * 0.15**2 + 0.85**2 + 0.35**2) / 4)
 
 
-def test_calibration_matches_that_of_scikit_learn() -> None:
+def test_calibration_matches_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     scored = answered_pairs(rng.normal(0, 1.5, 800), AnswerLink(), rng)
     found = of(scored)
@@ -93,7 +93,7 @@ def test_ece_of_true_probabilities_does_not_exceed_its_expectation(link: AnswerL
 
 
 @pytest.mark.parametrize("stretch", [0.4, 2.5])
-def test_rewards_in_correct_order_but_on_the_wrong_scale_are_miscalibrated(stretch: float) -> None:
+def test_rewards_in_the_correct_order_but_on_the_wrong_scale_are_miscalibrated(stretch: float) -> None:
     rng = np.random.default_rng(2)
     true = rng.normal(0, 1.5, 4000)
     right, wrong = answered_pairs(true, AnswerLink(), rng), None

@@ -21,7 +21,7 @@ def kept(scores: list[float], usable: list[bool] | None = None, texts: str = "",
     return select(config, scores, usable or [True] * len(scores), texts or "abcdefgh"[: len(scores)])
 
 
-def test_best_usable_answer_is_kept_or_the_first_of_several_best() -> None:
+def test_best_usable_answer_or_the_first_of_equally_good_ones_is_kept() -> None:
     assert kept([1.0, 3.0, 9.0, 3.0], [True, True, False, True]) == [1]
     assert kept([math.nan, 3.0], [False, False]) == []
 
@@ -53,7 +53,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 
 
 def expected_best(scores: list[float], usable: list[bool], values: list[float], n: int) -> float:
-    """The mean value of the answer that `select` keeps, over all subsets of n answers with a usable one."""
+    """The mean value of the answer that `select` keeps, over all subsets of n answers with a usable
+    answer."""
     found = []
     for subset in itertools.combinations(range(len(scores)), n):
         for best in kept([scores[i] for i in subset], [usable[i] for i in subset]):

@@ -101,7 +101,7 @@ def test_interrupted_measurement_continues_with_the_same_result(monkeypatch: pyt
 
 
 def test_models_have_the_precision_of_the_recipe(tmp_path: Path) -> None:
-    """The rewards of bfloat16 models in files are those of the same models in memory."""
+    """bfloat16 models give the same rewards whether they are loaded from files or are already in memory."""
     world, sources = known_optimum.world(0), dict[str, ModelSource]()
     models = {"policy": world.policy(), "reward_model": world.reward_model()}
     for name, (model, tokenizer) in models.items():

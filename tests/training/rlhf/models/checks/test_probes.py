@@ -112,7 +112,7 @@ def test_reading_that_timed_out_is_repeated(tmp_path: Path, monkeypatch: pytest.
     assert reading_of_folder(tmp_path) == probes.read_folder(tmp_path)
 
 
-def test_long_readings_are_refused_and_their_texts_shortened(tmp_path: Path) -> None:
+def test_overlong_readings_are_refused_and_long_texts_are_shortened(tmp_path: Path) -> None:
     tokenizer = tiny.tokenizer()
     for words, found in ((2_000, True), (10_001, False)):
         tokenizer.chat_template = "{{ 'w1 ' * " + str(words) + " }}"

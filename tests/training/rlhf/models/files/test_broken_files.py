@@ -82,13 +82,13 @@ def test_broken_file_makes_the_model_unreadable(case: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("case", [DEEP, HUGE, '{"hidden_size": 1, "model_type": ["x"]}', "[]"])
-def test_broken_settings_give_no_size(case: str, tmp_path: Path) -> None:
+def test_size_of_a_model_with_broken_settings_is_unknown(case: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(case)
     with pytest.raises(shapes.UnknownShape, match=r"config\.json"):
         shapes.shape_in(tmp_path)
 
 
-def test_size_with_values_of_the_wrong_type_is_unknown(tmp_path: Path) -> None:
+def test_size_of_a_model_with_config_values_of_the_wrong_type_is_unknown(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     for changes in ({"model_type": ["x"]}, {"head_dim": "x"}, {"num_key_value_heads": [1]}):
         kept = (folder / "config.json").read_text()

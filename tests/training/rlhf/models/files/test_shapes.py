@@ -55,7 +55,7 @@ def test_file_headers_give_the_exact_number_of_parameters(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
-def test_encoders_are_recognised_and_their_parameters_counted(kind: str) -> None:
+def test_encoders_are_recognised_and_their_parameters_are_counted(kind: str) -> None:
     """The predicted count excludes the pooler, which the config does not mention."""
     trunk = tiny.ENCODERS[kind]().base_model
     shape = shapes.shape_of(trunk.config.to_dict())
@@ -117,7 +117,7 @@ def test_unsupported_architectures_raise_unknown_shape(tmp_path: Path) -> None:
             shapes.shape_in(tmp_path)
 
 
-def test_damaged_weights_file_falls_back_to_the_config(tmp_path: Path) -> None:
+def test_size_is_read_from_the_config_if_the_weights_file_is_damaged(tmp_path: Path) -> None:
     model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=90, n_positions=16))
     model.save_pretrained(tmp_path)
     for broken in (b"", b"\xff" * 8, b"\x02\0\0\0\0\0\0\0[]", (1 << 62).to_bytes(8, "little") + b"{}"):

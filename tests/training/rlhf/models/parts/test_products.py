@@ -45,7 +45,7 @@ def test_output_and_gradients_equal_those_in_float64(shape: tuple[int, ...], bia
         assert found[name].is_contiguous(), name
 
 
-def test_output_is_bitwise_the_same_with_and_without_gradients() -> None:
+def test_output_is_bitwise_identical_with_and_without_gradients() -> None:
     module, given = linear(), torch.randn(ROWS, BEFORE)
     products.use_onednn(module)
     expected = learn(module, given)["out"]
@@ -63,8 +63,8 @@ def test_frozen_layer_passes_the_gradient_on_and_gets_none() -> None:
     assert torch.equal(found["input"], expected)
 
 
-def test_small_products_and_other_precisions_stay_those_of_torch() -> None:
-    """MKL and oneDNN round differently, so equal bits show that the same library has multiplied."""
+def test_torch_still_computes_small_products_and_other_precisions() -> None:
+    """MKL and oneDNN round differently, so equal bits show that the same library computed both products."""
     module = linear()
     changed = copy.deepcopy(module)
     products.use_onednn(changed)
@@ -103,7 +103,7 @@ def test_products_of_many_lengths_keep_little_memory() -> None:
 
 
 def test_compiled_code_is_limited_in_a_replaced_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process of a run replaces the environment after it imported the module."""
+    """A run's process replaces the environment after it has imported the module."""
     names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
     for name in names:
         monkeypatch.delenv(name, raising=False)

@@ -267,7 +267,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     get_peft_model(model, settings).save_pretrained(out)  # no tokenizer, because the base has one
 
 
-def test_score_of_an_external_model_is_read_at_the_token_of_transformers(tmp_path: Path) -> None:
+def test_score_of_an_external_model_is_read_at_the_token_used_by_transformers(tmp_path: Path) -> None:
     """If EOS is the pad token, Rankloop and transformers read the score at the token before EOS. In training,
     the score is also read at the token before EOS."""
     base = saved_base("llama", tmp_path)

@@ -136,9 +136,9 @@ def decoding(
     models, in bytes. Keys and values get a share of the rest by default. `memory` is the recipe's
     `generation_memory`. If the policy is `adapted`, its layers are not copied for decoding.
 
-    A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
-    as the mean answer, up to the limit.
-    If a `server` generates the answers, they cost this machine nothing. The server's time is unknown.
+    A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long as
+    the mean answer, up to the limit. If a `server` generates the answers, they use no resources of this
+    machine. The server's time is unknown.
     """
     if server:
         return Stage("generate", ())

@@ -91,7 +91,8 @@ def _projecting(step: Backward, before: float, given: Conditions) -> tuple[Part,
 
 
 def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
-    """The last layer's backward pass: the gradients of two products of its MLP exist at a time."""
+    """The last layer's backward pass, in which the gradients of two products of its MLP exist at the same
+    time."""
     number = HALF if step.how.autocast else step.how.number
     of_mlp = 2 * number * step.places * step.shape.intermediate
     apart = before == 0 or is_tied(step.shape) or step.shards > 1

@@ -24,7 +24,8 @@ LAYERS_GATHERED = 2
 
 
 def shards(recipe: Recipe, given: Conditions) -> int:
-    """Return the number of processes that divide the model among them, or 1 if each process has all of it."""
+    """Return the number of processes that divide the model among them, or 1 if each process holds the
+    complete model."""
     return given.processes if getattr(recipe, "sharding", "none") == "full" else 1
 
 

@@ -92,7 +92,7 @@ RECORDED = ("device", "name", "memory_bytes", "threads", "host_memory_bytes", "g
 
 
 def machine_in(recorded: dict[str, Any], *, basis: str = "earlier_run") -> Machine:
-    """The machine that a run has recorded. Runs of earlier versions did not record all of it."""
+    """The machine that a run has recorded. Earlier versions recorded only a part of this information."""
     return Machine(**{name: recorded[name] for name in RECORDED if name in recorded}, basis=basis)
 
 

@@ -19,7 +19,7 @@ def keep_running_without_log() -> None:
 
 
 class _Dropping:
-    """A text stream that drops what doesn't fit on the disk."""
+    """A text stream that drops data if the disk is full."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

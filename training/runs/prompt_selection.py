@@ -96,8 +96,8 @@ def counts_of(ids: Sequence[UUID], *, selection: PromptSelection) -> dict[str, i
 
 
 def _one_of(key: str, values: Sequence[object]) -> Q:
-    """The metadata contains one of the values. A number can be stored as text, and a value can be in a
-    list."""
+    """A filter for prompts whose metadata contains one of the values. A number can be stored as text, and a
+    value can be in a list."""
     wanted = Q()
     for value in values:
         for stored in (value, str(value)) if isinstance(value, (int, float)) else (value,):

@@ -1,4 +1,5 @@
-"""Training workers report the devices of their machines, from which runs are estimated before launch."""
+"""Training workers report the devices of their machines. Estimates before launch are based on these
+devices."""
 
 from __future__ import annotations
 

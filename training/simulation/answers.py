@@ -1,4 +1,4 @@
-"""The parts of a simulated answer apart from the order of the responses. Examples are strengths, ratings and
+"""The parts of a simulated answer other than the order of the responses. Examples are strengths, ratings and
 the selection of the best responses.
 
 These parts follow the judge's points. A form can require something that the judge doesn't know, for example a

@@ -2057,7 +2057,7 @@ export interface components {
              * @default 100
              */
             max_tasks?: number;
-            /** @description Number of annotators who rank each task. If empty, the project's overlap. */
+            /** @description Number of annotators who rank each task. If empty, the project's overlap is used. */
             overlap?: number | null;
             /**
              * @description Tasks with a higher priority are assigned first. Imported tasks have priority 0.
@@ -2274,7 +2274,7 @@ export interface components {
             model: number;
             /**
              * Format: double
-             * @description Maximum size in bytes of the checkpoints, which are deleted when the run ends.
+             * @description Maximum size in bytes of the checkpoints, which are deleted when the run succeeds.
              */
             checkpoints: number;
         };
@@ -2997,7 +2997,7 @@ export interface components {
             gpus: number;
             worker: string;
             /**
-             * @description How the machine is known. worker: a running worker has reported it. worker_gone: the last worker reported it, but is not running now. earlier_run: an earlier run used it. server: no worker has reported, and this is the server's machine.
+             * @description Source of this information. worker: a running worker has reported the machine. worker_gone: the last worker reported the machine but is no longer running. earlier_run: an earlier run used the machine. server: no worker has reported, so the web server's machine is assumed.
              *
              *     * `worker` - worker
              *     * `worker_gone` - worker_gone
@@ -4167,7 +4167,7 @@ export interface components {
             peak_stage: string;
             /** @description Whether the run fits in memory. Null if the memory lies within the estimated range, or if only some of the running workers have enough. */
             fits: boolean | null;
-            /** @description Settings with which a run that does not fit would fit; null if there are none. */
+            /** @description If the run does not fit: settings that would make it fit. Null if it fits or if there are none. */
             fitting: {
                 [key: string]: unknown;
             } | null;
@@ -4347,7 +4347,7 @@ export interface components {
             parts: components["schemas"]["Part"][];
             /**
              * Format: double
-             * @description Main memory of a stage on a GPU.
+             * @description Main memory that the stage needs on a machine with GPUs, in bytes.
              */
             host_bytes: number;
         };

@@ -43,8 +43,9 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
 
 
 def group_advantages(rewards: Tensor, *, kind: Advantage, normalise: bool) -> Tensor:
-    """Return the advantages of the recipe's ``advantage``. If ``normalise``, they are shifted and scaled to
-    mean 0 and standard deviation 1 over all answers of the rollout, as ``normalize_advantages`` does in TRL.
+    """Return the advantages that the recipe's ``advantage`` selects. If ``normalise``, they are shifted and
+    scaled to mean 0 and standard deviation 1 over all answers of the rollout, as ``normalize_advantages``
+    does in TRL.
     """
     match kind:
         case "rloo":
@@ -68,13 +69,14 @@ def token_weights(lengths: Tensor, *, kind: Aggregation, answers: int, tokens: i
     """Return the weight of each token of B answers with these ``lengths``. The shape is (B,).
 
     The weights reduce token losses to the loss of a minibatch of ``answers`` answers and ``tokens`` tokens.
-    They depend on the entire minibatch. The loss is therefore independent of its division into micro-batches.
+    They depend on the entire minibatch. The loss therefore does not depend on how the minibatch is split into
+    micro-batches.
 
     - token_mean: every token has the same weight, 1 / tokens (DAPO, arXiv 2503.14476, and PPO here).
-    - answer_mean: every answer has the same weight, so its tokens have 1 / (length · answers). This is the
-      loss of GRPO (arXiv 2402.03300). Tokens of long answers count less.
+    - answer_mean: every answer has the same weight, so each of its tokens has the weight 1 / (length ·
+      answers). This is the loss of GRPO (arXiv 2402.03300). Tokens of long answers count less.
     - fixed_length: 1 / (limit · answers), where ``limit`` is the maximum length of an answer. This is the
-      loss of Dr. GRPO (arXiv 2503.20783), without a bias by length.
+      loss of Dr. GRPO (arXiv 2503.20783), which has no length bias.
     """
     match kind:
         case "token_mean":

@@ -45,8 +45,8 @@ def sampler_gap(log_probs: Tensor, sampler: Tensor) -> dict[str, float]:
 
 
 def answer_sums(values: Tensor, lengths: Tensor) -> Tensor:
-    """Return the sum of each answer's values. `values`, with shape (N,), contains one value per token, for
-    one answer after another. `lengths`, with shape (B,), contains each answer's number of tokens. The result
-    has shape (B,)."""
+    """Return the sum of each answer's values. `values`, with shape (N,), contains one value per token, answer
+    by answer. `lengths`, with shape (B,), contains each answer's number of tokens. The result has shape
+    (B,)."""
     owner = torch.arange(len(lengths), device=values.device).repeat_interleave(lengths)
     return values.new_zeros(len(lengths)).index_add(0, owner, values)

@@ -101,8 +101,8 @@ class KLController:
     All decisions use the distance sqrt(KL / target), which changes at a constant rate if a policy moves at a
     constant speed. The KL of one step is a noisy mean over its answers, so the distance and its change per
     step, `speed`, are estimated with a g-h filter. `measured` counts the steps in the estimate. The first
-    gains are those of a least-squares line through all steps so far (growing memory), so that the first
-    steps, in which the policy is fastest, are followed closely.
+    gains are those of a least-squares line through all steps so far (growing memory), so the estimate closely
+    follows the first steps, in which the policy moves fastest.
 
     `initial` is beta at the start, and `integral` is the sum of the weighted errors, in units of log beta.
     Without a target, the controller never changes.
@@ -137,7 +137,7 @@ class KLController:
         expected = kept * (self.distance + self.speed)
         seen = math.sqrt(max(kl, 0.0) / self.target)
         distance = max(expected + max(DISTANCE_GAIN, (4 * n + 2) / steps) * (seen - expected), 0.0)
-        # A policy has never moved further in a step than its whole distance.
+        # In one step, a policy can't have moved further than its whole distance from the reference.
         speed = self.speed + max(SPEED_GAIN, 6 / steps) * (seen - expected) / kept
         speed = min(max(speed, -seen), seen / kept) * (rate / self.rate if self.rate else 1.0)
         free = distance + speed

@@ -18,9 +18,9 @@ from training.rlhf.planning.transformer import FLOAT, forward_operations, is_tie
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 
 PICKING_ARRAYS = 4
-# As in `generation.batches`, which imports torch.
+# The same values as in `generation.batches`, which can't be imported without torch.
 CPU_ROWS, GPU_ROWS, LOGIT_BYTES, CPU_SHARE, GPU_SHARE = 256, 1024, 512 * 2**20, 0.25, 0.5
-COPIED_BYTES = 2**30  # as in `generation.llama.trunk`
+COPIED_BYTES = 2**30  # the same value as in `generation.llama.trunk`
 READ_TOKENS = 4096  # prompt tokens that a model like Llama reads together
 PROMPTS_SAMPLED = 64  # number of prompts per batch in sampling and evaluation
 
@@ -136,9 +136,9 @@ def decoding(
     models, in bytes. Keys and values get a share of the rest by default. `memory` is the recipe's
     `generation_memory`. If the policy is `adapted`, its layers are not copied for decoding.
 
-    A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
-    as the mean answer, up to the limit.
-    If a `server` generates the answers, they cost this machine nothing. The server's time is unknown.
+    A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long as
+    the mean answer, up to the limit. If a `server` generates the answers, they use no resources of this
+    machine. The server's time is unknown.
     """
     if server:
         return Stage("generate", ())
@@ -179,8 +179,8 @@ def decoding(
 
 
 def _copied_weights(policy: Shape) -> float:
-    """The matrices of the layers and the output layer. The embedding is not copied, unless it is the output
-    layer."""
+    """The number of weights that are copied for decoding: those of the layers and of the output layer. The
+    embedding is copied only if it is also the output layer."""
     embedding = policy.vocabulary * policy.hidden
     return policy.weights - (0 if is_tied(policy) else embedding)
 

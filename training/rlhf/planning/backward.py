@@ -2,9 +2,9 @@
 
 Gradients appear layer by layer while activations are freed, so the peak is at one of two moments. At the
 start of the backward pass, all activations are in memory, with the logits and the gradient of the output
-layer. At its end, all gradients are, with the gradient of the embedding before it is added. If a step has
-several micro-batches, all gradients are in memory at the start, too. The gradients of a sharded model exist
-completely for one layer at a time (`planning.sharding`).
+layer. At the end of the backward pass, all gradients are in memory, and so is the embedding's gradient before
+it is added to them. If a step has several micro-batches, all gradients are in memory at the start, too. The
+gradients of a sharded model exist completely for one layer at a time (`planning.sharding`).
 
 Pure functions without torch.
 """
@@ -64,8 +64,8 @@ class Backward:
 
 
 def backward(step: Backward, *, before: float, given: Conditions = USUAL) -> tuple[Part, ...]:
-    """Return the memory of a micro-batch at its peak. `before` are the bytes of the gradients that are
-    already in memory when its forward pass begins."""
+    """Return the memory of a micro-batch at its peak. `before` is the size, in bytes, of the gradients that
+    are already in memory when its forward pass begins."""
     moments = (
         _projecting(step, before, given),
         _in_last_layer(step, before, given),
@@ -91,7 +91,8 @@ def _projecting(step: Backward, before: float, given: Conditions) -> tuple[Part,
 
 
 def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
-    """The last layer's backward pass: the gradients of two products of its MLP exist at a time."""
+    """The last layer's backward pass, in which the gradients of two products of its MLP exist at the same
+    time."""
     number = HALF if step.how.autocast else step.how.number
     of_mlp = 2 * number * step.places * step.shape.intermediate
     apart = before == 0 or is_tied(step.shape) or step.shards > 1
@@ -104,7 +105,8 @@ def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Pa
 
 def _in_embedding(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
     """The end of the backward pass: the embedding's gradient before it is added to the others. If the output
-    layer is the embedding, its gradient has waited for this one. Half-precision gradients are converted."""
+    layer is the embedding, the output layer's gradient is still in memory, too. Half-precision gradients are
+    converted."""
     mine, number = step.gradients, step.how.number
     if not step.embedding:
         return Part("gradients", max(before, mine)), Part("activations", _one_layer(step))

@@ -40,7 +40,7 @@ class Conditions:
 
     `cautious` assumes the worst case instead of typical values: the widest micro-batch and the longest
     answers that the recipe allows. `memory` is the device's memory in bytes, which limits how many answers
-    are generated together. It is None if it is unknown.
+    are generated together, or None if it is unknown.
 
     `processes` is the number of processes that divide each batch among them. Each of them holds all models,
     unless the recipe divides the trained models as well (`planning.sharding`).
@@ -73,8 +73,8 @@ class Data:
 
     def in_largest(self, items: float) -> Data:
         """Return the data with the mean lengths in the largest of several batches of this many items. They
-        are LARGEST standard errors above the mean. If a few prompts are much longer than the others, they
-        make the difference."""
+        are LARGEST standard errors above the mean. The difference matters if a few prompts are much longer
+        than the others."""
         errors = LARGEST / math.sqrt(max(1.0, items))
         return replace(
             self,
@@ -138,9 +138,9 @@ def seconds(cost: Cost, speed: Speed) -> float:
 
 
 def largest_part(batch: float, *, item: float, limit: float) -> float:
-    """Return the tokens in the largest micro-batch without padding (`data.batching.cut_by_tokens`). The batch
-    of `batch` tokens is divided into parts of nearly equal size, with at most `limit` tokens each. Items of
-    `item` tokens are never split."""
+    """Return the number of tokens in the largest micro-batch, without padding
+    (`data.batching.cut_by_tokens`). The batch of `batch` tokens is divided into parts of nearly equal size,
+    with at most `limit` tokens each. Items of `item` tokens are never split."""
     share = batch / math.ceil(batch / limit)
     return item * max(1, min(limit // item, math.floor(share / item + 0.5)))
 

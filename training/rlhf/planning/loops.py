@@ -72,8 +72,8 @@ def rejection_sampling(
     adapter on the policy's trunk. During fine-tuning, the reward model stays in memory, too. After the first
     round, the moments stay in memory during sampling.
 
-    With `keep=threshold`, the number of kept answers is unknown. Half of the answers are assumed, and all of
-    them in the worst case.
+    With `keep=threshold`, the number of kept answers is unknown. The estimate assumes half of the answers or,
+    in the worst case, all of them.
     """
     n, number = recipe.samples_per_prompt, bytes_per_weight(recipe)
     beside = frozen(recipe, "reward model", judge)
@@ -103,7 +103,7 @@ def rejection_sampling(
     kept = replace(
         data, items=math.ceil(chosen * data.items), response=answer, longest=longest, responses=1.0
     )
-    # As many answers as are sampled together are scored together.
+    # The scoring batches have the same size as the sampling batches.
     scored = scored_tokens(min(ANSWERS_PER_REJECTION_BATCH / n, data.items) * ranking, ranking)
     stages = (
         Stage("generate", (*generating, *asking.parts), asking.operations, asking.layer_calls),
@@ -127,8 +127,9 @@ def rejection_sampling(
 
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USUAL) -> Cost:
-    """Return the cost of direct preference optimisation. The responses to a prompt share it. If a ranking
-    exceeds a micro-batch, it takes several forward passes, which are recomputed in the backward pass."""
+    """Return the cost of direct preference optimisation. The responses to a prompt share its tokens. If a
+    ranking exceeds a micro-batch, it takes several forward passes, which are recomputed in the backward
+    pass."""
     number = bytes_per_weight(recipe)
     row = min(data.prompt + data.response, recipe.max_length)
     usual = row + (data.responses - 1) * min(data.response, row)
@@ -252,7 +253,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
 def _answering(
     recipe: SFTConfig | DPOConfig, policy: Shape, data: Data, held: tuple[Part, ...], given: Conditions
 ) -> tuple[Stage, ...]:
-    """The stages outside the training, in which every process answers all of these prompts.
+    """The stages before and after training, in which every process answers all of these prompts.
 
     The policy answers the sample prompts before and after the training. To measure the divergence from the
     starting policy, it answers more prompts, and both policies process the answers. The moments are freed

@@ -1,5 +1,5 @@
 """The cost of the loops that sample rollouts and train on them: PPO and RLOO. The answers to a prompt share
-it."""
+its tokens."""
 
 from __future__ import annotations
 
@@ -235,7 +235,8 @@ def _on_policy(
     if critic:
         size = number if critic.own else FLOAT
         saved += (size + 2 * FLOAT + (FLOAT if size < FLOAT else 0)) * critic.learning
-    # The reference is a copy of the policy, which is made before both are divided.
+    # The reference is a copy of the policy that is made before the two models are divided among the
+    # processes.
     whole = 2 * whole_bytes(recipe, policy, given)
     kernels = () if recipe.dtype == "bfloat16" else float32_kernels(data, given)
     return loading_and_saving(Cost(stages), given, saved=saved, whole=whole, kernels=kernels)
@@ -270,7 +271,7 @@ def _models(
     shared: bool,
     given: Conditions,
 ) -> tuple[Part, ...]:
-    """The models between two updates, with the moments of the trained ones."""
+    """The models between two updates, with the moments of the trained models."""
     learning, number = trained_weights(recipe, policy), bytes_per_weight(recipe)
     divided = shards(recipe, given)
     models = [*in_training(recipe, policy, given)]

@@ -14,7 +14,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.recipes.weights import TrainsPolicy
 
-MOST_BEGINNINGS = 8  # as in judging.shaping, which imports torch
+MOST_BEGINNINGS = 8  # the same value as in judging.shaping, which imports torch
 
 
 def with_scoring(

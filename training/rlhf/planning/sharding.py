@@ -1,7 +1,7 @@
 """The memory of a sharded model in one of several processes (`core.sharding`).
 
 Each process stores 1/n of the float32 weights, gradients and Adam moments, 16 bytes per weight in all. In a
-pass, it also holds the weights that are gathered at the moment, and in a backward pass their gradients before
+pass, it also holds the weights that are currently gathered and, in a backward pass, their gradients before
 the exchange:
 
 - the weights outside the layers (embedding and output layer), during the entire pass;
@@ -24,7 +24,8 @@ LAYERS_GATHERED = 2
 
 
 def shards(recipe: Recipe, given: Conditions) -> int:
-    """Return the number of processes that divide the model among them, or 1 if each process has all of it."""
+    """Return the number of processes that divide the model among them, or 1 if each process holds the
+    complete model."""
     return given.processes if getattr(recipe, "sharding", "none") == "full" else 1
 
 

@@ -1,12 +1,12 @@
-"""The memory of a policy in training: its weights, and what the optimiser keeps for the trained ones.
+"""The memory of a policy in training: its weights, and the optimiser's data for the trained weights.
 
 - The model's weights take 4 bytes each in float32 and 2 in bfloat16.
 - Gradients take 4 bytes and Adam's moments 8 bytes per trained weight, in either precision.
 - An adapter takes 4 more bytes for each of its own weights. Only these weights are trained.
 - If a bfloat16 model's own weights are trained, a float32 master of each takes 4 more bytes (`core.masters`).
 
-If several processes divide the model among them (`planning.sharding`), each stores a part of the float32
-weights, which take the place of masters, and of gradients and moments.
+If several processes divide the model among them (`planning.sharding`), each stores a part of the gradients,
+the moments and the float32 weights, which take the place of masters.
 
 Pure functions without torch.
 """

@@ -14,7 +14,7 @@ from training.rlhf.models.files.shapes import Shape, count_weights
 from training.rlhf.recipes.weights import UsesLora
 
 FLOAT, HALF = 4, 2  # bytes
-# As in `forward.projection`, which can't be imported without torch.
+# The same values as in `forward.projection`, which can't be imported without torch.
 CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU, MIN_CHUNK_TOKENS = 2**24, 2**26, 256
 CONVERTED_WEIGHTS = 2**23
 
@@ -89,8 +89,8 @@ def layer_bytes(shape: Shape, how: Pass) -> float:
 
 
 def kept_bytes(shape: Shape, places: float, *, row: float, how: Pass, layers: float | None = None) -> float:
-    """Memory, in bytes, of the activations of the last `layers` layers that a backward pass needs, of the
-    final norm's, and of the attention mask."""
+    """Memory, in bytes, that a backward pass needs for the activations of the last `layers` layers and of the
+    final norm, and for the attention mask."""
     final = (FLOAT + 2 * how.number) * shape.hidden
     return places * ((layers or shape.layers) * layer_bytes(shape, how) + final) + places * row
 
@@ -131,7 +131,7 @@ def projection_bytes(
     tokens and, if the output layer is trained, its gradient.
 
     Half-precision weights are converted in blocks on a CPU. Their gradient is summed in float32 and then
-    rounded. On a GPU, a half-precision copy of the logits is multiplied.
+    rounded. On a GPU, the matrix products use a half-precision copy of the logits.
     """
     if projected == 0:
         return 0.0
@@ -145,8 +145,8 @@ def projection_bytes(
 
 
 def is_tied(shape: Shape) -> bool:
-    """Whether the output layer is the embedding. The weights of the other layers can be counted, so the rest
-    is one matrix of `vocabulary` × `hidden` weights or two."""
+    """Whether the output layer is the embedding. The model's number of weights shows whether it has one
+    matrix of `vocabulary` × `hidden` weights or two."""
     tied, untied = (count_weights(shape, tied=kind) for kind in (True, False))
     return abs(shape.weights - tied) <= abs(shape.weights - untied)
 

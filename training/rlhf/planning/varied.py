@@ -16,7 +16,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.recipes.varied import ChoosesVaried
 
-PROMPTS_PER_BATCH = 64  # as in selection.varied, which imports torch
+PROMPTS_PER_BATCH = 64  # the same value as in selection.varied, which imports torch
 
 
 def chosen(recipe: Recipe, data: Data) -> Data:

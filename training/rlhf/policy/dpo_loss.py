@@ -36,7 +36,7 @@ def add_to_reference(
     if not bool(found.isfinite().all()):
         raise UnusableInput(
             "before training, the policy's log-probability of a response is NaN or infinite in one of these"
-            f" rankings: {rows.names(part)}. Use another policy or an earlier version of this one.",
+            f" rankings: {rows.names(part)}. Use another policy or an earlier version of this policy.",
             FailureKind.MODEL_UNREADABLE,
         )
     for indices, log_probs in distributed.gather_objects((part, found)):

@@ -384,7 +384,7 @@ def minibatch_backward(
     Each micro-batch adds its summed loss, divided by the entire minibatch's number of ``tokens``. The result
     therefore does not depend on how the minibatch is split into micro-batches. ``place`` is the step, the
     epoch and the number of the minibatch, and determines which demonstrations are mixed in. ``spare`` returns
-    the micro-batch of passes without an effect (`in_step`)."""
+    a micro-batch for passes that have no effect (`in_step`)."""
     metrics, largest = defaultdict[str, float](float), 0.0
     for part, counts in in_step(state.models.actor, minibatch, spare):
         found: dict[str, float] = {}

@@ -60,11 +60,12 @@ def policy_backward(
     critic: Critic | None = None,
     counts: bool = True,
 ) -> tuple[dict[str, float], float]:
-    """Add the gradient of the policy's loss on a micro-batch, or zeros unless it ``counts``. Return its share
-    of the minibatch's metrics, and the largest |log ratio|.
+    """Add the gradient of the policy's loss on a micro-batch, or zeros if ``counts`` is false. Return its
+    share of the minibatch's metrics, and the largest |log ratio|.
 
     With a shared ``critic``, the gradient of its loss is added in the same pass, and its metrics are returned
-    too. If the policy's states are unknown, this is not possible, and the critic's metrics are missing."""
+    too. If the policy's states are not available, the critic's gradient is not added, and its metrics are
+    missing."""
     seen, mask = part.seen, part.seen.mask
     old, advantage = seen.log_probs[mask], part.advantages[mask]
     log_probs, entropy, states = outputs_of(state.models.actor, seen.rows.inputs, temperature=temperature)
@@ -104,8 +105,8 @@ def critic_backward(
     trains_policy: bool = True,
     counts: bool = True,
 ) -> dict[str, float]:
-    """Add the gradient of the critic's loss on a micro-batch, or zeros unless it ``counts``. Return its share
-    of the minibatch's metrics."""
+    """Add the gradient of the critic's loss on a micro-batch, or zeros if ``counts`` is false. Return its
+    share of the minibatch's metrics."""
     with critic.active():
         values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
         loss, metrics = critic_loss(config, values, part, tokens)
@@ -129,7 +130,7 @@ def critic_loss(
 
 
 def spare_part(models: Models, rollout: Rollout) -> Part:
-    """Return a micro-batch for passes without an effect."""
+    """Return a micro-batch for passes that have no effect."""
     seen = spare_micro_batch(models, rollout)
     zeros = torch.zeros_like(seen.log_probs)
     return Part(seen, zeros, zeros, zeros)

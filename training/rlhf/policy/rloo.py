@@ -1,9 +1,9 @@
 """RLOO, GRPO and Dr. GRPO: the policy answers each prompt several times and moves towards the answers whose
 reward is higher than that of the other answers. There is no critic.
 
-Each step samples answers, scores them, compares each answer with the others to its prompt, and runs a few
-epochs of clipped updates. An answer has one advantage, which all of its tokens share. The recipe's settings
-name the method (`RLOOConfig`):
+Each step samples answers, scores them, compares each answer with the other answers to its prompt, and runs a
+few epochs of clipped updates. An answer has one advantage, which all of its tokens share. The recipe's
+settings (`RLOOConfig`) determine the method:
 
 - RLOO subtracts the KL penalty from the reward, then the mean reward of the prompt's other answers. It clips
   one probability ratio per answer.

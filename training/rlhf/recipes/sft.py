@@ -68,6 +68,6 @@ class SFTConfig(TrainsPolicy, ShardsModel, Checkpointed):
         64,
         ge=0,
         le=4096,
-        description="Number of answers, of at most sample_tokens tokens, with which the KL divergence from "
-        "the starting policy is measured after training. 0 skips the measurement.",
+        description="Number of answers used to measure the KL divergence from the starting policy after "
+        "training. Each answer has at most sample_tokens tokens. 0 skips the measurement.",
     )

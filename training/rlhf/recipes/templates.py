@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.pairs import parse_pairs
 
-# Arguments that the encoding of a prompt sets itself. It also sets the special tokens, whose names end in
-# "_token".
+# Arguments that are set when a prompt is encoded. The encoding also sets the special tokens, whose names end
+# in "_token".
 RESERVED = {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message"} | {
     *("conversation", "chat_template", "tokenize", "padding", "truncation", "max_length"),
     *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),

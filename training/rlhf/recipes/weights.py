@@ -1,4 +1,4 @@
-"""Settings for which weights a run trains, and in which precision."""
+"""Settings that determine which weights a run trains, and the precision of the models."""
 
 from __future__ import annotations
 

@@ -275,10 +275,10 @@ def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
     """Return the initial value of ``tie``.
 
     With this value, responses with equal rewards are tied as often as pairs in the given rankings. A short
-    run does not converge from a poor initial value. For example, the value 0 means that responses with equal
-    rewards are tied with probability 1/3. With this initial value, the model predicted 20 % ties after one
-    epoch on 600 rankings. Only 4 % of the pairs in these rankings were tied. The probability of a tie between
-    equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    run does not converge from a poor initial value. For example, if the initial value is 0, responses with
+    equal rewards are tied with probability 1/3. From this value, the model predicted 20 % ties after one
+    epoch on 600 rankings, although only 4 % of their pairs were tied. The probability of a tie between equal
+    rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

@@ -371,8 +371,8 @@ def score_training_set(
     chosen, keep = [groups[i] for i in mine], uncertainty.reads_features(config)
     rewards: list[Tensor] = []
     read: list[Tensor] = []
-    # All rankings in one forward pass would take minutes on a CPU, without progress or a check for a request
-    # to stop.
+    # All rankings in one forward pass would take minutes on a CPU, without reporting progress or checking for
+    # a request to stop.
     tokens = [group.packed_tokens for group in chosen]
     for part in cut_by_tokens(tokens, max_tokens=config.micro_batch_tokens):
         report.check()

@@ -68,18 +68,18 @@ class Critic(nn.Module):
     def values_at(self, states: Tensor) -> Tensor:
         """Return the values of the trunk's final states: shape (N, d) to shape (N,)."""
         values: Tensor = self.head(states.float()).squeeze(-1)
-        # FSDP warns of an output that is a view.
+        # FSDP warns if an output is a view.
         return values.clone() if is_sharded(self) else values
 
     def active(self) -> AbstractContextManager[None]:
-        """Inside the context, the trunk is the critic's (see `lora.using`)."""
+        """Inside the context, the trunk uses the critic's adapter, if there is one (see `lora.using`)."""
         return nullcontext() if self.shared else lora.using(self.trunk, self.adapter)
 
 
 @torch.no_grad()
 def values_of(critic: Critic, seen: MicroBatch, states: Tensor | None = None) -> Tensor:
     """Return the values before the update, with shape (B, L). A shared critic reads the policy's ``states``
-    of these rows, if they are known, instead of a second forward pass."""
+    of these rows, if they are given, instead of running a second forward pass."""
     if critic.shared and states is not None:
         return seen.rows.per_answer(critic.values_at(states))
     return seen.rows.per_answer(critic(seen.rows.inputs))

@@ -40,7 +40,7 @@ class Reference:
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights that can move: those of the copy, or of the reference's own adapter. The names
-        are those of `weights_of` the policy."""
+        are the same as those that `weights_of` returns for the policy."""
         if has_adapters(self.model):
             return {} if self.adapter is None else detached(lora.adapter_weights(self.model, self.adapter))
         return detached(dict(self.model.named_parameters()))
@@ -65,7 +65,7 @@ def move_reference(
     config: RolloutConfig, reference: Reference, trained: Mapping[str, Tensor], step: int
 ) -> None:
     """After the update of a step, move the reference if the recipe has a moving reference: `ema` moves it
-    towards the policy's weights ``trained``, and `reset` regularly replaces it with them.
+    towards the policy's weights ``trained``, and `reset` replaces it with these weights at regular intervals.
 
     With a moving reference, a long run can move further from the initial policy, although the KL from the
     current reference is limited. The KL is then no longer the distance from the initial policy.
@@ -83,8 +83,8 @@ def move_reference(
 def pull_back(actor: PreTrainedModel, reference: Reference, share: float) -> None:
     """Move the policy's weights this share of the way back to the reference's.
 
-    The change of a layer by an adapter is s B A. If the reference has no adapter, B moves towards 0, and the
-    change shrinks by this share.
+    An adapter changes the weights of a layer by s B A. If the reference has no adapter, B moves towards 0,
+    and the change shrinks by this share.
     """
     if share == 0:
         return
@@ -100,7 +100,8 @@ def pull_back(actor: PreTrainedModel, reference: Reference, share: float) -> Non
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return the module's trained weights by name, tied weights only once. Copy them to keep their values."""
+    """Return the module's trained weights by name. Tied weights occur only once. The tensors are not copies,
+    so their values change when the module is trained."""
     return detached(trained_parameters(module))
 
 
@@ -111,15 +112,15 @@ def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def fill(places: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Copy the named weights."""
+    """Copy the weights into the tensors in ``places`` that have the same names."""
     for name, weight in weights.items():
         sharding.fill(places[name], weight)
 
 
 def change_of(actor: PreTrainedModel, reference: Reference, kind: str) -> dict[str, float]:
     """Return the metric `parameters/change`: the norm of the change of all weights since the start of
-    training. The result is empty if all weights are trained and the reference moves, because the start is
-    then not in memory."""
+    training. The result is empty if all weights are trained and the reference moves, because the initial
+    weights are then no longer in memory."""
     if has_adapters(actor):
         return {"parameters/change": lora.adapter_change(actor, lora.POLICY, lora.start_of(actor))}
     if kind != "fixed":

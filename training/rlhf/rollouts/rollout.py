@@ -234,7 +234,8 @@ def sample_rollout(
     policy other than the one in training.
 
     Each process answers and scores a share of the prompts, and the result contains the answers of all
-    processes. A prompt's answers depend on a seed of its own, so they don't depend on the share.
+    processes. Each prompt has its own seed, so its answers don't depend on how the prompts are divided among
+    the processes.
     """
     ids, temperature = [prompts.ids[i] for i in chosen], temperature_at(config, step)
     seeds = seeds_from(generator_for(config.seed, "rollout", step), len(ids))
@@ -319,8 +320,8 @@ def split_rollout(
     `max_tokens` token positions.
 
     Minibatches have equal numbers of rows. Answers to the same prompt stay together, as far as the size of
-    the minibatches allows it, so that they share their prompt. Rows are divided once per rollout. Every epoch
-    therefore processes a row in the same layout as before the update, and the first ratio is exactly 1.
+    the minibatches allows, so that they can share their prompt. Rows are divided once per rollout. Every
+    epoch therefore processes a row in the same layout as before the update, and the first ratio is exactly 1.
 
     With several processes, the result contains this process's share of every minibatch, which can be empty.
     """

@@ -40,7 +40,7 @@ def sample_answers(
     kl_coefficient: float | None = None,
     floors: FloorState | None = None,
 ) -> list[SampleAnswer]:
-    """Answer the first few prompts with `policy`. The random numbers are the same at every call, so that the
+    """Answer the first few prompts with `policy`. The random numbers are the same in every call, so the
     answers differ only if the policies differ. Without `kl_coefficient`, the KL of the answers is not
     measured."""
     messages, ids = prompts.messages[: config.samples], prompts.ids[: config.samples]

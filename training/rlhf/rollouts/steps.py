@@ -117,9 +117,9 @@ def within_memory(
 ) -> Result:
     """Call ``add_gradients`` with the micro-batches of a minibatch, and return its result.
 
-    If the device runs out of memory, all micro-batches of the batch are halved, and the minibatch is computed
-    again (`until_it_fits`). The gradient is the same except for rounding. Later steps also use the lower
-    limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
+    If the device runs out of memory, all micro-batches of the rollout are halved, and the minibatch is
+    computed again (`until_it_fits`). The gradient is the same except for rounding. Later steps also use the
+    lower limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
     interrupted run, unless it runs out of memory at another time.
 
     Processes with sharded models wait for one another in every layer, so the error is raised.

@@ -68,7 +68,7 @@ def most_varied(spreads: Tensor, share: float) -> list[int]:
     spreads, rounded up. Prompts without a spread are never used, so there can be fewer. Of several prompts
     with the same spread, the first ones are used. `spreads` has shape (P,)."""
     values = spreads.tolist()
-    # `share` of a whole number can be slightly above it, due to rounding: 0.07 * 100 is 7.000000000000001.
+    # Due to rounding, the product can be slightly above the exact value: 0.07 * 100 is 7.000000000000001.
     most = math.ceil(round(share * len(values), 6))
     varied = [index for index, spread in enumerate(values) if spread > 0]
     return sorted(sorted(varied, key=lambda index: -values[index])[:most])

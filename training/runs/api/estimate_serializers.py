@@ -22,7 +22,9 @@ class StageSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     bytes = serializers.FloatField()
     parts = PartSerializer(many=True)
-    host_bytes = serializers.FloatField(help_text="Main memory of a stage on a GPU.")
+    host_bytes = serializers.FloatField(
+        help_text="Main memory that the stage needs on a machine with GPUs, in bytes."
+    )
 
 
 class MachineSerializer(serializers.Serializer[Any]):
@@ -37,16 +39,16 @@ class MachineSerializer(serializers.Serializer[Any]):
     worker = serializers.CharField(allow_blank=True)
     basis = serializers.ChoiceField(
         choices=["worker", "worker_gone", "earlier_run", "server"],
-        help_text="How the machine is known. worker: a running worker has reported it. worker_gone: the last "
-        "worker reported it, but is not running now. earlier_run: an earlier run used it. server: no worker "
-        "has reported, and this is the server's machine.",
+        help_text="Source of this information. worker: a running worker has reported the machine. "
+        "worker_gone: the last worker reported the machine but is no longer running. earlier_run: an earlier "
+        "run used the machine. server: no worker has reported, so the web server's machine is assumed.",
     )
 
 
 class DiskSerializer(serializers.Serializer[Any]):
     model = serializers.FloatField(help_text="Size in bytes of the model that the run produces.")
     checkpoints = serializers.FloatField(
-        help_text="Maximum size in bytes of the checkpoints, which are deleted when the run ends."
+        help_text="Maximum size in bytes of the checkpoints, which are deleted when the run succeeds."
     )
 
 
@@ -63,7 +65,8 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     )
     fitting = serializers.DictField(
         allow_null=True,
-        help_text="Settings with which a run that does not fit would fit; null if there are none.",
+        help_text="If the run does not fit: settings that would make it fit. Null if it fits or if there are "
+        "none.",
     )
     disk = DiskSerializer()
     machine = MachineSerializer()

@@ -140,7 +140,7 @@ class CandidateTasksSerializer(serializers.Serializer[Any]):
         allow_null=True,
         min_value=1,
         max_value=MAX_OVERLAP,
-        help_text="Number of annotators who rank each task. If empty, the project's overlap.",
+        help_text="Number of annotators who rank each task. If empty, the project's overlap is used.",
     )
     priority = serializers.IntegerField(
         default=10,

@@ -98,7 +98,7 @@ def host_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
 
 def _limits(cgroups: Path, own: Path) -> Iterator[int]:
     """The memory limits of this process's control group and of the groups that contain it, in version 2 or 1
-    of cgroups. In a container, the own group is usually the root."""
+    of cgroups. In a container, this process's own group is usually the root."""
     lines: list[str] = []
     with suppress(OSError):
         lines = own.read_text().splitlines()

@@ -65,8 +65,8 @@ class RunEstimate:
     with its parts, and `peak_stage` names the largest.
 
     `fits` is None if the machine's memory lies within the estimated range or is unknown, or if only some of
-    the running workers have enough. `fitting` are settings with which a run that does not fit would fit. It
-    is None if there are no such settings."""
+    the running workers have enough. If the run does not fit, `fitting` contains settings that would make it
+    fit, or None if no such settings were found."""
 
     seconds: Range
     memory: Range
@@ -243,7 +243,8 @@ def _memory_on(machine: Machine, asked: _Asked, recipe: Recipe) -> _Memory:
 
 
 def _largest_of_each_name(stages: Sequence[Stage]) -> list[Stage]:
-    """A run can sample and score for several purposes. Only the largest of these stages matters."""
+    """Return the largest stage of each name. A run can sample and score for several purposes, and only the
+    largest of these stages matters."""
     found: dict[str, Stage] = {}
     for stage in stages:
         if stage.name not in found or stage.bytes > found[stage.name].bytes:

@@ -11,7 +11,8 @@ from training.rlhf.recipes.base import Recipe
 
 FEWEST_TOKENS = 512  # a smaller micro-batch saves little memory: it has at least one prompt with its answers
 GENERATION_MEMORIES = (8.0, 2.0, 0.5)  # GB
-# Values of other settings that a change needs. They belong to the training of all weights.
+# The values that other settings need together with a change. These settings apply only if all weights are
+# trained.
 BESIDE: Mapping[str, Mapping[str, Any]] = {
     "critic": {"sharding": "none"},
     "use_peft": {"critic": "auto", "num_layers_unfrozen": None, "sharding": "none"},
@@ -21,13 +22,13 @@ Fits = Callable[[Recipe], bool | None]
 
 
 def fitting_settings(recipe: Recipe, fits: Fits, *, stage: str) -> dict[str, Any] | None:
-    """Return changes to the recipe with which it fits, or None if no changes that are tried are enough.
+    """Return changes that make the recipe fit, or None if none of the changes tried is enough.
 
-    The changes are tried in the order of their price, each together with those before it: a smaller batch
-    changes the result only by rounding, recomputed activations take time, bfloat16 rounds, processes that
-    divide the model exchange its weights, a shared critic and LoRA train other weights. Changes that turn out
-    to be unnecessary are left out. `stage` is the largest stage. Settings that certainly fit are preferred
-    over settings that might fit.
+    The changes are tried in the order of their cost, each together with all previous changes. A smaller batch
+    changes the result only by rounding. Recomputing activations takes time. bfloat16 lowers the precision of
+    the models. Processes that divide the model must exchange its weights. With a shared critic or LoRA, other
+    weights are trained. Changes that turn out to be unnecessary are left out. `stage` is the largest stage.
+    Settings that certainly fit are preferred over settings that might fit.
     """
     tried: list[dict[str, Any]] = []
     for changes in _changes(recipe, stage):
@@ -62,7 +63,7 @@ def _changes(recipe: Recipe, stage: str) -> Iterator[dict[str, Any]]:
         if name not in settings or settings[name] == value:
             continue
         if name == "critic" and settings.get("use_peft"):
-            continue  # the critic is an adapter already
+            continue  # the critic is already an adapter
         if name == "sharding" and settings.get("processes", 1) == 1:
             continue
         yield {name: value, **{key: one for key, one in BESIDE.get(name, {}).items() if key in settings}}
@@ -79,7 +80,7 @@ def _fit(recipe: Recipe, changes: Mapping[str, Any], fits: Fits) -> bool | None:
 def _needed(
     recipe: Recipe, changes: Mapping[str, Any], fits: Fits, accepted: set[bool | None]
 ) -> dict[str, Any]:
-    """The changes without those that are not needed and those that change nothing."""
+    """The changes that are needed. Changes that equal the recipe's current settings are left out."""
     before = recipe.model_dump()
     kept = {name: value for name, value in changes.items() if before[name] != value}
     for name in list(kept):

@@ -16,9 +16,9 @@ class Machine:
     """A machine for training runs. `device` is `cpu` or `cuda`. `memory_bytes` is the memory of one GPU, or
     the main memory. `threads` is the number of threads that torch's operators use.
 
-    `host_memory_bytes` is the main memory, or 0 if it is unknown. `gpus` is the number of GPUs. `basis` says
-    how the machine is known: from a running worker, from a worker that no longer reports, from an earlier
-    run, or not at all. In the last case, the worker is assumed to run on the web server's machine.
+    `host_memory_bytes` is the main memory, or 0 if it is unknown. `gpus` is the number of GPUs. `basis` is
+    the source of this information: a running worker, a worker that no longer reports, an earlier run, or the
+    web server's machine. In the last case, the worker is assumed to run on that machine.
     """
 
     device: str
@@ -66,7 +66,8 @@ def machine_of(here: Here, *, basis: str, worker: str = "") -> Machine:
 
 def used_machine(*, processes: int = 1) -> dict[str, Any]:
     """The machine of this training process, and the run's peak memory `peak_bytes`: on a GPU, the memory of
-    one GPU, and on a CPU, the memory of all processes. They need about as much as this one."""
+    one GPU, and on a CPU, the memory of all processes. The other processes need about as much memory as this
+    one."""
     torch = sys.modules["torch"]
     host = host_memory()
     if torch.cuda.is_available():
@@ -91,7 +92,7 @@ RECORDED = ("device", "name", "memory_bytes", "threads", "host_memory_bytes", "g
 
 
 def machine_in(recorded: dict[str, Any], *, basis: str = "earlier_run") -> Machine:
-    """The machine that a run has recorded. Runs of earlier versions did not record all of it."""
+    """The machine that a run has recorded. Earlier versions recorded only a part of this information."""
     return Machine(**{name: recorded[name] for name in RECORDED if name in recorded}, basis=basis)
 
 

@@ -21,7 +21,7 @@ from training.runs.process.fork_server import ENVIRONMENT
 
 _MAX_ANSWER = 1 << 10
 STDERR = 2  # file descriptor of the worker's log
-# The log also keeps one older file of this size. A run that prints a line per step fills it in days.
+# The log also keeps one older file of this size. A run that prints a line per step takes days to fill a file.
 LOG_BYTES = 5 * 2**20
 
 

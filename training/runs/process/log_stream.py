@@ -1,7 +1,8 @@
 """A run's log on a full disk: the lines are lost, but the run continues.
 
 Losing log lines is better than losing hours of training. The run can still end before space is needed again,
-or an operator can free space in the meantime. A model or a checkpoint that can't be written does end the run.
+or an operator can free space in the meantime. However, a run does end if a model or a checkpoint can't be
+written.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def keep_running_without_log() -> None:
 
 
 class _Dropping:
-    """A text stream that drops what doesn't fit on the disk."""
+    """A text stream that drops data if the disk is full."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -17,9 +17,9 @@ from training.runs.process.job import Job
 
 
 def varied_prompts(job: Job, folder: Path, prompts: list[Messages]) -> list[Messages]:
-    """The prompts to train on, in their given order, and their counts in the job's counts. The rewards of
-    each batch are stored in `folder`, so a killed run repeats only the unfinished batch. Raises UnusableInput
-    if no prompt has a spread."""
+    """Return the prompts to train on, in their given order, and add their counts to the job's counts. The
+    rewards of each batch are stored in `folder`, so a killed run repeats only the unfinished batch. Raises
+    UnusableInput if no prompt has a spread."""
     recipe = job.recipe
     if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
         return prompts

@@ -161,8 +161,8 @@ class Hub:
     async def _close(self) -> None:
         """Closes both connections, unless a new stream needs them.
 
-        If a stream ends during a read, the read continues. The lock waits for such a read, which would
-        otherwise use a closed connection, or open a new one that nobody closes.
+        If a stream ends during a read, the read continues. The lock delays closing until that read has ended.
+        Otherwise, the read would use a closed connection, or open a new connection that is never closed.
         """
         async with self._reading:
             if self._watchers:

@@ -101,7 +101,7 @@ KINDS: dict[str, RunKind] = {
         ("policy", "reward_model"),
     ),
 }
-# The settings that recipes no longer have, by run kind. The value of each setting says what to use instead.
+# Retired settings, by run kind. The value of each setting describes the replacement.
 _IN_TOKENS = "Use micro_batch_tokens, which limits a forward pass in tokens."
 RETIRED: Mapping[str, Mapping[str, str]] = {
     TrainingRun.Kind.SFT: {"micro_batch_size": _IN_TOKENS},

@@ -1,6 +1,6 @@
 """The presets of each run kind, and the settings that the launch form shows first.
 
-A preset changes a few defaults. Settings given in addition override the preset.
+A preset changes a few defaults. Settings that are given explicitly override the preset.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _BY_KIND: Mapping[str, tuple[Preset, ...]] = {
     ),
     Kind.RLOO: _presets(
         _quick(
-            "8 steps of 32 answers, to see whether score and KL change.",
+            "8 steps of 32 answers, to see whether the score and the KL change.",
             steps=8,
             rollout_prompts=8,
             sample_every=4,
@@ -101,7 +101,7 @@ _BY_KIND: Mapping[str, tuple[Preset, ...]] = {
     ),
     Kind.PPO: _presets(
         _quick(
-            "8 steps of 32 answers, to see whether score and KL change.",
+            "8 steps of 32 answers, to see whether the score and the KL change.",
             steps=8,
             rollout_prompts=16,
             sample_every=4,

@@ -92,7 +92,7 @@ class StartsFromPolicy(Recipe):
 
 @dataclass(frozen=True)
 class PromptSelection:
-    """Which of the project's prompts a run uses: those whose metadata match the filter, in the proportions
+    """Which of the project's prompts a run uses: those whose metadata matches the filter, in the proportions
     given by `weights`. The weights apply to the values of `key`. Without weights, the proportions are those
     of the project."""
 

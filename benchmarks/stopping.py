@@ -38,7 +38,7 @@ DEMONSTRATIONS = demo_world.demonstrations(256, 1)
 
 
 class GapReporter(NullReporter):
-    """Measures the time between two calls of `check`, and counts steps."""
+    """Measures the time between two calls to `check`, and counts steps."""
 
     def __init__(self) -> None:
         self.began = self._at = 0.0
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    print("| kind | seconds | steps | calls of `check` | longest time between two calls |")
+    print("| kind | seconds | steps | calls to `check` | longest time between two calls |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -70,7 +70,7 @@ class LimitedHeads(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         error = sys.exception()  # uvicorn calls this method in the `except` block of h11's error
         hint = getattr(error, "error_status_hint", HTTPStatus.BAD_REQUEST)
-        # h11 suggests 501 for unknown transfer encodings. A client's mistake must not count as a server error.
+        # h11 suggests 501 for unknown transfer encodings, but a client's mistake is not a server error.
         status = HTTPStatus(hint if hint < HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.BAD_REQUEST)
         is_large = status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         self._refuse(status, _TOO_LARGE if is_large else msg)

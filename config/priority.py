@@ -1,9 +1,9 @@
 """The priority of work that annotators must not wait for: imports, reports and exports.
 
 On a machine with two processors, a nice value of 19 was not enough: an import still doubled the 95th
-percentile of claims, because the kernel let claims wait for the processor on which the import was running. If
-the import leaves the first processor free, a claim finds a free processor at once, and the import stores only
-7 % fewer rows per second (docs/measurements.md).
+percentile of claims, because the kernel made claims wait for the processor on which the import was running.
+If the import leaves the first processor free, a claim finds a free processor immediately, and the import
+stores only 7 % fewer rows per second (docs/measurements.md).
 """
 
 from __future__ import annotations

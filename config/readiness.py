@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Check:
-    """A named check that returns `ok` or the reason in a few words."""
+    """A named check that returns `ok` or a short reason for the failure."""
 
     def __init__(self, name: str, check: Callable[[], str]) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Rejects unsafe values when RANKLOOP_ENV is production. All unsafe values are reported at once."""
+"""Rejects unsafe values when RANKLOOP_ENV is production. All unsafe values are reported together."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "annotation.accounts.password_changes.PasswordChanges"},
 ]
 
-# The longest validity that users can choose for API tokens (docs/accounts.md). None: tokens without an expiry
+# The maximum lifetime that users can choose for API tokens (docs/accounts.md). None: tokens without an expiry
 # date are allowed too.
 TOKEN_MAX_DAYS = env_limit("RANKLOOP_TOKEN_MAX_DAYS", 365)
 

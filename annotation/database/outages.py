@@ -32,8 +32,9 @@ def through_outages(work: Callable[[], Result], *, limit: timedelta = OUTAGE_LIM
     The connection is closed before and after the call. A process that works for hours between two calls
     therefore never uses a connection that a restart of the database has closed.
 
-    `work` must tolerate a repetition: if the connection fails during a commit, the caller can't know whether
-    the commit took effect. Inside a transaction, a repetition is impossible, so `work` is called once.
+    `work` must tolerate being repeated: if the connection fails during a commit, the caller can't know
+    whether the commit took effect. Inside a transaction, the call can't be repeated, so `work` is called
+    once.
     """
     if connection.in_atomic_block:
         return work()

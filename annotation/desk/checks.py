@@ -1,7 +1,7 @@
 """Checks are tasks with a known answer. Annotators get gold and attention checks during annotation, and
 qualification checks before annotation.
 
-Answers to checks are scored when they are submitted. Code that records an answer to a check or a skip must
+Answers to checks are scored when they are submitted. Code that records a skip or an answer to a check must
 hold the annotator's desk lock (`Lock.DESK`). If an attempt is finished in two tabs simultaneously, the
 attempt is then judged once, with both answers.
 """
@@ -82,8 +82,8 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
 
 
 def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
-    """The number of gold and attention checks that the member has answered since the end of the member's last
-    pause, and the mean score."""
+    """The number of gold and attention checks that the member has answered since their last pause ended, and
+    the mean score."""
     scored = Assignment.objects.filter(
         project=member.project_id,
         annotator=member.user_id,

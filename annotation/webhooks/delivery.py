@@ -1,8 +1,8 @@
 """Delivers webhooks from the outbox: claims due deliveries, posts them and records the outcomes.
 
-A delivery is retried until it gets a 2xx status or the schedule ends, always with the same `webhook-id`.
-Delivery is at least once; the receiver recognises duplicates by the ID. A claim lasts one minute; if a worker
-dies, the claim expires and another worker retries the delivery.
+A delivery is retried until it gets a 2xx status or the schedule ends, always with the same `webhook-id`. Each
+event is delivered at least once; the receiver recognises duplicates by the ID. A claim lasts one minute; if a
+worker dies, the claim expires and another worker retries the delivery.
 """
 
 from __future__ import annotations

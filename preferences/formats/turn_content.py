@@ -9,8 +9,8 @@ with one call per line, as JSON with sorted keys:
 
 The calls are part of the text, because annotators rank them, exports contain them, and reward models learn
 from them. Responses are also compared by their text. The block contains the name and the arguments of each
-call. The block does not contain the calls' IDs: these IDs are random, and equal calls must have equal text.
-:func:`further_fields` returns the original objects.
+call, but not its ID: IDs are random, and equal calls must have equal text. :func:`further_fields` returns the
+original objects.
 """
 
 from __future__ import annotations

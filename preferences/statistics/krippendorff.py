@@ -202,8 +202,9 @@ def _features(
 
 
 def _standardised(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift and scale values to between −1 and 1, which does not change α. Without the shift, sums of squares
-    of large values would lose precision by cancellation. Without the scale, they could overflow."""
+    """Shift and scale the values to the range from −1 to 1, which does not change α. Without the shift, sums
+    of squares of large values would lose precision by cancellation. Without the scaling, they could
+    overflow."""
     peak = np.abs(value).max()
     x = value / peak if peak > LARGE else value
     x = x - x.mean()

@@ -128,15 +128,15 @@ def fail_import(
 
 
 def end_cancelled_import(*, import_id: UUID, attempt: int) -> bool:
-    """running → cancelled, if a user asked for it."""
+    """running → cancelled, if a user has requested it."""
     asked = _this_attempt(import_id, attempt).exclude(cancel_requested_at=None)
     changed = asked.update(state=Import.State.CANCELLED, finished_at=timezone.now())
     return _with_upload_removed(changed, import_id)
 
 
 def requeue_import(*, import_id: UUID, attempt: int, cause: Mapping[str, Any] | None = None) -> bool:
-    """running → queued. Without a `cause`, the worker is stopping, and this try is not counted. With a cause,
-    the import fails instead if it has been tried MAX_TRIES times."""
+    """running → queued. If no `cause` is given, the worker is stopping, and this try is not counted.
+    Otherwise, the import fails if it has been tried MAX_TRIES times."""
     this = _this_attempt(import_id, attempt).filter(cancel_requested_at=None)
     if cause is None:
         return bool(this.update(state=Import.State.QUEUED, tries=F("tries") - 1, woken_at=None))
@@ -146,8 +146,8 @@ def requeue_import(*, import_id: UUID, attempt: int, cause: Mapping[str, Any] | 
 
 
 def cancel_import(*, id: UUID) -> Import:
-    """Cancels a queued import at once, or asks a running import to stop after its current batch. The stored
-    batches are kept.
+    """Cancels a queued import immediately, or asks a running import to stop after its current batch. The
+    stored batches are kept.
 
     Idempotent. Raises Conflict if the import has already succeeded or failed.
     """

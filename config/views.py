@@ -52,7 +52,7 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    """Only one thread at a time waits for a broker that does not answer. Other threads report the result of
+    """Only one thread at a time waits for a broker that is not responding. Other threads report the result of
     the last check."""
     global _broker_state
     if not _checking_broker.acquire(blocking=False):

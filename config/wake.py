@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 # wait for the broker's time limit. A sweep wakes a worker later.
 PAUSE_SECONDS = 15.0
 # The phase of a run or an import that waits for the broker.
-NOT_WOKEN = "waiting for the message queue, which does not answer"
+NOT_WOKEN = "waiting for the message queue, which is not responding"
 
 _paused_until = 0.0
 
@@ -54,6 +54,6 @@ def _sent(task: str, args: tuple[str, ...]) -> bool:
             app.send_task(task, args=list(args), retry=False, connection=connection)
     except (OperationalError, OSError) as error:
         _paused_until = time.monotonic() + PAUSE_SECONDS
-        logger.error("The message queue does not answer, so no worker was woken for %s: %s", task, error)
+        logger.error("The message queue is not responding, so no worker was woken for %s: %s", task, error)
         return False
     return True

@@ -160,7 +160,7 @@ class Supervisor:
             serving = next(service for service in self._services if service.name == _WEB)
             if serving.failures > 1 or time.monotonic() > deadline:
                 raise ServerError(
-                    f"The web server does not answer. Its log, {serving.log}, ends with:\n"
+                    f"The web server is not responding. Its log, {serving.log}, ends with:\n"
                     f"{processes.tail(serving.log)}"
                 )
 

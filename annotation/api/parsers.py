@@ -20,7 +20,7 @@ class TextJSONParser(JSONParser):
     """A JSON parser that accepts only strings that can be stored and sent back.
 
     JSON can contain a NUL or a lone surrogate. Postgres refuses a NUL, and a lone surrogate has no UTF-8
-    encoding. Without the check, a string with a NUL or a lone surrogate would cause a server error later.
+    encoding. Without the check, such a string would cause a server error later.
     """
 
     def parse(
@@ -83,7 +83,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The response includes the path. The path can contain a forbidden character too, so the path is escaped.
+    # The response includes the path, which is escaped because it can contain a forbidden character too.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 def through_outages(work: Callable[[], Result], *, limit: timedelta = OUTAGE_LIMIT) -> Result:
     """Calls `work` on a new connection and returns its result. If the connection fails, the call is repeated
-    until the database answers or `limit` has passed.
+    until the database responds or `limit` has passed.
 
     The connection is closed before and after the call. A process that works for hours between two calls
     therefore never uses a connection that a restart of the database has closed.

@@ -72,8 +72,8 @@ def acquire(*requests: Request) -> None:
     The snapshot of this statement is older than the locks. Data that the locks protect must therefore be read
     by a later statement.
     """
-    # This statement is prepared, because every claim runs it. The statement also sets the actor for the
-    # prepared statements that follow.
+    # This statement is prepared, because every claim runs it. It also sets the actor for the prepared
+    # statements that follow.
     with prepared_cursor() as cursor:
         acquire_with(cursor, *requests)
 

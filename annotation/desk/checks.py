@@ -129,7 +129,8 @@ def set_kind(
     invalid. Raises Conflict if a reserved task would become a check. Also raises Conflict if a check
     would become a ranking task and somebody has answered it in several qualification attempts.
     """
-    # Locks the leases first and then their task, as a submit does. Locking in another order could deadlock.
+    # Locks the leases first and then their task, as a submission does. Locking in another order could
+    # deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]

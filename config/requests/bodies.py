@@ -1,8 +1,8 @@
 """Limits on request bodies, checked before a body is read.
 
-Strangers can send at most `OPEN_BYTES`. A larger body is read only after the request has passed all checks
-that need no body: the login, the CSRF token, the access table and the role in the project. Only uploads can
-be larger than `JSON_BYTES`, and only uploads are written to a temporary file.
+Unauthenticated clients can send at most `OPEN_BYTES`. A larger body is read only after the request has passed
+all checks that need no body: the login, the CSRF token, the access table and the role in the project. Only
+uploads can be larger than `JSON_BYTES`, and only uploads are written to a temporary file.
 """
 
 from __future__ import annotations

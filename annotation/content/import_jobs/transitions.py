@@ -5,8 +5,8 @@ Failures and how they are handled:
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
   worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
-* The broker does not answer. The import stays queued, its phase reports the problem, and the next sweep tries
-  again.
+* The broker is not responding. The import stays queued, its phase reports the problem, and the next sweep
+  tries again.
 * The database fails, for example because it restarts or its disk is full. The worker tries repeatedly to
   queue the import again and to store the reason.
 
@@ -43,8 +43,8 @@ EXECUTE_IMPORT = "annotation.tasks.execute_import"
 
 
 def wake_import_worker(*, import_id: UUID) -> None:
-    """Wakes a worker after the commit. If the broker does not answer, the import's phase reports the problem
-    until a worker claims the import, and the next sweep tries again."""
+    """Wakes a worker after the commit. If the broker is not responding, the import's phase reports the
+    problem until a worker claims the import, and the next sweep tries again."""
     queued = Import.objects.filter(pk=import_id, state=Import.State.QUEUED)
     queued.filter(phase=NOT_WOKEN).update(phase="")
 

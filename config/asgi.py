@@ -49,8 +49,8 @@ THREADS = 8
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler. Unlike Django's handler, this handler runs the
-    middleware and the view in one thread, like a WSGI server."""
+    """Reads bodies and sends responses like Django's handler, but runs the middleware and the view in one
+    thread, like a WSGI server."""
 
     def __init__(self) -> None:
         # ASGIHandler.__init__ is not called, because it would load the middleware for coroutines.

@@ -125,9 +125,9 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # Each new state folder gets a cluster folder with a random name. The name must not be derived
-                # from the state folder's path. Otherwise, if a user deleted the state folder and started
-                # again, the deleted data would come back.
+                # Each new state folder gets a cluster folder with a random name. If the name were derived
+                # from the state folder's path, deleted data would come back after a user deleted the state
+                # folder and started again.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(

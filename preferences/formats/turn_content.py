@@ -38,8 +38,7 @@ BOOKKEEPING = frozenset({"id", "type", "index", "function"})
 
 
 def content_of(turn: Mapping[str, Any]) -> Any:
-    """The content of a turn. Chat files store the content in `content`, and ShareGPT files store it in
-    `value`."""
+    """The content of a turn, which chat files store in `content` and ShareGPT files in `value`."""
     content = turn.get("content")
     return turn.get("value") if content is None else content
 

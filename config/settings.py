@@ -280,7 +280,7 @@ SPECTACULAR_SETTINGS = {
         "PresetName": "annotation.forms.serializers.PRESET_NAMES",
         "CheckKind": "annotation.oversight.api.task_serializers.KINDS",
         "RunKind": "training.models.TrainingRun.Kind",
-        # A training run and an import have the same states.
+        # Training runs and imports have the same states.
         "JobState": "training.models.TrainingRun.State",
         "ModelKind": "training.models.ModelVersion.Kind",
     },

@@ -127,7 +127,7 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    # Django calls this view in the `except` block of the error.
+    # Django calls this view in the `except` block that handles the error.
     error = sys.exception()
     if error is None or (problem := full_disk_problem(error) or problem_of(error)) is None:
         status, body = HTTPStatus.INTERNAL_SERVER_ERROR, internal_error()

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from config.celery import app
 
 logger = logging.getLogger(__name__)
-# After a failure, no message is sent for this long. Otherwise every request that launches something would
+# After a failure, no message is sent for this long. Otherwise, every request that launches something would
 # wait for the broker's time limit. A sweep wakes a worker later.
 PAUSE_SECONDS = 15.0
 # The phase of a run or an import that waits for the broker.

@@ -24,7 +24,7 @@ from storage import durable
 
 _PRIVATE_FILE = 0o600
 # Other accounts can pass through the state folder but can't list it. Root's Postgres runs as the account
-# `nobody`, which must reach its files inside. Files with secrets are private.
+# `nobody`, which must be able to reach its files in the folder. Files with secrets are private.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
 # The fields of `struct flock` on 64-bit Linux are type, whence, start, length (0: to the end) and pid. We use

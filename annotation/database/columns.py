@@ -36,7 +36,7 @@ class Packed(Aggregate):
 
 
 def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8]]:
-    """The rows of a query, as one array of bytes per column. All arrays have the rows in the same order.
+    """The rows of a query, as one array of bytes per column. All arrays list the rows in the same order.
 
     Uses COPY in binary format, because Django's cursors receive bytes as text, with two characters for each
     byte. The query groups by a constant. With a GROUP BY on varying columns, Postgres would sort the rows and

@@ -165,7 +165,8 @@ def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
     else:
         rows = rows.filter(failing_since__lte=timezone.now() - HOPELESS_AFTER)
         reason = (
-            f"{len(PAUSES) + 1} attempts at one delivery failed, and no other delivery succeeded meanwhile."
+            f"{len(PAUSES) + 1} attempts at one delivery failed, and no other delivery succeeded in the"
+            " meantime."
         )
     if rows.update(state=WebhookEndpoint.State.DISABLED, disabled_reason=reason):
         log.warning("webhook %s was disabled: %s", delivery.endpoint_id, reason)

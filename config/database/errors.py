@@ -1,4 +1,4 @@
-"""Converts database errors that are not faults of Rankloop to responses with status 503, the reason and the
+"""Converts database errors that are not Rankloop's fault to responses with status 503, the reason and the
 remedy."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TryAgain(Problem):
 
 
 def problem_of(error: BaseException | None) -> Problem | None:
-    """The response to a database error; None for errors that are faults of Rankloop."""
+    """The response to a database error; None for errors that are Rankloop's fault."""
     if not isinstance(error, DatabaseError | psycopg.Error):
         return None
     # Django wraps the driver's errors, except those of COPY.

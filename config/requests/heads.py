@@ -68,7 +68,7 @@ class LimitedHeads(H11Protocol):
             self._timer = self.loop.call_later(HEAD_SECONDS, self._is_late)
 
     def send_400_response(self, msg: str) -> None:
-        error = sys.exception()  # uvicorn calls this method in the `except` block of h11's error
+        error = sys.exception()  # uvicorn calls this method in the `except` block that handles h11's error
         status = HTTPStatus(getattr(error, "error_status_hint", HTTPStatus.BAD_REQUEST))
         is_large = status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         self._refuse(status, _TOO_LARGE if is_large else msg)

@@ -22,7 +22,7 @@ from preferences.statistics.intervals import LEVEL, percentiles, resampled_total
 
 Metric = Literal["nominal", "ordinal", "interval"]
 # For ordinal α, bootstrap samples are computed from coincidence tables if there are at most this many
-# distinct values. Otherwise they are computed from the individual values.
+# distinct values. Otherwise, they are computed from the individual values.
 MAX_TABLE_VALUES = 16
 # The sum of values above this size could overflow.
 LARGE = 1e150

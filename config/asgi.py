@@ -2,8 +2,8 @@
 
 Django's own handler starts a thread for each request. For every middleware method that isn't a coroutine, the
 handler switches to a thread and back, about ten times per request. With 16 concurrent annotators, this
-overhead took almost half of the web process's time. An answer (a claim and a submit) took 19 to 25 ms instead
-of 11 to 14 ms.
+overhead took almost half of the web process's time. An answer (a claim and a submission) took 19 to 25 ms
+instead of 11 to 14 ms.
 
 The a2wsgi package is about as fast: an answer takes 9.6 ms of processor time, compared with 9.4 ms with this
 handler. However, a2wsgi has three faults. If a request is aborted, a2wsgi passes the truncated body to views.
@@ -50,8 +50,8 @@ THREADS = 8
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler. Unlike Django's handler, this handler runs the
-    middleware and the view in one thread, like a WSGI server."""
+    """Reads bodies and sends responses like Django's handler, but runs the middleware and the view in one
+    thread, like a WSGI server."""
 
     def __init__(self) -> None:
         # ASGIHandler.__init__ is not called, because it would load the middleware for coroutines.

@@ -55,8 +55,8 @@ def decrypt(use: Use, encrypted: str) -> str:
 
 
 def reencrypt(use: Use, encrypted: str) -> str:
-    """The text encrypted with SECRET_KEY; unchanged if SECRET_KEY encrypted it already. Raises Unreadable if
-    no key decrypts the text."""
+    """The text encrypted with SECRET_KEY; unchanged if it is already encrypted with SECRET_KEY. Raises
+    Unreadable if no key decrypts the text."""
     try:
         _cipher(use, settings.SECRET_KEY).decrypt(encrypted.encode())
     except InvalidToken:

@@ -2,9 +2,9 @@
 imports, reports and exports.
 
 On a machine with two processors, a nice value of 19 was not enough: an import still doubled the 95th
-percentile of claims, because the kernel let claims wait for the processor on which the import was running. If
-the import leaves the first processor free, a claim finds a free processor at once, and the import stores only
-7 % fewer rows per second (docs/measurements.md).
+percentile of claims, because the kernel made claims wait for the processor on which the import was running.
+If the import leaves the first processor free, a claim finds a free processor immediately, and the import
+stores only 7 % fewer rows per second (docs/measurements.md).
 
 For the same reason, the processes of the embedded Postgres leave the first processor free until the web
 process gives its own connections all processors. The start of a report's connection takes 4 ms of processor

@@ -136,7 +136,7 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     if body["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # 503 is a deliberate refusal while something is unavailable or busy.
         level = logging.WARNING if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE else logging.ERROR
-        logger.log(level, "The request was answered with %s.", body["status"], exc_info=exc)
+        logger.log(level, "The response to the request has status %s.", body["status"], exc_info=exc)
     set_rollback()
     response = Response(body, status=body["status"], headers=headers)
     response.content_type = ProblemRenderer.media_type

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Check:
-    """A named check that returns `ok` or the reason in a few words."""
+    """A named check that returns `ok` or a short reason for the failure."""
 
     def __init__(self, name: str, check: Callable[[], str]) -> None:
         self.name = name
@@ -32,8 +32,8 @@ class Check:
         self._running: _Answer | None = None
 
     def start(self) -> _Answer:
-        """Starts the check and returns its pending result. If the check is still running, returns the result
-        of that check."""
+        """Starts the check and returns its pending result. If an earlier run of the check has not ended,
+        returns the pending result of that run."""
         with self._lock:
             if self._running is None or self._running.given.is_set():
                 self._running = _Answer()

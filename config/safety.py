@@ -1,4 +1,4 @@
-"""Rejects unsafe values when RANKLOOP_ENV is production. All unsafe values are reported at once."""
+"""Rejects unsafe values when RANKLOOP_ENV is production. All unsafe values are reported together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHORTEST_SECRET_CHARACTERS = 40
 _FEWEST_DIFFERENT_CHARACTERS = 10
 _EXAMPLE_WORDS = ("change", "secret-key", "insecure", "example", "password")
 _WELL_KNOWN_PASSWORDS = {"password", "postgres", "rankloop", "valkey", "redis", "changeme", "secret", "admin"}
-# In `.co.uk` and similar suffixes, anybody can register a domain.
+# Under `.co.uk` and similar suffixes, anybody can register a domain.
 _REGISTRY_LABELS = {"ac", "co", "com", "edu", "gob", "gov", "go", "mil", "ne", "net", "or", "org"}
 # Cloud providers serve credentials at link-local addresses.
 _LINK_LOCAL = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))

@@ -156,7 +156,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "annotation.accounts.password_changes.PasswordChanges"},
 ]
 
-# The longest validity that users can choose for API tokens (docs/accounts.md). None: tokens without an expiry
+# The maximum lifetime that users can choose for API tokens (docs/accounts.md). None: tokens without an expiry
 # date are allowed too.
 TOKEN_MAX_DAYS = env_limit("RANKLOOP_TOKEN_MAX_DAYS", 365)
 
@@ -280,7 +280,7 @@ SPECTACULAR_SETTINGS = {
         "PresetName": "annotation.forms.serializers.PRESET_NAMES",
         "CheckKind": "annotation.oversight.api.task_serializers.KINDS",
         "RunKind": "training.models.TrainingRun.Kind",
-        # A training run and an import have the same states.
+        # Training runs and imports have the same states.
         "JobState": "training.models.TrainingRun.State",
         "ModelKind": "training.models.ModelVersion.Kind",
     },

@@ -52,7 +52,7 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    """Only one thread at a time waits for a broker that does not answer. Other threads report the result of
+    """Only one thread at a time waits for a broker that is not responding. Other threads report the result of
     the last check."""
     global _broker_state
     if not _checking_broker.acquire(blocking=False):
@@ -127,7 +127,7 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    # Django calls this view in the `except` block of the error.
+    # Django calls this view in the `except` block that handles the error.
     error = sys.exception()
     if error is None or (problem := full_disk_problem(error) or problem_of(error)) is None:
         status, body = HTTPStatus.INTERNAL_SERVER_ERROR, internal_error()

@@ -14,18 +14,18 @@ from kombu.exceptions import OperationalError
 from config.celery import app
 
 logger = logging.getLogger(__name__)
-# After a failure, no message is sent for this long. Otherwise every request that launches something would
+# After a failure, no message is sent for this long. Otherwise, every request that launches something would
 # wait for the broker's time limit. A sweep wakes a worker later.
 PAUSE_SECONDS = 15.0
 # The phase of a run or an import that waits for the broker.
-NOT_WOKEN = "waiting for the message queue, which does not answer"
+NOT_WOKEN = "waiting for the message queue, which is not responding"
 
 _paused_until = 0.0
 
 
 def connection_for_one_try(**limits: float) -> Any:
-    """A connection to the broker for one message or one query. If the broker is down, the connection fails at
-    once; by default, Celery tries to connect for six seconds, even with `retry=False`."""
+    """A connection to the broker for one message or one query. If the broker is down, the connection fails
+    immediately; by default, Celery tries to connect for six seconds, even with `retry=False`."""
     options = app.conf.broker_transport_options | {"max_retries": 0} | limits
     return app.connection_for_write(transport_options=options)
 
@@ -54,6 +54,6 @@ def _sent(task: str, args: tuple[str, ...]) -> bool:
             app.send_task(task, args=list(args), retry=False, connection=connection)
     except (OperationalError, OSError) as error:
         _paused_until = time.monotonic() + PAUSE_SECONDS
-        logger.error("The message queue does not answer, so no worker was woken for %s: %s", task, error)
+        logger.error("The message queue is not responding, so no worker was woken for %s: %s", task, error)
         return False
     return True

@@ -4,7 +4,7 @@
 
 Needs Chromium and a running stack with the demo in the folder given by `--state`. The demo must have a reward
 model. The list of pages comes from the front end's router. A new page is therefore included automatically,
-unless its address has a new parameter.
+unless its URL has a new parameter.
 """
 
 from __future__ import annotations

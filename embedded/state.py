@@ -1,9 +1,9 @@
-"""The state folder contains an installation's databases, artefacts, logs and secrets. The folder also records
-which process runs the servers.
+"""The state folder contains an installation's databases, artefacts, logs and secrets. It also records which
+process runs the servers.
 
-Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock`. When
-the process ends for whatever reason, the kernel releases the lock. The process writes the servers' addresses
-to `running.json`.
+Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock` and
+writes the servers' addresses to `running.json`. When it ends for whatever reason, the kernel releases the
+lock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from storage import durable
 
 _PRIVATE_FILE = 0o600
 # Other accounts can pass through the state folder but can't list it. Root's Postgres runs as the account
-# `nobody`, which must reach its files inside. Files with secrets are private.
+# `nobody`, which must be able to reach its files in the folder. Files with secrets are private.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
 # The fields of `struct flock` on 64-bit Linux are type, whence, start, length (0: to the end) and pid. We use

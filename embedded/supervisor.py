@@ -38,7 +38,7 @@ _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # if a child ran longer, it is restarted with the shortest delay
 # One Python process uses only one processor at a time. With a second web process, sixteen annotators who work
 # without pauses submit 20 to 25 % more answers. The second process starts only when the first process
-# responds. Its startup therefore does not delay the first response.
+# responds, so its startup does not delay the first response.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _LOG_WRITER = "log-writer"
 _DEMO_MARKER = "demo-created"
@@ -160,7 +160,7 @@ class Supervisor:
             serving = next(service for service in self._services if service.name == _WEB)
             if serving.failures > 1 or time.monotonic() > deadline:
                 raise ServerError(
-                    f"The web server does not answer. Its log, {serving.log}, ends with:\n"
+                    f"The web server is not responding. Its log, {serving.log}, ends with:\n"
                     f"{processes.tail(serving.log)}"
                 )
 

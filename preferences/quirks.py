@@ -48,8 +48,8 @@ TOO_MANY_RESPONSES = Quirk(
 )
 SAME_ANNOTATOR_AGAIN = Quirk(
     "same-annotator-again",
-    "the same annotator ranked the same responses again; the later ranking replaces the earlier ranking, "
-    "which is kept as history",
+    "the same annotator ranked the same responses again; the later ranking replaces the earlier one, which "
+    "is kept as history",
 )
 IMPLICIT_PROMPT = Quirk(
     "implicit-prompt",
@@ -75,7 +75,7 @@ RANKS_LOST = Quirk(
 )
 NO_WEAK_ORDER = Quirk(
     "no-weak-order",
-    "the judgements of pairs contradict each other, so no ranking can express all judgements; each "
+    "the judgements of pairs contradict each other, so no ranking can express all of them; each "
     "judgement was imported as a ranking of two responses",
 )
 ANSWER_LEFT_OUT = Quirk(
@@ -92,8 +92,7 @@ TIME_NOT_UNDERSTOOD = Quirk(
 )
 MARGIN_NOT_WHOLE = Quirk(
     "margin-not-whole",
-    "a margin is not a whole number, so the margin can't be used as the strength; the margin is kept in the "
-    "metadata",
+    "a margin is not a whole number, so it can't be used as the strength; it is kept in the metadata",
 )
 NOT_A_NUMBER = Quirk(
     "not-a-number",

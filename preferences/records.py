@@ -179,7 +179,7 @@ class ImportFormat:
     records or raises :class:`RowError`.
 
     `reads` describes the parts of a file that are imported, and `loses` describes the parts that are lost. If
-    `parser_of` is set, the function chooses the parser for a file from the file's first rows, or raises
+    `parser_of` is set, it chooses the parser for a file from the file's first rows, or raises
     :class:`FormatError`.
     """
 

@@ -25,7 +25,7 @@ def storage_fault(text: str) -> str | None:
 
     Postgres text can't contain NUL, and a lone surrogate has no UTF-8 encoding. JSON can contain both
     characters as escapes. A byte that is not valid UTF-8 also becomes a lone surrogate when the import
-    decodes the byte.
+    decodes it.
     """
     if NUL in text:
         return "contains a NUL character, which can't be stored"

@@ -64,7 +64,7 @@ def verify_file(path: Path, *, sha256: str, what: str) -> None:
 
 def manifest_of(folder: Path) -> Manifest:
     """The size and SHA-256 of every file in the folder and its subfolders. Hidden files are left out, because
-    file managers and network file systems create such files."""
+    file managers and network file systems create them."""
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
         for name in _names(folder)

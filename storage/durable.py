@@ -134,7 +134,7 @@ def sync(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network file systems can't sync a folder. They write names to the server at once.
+        # Some network file systems can't sync a folder. They write names to the server immediately.
         if error.errno not in {errno.EINVAL, errno.ENOTSUP} or not path.is_dir():
             raise
     finally:

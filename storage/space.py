@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
-# Libraries that are not written in Python report a full disk with their own exceptions. An example is
+# Libraries that are not written in Python report a full disk with their own exceptions, for example
 # SafetensorError: "I/O error: No space left on device (os error 28)".
 _MESSAGE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 

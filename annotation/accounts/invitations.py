@@ -1,5 +1,5 @@
-"""An invitation is a link with which one person can join a project. The link works only once and only until
-it expires.
+"""An invitation is a link that lets one person join a project. The link works only once and only until it
+expires.
 
 The token is random and shown once, when the invitation is created. The database contains only the token's
 SHA-256, so a copy of the database contains no tokens, and links survive a change of SECRET_KEY.
@@ -143,7 +143,7 @@ def _gone(invitation: Invitation) -> Problem:
     # look valid here.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent the invitation for a new invitation.",
+        f"{detail} Ask the person who sent it for a new one.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

@@ -25,7 +25,8 @@ PREFIX_CHARACTERS = 8
 # each request would take longer than handling most requests.
 LAST_USED_STEP = timedelta(minutes=1)
 DEFAULT_LIFE = timedelta(days=90)
-# Clocks of browsers and servers differ: a year from now in a browser can be more than a year on the server.
+# Browser and server clocks differ: one year from now by a browser's clock can be more than a year away by the
+# server's clock.
 CLOCK_STEP = timedelta(days=1)
 
 

@@ -30,7 +30,7 @@ def create_user(
             user.save(force_insert=True)
     except IntegrityError:
         raise Conflict(
-            f"There is already a user {username}.",
+            f"A user named {username} already exists.",
             errors=[FieldProblem("username", "This name is taken. Choose a different name.")],
             type="user-exists",
         ) from None
@@ -40,8 +40,8 @@ def create_user(
 @transaction.atomic
 def set_active(*, user: User, active: bool) -> bool:
     """Deactivates or activates an account. Returns whether anything changed. A deactivated user is logged
-    out, and the user's tokens are refused. Rankings and memberships stay. Raises LastAdmin if nobody else is
-    an active admin."""
+    out, and the user's tokens are refused. Rankings and memberships are kept. Raises LastAdmin if nobody else
+    is an active admin."""
     if not active:
         _refuse_last_admin(user)
     changed = User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active)

@@ -20,7 +20,7 @@ class TextJSONParser(JSONParser):
     """A JSON parser that accepts only strings that can be stored and sent back.
 
     JSON can contain a NUL or a lone surrogate. Postgres refuses a NUL, and a lone surrogate has no UTF-8
-    encoding. Without the check, a string with a NUL or a lone surrogate would cause a server error later.
+    encoding. Without the check, such a string would cause a server error later.
     """
 
     def parse(
@@ -39,8 +39,8 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Traversing a whole body takes longer than parsing it. Only bodies that can contain a
-        # forbidden character or be nested too deeply are therefore checked.
+        # Traversing a whole body takes longer than parsing it, so a body is checked only if it can contain a
+        # forbidden character or be nested too deeply.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
         return data
@@ -83,7 +83,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The response includes the path. The path can contain a forbidden character too, so the path is escaped.
+    # The response includes the path, which is escaped because it can contain a forbidden character too.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

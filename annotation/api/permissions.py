@@ -137,7 +137,7 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
     if paused is not None and action not in LEFT_TO_PAUSED and may_role(action, role):
         if action in {Action.RANK, Action.OWN_ASSIGNMENT}:
             raise AnnotatorPaused(paused)
-        raise PermissionDenied("You are paused in this project. Ask a manager.")
+        raise PermissionDenied("Your participation in this project is paused. Ask a manager.")
     if may_role(action, role):
         return
     if role is not None and Role(role) not in RULES[action].known_to:

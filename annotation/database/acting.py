@@ -79,7 +79,7 @@ def name_actor(
 ) -> Any:
     """A Django execute wrapper that sets the actor before each writing statement. Both statements are sent as
     one text. Reads and prepared statements are unchanged. A prepared statement can't contain a second
-    statement. Code that runs a prepared statement must therefore set the actor first."""
+    statement, so code that runs one must set the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):

@@ -27,13 +27,14 @@ Result = TypeVar("Result")
 
 def through_outages(work: Callable[[], Result], *, limit: timedelta = OUTAGE_LIMIT) -> Result:
     """Calls `work` on a new connection and returns its result. If the connection fails, the call is repeated
-    until the database answers or `limit` has passed.
+    until the database responds or `limit` has passed.
 
     The connection is closed before and after the call. A process that works for hours between two calls
     therefore never uses a connection that a restart of the database has closed.
 
-    `work` must tolerate a repetition: if the connection fails during a commit, the caller can't know whether
-    the commit took effect. Inside a transaction, a repetition is impossible, so `work` is called once.
+    `work` must tolerate being repeated: if the connection fails during a commit, the caller can't know
+    whether the commit took effect. Inside a transaction, the call can't be repeated, so `work` is called
+    once.
     """
     if connection.in_atomic_block:
         return work()

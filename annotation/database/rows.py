@@ -1,4 +1,4 @@
-"""Model instances from hand-written SQL joins, for the few queries of claim and submit.
+"""Model instances from hand-written SQL joins, for the few queries of a claim or a submission.
 
 The ORM would build the query again for every request. Building a query that joins three tables takes more
 than a millisecond of processor time, which is longer than Postgres needs to run the query.

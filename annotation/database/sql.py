@@ -1,7 +1,7 @@
 """Named transaction locks, and retries after a deadlock.
 
-A named lock is a Postgres advisory lock. A named lock can protect a rule about rows that don't exist yet.
-Each lock is held until the transaction ends.
+A named lock is a Postgres advisory lock, so it can protect a rule about rows that don't exist yet. It is held
+until the transaction ends.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ class Lock(StrEnum):
     """Per project. Claims take the lock in shared mode. A change of the project's state takes the lock in
     exclusive mode. The change therefore sees every lease granted under the old state."""
     DESK = "desk"
-    """Per project and annotator. Claims from an annotator's tabs run one after the other. While a claim is in
+    """Per project and annotator. Claims from an annotator's tabs run one at a time. While a claim is in
     progress, the annotator's caps, membership and qualification don't change."""
     EXCLUSION = "exclusion"
     """Per project and annotator (an account or a name from an imported file). Exclusions and reinstatements
-    of the same annotator run one after the other. The trigger `refuse_excluded` takes the lock in shared
-    mode. A claim that started before an exclusion therefore can't create a lease after the exclusion."""
+    of the same annotator run one at a time. The trigger `refuse_excluded` takes the lock in shared mode. A
+    claim that started before an exclusion therefore can't create a lease after the exclusion."""
     CONTENT = "content"
     """Per project. Without the lock, two imports of the same content could deadlock on each other's unique
     keys. Also, a new form must not be saved while tasks that don't fit the form are being added."""
     SNAPSHOTS = "snapshots"
-    """Per project. Snapshots are frozen one after the other. If a process finds an unfinished folder while it
-    holds the lock, the folder was left by a process that was killed."""
+    """Per project. Snapshots are frozen one at a time. If a process finds an unfinished folder while it holds
+    the lock, the folder was left by a process that was killed."""
     AGREEMENT = "agreement"
     """One lock for the whole database. A second reader of the review queue waits until the first has computed
     the agreement. Without the lock, the second reader would skip the rows that the first has locked and find
@@ -72,8 +72,8 @@ def acquire(*requests: Request) -> None:
     The snapshot of this statement is older than the locks. Data that the locks protect must therefore be read
     by a later statement.
     """
-    # This statement is prepared, because every claim runs it. The statement also sets the actor for the
-    # prepared statements that follow.
+    # This statement is prepared, because every claim runs it. It also sets the actor for the prepared
+    # statements that follow.
     with prepared_cursor() as cursor:
         acquire_with(cursor, *requests)
 

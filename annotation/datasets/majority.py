@@ -28,7 +28,7 @@ def majority_rows_of(project: Project, rankings: RankingQuerySet) -> Iterator[Ro
 
 def _decided(rows: list[Row]) -> Row:
     """A task's row: the newest review, else the only ranking, else the majority. If a ranking of the task has
-    an order, rankings without an order have no vote. Their ratings, flags and choices are included."""
+    an order, rankings without an order have no vote, but their ratings, flags and choices are included."""
     everyone = rows
     rows = [row for row in everyone if _has_order(row)] or everyone
     reviews = [row for row in rows if row["kind"] == "review"]
@@ -137,12 +137,12 @@ def _mean_ratings(rows: Sequence[Row]) -> str:
 
 def _mean(values: Sequence[float]) -> float:
     mean = sum(values) / len(values)
-    # The sum of very large numbers is infinite, which JSON can't represent.
+    # The sum of very large numbers can be infinite, which JSON can't represent.
     return mean if math.isfinite(mean) else sum(value / len(values) for value in values)
 
 
 def _number(value: Any) -> float | None:
-    """Returns None for anything but a number, and for an integer of more than 308 digits."""
+    """The value as a float. None if it is not a finite number or is an integer of more than 308 digits."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

@@ -27,8 +27,8 @@ class Pseudonyms:
     """Pseudonyms for a project's annotators. An annotator has the same pseudonym in every snapshot of the
     project.
 
-    Imported labels are short and could be guessed from a plain hash. Pseudonyms are therefore keyed hashes.
-    The key is random and stored encrypted, so pseudonyms survive a change of SECRET_KEY.
+    Imported labels are short and could be guessed from a plain hash, so pseudonyms are keyed hashes. The key
+    is random and stored encrypted, so pseudonyms survive a change of SECRET_KEY.
     """
 
     def __init__(self, project: Project) -> None:

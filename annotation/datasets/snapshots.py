@@ -38,7 +38,7 @@ MAX_NOTES_CHARACTERS = 10_000
 
 
 class SnapshotChanged(Problem):
-    """Raised if the snapshot's file is not the file that was frozen."""
+    """Raised if the snapshot's file has changed since it was frozen."""
 
     type = "snapshot-file-damaged"
     status = HTTPStatus.INTERNAL_SERVER_ERROR

@@ -229,7 +229,7 @@ def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
 def expire_leases() -> int:
     """Reclaims all expired leases and returns their number. Drafts stay with the assignment."""
     with transaction.atomic():
-        # Skip rows that a submit or another sweep has locked. The next sweep handles the skipped rows.
+        # Skip rows that a submission or another sweep has locked. The next sweep handles them.
         run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)
         expired = Assignment.objects.filter(
             pk__in=run_out.order_by("task_id").values("pk"), state="leased"

@@ -1,7 +1,7 @@
 """Checks are tasks with a known answer. Annotators get gold and attention checks during annotation, and
 qualification checks before annotation.
 
-Answers to checks are scored when they are submitted. Code that records an answer to a check or a skip must
+Answers to checks are scored when they are submitted. Code that records a skip or an answer to a check must
 hold the annotator's desk lock (`Lock.DESK`). If an attempt is finished in two tabs simultaneously, the
 attempt is then judged once, with both answers.
 """
@@ -82,8 +82,8 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
 
 
 def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
-    """The number of gold and attention checks that the member has answered since the end of the member's last
-    pause, and the mean score."""
+    """The number of gold and attention checks that the member has answered since their last pause ended, and
+    the mean score."""
     scored = Assignment.objects.filter(
         project=member.project_id,
         annotator=member.user_id,
@@ -129,7 +129,8 @@ def set_kind(
     invalid. Raises Conflict if a reserved task would become a check. Also raises Conflict if a check
     would become a ranking task and somebody has answered it in several qualification attempts.
     """
-    # Locks the leases first and then their task, as a submit does. Locking in another order could deadlock.
+    # Locks the leases first and then their task, as a submission does. Locking in another order could
+    # deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]

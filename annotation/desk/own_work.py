@@ -53,7 +53,7 @@ class Qualification:
 @dataclass(frozen=True)
 class OwnFigures:
     """`left_today` is the number of tasks left today under the project's caps, and None without a cap. The
-    numbers of answers include checks, but not qualification tasks."""
+    numbers of answers include answers to checks, but not to qualification tasks."""
 
     answered: int
     answered_today: int

@@ -1,7 +1,7 @@
 """Qualification tasks are practice: annotators see the correct answer after they have answered.
 
 Gold and attention checks must stay hidden. Feedback is therefore given only on answers in a qualification
-attempt. The task must also still be a qualification task. Other assignments get no feedback.
+attempt, and only while the task is still a qualification task.
 """
 
 from __future__ import annotations

@@ -36,11 +36,11 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """A record of who changed which row. Only triggers write the table; it is append-only, and even TRUNCATE
-    is refused.
+    """A record of who changed which row. Only triggers write to the table; it is append-only, and even
+    TRUNCATE is refused.
 
-    The table is created in sql/audit.sql. The table has no foreign keys, because an entry outlives the row
-    that it describes.
+    The table is created in sql/audit.sql. It has no foreign keys, because an entry outlives the row that it
+    describes.
     """
 
     class Action(models.TextChoices):

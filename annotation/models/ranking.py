@@ -34,8 +34,8 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
         """Rankings that no revision has superseded.
 
-        Uses NOT EXISTS instead of `superseded_by=None`. With `superseded_by=None`, Postgres estimates that
-        the outer join leaves one row. Postgres then looks up the comparisons of 100,000 rankings one by one.
+        Uses NOT EXISTS instead of `superseded_by=None`, for which Postgres estimates that the outer join
+        leaves one row. Postgres would then look up the comparisons of 100,000 rankings one by one.
         """
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 
@@ -74,10 +74,10 @@ class Ranking(models.Model):
     A ranking is never edited: a trigger refuses UPDATE and DELETE. A revision is a new row that supersedes
     the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.
 
-    `places` holds the same order as `tiers`, in the form used by statistics. `places` contains one number for
-    each of the task's responses, by position. The database computes `places` from `tiers` (sql/ranking.sql),
-    so no writer needs to supply the values. The database refuses any other values. On a new instance,
-    `places` is None until the row is read again.
+    `places` holds the same order as `tiers`, in the form used by statistics: one number for each of the
+    task's responses, by position. The database computes `places` from `tiers` (sql/ranking.sql), so no writer
+    needs to supply the values, and it refuses any other values. On a new instance, `places` is None until the
+    row is read again.
 
     A future form could ask for a separate order per dimension. These orders belong in a separate table,
     RankingOrder(ranking, dimension, tiers, places). The same database function computes the `places` of a

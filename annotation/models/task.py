@@ -267,7 +267,7 @@ class Assignment(models.Model):
         SKIPPED = "skipped"
         EXPIRED = "expired"
         RELEASED = "released"
-        # The annotator was excluded after submitting: the slot is free again, but the ranking stays.
+        # The annotator was excluded after submitting: the slot is free again, but the ranking is kept.
         EXCLUDED = "excluded"
         # The states of a reviewer's assignment, which takes no slot. A reviewer sees the annotators' answers.
         # A task that a reviewer has opened is therefore never assigned to the reviewer for annotation.

@@ -85,7 +85,7 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
     """Excludes the annotator, pauses their membership and ends their leases.
 
     Raises Problem if the reason is missing or `by` is the annotator. Raises Conflict if the annotator is
-    already excluded. In an archived project the tasks stay done, because nobody can answer them.
+    already excluded. In an archived project, the tasks stay done, because nobody can answer them.
     """
     if not reason.strip():
         raise Problem(

@@ -2,9 +2,9 @@
 
 The version of a project's data is read from the database in a fraction of the time that a report takes. If
 several requests need the same report, one request computes it and the others wait for the result. While
-annotators work, this result is outdated when it is stored. It still answers every request that arrived before
-its computation began. Otherwise, 20 waiting managers would cause 20 computations. The reports are files in
-the state folder, because they are too large for the cache table.
+annotators are working, this result is already outdated when it is stored. It is still the response to every
+request that arrived before its computation began. Otherwise, 20 waiting managers would cause 20 computations.
+The reports are files in the state folder, because they are too large for the cache table.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SELECT (SELECT count(*) FROM annotation_ranking WHERE project_id = %(project)s),
 
 class _Stored(NamedTuple):
     began: datetime
-    """When the version was read. The result contains all earlier changes."""
+    """The time at which the version was read. The result contains all earlier changes."""
     version: str
     result: Any
 

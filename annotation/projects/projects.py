@@ -75,7 +75,7 @@ def create_project(
                 add_member(project=project, user=manager, role=Role.MANAGER)
     except IntegrityError:
         raise Conflict(
-            f"There is already a project {slug}.",
+            f"A project named {slug} already exists.",
             errors=[FieldProblem("slug", "Another project has this short name. Choose a different name.")],
             type="project-exists",
         ) from None
@@ -90,9 +90,9 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
     fit the new form. Open leases keep the form that was shown.
 
     A paused project assigns no tasks. Current leases can be finished; prefetched leases are released. An
-    archived project accepts no answers: all leases are released, and drafts stay. When the project becomes
-    active again, tasks that were answered by annotators who have been excluded in the meantime are assigned
-    again.
+    archived project accepts no answers: all leases are released, and drafts are kept. When the project
+    becomes active again, tasks that were answered by annotators who have been excluded in the meantime are
+    assigned again.
     """
     if unknown := sorted(set(changes) - CHANGEABLE):
         raise Problem(

@@ -1,8 +1,8 @@
 """Delivers webhooks from the outbox: claims due deliveries, posts them and records the outcomes.
 
-A delivery is retried until it gets a 2xx status or the schedule ends, always with the same `webhook-id`.
-Delivery is at least once; the receiver recognises duplicates by the ID. A claim lasts one minute; if a worker
-dies, the claim expires and another worker retries the delivery.
+A delivery is retried until it gets a 2xx status or the schedule ends, always with the same `webhook-id`. Each
+event is delivered at least once; the receiver recognises duplicates by the ID. A claim lasts one minute; if a
+worker dies, the claim expires and another worker retries the delivery.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
     else:
         rows = rows.filter(failing_since__lte=timezone.now() - HOPELESS_AFTER)
         reason = (
-            f"{len(PAUSES) + 1} attempts at one delivery failed, and no other delivery succeeded meanwhile."
+            f"{len(PAUSES) + 1} attempts at one delivery failed, and no other delivery succeeded in the"
+            " meantime."
         )
     if rows.update(state=WebhookEndpoint.State.DISABLED, disabled_reason=reason):
         log.warning("webhook %s was disabled: %s", delivery.endpoint_id, reason)

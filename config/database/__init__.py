@@ -1,1 +1,1 @@
-"""Time limits of the database, and responses to its errors."""
+"""The cache in the database, the time limits of statements, and responses to database errors."""

@@ -1,4 +1,4 @@
-"""Converts database errors that are not faults of Rankloop to responses with status 503, the reason and the
+"""Converts database errors that are not Rankloop's fault to responses with status 503, the reason and the
 remedy."""
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ RETRY_AFTER_SECONDS = 5
 
 
 class TryAgain(Problem):
-    """The database can't answer now. The same request can succeed later."""
+    """The database can't respond at the moment. The same request can succeed later."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     wait = RETRY_AFTER_SECONDS
 
 
 def problem_of(error: BaseException | None) -> Problem | None:
-    """The response to a database error; None for errors that are faults of Rankloop."""
+    """The response to a database error; None for errors that are Rankloop's fault."""
     if not isinstance(error, DatabaseError | psycopg.Error):
         return None
     # Django wraps the driver's errors, except those of COPY.
@@ -43,5 +43,5 @@ def problem_of(error: BaseException | None) -> Problem | None:
         return TryAgain("All connections to the database are in use. Try again.", type="busy")
     ours = errors.DiskFull | errors.DeadlockDetected | errors.SerializationFailure
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(cause, ours):
-        return TryAgain("The database does not answer. Try again.", type="database-unavailable")
+        return TryAgain("The database is not responding. Try again.", type="database-unavailable")
     return None

@@ -1,4 +1,5 @@
-"""Forwards heavy requests from the web process to separate processes, and limits how many run at once."""
+"""Forwards heavy requests from the web process to separate processes, and limits how many run at the same
+time."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ SCOPE_KEYS = (
     *("type", "asgi", "http_version", "server", "client", "scheme", "method", "root_path"),
     *("path", "raw_path", "query_string", "headers"),
 )
-# Per web process. A download mostly waits for its client's connection, so more downloads can run at once.
+# Per web process. A download mostly waits for its client's connection, so more downloads can run at the same
+# time.
 AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
 # The limits per client are lower, so that one client can't occupy all slots.
 AT_ONCE_PER_CLIENT = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
@@ -89,7 +91,7 @@ class HeavyRequests:
 
     def kind_of(self, scope: Mapping[str, Any]) -> Heavy | None:
         """The kind of a heavy request; None if the request is not heavy. A request without credentials is not
-        heavy, because it is refused at once."""
+        heavy, because it is refused immediately."""
         heavy = self._routes.kind_of(scope["method"], scope["path"])
         return heavy if heavy is not None and _credentials(scope) else None
 

@@ -12,7 +12,7 @@ import time
 _PATIENCE_SECONDS = 1.0
 # A pipe that is ready accepts at least this many bytes (PIPE_BUF on Linux).
 _READY_BYTES = 4096
-# Lines of successful requests are collected for this time, then formatted and written in another thread.
+# Lines of successful requests are collected for this long, and then formatted and written in another thread.
 # Otherwise, the event loop would give up the interpreter lock for each line.
 ACCESS = "rankloop.access"
 _DELAY_SECONDS = 0.1

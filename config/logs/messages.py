@@ -62,7 +62,7 @@ def _is_database_error(error: BaseException) -> bool:
 
 def _of_database(error: BaseException) -> str:
     """The SQLSTATE and the first line, without DETAIL, CONTEXT and the statement. A quoted part stays only if
-    it is a name of the schema; invalid input is quoted in the same way."""
+    it is a name from the schema; invalid input is quoted in the same way."""
     diagnosis: Any = getattr(error, "diag", None) or getattr(error.__cause__, "diag", None)
     state = getattr(diagnosis, "sqlstate", None)
     first = str((diagnosis.message_primary if state else None) or error).split("\n", 1)[0]

@@ -78,8 +78,8 @@ def logging_config(*, level: str) -> dict[str, Any]:
             # The access line contains the status of every response, so only tracebacks are left to log.
             "django.request": libraries | inherits | {"filters": ["server_errors"]},
             "django.server": libraries | inherits,
-            # Scanners send arbitrary host names all day. The access line contains the status of these
-            # requests, which is 400.
+            # Scanners constantly send requests with arbitrary host names. The access line contains the status
+            # of these requests, which is 400.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
         },
     }

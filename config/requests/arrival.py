@@ -1,4 +1,4 @@
-"""When the current request arrived. A heavy request can wait for minutes before its process starts."""
+"""The arrival time of the current request. A heavy request can wait for minutes before its process starts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _arrived: ContextVar[float | None] = ContextVar("arrived", default=None)
 
 
 def set_arrival(seconds: float) -> None:
-    """Sets the arrival of this context's request, in seconds of `time.monotonic`. All processes of a machine
-    share this clock."""
+    """Sets the arrival time of this context's request, in seconds of `time.monotonic`. All processes of a
+    machine share this clock."""
     _arrived.set(seconds)
 
 
 def seconds_since_arrival() -> float:
-    """Zero if no arrival was set."""
+    """Zero if no arrival time was set."""
     arrived = _arrived.get()
     return 0.0 if arrived is None else time.monotonic() - arrived

@@ -1,8 +1,8 @@
 """Limits on request bodies, checked before a body is read.
 
-Strangers can send at most `OPEN_BYTES`. A larger body is read only after the request has passed all checks
-that need no body: the login, the CSRF token, the access table and the role in the project. Only uploads can
-be larger than `JSON_BYTES`, and only uploads are written to a temporary file.
+Unauthenticated clients can send at most `OPEN_BYTES`. A larger body is read only after the request has passed
+all checks that need no body: the login, the CSRF token, the access table and the role in the project. Only
+uploads can be larger than `JSON_BYTES`, and only uploads are written to a temporary file.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class Limit:
 
     @property
     def open_bytes(self) -> int:
-        """The number of bytes that are read before the sender is known."""
+        """The number of bytes that are read before the sender is authenticated."""
         return 0 if self.is_upload else min(self.bytes, OPEN_BYTES)
 
 
 @cache
 def _table(upload_bytes: int) -> tuple[tuple[re.Pattern[str], Limit], ...]:
-    """The limit of each address. The first pattern that matches the method and the path applies."""
+    """The limit for each URL. The first pattern that matches the method and the path applies."""
     upload = Limit(upload_bytes, UPLOAD_SECONDS, is_upload=True)
     return (
         (re.compile(r"POST /api/v1/projects/[^/]+/imports/(preview)?"), upload),
@@ -202,7 +202,7 @@ def _announced(scope: Mapping[str, Any]) -> int:
 
 
 def _too_large(limit: Limit) -> HttpResponseBase:
-    detail = f"A request body to this address can have at most {limit.bytes:,} bytes."
+    detail = f"A request body for this URL can have at most {limit.bytes:,} bytes."
     return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
 

@@ -20,7 +20,7 @@ from config.requests.bodies import LINGER_SECONDS, Refused, refusal
 # Browsers and proxies send about 30 headers. Nginx allows 32 KiB of headers, and Apache allows 100 headers.
 HEAD_BYTES = 32 * 2**10
 HEADERS = 100
-# The time starts with the connection, or with the first byte of a later request on the same connection.
+# The time starts when the connection opens, or at the first byte of a later request on the same connection.
 HEAD_SECONDS = 20.0
 
 _PER_HEADER = len(": \r\n")
@@ -68,7 +68,7 @@ class LimitedHeads(H11Protocol):
             self._timer = self.loop.call_later(HEAD_SECONDS, self._is_late)
 
     def send_400_response(self, msg: str) -> None:
-        error = sys.exception()  # uvicorn calls this method in the `except` block of h11's error
+        error = sys.exception()  # uvicorn calls this method in the `except` block that handles h11's error
         hint = getattr(error, "error_status_hint", HTTPStatus.BAD_REQUEST)
         # h11 suggests 501 for unknown transfer encodings, but a client's mistake is not a server error.
         status = HTTPStatus(hint if hint < HTTPStatus.INTERNAL_SERVER_ERROR else HTTPStatus.BAD_REQUEST)

@@ -1,6 +1,6 @@
 """The snapshot file: a Parquet file with one row per ranking. The file's bytes depend only on the rows.
 
-Training reads the snapshot file, and every export is generated from the snapshot file.
+Training reads the snapshot file, and every export is generated from it.
 """
 
 from __future__ import annotations

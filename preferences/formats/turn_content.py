@@ -9,8 +9,8 @@ with one call per line, as JSON with sorted keys:
 
 The calls are part of the text, because annotators rank them, exports contain them, and reward models learn
 from them. Responses are also compared by their text. The block contains the name and the arguments of each
-call. The block does not contain the calls' IDs: these IDs are random, and equal calls must have equal text.
-:func:`further_fields` returns the original objects.
+call, but not its ID: IDs are random, and equal calls must have equal text. :func:`further_fields` returns the
+original objects.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ BOOKKEEPING = frozenset({"id", "type", "index", "function"})
 
 
 def content_of(turn: Mapping[str, Any]) -> Any:
-    """The content of a turn. Chat files store the content in `content`, and ShareGPT files store it in
-    `value`."""
+    """The content of a turn, which chat files store in `content` and ShareGPT files in `value`."""
     content = turn.get("content")
     return turn.get("value") if content is None else content
 

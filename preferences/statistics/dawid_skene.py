@@ -2,8 +2,8 @@
 NumPy.
 
 Source: Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
-Statistics 28, 1979). Items typically have only two or three votes. The estimates are not biased by these low
-numbers, because the likelihood sums over the unknown true labels.
+Statistics 28, 1979). Items typically have only two or three votes. These low counts do not bias the
+estimates, because the likelihood sums over the unknown true labels.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from preferences.statistics.intervals import LEVEL, percentiles, resampled_total
 
 Metric = Literal["nominal", "ordinal", "interval"]
 # For ordinal α, bootstrap samples are computed from coincidence tables if there are at most this many
-# distinct values. Otherwise they are computed from the individual values.
+# distinct values. Otherwise, they are computed from the individual values.
 MAX_TABLE_VALUES = 16
 # The sum of values above this size could overflow.
 LARGE = 1e150
@@ -202,8 +202,9 @@ def _features(
 
 
 def _standardised(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift and scale values to between −1 and 1, which does not change α. Without the shift, sums of squares
-    of large values would lose precision by cancellation. Without the scale, they could overflow."""
+    """Shift and scale the values to the range from −1 to 1, which does not change α. Without the shift, sums
+    of squares of large values would lose precision by cancellation. Without the scaling, they could
+    overflow."""
     peak = np.abs(value).max()
     x = value / peak if peak > LARGE else value
     x = x - x.mean()

@@ -2,7 +2,7 @@
 
 Source: Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
 Statistics 28, 1979), with a single accuracy per annotator. Pairs typically have only two or three verdicts.
-The estimates are not biased by these low numbers, because the likelihood sums over the unknown truth.
+These low counts do not bias the estimates, because the likelihood sums over the unknown truth.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.GENERATION_SERVER: Cause(
         "The generation server can't be used",
         cause="The server that generates the answers of this run refused a request, or sent a response"
-        " that does not match the policy. If the server does not answer, the run waits.",
+        " that does not match the policy. If the server is not responding, the run waits.",
         fix="The details say what to change: the server's options, the name of its model, the key in"
         " RANKLOOP_GENERATION_KEY, or the recipe. Then resume the run. Alternatively, leave `server` empty.",
         settings=("server", "server_model", "server_timeout", "max_new_tokens", "temperature"),

@@ -33,7 +33,7 @@ class _Serves(Exception):
 
 
 def worker_listens() -> bool:
-    """Whether a Celery worker is serving the training queue. False if the message queue does not answer."""
+    """Whether a Celery worker is serving the training queue. False if the message queue is not responding."""
 
     def look(answer: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
         if any(queue["name"] == QUEUE for served in answer.values() for queue in served):

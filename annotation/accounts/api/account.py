@@ -96,7 +96,7 @@ class ConfirmSecondFactorView(_WithCode):
 class DisableSecondFactorView(_WithCode):
     @extend_schema(
         operation_id="disableSecondFactor",
-        description="Requires a code from the app or a recovery code.",
+        description="Switches the second factor off. Requires a code from the app or a recovery code.",
         request=shapes.Code,
         responses={204: None},
         tags=["account"],

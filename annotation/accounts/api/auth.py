@@ -82,7 +82,8 @@ class LoginCodeView(LogInView):
 class ResetPasswordView(LogInView):
     @extend_schema(
         operation_id="resetPassword",
-        description="Sets a new password with a reset link, and logs in. 202: a code is also required.",
+        description="Sets a new password with a reset link and logs the user in."
+        " 202: a code is also required.",
         request=shapes.PasswordReset,
         responses={200: shapes.Me, 202: shapes.CodeStep},
         tags=["auth"],
@@ -145,7 +146,7 @@ class OidcCallbackView(OidcView):
     @parses(shapes.OidcAnswer)
     @extend_schema(
         operation_id="completeOidcLogin",
-        description="The callback to which the provider sends the browser. Redirects to a page of this site.",
+        description="The callback to which the provider sends the browser. Redirects to a page on this site.",
         responses={302: None},
         tags=["auth"],
     )

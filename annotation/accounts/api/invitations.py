@@ -1,5 +1,5 @@
 """Endpoints for invitations. Managers create and revoke invitations. Anybody with an invitation's link can
-read and accept the invitation."""
+read and accept it."""
 
 from __future__ import annotations
 

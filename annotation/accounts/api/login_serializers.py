@@ -92,7 +92,7 @@ class Account(serializers.Serializer[Any]):
     )
     second_factor = SecondFactor()
     token_max_days = serializers.IntegerField(
-        allow_null=True, help_text="The longest validity of an API token. Null: tokens can be valid forever."
+        allow_null=True, help_text="The maximum lifetime of an API token. Null: tokens need not expire."
     )
     connections = Connection(many=True)
 
@@ -137,8 +137,8 @@ class NewToken(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(
         required=False,
         allow_null=True,
-        help_text="Default: in 90 days. Null (never) is allowed only if the account's `token_max_days` is"
-        " null.",
+        help_text="Default: 90 days from now. Null (never) is allowed only if the account's `token_max_days`"
+        " is null.",
     )
     password = Password(default="", allow_blank=True, help_text="Required if the second factor is off.")
     code = serializers.CharField(

@@ -29,7 +29,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         usually has a whole /64 network of IPv6 addresses.
 
         config/requests/proxies.py has already replaced a trusted proxy's address with the client's. Headers
-        such as X-Forwarded-For are not read here, because any client can set such headers.
+        such as X-Forwarded-For are not read here, because any client can set them.
         """
         text = str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
         try:

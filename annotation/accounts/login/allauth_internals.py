@@ -62,7 +62,7 @@ def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> 
 
 
 def authenticated_at(request: HttpRequest, user: User) -> datetime | None:
-    """The time of the user's newest login in this session. None if the time is unknown."""
+    """The time of the user's latest login in this session. None if the time is unknown."""
     times = [float(record["at"]) for record in get_authentication_records(request, user)]
     return datetime.fromtimestamp(max(times), tz=UTC) if times else None
 

@@ -12,8 +12,8 @@ from annotation.accounts.login import passwords
 from annotation.accounts.login.limits import HOUR, MINUTE, Limit, guessing
 from annotation.models import Invitation, Membership, User
 
-# Tokens can't be guessed. The limits stop clients from trying many tokens. The limits also stop a client with
-# a valid token from testing many usernames to find out which are taken.
+# Tokens can't be guessed. The limits stop clients from trying many tokens. They also stop a client with a
+# valid token from testing many usernames to find out which are taken.
 LIMITS = (Limit("invitation-minute", 30, MINUTE), Limit("invitation-hour", 200, HOUR))
 
 

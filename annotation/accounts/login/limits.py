@@ -52,7 +52,7 @@ def _growing(name: str, key: str) -> tuple[Limit, ...]:
 
 
 def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
-    """Limits on passwords at the login (docs/accounts.md lists the numbers)."""
+    """Limits on password guesses at login (docs/accounts.md lists the numbers)."""
     name = username.casefold()
     device = known_device(request, name)
     if device is not None:
@@ -84,7 +84,7 @@ def _open_key(name: str) -> str:
 
 
 def confirmation_limits(user_id: object) -> tuple[Limit, ...]:
-    """Limits on passwords that confirm a change during a session."""
+    """Limits on guesses of the password that confirms a change during a session."""
     return _growing("confirm", str(user_id))
 
 

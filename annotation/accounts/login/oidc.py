@@ -171,7 +171,9 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
         raise Refused("failed", "there is no ID token")
     header = jwt.get_unverified_header(id_token)
     if header.get("alg") not in ALGORITHMS:
-        raise Refused("failed", f"the ID token is signed with {header.get('alg')!r}")
+        raise Refused(
+            "failed", f"the signature algorithm {header.get('alg')!r} of the ID token is not allowed"
+        )
     claims: dict[str, Any] = jwt.decode(
         id_token,
         key=_ProviderKeys(adapter.openid_config["jwks_uri"], header["alg"]).key_named(header.get("kid")),

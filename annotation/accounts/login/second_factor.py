@@ -27,8 +27,7 @@ from config.problems import Conflict, FieldProblem, Problem
 
 log = logging.getLogger(__name__)
 
-# A code is valid for its own half minute. Because clocks differ, a code is also valid for the half minute
-# before and the half minute after.
+# A code is valid for its own 30 seconds and, because clocks differ, for the 30 seconds before and after.
 CODE_SECONDS = 90
 # Repeated logins must not fill the audit log.
 UNREADABLE_RECORDED_ONCE_IN = timedelta(hours=1)

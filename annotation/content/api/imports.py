@@ -46,7 +46,7 @@ class ImportsView(ProjectView, ListAPIView[Import]):
         operation_id="importFile",
         description="Queues the import of a file. `imports/{id}/` returns the progress and, at the end, the"
         " report. Valid rows are imported, and invalid rows are reported. Importing a file again changes"
-        " nothing. A file whose beginning can't be read, or whose format is unknown, is refused at once.",
+        " nothing. A file whose beginning can't be read, or whose format is unknown, is refused immediately.",
         request={"multipart/form-data": serializers.ImportUpload},
         responses={202: serializers.Import},
         tags=["data"],
@@ -86,8 +86,8 @@ class ImportView(APIView):
 class CancelImportView(APIView):
     @extend_schema(operation_id="cancelImport", request=None, responses=serializers.Import, tags=["data"])
     def post(self, request: Request, id: UUID) -> Response:
-        """Cancels a queued import at once, or a running import after its current batch. The imported rows are
-        kept."""
+        """Cancels a queued import immediately, or a running import after its current batch. The imported rows
+        are kept."""
         row_of_project(request, Import.objects.with_names(), id)
         return Response(serializers.Import(cancel_import(id=id)).data)
 

@@ -213,8 +213,8 @@ class ImportSummary(serializers.Serializer[Any]):
     )
     state = serializers.ChoiceField(choices=models.Import.State.choices)
     phase = serializers.CharField(
-        help_text="What a queued import waits for, such as a message queue that does not answer. Empty if it"
-        " waits for a free worker."
+        help_text="What a queued import waits for, such as a message queue that is not responding. Empty if"
+        " it waits for a free worker."
     )
     progress = ImportProgress(source="*")
     cancel_requested = serializers.SerializerMethodField()

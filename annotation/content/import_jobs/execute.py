@@ -126,7 +126,7 @@ def _fail(
 
 
 def _requeue(found: Import, attempt: int, cause: Exception) -> None:
-    """Queues the import again as soon as the database answers. If the database doesn't answer in time, the
+    """Queues the import again as soon as the database responds. If the database doesn't respond in time, the
     sweep queues the import."""
     full = full_disk_problem(cause)
     reason = full.detail.rstrip(".") if full else str(cause).strip().split("\n", 1)[0]

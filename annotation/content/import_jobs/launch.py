@@ -97,7 +97,7 @@ def _queued(
 
 
 def _with_phase(queued: Import) -> Import:
-    """Reloads the import's phase. After the commit, the phase shows whether the message queue answered."""
+    """Reloads the import's phase. After the commit, the phase shows whether the message queue responded."""
     queued.refresh_from_db(fields=["phase"])
     return queued
 

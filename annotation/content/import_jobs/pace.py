@@ -7,8 +7,9 @@ import threading
 from annotation.content.importing.lines import full_batch
 from annotation.models import Assignment
 
-# An answer is committed when the disk has stored it and every earlier change. A batch of 1,000 comparisons is
-# 6 MB in the write-ahead log, and most answers waited for a part of it (docs/measurements.md).
+# An answer is committed once it and every earlier change are on disk. A batch of 1,000 comparisons takes 6 MB
+# of the write-ahead log. In a measurement, most answers waited for a part of a batch to be written
+# (docs/measurements.md).
 YIELDING_LINES = 100
 MAX_PAUSE_SECONDS = 1.0
 

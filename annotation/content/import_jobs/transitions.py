@@ -5,8 +5,8 @@ Failures and how they are handled:
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
   worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
-* The broker does not answer. The import stays queued, its phase reports the problem, and the next sweep tries
-  again.
+* The broker is not responding. The import stays queued, its phase reports the problem, and the next sweep
+  tries again.
 * The database fails, for example because it restarts or its disk is full. The worker tries repeatedly to
   queue the import again and to store the reason.
 
@@ -43,8 +43,8 @@ EXECUTE_IMPORT = "annotation.tasks.execute_import"
 
 
 def wake_import_worker(*, import_id: UUID) -> None:
-    """Wakes a worker after the commit. If the broker does not answer, the import's phase reports the problem
-    until a worker claims the import, and the next sweep tries again."""
+    """Wakes a worker after the commit. If the broker is not responding, the import's phase reports the
+    problem until a worker claims the import, and the next sweep tries again."""
     queued = Import.objects.filter(pk=import_id, state=Import.State.QUEUED)
     queued.filter(phase=NOT_WOKEN).update(phase="")
 
@@ -128,15 +128,15 @@ def fail_import(
 
 
 def end_cancelled_import(*, import_id: UUID, attempt: int) -> bool:
-    """running → cancelled, if a user asked for it."""
+    """running → cancelled, if a user has requested it."""
     asked = _this_attempt(import_id, attempt).exclude(cancel_requested_at=None)
     changed = asked.update(state=Import.State.CANCELLED, finished_at=timezone.now())
     return _with_upload_removed(changed, import_id)
 
 
 def requeue_import(*, import_id: UUID, attempt: int, cause: Mapping[str, Any] | None = None) -> bool:
-    """running → queued. Without a `cause`, the worker is stopping, and this try is not counted. With a cause,
-    the import fails instead if it has been tried MAX_TRIES times."""
+    """running → queued. If no `cause` is given, the worker is stopping, and this try is not counted.
+    Otherwise, the import fails if it has been tried MAX_TRIES times."""
     this = _this_attempt(import_id, attempt).filter(cancel_requested_at=None)
     if cause is None:
         return bool(this.update(state=Import.State.QUEUED, tries=F("tries") - 1, woken_at=None))
@@ -146,8 +146,8 @@ def requeue_import(*, import_id: UUID, attempt: int, cause: Mapping[str, Any] | 
 
 
 def cancel_import(*, id: UUID) -> Import:
-    """Cancels a queued import at once, or asks a running import to stop after its current batch. The stored
-    batches are kept.
+    """Cancels a queued import immediately, or asks a running import to stop after its current batch. The
+    stored batches are kept.
 
     Idempotent. Raises Conflict if the import has already succeeded or failed.
     """

@@ -21,7 +21,8 @@ from storage.digests import FileChanged, copy_hashed, verify_file
 
 logger = logging.getLogger(__name__)
 
-# A file is stored before its row. If the web server dies in between, no row ever refers to the file.
+# A file is stored before its row is inserted. If the web server dies in between, no row ever refers to the
+# file.
 ORPHANED_AFTER = timedelta(hours=1)
 
 

@@ -1,5 +1,5 @@
-"""Imports datasets from the Hugging Face Hub. The Hub's client downloads the files. The files are then
-imported like local files. Code in a dataset is never executed."""
+"""Imports datasets from the Hugging Face Hub. The Hub's client downloads the files, which are then imported
+like local files. Code in a dataset is never executed."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Line:
 
 
 def full_batch() -> int:
-    """The number of lines in a batch of an import that no annotator waits for."""
+    """The number of lines in a batch of an import that delays no annotator."""
     return BATCH_LINES
 
 

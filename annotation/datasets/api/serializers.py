@@ -83,7 +83,7 @@ class Snapshot(serializers.Serializer[models.DatasetSnapshot]):
     selection = serializers.DictField()
     card = serializers.DictField(help_text="Counts of the snapshot's contents.")
     refused_exports = serializers.SerializerMethodField(
-        help_text="Maps each format that can't export this snapshot without further options to the reason."
+        help_text="The formats that can't export this snapshot without further options, each with the reason."
     )
     created_by = serializers.CharField(source="created_by.username", allow_null=True)
     created_at = serializers.DateTimeField()

@@ -27,7 +27,7 @@ IDEMPOTENCY_KEY = CharField(
     max_length=200,
     trim_whitespace=False,
     default="",
-    help_text="Send the same key with each attempt to send the same answer.",
+    help_text="Use the same key for every attempt to submit the same answer.",
 )
 
 

@@ -58,8 +58,8 @@ class TaskProblemsView(ProjectView):
     @parses(serializers.TaskProblemsSought)
     @extend_schema(
         operation_id="listTaskProblems",
-        description="Problems that annotators reported. Open problems come before resolved problems, and"
-        " within each group, newer problems come before older problems.",
+        description="Problems that annotators reported. Open problems come before resolved ones, and each"
+        " group is listed newest first.",
         responses=serializers.TaskProblem(many=True),
         tags=["tasks"],
     )

@@ -2,9 +2,8 @@
 
 A scan reads the queue in order. The queue still contains tasks that the annotator has done, as long as these
 tasks need answers from others. Each such task makes the scan longer. After 20,000 tasks with overlap 3, a
-scan takes 43 ms. A cursor marks the position up to which no task is left for the annotator. A cursor is a
-hint that is local to this process and can be lost at any time. A cursor must never hide a task (see
-:class:`Cursor`).
+scan takes 43 ms. A cursor marks the position up to which no task is left for the annotator. It is a hint that
+is local to this process and can be lost at any time. It must never hide a task (see :class:`Cursor`).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# If an annotator has done fewer tasks than this, a scan past the done tasks costs less than a cursor.
+# If an annotator has done fewer tasks than this, scanning past them costs less than a cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0
@@ -34,12 +33,12 @@ class Cursor:
     """The result of a query: no task before `place` in the queue was available to the annotator. In the
     query's snapshot, all transactions before `seen` had ended.
 
-    If a task before `place` is available now, the task has changed since the snapshot. Such a task entered
-    the queue, changed its position, got a slot back, or became available to the annotator again. For every
-    such change, a trigger writes the transaction's number, which is `seen` or later, to the task's
-    `moved_xid`. A scan therefore covers the tasks whose `moved_xid` is `seen` or later, and the queue from
-    `place` on. Transaction numbers are compared only within one run of the database server, so a cursor from
-    before a restart or a restore is not used.
+    If a task before `place` is available now, it has changed since the snapshot: it entered the queue,
+    changed its position, got a slot back, or became available to the annotator again. For every such change,
+    a trigger writes the transaction's number, which is `seen` or later, to the task's `moved_xid`. A scan
+    therefore covers the tasks whose `moved_xid` is `seen` or later, and the queue from `place` on.
+    Transaction numbers are compared only within one run of the database server, so a cursor from before a
+    restart or a restore is not used.
     """
 
     place: tuple[object, ...]

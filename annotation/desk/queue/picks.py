@@ -108,7 +108,8 @@ def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:
     """Renews the current lease, or with `all` every open lease, for a full lease period. The current
     lease comes first.
 
-    An expired lease gets a new token, so that the old token, which was refused, stays invalid.
+    An expired lease gets a new token, so that the old token, which has been refused since the lease expired,
+    stays invalid.
     """
     which = "" if all else "ORDER BY leased_at, id LIMIT 1"
     rows = Assignment.objects.raw(

@@ -78,7 +78,7 @@ def _next_step(counts: Sequence[Count], *, dry_run: bool) -> str:
     if settings.SECRET_KEY_FALLBACKS:
         return (
             "No stored value needs SECRET_KEY_FALLBACKS any more. Password reset links that were created"
-            " before the change still need SECRET_KEY_FALLBACKS until they expire after a day. Then remove"
-            " SECRET_KEY_FALLBACKS and restart."
+            " before the change still need it until they expire after a day. Then remove SECRET_KEY_FALLBACKS"
+            " and restart."
         )
     return "All readable values use the current SECRET_KEY."

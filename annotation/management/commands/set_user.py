@@ -15,7 +15,7 @@ from annotation.models import User
 
 
 class Command(ReportingCommand):
-    help = "Deactivate or activate a user, change the admin role, help a user to log in, or end sessions."
+    help = "Deactivate or activate a user, change the admin role, help a user log in, or end sessions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -34,7 +34,7 @@ class Command(ReportingCommand):
         active.add_argument(
             "--deactivate",
             action="store_true",
-            help="refuse the user's logins and tokens, and log the user out; all data stays",
+            help="refuse the user's logins and tokens, and log the user out; all data is kept",
         )
         active.add_argument("--activate", action="store_true", help="accept logins and tokens again")
         admin = parser.add_mutually_exclusive_group()

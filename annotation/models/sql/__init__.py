@@ -6,9 +6,9 @@ files in a new database. To change a trigger:
 1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Give the app's `ApplySql` operation the new digest, which the failing test prints.
 3. Add a migration with `ApplySqlAgain`, so that an existing database runs the files again. A new database
-   runs them twice. If the files use columns that a later migration adds, move `ApplySql` behind that
-   migration in place of `ApplySqlAgain`. Other apps' migrations that call the functions must then still run
-   after `ApplySql`, and a dependency can't be added to a migration that has been applied.
+   runs them twice. If the files use columns that a later migration adds, move `ApplySql` to a place after
+   that migration instead of adding `ApplySqlAgain`. Other apps' migrations that call the functions must then
+   still run after `ApplySql`, and a dependency can't be added to a migration that has been applied.
 4. In the same migration, drop objects that the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 
 A change that has no effect in the database, such as an edited comment, requires only the new digest.

@@ -41,8 +41,8 @@ from preferences.statistics.agreement import (
 )
 from preferences.statistics.iterative.convergence import Convergence
 
-# The table has one cell per pair of annotators. The table's size therefore grows with the square of the
-# number of annotators.
+# The table has one cell per pair of annotators, so its size grows with the square of the number of
+# annotators.
 MAX_BETWEEN = 40
 
 

@@ -114,7 +114,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Requires a code from the app or a recovery code. */
+        /** @description Switches the second factor off. Requires a code from the app or a recovery code. */
         post: operations["disableSecondFactor"];
         delete?: never;
         options?: never;
@@ -434,7 +434,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The callback to which the provider sends the browser. Redirects to a page of this site. */
+        /** @description The callback to which the provider sends the browser. Redirects to a page on this site. */
         get: operations["completeOidcLogin"];
         put?: never;
         post?: never;
@@ -487,7 +487,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Sets a new password with a reset link, and logs in. 202: a code is also required. */
+        /** @description Sets a new password with a reset link and logs the user in. 202: a code is also required. */
         post: operations["resetPassword"];
         delete?: never;
         options?: never;
@@ -573,8 +573,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description Cancels a queued import at once, or a running import after its current batch. The imported rows are
-         *     kept.
+         * @description Cancels a queued import immediately, or a running import after its current batch. The imported rows
+         *     are kept.
          */
         post: operations["cancelImport"];
         delete?: never;
@@ -980,7 +980,7 @@ export interface paths {
         /** @description Lists the project's imports, newest first, without their reports. */
         get: operations["listImports"];
         put?: never;
-        /** @description Queues the import of a file. `imports/{id}/` returns the progress and, at the end, the report. Valid rows are imported, and invalid rows are reported. Importing a file again changes nothing. A file whose beginning can't be read, or whose format is unknown, is refused at once. */
+        /** @description Queues the import of a file. `imports/{id}/` returns the progress and, at the end, the report. Valid rows are imported, and invalid rows are reported. Importing a file again changes nothing. A file whose beginning can't be read, or whose format is unknown, is refused immediately. */
         post: operations["importFile"];
         delete?: never;
         options?: never;
@@ -1111,7 +1111,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Problems that annotators reported. Open problems come before resolved problems, and within each group, newer problems come before older problems. */
+        /** @description Problems that annotators reported. Open problems come before resolved ones, and each group is listed newest first. */
         get: operations["listTaskProblems"];
         put?: never;
         post?: never;
@@ -1763,7 +1763,7 @@ export interface components {
             /** @description If false, the account can log in only through a provider. */
             has_password: boolean;
             second_factor: components["schemas"]["SecondFactor"];
-            /** @description The longest validity of an API token. Null: tokens can be valid forever. */
+            /** @description The maximum lifetime of an API token. Null: tokens need not expire. */
             token_max_days: number | null;
             connections: components["schemas"]["Connection"][];
         };
@@ -2609,7 +2609,7 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
-            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            /** @description What a queued import waits for, such as a message queue that is not responding. Empty if it waits for a free worker. */
             phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
@@ -2701,7 +2701,7 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
-            /** @description What a queued import waits for, such as a message queue that does not answer. Empty if it waits for a free worker. */
+            /** @description What a queued import waits for, such as a message queue that is not responding. Empty if it waits for a free worker. */
             phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
@@ -3189,7 +3189,7 @@ export interface components {
             scopes: components["schemas"]["ScopesEnum"][];
             /**
              * Format: date-time
-             * @description Default: in 90 days. Null (never) is allowed only if the account's `token_max_days` is null.
+             * @description Default: 90 days from now. Null (never) is allowed only if the account's `token_max_days` is null.
              */
             expires_at?: string | null;
             /**
@@ -4319,7 +4319,7 @@ export interface components {
             card: {
                 [key: string]: unknown;
             };
-            /** @description Maps each format that can't export this snapshot without further options to the reason. */
+            /** @description The formats that can't export this snapshot without further options, each with the reason. */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -5310,7 +5310,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Send the same key with each attempt to send the same answer. */
+                /** @description Use the same key for every attempt to submit the same answer. */
                 "Idempotency-Key"?: string;
             };
             path: {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
-    """Raises FormatError at once if the header can't be used."""
+    """Raises FormatError immediately if the header can't be used."""
     # The csv module's field size limit applies to the whole interpreter. The default of 128 KiB would reject
     # long conversations.
     csv.field_size_limit(limits.MAX_ROW_BYTES)

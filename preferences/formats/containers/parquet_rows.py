@@ -81,9 +81,9 @@ def _parquet_batches(file: pq.ParquetFile, total: Expanded, most_bytes: int) -> 
 
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
-    """Yield each row, or the reason why it can't be read. If a batch fails, the batch is read row by row. A
-    cell with invalid UTF-8 then affects only its own row. Reading every batch row by row would take four
-    times as long."""
+    """Yield each row, or the reason why it can't be read. If a batch fails, it is read row by row, so that a
+    cell with invalid UTF-8 affects only its own row. Reading every batch row by row would take four times as
+    long."""
     try:
         yield from batch.to_pylist()
         return

@@ -1,5 +1,5 @@
-"""Read a file as numbered rows. The file can be JSON Lines, a JSON array, CSV or Parquet. The file can also
-be gzipped or in a zip archive.
+"""Read a file as numbered rows. The file can be JSON Lines, a JSON array, CSV or Parquet, and it can be
+gzipped or in a zip archive.
 
 The container format is recognised by the file's content. Memory use is constant, because only one line (or
 one small Parquet batch) is in memory at a time. Sizes declared in a file are not trusted. A row that can't be
@@ -65,8 +65,8 @@ def read_rows(stream: BinaryIO, expanded: Expanded | None = None) -> Iterator[Nu
 
 
 def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
-    """Unpack a zip archive's only data file to disk and return its content if the data file is Parquet. For
-    any other file, return None."""
+    """If a zip archive's only data file is Parquet, unpack it to disk and return its content. For any other
+    file, return None."""
     magic = stream.read(4)
     stream.seek(0)
     try:

@@ -145,7 +145,7 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
 
 
 def _list_name(row: Row) -> str | None:
-    """The name of the field that contains all responses. The field contains a list or a list's JSON text."""
+    """The name of the field that contains all responses, as a list or as a list's JSON text."""
     return next((name for name in LIST_NAMES if given(row.get(name))), None)
 
 
@@ -214,7 +214,7 @@ FORMAT = ImportFormat(
     "the known answer. A row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check "
     "for all annotators. The `ranking` export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing. Other fields are kept as metadata. Fields of a row without an order are also "
-    "kept as metadata if they can't be read as a part of a ranking.",
+    "kept as metadata if they can't be read as part of a ranking.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,
     parse=parse,

@@ -1,6 +1,6 @@
 """Prompts without responses: `{"prompt": "…"}` or `{"messages": […]}`; further fields become metadata.
 
-Other formats find the prompt of a row with the functions of this module, too.
+Other formats also use the functions of this module to find the prompt of a row.
 """
 
 from __future__ import annotations

@@ -53,9 +53,9 @@ NONE: frozenset[str] = frozenset()
 
 
 def unread_fields(row: Row, found: Sequence[Any]) -> frozenset[str]:
-    """The fields that share a name with a part of a ranking but contain something else, such as `choices`
-    that lists the answers to a test question. They are kept as metadata. In a row with an order, only a time
-    can be such a field; any other value that can't be read is an error."""
+    """The fields that share a name with a part of a ranking but contain something else, such as a `choices`
+    field that lists the answers to a test question. They are kept as metadata. In a row with an order, only a
+    time can be such a field; any other value that can't be read is an error."""
     checked = ("given_at",) if _is_ordered(row) else PARSERS.keys() & row.keys()
     unread = {name for name in checked if given(row.get(name)) and not _fits(row, name, found)}
     if given(row.get("comment")) and given(row.get("preference_statement")) and "comment" not in unread:
@@ -183,7 +183,7 @@ def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
 
 
 # The parsers of the fields that can occur without an order. If a parser raises RowError or returns None, the
-# field is not a part of a ranking.
+# field is not part of a ranking.
 PARSERS: dict[str, Callable[[Row, str, Sequence[Any]], object]] = {
     "ratings": _by_response,
     "flags": _by_response,

@@ -1,10 +1,10 @@
 """CSV for spreadsheets and notebooks, with one complete ranking per line. No text is written that a
 spreadsheet would interpret as a formula.
 
-If a cell begins with `=`, `+`, `-`, `@`, a tab or a line end, a spreadsheet can interpret the cell as a
-formula (CWE-1236). The text of such a cell gets a leading apostrophe. If one of these characters follows
-leading apostrophes, the text also gets an apostrophe. Removing one apostrophe then restores every cell. The
-import applies :func:`restored` to Rankloop's own files.
+If a cell begins with `=`, `+`, `-`, `@`, a tab or a line end, a spreadsheet can interpret it as a formula
+(CWE-1236). The text of such a cell gets a leading apostrophe. A text in which one of these characters follows
+leading apostrophes gets another apostrophe, so removing one apostrophe restores every cell. The import
+applies :func:`restored` to Rankloop's own files.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PLAIN_CELLS = (
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
 TIME_CELLS = ("given_at", "created_at")
 ONE_CELL = frozenset(PLAIN_CELLS)
-# This column exists only in CSV files written by Rankloop and identifies these files.
+# This column exists only in CSV files written by Rankloop and identifies them.
 MARK = "n_responses"
 LINES_PER_CHUNK = 200
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -152,8 +152,8 @@ FORMAT = ExportFormat(
     use="For spreadsheets and notebooks; lists and objects are written as JSON.",
     loses=frozenset(),
     notes=(
-        "If a text begins with =, +, -, @, a tab or a line ending, a spreadsheet could interpret the text as "
-        "a formula. Such text gets a leading apostrophe, which an import removes. An import treats an empty "
+        "If a text begins with =, +, -, @, a tab or a line ending, a spreadsheet could interpret it as a "
+        "formula. Such text gets a leading apostrophe, which an import removes. An import treats an empty "
         "rewrite as missing."
     ),
     example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",

@@ -1,7 +1,7 @@
 """The snapshot's Parquet file with its card, as a dataset folder in a zip archive. The unpacked folder loads
 with `datasets.load_dataset(FOLDER)` and can be pushed to a hub.
 
-Files are stored, not deflated, because Parquet is compressed already. The file is streamed unchanged, so
+Files are stored, not deflated, because Parquet is already compressed. The file is streamed unchanged, so
 memory use does not depend on the snapshot's size. The archive's timestamps are fixed, so equal snapshots give
 equal files.
 """

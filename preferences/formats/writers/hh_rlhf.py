@@ -43,8 +43,8 @@ FORMAT = ExportFormat(
     loses=all_but(Part.CONVERSATIONS, Part.RESPONSES, Part.PREFERENCES),
     notes=(
         "Prompts with a system or tool turn are left out, because the format has only two speakers. If a "
-        "text contains a blank line followed by `Human:` or `Assistant:`, the text is split into turns when "
-        "the file is read. Rankings of more than two responses become pairs. Data imported from hh-rlhf is "
+        "text contains a blank line followed by `Human:` or `Assistant:`, it is split into turns when the "
+        "file is read. Rankings of more than two responses become pairs. Data imported from hh-rlhf is "
         "exported unchanged, byte for byte."
     ),
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',

@@ -114,7 +114,7 @@ PAIRWISE = ExportFormat(
     ),
     notes=(
         "Pairwise can't express ties. A ranking of more than two responses becomes pairs. `completed_by` "
-        "contains the pseudonym in place of an e-mail address."
+        "contains the pseudonym in place of an email address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'
@@ -150,7 +150,7 @@ RANKER = ExportFormat(
         "A ranking without ties is the Ranker's `rank` list. A ranking with ties becomes buckets `tier_1`, "
         "`tier_2`, …, best first, because the list can't express ties. Responses left unranked are in no "
         "bucket. A not-rankable answer becomes a cancelled annotation. Other rankings without tiers become "
-        "empty annotations. `completed_by` contains the pseudonym in place of an e-mail address."
+        "empty annotations. `completed_by` contains the pseudonym in place of an email address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "results": [{"id": "…", "model": "m1",'

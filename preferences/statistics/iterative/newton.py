@@ -88,7 +88,7 @@ def _search(
 ) -> tuple[Array, Slopes, NDArray[np.bool_]]:
     """Try the full step, half of the step, a quarter and so on, until the log-likelihood increases enough.
     Returns the new parameters, their slopes, and whether a problem's parameters changed. If rounding prevents
-    an increase, the parameters do not change, and the slopes do not contain the problem.
+    an increase, the parameters do not change, and the slopes leave out the problem.
 
     If the log-likelihood still rises at the end of a step, it has risen along the whole step, because it is
     concave. Its value is therefore needed only for steps that pass the maximum.

@@ -110,7 +110,7 @@ def test_import_waits_for_the_broker_and_starts_when_it_answers(
     launched = [upload(client, ROW), upload(client, ROW), from_hub(client)]
     assert time.monotonic() - began < WAIT_AT_MOST_SECONDS
     # Only the first request waits for the broker.
-    assert caplog.text.count("The message queue does not answer") == 1
+    assert caplog.text.count("The message queue is not responding") == 1
     for response in launched:
         assert response.status_code == HTTPStatus.ACCEPTED, response.content
         assert (response.json()["state"], response.json()["phase"]) == ("queued", NOT_WOKEN)

@@ -67,7 +67,7 @@ def test_project_is_created_with_its_preset_and_overlap() -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["wishes"], "There is already a project wishes"),
+        (["wishes"], "A project named wishes already exists"),
         (["new", "--preset", "nope"], "There is no preset 'nope'"),
         (["new", "--overlap", "0"], "overlap"),
         (["Not a slug"], "slug"),
@@ -102,7 +102,7 @@ def test_created_user_gets_a_working_token_and_a_membership() -> None:
     [
         (["rita", "--role", "manager"], "--role needs --project"),
         (["rita", "--project", "nope"], "There is no project 'nope'; available: wishes"),
-        (["taken"], "There is already a user taken"),
+        (["taken"], "A user named taken already exists"),
         (["no spaces allowed"], "username"),
     ],
 )

@@ -57,7 +57,7 @@ def reason_of(estimate: RunEstimate) -> str:
     said = f"The run needs about {_size(needed)} {what}, but {place} ({machine.worker}) has {_size(there)}."
     if estimate.fitting:
         advice = ", ".join(f"{name}={_shown(value)}" for name, value in estimate.fitting.items())
-        return f"{said} It would fit with {advice}. {ANYWAY}"
+        return f"{said} The run would fit with {advice}. {ANYWAY}"
     return (
         f"{said} It would not fit with any of the settings that save memory, so use a smaller model or a "
         f"larger machine. {ANYWAY}"

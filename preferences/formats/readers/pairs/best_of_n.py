@@ -1,8 +1,8 @@
 """Best-of-N rows in the RewardBench 2 format: a prompt, the best responses, and all others.
 
-The file gives no order among the other responses. These responses are ranked below the best responses,
-without an order. If a row has more responses than a task can show, the row becomes several rankings.
-Together, these rankings contain every pair of a best response and another response.
+The file gives no order among the other responses, so they are ranked below the best responses without an
+order. If a row has more responses than a task can show, the row becomes several rankings. Together, these
+rankings contain every pair of a best response and another response.
 """
 
 from __future__ import annotations

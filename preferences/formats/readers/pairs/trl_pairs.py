@@ -246,10 +246,10 @@ FORMAT = ImportFormat(
     "that both texts begin with. If an unknown field could contain the prompt, the words that both texts "
     "begin with are not used, and the row is rejected. An integer `margin` is the strength; 0 means no "
     "strength. Tool calls are part of the text, as a `tool_calls` block with one call per line.",
-    loses="The exact boundary between an implicit prompt and the responses, if both texts are plain. The "
-    "structure of the turns after the first assistant turn: these turns become part of the response's text. "
-    "A margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, such as "
-    "the IDs of tool calls, are kept as `turn_fields` in the metadata of the prompt or the response.",
+    loses="The exact boundary between an implicit prompt and the responses, if both sides are plain text. "
+    "The structure of the turns after the first assistant turn: these turns become part of the response's "
+    "text. A margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, "
+    "such as the IDs of tool calls, are kept as `turn_fields` in the metadata of the prompt or the response.",
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',
     recognises=recognises,
     parse=parse,

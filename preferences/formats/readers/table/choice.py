@@ -1,6 +1,6 @@
 """A mapping that the user chooses: `prompt=question`, `responses=x,y`, `vote=pick`, …
 
-Columns that are not chosen are inferred, so it is enough to choose what can't be inferred.
+Columns that are not chosen are inferred, so only columns that can't be inferred must be chosen.
 """
 
 from __future__ import annotations

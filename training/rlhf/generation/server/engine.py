@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 class ServerEngine:
     """Generates on a server, which must offer the policy's weights or load its adapter (`weights`).
 
-    If the server does not answer or is overloaded, the engine waits. Answers that have already arrived are
+    If the server is not responding or is overloaded, the engine waits. Answers that have already arrived are
     kept. The first call checks that the server has the model, the policy's tokenizer and its weights, and the
     checks are repeated after every outage of the server.
     """

@@ -68,8 +68,8 @@ class Connections:
 
     def request(self, path: str, body: Any = None, *, timeout: float | None = None) -> Answer:
         """Send `body` as JSON in a POST request to `path`. Without a body, send a GET request. Raises
-        ServerTrouble if the server is not responding or is busy. Raises ServerUnusable for a redirect. Returns
-        all other responses."""
+        ServerTrouble if the server is not responding or is busy. Raises ServerUnusable for a redirect.
+        Returns all other responses."""
         ends = time.monotonic() + min(self._timeout, timeout or self._timeout)
         try:
             answer = self._answered(path, body, ends)

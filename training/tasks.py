@@ -9,7 +9,7 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
 from training.loop import loops
-from training.runs import folders, transitions, workers
+from training.runs import folders, interruptions, workers
 from training.runs.process import supervise
 from training.runs.wake import wake_worker
 
@@ -21,7 +21,7 @@ def execute_run(run_id: str) -> None:
 
 @shared_task  # type: ignore[untyped-decorator]
 def sweep_orphaned_runs() -> None:
-    for run_id in transitions.sweep_runs():
+    for run_id in interruptions.sweep_runs():
         wake_worker(run_id=run_id)
     folders.remove_expired()
 

@@ -26,7 +26,7 @@ from annotation.database.outages import through_outages
 from annotation.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from annotation.webhooks import safe_post
 from annotation.webhooks.safe_post import Outcome
-from annotation.webhooks.secrets import UNREADABLE, signatures
+from annotation.webhooks.signing import UNREADABLE, signatures
 from config.keys import Unreadable
 from config.problems import Conflict
 

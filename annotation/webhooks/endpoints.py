@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from annotation.models import Project, User, WebhookDelivery, WebhookEndpoint
 from annotation.models.webhook import MAX_URL_CHARACTERS, TEST_EVENT, WebhookEvent
-from annotation.webhooks import secrets
+from annotation.webhooks import signing
 from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
@@ -35,14 +35,14 @@ def create_endpoint(
     _check(url=url, events=events)
     if WebhookEndpoint.objects.filter(project=project).count() >= MAX_ENDPOINTS:
         raise Problem(f"A project can have at most {MAX_ENDPOINTS} webhooks.", type="too-many")
-    secret = secrets.new_secret()
+    secret = signing.new_secret()
     endpoint = WebhookEndpoint.objects.create(
         project=project,
         url=url,
         events=_distinct(events),
         description=description,
         created_by=by,
-        encrypted_secret=secrets.encrypted(secret),
+        encrypted_secret=signing.encrypted(secret),
     )
     return endpoint, secret
 
@@ -70,9 +70,9 @@ def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
 
     If the previous secret is unreadable, pending deliveries, which could not be signed, become due now.
     """
-    secret, readable = secrets.new_secret(), secrets.is_readable(endpoint)
+    secret, readable = signing.new_secret(), signing.is_readable(endpoint)
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
-        encrypted_secret=secrets.encrypted(secret),
+        encrypted_secret=signing.encrypted(secret),
         encrypted_former_secret=F("encrypted_secret") if readable else "",
         former_secret_until=timezone.now() + ROTATION if readable else None,
     )

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from preferences.fields import given
 from preferences.formats.containers.limits import HEAD_EXPANDED_BYTES, Expanded
 from preferences.formats.containers.reading import read_rows
-from preferences.formats.readers.table.choice import choice_of
+from preferences.formats.readers.table.chosen_mapping import choice_of
 from preferences.formats.readers.table.mapping import mapping_of
 from preferences.formats.readers.table.reader import FORMAT as COLUMNS
 from preferences.formats.recognition import RECOGNITION_ROWS, NotRankable, records_of_rows

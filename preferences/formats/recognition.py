@@ -13,7 +13,7 @@ from preferences.formats.containers.limits import Expanded, NumberedRow
 from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers import demonstrations, native, prompts
 from preferences.formats.readers.table import reader as table
-from preferences.formats.readers.table.choice import chosen_mapping
+from preferences.formats.readers.table.chosen_mapping import chosen_mapping
 from preferences.formats.readers.table.mapping import mapping_of
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 from preferences.text import printable

@@ -29,7 +29,7 @@ from annotation.accounts.tokens import create_token
 from annotation.datasets.pseudonyms import Pseudonyms
 from annotation.models import AuditEntry, Project, User
 from annotation.webhooks.endpoints import create_endpoint
-from annotation.webhooks.secrets import signatures
+from annotation.webhooks.signing import signatures
 from config import keys
 from config.keys import ENCRYPTED, EXPIRING, SIGNED, Unreadable, Use
 from config.problems import Problem

@@ -21,7 +21,7 @@ from annotation.models import Project, Sweep, User
 from annotation.projects.projects import create_project
 from tests.annotation.answering import claim_next
 from training.models import ModelVersion, TrainingRun
-from training.runs import transitions
+from training.runs import interruptions
 
 RunMaker = Callable[..., TrainingRun]
 ModelMaker = Callable[..., ModelVersion]
@@ -121,7 +121,7 @@ def lose(run: TrainingRun) -> None:
     now = timezone.now()
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=now - timedelta(hours=1))
     passes = {"passed_at": now, "unbroken_since": now - timedelta(days=1)}
-    Sweep.objects.update_or_create(name=transitions.SWEEP, defaults=passes)
+    Sweep.objects.update_or_create(name=interruptions.SWEEP, defaults=passes)
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float = 120) -> None:

@@ -24,7 +24,7 @@ class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
     `attempt` counts claims and is the fencing token. Every write must contain the writer's attempt number.
-    SQL rejects the write if there has been a later claim (training/runs/transitions.py, events.py).
+    SQL rejects the write if there has been a later claim (training/runs/transitions.py, progress/events.py).
     """
 
     class Kind(models.TextChoices):

@@ -19,7 +19,7 @@ from annotation.api.pages import NewestFirst
 from annotation.content.api import serializers
 from annotation.content.import_jobs.launch import launch_hub_import, launch_import
 from annotation.content.import_jobs.transitions import cancel_import
-from annotation.content.importing import mappings
+from annotation.content.importing import remembered_mappings
 from annotation.content.importing.lines import ImportedVotes
 from annotation.content.importing.options import ImportOptions
 from annotation.models import Import
@@ -109,7 +109,9 @@ class ImportPreviewView(ProjectView):
         given.is_valid(raise_exception=True)
         data = given.validated_data
         _check_size(data["file"].size)
-        found = mappings.preview_file(project=self.project, file=data["file"], mapping=data.get("mapping"))
+        found = remembered_mappings.preview_file(
+            project=self.project, file=data["file"], mapping=data.get("mapping")
+        )
         data = preview_data(found.file) | {"remembered": found.remembered}
         return Response(serializers.ImportPreview(data).data)
 

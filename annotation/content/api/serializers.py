@@ -7,7 +7,7 @@ from rest_framework import serializers
 from annotation import models
 from annotation.content.importing.lines import ImportedVotes
 from preferences.formats.catalog import IMPORT_FORMATS
-from preferences.formats.readers.table.choice import KEYS
+from preferences.formats.readers.table.chosen_mapping import KEYS
 from preferences.quirks import QUIRKS
 
 MAX_HUB_CHARACTERS = 200

@@ -21,15 +21,15 @@ from annotation.content.importing.ahead import ahead
 from annotation.content.importing.batches import store_batch
 from annotation.content.importing.limits import ImportLimits, OutOfTime, import_limits
 from annotation.content.importing.lines import ImportedVotes, batches_of, full_batch
-from annotation.content.importing.mappings import remember_mapping
 from annotation.content.importing.options import ImportOptions, checked_options
+from annotation.content.importing.remembered_mappings import remember_mapping
 from annotation.content.importing.report import ImportProgress, ImportReport
 from annotation.database.sql import Lock, acquire
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
 from preferences.formats.containers.limits import Expanded
 from preferences.formats.preview import preview_of
-from preferences.formats.readers.table.choice import NO_VOTE
+from preferences.formats.readers.table.chosen_mapping import NO_VOTE
 from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.records import FormatError, ImportFormat
 

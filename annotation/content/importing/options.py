@@ -16,7 +16,7 @@ MAX_INTEGER = 2**31 - 1
 
 class ImportOptions(TypedDict, total=False):
     """Options of an import. `overlap`, `round` and `priority` apply to the new tasks. `mapping` chooses the
-    columns of a table (see `preferences.formats.readers.table.choice`). `votes` decides whether the
+    columns of a table (see `preferences.formats.readers.table.chosen_mapping`). `votes` decides whether the
     rankings in the file close their tasks (see `ImportedVotes`). Responses without a ranking are divided
     among tasks of at most `responses_per_task` responses."""
 

@@ -14,7 +14,7 @@ from annotation.content.importing.report import ImportReport
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Project
 from preferences.formats.catalog import IMPORT_FORMATS
-from preferences.formats.readers.table.choice import DIRECTIONS
+from preferences.formats.readers.table.chosen_mapping import DIRECTIONS
 
 SHOWN_REASONS = 20
 

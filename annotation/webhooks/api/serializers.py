@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.models.webhook import DELIVERED_EVENTS, MAX_URL_CHARACTERS, WebhookEvent
-from annotation.webhooks.secrets import is_readable
+from annotation.webhooks.signing import is_readable
 
 
 class NewWebhook(serializers.Serializer[Any]):

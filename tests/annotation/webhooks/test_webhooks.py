@@ -34,7 +34,7 @@ from annotation.models.webhook import WebhookEvent
 from annotation.webhooks import delivery as webhook_delivery
 from annotation.webhooks import endpoints, safe_post
 from annotation.webhooks.delivery import PAUSES, deliver_due
-from annotation.webhooks.secrets import new_secret
+from annotation.webhooks.signing import new_secret
 from config.celery import app
 from config.problems import Conflict
 from tests.annotation.answering import claim, strict_order

@@ -51,7 +51,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
-from training.runs import transitions
+from training.runs import interruptions, transitions
 from training.runs.failure_texts import CAUSES
 from training.runs.failures import Failure, explain, kind_of, record_of, record_of_exit
 from training.runs.inputs import model_input
@@ -430,7 +430,7 @@ def test_lost_worker_and_cancelled_run_are_explained(make_run: RunMaker) -> None
     transitions.claim_run(run_id=run.pk, worker="w")
     lose(run)
     TrainingRun.objects.filter(pk=run.pk).update(tries=transitions.MAX_TRIES)
-    transitions.sweep_runs()
+    interruptions.sweep_runs()
     run.refresh_from_db()
     lost = explain(run)
     assert lost is not None

@@ -12,7 +12,7 @@ import pytest
 from tests.training.conftest import RunMaker
 from training.models import TrainingRun
 from training.rlhf.core.alive import alive
-from training.runs import transitions
+from training.runs import interruptions, transitions
 from training.runs.process import health
 from training.runs.process.health import Health, Limits, Verdict, remaining_seconds
 from training.runs.process.reporter import SAVING, DatabaseReporter, TimeLimitReached
@@ -107,7 +107,7 @@ def test_run_that_writes_a_checkpoint_at_its_time_limit_is_not_stopped(run: Trai
 
 def test_earlier_attempts_count_toward_the_time_limit(run: TrainingRun) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(started_at=run.heartbeat_at - 50 * SECOND)
-    assert transitions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"
+    assert interruptions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"
     run.refresh_from_db()
     assert remaining_seconds(run) == pytest.approx(10, abs=0.1)
     run.recipe = {}  # stored before there was a limit

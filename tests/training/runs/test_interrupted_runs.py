@@ -23,7 +23,7 @@ from tests.training.runs.test_training_process import is_process_of
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.reward.scoring import load_for_training
-from training.runs import transitions
+from training.runs import interruptions, transitions
 from training.runs.launch import launch_run
 from training.runs.process import supervise
 from training.runs.process.health import Limits
@@ -146,7 +146,7 @@ def test_killed_run_whose_cancellation_was_requested_is_cancelled(make_run: RunM
     assert attempt is not None
     transitions.cancel_run(run=run)
     error = {"kind": "killed", "title": "t", "detail": "d"}
-    assert transitions.interrupt_run(run_id=run.pk, attempt=attempt, error=error) == "cancelled"
+    assert interruptions.interrupt_run(run_id=run.pk, attempt=attempt, error=error) == "cancelled"
 
 
 def test_run_that_ran_out_of_memory_is_resumed_once(make_run: RunMaker) -> None:
@@ -155,9 +155,9 @@ def test_run_that_ran_out_of_memory_is_resumed_once(make_run: RunMaker) -> None:
     for state in ("queued", "failed"):
         attempt = transitions.claim_run(run_id=run.pk, worker=state)
         assert attempt is not None
-        tries = transitions.MAX_TRIES_OUT_OF_MEMORY
+        tries = interruptions.MAX_TRIES_OUT_OF_MEMORY
         assert (
-            transitions.interrupt_run(run_id=run.pk, attempt=attempt, error=error, max_tries=tries) == state
+            interruptions.interrupt_run(run_id=run.pk, attempt=attempt, error=error, max_tries=tries) == state
         )
     run.refresh_from_db()
     assert run.error == error

@@ -28,7 +28,7 @@ from embedded.postgres import Postgres
 from tests.postgres_outage import Outage, losing_the_answer
 from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
-from training.runs import transitions
+from training.runs import interruptions, transitions
 from training.runs.complete import NewModel, Outcome, complete_run
 from training.runs.process import supervise
 from training.runs.process.reporter import DatabaseReporter
@@ -165,17 +165,17 @@ def test_sweep_requeues_no_run_directly_after_an_outage(claimed: TrainingRun) ->
     now = timezone.now()
     TrainingRun.objects.update(heartbeat_at=now - timedelta(minutes=2))
     passes = {"passed_at": now - timedelta(minutes=2), "unbroken_since": now - timedelta(days=1)}
-    sweep = Sweep.objects.create(name=transitions.SWEEP, **passes)
-    assert transitions.sweep_runs() == []
-    assert transitions.sweep_runs() == []
+    sweep = Sweep.objects.create(name=interruptions.SWEEP, **passes)
+    assert interruptions.sweep_runs() == []
+    assert interruptions.sweep_runs() == []
     claimed.refresh_from_db()
     assert claimed.state == "running"
 
     sweep.refresh_from_db()
     assert sweep.unbroken_since > now
-    sweep.unbroken_since = now - transitions.STALE_AFTER
+    sweep.unbroken_since = now - interruptions.STALE_AFTER
     sweep.save()
-    assert transitions.sweep_runs() == [claimed.pk]
+    assert interruptions.sweep_runs() == [claimed.pk]
     claimed.refresh_from_db()
     assert [cause["kind"] for cause in claimed.interruptions] == ["worker_lost"]
 
@@ -183,7 +183,7 @@ def test_sweep_requeues_no_run_directly_after_an_outage(claimed: TrainingRun) ->
 def test_first_pass_of_a_sweep_finds_no_lost_run(claimed: TrainingRun) -> None:
     """After a restart, the stack has no record of how long it was down."""
     TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(days=1))
-    assert transitions.sweep_runs() == []
+    assert interruptions.sweep_runs() == []
 
 
 def test_work_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:

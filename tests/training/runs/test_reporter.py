@@ -15,7 +15,7 @@ from tests.training.conftest import RunMaker, lose, wait_until
 from training.models import RunEvent, TrainingRun
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.core.waiting import waiting
-from training.runs import transitions
+from training.runs import interruptions, transitions
 from training.runs.process import reporter
 from training.runs.process.reporter import DatabaseReporter
 from training.runs.progress.events import LostClaim, append_events
@@ -139,7 +139,7 @@ def test_replaced_attempt_stops_and_writes_nothing(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         while transitions.claim_run(run_id=run.pk, worker="other") is None:
             lose(run)
-            transitions.sweep_runs()
+            interruptions.sweep_runs()
         report.metrics(1, {"loss": 1.0})
         with pytest.raises(LostClaim):
             wait_until(lambda: bool(report.check()), seconds=10)
@@ -221,7 +221,7 @@ def test_attempt_whose_reports_are_lost_writes_no_checkpoint(run: TrainingRun) -
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         while transitions.claim_run(run_id=run.pk, worker="other") is None:
             lose(run)
-            transitions.sweep_runs()
+            interruptions.sweep_runs()
         report.metrics(1, {"loss": 1.0})
         with pytest.raises(LostClaim):
             report.flush()

@@ -14,7 +14,7 @@ from config.problems import Conflict
 from tests.training.conftest import RunMaker, lose
 from training.models import RunEvent, TrainingRun
 from training.rlhf.core.failures import FailureKind
-from training.runs import transitions
+from training.runs import interruptions, transitions
 from training.runs.failures import record
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 
@@ -66,7 +66,7 @@ def test_running_run_can_be_claimed_only_after_the_sweep_queued_it(make_run: Run
     claim(run)
     lose(run)
     assert transitions.claim_run(run_id=run.pk, worker="second") is None
-    transitions.sweep_runs()
+    interruptions.sweep_runs()
     assert transitions.claim_run(run_id=run.pk, worker="second") == 2
 
 
@@ -103,7 +103,7 @@ def test_stale_attempt_cannot_write(make_run: RunMaker) -> None:
     first = claim(run)
     append_events(run_id=run.pk, attempt=first, events=[Event("metrics", 1, {"values": {"loss": 2.0}})])
     lose(run)
-    transitions.sweep_runs()
+    interruptions.sweep_runs()
     second = claim(run)
     before = TrainingRun.objects.values().get(pk=run.pk)
     n_events = RunEvent.objects.filter(run=run).count()
@@ -205,9 +205,9 @@ def test_sweep_requeues_a_lost_run_until_no_tries_remain(make_run: RunMaker) -> 
     run = make_run()
     for attempt in range(1, transitions.MAX_TRIES + 1):
         assert claim(run) == attempt
-        assert transitions.sweep_runs() == []  # the heartbeat is recent
+        assert interruptions.sweep_runs() == []  # the heartbeat is recent
         lose(run)
-        woken = transitions.sweep_runs()
+        woken = interruptions.sweep_runs()
         assert woken == ([run.pk] if attempt < transitions.MAX_TRIES else [])
     run.refresh_from_db()
     assert run.state == "failed"
@@ -220,7 +220,7 @@ def test_sweep_cancels_a_lost_run_whose_cancellation_was_requested(make_run: Run
     claim(run)
     transitions.cancel_run(run=run)
     lose(run)
-    assert transitions.sweep_runs() == []
+    assert interruptions.sweep_runs() == []
     run.refresh_from_db()
     assert run.state == "cancelled"
 
@@ -228,8 +228,8 @@ def test_sweep_cancels_a_lost_run_whose_cancellation_was_requested(make_run: Run
 def test_sweep_wakes_a_worker_if_the_queue_message_was_lost(make_run: RunMaker) -> None:
     fresh = make_run()
     unheard = make_run(woken_at=timezone.now() - LONG_AGO)
-    assert transitions.sweep_runs() == [unheard.pk]
-    assert transitions.sweep_runs() == []  # a worker is not woken again on every sweep
+    assert interruptions.sweep_runs() == [unheard.pk]
+    assert interruptions.sweep_runs() == []  # a worker is not woken again on every sweep
     assert claim(fresh) == claim(unheard) == 1
 
 
@@ -238,7 +238,7 @@ def test_resuming_a_run_resets_its_tries(make_run: RunMaker) -> None:
     for _ in range(transitions.MAX_TRIES):
         claim(run)
         lose(run)
-        transitions.sweep_runs()
+        interruptions.sweep_runs()
     transitions.requeue_finished(run=run)
     run.refresh_from_db()
     assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)

@@ -22,7 +22,7 @@ from embedded import supervisor
 from tests.training.conftest import RunMaker, lose, wait_until
 from tests.workers import worker
 from training.models import ModelVersion, RunEvent, TrainingRun
-from training.runs import folders, transitions, watch
+from training.runs import folders, interruptions, transitions, watch
 from training.runs.launch import launch_run
 from training.runs.process import fork, supervise
 from training.tasks import execute_run
@@ -191,9 +191,9 @@ def test_run_of_a_killed_worker_is_resumed_once_from_its_checkpoint(
         process.wait()
     wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, run)], seconds=10)
 
-    assert transitions.sweep_runs() == []  # the heartbeat is still recent
+    assert interruptions.sweep_runs() == []  # the heartbeat is still recent
     lose(run)
-    assert transitions.sweep_runs() == [run.pk]
+    assert interruptions.sweep_runs() == [run.pk]
     kept = max(checkpoints_of(run))
     for _ in range(2):
         execute_run(str(run.pk))
@@ -234,7 +234,7 @@ def test_stopped_worker_requeues_its_run_after_the_run_has_written_a_checkpoint(
     assert run.attempt == 1, "a stopping worker claims no run, although both messages reached it"
     assert run.checkpoint_step == run.step >= 1
     assert checkpoints_of(run) == [run.step]
-    assert transitions.sweep_runs() == [run.pk]  # the worker is woken now, not a minute later
+    assert interruptions.sweep_runs() == [run.pk]  # the worker is woken now, not a minute later
     assert not list(run.folder.rglob(".*"))
 
 

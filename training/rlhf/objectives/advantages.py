@@ -1,5 +1,4 @@
-"""From rewards to advantages: rewards per token, whitening and generalised advantage estimation. Pure
-functions on tensors.
+"""From rewards to advantages: whitening and generalised advantage estimation. Pure functions on tensors.
 
 Tensors of shape (B, T) represent B responses of at most T tokens and are right-padded. ``mask`` is a bool
 tensor of this shape and is true for real response tokens, including EOS. Values in padding are ignored.
@@ -62,23 +61,6 @@ def generalised_advantages(
         advantages[:, t] = following_advantage
         following_value = values[:, t]
     return advantages, advantages + values
-
-
-def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: float) -> Tensor:
-    """Return -beta KL for every real token, plus the response's score at its last real token. ``scores`` has
-    shape (B,). ``kl``, ``mask`` and the result have shape (B, T).
-
-    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed a finished
-    response's score on the first padding token. The tokens of a finished response were therefore one step
-    further from the score than those of a truncated response, and received less credit. Raises ValueError for
-    an empty response.
-    """
-    lengths = mask.sum(dim=1)
-    if bool((lengths == 0).any()):
-        raise ValueError("a response with no tokens has no last token to reward")
-    rewards = (-kl_coefficient * kl).masked_fill(~mask, 0.0)
-    rewards[torch.arange(len(scores), device=scores.device), lengths - 1] += scores
-    return rewards
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float | None:

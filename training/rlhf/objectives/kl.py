@@ -1,5 +1,5 @@
 """The KL divergence of the policy from the reference: estimators, and the controller of the KL coefficient.
-Pure functions on tensors and numbers.
+Pure functions on tensors and numbers. `token_rewards` subtracts the KL penalty from the rewards.
 
 Tensors of log-probabilities contain the sampled tokens only, in nats. All estimators are per token.
 """

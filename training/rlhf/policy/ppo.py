@@ -57,6 +57,7 @@ from training.rlhf.models.loading.sources import ModelSource
 from training.rlhf.models.tokens import chat
 from training.rlhf.objectives import advantages
 from training.rlhf.objectives.kl import kl_k1
+from training.rlhf.objectives.token_rewards import token_rewards
 from training.rlhf.policy.ppo_gradients import (
     Part,
     critic_backward,
@@ -193,7 +194,7 @@ def roll_out(
     in_reward = ceiling.kl_weight(config, controller.beta, recovery=recovery)
     masks = [seen.mask for seen, _ in every]
     per_token = [
-        advantages.token_rewards(
+        token_rewards(
             rewards[seen.numbers].to(values.device) * (not recovery),
             kl_k1(seen.log_probs, seen.reference),
             seen.mask,

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs.failures import Record, record
+from training.runs.interruptions import STALE_AFTER
 from training.runs.process.reporter import SAVING
-from training.runs.transitions import STALE_AFTER
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,11 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs import folders
 from training.runs.failures import record, record_of, record_of_exit, with_log
+from training.runs.interruptions import MAX_TRIES_OUT_OF_MEMORY, interrupt_run
 from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 from training.runs.process.health import LIMITS, Health, Limits, Verdict
-from training.runs.transitions import (
-    MAX_TRIES,
-    MAX_TRIES_OUT_OF_MEMORY,
-    claim_run,
-    fail_run,
-    interrupt_run,
-    stop_run,
-    worker_name,
-)
+from training.runs.transitions import MAX_TRIES, claim_run, fail_run, stop_run, worker_name
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { TaskDetail } from "@/api/types";
-import { isTouched, reduce } from "@/ranking/order/ranking";
+import { isTouched, reduce } from "@/ranking/order/rankingReducer";
 import { goldToEdit, saysSomething } from "./gold";
 
 const task = (gold_tiers: string[][] | null): TaskDetail =>

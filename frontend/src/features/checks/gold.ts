@@ -1,5 +1,5 @@
 import type { TaskDetail } from "@/api/types";
-import { type Ranking, restoreRanking, startRanking } from "@/ranking/order/ranking";
+import { type Ranking, restoreRanking, startRanking } from "@/ranking/order/rankingReducer";
 
 /** In a known answer, every response is ranked and ties are allowed. */
 const RULES = { ties: true, atMost: null };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Assignment } from "@/api/types";
-import { isTouched, reduce, startRanking } from "../order/ranking";
+import { isTouched, reduce, startRanking } from "../order/rankingReducer";
 import { en } from "../texts/answer.en";
 import { EMPTY_FIELDS, missing, restore, toAnswer, toDraft } from "./answer";
 import { formOf } from "./formFixture";

@@ -1,6 +1,13 @@
 import type { Answer, AnswerForm, Assignment } from "@/api/types";
 import type { Texts } from "@/shared/i18n";
-import { isTouched, prefers, type Ranking, type Rules, restoreRanking, startRanking } from "../order/ranking";
+import {
+  isTouched,
+  prefers,
+  type Ranking,
+  type Rules,
+  restoreRanking,
+  startRanking,
+} from "../order/rankingReducer";
 import { isPairForm, isVerdict } from "../order/sides";
 import type { en } from "../texts/answer.en";
 

@@ -5,7 +5,7 @@ import { useScrollTogether } from "../layout/useScrollTogether";
 import type { View } from "../layout/useView";
 import { useDomOrder } from "../list/domOrder";
 import { LINE, RankList, useLandings, useRankLine } from "../list/RankList";
-import { flat, type Ranking, slotOf, slotsOf, type Tiers } from "../order/ranking";
+import { flat, type Ranking, slotOf, slotsOf, type Tiers } from "../order/rankingReducer";
 import type { DeskAction } from "../state/deskState";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";

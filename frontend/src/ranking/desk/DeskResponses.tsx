@@ -5,7 +5,7 @@ import { Responses } from "../cards/Responses";
 import { ViewBar } from "../cards/ViewBar";
 import { useComparison } from "../diff/useComparison";
 import { twoShown } from "../layout/layouts";
-import { flat } from "../order/ranking";
+import { flat } from "../order/rankingReducer";
 import { useViewTexts } from "../texts/view";
 import styles from "./desk.module.css";
 import type { DeskModel } from "./useDesk";

@@ -18,7 +18,7 @@ import {
 } from "@dnd-kit/sortable";
 import { CSS, getEventCoordinates } from "@dnd-kit/utilities";
 import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
-import type { Ranking } from "../order/ranking";
+import type { Ranking } from "../order/rankingReducer";
 
 /**
  * A press on the handle that moves less than `distance` pixels is a click, not a drag. All renders share this

@@ -1,7 +1,7 @@
 import type { Dispatch, ReactNode } from "react";
 import { Icon } from "@/shared/ui/Icon";
 import { letterOf } from "../order/announce";
-import type { Ranking } from "../order/ranking";
+import type { Ranking } from "../order/rankingReducer";
 import type { DeskAction } from "../state/deskState";
 import { useOrderTexts } from "../texts/order";
 import { RankList, useLandings, useRankItem, useRankLine } from "./RankList";

@@ -1,6 +1,6 @@
 import type { Texts } from "@/shared/i18n";
 import type { en } from "../texts/order.en";
-import { type Ranking, type RankingAction, sameTiers, slotOf, type Tiers } from "./ranking";
+import { type Ranking, type RankingAction, sameTiers, slotOf, type Tiers } from "./rankingReducer";
 
 export type OrderTexts = Texts<typeof en>;
 

@@ -1,6 +1,6 @@
 import type { AnswerForm } from "@/api/types";
 import type { OrderTexts } from "./announce";
-import type { Tiers } from "./ranking";
+import type { Tiers } from "./rankingReducer";
 
 /** A position on the scale between two responses. */
 export type Side = {

@@ -1,7 +1,7 @@
 import type { AnswerForm, Assignment } from "@/api/types";
 import { type AnswerFields, restore } from "../answer/answer";
 import { announce, type OrderTexts } from "../order/announce";
-import { type Ranking, type RankingAction, reduce } from "../order/ranking";
+import { type Ranking, type RankingAction, reduce } from "../order/rankingReducer";
 import { isVerdict, positionOf, type Side, sidesOf, sideWords, stepFrom, tiersOf } from "../order/sides";
 
 export type DeskState = {

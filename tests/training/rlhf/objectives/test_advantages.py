@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.objectives import advantages
+from training.rlhf.objectives.token_rewards import token_rewards
 
 LENGTHS = [5, 1, 3]
 MASK = torch.arange(5)[None, :] < torch.tensor(LENGTHS)[:, None]
@@ -53,7 +54,7 @@ def test_gae_ignores_padding_and_rejects_masks_with_holes() -> None:
 def test_truncated_and_finished_answers_get_the_same_advantages() -> None:
     """The score belongs to the last real token of each answer, not to the first padding token after it."""
     scores, no_kl = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 5)
-    rewards = advantages.token_rewards(scores, no_kl, MASK, kl_coefficient=0.1)
+    rewards = token_rewards(scores, no_kl, MASK, kl_coefficient=0.1)
     last = torch.tensor([length - 1 for length in LENGTHS])
     assert rewards[torch.arange(3), last].tolist() == [1.0, 1.0, 1.0]
     found, _ = advantages.generalised_advantages(rewards, torch.zeros(3, 5), MASK, gamma=1.0, lam=0.95)
@@ -62,10 +63,10 @@ def test_truncated_and_finished_answers_get_the_same_advantages() -> None:
 
 def test_token_rewards_subtract_the_kl_and_empty_answers_are_rejected() -> None:
     kl = random(5)
-    rewards = advantages.token_rewards(torch.zeros(3, dtype=torch.float64), kl, MASK, kl_coefficient=0.5)
+    rewards = token_rewards(torch.zeros(3, dtype=torch.float64), kl, MASK, kl_coefficient=0.5)
     assert torch.equal(rewards, (-0.5 * kl).masked_fill(~MASK, 0))
     with pytest.raises(ValueError, match="no tokens"):
-        advantages.token_rewards(
+        token_rewards(
             torch.zeros(1), torch.zeros(1, 2), torch.zeros(1, 2, dtype=torch.bool), kl_coefficient=0
         )
 

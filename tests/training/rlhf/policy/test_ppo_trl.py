@@ -30,6 +30,7 @@ from tests.training.rlhf.policy.test_ppo import EOS, config_of, loaded, reward_m
 from training.rlhf.data.answers import Row, Together
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.objectives import advantages, kl
+from training.rlhf.objectives.token_rewards import token_rewards
 from training.rlhf.policy import ppo, ppo_gradients
 from training.rlhf.rollouts.rollout import observe
 
@@ -177,7 +178,7 @@ def test_targets_losses_and_gradients_equal_those_of_trl(whiten: bool, reward: P
         assert torch.allclose(seen.reference, theirs["ref_logprobs"], atol=1e-4)
         values = ppo.values_of(state.critic, seen)
         assert torch.allclose(values, theirs["values"], atol=1e-4)
-        rewards = advantages.token_rewards(
+        rewards = token_rewards(
             theirs["scores"], kl.kl_k1(seen.log_probs, seen.reference), seen.mask, kl_coefficient=0.3
         )
         if whiten:

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { type Dispatch, useState } from "react";
 import type { TaskDetail } from "@/api/types";
 import { letterOf } from "@/ranking/order/announce";
-import type { Ranking, RankingAction } from "@/ranking/order/ranking";
+import type { Ranking, RankingAction } from "@/ranking/order/rankingReducer";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Icon } from "@/shared/ui/Icon";
 import { useTexts } from "../texts";

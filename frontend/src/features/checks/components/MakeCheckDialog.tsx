@@ -2,7 +2,7 @@ import { Button, Checkbox } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useReducer, useState } from "react";
 import type { Project, TaskDetail } from "@/api/types";
-import { isTouched, reduce } from "@/ranking/order/ranking";
+import { isTouched, reduce } from "@/ranking/order/rankingReducer";
 import { Conversation } from "@/shared/markdown/Conversation";
 import { Loading, ProblemNotice } from "@/shared/ui";
 import { Dialog } from "@/shared/ui/Dialog";

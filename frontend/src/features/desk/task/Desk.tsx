@@ -9,7 +9,7 @@ import { useDesk } from "@/ranking/desk/useDesk";
 import { useGaps } from "@/ranking/desk/useGaps";
 import { useLease } from "@/ranking/desk/useLease";
 import { useRemembered } from "@/ranking/layout/remembered";
-import { isTouched, slotsOf } from "@/ranking/order/ranking";
+import { isTouched, slotsOf } from "@/ranking/order/rankingReducer";
 import { isVerdict } from "@/ranking/order/sides";
 import { renewLease } from "../api/assignments";
 import { fetchSeldom } from "../components/later";

@@ -1,7 +1,7 @@
 import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
 import { belongsToControl, type DeskCommands, type Mode, matchShortcut } from "@/ranking/keys/shortcuts";
 import { bringIntoView } from "@/ranking/layout/bringIntoView";
-import type { Ranking } from "@/ranking/order/ranking";
+import type { Ranking } from "@/ranking/order/rankingReducer";
 
 /**
  * Handles all keys pressed on the desk and moves the focus to the response that the key affects. If a click

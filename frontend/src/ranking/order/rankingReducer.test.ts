@@ -10,7 +10,7 @@ import {
   restoreRanking,
   slotOf,
   startRanking,
-} from "./ranking";
+} from "./rankingReducer";
 
 const start = (ids = "ABCD", ties = true, atMost: number | null = null) =>
   startRanking([...ids], { ties, atMost });

@@ -96,7 +96,7 @@ class HeavyRequests:
 
     def kind_of(self, scope: Mapping[str, Any]) -> Heavy | None:
         """The kind of a heavy request; None if the request is not heavy."""
-        return self._routes.kind_of(scope["method"], scope["path"])
+        return self._routes.kind_of(scope["method"], scope["path"], scope.get("query_string", b""))
 
     async def answer(
         self,

@@ -88,7 +88,8 @@ def test_response_is_the_same_as_in_the_web_process(
     server: WebServer, ranked: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     client = client_of(mona)
-    for path in (QUALITY, f"{PROJECT}/leaderboard/?by=round", f"{PROJECT}/progress/"):
+    search = f"{PROJECT}/tasks/?says=order+1"
+    for path in (QUALITY, f"{PROJECT}/leaderboard/?by=round", f"{PROJECT}/progress/", search):
         found = server.ask("GET", path, user=mona)
         assert (found.status, found.json()) == (HTTPStatus.OK, client.get(path).json())
     made = server.ask("POST", SNAPSHOTS, user=mona, body={"name": "first"})
@@ -247,3 +248,12 @@ def test_heavy_routes_are_recognised() -> None:
     assert routes.kind_of("POST", CLAIM) is None
     assert routes.kind_of("GET", f"{QUALITY}x") is None
     assert routes.kind_of("GET", "/") is None
+
+
+@pytest.mark.parametrize("path", [f"{PROJECT}/tasks/", f"{PROJECT}/rankings/"])
+def test_lists_are_heavy_only_with_slow_conditions(path: str) -> None:
+    routes = HeavyRoutes()
+    for query in (b"says=order", b"state=open&s%61ys=%C3%A9", b"agreement_below=0.5"):
+        assert routes.kind_of("GET", path, query) is Heavy.REPORT
+    for query in (b"", b"says=", b"state=open&page_size=200", b"x=says", b"&=&%", b"\xff"):
+        assert routes.kind_of("GET", path, query) is None

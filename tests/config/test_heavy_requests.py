@@ -245,6 +245,9 @@ def test_heavy_routes_are_recognised() -> None:
     assert routes.kind_of("POST", SNAPSHOTS) is Heavy.REPORT
     id = "01890a5d-ac96-774b-bcce-b302099a8057"
     assert routes.kind_of("GET", f"/api/v1/snapshots/{id}/export") is Heavy.DOWNLOAD
+    for part in ("metrics", "samples"):  # a comparison of runs reads these
+        assert routes.kind_of("GET", f"/api/v1/runs/{id}/{part}") is Heavy.REPORT
+    assert routes.kind_of("GET", f"/api/v1/runs/{id}/") is None
     assert routes.kind_of("POST", CLAIM) is None
     assert routes.kind_of("GET", f"{QUALITY}x") is None
     assert routes.kind_of("GET", "/") is None

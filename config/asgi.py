@@ -17,6 +17,7 @@ import contextvars
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import IO, Any
 
 import django
@@ -80,7 +81,13 @@ class OneThreadPerRequest(ASGIHandler):
             return
         try:
             if self._heavy is not None and (heavy := self._heavy.kind_of(scope)) is not None:
-                await self._heavy.answer(heavy, with_length(scope, body), body.file, receive, send)
+                # A refused request takes no slot, and the slots of a user don't depend on the user's tokens.
+                checked = await check()
+                if checked.status_code != HTTPStatus.NO_CONTENT:
+                    await self.send_response(checked, send)
+                    return
+                sender = getattr(checked, "sender", None)
+                await self._heavy.answer(heavy, sender, with_length(scope, body), body.file, receive, send)
                 return
             response = await self._in_thread(with_length(scope, body), body.file)
             if response.streaming:

@@ -23,6 +23,8 @@ from storage.space import naming_full_disk
 _UNFINISHED = ".{name}.partial-"
 _OPENED_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _ORPHANED_AFTER_SECONDS = 60.0
+# The errors of a rename to a folder that has content.
+_HAS_CONTENT = {errno.ENOTEMPTY, errno.EEXIST}
 
 
 @contextmanager
@@ -86,11 +88,23 @@ def publish(partial: Path, target: Path, *, synced: bool = False) -> None:
     try:
         os.rename(partial, target)
     except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+        if error.errno not in _HAS_CONTENT:
             raise
         _replace_folder(partial, target)
     for folder in {partial.parent, target.parent}:
         sync(folder)
+
+
+def publish_once(partial: Path, target: Path) -> None:
+    """Like `publish`, but keeps an existing folder `target` with content. For content that is determined by
+    its name, so that several processes can write it at the same time."""
+    sync_tree(partial)
+    try:
+        os.rename(partial, target)
+    except OSError as error:
+        if error.errno not in _HAS_CONTENT:
+            raise
+    sync(target.parent)
 
 
 def make_folders(folder: Path, *, mode: int = 0o777) -> None:

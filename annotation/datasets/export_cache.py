@@ -25,6 +25,7 @@ from annotation.datasets.exports import PARQUET, export_snapshot
 from annotation.models import DatasetSnapshot
 from annotation.oversight.report_cache import code_version
 from preferences.formats.export_format import CHUNK_BYTES
+from storage import durable
 
 logger = logging.getLogger(__name__)
 UNFINISHED = ".unfinished"
@@ -106,7 +107,8 @@ class _Copy:
             return
         try:
             self._file.close()
-            os.replace(self._file.name, self._path)
+            # Without a sync, a power failure could leave an incomplete file, which would be served as whole.
+            durable.publish(Path(self._file.name), self._path)
             self._file = None
             _evict(self._path.parent)
         except OSError as error:

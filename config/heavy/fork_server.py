@@ -61,6 +61,7 @@ def _answer_and_exit(client: socket.socket, descriptors: list[int], server: int,
 
 
 def _answer(connection: socket.socket, body: IO[bytes], application: Any) -> None:
+    connection.sendall(frame(Kind.FORKED))
     _, content = receive(connection)
     scope: dict[str, Any]
     scope, arrived = pickle.loads(content)  # safe, because our own web process sent the data

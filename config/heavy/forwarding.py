@@ -4,7 +4,6 @@ time."""
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import json
 import logging
@@ -37,11 +36,14 @@ SCOPE_KEYS = (
 # Per web process. A download mostly waits for its client's connection, so more downloads can run at the same
 # time.
 AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
-# The limits per client are lower, so that one client can't occupy all slots.
-AT_ONCE_PER_CLIENT = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
+# The limits per user are lower, so that one user can't occupy all slots.
+AT_ONCE_PER_USER = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
 MAX_WAITING = 128
-MAX_OF_CLIENT = 32
+MAX_OF_USER = 32
 SECONDS_TO_FIRST_BYTE = 600.0
+# A fork takes milliseconds. Before its first fork, the fork server loads all views, which takes seconds.
+SECONDS_TO_FORK = 30.0
+SECONDS_TO_FIRST_FORK = 120.0
 RETRY_AFTER_SECONDS = 10
 
 # A fork does not copy threads. If a thread held a lock during the fork, the lock would stay locked in the
@@ -61,8 +63,12 @@ class ProcessDied(Exception):
     """Raised if a request's process ended before it sent anything."""
 
 
+class NotStarted(ProcessDied):
+    """Raised if a request's process ended, or was not forked, before it began to answer the request."""
+
+
 class TooManyWaiting(Exception):
-    """Raised if MAX_WAITING heavy requests are waiting, or if MAX_OF_CLIENT of one client are unfinished."""
+    """Raised if MAX_WAITING heavy requests are waiting, or if MAX_OF_USER of one user are unfinished."""
 
 
 @dataclass
@@ -70,13 +76,13 @@ class _Places:
     """The slots for heavy requests of one kind."""
 
     free: asyncio.Semaphore
-    of_client: dict[bytes, _ClientPlaces] = field(default_factory=dict)
+    of_user: dict[object, _UserPlaces] = field(default_factory=dict)
 
 
 @dataclass
-class _ClientPlaces:
+class _UserPlaces:
     free: asyncio.Semaphore
-    users: int = 0
+    requests: int = 0
 
 
 class HeavyRequests:
@@ -86,21 +92,26 @@ class HeavyRequests:
         self._routes = HeavyRoutes()
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._has_forked = False
         self._places = {kind: _Places(asyncio.Semaphore(number)) for kind, number in AT_ONCE.items()}
         self._waiting = 0
 
     def kind_of(self, scope: Mapping[str, Any]) -> Heavy | None:
-        """The kind of a heavy request; None if the request is not heavy. A request without credentials is not
-        heavy, because it is refused immediately."""
-        heavy = self._routes.kind_of(scope["method"], scope["path"])
-        return heavy if heavy is not None and _credentials(scope) else None
+        """The kind of a heavy request; None if the request is not heavy."""
+        return self._routes.kind_of(scope["method"], scope["path"], scope.get("query_string", b""))
 
     async def answer(
-        self, kind: Heavy, scope: Mapping[str, Any], body: IO[bytes], receive: Receive, send: Send
+        self,
+        kind: Heavy,
+        user: object,
+        scope: Mapping[str, Any],
+        body: IO[bytes],
+        receive: Receive,
+        send: Send,
     ) -> None:
-        """Sends the response. If the client disconnects, a waiting request leaves the queue, and the process
-        of a running request is killed."""
-        answering = asyncio.ensure_future(self._answer(kind, scope, body, send, time.monotonic()))
+        """Sends the response to the user's request. If the client disconnects, a waiting request leaves the
+        queue, and the process of a running request is killed."""
+        answering = asyncio.ensure_future(self._answer(kind, user, scope, body, send, time.monotonic()))
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -112,14 +123,14 @@ class HeavyRequests:
             await asyncio.gather(answering, gone, return_exceptions=True)
 
     async def _answer(
-        self, kind: Heavy, scope: Mapping[str, Any], body: IO[bytes], send: Send, arrived: float
+        self, kind: Heavy, user: object, scope: Mapping[str, Any], body: IO[bytes], send: Send, arrived: float
     ) -> None:
         try:
-            async with self._place(kind, _client_of(scope)):
+            async with self._place(kind, user):
                 try:
                     await self._forward(scope, body, send, arrived)
-                except ProcessDied:
-                    if scope["method"] not in ("GET", "HEAD"):
+                except ProcessDied as died:
+                    if scope["method"] not in ("GET", "HEAD") and not isinstance(died, NotStarted):
                         raise
                     await self._forward(scope, body, send, arrived)  # the fork server may have been killed
         except ProcessDied:
@@ -137,14 +148,14 @@ class HeavyRequests:
             )
 
     @asynccontextmanager
-    async def _place(self, kind: Heavy, client: bytes) -> AsyncIterator[None]:
-        """Waits for one of the client's own slots, and then for a slot of this kind."""
+    async def _place(self, kind: Heavy, user: object) -> AsyncIterator[None]:
+        """Waits for one of the user's own slots, and then for a slot of this kind."""
         places = self._places[kind]
-        own = places.of_client.get(client) or _ClientPlaces(asyncio.Semaphore(AT_ONCE_PER_CLIENT[kind]))
-        if self._waiting >= MAX_WAITING or own.users >= MAX_OF_CLIENT:
+        own = places.of_user.get(user) or _UserPlaces(asyncio.Semaphore(AT_ONCE_PER_USER[kind]))
+        if self._waiting >= MAX_WAITING or own.requests >= MAX_OF_USER:
             raise TooManyWaiting
-        places.of_client[client] = own
-        own.users += 1
+        places.of_user[user] = own
+        own.requests += 1
         self._waiting += 1
         waiting = True
         try:
@@ -154,24 +165,42 @@ class HeavyRequests:
                 yield
         finally:
             self._waiting -= waiting
-            own.users -= 1
-            if own.users == 0:
-                del places.of_client[client]
+            own.requests -= 1
+            if own.requests == 0:
+                del places.of_user[user]
 
     async def _forward(self, scope: Mapping[str, Any], body: IO[bytes], send: Send, arrived: float) -> None:
         here, there = socket.socketpair()
         try:
-            self._start(there, body)
+            server = self._start(there, body)
         finally:
             there.close()
         reader, writer = await asyncio.open_connection(sock=here)
         try:
             writer.write(frame(Kind.REQUEST, pickle.dumps((_forwarded(scope), arrived))))
+            await self._forked(reader, server)
             await _relay(reader, send)
         finally:
             writer.close()
 
-    def _start(self, connection: socket.socket, body: IO[bytes]) -> None:
+    async def _forked(self, reader: asyncio.StreamReader, server: subprocess.Popen[bytes] | None) -> None:
+        """Waits until the request's process has started. A server that does not fork in time hangs. It is
+        killed, because it would delay all further requests."""
+        limit = SECONDS_TO_FORK if self._has_forked else SECONDS_TO_FIRST_FORK
+        try:
+            async with asyncio.timeout(limit):
+                await read(reader)
+            self._has_forked = True
+        except (EOFError, ConnectionError):
+            raise NotStarted from None
+        except TimeoutError:
+            if self._server is server:
+                logger.error("The process for heavy requests hangs and is started again.")
+                self._forget_server()
+            raise NotStarted from None
+
+    def _start(self, connection: socket.socket, body: IO[bytes]) -> subprocess.Popen[bytes] | None:
+        """Asks the fork server for a process, and returns the server."""
         for _ in range(2):  # the fork server may have ended since the last request
             control = self._fork_server()
             try:
@@ -180,7 +209,7 @@ class HeavyRequests:
             except OSError:
                 self._forget_server()
             else:
-                return
+                return self._server
         raise RuntimeError("The process for heavy requests can't be started.")
 
     def _fork_server(self) -> socket.socket:
@@ -188,6 +217,7 @@ class HeavyRequests:
             self._forget_server()
         if self._control is None:
             self._control, theirs = socket.socketpair()
+            self._control.setblocking(False)  # a hung server must not block the event loop
             with theirs:
                 # The parent-death signal is tied to this thread. This is the event loop's thread, which lives
                 # as long as the process.
@@ -208,6 +238,7 @@ class HeavyRequests:
             self._server.kill()
             self._server.wait()
         self._server = self._control = None
+        self._has_forked = False
 
 
 @contextmanager
@@ -274,12 +305,3 @@ async def _refuse(send: Send, status: HTTPStatus, detail: str) -> None:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _client_of(scope: Mapping[str, Any]) -> bytes:
-    return hashlib.sha256(_credentials(scope)).digest()
-
-
-def _credentials(scope: Mapping[str, Any]) -> bytes:
-    headers = dict(scope["headers"])
-    return bytes(headers.get(b"authorization") or headers.get(b"cookie") or b"")

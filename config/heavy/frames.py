@@ -13,6 +13,8 @@ _HEAD = struct.Struct(">cI")
 class Kind(Enum):
     REQUEST = b"R"
     """The ASGI scope and the time of arrival, pickled."""
+    FORKED = b"F"
+    """The request's process has started."""
     START = b"S"
     """The status and headers of the response, pickled."""
     BODY = b"B"

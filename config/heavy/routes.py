@@ -2,14 +2,21 @@
 
 class QualityView(ProjectView):
     heavy = {"GET": Heavy.REPORT}
+
+With `heavy_with`, only requests with one of these query parameters are heavy:
+
+class TasksView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+    heavy_with = {"says"}
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from enum import StrEnum
 from typing import Any
+from urllib.parse import parse_qsl
 
 from django.urls import URLResolver, get_resolver
 
@@ -30,20 +37,25 @@ class HeavyRoutes:
 
     def __init__(self) -> None:
         found = list(_heavy(get_resolver(), ""))
-        self._of_route = [heavy for _, heavy in found]
+        self._views = [view for _, view in found]
         self._routes = re.compile("|".join(f"({route})" for route, _ in found) or r"(?!)")
 
-    def kind_of(self, method: str, path: str) -> Heavy | None:
+    def kind_of(self, method: str, path: str, query: bytes = b"") -> Heavy | None:
         match = self._routes.fullmatch(path.removeprefix("/"))
         if match is None or match.lastindex is None:
             return None
-        return self._of_route[match.lastindex - 1].get("GET" if method == "HEAD" else method)
+        view = self._views[match.lastindex - 1]
+        needed: Set[str] = getattr(view, "heavy_with", frozenset())
+        if needed and needed.isdisjoint(name for name, _ in parse_qsl(query.decode("latin-1"))):
+            return None
+        kinds: Mapping[str, Heavy] = view.heavy
+        return kinds.get("GET" if method == "HEAD" else method)
 
 
-def _heavy(resolver: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Heavy]]]:
+def _heavy(resolver: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for entry in resolver.url_patterns:
         route = prefix + entry.pattern.regex.pattern.removeprefix("^")
         if isinstance(entry, URLResolver):
             yield from _heavy(entry, route)
-        elif heavy := getattr(getattr(entry.callback, "view_class", None), "heavy", None):
-            yield _NAMED_GROUP.sub("(?:", route), heavy
+        elif hasattr(view := getattr(entry.callback, "view_class", None), "heavy"):
+            yield _NAMED_GROUP.sub("(?:", route), view

@@ -3,28 +3,33 @@ when its client disconnects, and annotators never wait for a process."""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http import HTTPStatus
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from rest_framework.test import APIClient
 
+from annotation.accounts.tokens import create_token
 from annotation.database.sql import Lock, acquire
 from annotation.datasets.exports import export_snapshot
 from annotation.models import DatasetSnapshot, Project, RankingTask, User
 from config.asgi import THREADS
-from config.heavy.forwarding import AT_ONCE, MAX_OF_CLIENT
+from config.heavy import forwarding
+from config.heavy.forwarding import AT_ONCE, MAX_OF_USER, HeavyRequests
 from config.heavy.routes import Heavy, HeavyRoutes
 from embedded.web import LOOPBACK
 from tests.annotation.answering import rank_next
@@ -64,8 +69,8 @@ def waiting_for_a_lock() -> int:
     return int(number)
 
 
-def freeze(server: WebServer, user: User, number: int) -> socket.socket:
-    """Requests a snapshot without reading the response."""
+def freeze(server: WebServer, user: User, number: int, *headers: str) -> socket.socket:
+    """Requests a snapshot without reading the response. By default, with the user's token."""
     line = socket.create_connection((LOOPBACK, server.port))
     body = json.dumps({"name": f"snapshot-{number}"})
     head = [
@@ -73,7 +78,7 @@ def freeze(server: WebServer, user: User, number: int) -> socket.socket:
         "Host: localhost",
         f"Content-Length: {len(body)}",
         "Content-Type: application/json",
-        f"Authorization: {server.credentials(user)}",
+        *(headers or [f"Authorization: {server.credentials(user)}"]),
     ]
     line.sendall("\r\n".join([*head, "", body]).encode())
     return line
@@ -83,7 +88,8 @@ def test_response_is_the_same_as_in_the_web_process(
     server: WebServer, ranked: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     client = client_of(mona)
-    for path in (QUALITY, f"{PROJECT}/leaderboard/?by=round", f"{PROJECT}/progress/"):
+    search = f"{PROJECT}/tasks/?says=order+1"
+    for path in (QUALITY, f"{PROJECT}/leaderboard/?by=round", f"{PROJECT}/progress/", search):
         found = server.ask("GET", path, user=mona)
         assert (found.status, found.json()) == (HTTPStatus.OK, client.get(path).json())
     made = server.ask("POST", SNAPSHOTS, user=mona, body={"name": "first"})
@@ -107,13 +113,22 @@ def test_waiting_reports_block_neither_annotators_nor_other_managers(
     server: WebServer, ranked: Project, alice: User, mona: User, ada: User
 ) -> None:
     """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are
-    answered, and the processes end when the manager disconnects."""
+    answered, and the processes end when the manager disconnects. The manager uses several tokens, and a
+    session with a different cookie header in each request."""
     for user in (alice, mona, ada):
         server.credentials(user)  # tokens created in the transaction below would be invisible to the server
+    page = APIClient()
+    page.force_login(mona)
+    session = page.cookies["sessionid"].value
+    credentials = [[f"Authorization: Bearer {create_token(user=mona, name='t')[1]}"] for _ in range(THREADS)]
+    credentials += [
+        [f"Cookie: sessionid={session}; csrftoken={'a' * 32}; x={number}", f"X-CSRFToken: {'a' * 32}"]
+        for number in range(THREADS)
+    ]
     with ExitStack() as lines, transaction.atomic():
         acquire(Lock.SNAPSHOTS.of(ranked.pk))
-        for number in range(2 * THREADS):
-            lines.enter_context(freeze(server, mona, number))
+        for number, headers in enumerate(credentials):
+            lines.enter_context(freeze(server, mona, number, *headers))
         eventually(lambda: waiting_for_a_lock() == 1, what="the manager's first snapshot waits")
         assert server.ask("POST", CLAIM, user=alice, body={}).status == HTTPStatus.OK
         assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
@@ -168,14 +183,14 @@ def test_number_of_reports_is_limited(server: WebServer, ranked: Project, alice:
     assert DatasetSnapshot.objects.count() == len(managers)
 
 
-def test_client_with_too_many_requests_is_told_to_wait(
+def test_user_with_too_many_requests_is_told_to_wait(
     server: WebServer, ranked: Project, mona: User, ada: User
 ) -> None:
     for user in (mona, ada):
         server.credentials(user)
     with ExitStack() as lines, transaction.atomic():
         acquire(Lock.SNAPSHOTS.of(ranked.pk))
-        asked = [lines.enter_context(freeze(server, mona, number)) for number in range(MAX_OF_CLIENT + 1)]
+        asked = [lines.enter_context(freeze(server, mona, number)) for number in range(MAX_OF_USER + 1)]
         (refused, *_), _, _ = select.select(asked, [], [], 30)
         response = HTTPResponse(refused)
         response.begin()
@@ -184,12 +199,42 @@ def test_client_with_too_many_requests_is_told_to_wait(
         assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
 
 
-def test_killed_fork_server_is_started_again(server: WebServer, ranked: Project, mona: User) -> None:
-    assert server.ask("GET", QUALITY, user=mona).status == HTTPStatus.OK
-    children = Path(f"/proc/{server.process_id}/task/{server.process_id}/children")
-    (fork_server,) = map(int, children.read_text().split())
-    os.kill(fork_server, signal.SIGKILL)
-    assert server.ask("GET", QUALITY, user=mona).status == HTTPStatus.OK
+def test_killed_or_hung_fork_server_is_replaced(
+    ranked: Project, mona: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarding, "SECONDS_TO_FORK", 0.5)
+    scope = {
+        **{"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"},
+        **{"method": "GET", "root_path": "", "path": QUALITY, "raw_path": QUALITY.encode()},
+        **{"query_string": b"", "server": (LOOPBACK, 80), "client": (LOOPBACK, 1)},
+        "headers": [
+            (b"host", b"localhost"),
+            (b"authorization", f"Bearer {create_token(user=mona, name='tests')[1]}".encode()),
+        ],
+    }
+
+    async def answers() -> list[int]:
+        heavy, sent = HeavyRequests(), list[int]()
+
+        async def send(message: Mapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                sent.append(message["status"])
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+        try:
+            for harm in (None, signal.SIGKILL, signal.SIGSTOP):
+                if harm is not None:
+                    assert heavy._server is not None
+                    os.kill(heavy._server.pid, harm)
+                await heavy.answer(Heavy.REPORT, mona.pk, scope, io.BytesIO(), receive, send)
+        finally:
+            heavy._forget_server()
+        return sent
+
+    assert asyncio.run(answers()) == [HTTPStatus.OK] * 3
 
 
 def test_heavy_routes_are_recognised() -> None:
@@ -200,6 +245,18 @@ def test_heavy_routes_are_recognised() -> None:
     assert routes.kind_of("POST", SNAPSHOTS) is Heavy.REPORT
     id = "01890a5d-ac96-774b-bcce-b302099a8057"
     assert routes.kind_of("GET", f"/api/v1/snapshots/{id}/export") is Heavy.DOWNLOAD
+    for part in ("metrics", "samples"):  # a comparison of runs reads these
+        assert routes.kind_of("GET", f"/api/v1/runs/{id}/{part}") is Heavy.REPORT
+    assert routes.kind_of("GET", f"/api/v1/runs/{id}/") is None
     assert routes.kind_of("POST", CLAIM) is None
     assert routes.kind_of("GET", f"{QUALITY}x") is None
     assert routes.kind_of("GET", "/") is None
+
+
+@pytest.mark.parametrize("path", [f"{PROJECT}/tasks/", f"{PROJECT}/rankings/"])
+def test_lists_are_heavy_only_with_slow_conditions(path: str) -> None:
+    routes = HeavyRoutes()
+    for query in (b"says=order", b"state=open&s%61ys=%C3%A9", b"agreement_below=0.5"):
+        assert routes.kind_of("GET", path, query) is Heavy.REPORT
+    for query in (b"", b"says=", b"state=open&page_size=200", b"x=says", b"&=&%", b"\xff"):
+        assert routes.kind_of("GET", path, query) is None

@@ -16,7 +16,7 @@ from django.urls import get_resolver
 from config.keys import Use
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("annotation", "config", "embedded", "preferences", "training")
+PACKAGES = ("annotation", "config", "embedded", "preferences", "storage", "training")
 # Modules and names that use the key, or that encrypt and sign in other ways.
 MODULES = (
     "allauth.mfa.utils",

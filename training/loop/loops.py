@@ -30,13 +30,15 @@ def set_loop(*, project: Project, settings: Mapping[str, Any]) -> Loop:
 
 
 def turn_loops() -> None:
-    """Call :func:`turn_loop` for every enabled loop. If a loop can't launch a run, the reason is logged and
-    the other loops continue."""
+    """Call :func:`turn_loop` for every enabled loop. If a loop can't launch a run or fails, the reason is
+    logged and the other loops continue."""
     for loop in Loop.objects.filter(enabled=True):
         try:
             turn_loop(loop=loop)
         except Problem as problem:
             logger.warning("The loop of project %s can't continue: %s", loop.project_id, problem.detail)
+        except Exception:
+            logger.exception("The loop of project %s failed.", loop.project_id)
 
 
 @transaction.atomic

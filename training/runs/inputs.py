@@ -151,9 +151,9 @@ def further_inputs(inputs: Iterable[str]) -> list[str]:
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
-    """The model specified by an input of a launched run. Raises WeightsGone if the model's weights were
-    removed after the launch."""
-    model = ModelVersion.objects.get(project=project, name=name)
+    """The model specified by an input of a launched run, with the run that trained it. Raises WeightsGone if
+    the model's weights were removed after the launch."""
+    model = ModelVersion.objects.select_related("run__project").get(project=project, name=name)
     if reason := missing_weights(model):
         raise WeightsGone(reason)
     return model

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 
-from storage.digests import FileChanged, manifest_of, verify_folder
+from annotation.database.outages import through_outages
+from storage.digests import FileChanged, Manifest, manifest_of, verify_folder
 from training.models import ModelVersion
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models.files import adapters
@@ -29,14 +31,16 @@ class ModelChanged(RunFailure):
 
 def verify_models(*sources: str | Path) -> None:
     """Verify each registered model that is read when these folders or hub names are loaded: the model itself
-    and, for an adapter, its base model. Raises ModelChanged."""
+    and, for an adapter, its base model. Raises ModelChanged.
+
+    Hashing a large model takes minutes, so each access to the database waits for the end of an outage."""
     waiting, seen = [Path(source) for source in sources if source], set[Path]()
     while waiting:
         folder = waiting.pop().resolve()
         if folder in seen or not adapters.holds_model(folder):
             continue
         seen.add(folder)
-        if model := registered_at(folder):
+        if model := through_outages(partial(registered_at, folder)):
             try:
                 verify_model(model)
             except FileChanged as changed:
@@ -51,14 +55,15 @@ def verify_model(model: ModelVersion) -> None:
     these checksums.
     """
     if model.files is None:
-        files = manifest_of(model.folder)
-        if ModelVersion.objects.filter(pk=model.pk, files__isnull=True).update(files=files):
-            logger.warning(
-                "Model %s had no stored checksums. Its current files are now recorded.", model.name
-            )
-        model.refresh_from_db(fields=["files"])
+        through_outages(partial(_record_checksums, model, manifest_of(model.folder)))
     assert model.files is not None
     verify_folder(model.folder, model.files, what=f"model {model.name}")
+
+
+def _record_checksums(model: ModelVersion, files: Manifest) -> None:
+    if ModelVersion.objects.filter(pk=model.pk, files__isnull=True).update(files=files):
+        logger.warning("Model %s had no stored checksums. Its current files are now recorded.", model.name)
+    model.refresh_from_db(fields=["files"])
 
 
 def verify_parts(model: ModelVersion, names: Collection[str]) -> None:

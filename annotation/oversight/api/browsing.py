@@ -16,9 +16,12 @@ from annotation.api.parameters import Asked, parses
 from annotation.models import RankingTask
 from annotation.oversight import browsing
 from annotation.oversight.api import browsing_serializers as serializers
+from config.heavy.routes import Heavy
 
 
 class RankingsView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+    heavy_with = browsing.SLOW
     pagination_class = NewestFirst
 
     @parses(serializers.RankingsSought)

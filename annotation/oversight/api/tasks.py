@@ -17,9 +17,12 @@ from annotation.content import task_changes
 from annotation.models import RankingTask
 from annotation.oversight import browsing
 from annotation.oversight.api import browsing_serializers, task_serializers
+from config.heavy.routes import Heavy
 
 
 class TasksView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+    heavy_with = browsing.SLOW
     pagination_class = NewestFirst
 
     @parses(browsing_serializers.TasksSought)

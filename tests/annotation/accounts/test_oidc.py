@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -359,6 +360,14 @@ def test_unreachable_provider_is_reported(provider: Provider, alice: User) -> No
     answer = browser.begin()
     assert (answer.status_code, answer.json()["type"]) == (503, "provider-unreachable")
     assert browser.back(back) == "/login?problem=failed"
+
+
+def test_login_through_a_provider_that_hangs_times_out(settings: Settings, db: None) -> None:
+    settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.2
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never answers
+        configure(settings, Provider(url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
+        answer = Browser().begin()
+    assert (answer.status_code, answer.json()["type"]) == (503, "provider-unreachable")
 
 
 def test_unconfigured_provider_is_refused_and_the_error_names_the_field(provider: Provider, db: None) -> None:

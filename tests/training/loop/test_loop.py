@@ -78,6 +78,24 @@ def test_loop_that_cannot_launch_does_not_block_others(loop: Loop, alice: User, 
     assert TrainingRun.objects.get().project == loop.project
 
 
+def test_loop_that_fails_unexpectedly_is_logged_and_does_not_block_others(
+    loop: Loop, alice: User, rank: Rank, make_model: ModelMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = TrainingRun.objects.create(
+        project=loop.project, loop=loop, kind="reward_model", recipe={}, inputs={}
+    )
+    end(run)  # the result names no model
+    later = create_project(slug="later")
+    make_model(name="later-sft-1", project=later)
+    set_loop(project=later, settings={"min_new_comparisons": 1})
+    rank(later, alice, n=1)
+    turn_loops()
+    assert TrainingRun.objects.get(state="queued").project == later
+    failed = f"The loop of project {loop.project_id} failed."
+    [logged] = [each for each in caplog.records if each.message == failed]
+    assert logged.exc_info is not None
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_concurrent_scheduler_ticks_launch_one_run(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)

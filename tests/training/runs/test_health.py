@@ -17,6 +17,7 @@ from training.runs.process import health
 from training.runs.process.health import Health, Limits, Verdict, remaining_seconds
 from training.runs.process.reporter import SAVING, DatabaseReporter, TimeLimitReached
 from training.runs.progress.events import Progress, append_events
+from training.runs.recipes.catalog import parse_recipe, preset_settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECOND = timedelta(seconds=1)
@@ -48,6 +49,14 @@ def look(run: TrainingRun) -> Look:
 def beat(run: TrainingRun, *, idle: float, step: int = 0, phase: str = "train") -> None:
     progress = Progress(phase, step, 9, None)
     append_events(run_id=run.pk, attempt=1, progress=progress, idle_seconds=idle)
+
+
+def test_every_run_kind_has_limits_and_a_time_limit_in_its_recipe() -> None:
+    assert set(health.LIMITS) == set(TrainingRun.Kind)
+    for kind, limits in health.LIMITS.items():
+        assert limits.step < limits.first_step
+        recipe = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset="default"))
+        assert recipe.model_dump()["max_minutes"] > 0
 
 
 @pytest.mark.parametrize(("step", "allowed"), [(0, 20.0), (1, 10.0)])

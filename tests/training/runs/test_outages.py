@@ -6,31 +6,37 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from annotation.database import outages
 from annotation.database.outages import through_outages
+from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Sweep
 from annotation.projects.projects import create_project
 from embedded.postgres import Postgres
 from tests.postgres_outage import Outage, losing_the_answer
-from tests.training.conftest import RunMaker, wait_until
+from tests.training.conftest import ModelMaker, RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
+from training.rlhf.models.loading.saving import save_model
+from training.rlhf.reward.scoring import load_for_training
 from training.runs import interruptions, transitions
 from training.runs.complete import NewModel, Outcome, complete_run
+from training.runs.launch import launch_run
 from training.runs.process import supervise
+from training.runs.process.main import run_attempt
 from training.runs.process.reporter import DatabaseReporter
 
 SHORT = {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
@@ -155,6 +161,43 @@ def test_first_attempt_succeeds_despite_an_outage_that_outlasts_its_last_step(
     assert (run.state, run.attempt) == ("succeeded", 1), log_of(run)
     steps = RunEvent.objects.filter(run=run, type="metrics").order_by("seq").values_list("step", flat=True)
     assert list(steps) == list(range(1, 21))
+
+
+def test_lost_connection_at_any_statement_does_not_fail_the_run(
+    test_database: None, ranked: ModelVersion, make_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each statement of the main thread loses the connection the first time that it is executed. The run is a
+    PPO run, which reads everything that runs can read: prompts, models and a snapshot."""
+    project, recipe = (
+        ranked.project,
+        {"steps": 1, "rollout_prompts": 2, "max_new_tokens": 2, "max_prompts": 2},
+    )
+    freeze_snapshot(project=project, name="v1")
+    trained = TrainingRun.objects.create(
+        project=project, kind="reward_model", recipe={}, inputs={"snapshot": "v1"}
+    )
+    judge = make_model(name="lab-rm-1", kind="reward_model", run=trained)
+    save_model(*load_for_training(ranked.folder), judge.folder)
+    run = launch_run(
+        project=project, kind="ppo", recipe=recipe | {"ptx_coefficient": 0.1}, inputs={}, user=None
+    )
+    lost = set[str]()
+
+    def lose(execute: Callable[..., Any], statement: str, *rest: Any) -> Any:
+        if statement not in lost:
+            lost.add(statement)
+            raise OperationalError("the connection was lost")
+        return execute(statement, *rest)
+
+    monkeypatch.setattr(outages, "PAUSES_SECONDS", (0.0,))
+    with connection.execute_wrapper(lose):
+        attempt = through_outages(partial(transitions.claim_run, run_id=run.pk, worker="w"))
+        assert attempt == 1
+        run_attempt(run.pk, attempt)
+    run.refresh_from_db()
+    assert run.state == "succeeded", run.error
+    read = {table for table in ("modelversion", "prompt", "snapshot") if any(table in each for each in lost)}
+    assert read == {"modelversion", "prompt", "snapshot"}
 
 
 def log_of(run: TrainingRun) -> str:

@@ -137,12 +137,17 @@ def test_runs_are_forked_from_one_single_threaded_process(make_run: RunMaker) ->
     assert parents[0].num_threads() == 1
 
 
-def test_killed_fork_server_interrupts_the_run_and_the_next_run_succeeds(
-    endless: TrainingRun, sft: TrainingRun
+def test_hung_fork_server_is_killed_its_run_is_resumed_and_the_next_run_succeeds(
+    endless: TrainingRun, sft: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with supervised(endless) as process:
         server = process.parent()
-        server.kill()
+        server.suspend()
+        assert fork._serving_now is not None
+        with monkeypatch.context() as impatient:
+            impatient.setattr(fork, "ANSWER_SECONDS", 0.2)
+            with pytest.raises(fork.ServerGone):
+                fork._serving_now.ask({})
         wait_until(lambda: not is_process_of(process, endless), seconds=10)
         wait_until(lambda: is_training(endless) and endless.attempt == 2)
         transitions.cancel_run(run=endless)

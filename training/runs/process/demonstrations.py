@@ -61,9 +61,8 @@ def mixed_in(job: Job) -> Demonstrations:
     """The demonstrations for `ptx_coefficient`: the best responses of the snapshot that the reward model was
     trained on. Raises UnusableInput if the reward model was not trained on a snapshot."""
     judge = job.reward_model
-    if judge is None or not through_outages(lambda: snapshot_of(judge)):
+    if judge is None or judge.run is None or not snapshot_of(judge):
         raise UnusableInput(NOTHING_TO_MIX_IN)
-    assert judge.run is not None
     found = replace(job, run=judge.run).demonstrations("best_responses")
     if not found:
         raise UnusableInput(NO_DEMONSTRATIONS["best_responses"], FailureKind.DATA_EMPTY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -19,24 +20,30 @@ from embedded import processes
 from embedded.log_files import LogFiles, log_of_one
 from training.runs.process.fork_server import ENVIRONMENT
 
+logger = logging.getLogger(__name__)
 _MAX_ANSWER = 1 << 10
+# The first answer arrives after the server has imported torch, which takes a minute on a slow disk.
+ANSWER_SECONDS = 300.0
 STDERR = 2  # file descriptor of the worker's log
 # The log also keeps one older file of this size. A run that prints a line per step takes days to fill a file.
 LOG_BYTES = 5 * 2**20
 
 
 class ServerGone(Exception):
-    """Raised if the fork server has ended, which also ends its child processes."""
+    """Raised if the fork server has ended or was killed because it hung. Its child processes end with it."""
 
 
 def prepare(*, environment: Mapping[str, str]) -> None:
     """Wait until a training process can be forked immediately. If no process can be forked, `start` raises
     ServerGone."""
-    server = _serving(environment)
-    try:
-        server.ask({})
-    except ServerGone:
-        _forget(server)
+    for _ in range(2):  # an idle server might have just ended
+        server = _serving(environment)
+        try:
+            server.ask({})
+        except ServerGone:
+            _forget(server)
+        else:
+            return
 
 
 def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Forked:
@@ -123,10 +130,17 @@ class _Server:
         self._turn = threading.Lock()
 
     def ask(self, question: Mapping[str, object], descriptors: Sequence[int] = ()) -> int:
+        """Returns the server's answer. A server that does not answer within ANSWER_SECONDS hangs, and would
+        block all further runs of this worker, so it is killed."""
         with self._turn:
+            self._client.settimeout(ANSWER_SECONDS)
             try:
                 socket.send_fds(self._client, [json.dumps(question).encode()], descriptors)
                 answer = self._client.recv(_MAX_ANSWER)
+            except TimeoutError as error:
+                logger.error("The fork server did not answer within %.0f s and is killed.", ANSWER_SECONDS)
+                self._process.kill()
+                raise ServerGone from error
             except OSError as error:
                 raise ServerGone from error
         if not answer:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.generation.openai_server import Json, OpenAIServer, Refuse, serving, wait_until
@@ -28,9 +29,11 @@ from training.rlhf.core.waiting import waits_shown_by
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion, Sampling
 from training.rlhf.generation.server import engine as server_engine
+from training.rlhf.generation.server import weights
 from training.rlhf.generation.server.access import current_access
 from training.rlhf.generation.server.comparison import compare
 from training.rlhf.generation.server.failures import ServerUnusable
+from training.rlhf.models.files.adapters import ADAPTER_WEIGHTS
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.recipes.servers import server_address
 
@@ -102,6 +105,24 @@ def test_run_waits_for_a_killed_server_and_loses_no_answer(policy: Loaded) -> No
     ]
     assert not page.now
     assert [answered.count(prompt) for prompt in PROMPTS] == [1, 1, 1, 1]
+
+
+def test_runs_that_write_the_same_adapter_at_the_same_time_both_succeed(
+    policy: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = weights.adapter_of(with_adapter(policy).model)
+    assert adapter is not None
+    folder = tmp_path / adapter.name
+
+    def save_after_the_other_run(tensors: dict[str, torch.Tensor], file: Path) -> None:
+        monkeypatch.undo()
+        adapter.write(folder)
+        save_file(tensors, file)
+
+    monkeypatch.setattr(weights, "save_file", save_after_the_other_run)
+    adapter.write(folder)
+    assert list(tmp_path.iterdir()) == [folder]
+    assert load_file(folder / ADAPTER_WEIGHTS).keys() == adapter.weights.keys()
 
 
 def test_restarted_server_gets_the_adapter_again(policy: Loaded, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import json
 import logging
 import shutil
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
+from storage import durable
+from storage.space import naming_full_disk
 from training.rlhf.generation.server.access import ADAPTERS, Access
 from training.rlhf.generation.server.connections import Connections
 from training.rlhf.generation.server.failures import ServerTrouble, ServerUnusable
@@ -56,10 +57,10 @@ class Adapter:
         unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
         unfinished.mkdir(parents=True)
         try:
-            (unfinished / ADAPTER_CONFIG).write_text(self.settings, encoding="utf-8")
-            save_file(self.weights, unfinished / ADAPTER_WEIGHTS)
-            with suppress(FileExistsError):  # another run has written the same adapter meanwhile
-                unfinished.rename(folder)
+            with naming_full_disk(folder.parent):
+                (unfinished / ADAPTER_CONFIG).write_text(self.settings, encoding="utf-8")
+                save_file(self.weights, unfinished / ADAPTER_WEIGHTS)
+                durable.publish_once(unfinished, folder)  # another run can write the same adapter
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 

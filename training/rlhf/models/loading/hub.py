@@ -1,13 +1,16 @@
-"""Check whether the Hugging Face hub can be reached."""
+"""Check whether the Hugging Face hub can be reached, and limit the time of requests to it."""
 
 import re
 import socket
 import urllib.parse
 import urllib.request
 
-from huggingface_hub import constants
+import httpx2
+from huggingface_hub import constants, get_session
 
 TIMEOUT_S = 5.0
+# The client's own limit for files (HF_HUB_DOWNLOAD_TIMEOUT).
+REQUEST_TIMEOUT_S = 10.0
 # Phrases in the hub client's errors that indicate a failed connection.
 UNREACHABLE = re.compile(
     r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
@@ -33,3 +36,23 @@ def answers() -> bool:
             return True
     except OSError:
         return False
+
+
+def limit_requests() -> None:
+    """Give a time limit to the requests of the hub client that have none, in this process.
+
+    The client lists a model's chat templates, for example, without a time limit. If the hub hung, loading the
+    model would never end.
+    """
+    session = get_session()
+    hooks = session.event_hooks
+    if _limit not in hooks["request"]:
+        session.event_hooks = hooks | {"request": [*hooks["request"], _limit]}
+
+
+def _limit(request: httpx2.Request) -> None:
+    given = request.extensions.get("timeout", {})
+    limits = {name: given.get(name) for name in ("connect", "read", "write", "pool")}
+    request.extensions["timeout"] = {
+        name: REQUEST_TIMEOUT_S if limit is None else limit for name, limit in limits.items()
+    }

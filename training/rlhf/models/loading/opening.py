@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import torch
 from huggingface_hub import constants
 from transformers import (
@@ -148,6 +149,8 @@ def _load(
     name = str(path_or_hub)
     refuse_missing_folder(name)
     local_only = Path(name).is_dir() or not hub.answers()
+    if not local_only:
+        hub.limit_requests()
     reading = {"trust_remote_code": False, "local_files_only": local_only}
     try:
         adapter = _adapter_folder(name, local_only)
@@ -177,7 +180,7 @@ def _load(
     except Exception as error:  # reading a damaged file can raise any exception
         if is_full(error):
             raise DiskFull(Path(constants.HF_HUB_CACHE)) from error
-        if not isinstance(error, OSError) and not Path(name).is_dir():
+        if not isinstance(error, OSError | httpx2.TransportError) and not Path(name).is_dir():
             raise
         raise not_found(name, error, asked_hub=not local_only) from error
     refuse_broken_numbers(name, model)

@@ -1,11 +1,14 @@
 """Models are saved atomically and load with plain transformers. The error for a missing model names that
 model."""
 
+import socket
 from pathlib import Path
 from typing import Any, cast
 
+import httpx2
 import pytest
 import torch
+from huggingface_hub import get_session
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.training.rlhf.small_world import arbitrary_reward_model, tokenizer, untrained_policy
@@ -49,6 +52,28 @@ def test_error_for_a_missing_path_states_the_problem(tmp_path: Path) -> None:
         opening.load_policy(tmp_path / "nowhere")
     with pytest.raises(refusals.ModelNotFound, match=r"has no config\.json"):
         opening.load_policy(tmp_path)
+
+
+def test_requests_to_a_hub_that_hangs_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "REQUEST_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never answers
+        hub.limit_requests()
+        hub.limit_requests()
+        with pytest.raises(httpx2.ReadTimeout):
+            # The client passes None for the lists of a model's files.
+            get_session().get(f"http://127.0.0.1:{hung.getsockname()[1]}/", timeout=None)
+    assert get_session().event_hooks["request"].count(hub._limit) == 1
+
+
+def test_error_for_a_hub_that_hangs_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(*_: object, **__: object) -> None:
+        raise httpx2.ReadTimeout("The read operation timed out")
+
+    monkeypatch.setattr(hub, "answers", lambda: True)
+    monkeypatch.setattr(opening, "cached_file", lambda *_, **__: None)  # it is no adapter
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", hangs)
+    with pytest.raises(refusals.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not return it"):
+        opening.load_policy("nobody/nothing")
 
 
 def test_error_for_an_unreachable_hub_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from config.heavy.forwarding import AT_ONCE, MAX_OF_CLIENT
 from config.heavy.routes import Heavy, HeavyRoutes
 from embedded.web import LOOPBACK
 from tests.annotation.answering import rank_next
+from tests.conftest import name_test_database
 from tests.embedded.running import eventually
 from tests.web import WebServer, web_server
 
@@ -40,8 +41,19 @@ CLAIM = f"{PROJECT}/assignments/next"
 REPORTS = AT_ONCE[Heavy.REPORT]
 
 
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server for the tests that wait for all their responses. Starting it takes 2 s of processor time."""
+    with pytest.MonkeyPatch.context() as environment:
+        name_test_database(environment)
+        with web_server(tmp_path_factory.mktemp("shared") / "web.log") as found:
+            yield found
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[WebServer]:
+def own_server(tmp_path: Path) -> Iterator[WebServer]:
+    """A server of one test. The requests that the test leaves unfinished end with the server, before the
+    test's rows are deleted."""
     with web_server(tmp_path / "web.log") as found:
         yield found
 
@@ -104,19 +116,21 @@ def test_refusals_are_the_same_as_in_the_web_process(server: WebServer, ranked: 
 
 
 def test_waiting_reports_block_neither_annotators_nor_other_managers(
-    server: WebServer, ranked: Project, alice: User, mona: User, ada: User
+    own_server: WebServer, ranked: Project, alice: User, mona: User, ada: User
 ) -> None:
     """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are
     answered, and the processes end when the manager disconnects."""
     for user in (alice, mona, ada):
-        server.credentials(user)  # tokens created in the transaction below would be invisible to the server
+        own_server.credentials(
+            user
+        )  # tokens created in the transaction below would be invisible to the server
     with ExitStack() as lines, transaction.atomic():
         acquire(Lock.SNAPSHOTS.of(ranked.pk))
         for number in range(2 * THREADS):
-            lines.enter_context(freeze(server, mona, number))
+            lines.enter_context(freeze(own_server, mona, number))
         eventually(lambda: waiting_for_a_lock() == 1, what="the manager's first snapshot waits")
-        assert server.ask("POST", CLAIM, user=alice, body={}).status == HTTPStatus.OK
-        assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
+        assert own_server.ask("POST", CLAIM, user=alice, body={}).status == HTTPStatus.OK
+        assert own_server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
         assert waiting_for_a_lock() == 1
         lines.close()
         eventually(lambda: waiting_for_a_lock() == 0, what="the query of the killed process is cancelled")
@@ -169,19 +183,19 @@ def test_number_of_reports_is_limited(server: WebServer, ranked: Project, alice:
 
 
 def test_client_with_too_many_requests_is_told_to_wait(
-    server: WebServer, ranked: Project, mona: User, ada: User
+    own_server: WebServer, ranked: Project, mona: User, ada: User
 ) -> None:
     for user in (mona, ada):
-        server.credentials(user)
+        own_server.credentials(user)
     with ExitStack() as lines, transaction.atomic():
         acquire(Lock.SNAPSHOTS.of(ranked.pk))
-        asked = [lines.enter_context(freeze(server, mona, number)) for number in range(MAX_OF_CLIENT + 1)]
+        asked = [lines.enter_context(freeze(own_server, mona, number)) for number in range(MAX_OF_CLIENT + 1)]
         (refused, *_), _, _ = select.select(asked, [], [], 30)
         response = HTTPResponse(refused)
         response.begin()
         assert (response.status, response.headers["retry-after"]) == (503, "10")
         assert b"Try again" in response.read()
-        assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
+        assert own_server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
 
 
 def test_killed_fork_server_is_started_again(server: WebServer, ranked: Project, mona: User) -> None:

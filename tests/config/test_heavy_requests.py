@@ -33,6 +33,7 @@ from config.heavy.forwarding import AT_ONCE, MAX_OF_USER, HeavyRequests
 from config.heavy.routes import Heavy, HeavyRoutes
 from embedded.web import LOOPBACK
 from tests.annotation.answering import rank_next
+from tests.conftest import name_test_database
 from tests.embedded.running import eventually
 from tests.web import WebServer, web_server
 
@@ -45,8 +46,19 @@ CLAIM = f"{PROJECT}/assignments/next"
 REPORTS = AT_ONCE[Heavy.REPORT]
 
 
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server for the tests that wait for all their responses. Starting it takes 2 s of processor time."""
+    with pytest.MonkeyPatch.context() as environment:
+        name_test_database(environment)
+        with web_server(tmp_path_factory.mktemp("shared") / "web.log") as found:
+            yield found
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[WebServer]:
+def own_server(tmp_path: Path) -> Iterator[WebServer]:
+    """A server of one test. The requests that the test leaves unfinished end with the server, before the
+    test's rows are deleted."""
     with web_server(tmp_path / "web.log") as found:
         yield found
 
@@ -110,13 +122,14 @@ def test_refusals_are_the_same_as_in_the_web_process(server: WebServer, ranked: 
 
 
 def test_waiting_reports_block_neither_annotators_nor_other_managers(
-    server: WebServer, ranked: Project, alice: User, mona: User, ada: User
+    own_server: WebServer, ranked: Project, alice: User, mona: User, ada: User
 ) -> None:
     """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are
     answered, and the processes end when the manager disconnects. The manager uses several tokens, and a
     session with a different cookie header in each request."""
     for user in (alice, mona, ada):
-        server.credentials(user)  # tokens created in the transaction below would be invisible to the server
+        # Tokens created in the transaction below would be invisible to the server.
+        own_server.credentials(user)
     page = APIClient()
     page.force_login(mona)
     session = page.cookies["sessionid"].value
@@ -128,10 +141,10 @@ def test_waiting_reports_block_neither_annotators_nor_other_managers(
     with ExitStack() as lines, transaction.atomic():
         acquire(Lock.SNAPSHOTS.of(ranked.pk))
         for number, headers in enumerate(credentials):
-            lines.enter_context(freeze(server, mona, number, *headers))
+            lines.enter_context(freeze(own_server, mona, number, *headers))
         eventually(lambda: waiting_for_a_lock() == 1, what="the manager's first snapshot waits")
-        assert server.ask("POST", CLAIM, user=alice, body={}).status == HTTPStatus.OK
-        assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
+        assert own_server.ask("POST", CLAIM, user=alice, body={}).status == HTTPStatus.OK
+        assert own_server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
         assert waiting_for_a_lock() == 1
         lines.close()
         eventually(lambda: waiting_for_a_lock() == 0, what="the query of the killed process is cancelled")
@@ -184,19 +197,19 @@ def test_number_of_reports_is_limited(server: WebServer, ranked: Project, alice:
 
 
 def test_user_with_too_many_requests_is_told_to_wait(
-    server: WebServer, ranked: Project, mona: User, ada: User
+    own_server: WebServer, ranked: Project, mona: User, ada: User
 ) -> None:
     for user in (mona, ada):
-        server.credentials(user)
+        own_server.credentials(user)
     with ExitStack() as lines, transaction.atomic():
         acquire(Lock.SNAPSHOTS.of(ranked.pk))
-        asked = [lines.enter_context(freeze(server, mona, number)) for number in range(MAX_OF_USER + 1)]
+        asked = [lines.enter_context(freeze(own_server, mona, number)) for number in range(MAX_OF_USER + 1)]
         (refused, *_), _, _ = select.select(asked, [], [], 30)
         response = HTTPResponse(refused)
         response.begin()
         assert (response.status, response.headers["retry-after"]) == (503, "10")
         assert b"Try again" in response.read()
-        assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
+        assert own_server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
 
 
 def test_killed_or_hung_fork_server_is_replaced(

@@ -26,17 +26,25 @@ LONG = dataclasses.replace(
     HELDOUT[0], messages=({"role": "user", "content": tiny.words(*range(50))},), prompt_hash=""
 )
 ROOT = Path(__file__).resolve().parents[4]
-_PART = """
+# torchrun starts its workers with `elastic_launch`. With "fork", the workers need not import torch again.
+_PARTS = """
 import sys, torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from tests.training.rlhf.reward.test_reward_model import HELDOUT
 from training.rlhf.core import distributed
 from training.rlhf.reward.heldout import report_heldout
 from training.rlhf.models.loading.opening import load_reward_model
 
 torch.set_num_threads(1)
-with distributed.process_group():
-    report = report_heldout(load_reward_model(sys.argv[1]), HELDOUT, sys.argv[2])
-    print(f"process {distributed.rank()} of {distributed.count()}: {report.accuracy.value}", flush=True)
+
+def part(model, out_dir):
+    with distributed.process_group():
+        report = report_heldout(load_reward_model(model), HELDOUT, out_dir)
+        print(f"process {distributed.rank()} of {distributed.count()}: {report.accuracy.value}", flush=True)
+
+here = {"min_nodes": 1, "max_nodes": 1, "nproc_per_node": 2, "run_id": "heldout"}
+config = LaunchConfig(**here, rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
+elastic_launch(config, part)(*sys.argv[1:])
 """
 
 
@@ -50,11 +58,9 @@ def model(tmp_path: Path) -> Path:
 def test_two_processes_divide_the_scoring_and_one_writes_the_report(model: Path, tmp_path: Path) -> None:
     alone = report_heldout(load_reward_model(model), HELDOUT, tmp_path / "alone")
     assert alone is not None
-    (tmp_path / "part.py").write_text(_PART)
     both = tmp_path / "both"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*torchrun, str(tmp_path / "part.py"), str(model), str(both)],
+        [sys.executable, "-c", _PARTS, str(model), str(both)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,

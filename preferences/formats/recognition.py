@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import BinaryIO
 
 from preferences.checks import check_record
+from preferences.fields import given
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import Expanded, NumberedRow
 from preferences.formats.containers.reading import read_rows
@@ -15,6 +16,7 @@ from preferences.formats.readers import demonstrations, native, prompts
 from preferences.formats.readers.table import reader as table
 from preferences.formats.readers.table.choice import chosen_mapping
 from preferences.formats.readers.table.mapping import mapping_of
+from preferences.formats.readers.table.votes import LATE_VOTE, has_winner
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 from preferences.text import printable
 
@@ -93,6 +95,8 @@ def records_of_rows(
     if found is None:
         raise FormatError(_not_recognised(head))
     parse = found.parse if found.parser_of is None else found.parser_of(read)
+    if format_name is None and found.name in WITHOUT_VOTES:
+        parse = _without_late_votes(parse, read)
     return found, _records(parse, chain(head, rows))
 
 
@@ -104,9 +108,40 @@ def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
     found = next(formats, None)
     if found is not None and found.name not in WITHOUT_VOTES:
         return found
-    if any(native.has_ranking(row) for row in rows):
+    if any(native.has_order(row) for row in rows):
+        return found
+    if any(native.has_ranking(row) for row in rows) and not any(has_winner(row) for row in rows):
         return found
     return found if mapping_of(rows) is None else IMPORT_FORMATS[table.FORMAT.name]
+
+
+def _without_late_votes(parse: Callable[[Row], Parsed], head: Sequence[Row]) -> Callable[[Row], Parsed]:
+    """`parse` for a file without votes in its first rows. A field that is filled for the first time in a
+    later row can contain a vote. Such a row is rejected, because its responses would become an open task."""
+    known = {field for row in head for field in _filled(row)}
+
+    def checked(row: Row) -> Parsed:
+        new = list(dict.fromkeys(field for field in _filled(row) if field not in known))
+        if new and not native.has_order(row) and (has_winner(row) or not native.has_ranking(row)):
+            try:
+                voted = mapping_of([row]) is not None
+            except FormatError:
+                voted = True
+            if voted:
+                raise RowError(f"{', '.join(new)} looks like a vote, but {LATE_VOTE}")
+            known.update(new)
+        return parse(row)
+
+    return checked
+
+
+def _filled(row: Row) -> Iterator[str]:
+    """The fields of a row, and of its listed responses, that have a value."""
+    for name, value in row.items():
+        if given(value):
+            yield name
+            if isinstance(value, list):
+                yield from (f"{name}.{key}" for item in value if isinstance(item, dict) for key in item)
 
 
 def _fits(known: ImportFormat, row: Row) -> bool:

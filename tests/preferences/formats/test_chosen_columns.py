@@ -110,6 +110,11 @@ def test_errors_name_unknown_columns_keys_and_directions() -> None:
     assert "requires direction=higher or direction=lower" in refusal([SCORED], vote="score_a,score_b")
 
 
+def test_column_with_the_worse_response_can_not_be_chosen_as_the_vote() -> None:
+    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "loser": "A"}
+    assert "vote=loser: the column names the worse response" in refusal([row], vote="loser")
+
+
 def test_mapping_combined_with_another_format_is_refused() -> None:
     with pytest.raises(FormatError, match="can't be combined with the format hh-rlhf"):
         read_records(io.BytesIO(json.dumps(SCORED).encode()), "hh-rlhf", {"vote": "score_a"})

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from preferences.checks import check_record
 from preferences.fields import given
 from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.containers.json_rows import NOT_JSON
 from preferences.formats.containers.limits import Expanded, NumberedRow
 from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers import demonstrations, native, prompts
@@ -96,7 +97,7 @@ def records_of_rows(
         raise FormatError(_not_recognised(head))
     parse = found.parse if found.parser_of is None else found.parser_of(read)
     if format_name is None and found.name in WITHOUT_VOTES:
-        parse = _without_late_votes(parse, read)
+        parse = _WithoutLateVotes(parse, read)
     return found, _records(parse, chain(head, rows))
 
 
@@ -115,33 +116,53 @@ def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
     return found if mapping_of(rows) is None else IMPORT_FORMATS[table.FORMAT.name]
 
 
-def _without_late_votes(parse: Callable[[Row], Parsed], head: Sequence[Row]) -> Callable[[Row], Parsed]:
-    """`parse` for a file without votes in its first rows. A field that is filled for the first time in a
+class _WithoutLateVotes:
+    """The parser of a file without votes in its first rows. A field that is filled for the first time in a
     later row can contain a vote. Such a row is rejected, because its responses would become an open task."""
-    known = {field for row in head for field in _filled(row)}
 
-    def checked(row: Row) -> Parsed:
-        new = list(dict.fromkeys(field for field in _filled(row) if field not in known))
-        if new and not native.has_order(row) and (has_winner(row) or not native.has_ranking(row)):
-            try:
-                voted = mapping_of([row]) is not None
-            except FormatError:
-                voted = True
-            if voted:
-                raise RowError(f"{', '.join(new)} looks like a vote, but {LATE_VOTE}")
-            known.update(new)
-        return parse(row)
+    def __init__(self, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
+        self._parse = parse
+        self._fields: set[str] = set()
+        self._keys: dict[str, set[str]] = {}  # the keys of the objects in each list
+        for row in head:
+            self._add(row)
 
-    return checked
+    def __call__(self, row: Row) -> Parsed:
+        if not row.keys() <= self._fields or not self._knows_lists(row):
+            self._check(row)
+        return self._parse(row)
 
-
-def _filled(row: Row) -> Iterator[str]:
-    """The fields of a row, and of its listed responses, that have a value."""
-    for name, value in row.items():
-        if given(value):
-            yield name
+    def _knows_lists(self, row: Row) -> bool:
+        for name, keys in self._keys.items():
+            value = row.get(name)
             if isinstance(value, list):
-                yield from (f"{name}.{key}" for item in value if isinstance(item, dict) for key in item)
+                for item in value:
+                    if isinstance(item, dict) and not item.keys() <= keys:
+                        return False
+        return True
+
+    def _check(self, row: Row) -> None:
+        new = [name for name in row if name not in self._fields and given(row[name])]
+        lists = [] if self._knows_lists(row) else list(self._keys)
+        if not (new or lists) or native.has_order(row):
+            return
+        if (has_winner(row) or not native.has_ranking(row)) and _has_vote(row):
+            raise RowError(f"{', '.join(new or lists)} looks like a vote, but {LATE_VOTE}")
+        self._add(row)
+
+    def _add(self, row: Row) -> None:
+        self._fields.update(name for name, value in row.items() if given(value))
+        for name, value in row.items():
+            if isinstance(value, list):
+                keys = self._keys.setdefault(name, set())
+                keys.update(key for item in value if isinstance(item, dict) for key in item)
+
+
+def _has_vote(row: Row) -> bool:
+    try:
+        return mapping_of([row]) is not None
+    except FormatError:
+        return True
 
 
 def _fits(known: ImportFormat, row: Row) -> bool:
@@ -164,6 +185,8 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
             for row in rows[:3]
         )
         what = what or "the file has no rows"
+        if rows and all(row.reason.startswith(NOT_JSON) for row in rows):
+            what += ". Each line must contain one JSON object, or the file must be one array of objects"
     known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 

@@ -68,7 +68,7 @@ RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
 # The fields with an order. The other fields that replace an order can occur beside a vote in another column.
 ORDER_FIELDS = ("tiers", "ranking", "gold_tiers")
-NOT_TRUE = frozenset({"", "none", "false", "0", "0.0"})
+NOT_TRUE = frozenset({"", "false", "0", "0.0"})
 
 
 def recognises(row: Row) -> bool:
@@ -85,10 +85,10 @@ def recognises(row: Row) -> bool:
 
 def has_ranking(row: Row) -> bool:
     """Whether the row gives a ranking, or a known answer, in this format's fields."""
-    marks = (str(row.get(name)).strip().lower() for name in ("not_rankable", "all_bad"))
-    return (
-        has_order(row) or given(row.get("preference_strength")) or any(mark not in NOT_TRUE for mark in marks)
-    )
+    if has_order(row) or given(row.get("preference_strength")):
+        return True
+    marks = (row.get("not_rankable"), row.get("all_bad"))
+    return any(mark is not None and str(mark).strip().lower() not in NOT_TRUE for mark in marks)
 
 
 def has_order(row: Row) -> bool:

@@ -157,6 +157,8 @@ def test_none_is_not_read_as_a_tie() -> None:
         ({**PAIR, "evaluation": '{"score_a": 3, "score_b": 4}'}, "evaluation (score_a is inside an object"),
         ({**PAIR, "evaluation": "[{'who': 'x', 'winner': 'A'}]"}, "evaluation (winner is inside an object"),
         ({**LIST, "judge_output": [{"score": 1}, {"score": 2}]}, "judge_output (score is inside an object"),
+        ({**PAIR, "judgements": [{"by": "mia", "verdict": "A"}]}, "judgements (it contains objects"),
+        ({**PAIR, "winner": {"id": "A"}}, "winner (it contains objects"),
         # votes in the column of the annotator
         ({**PAIR, "judge": "tie"}, "judge (its values name responses)"),
         # responses in columns of unknown names

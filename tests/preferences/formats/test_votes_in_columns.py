@@ -248,11 +248,13 @@ def test_csv_table_is_read_like_json() -> None:
 
 
 def test_nectar_answers_are_ranked_by_their_ranks() -> None:
-    name, (first, _) = case_of(case("02-nectar-ranked-answers") / "input.jsonl")
+    name, (first, second) = case_of(case("02-nectar-ranked-answers") / "input.jsonl")
     assert name == "table"
     assert first.messages == ({"role": "user", "content": "Why is the sea salty?"},)
     assert first.rankings[0].tiers == ((2,), (0,), (3,), (1,))
     assert [response.model for response in first.responses] == ["m1", "m2", "m3", "m4"]
+    assert second.messages == ({"role": "user", "content": "Define entropy."},)
+    assert second.rankings[0].tiers == ((1,), (3,), (0,), (2,))
 
 
 def test_pku_saferlhf_keeps_both_judgements() -> None:
@@ -300,7 +302,31 @@ def test_ultrafeedback_completions_are_ranked_and_rated() -> None:
     assert name == "ultrafeedback"
     ranking = records[0].rankings[0]
     assert ranking.tiers == ((0, 1, 2, 3),)  # equal fine-grained scores
-    assert ranking.ratings[1] == {"helpfulness": 4, "fine-grained_score": 4.25, "overall_score": 10.0}
+    assert ranking.ratings == {
+        place: {"helpfulness": 4, "fine-grained_score": 4.25, "overall_score": score}
+        for place, score in enumerate((7.5, 10.0, 6.0, 2.0))
+    }
+    assert [response.model for response in records[0].responses] == ["m1", "m2", "m3", "m4"]
+
+
+def test_rewardbench_responses_are_in_two_groups() -> None:
+    name, records = case_of(case("28-rewardbench2-lists") / "input.jsonl")
+    assert name == "rewardbench"
+    assert [record.messages[0]["content"] for record in records] == ["Capital of Chad?", "Name a colour."]
+    assert [set(order(record)[0]) for record in records] == [{"N'Djamena."}, {"Red.", "Blue."}]
+    # The other responses rank below the first tier, without an order.
+    assert [len(order(record)) for record in records] == [1, 1]
+    assert [{response.text for response in record.responses} for record in records] == [
+        {"N'Djamena.", "Lagos.", "Paris.", "Bern."},
+        {"Red.", "Blue.", "Seven.", "Dog."},
+    ]
+    assert {response.text: response.model for response in records[0].responses} == {
+        "N'Djamena.": "a",
+        "Lagos.": "b",
+        "Paris.": "c",
+        "Bern.": "d",
+    }
+    assert [record.rankings[0].external_id for record in records] == ["0", "ref:1"]
 
 
 def test_label_studio_json_min_is_read_and_a_missing_answer_is_reported() -> None:

@@ -47,6 +47,7 @@ WHICH = "it isn't known which response its values refer to"
 ORDER = "its values don't show an order"
 WORSE = "it names the worse response, not the better one"
 SEVERAL = "it contains several votes; write one row per vote"
+OBJECTS = "it contains objects; write one row per vote, with its fields as columns"
 # Fields of Rankloop's own format with feedback that is not an order.
 FEEDBACK = ("ratings", "flags", "choices", "rewrite", "comment", "confidence")
 # Words in the names of columns such as `vote_count_a`, and `chosen_by_annotator`.
@@ -393,5 +394,7 @@ def _all(sample: Sample, name: str, holds: Callable[[Any], bool]) -> bool:
 def _unclear(sample: Sample, name: str) -> str:
     """The reason why a column or key that looks like a score is not read."""
     cells = [listed(value) or [value] for value, _ in sample.values(name)]
+    if any(isinstance(_decoded(value), dict) for cell in cells for value in cell):
+        return OBJECTS
     words = any(isinstance(value, str) and not is_number(value) for cell in cells for value in cell)
     return WHICH if words else DIRECTION

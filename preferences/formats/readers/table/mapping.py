@@ -231,17 +231,17 @@ def _first_number(sample: Sample, name: str, numbers: set[int]) -> int:
 def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
     for group in groups_for(names, len(sample.rows[0][1].texts)):
         if RANK_WORDS & set(group.words):
-            return Numbers(columns=group.columns)
+            return Numbers(columns=group.columns, ranks=True)
     numbered = numbered_columns([*sample.columns, *names])
     ranks = tuple(numbered.get(column, "") for column in sample.columns)
     if all(RANK_WORDS & set(words_of(name)) for name in ranks):
-        return Numbers(columns=ranks)
+        return Numbers(columns=ranks, ranks=True)
     keys = [named_numbers(item)[0] for items in sample.items for item in items]
     if keys and keys[0] and all(keys[0][0] in found for found in keys if found):
-        return Numbers(key=keys[0][0])
+        return Numbers(key=keys[0][0], ranks=True)
     for name in names:
         if RANK_WORDS & set(words_of(name)) and all(listed(value) for value, _ in sample.values(name)):
-            return Numbers(list_column=name)
+            return Numbers(list_column=name, ranks=True)
     return None
 
 

@@ -178,7 +178,8 @@ def _verdict(row: Row, mapping: ColumnMapping, replies: Replies, models: Sequenc
     if isinstance(vote, Signed):
         return signed_of(row.get(vote.column), vote)
     if isinstance(vote, Numbers):
-        return numbers_of(*_numbers(row, vote, replies.items), higher_wins=vote.higher_wins)
+        numbers, name = _numbers(row, vote, replies.items)
+        return numbers_of(numbers, name, higher_wins=vote.higher_wins, ranks=vote.ranks)
     if isinstance(vote, Flagged):
         return flagged_of(replies.items, vote)
     try:

@@ -22,7 +22,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from preferences.fields import given, tiers_from_ranks
+from preferences.fields import given
 from preferences.formats.readers.columns.names import LETTERS, PAIRS, Group, groups_of, words_of
 from preferences.formats.readers.columns.vocabulary import (
     ADVERBS,
@@ -98,12 +98,14 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """One number per response: in `columns`, in a list, or under a key of each listed response."""
+    """One number per response: in `columns`, in a list, or under a key of each listed response. `ranks` is
+    true if the numbers must be ranks from 1."""
 
     columns: tuple[str, ...] = ()
     list_column: str = ""
     key: str = ""
     higher_wins: bool = False
+    ranks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ def _winner_name(row: Row) -> str | None:
     )
 
 
+@lru_cache(maxsize=1024)
 def winner_priority(name: str) -> int:
     """The index of the first of WINNER_WORDS that is in the column's name. If the name contains none of these
     words, the index is len(WINNER_WORDS)."""
@@ -170,6 +173,7 @@ def names_the_loser(name: str) -> bool:
     )
 
 
+@lru_cache(maxsize=256)
 def is_index(name: str) -> bool:
     """Whether a column's name shows that it holds the index of a response."""
     return not {"index", "idx"}.isdisjoint(words_of(name))
@@ -196,11 +200,7 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
     if str(value) in answers.ids:
         return _won_by(answers.ids.index(str(value)), count)
     text = value.strip() if isinstance(value, str) else ""
-    places = {
-        names.index(text)
-        for names in (_stripped(answers.texts), _stripped(answers.models), _stripped(answers.columns))
-        if text and names.count(text) == 1
-    }
+    places = _places_of(text, answers) if text else set()
     number = _whole(value)
     if number is not None:
         index = _index_of_number(number, answers, first)
@@ -219,8 +219,14 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
     return _spoken(text, answers, first)
 
 
-def _stripped(names: Sequence[str]) -> list[str]:
-    return [name.strip() for name in names]
+def _places_of(text: str, answers: Answers) -> set[int]:
+    """The responses with this text, this model or this column."""
+    places: set[int] = set()
+    for names in (answers.texts, answers.models, answers.columns):
+        same = [place for place, name in enumerate(names) if name.strip() == text]
+        if len(same) == 1:
+            places.add(same[0])
+    return places
 
 
 def _read_as_name(text: str, answers: Answers, first: int | None) -> set[Verdict]:
@@ -293,21 +299,19 @@ def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
     return _won_by(won[0], len(items)) if won else None
 
 
-def numbers_of(values: Sequence[object], name: str, *, higher_wins: bool) -> Verdict | None:
+def numbers_of(
+    values: Sequence[object], name: str, *, higher_wins: bool, ranks: bool = False
+) -> Verdict | None:
     """The tiers that follow from the ranks or scores of the responses. Responses without a number stay
-    unranked, below all others. None if there are fewer than two numbers."""
+    unranked, below all others. None if there are fewer than two numbers. With `ranks`, raises RowError if the
+    numbers are not ranks from 1."""
     numbers = {
         index: found for index, value in enumerate(values) if (found := _number(value, name)) is not None
     }
     if len(numbers) < 2:
         return None
     ordered = sorted(set(numbers.values()), reverse=higher_wins)
-    if not higher_wins and all(number.is_integer() and number >= 1 for number in ordered):
-        if len(numbers) == len(values):
-            return Verdict(
-                tiers_from_ranks([int(numbers[index]) for index in range(len(values))], len(values), name)
-            )
-    elif not higher_wins:
+    if ranks and not all(number.is_integer() and number >= 1 for number in ordered):
         raise RowError(f"{name} has the ranks {', '.join(map(str, values))}; ranks are whole numbers from 1")
     return Verdict(
         tuple(tuple(index for index, number in numbers.items() if number == one) for one in ordered)

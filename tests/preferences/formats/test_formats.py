@@ -283,7 +283,7 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
         ({"messages": []}, "messages is empty"),
         ({"responses": ["one"]}, "at least 2"),
         ({"responses": ["r"] * 11}, "at most 10"),
-        ({"responses": "two"}, "responses is not valid JSON"),
+        ({"responses": "two"}, "responses must be a list, not the text 'two'"),
         ({"responses": ["a", 3]}, "responses.1"),
         ({"responses": ["a", {"text": "b\x00"}]}, "responses.1.text contains a NUL"),
         ({"responses": ["a", {"text": "b", "model": "m" * 300}]}, "responses.1.model"),

@@ -139,6 +139,8 @@ def test_none_is_not_read_as_a_tie() -> None:
         (items("creativity", 4, 2), "creativity (it isn't known whether a higher"),
         (items("votes", ["mia"], []), "votes (its values don't show an order)"),
         (items("annotation", {"rank": 2}, {"rank": 1}), "annotation (rank is inside an object"),
+        ({**PAIR, "evaluation_a": "better", "evaluation_b": "worse"}, "evaluation_a ("),
+        ({**PAIR, "votes": "3:1"}, "votes ("),
         # signed numbers and signs
         ({**PAIR, "margin": -1.5}, "margin (it isn't known which response a number above 0 prefers)"),
         ({**PAIR, "delta": 0.5}, "delta (it isn't known which response a number above 0 prefers)"),
@@ -148,6 +150,9 @@ def test_none_is_not_read_as_a_tie() -> None:
         ({**PAIR, "result": 1}, "result ("),
         ({**PAIR, "chosen_by_annotator": 1}, "chosen_by_annotator (it can be the number of a response)"),
         ({**PAIR, "rater_1": 1, "rater_2": 0}, "rater_2 ("),
+        ({**PAIR, "chose_first": True}, "chose_first (true and false name no response)"),
+        ({**PAIR, "grade_a": "B+", "grade_b": "A"}, "grade_a (its letters can name responses"),
+        ({**PAIR, "category": "A"}, "category (its letters can name responses"),
         # several votes
         ({**PAIR, "annotations": ["A", "A", "B"]}, "annotations (it contains several votes"),
         ({**PAIR, "annotations": {"mia": 1, "tom": 0}}, "annotations (it contains several votes"),
@@ -169,6 +174,11 @@ def test_none_is_not_read_as_a_tie() -> None:
 )
 def test_vote_that_no_rule_reads_is_refused(row: dict[str, Any], named: str) -> None:
     assert named in refusal(row)
+
+
+def test_letters_in_a_column_of_results_are_a_vote() -> None:
+    assert orders({**PAIR, "result": "b"}, {**PAIR, "result": "A"}) == [DOG, CAT]
+    assert orders({**PAIR, "winner": "B", "category": "A"}) == [DOG]
 
 
 def test_column_in_which_most_cells_name_a_response_is_refused() -> None:

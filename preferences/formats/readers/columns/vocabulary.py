@@ -89,6 +89,7 @@ WINNER_WORDS = (
     "preferred",
     "preference",
     "prefer",
+    "prefers",
     "pref",
     "prefs",
     "favorite",
@@ -103,6 +104,7 @@ WINNER_WORDS = (
     "decision",
     "choice",
     "chosen",
+    "chose",
     "selected",
     "selection",
     "pick",
@@ -152,7 +154,7 @@ MEASURE_WORDS = frozenset(
     words_of(
         "token tokens length len lengths chars characters words temperature temperatures top seed seeds cost"
         " costs price latency id ids idx index year age turn turns page step steps size model models version"
-        " logprob logprobs perplexity ppl created attempt run"
+        " logprob logprobs perplexity ppl created attempt run params parameters embedding embeddings vector"
     )
 )
 # Words in the names of columns whose true and false are a judgement of a response.
@@ -166,6 +168,12 @@ APPROVAL_WORDS = frozenset(
 APPROVALS = frozenset(
     {"👍", "👎", "+", "-", "+1", "-1", "good", "bad", "like", "dislike", "liked", "disliked"}
     | {"thumbs up", "thumbs down", "thumbs_up", "thumbs_down", "upvote", "downvote", "correct", "incorrect"}
+    | {"better", "worse", "best", "worst", "win", "won", "lose", "lost", "pass", "fail", "passed", "failed"}
+)
+# Words in the names of columns whose letters name responses, although the names do not say that a response is
+# better. In a column of any other name, such as `category`, A and B can have another meaning.
+VERDICT_WORDS = frozenset(
+    words_of("result outcome annotation annotations answer label human gold target truth ergebnis gt correct")
 )
 # Names of columns whose value can be the number of the best response.
 NUMBER_NAMES = frozenset(

@@ -6,6 +6,7 @@ function returns the columns that look like one, with the reason why they are no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +53,8 @@ OBJECTS = "it contains objects; write one row per vote, with its fields as colum
 FEEDBACK = ("ratings", "flags", "choices", "rewrite", "comment", "confidence")
 # Words in the names of columns such as `vote_count_a`, and `chosen_by_annotator`.
 COUNTED = frozenset({"count", "counts", "number", "num", "share", "rate"})
-HARMLESS = frozenset({"by", "of", "name", "number", "num"})
+HARMLESS = frozenset({"by", "name", "number", "num"})
+RATIO = re.compile(r"\s*\d+\s*[:/–-]\s*\d+\s*")
 KNOWN_KEYS = frozenset({"model", "sampling", "metadata", "id", *TEXT_KEYS})
 Found = dict[str, str]
 
@@ -96,6 +98,7 @@ def _scores(sample: Sample, names: Sequence[str]) -> Found:
         for name in suspicious
         if name not in lists and sample.values(name) and not ORDER_WORDS & set(words_of(name))
     ]
+    single += [name for name in names if COUNT_WORDS & set(words_of(name)) and _all(sample, name, _is_ratio)]
     single += [name for name in names if key_of(name) in NUMBER_NAMES and _all(sample, name, is_number)]
     found = dict.fromkeys([*groups, *dict.fromkeys(keys), *lists, *single])
     return {name: _unclear(sample, name) for name in found}
@@ -178,7 +181,8 @@ def _names_of_responses(sample: Sample, names: Sequence[str]) -> Found:
     """Columns in which most cells name a response, and lists of such names."""
     found = {}
     for name in names:
-        if "id" in words_of(name):
+        # `choices` can list the answers to a test question.
+        if "id" in words_of(name) or name in FEEDBACK:
             continue
         values = sample.values(name)
         named = [isinstance(value, str) and is_name_of(value, answers) for value, answers in values]
@@ -363,6 +367,11 @@ def _approves(value: object) -> bool:
 def _is_score_list(value: object, answers: Answers, judges: Callable[[object], bool]) -> bool:
     items = listed(value)
     return items is not None and len(items) == len(answers.texts) and all(map(judges, items))
+
+
+def _is_ratio(value: object) -> bool:
+    """Whether the value is text such as "3:1"."""
+    return isinstance(value, str) and RATIO.fullmatch(value) is not None
 
 
 def _is_place(value: object, count: int) -> bool:

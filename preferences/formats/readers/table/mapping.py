@@ -24,6 +24,7 @@ from preferences.formats.readers.columns.vocabulary import (
     RESPONSE_WORDS,
     SCORE_WORDS,
     TRUTH_WORDS,
+    VERDICT_WORDS,
     WINNER_WORDS,
 )
 from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
@@ -190,6 +191,12 @@ def _winner(sample: Sample, name: str) -> Winner:
     """Raises RowError with the first reason why a cell of this column can't be read."""
     if names_the_loser(name):
         raise RowError("it names the worse response, not the better one")
+    if (
+        winner_priority(name) == len(WINNER_WORDS)
+        and not {*VERDICT_WORDS, *RANK_WORDS} & set(words_of(name))
+        and all(len("".join(words_of(str(value)))) == 1 for value, _ in sample.values(name))
+    ):
+        raise RowError("its letters can name responses, but the column's name does not suggest a vote")
     values = [(value, answers_for(name, answers)) for value, answers in sample.values(name)]
     whole = {
         int(float(value))

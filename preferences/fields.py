@@ -69,6 +69,8 @@ def list_of(value: object, name: str) -> Sequence[Any]:
     """`value` as a list. CSV has no lists, so a string that contains a list as JSON or as Python code is
     parsed."""
     if isinstance(value, str):
+        if not looks_like_literal(value):
+            raise RowError(f"{name} must be a list, not the text {value[:40]!r}")
         value = parsed_of(value, name)
     if not isinstance(value, (list, tuple)):
         raise RowError(f"{name} must be a list, not {kind(value)}")

@@ -31,11 +31,13 @@ a header that names the columns. The delimiter can be a comma, semicolon, tab or
 with LF, CRLF or CR. A cell can contain a list or an object as JSON, or as the Python code that pandas writes.
 Whole numbers can be written as floats (2.0). NaN and Infinity are treated as missing values. The row numbers
 that pandas writes as an unnamed column are left out. If a file is truncated or damaged, the rows before the
-damage are imported, and the damage is reported.
+damage are imported, and the damage is reported. A truncated Parquet file can't be read, because its list of
+columns is at its end.
 
 The columns of a table can have any names. If a column looks like a vote, the file is read in the format
 `table`. If no such column can be read, the file is rejected, and the error names the columns. Without this
-check, responses that have already been ranked would become open tasks.
+check, responses that have already been ranked would become open tasks. The check covers the first 50 rows. If
+a field has a vote only in a later row, that row is rejected.
 
 If columns can't be inferred, choose them on the Data page, which shows the first tasks, or with `--map`:
 

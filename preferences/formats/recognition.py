@@ -8,13 +8,16 @@ from itertools import chain, islice
 from typing import BinaryIO
 
 from preferences.checks import check_record
+from preferences.fields import given
 from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.containers.json_rows import NOT_JSON
 from preferences.formats.containers.limits import Expanded, NumberedRow
 from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers import demonstrations, native, prompts
 from preferences.formats.readers.table import reader as table
 from preferences.formats.readers.table.chosen_mapping import chosen_mapping
 from preferences.formats.readers.table.mapping import mapping_of
+from preferences.formats.readers.table.votes import LATE_VOTE, has_winner
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 from preferences.text import printable
 
@@ -93,6 +96,8 @@ def records_of_rows(
     if found is None:
         raise FormatError(_not_recognised(head))
     parse = found.parse if found.parser_of is None else found.parser_of(read)
+    if format_name is None and found.name in WITHOUT_VOTES:
+        parse = _WithoutLateVotes(parse, read)
     return found, _records(parse, chain(head, rows))
 
 
@@ -104,9 +109,60 @@ def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
     found = next(formats, None)
     if found is not None and found.name not in WITHOUT_VOTES:
         return found
-    if any(native.has_ranking(row) for row in rows):
+    if any(native.has_order(row) for row in rows):
+        return found
+    if any(native.has_ranking(row) for row in rows) and not any(has_winner(row) for row in rows):
         return found
     return found if mapping_of(rows) is None else IMPORT_FORMATS[table.FORMAT.name]
+
+
+class _WithoutLateVotes:
+    """The parser of a file without votes in its first rows. A field that is filled for the first time in a
+    later row can contain a vote. Such a row is rejected, because its responses would become an open task."""
+
+    def __init__(self, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
+        self._parse = parse
+        self._fields: set[str] = set()
+        self._keys: dict[str, set[str]] = {}  # the keys of the objects in each list
+        for row in head:
+            self._add(row)
+
+    def __call__(self, row: Row) -> Parsed:
+        if not row.keys() <= self._fields or not self._knows_lists(row):
+            self._check(row)
+        return self._parse(row)
+
+    def _knows_lists(self, row: Row) -> bool:
+        for name, keys in self._keys.items():
+            value = row.get(name)
+            if isinstance(value, list):
+                for item in value:
+                    if isinstance(item, dict) and not item.keys() <= keys:
+                        return False
+        return True
+
+    def _check(self, row: Row) -> None:
+        new = [name for name in row if name not in self._fields and given(row[name])]
+        lists = [] if self._knows_lists(row) else list(self._keys)
+        if not (new or lists) or native.has_order(row):
+            return
+        if (has_winner(row) or not native.has_ranking(row)) and _has_vote(row):
+            raise RowError(f"{', '.join(new or lists)} looks like a vote, but {LATE_VOTE}")
+        self._add(row)
+
+    def _add(self, row: Row) -> None:
+        self._fields.update(name for name, value in row.items() if given(value))
+        for name, value in row.items():
+            if isinstance(value, list):
+                keys = self._keys.setdefault(name, set())
+                keys.update(key for item in value if isinstance(item, dict) for key in item)
+
+
+def _has_vote(row: Row) -> bool:
+    try:
+        return mapping_of([row]) is not None
+    except FormatError:
+        return True
 
 
 def _fits(known: ImportFormat, row: Row) -> bool:
@@ -129,6 +185,8 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
             for row in rows[:3]
         )
         what = what or "the file has no rows"
+        if rows and all(row.reason.startswith(NOT_JSON) for row in rows):
+            what += ". Each line must contain one JSON object, or the file must be one array of objects"
     known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 

@@ -14,12 +14,15 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
+from preferences.formats.containers import truncated_zip
 from preferences.formats.containers.limits import Expanded, unpacks_too_far
 from preferences.formats.containers.streams import AsRaw, some_of
 from preferences.records import FormatError
@@ -49,10 +52,12 @@ ZIP_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file in an open archive, readable as long as the archive's stream is open."""
+    """A file in an open archive, readable as long as the archive's stream is open. `cut` is true if the
+    archive's end is missing."""
 
-    archive: zipfile.ZipFile
+    open: Callable[[zipfile.ZipInfo], IO[bytes]]
     entry: zipfile.ZipInfo
+    cut: bool = False
 
     @property
     def name(self) -> str:
@@ -64,13 +69,15 @@ class DataFile:
 
 
 def data_files(stream: BinaryIO) -> list[DataFile]:
-    """The archive's data files, sorted by name. Raises FormatError if the archive has no data files or their
-    sizes are implausible."""
+    """The archive's data files, sorted by name. If the end of the archive is missing, the files before the
+    break are returned. Raises FormatError if the archive has no data files or their sizes are implausible."""
     _check_entries(stream)
     try:
         archive = zipfile.ZipFile(stream)
         entries = archive.infolist()
     except ZIP_ERRORS as error:
+        if cut := _files_before_the_break(stream):
+            return cut
         raise FormatError(
             f"The zip archive can't be opened ({error}). Check that the file is complete."
         ) from error
@@ -97,7 +104,18 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
             f"The zip archive has {size:,} bytes and would unpack to {expanded:,} bytes, which exceeds the "
             "limit."
         )
-    return [DataFile(archive, entry) for entry in found]
+    return [DataFile(archive.open, entry) for entry in found]
+
+
+def _files_before_the_break(stream: BinaryIO) -> list[DataFile]:
+    entries = list(islice(truncated_zip.entries_of(stream), MAX_ENTRIES))
+    if any(entry.filename in OFFICE_FILES or entry.flag_bits & ENCRYPTED for entry in entries):
+        return []
+    return [
+        DataFile(partial(truncated_zip.opened, stream), entry, cut=True)
+        for entry in entries
+        if not entry.filename.endswith("/") and is_data_file(entry.filename)
+    ]
 
 
 @contextmanager
@@ -105,13 +123,16 @@ def opened(file: DataFile) -> Iterator[io.BufferedReader]:
     """A stream of the file's unpacked bytes that can be read once, sequentially. Raises FormatError if the
     file is damaged."""
     unchecked = copy.copy(file.entry)
-    del unchecked.CRC  # zipfile would not deliver the last bytes of a file with a wrong checksum
+    # zipfile would not deliver the last bytes of a file with a wrong checksum.
+    expected = getattr(unchecked, "CRC", None)
+    if expected is not None:
+        del unchecked.CRC
     try:
-        member = file.archive.open(unchecked)
+        member = file.open(unchecked)
     except ZIP_ERRORS as error:
         raise FormatError(f"The zip archive is damaged: {error}.") from error
     with member:
-        checked = _Member(member, file.entry.CRC)
+        checked = _Member(member, expected)
         bounded = AsRaw(checked, packed_bytes=lambda: file.packed_bytes, what="the zipped file")
         yield io.BufferedReader(bounded)
 
@@ -129,9 +150,9 @@ def unpacked(member: io.BufferedReader, expanded: Expanded) -> BinaryIO:
 
 class _Member:
     """A stream of a file in the archive. If the file is damaged, reading raises FormatError. The reason is
-    then reported as the last row."""
+    then reported as the last row. `checksum` is None if it is unknown."""
 
-    def __init__(self, member: IO[bytes], checksum: int) -> None:
+    def __init__(self, member: IO[bytes], checksum: int | None) -> None:
         self._read = some_of(member)
         self._expected = checksum
         self._checksum = 0
@@ -140,9 +161,10 @@ class _Member:
         try:
             data = self._read(size)
         except ZIP_ERRORS as error:
-            raise FormatError(f"the zip archive is truncated or damaged here ({error})") from error
+            detail = f" ({error})" if str(error) else ""
+            raise FormatError(f"the zip archive is truncated or damaged here{detail}") from error
         self._checksum = zlib.crc32(data, self._checksum)
-        if not data and self._checksum != self._expected:
+        if not data and self._expected not in {None, self._checksum}:
             raise FormatError("the zip archive is truncated or damaged (the checksum of a file is wrong)")
         return data
 

@@ -15,6 +15,7 @@ from preferences.formats.containers.streams import TextStream, bounded_lines, bo
 from preferences.quirks import NOT_A_NUMBER, Quirk
 from preferences.records import RowError
 
+NOT_JSON = "the line is not valid JSON"
 JSON_SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -35,7 +36,7 @@ def jsonl_rows(stream: TextStream, *, mac: bool = False) -> Iterator[NumberedRow
             yield NumberedRow(number, None, reason)
         except (ValueError, RecursionError) as error:
             constants.clear()
-            yield NumberedRow(number, None, f"the line is not valid JSON: {error}")
+            yield NumberedRow(number, None, f"{NOT_JSON}: {error}")
         else:
             if isinstance(value, dict):
                 yield NumberedRow(number, value, quirks=constants.taken() if constants else ())

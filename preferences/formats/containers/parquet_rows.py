@@ -31,7 +31,7 @@ def parquet_rows(stream: BinaryIO, total: Expanded) -> Iterator[NumberedRow]:
         file = pq.ParquetFile(stream, pre_buffer=False)
         names = file.schema_arrow.names
     except DAMAGED as error:
-        raise FormatError(f"The Parquet file can't be opened: {error}.") from error
+        raise FormatError(f"The Parquet file can't be opened: {str(error).rstrip('.')}.") from error
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise FormatError(f"The Parquet file has two columns named {repeated[0]!r}; rename one of them.")
     size = stream.seek(0, io.SEEK_END)

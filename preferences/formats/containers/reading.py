@@ -30,6 +30,7 @@ from preferences.records import FormatError
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_LINES = 50
+CUT_ARCHIVE = "the zip archive is truncated after this file; further files are missing, if there were any"
 # The first bytes of unsupported files that users are likely to upload, for a specific error message.
 UNREAD = {
     b"BZh": "a bzip2 file",
@@ -81,14 +82,20 @@ def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
 
 def _archive_rows(files: list[archive.DataFile], expanded: Expanded) -> Iterator[NumberedRow]:
     """The rows of each file in turn. An unreadable file does not affect the rows of other files."""
+    line, reason = 0, ""
     for file in files:
-        name = file.name if len(files) > 1 else ""
+        name = file.name if len(files) > 1 or file.cut else ""
+        line, reason = 0, ""
         try:
             with archive.opened(file) as member:
                 for row in _member_rows(member, file, expanded):
+                    line, reason = row.line, row.reason
                     yield replace(row, file=name)
         except FormatError as error:
-            yield NumberedRow(1, None, str(error), name)
+            reason = str(error)
+            yield NumberedRow(1, None, reason, name)
+    if files[-1].cut and "truncated" not in reason:
+        yield NumberedRow(line + 1, None, CUT_ARCHIVE, files[-1].name)
 
 
 def _member_rows(

@@ -35,7 +35,6 @@ from preferences.fields import (
 from preferences.formats.readers.prompts import PROMPT_NAMES, prompt_metadata, prompt_of
 from preferences.formats.readers.ranking_fields import (
     BESIDE_A_RANKING,
-    ORDERED_BY,
     RANKING_FIELDS,
     ranking_of,
     unread_fields,
@@ -67,7 +66,9 @@ KNOWN_FIELDS = frozenset({"responses", "gold_tiers", "task_kind", "metadata"}) |
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
-RANKED_BY = (*ORDERED_BY, "gold_tiers", "ranking_id")
+# The fields with an order. The other fields that replace an order can occur beside a vote in another column.
+ORDER_FIELDS = ("tiers", "ranking", "gold_tiers")
+NOT_TRUE = frozenset({"", "false", "0", "0.0"})
 
 
 def recognises(row: Row) -> bool:
@@ -84,7 +85,16 @@ def recognises(row: Row) -> bool:
 
 def has_ranking(row: Row) -> bool:
     """Whether the row gives a ranking, or a known answer, in this format's fields."""
-    return any(given(row.get(name)) for name in RANKED_BY)
+    if has_order(row) or given(row.get("preference_strength")):
+        return True
+    marks = (row.get("not_rankable"), row.get("all_bad"))
+    return any(mark is not None and str(mark).strip().lower() not in NOT_TRUE for mark in marks)
+
+
+def has_order(row: Row) -> bool:
+    """Whether the row gives an order in this format's fields, or is exported from Rankloop."""
+    exported = "tiers" in row and given(row.get("ranking_id"))
+    return exported or any(given(row.get(name)) for name in ORDER_FIELDS)
 
 
 def parse(row: Row) -> Parsed:
@@ -175,7 +185,8 @@ def _given_responses(row: Row) -> Sequence[Any]:
             f"{', '.join(filled)} have values; fill the response columns from {next(iter(columns))} "
             "without gaps"
         )
-    return [{"text": row[column], "model": row.get(columns[column])} for column in filled]
+    # Ratings can refer to a response by its column.
+    return [{"text": row[column], "model": row.get(columns[column]), "id": column} for column in filled]
 
 
 def _text_key(item: Mapping[str, Any]) -> str | None:
@@ -209,7 +220,7 @@ FORMAT = ImportFormat(
     "or `ranking`). A ranking can have strength, ratings, flags, choices, confidence, comment, rewrite, "
     "annotator and duration. Ratings, flags, choices, a confidence, a comment or a rewrite without `tiers` "
     "and `ranking` are stored as a ranking without an order, and the task is open for ranking. "
-    "Ratings and flags are keyed by each response's ID, index (from 0) or model. "
+    "Ratings and flags are keyed by each response's ID, index (from 0), column or model. "
     "Other common column names are recognised, as is HelpSteer2's `preference_strength`. `gold_tiers` is "
     "the known answer. A row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check "
     "for all annotators. The `ranking` export and a snapshot's Parquet file are imported in this format.",

@@ -108,8 +108,8 @@ def ranking_of(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         tiers=judged,
         annotator=annotator_of(row),
         strength=signed if strength is None else strength,
-        ratings=_by_response(row, "ratings", found),
-        flags=_by_response(row, "flags", found),
+        ratings=by_response(row, "ratings", found),
+        flags=by_response(row, "flags", found),
         choices=_object(row, "choices"),
         confidence=_small(row, "confidence"),
         not_rankable=not_rankable,
@@ -157,7 +157,7 @@ def _duration(row: Row) -> int | None:
     return int_of(row.get("duration_ms"), "duration_ms", low=0, high=2**53)
 
 
-def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
+def by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
     """Read `ratings` or `flags`, whose keys in the file are response IDs or indices. A model's name is also a
     key if only one response has this model."""
     given_values = object_of(row.get(name), name)
@@ -185,8 +185,8 @@ def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
 # The parsers of the fields that can occur without an order. If a parser raises RowError or returns None, the
 # field is not part of a ranking.
 PARSERS: dict[str, Callable[[Row, str, Sequence[Any]], object]] = {
-    "ratings": _by_response,
-    "flags": _by_response,
+    "ratings": by_response,
+    "flags": by_response,
     "choices": lambda row, name, found: _object(row, name),
     "confidence": lambda row, name, found: _small(row, name),
     "comment": lambda row, name, found: text_of(row[name], name),

@@ -27,6 +27,7 @@ from annotation.content.importing.imports import import_file
 from annotation.models import AuditEntry, Import, Project, Prompt, RankingTask, TaskResponse, User
 from preferences.formats.containers import limits
 from tests.annotation.content.jobs import executed, imported, upload
+from tests.field_cases import case
 
 ClientOf = Callable[[User | None], APIClient]
 IMPORTS = "/api/v1/projects/support/imports/"
@@ -93,6 +94,22 @@ def test_api_and_command_line_give_the_same_report(
     expected = import_file(project=project, file=file, dry_run=True).to_json()
     assert imported(manager, data, dry_run="true") == expected
     assert not Prompt.objects.exists()
+
+
+def test_upload_reports_rows_that_cannot_be_stored_and_imports_the_others(manager: APIClient) -> None:
+    report = imported(manager, (case("19-nul-and-surrogates") / "input.jsonl").read_bytes())
+    assert (report["read"], report["failed"], report["rankings"]) == (6, 4, 2)
+    assert sorted(line for group in report["reasons"] for line in group["lines"]) == [2, 3, 4, 5]
+    assert set(Prompt.objects.values_list("messages__0__content", flat=True)) == {"p1", "p6"}
+
+
+def test_rows_of_a_truncated_archive_are_uploaded(manager: APIClient) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
+        files.writestr("a.jsonl", rows(3))
+        files.writestr("b.jsonl", rows(3, 3))
+    report = imported(manager, archive.getvalue()[:-40], "rows.zip")
+    assert (report["tasks"], report["failed"]) == (6, 1)
 
 
 def test_uploader_is_the_actor_of_the_imported_rankings(

@@ -61,6 +61,13 @@ def test_direction_decides_which_score_is_better(direction: str, best: str) -> N
     assert order(record)[0] == [best]
 
 
+def test_lower_scores_can_be_fractions_and_start_at_0() -> None:
+    row = {**SCORED, "score_a": 0.7, "score_b": 0.1}
+    assert order(read([row], vote="score_a,score_b", direction="lower")[0]) == [["Dog"], ["Cat"]]
+    listed = {"prompt": "Best pet?", "responses": ["Cat", "Dog", "Ant"], "errors": [2, 0, 2]}
+    assert order(read([listed], vote="errors", direction="lower")[0]) == [["Dog"], ["Cat", "Ant"]]
+
+
 def test_scores_in_a_list_or_under_a_key_can_be_chosen() -> None:
     listed = {"prompt": "Best pet?", "responses": ["Cat", "Dog"], "scores": [0.1, 0.9]}
     keyed = {
@@ -108,6 +115,11 @@ def test_errors_name_unknown_columns_keys_and_directions() -> None:
     assert "The mapping key 'votes' is unknown" in refusal([SCORED], votes="score_a")
     assert "There is no direction 'up'" in refusal([SCORED], vote="score_a,score_b", direction="up")
     assert "(direction=higher or direction=lower)" in refusal([SCORED], vote="score_a,score_b")
+
+
+def test_column_with_the_worse_response_can_not_be_chosen_as_the_vote() -> None:
+    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "loser": "A"}
+    assert "vote=loser: the column names the worse response" in refusal([row], vote="loser")
 
 
 def test_mapping_combined_with_another_format_is_refused() -> None:

@@ -20,6 +20,7 @@ from annotation.models import DatasetSnapshot, Project
 from annotation.projects.projects import create_project
 from config.problems import Problem
 from preferences.formats.catalog import EXPORT_FORMATS
+from tests.field_cases import case
 from tests.preferences.formats import tiny_trl
 from training.rlhf.data.files import read_rankings
 
@@ -191,6 +192,17 @@ def test_order_alone_gives_no_labels(wishes: Project) -> None:
         "trl_preference",
         "hh_rlhf",
     }
+
+
+def test_ties_of_all_responses_give_no_pairs() -> None:
+    project = create_project(slug="only-ties")
+    report = import_file(project=project, file=case("25-k-way-ties-only") / "input.jsonl")
+    assert (report.rankings, report.failed) == (4, 0)
+    snapshot = freeze_snapshot(project=project, name="v1")
+    with pytest.raises(Problem) as refusal:
+        exported(snapshot, "trl_preference")
+    assert refusal.value.type == "export-refused"
+    assert "No ranking in the snapshot puts one response above another" in refusal.value.detail
 
 
 @pytest.mark.parametrize(

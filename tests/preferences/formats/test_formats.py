@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from preferences import quirks
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers import limits
 from preferences.formats.dialogues import dialogue_of
+from preferences.formats.preview import preview_of
 from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.quirks import Quirk
 from preferences.records import FormatError, Record
@@ -185,6 +187,12 @@ def test_each_example_is_recognised_as_its_own_format() -> None:
         assert name == known.name, known.example
 
 
+def test_error_for_an_object_on_several_lines_explains_the_format() -> None:
+    data = json.dumps({"data": [{"prompt": "Q", "winner": "A"}]}, indent=1).encode()
+    with pytest.raises(FormatError, match="Each line must contain one JSON object"):
+        read_records(io.BytesIO(data))
+
+
 def test_unknown_file_is_refused_with_a_list_of_known_formats() -> None:
     rows = lines({"transcript": "Human: Q", "rating": 3.0, "task_description": "…"})
     with pytest.raises(FormatError, match="not recognised") as refusal:
@@ -275,7 +283,7 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
         ({"messages": []}, "messages is empty"),
         ({"responses": ["one"]}, "at least 2"),
         ({"responses": ["r"] * 11}, "at most 10"),
-        ({"responses": "two"}, "responses is not valid JSON"),
+        ({"responses": "two"}, "responses must be a list, not the text 'two'"),
         ({"responses": ["a", 3]}, "responses.1"),
         ({"responses": ["a", {"text": "b\x00"}]}, "responses.1.text contains a NUL"),
         ({"responses": ["a", {"text": "b", "model": "m" * 300}]}, "responses.1.model"),
@@ -386,3 +394,20 @@ def test_invalid_utf8_in_a_parquet_cell_affects_only_its_row() -> None:
     _, found = read(stream)
     assert [one(item) is not None for item in found] == [True, False, True]
     assert "not UTF-8" in found[1].reason
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", ["jsonl", "array", "csv"])
+def test_preview_reads_only_the_beginning_of_a_file(kind: str, packed: bool) -> None:
+    texts = random.Random(1).randbytes(3_000_000).hex()
+    rows = [
+        {"prompt": f"Q{n}", "chosen": texts[n * 600 : n * 600 + 600], "rejected": "b"} for n in range(9000)
+    ]
+    if kind == "csv":
+        text = "prompt,chosen,rejected\n" + "\n".join(",".join(row.values()) for row in rows)
+    else:
+        text = json.dumps(rows) if kind == "array" else "\n".join(map(json.dumps, rows))
+    data = gzip.compress(text.encode(), 1) if packed else text.encode()
+    stream = io.BytesIO(data)
+    assert len(preview_of(stream).records) == 3
+    assert stream.tell() < len(data) / 10

@@ -6,58 +6,26 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from preferences.formats.recognition import read_records
-from preferences.records import FormatError, RankingRecord, Record
+from preferences.records import Record
 from tests.field_cases import case
-
-Rows = list[dict[str, Any]]
-PAIR = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog"}
-CAT, DOG, TIE = [["Cat"], ["Dog"]], [["Dog"], ["Cat"]], [["Cat", "Dog"]]
-
-
-def records_of(rows: Rows) -> list[Record]:
-    """The records of a JSON Lines file. Fails if a row can't be read."""
-    data = "\n".join(map(json.dumps, rows)).encode()
-    return read(io.BytesIO(data))[1]
-
-
-def read(stream: Any) -> tuple[str, list[Record]]:
-    found, lines = read_records(stream)
-    records: list[Record] = []
-    for line in lines:
-        assert line.reason == ""
-        records += [record for record in line.records if isinstance(record, Record)]
-    return found.name, records
-
-
-def case_of(path: Path) -> tuple[str, list[Record]]:
-    with path.open("rb") as stream:
-        return read(stream)
-
-
-def order(record: Record) -> list[list[str]]:
-    (ranking,) = record.rankings
-    return [[record.responses[index].text for index in tier] for tier in ranking.tiers]
-
-
-def orders(*rows: dict[str, Any]) -> list[list[list[str]]]:
-    return [order(record) for record in records_of(list(rows))]
-
-
-def ranking_of(*rows: dict[str, Any]) -> RankingRecord:
-    (ranking,) = records_of(list(rows))[0].rankings
-    return ranking
-
-
-def refusal(*rows: dict[str, Any]) -> str:
-    with pytest.raises(FormatError) as error:
-        records_of(list(rows))
-    return str(error.value)
+from tests.preferences.formats.tables import (
+    CAT,
+    DOG,
+    PAIR,
+    TIE,
+    case_of,
+    order,
+    orders,
+    ranking_of,
+    read,
+    records_of,
+    refusal,
+)
 
 
 @pytest.mark.parametrize(
@@ -280,11 +248,13 @@ def test_csv_table_is_read_like_json() -> None:
 
 
 def test_nectar_answers_are_ranked_by_their_ranks() -> None:
-    name, (first, _) = case_of(case("02-nectar-ranked-answers") / "input.jsonl")
+    name, (first, second) = case_of(case("02-nectar-ranked-answers") / "input.jsonl")
     assert name == "table"
     assert first.messages == ({"role": "user", "content": "Why is the sea salty?"},)
     assert first.rankings[0].tiers == ((2,), (0,), (3,), (1,))
     assert [response.model for response in first.responses] == ["m1", "m2", "m3", "m4"]
+    assert second.messages == ({"role": "user", "content": "Define entropy."},)
+    assert second.rankings[0].tiers == ((1,), (3,), (0,), (2,))
 
 
 def test_pku_saferlhf_keeps_both_judgements() -> None:
@@ -332,7 +302,31 @@ def test_ultrafeedback_completions_are_ranked_and_rated() -> None:
     assert name == "ultrafeedback"
     ranking = records[0].rankings[0]
     assert ranking.tiers == ((0, 1, 2, 3),)  # equal fine-grained scores
-    assert ranking.ratings[1] == {"helpfulness": 4, "fine-grained_score": 4.25, "overall_score": 10.0}
+    assert ranking.ratings == {
+        place: {"helpfulness": 4, "fine-grained_score": 4.25, "overall_score": score}
+        for place, score in enumerate((7.5, 10.0, 6.0, 2.0))
+    }
+    assert [response.model for response in records[0].responses] == ["m1", "m2", "m3", "m4"]
+
+
+def test_rewardbench_responses_are_in_two_groups() -> None:
+    name, records = case_of(case("28-rewardbench2-lists") / "input.jsonl")
+    assert name == "rewardbench"
+    assert [record.messages[0]["content"] for record in records] == ["Capital of Chad?", "Name a colour."]
+    assert [set(order(record)[0]) for record in records] == [{"N'Djamena."}, {"Red.", "Blue."}]
+    # The other responses rank below the first tier, without an order.
+    assert [len(order(record)) for record in records] == [1, 1]
+    assert [{response.text for response in record.responses} for record in records] == [
+        {"N'Djamena.", "Lagos.", "Paris.", "Bern."},
+        {"Red.", "Blue.", "Seven.", "Dog."},
+    ]
+    assert {response.text: response.model for response in records[0].responses} == {
+        "N'Djamena.": "a",
+        "Lagos.": "b",
+        "Paris.": "c",
+        "Bern.": "d",
+    }
+    assert [record.rankings[0].external_id for record in records] == ["0", "ref:1"]
 
 
 def test_label_studio_json_min_is_read_and_a_missing_answer_is_reported() -> None:

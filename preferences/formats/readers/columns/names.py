@@ -52,7 +52,7 @@ def groups_of(names: Iterable[str]) -> list[Group]:
     for name in names:
         words = words_of(name)
         for index, word in enumerate(words):
-            for kind, place in _places(word):
+            for kind, place in places_of(word):
                 rest = (*words[:index], *words[index + 1 :])
                 found[kind, rest, index].setdefault(place, name)
     groups = []
@@ -66,7 +66,7 @@ def groups_of(names: Iterable[str]) -> list[Group]:
     return groups
 
 
-def _places(word: str) -> Iterable[tuple[str, int]]:
+def places_of(word: str) -> Iterable[tuple[str, int]]:
     """The ways in which a word can identify a response: (kind, place), such as ("letter", 0) for `a`."""
     if word.isdecimal() and len(word) <= 2 and int(word) <= MAX_NUMBER:
         yield "number", int(word)

@@ -85,9 +85,15 @@ WINNER_WORDS = (
     "winner",
     "win",
     "wins",
+    "won",
     "preferred",
     "preference",
     "prefer",
+    "prefers",
+    "pref",
+    "prefs",
+    "favorite",
+    "favourite",
     "better",
     "best",
     "vote",
@@ -98,6 +104,7 @@ WINNER_WORDS = (
     "decision",
     "choice",
     "chosen",
+    "chose",
     "selected",
     "selection",
     "pick",
@@ -116,6 +123,17 @@ WINNER_WORDS = (
     "auswahl",
     "wahl",
 )
+# Words in the name of a column that names the worse response, such as `loser` and `least_preferred`.
+LOSER_WORDS = frozenset(
+    words_of(
+        "rejected loser losing loses lost worst worse dispreferred unpreferred inferior disliked least less"
+        " verlierer schlechter schlechtere schlechteste abgelehnt"
+    )
+)
+# Before one of WINNER_WORDS, these words have the same meaning, as in `non_preferred`.
+NEGATIONS = frozenset({"non", "not", "nicht"})
+# Words in the names of columns whose numbers say whether something is true, not which response is meant.
+TRUTH_WORDS = frozenset(words_of("is was has win wins won accept accepted ist hat"))
 RANK_WORDS = frozenset({"rank", "ranks", "ranking", "rankings", "place", "position", "rang", "platz"})
 ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted", "sort"})
 SCORE_WORDS = frozenset(
@@ -131,15 +149,59 @@ ASPECT_WORDS = frozenset(
         " stars points"
     )
 )
+# Words in the names of columns with measurements of the responses, which are not judgements.
+MEASURE_WORDS = frozenset(
+    words_of(
+        "token tokens length len lengths chars characters words temperature temperatures top seed seeds cost"
+        " costs price latency id ids idx index year age turn turns page step steps size model models version"
+        " logprob logprobs perplexity ppl created attempt run params parameters embedding embeddings vector"
+    )
+)
+# Words in the names of columns whose true and false are a judgement of a response.
+APPROVAL_WORDS = frozenset(
+    words_of(
+        "thumbs thumb up like likes liked upvote upvoted correct good acceptable accepted pass passed"
+        " approved helpful safe best"
+    )
+)
+# Values that approve or disapprove of a response.
+APPROVALS = frozenset(
+    {"👍", "👎", "+", "-", "+1", "-1", "good", "bad", "like", "dislike", "liked", "disliked"}
+    | {"thumbs up", "thumbs down", "thumbs_up", "thumbs_down", "upvote", "downvote", "correct", "incorrect"}
+    | {"better", "worse", "best", "worst", "win", "won", "lose", "lost", "pass", "fail", "passed", "failed"}
+)
+# Words in the names of columns whose letters name responses, although the names do not say that a response is
+# better. In a column of any other name, such as `category`, A and B can have another meaning.
+VERDICT_WORDS = frozenset(
+    words_of("result outcome annotation annotations answer label human gold target truth ergebnis gt correct")
+)
 # Names of columns whose value can be the number of the best response.
-NUMBER_NAMES = frozenset({"target", "gold", "argmax"})
+NUMBER_NAMES = frozenset(
+    {"target", "gold", "argmax", "result", "outcome", "annotation", "answer", "correct", "correct_answer"}
+    | {"ground_truth", "gt", "human", "ergebnis"}
+)
+# Names of columns whose number can be a signed preference between two responses. A number in SIGNED_NAMES is
+# one only if the column has numbers below 0.
+DIFFERENCE_NAMES = frozenset({"margin", "delta", "diff", "difference", "advantage", "logit", "reward_margin"})
+DIFFERENCE_NAMES |= {"likert", "slider", "preference_margin", "gap"}
+SIGNED_NAMES = frozenset({"strength", "scale", "value"})
+# Signs between two responses: "A > B" is written as ">".
+SIGNS = frozenset({">", "<", "=", "==", ">>", "<<", ">=", "<=", "≻", "≺", "~", "≈"})
+# Words in the names of columns with the judgements of annotators.
+PEOPLE_WORDS = frozenset(
+    words_of(
+        "annotator annotators annotation annotations rater raters judge judges worker workers labeler"
+        " labelers reviewer reviewers evaluator evaluators"
+    )
+)
 # Values that state that one of two responses won, without identifying the winner.
 OUTCOMES = frozenset({"win", "wins", "won", "lose", "loses", "lost", "loss"})
 # Words that show that a column contains something else, such as the reason for a choice or the time of a
 # vote.
 OTHER_WORDS = frozenset(
     words_of(
-        "reason reasoning comment comments explanation rationale justification statement why feedback"
+        "reason reasoning comment comments explanation rationale justification statement elaboration why"
+        " feedback"
         " confidence time date timestamp at duration seconds source count counts metadata note notes by name"
         " type prompt method strength margin of number num grund kommentar datum dauer"
     )

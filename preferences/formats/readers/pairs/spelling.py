@@ -2,7 +2,8 @@
 `preferred_output` and `non_preferred_output`.
 
 A name must contain a word for a response, such as `response` or `output`. If a row has further responses,
-such a column can refer to one of them, so the file is read as a table.
+such a column can refer to one of them, so the file is read as a table. `chosen` and `rejected` themselves are
+read as texts unless both name one of the row's responses, such as A and B.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from preferences.formats.readers.columns.names import groups_of, words_of
 from preferences.formats.readers.columns.vocabulary import LIST_NAMES, RESPONSE_WORDS
 from preferences.formats.readers.pairs.sides import SIDES
-from preferences.records import Row
+from preferences.formats.readers.table.mapping import model_columns, response_columns
+from preferences.formats.readers.table.unread import Sample
+from preferences.formats.readers.table.votes import is_name_of
+from preferences.records import FormatError, Row
 
 BEST: frozenset[tuple[str, ...]] = frozenset(
     {("chosen",), ("preferred",), ("accepted",), ("better",), ("winning",), ("winner",)}
@@ -23,7 +27,7 @@ WORST: frozenset[tuple[str, ...]] = frozenset(
 def side_names(row: Row) -> tuple[str, str] | None:
     """The columns of the chosen and the rejected response; None if the row does not have both."""
     if all(_is_filled(row, side) for side in SIDES):
-        return SIDES[0], SIDES[1]
+        return None if _name_responses(row) else (SIDES[0], SIDES[1])
     if any(side in row for side in SIDES):
         return None
     found: dict[frozenset[tuple[str, ...]], list[str]] = {BEST: [], WORST: []}
@@ -48,6 +52,27 @@ def respelt(row: Row, names: tuple[str, str]) -> Row:
         del renamed["input"]
         return {**renamed, "messages": asked["messages"], **({"input_fields": rest} if rest else {})}
     return renamed
+
+
+def _name_responses(row: Row) -> bool:
+    """Whether `chosen` and `rejected` only name two further responses of the row, by a letter, a column, a
+    model or an ID."""
+    names = [name for name in row if name not in SIDES]
+    if not all(isinstance(row[side], str) for side in SIDES) or not _has_responses(row):
+        return False
+    try:
+        found = response_columns([row], names)
+    except FormatError:
+        return False
+    if found is None:
+        return False
+    columns, numbers = found
+    sample = Sample([row], columns, model_columns(names, len(columns)), numbers)
+    return bool(sample.rows) and all(
+        row[side] not in answers.texts and is_name_of(row[side], answers)
+        for _, answers in sample.rows
+        for side in SIDES
+    )
 
 
 def _is_filled(row: Row, name: str) -> bool:

@@ -18,7 +18,15 @@ from preferences.formats.readers.table.mapping import (
     prompt_column,
     response_columns,
 )
-from preferences.formats.readers.table.votes import Flagged, Numbers, OneHot, Signed, VoteColumns, Winner
+from preferences.formats.readers.table.votes import (
+    Flagged,
+    Numbers,
+    OneHot,
+    Signed,
+    VoteColumns,
+    Winner,
+    names_the_loser,
+)
 from preferences.records import FormatError, Row
 
 KEYS = ("prompt", "system", "responses", "vote", "direction", "annotator")
@@ -128,6 +136,11 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
         )
     if direction in {"negative-first", "positive-first"}:
         return Signed(columns[0], negative_is_first=direction == "negative-first")
+    if names_the_loser(columns[0]):
+        raise FormatError(
+            f"vote={columns[0]}: the column names the worse response. Replace it with a column that names the"
+            " better response."
+        )
     if columns[0] not in names:
         return Flagged(columns[0])
     return Winner(columns[0], {"from-0": 0, "from-1": 1}.get(direction))

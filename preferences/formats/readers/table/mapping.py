@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preferences.fields import given
-from preferences.formats.readers.columns.names import Group, groups_of, key_of, words_of
+from preferences.formats.readers.columns.names import Group, groups_of, key_of, places_of, words_of
 from preferences.formats.readers.columns.vocabulary import (
     ANNOTATOR_NAMES,
     DESCRIPTION_WORDS,
@@ -23,19 +23,19 @@ from preferences.formats.readers.columns.vocabulary import (
     RANK_WORDS,
     RESPONSE_WORDS,
     SCORE_WORDS,
+    TRUTH_WORDS,
+    VERDICT_WORDS,
     WINNER_WORDS,
 )
 from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
 from preferences.formats.readers.table.cells import Replies, ids_of, listed
+from preferences.formats.readers.table.left_over import left_over_votes
 from preferences.formats.readers.table.unread import (
     Sample,
     flag_key,
     groups_for,
     is_flag,
-    nested_votes,
     refused,
-    unclear,
-    unread_scores,
 )
 from preferences.formats.readers.table.votes import (
     Answers,
@@ -44,9 +44,12 @@ from preferences.formats.readers.table.votes import (
     OneHot,
     VoteColumns,
     Winner,
+    answers_for,
+    is_index,
     is_name_of,
     is_number,
     named_numbers,
+    names_the_loser,
     one_hot_columns,
     vote_names,
     winner_of,
@@ -75,9 +78,10 @@ class ColumnMapping:
     described: tuple[Group, ...] = ()
     others: tuple[str, ...] = ()
 
-    def answers(self, replies: Replies, models: Sequence[str]) -> Answers:
+    def answers(self, vote: Winner, replies: Replies, models: Sequence[str]) -> Answers:
         columns = self.responses if len(self.responses) > 1 else ()
-        return Answers(replies.texts, tuple(models), columns, self.numbers, ids_of(replies.items))
+        answers = Answers(replies.texts, tuple(models), columns, self.numbers, ids_of(replies.items))
+        return answers_for(vote.column, answers)
 
 
 def mapping_of(rows: Sequence[Row]) -> ColumnMapping | None:
@@ -101,9 +105,14 @@ def mapping_with(
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
     models = model_columns(rest, len(columns))
-    rest = [name for name in rest if name not in models and key_of(name) not in (*ANNOTATOR_NAMES, *ID_NAMES)]
-    vote, others = _vote(Sample(rows, columns, models, numbers), rest)
+    people = [name for name in rest if key_of(name) in ANNOTATOR_NAMES]
+    rest = [name for name in rest if name not in {*models, *people} and key_of(name) not in ID_NAMES]
+    sample = Sample(rows, columns, models, numbers)
+    vote, others = _vote(sample, rest)
     if vote is None:
+        left_over = left_over_votes(sample, rest, people) if sample.rows else {}
+        if left_over:
+            raise refused(left_over)
         return None
     return ColumnMapping(
         prompt=prompt,
@@ -161,16 +170,7 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
         )
     if reasons:
         raise refused(reasons)
-    ranks = _ranks(sample, names)
-    if ranks is not None:
-        return ranks, ()
-    scores = unread_scores(sample, names)
-    if scores:
-        raise refused({name: unclear(sample, name) for name in scores})
-    nested = nested_votes(sample, names)
-    if nested:
-        raise refused(nested)
-    return None, ()
+    return _ranks(sample, names), ()
 
 
 def _looks_like_winner(sample: Sample, name: str) -> bool:
@@ -189,23 +189,45 @@ def _looks_like_winner(sample: Sample, name: str) -> bool:
 
 def _winner(sample: Sample, name: str) -> Winner:
     """Raises RowError with the first reason why a cell of this column can't be read."""
-    values = sample.values(name)
+    if names_the_loser(name):
+        raise RowError("it names the worse response, not the better one")
+    if (
+        winner_priority(name) == len(WINNER_WORDS)
+        and not {*VERDICT_WORDS, *RANK_WORDS} & set(words_of(name))
+        and all(len("".join(words_of(str(value)))) == 1 for value, _ in sample.values(name))
+    ):
+        raise RowError("its letters can name responses, but the column's name does not suggest a vote")
+    values = [(value, answers_for(name, answers)) for value, answers in sample.values(name)]
     whole = {
         int(float(value))
         for value, answers in values
         if is_number(value) and float(value).is_integer() and str(value) not in answers.ids
     }
+    if whole and any(_is_about_one(name, answers) for _, answers in values):
+        raise RowError("its numbers can say whether a response won, or which response won")
     winner = Winner(name, None if sample.numbers or not whole else _first_number(sample, name, whole))
     for value, answers in values:
         winner_of(value, answers, winner.first)
     return winner
 
 
+def _is_about_one(name: str, answers: Answers) -> bool:
+    """Whether the column's name is about one response, as in `a_is_better` and `gpt_wins`, or says that its
+    cells are true or false, as in `is_preferred`."""
+    words = words_of(name)
+    named = [set(words_of(one)) for one in (*answers.columns, *answers.models)]
+    return (
+        not TRUTH_WORDS.isdisjoint(words)
+        or any(True for word in words for _ in places_of(word))
+        or any(one and one <= set(words) for one in named)
+    )
+
+
 def _first_number(sample: Sample, name: str, numbers: set[int]) -> int:
     """The number of the first response, as shown by the numbers in the column. Raises RowError if both 0 and
     1 are possible."""
     count = max(len(answers.texts) for _, answers in sample.rows)
-    if {"index", "idx"} & set(words_of(name)) or (min(numbers) == 0 and 0 < max(numbers) < count):
+    if is_index(name) or (min(numbers) == 0 and 0 < max(numbers) < count):
         return 0
     if min(numbers) >= 1 and count in numbers:
         return 1
@@ -216,17 +238,17 @@ def _first_number(sample: Sample, name: str, numbers: set[int]) -> int:
 def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
     for group in groups_for(names, len(sample.rows[0][1].texts)):
         if RANK_WORDS & set(group.words):
-            return Numbers(columns=group.columns)
+            return Numbers(columns=group.columns, ranks=True)
     numbered = numbered_columns([*sample.columns, *names])
     ranks = tuple(numbered.get(column, "") for column in sample.columns)
     if all(RANK_WORDS & set(words_of(name)) for name in ranks):
-        return Numbers(columns=ranks)
+        return Numbers(columns=ranks, ranks=True)
     keys = [named_numbers(item)[0] for items in sample.items for item in items]
     if keys and keys[0] and all(keys[0][0] in found for found in keys if found):
-        return Numbers(key=keys[0][0])
+        return Numbers(key=keys[0][0], ranks=True)
     for name in names:
         if RANK_WORDS & set(words_of(name)) and all(listed(value) for value, _ in sample.values(name)):
-            return Numbers(list_column=name)
+            return Numbers(list_column=name, ranks=True)
     return None
 
 
@@ -290,16 +312,23 @@ def _columns_named_by_votes(
     columns = tuple(name for name in names if name in numbered_columns(names))
     if len(columns) > 1:
         return columns, ()
-    winners = [name for name in names if winner_priority(name) < len(WINNER_WORDS)]
+    texts = {name for row in rows for name, value in row.items() if isinstance(value, (str, list)) and value}
+    texts &= set(names)
+    winners = [
+        name
+        for name in names
+        if (values := {str(row[name]) for row in rows if given(row.get(name))})
+        and (winner_priority(name) < len(WINNER_WORDS) or values <= texts - {name})
+    ]
     for winner in winners:
         named = {str(row.get(winner)) for row in rows}
         columns = tuple(name for name in names if name in named)
         if len(columns) > 1:
             return columns, ()
-    filled = [name for name in winners if any(given(row.get(name)) for row in rows)]
-    texts = {name for row in rows for name, value in row.items() if isinstance(value, (str, list)) and value}
-    if filled and len(texts & set(names) - set(winners)) > 1:
-        raise refused(dict.fromkeys(filled, "no response columns were found"))
+    # Numbers such as `score_1` and `score_2`. A single score can describe a prompt.
+    votes = [*winners, *(name for group in groups_of(vote_names(tuple(names))) for name in group.columns)]
+    if votes and len(texts - set(votes)) > 1:
+        raise refused(dict.fromkeys(votes, "no response columns were found"))
     return None
 
 

@@ -178,11 +178,12 @@ def _verdict(row: Row, mapping: ColumnMapping, replies: Replies, models: Sequenc
     if isinstance(vote, Signed):
         return signed_of(row.get(vote.column), vote)
     if isinstance(vote, Numbers):
-        return numbers_of(*_numbers(row, vote, replies.items), higher_wins=vote.higher_wins)
+        numbers, name = _numbers(row, vote, replies.items)
+        return numbers_of(numbers, name, higher_wins=vote.higher_wins, ranks=vote.ranks)
     if isinstance(vote, Flagged):
         return flagged_of(replies.items, vote)
     try:
-        return winner_of(row.get(vote.column), mapping.answers(replies, models), vote.first)
+        return winner_of(row.get(vote.column), mapping.answers(vote, replies, models), vote.first)
     except RowError as error:
         raise RowError(f"{vote.column}: {error}") from None
 
@@ -305,7 +306,9 @@ FORMAT = ImportFormat(
     " `selected`, or a rank for each response (1 is best). Column names and votes can be"
     " in English or German. The annotator, a comment, a time and an ID are kept with the ranking; other"
     " numbers per response become its ratings. The columns are inferred from the first 50 rows. If the vote"
-    " can't be read with certainty, the file is refused and the error names the file's columns.",
+    " can't be read with certainty, the file is refused and the error names the columns. Examples are a"
+    " column that names the worse response, a number for each response, a number such as `a_wins` that can be"
+    " a truth value, and a name that two responses have.",
     loses="Nothing. Other fields are kept as metadata of the ranking. A row with a comment or ratings, but no"
     " vote, becomes a ranking without an order, and its task is open for ranking.",
     example='{"question": "Q", "answer_a": "x", "answer_b": "y", "winner": "B", "annotator": "ann"}',

@@ -8,24 +8,28 @@ A vote is one of:
 - one rank per response: columns (`rank_a`), a list (`ranks`), or a key of each listed response (`rank`); 1 is
   best, and equal ranks tie.
 
-Two things are never guessed: whether a higher or a lower score is better, and whether the number 1 means the
-first or the second response. Both must follow from the names or from the values of the first rows.
+Nothing is guessed. Whether a higher or a lower score is better, and whether the number 1 means the first or
+the second response, must follow from the names or from the values of the first rows. A cell that can name two
+responses, such as A if the second response is the letter A, names none.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-from preferences.fields import given, tiers_from_ranks
+from preferences.fields import given
 from preferences.formats.readers.columns.names import LETTERS, PAIRS, Group, groups_of, words_of
 from preferences.formats.readers.columns.vocabulary import (
     ADVERBS,
     BOTH_BAD,
     FILLER,
+    LOSER_WORDS,
+    NEGATIONS,
     ORDER_WORDS,
     OTHER_WORDS,
     RANK_WORDS,
@@ -94,12 +98,14 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """One number per response: in `columns`, in a list, or under a key of each listed response."""
+    """One number per response: in `columns`, in a list, or under a key of each listed response. `ranks` is
+    true if the numbers must be ranks from 1."""
 
     columns: tuple[str, ...] = ()
     list_column: str = ""
     key: str = ""
     higher_wins: bool = False
+    ranks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +132,56 @@ def vote_names(names: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def check_no_vote(row: Row) -> None:
+def has_winner(row: Row) -> bool:
+    """Whether the row has a value in a column whose name suggests a winner."""
+    return _winner_name(row) is not None
+
+
+LATE_VOTE = "the first rows of the file have no vote; move a row with a vote to the beginning of the file"
+
+
+def check_no_vote(row: Row, reason: str = LATE_VOTE) -> None:
     """Raise RowError if a row that is read without a vote has a value in a column whose name suggests a
-    winner. Such a column was missing or empty in the first rows of the file."""
-    for name in vote_names(tuple(row)):
-        if winner_priority(name) < len(WINNER_WORDS) and given(row[name]):
-            raise RowError(
-                f"{name} looks like a vote, but the first rows of the file have no vote; move a row with a"
-                " vote to the beginning of the file"
-            )
+    winner. `reason` says why this column is not read."""
+    name = _winner_name(row)
+    if name is not None:
+        raise RowError(f"{name} looks like a vote, but {reason}")
 
 
+def _winner_name(row: Row) -> str | None:
+    suspicious = vote_names(tuple(row))
+    return next(
+        (name for name in suspicious if winner_priority(name) < len(WINNER_WORDS) and given(row[name])), None
+    )
+
+
+@lru_cache(maxsize=1024)
 def winner_priority(name: str) -> int:
     """The index of the first of WINNER_WORDS that is in the column's name. If the name contains none of these
     words, the index is len(WINNER_WORDS)."""
     words = words_of(name)
-    if OTHER_WORDS & set(words):
+    if OTHER_WORDS & set(words) or names_the_loser(name):
         return len(WINNER_WORDS)
     return next((index for index, word in enumerate(WINNER_WORDS) if word in words), len(WINNER_WORDS))
+
+
+def names_the_loser(name: str) -> bool:
+    """Whether a column's name shows that its cells name the worse response."""
+    words = words_of(name)
+    return not LOSER_WORDS.isdisjoint(words) or any(
+        one in NEGATIONS and two in WINNER_WORDS for one, two in pairwise(words)
+    )
+
+
+@lru_cache(maxsize=256)
+def is_index(name: str) -> bool:
+    """Whether a column's name shows that it holds the index of a response."""
+    return not {"index", "idx"}.isdisjoint(words_of(name))
+
+
+def answers_for(name: str, answers: Answers) -> Answers:
+    """The values by which this column can identify a response: a column of indices does not hold IDs."""
+    return replace(answers, ids=()) if is_index(name) else answers
 
 
 def winner_of(value: object, answers: Answers, first: int | None = None) -> Verdict | None:
@@ -161,22 +199,62 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
         return winner_of(value[0], answers, first) if value else None
     if str(value) in answers.ids:
         return _won_by(answers.ids.index(str(value)), count)
+    text = value.strip() if isinstance(value, str) else ""
+    places = _places_of(text, answers) if text else set()
     number = _whole(value)
     if number is not None:
         index = _index_of_number(number, answers, first)
         if index is None:
             raise RowError(f"{number} is not the number of a response")
-        return _won_by(index, count)
+        return _only({_won_by(place, count) for place in {index, *places}}, text)
     if not isinstance(value, str):
         raise RowError(f"{str(value)[:40]!r} names no response")
-    text = value.strip()
-    for names in (answers.texts, answers.models, answers.columns):
-        same = [index for index, name in enumerate(names) if name.strip() == text]
-        if len(same) == 1:
-            return _won_by(same[0], count)
+    if places:
+        verdicts = {_won_by(place, count) for place in places}
+        return _only(verdicts | _read_as_name(text, answers, first), text)
     if len(text) > MAX_VERDICT_CHARACTERS:
         raise RowError(f"{text[:40]!r}… is not the text of any response")
+    if text.lower() == "none":
+        raise RowError("'None' can be a missing value, or mean that no response is good")
     return _spoken(text, answers, first)
+
+
+def _places_of(text: str, answers: Answers) -> set[int]:
+    """The responses with this text, this model or this column."""
+    places: set[int] = set()
+    for names in (answers.texts, answers.models, answers.columns):
+        same = [place for place, name in enumerate(names) if name.strip() == text]
+        if len(same) == 1:
+            places.add(same[0])
+    return places
+
+
+def _read_as_name(text: str, answers: Answers, first: int | None) -> set[Verdict]:
+    """The verdict of a text that is also the text, the model or the column of a response. A response that
+    consists of the letter B can be the response A."""
+    if len(text) > MAX_NAME_CHARACTERS:
+        return set()
+    try:
+        return {_spoken(text, answers, first)}
+    except RowError:
+        return set()
+
+
+def _only(verdicts: Collection[Verdict], text: str) -> Verdict:
+    if len({(verdict.tiers, verdict.all_bad) for verdict in verdicts}) > 1:
+        raise RowError(f"{text[:40]!r} can name several responses")
+    return next(iter(verdicts))
+
+
+def verdict_of_answer(question: str, value: object, answers: Answers) -> Verdict | None:
+    """The verdict that an annotator chose as the answer to a question. None if the question's name does not
+    suggest a vote, or if the answer names no response."""
+    if winner_priority(question) == len(WINNER_WORDS) or not isinstance(value, str):
+        return None
+    try:
+        return winner_of(value, answers)
+    except RowError:
+        return None
 
 
 def is_name_of(value: str, answers: Answers) -> bool:
@@ -221,21 +299,19 @@ def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
     return _won_by(won[0], len(items)) if won else None
 
 
-def numbers_of(values: Sequence[object], name: str, *, higher_wins: bool) -> Verdict | None:
+def numbers_of(
+    values: Sequence[object], name: str, *, higher_wins: bool, ranks: bool = False
+) -> Verdict | None:
     """The tiers that follow from the ranks or scores of the responses. Responses without a number stay
-    unranked, below all others. None if there are fewer than two numbers."""
+    unranked, below all others. None if there are fewer than two numbers. With `ranks`, raises RowError if the
+    numbers are not ranks from 1."""
     numbers = {
         index: found for index, value in enumerate(values) if (found := _number(value, name)) is not None
     }
     if len(numbers) < 2:
         return None
     ordered = sorted(set(numbers.values()), reverse=higher_wins)
-    if not higher_wins and all(number.is_integer() and number >= 1 for number in ordered):
-        if len(numbers) == len(values):
-            return Verdict(
-                tiers_from_ranks([int(numbers[index]) for index in range(len(values))], len(values), name)
-            )
-    elif not higher_wins:
+    if ranks and not all(number.is_integer() and number >= 1 for number in ordered):
         raise RowError(f"{name} has the ranks {', '.join(map(str, values))}; ranks are whole numbers from 1")
     return Verdict(
         tuple(tuple(index for index, number in numbers.items() if number == one) for one in ordered)
@@ -268,7 +344,11 @@ def one_hot_columns(names: Iterable[str], count: int) -> OneHot | None:
 
 
 def _says_winner(group: Group) -> bool:
-    return bool(set(group.words) & set(WINNER_WORDS)) and not set(group.words) & OTHER_WORDS
+    return (
+        bool(set(group.words) & set(WINNER_WORDS))
+        and not set(group.words) & OTHER_WORDS
+        and not any(map(names_the_loser, group.columns))
+    )
 
 
 def _both_bad(words: Collection[str]) -> bool:

@@ -28,6 +28,7 @@ from preferences.fields import (
 )
 from preferences.formats.dialogues import turns_of
 from preferences.formats.readers.prompts import SYSTEM_NAMES, with_system
+from preferences.formats.readers.table.votes import Answers, Verdict, check_no_vote, verdict_of_answer
 from preferences.formats.training_fields import training_fields
 from preferences.quirks import ANSWER_LEFT_OUT, NO_ORDER, RANKS_LOST, Quirk
 from preferences.records import (
@@ -64,6 +65,7 @@ def _api_record(row: Row) -> Parsed:
     answers = list_of(row.get("responses"), "responses")
     question, options = _question(answers)
     if question is None:
+        check_no_vote(fields, "no response contains it")
         # Without an answer, any text field other than the prompt can be an option.
         options = [
             name
@@ -74,6 +76,7 @@ def _api_record(row: Row) -> Parsed:
     messages, system = with_system(_beside(fields, options), messages)
     record_metadata = object_of(row.get("metadata"), "metadata")
     responses = _responses(fields, options, record_metadata)
+    named = Answers(tuple(response.text for response in responses), columns=tuple(options))
     quirks: list[Quirk] = []
     rankings = []
     training = training_fields({"split": record_metadata.get("split")})
@@ -81,7 +84,7 @@ def _api_record(row: Row) -> Parsed:
         where = f"responses.{index}"
         if not isinstance(answer, Mapping):
             raise RowError(f"{where} must be an object, not {kind(answer)}")
-        ranking = _ranking(answer, where, question, options)
+        ranking = _ranking(answer, where, question, named)
         if ranking is None:
             quirks.append(ANSWER_LEFT_OUT)
             continue
@@ -139,20 +142,27 @@ def _is_ranking(value: Any) -> bool:
 
 
 def _ranking(
-    answer: Mapping[str, Any], where: str, question: str | None, options: Sequence[str]
+    answer: Mapping[str, Any], where: str, question: str | None, named: Answers
 ) -> RankingRecord | None:
-    """The ranking in an answer; None if the answer is a draft, discarded or empty. If only other
-    questions are answered, the ranking has no order."""
+    """The ranking in an answer; None if the answer is a draft, discarded or empty. Without ranks, the answer
+    to a question such as `preference` is a vote if it names a response or a tie. If only other questions are
+    answered, the ranking has no order."""
     values = {name: value for name, value in _values(answer) if given(value)}
     ranked = values.pop(question, None) if question else None
     if answer.get("status", SUBMITTED) != SUBMITTED or (ranked is None and not values):
         return None
     texts = {name: text_of(values.pop(name), name) for name in TEXTS if isinstance(values.get(name), str)}
+    verdict = None if ranked is not None else _voted(values, named)
     metadata = metadata_of(answer, frozenset({"values", "status", "user_id", "metadata"}))
     if values:
         metadata["values"] = plain_of(values, f"{where}.values")
     return RankingRecord(
-        tiers=() if ranked is None else _tiers(ranked, f"{where}.values.{question}", options),
+        tiers=verdict.tiers
+        if verdict is not None
+        else ()
+        if ranked is None
+        else _tiers(ranked, f"{where}.values.{question}", named.columns),
+        all_bad=verdict is not None and verdict.all_bad,
         annotator=label_of(answer.get("user_id"), f"{where}.user_id"),
         comment=texts.get("comment", ""),
         rewrite=texts.get("rewrite"),
@@ -160,6 +170,16 @@ def _ranking(
         given_at=time_of(answer.get("updated_at") or answer.get("inserted_at")),
         external_id=label_of(answer.get("id"), f"{where}.id"),
     )
+
+
+def _voted(values: dict[str, Any], named: Answers) -> Verdict | None:
+    """The vote in the answers to several questions, which is removed from `values`."""
+    for name, value in values.items():
+        verdict = verdict_of_answer(name, value, named)
+        if verdict is not None:
+            del values[name]
+            return verdict
+    return None
 
 
 def _tiers(ranked: Any, name: str, options: Sequence[str]) -> Tiers:
@@ -244,8 +264,9 @@ FORMAT = ImportFormat(
     title="Argilla records: from the API with ranks, or flat rows from the SDK (JSON Lines)",
     reads="Each record becomes a task. In records from the API, each submitted response also "
     "becomes a ranking; equal ranks are ties. Text questions named `comment` and `rewrite` are read as the "
-    "ranking's comment and rewrite. The values of all other questions are kept with the "
-    "ranking. A response without ranks becomes a ranking without an order.",
+    "ranking's comment and rewrite. Without ranks, the answer to a question such as `preference` is a vote "
+    "if it names a response or a tie. The values of all other questions are kept with the ranking. A "
+    "response without ranks and without such a vote becomes a ranking without an order.",
     loses="Drafts and discarded responses. Flat rows from the SDK have no ranks. Their tasks are imported "
     "without rankings and are open for annotation.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'

@@ -29,6 +29,7 @@ from preferences.fields import (
 )
 from preferences.formats.dialogues import messages_of
 from preferences.formats.readers.prompts import with_system
+from preferences.formats.readers.table.votes import Answers, Verdict, check_no_vote, verdict_of_answer
 from preferences.quirks import ANSWER_LEFT_OUT, BUCKETS, NO_ORDER, Quirk
 from preferences.records import (
     ImportFormat,
@@ -77,13 +78,19 @@ def parse(row: Row) -> Parsed:
     check_response_count(len(responses))
     prompt_name, messages = _prompt(data, used)
     messages, system = with_system(data, messages)
+    answers = Answers(
+        texts=tuple(response.text for response in responses),
+        models=tuple(response.model for response in responses),
+        columns=tuple(used[:2]) if len(used) > 1 else (),
+        ids=tuple(ids),
+    )
     quirks: list[Quirk] = []
     rankings = []
     name = "annotations" if given(row.get("annotations")) else "completions"
     for index, annotation in enumerate(list_of(row.get(name) or [], name)):
         if not isinstance(annotation, Mapping):
             raise RowError(f"{name}.{index} must be an object, not {kind(annotation)}")
-        ranking = _ranking(annotation, f"{name}.{index}", ids, quirks)
+        ranking = _ranking(annotation, f"{name}.{index}", answers, quirks)
         if ranking is None:
             quirks.append(ANSWER_LEFT_OUT)
             continue
@@ -91,6 +98,8 @@ def parse(row: Row) -> Parsed:
             quirks.append(NO_ORDER)
         rankings.append(ranking)
     rest = {key: value for key, value in data.items() if key not in {prompt_name, *used, *system}}
+    if not rankings:
+        check_no_vote(rest, "no annotation contains it")
     outside = metadata_of(
         row, frozenset({"data", "annotations", "completions", "predictions", "metadata", "drafts"})
     )
@@ -106,8 +115,9 @@ def parse(row: Row) -> Parsed:
     ]
 
 
-def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], set[str]] | None:
-    """The responses, their names in the results, and the names of the fields that contain the responses."""
+def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], list[str]] | None:
+    """The responses, their names in the results, and the names of the fields that contain the responses. For
+    a pair, the first two names are the fields of the responses."""
     for name, value in data.items():
         if (
             isinstance(value, list)
@@ -117,7 +127,7 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
             return (
                 [_item(item, f"data.{name}.{n}") for n, item in enumerate(value)],
                 [str(item["id"]) for item in value],
-                {name},
+                [name],
             )
     pairs: dict[str, dict[str, str]] = {}
     for name, value in data.items():
@@ -140,7 +150,7 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
             for side in ("left", "right")
         ],
         ["left", "right"],
-        {*used.values(), *models.values()},
+        [used["left"], used["right"], *models.values()],
     )
 
 
@@ -156,7 +166,7 @@ def _item(item: Mapping[str, Any], where: str) -> ResponseRecord:
     )
 
 
-def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message, ...]]:
+def _prompt(data: Mapping[str, Any], used: Sequence[str]) -> tuple[str, tuple[Message, ...]]:
     for name in PROMPT_NAMES:
         value = data.get(name)
         if name in used or not given(value):
@@ -168,15 +178,16 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
 
 
 def _ranking(
-    annotation: Mapping[str, Any], where: str, ids: Sequence[str], quirks: list[Quirk]
+    annotation: Mapping[str, Any], where: str, answers: Answers, quirks: list[Quirk]
 ) -> RankingRecord | None:
-    """The ranking in an annotation; None if the annotation is cancelled or empty. An annotation that has only
-    results of other controls, such as ratings, is a ranking without an order."""
+    """The ranking in an annotation; None if the annotation is cancelled or empty. A choice is a vote if its
+    control has a name such as `preference` and the choice names a response or a tie. An annotation that has
+    only results of other controls, such as ratings, is a ranking without an order."""
     results = list_of(annotation.get("result") or [], f"{where}.result")
     if bool_of(annotation.get("was_cancelled"), f"{where}.was_cancelled"):
         return None
     answer: tuple[Tiers, dict[int, Any]] = ((), {})
-    answered = False
+    answered = all_bad = False
     others = []
     for index, result in enumerate(results):
         value = result.get("value") if isinstance(result, Mapping) else None
@@ -185,8 +196,10 @@ def _ranking(
         elif not answered and isinstance(value, Mapping) and "ranker" in value:
             answered, answer = (
                 True,
-                _ranker(value["ranker"], f"{where}.result.{index}.value.ranker", ids, quirks),
+                _ranker(value["ranker"], f"{where}.result.{index}.value.ranker", answers.ids, quirks),
             )
+        elif not answered and (verdict := _chosen(result, value, answers)) is not None:
+            answered, answer, all_bad = True, (verdict.tiers, {}), verdict.all_bad
         elif value is not None:
             others.append({"name": result.get("from_name"), "type": result.get("type"), "value": value})
     if not answer[0] and not others:
@@ -200,6 +213,7 @@ def _ranking(
         metadata["results"] = plain_of(others, f"{where}.result")
     return RankingRecord(
         tiers=answer[0],
+        all_bad=all_bad,
         annotator=label_of(by, f"{where}.completed_by"),
         flags=answer[1],
         duration_ms=round(lead * 1000) if timed and lead is not None else None,
@@ -207,6 +221,14 @@ def _ranking(
         given_at=time_of(annotation.get("created_at")),
         external_id=label_of(annotation.get("id"), f"{where}.id"),
     )
+
+
+def _chosen(result: Any, value: Any, answers: Answers) -> Verdict | None:
+    """The vote of a Choices control."""
+    choices = value.get("choices") if isinstance(value, Mapping) else None
+    if not isinstance(choices, list) or len(choices) != 1:
+        return None
+    return verdict_of_answer(str(result.get("from_name")), choices[0], answers)
 
 
 def _selected(value: object, where: str) -> Tiers:
@@ -252,7 +274,8 @@ FORMAT = ImportFormat(
     title="Label Studio export: Pairwise or Ranker (JSON)",
     reads="Each row becomes a task, and each annotation becomes a ranking with its author, time and lead "
     "time. A Ranker's list is an order. Named buckets are tiers in file order. Unsorted items rank below "
-    "all buckets.",
+    "all buckets. A choice is a vote if its control has a name such as `preference` or `winner` and the "
+    "choice names a response or a tie.",
     loses="Cancelled and empty annotations, drafts and predictions. The results of other controls "
     "are kept with the ranking, and other data fields are kept with the prompt. An annotation that has only "
     "such results is stored as a ranking without an order.",

@@ -120,9 +120,51 @@ def test_all_rows_of_an_archived_file_with_a_wrong_checksum_are_read(size: int) 
     assert (failed.file, failed.reason) == ("a.csv", reason)
 
 
-def test_truncated_archive_is_refused_with_advice() -> None:
+class Piped(io.BytesIO):
+    """A stream without a position. An archive written to it has the size of each file after the file."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise io.UnsupportedOperation
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("stream", [io.BytesIO, Piped])
+def test_rows_of_a_truncated_archive_are_read_up_to_the_break(stream: type[io.BytesIO], method: int) -> None:
+    rows = [(f"q{n}", f"good {n * 7919 % 10007}", f"bad {n * 104729 % 10007}") for n in range(3000)]
+    packed = stream()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        for name, content in (("a.csv", rows), ("README.md", []), ("b.csv", rows)):
+            archive.writestr(name, csv_text(HEADER, *content))
+    data = packed.getvalue()
+    assert good_comparisons(data) == rows * 2
+    directory = data.index(b"PK\x01\x02")
+    for end in (len(data) - 5, directory + 10, directory):
+        assert good_comparisons(data[:end]) == rows * 2
+        (failed,) = (line for line in read(data[:end]) if line.reason)
+        assert (failed.file, failed.line) == ("b.csv", 3002)
+        assert failed.reason.startswith("the zip archive is truncated")
+    second = data.index(b"b.csv")
+    for first, end in ((True, second // 2), (False, (second + directory) // 2)):
+        found = good_comparisons(data[:end])
+        whole = [] if first else rows
+        part = found[len(whole) :]
+        assert found[: len(whole)] == whole
+        assert 1000 < len(part) < 2000
+        assert part == rows[: len(part)]
+        (failed,) = (line for line in read(data[:end]) if line.reason)
+        assert (failed.file, failed.line) == ("a.csv" if first else "b.csv", len(part) + 2)
+        assert failed.reason.startswith("the zip archive is truncated or damaged here")
+
+
+def test_archive_truncated_before_its_first_row_is_refused() -> None:
+    data = zipped(a_jsonl=JSONL)
     with pytest.raises(FormatError, match="Check that the file is complete"):
-        reasons(zipped(a_jsonl=JSONL)[:-30])
+        reasons(data[:20])
+    with pytest.raises(FormatError, match="the zip archive is truncated"):
+        reasons(data[: data.index(b"a.jsonl") + 12])
 
 
 @pytest.mark.parametrize(("data", "keep"), [(JSONL, 4), (ARRAY, 4), (CSV, 4)])

@@ -126,7 +126,7 @@ def test_empty_rows_are_counted_and_rankings_with_only_ties_are_kept(tmp_path: P
         (row(tiers=[["0"], [1], [2]]), "refers to response '0'"),
         (row(tiers={"best": 0}), "tiers must be a list"),
         (row(unranked=[1]), "`unranked` must list exactly the responses that are in no tier"),
-        (row(responses="text"), "responses is not valid JSON"),
+        (row(responses="text"), "responses must be a list, not the text 'text'"),
         (row(responses=[{"id": "x"}, "b", "c"]), "responses.0.text must be text, not missing"),
         (row(messages=[]), "messages is empty"),
         (row(messages=[{"role": "user"}]), "messages.0.content must be text"),

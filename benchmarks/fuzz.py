@@ -194,7 +194,7 @@ def _fault_of_record(record: Record) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         return f"a value can't be stored as JSON: {error}"
     if any(not isinstance(text, str) or storage_fault(text) for text in texts):
-        return "a text can't be stored"
+        return "a string can't be stored"
     return "a JSON value contains NUL" if JSON_NUL.search(texts[-1]) else ""
 
 

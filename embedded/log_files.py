@@ -22,7 +22,7 @@ _END_SECONDS = 5.0
 
 
 class LogFiles:
-    """The logs of a set of child processes. Call `start` before `open`."""
+    """The logs of a set of child processes. `start` must be called before `open`."""
 
     def __init__(
         self, paths: Sequence[Path], *, limit: int = LIMIT_BYTES, old_files: int = OLD_FILES
@@ -51,7 +51,8 @@ class LogFiles:
         return self._process
 
     def open(self, path: Path) -> BinaryIO:
-        """The output of a new child process."""
+        """Return the stream that a new child process writes its output to. The output goes to the log at
+        `path`."""
         return os.fdopen(os.dup(self._pipes[path][1]), "wb", buffering=0)
 
     def close(self) -> None:

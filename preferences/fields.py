@@ -166,7 +166,8 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
         raise RowError(f"{name} lists a response twice")
     if len(seen) != count and not partial:
         missing = sorted(set(range(count)) - set(seen))
-        raise RowError(f"{name} leaves out response {', '.join(map(str, missing))} (counted from 0)")
+        what = "response" if len(missing) == 1 else "responses"
+        raise RowError(f"{name} leaves out {what} {', '.join(map(str, missing))} (counted from 0)")
     return tuple(tiers)
 
 

@@ -23,7 +23,7 @@ Row = TypeVar("Row", bound=models.Model)
 def prepared_cursor() -> Iterator[CursorWrapper]:
     """A cursor for use inside a transaction. A statement is prepared once it has run `prepare_threshold`
     times on a connection (config.settings). A prepared statement is planned again when its tables are
-    analysed or altered. Set the actor before a write (annotation/database/acting.py)."""
+    analysed or altered. The actor must be set before a write (annotation/database/acting.py)."""
     with connection.wrap_database_errors:
         raw = ServerBindingCursor(connection.connection)
     with connection._prepare_cursor(raw) as cursor:  # type: ignore[attr-defined]  # wrapped and logged like other cursors

@@ -23,7 +23,7 @@ from annotation.models.task import RankingTaskQuerySet
 from config.problems import Conflict, FieldProblem, Problem
 from preferences.scoring import gold_score
 
-# The kinds that count toward an annotator's accuracy. Qualification has its own pass mark.
+# The kinds that count towards an annotator's accuracy. Qualification has its own pass mark.
 JUDGED = (RankingTask.Kind.GOLD, RankingTask.Kind.ATTENTION)
 DONE_IN_ATTEMPT = Q(state=Assignment.State.SUBMITTED) | Q(
     state=Assignment.State.SKIPPED, skip_way__in=(SkipWay.OTHERS, SkipWay.DROP)

@@ -149,7 +149,7 @@ def refuse_archived(project: Project) -> None:
 
 
 def _takes_answers() -> Exists:
-    """The condition that the assignment's project is not archived. A project can be archived after the claim
+    """Matches assignments whose project is not archived. A project can be archived after the claim
     and before the answer. The check is a condition rather than a join, because Postgres evaluates a condition
     again once the row is locked."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))

@@ -94,7 +94,8 @@ class Scale(_Part):
         if self.min >= self.max:
             raise ValueError("'min' must be less than 'max'")
         if outside := [str(point.value) for point in self.points if not self.min <= point.value <= self.max]:
-            raise ValueError(f"points: {', '.join(outside)} is outside {self.min} to {self.max}")
+            be = "is" if len(outside) == 1 else "are"
+            raise ValueError(f"points: {', '.join(outside)} {be} outside {self.min} to {self.max}")
         _refuse_twice(points=[str(point.value) for point in self.points])
         return self
 
@@ -196,4 +197,6 @@ def _path(place: Sequence[int | str]) -> str:
 def _refuse_twice(**names: Sequence[str]) -> None:
     for part, given in names.items():
         if twice := {name for name in given if given.count(name) > 1}:
-            raise ValueError(f"{part}: {', '.join(sorted(twice))} appears twice")
+            raise ValueError(
+                f"{part}: {', '.join(sorted(twice))} {'appears' if len(twice) == 1 else 'appear'} twice"
+            )

@@ -74,7 +74,7 @@ class Exclusion(models.Model):
 
 
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
-    """The condition that the annotator named in these columns is not excluded.
+    """Matches rows whose annotator, named in these columns, is not excluded.
 
     It consists of two NOT EXISTS clauses with plain equalities, so Postgres can run each clause as a hash
     anti-join over the few exclusions.

@@ -18,7 +18,7 @@ MAX_PREFETCH = 2
 
 
 def is_check(task: str = "") -> Q:
-    """The condition that a task is a check; `task` is the lookup from a row to its task."""
+    """Matches rows whose task is a check; `task` is the lookup from a row to its task."""
     return ~Q(**{f"{task}__kind" if task else "kind": RankingTask.Kind.RANKING})
 
 

@@ -152,8 +152,8 @@ def ask_again(*, project: Project) -> None:
 
 
 def answers_with_slots() -> Q:
-    """The condition that an answer takes a slot. Answers to checks (gold, attention, qualification) take no
-    slot, so an exclusion leaves these answers submitted."""
+    """Matches answers that take a slot. Answers to checks (gold, attention, qualification) take no slot, so
+    an exclusion leaves these answers submitted."""
     return Q(~is_check("task"), state=State.SUBMITTED)
 
 

@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--trunk", type=Path, help="the folder of a pretrained encoder")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
-        parser.error(f"unknown part {', '.join(unknown)}: choose from {', '.join(PARTS)}")
+        parser.error(f"unknown parts: {', '.join(unknown)}. Choose from {', '.join(PARTS)}")
     pretrained = asked.trunk or real.pretrained_trunk()
     if "pretrained" in asked.parts and pretrained is None:
         parser.error(

@@ -53,7 +53,8 @@ def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> in
     possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]
     seconds = {p: min(run(work, p) for _ in range(2)) for p in possible}
     print(
-        "TRL by pairs per micro-batch, s: " + ", ".join(f"{p}: {s:.2f}" for p, s in seconds.items()),
+        "Seconds with TRL for each micro-batch size: "
+        + ", ".join(f"{p} pairs: {s:.2f}" for p, s in seconds.items()),
         flush=True,
     )
     return min(seconds, key=lambda p: seconds[p])

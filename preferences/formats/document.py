@@ -64,7 +64,7 @@ a format are kept as metadata.
 If responses were rated, flagged, commented on or rewritten, but not ordered, this feedback is stored with its
 annotator as a ranking without an order. Its task stays open, because the responses still have to be ordered.
 Such rankings are not used for training, the review queue or statistics about orders, but their ratings count
-toward the agreement on ratings. Snapshots and exports contain them, and the project's pages show them. A
+towards the agreement on ratings. Snapshots and exports contain them, and the project's pages show them. A
 ranking without an order replaces an earlier ranking without an order only if it contains every part of the
 earlier ranking. A comment therefore does not replace ratings. If a row contains no judgement of its
 responses, its annotator, time and duration are kept as metadata.

@@ -10,8 +10,8 @@ class Part(StrEnum):
     """A part of a ranking, its task or its prompt; the value is its name in the documentation."""
 
     CONVERSATIONS = "conversations as separate turns"
-    SYSTEM_TURNS = "prompts with a system turn"
-    TOOL_TURNS = "prompts with a tool turn"
+    SYSTEM_TURNS = "system turns in prompts"
+    TOOL_TURNS = "tool turns in prompts"
     PROMPT_METADATA = "prompt metadata"
     TASK_METADATA = "task metadata"
     KNOWN_ANSWERS = "known answers"
@@ -61,7 +61,7 @@ def sentence_of(lost: Collection[Part]) -> str:
         return "Nothing."
     kept = ALL_PARTS - set(lost)
     if len(kept) <= FEW_PARTS:
-        return f"Everything else. The export keeps only {_listed(kept)}."
+        return f"Everything except {_listed(kept)}."
     text = _listed(lost)
     return f"{text[0].upper()}{text[1:]}."
 

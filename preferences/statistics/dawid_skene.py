@@ -19,7 +19,7 @@ from preferences.statistics.iterative.convergence import Convergence
 MAX_STEPS = 1000
 # The smallest increase of the log-likelihood (in nats) for which another EM step is taken.
 TOLERANCE = 1e-8
-# Logarithms of probabilities below this value would be −∞.
+# Lower bound for probabilities before their logarithm is taken, because log(0) is −∞.
 TINY = 1e-300
 
 

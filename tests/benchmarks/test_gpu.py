@@ -76,7 +76,7 @@ def test_failed_section_states_its_reason_and_the_others_continue() -> None:
     assert "further lines" in found[0].traceback
 
 
-def test_operation_count_equals_the_count_by_pytorch() -> None:
+def test_operation_count_matches_that_of_pytorch() -> None:
     """PyTorch counts all pairs of tokens in attention, including those that the causal mask excludes."""
     sizes = work.policy_shape("tiny")
     model = work.random_policy("tiny", "cpu", torch.float32).model

@@ -187,7 +187,7 @@ def test_shortcut_overlay_lists_every_key(desk: Desk) -> None:
     expect(dialog).to_have_count(0)
 
 
-def test_hostile_output_runs_no_script_and_loads_nothing(desk: Desk) -> None:
+def test_hostile_output_cannot_run_scripts_or_load_anything(desk: Desk) -> None:
     page = desk.page
     outside: list[str] = []
 

@@ -215,7 +215,7 @@ def test_phone_layout_is_readable_and_supports_touch(log_in: Callable[[str], Pag
     assert not faults(page)
 
 
-def test_extreme_output_breaks_no_layout(page: Page) -> None:
+def test_extreme_output_does_not_break_the_layout(page: Page) -> None:
     outside: list[str] = []
 
     def note(request: Request) -> None:

@@ -195,7 +195,7 @@ def test_database_has_the_settings_of_the_embedded_database() -> None:
     ]
 
 
-def test_database_logs_no_rows() -> None:
+def test_database_does_not_log_rows() -> None:
     assert OURS["web"]["environment"]["DATABASE_URL"].endswith(f"?options={postgres.NO_ROWS_IN_LOG}")
 
 

@@ -71,7 +71,7 @@ def test_second_command_waits_for_the_first(state: Path) -> None:
     assert processes_of(state) == {}
 
 
-def test_command_that_needs_no_database_starts_none(folder: Path) -> None:
+def test_command_that_needs_no_database_does_not_start_one(folder: Path) -> None:
     assert manage(folder / "state", "check").returncode == 0
     assert not (folder / "state" / "postgres").exists()
 

@@ -45,7 +45,7 @@ def test_strength_of_a_single_best_item_applies_to_all_its_pairs() -> None:
     ]
 
 
-def test_unranked_items_are_those_in_no_tier() -> None:
+def test_unranked_items_are_those_without_a_tier() -> None:
     assert unranked_of("abcd", [["c"], ["a"]]) == ["b", "d"]
     assert unranked_of("abc", [["c"], ["a", "b"]]) == []
     # No item was ranked, so the list of unranked items is empty.

@@ -1,4 +1,6 @@
-"""A changed, added or removed file is found, even if its size and modification time look unchanged."""
+"""Changed, added and removed files are detected. A changed file is detected even if its size and modification
+time are the same as before.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,7 @@ def test_change_right_after_the_first_read_is_found(tmp_path: Path) -> None:
         assert sha256_of(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_unchanged_file_is_read_only_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_file_is_read_just_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(folder / "weights")
     reads = []
     real = hashlib.file_digest

@@ -192,7 +192,7 @@ def test_run_continues_if_its_log_is_full(small_disk: Path, monkeypatch: pytest.
 
 
 @pytest.mark.django_db
-def test_demo_creates_no_users_if_their_passwords_cannot_be_stored(
+def test_demo_does_not_create_users_if_their_passwords_cannot_be_stored(
     small_disk: Path, settings: Settings
 ) -> None:
     settings.STATE = small_disk

@@ -37,7 +37,7 @@ def refused_server(recipe: Recipe) -> str:
         return _no_folder_for_adapters(recipe)
     if not settings.GENERATION_SERVERS:
         return f"No generation servers are allowed here. The operator lists them in {LIST}."
-    wrong = f" This entry is not an address: {', '.join(broken)}." if broken else ""
+    wrong = f" These entries are not addresses: {', '.join(broken)}." if broken else ""
     return f"{recipe.server} is not in {LIST} ({', '.join(allowed)}).{wrong}"
 
 

@@ -122,7 +122,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
             )
             unheard = [row[0] for row in cursor.fetchall()]
     for row in failed:
-        logger.error("Run %s failed: its worker disappeared %s times.", row[0], MAX_TRIES)
+        logger.error("Run %s failed: its worker stopped responding %s times.", row[0], MAX_TRIES)
     for run in TrainingRun.objects.filter(pk__in=[row[0] for row in cancelled]):
         keep_checkpoints(run)
     return [row[0] for row in requeued] + unheard

@@ -209,7 +209,9 @@ class ImportSummary(serializers.Serializer[Any]):
     dry_run = serializers.SerializerMethodField()
     options = serializers.DictField(help_text="The options of the import, as they were given.")
     hub = serializers.DictField(
-        allow_null=True, help_text="The dataset on the Hub: dataset, part, split and revision."
+        allow_null=True,
+        help_text="The location of the dataset on the Hub, with the fields `dataset`, `part`, `split` and"
+        " `revision`.",
     )
     state = serializers.ChoiceField(choices=models.Import.State.choices)
     phase = serializers.CharField(

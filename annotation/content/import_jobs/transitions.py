@@ -206,7 +206,7 @@ def _lost(*, dry_run: bool) -> dict[str, Any]:
     return problem_body(
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         type="worker-lost",
-        detail=f"The import worker disappeared {MAX_TRIES} times, each time without a heartbeat for"
+        detail=f"The import worker stopped responding {MAX_TRIES} times. Each time, it sent no heartbeat for"
         f" {STALE_AFTER.total_seconds():.0f} s. {advice(dry_run=dry_run)}",
     )
 

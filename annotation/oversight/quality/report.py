@@ -1,9 +1,9 @@
 """The quality report: inter-annotator agreement, reliability and biases.
 
 The report covers rankings that count (`Ranking.objects.counted()`). Reviewers' decisions are left out,
-because reviewers see the other answers. Checks count only toward gold accuracy, because many annotators rank
+because reviewers see the other answers. Checks count only towards gold accuracy, because many annotators rank
 them and their answers were chosen to be clear. If the answer to a task is known, the task's rankings also
-count toward gold accuracy, even if the task is not a check. Imported votes without a name are excluded from
+count towards gold accuracy, even if the task is not a check. Imported votes without a name are excluded from
 agreement, because their authors are unknown. Imported rankings are excluded from position bias, because their
 display order is unknown.
 """

@@ -54,9 +54,9 @@ export function unreachable(): ApiProblem {
 }
 
 /**
- * Reads the body of an error response. The API's `title` is only the HTTP reason phrase, so the page uses its
- * own title. `detail` comes from the server or, for some problem types, from the page's texts. If the body is
- * empty or is an HTML page from a proxy, the message consists only of the page's title.
+ * Reads the body of an error response. The API's `title` is only the HTTP reason phrase, so the frontend uses
+ * its own title. `detail` comes from the server or, for some problem types, from the frontend's texts. If the
+ * body is empty or is an HTML page from a proxy, the message consists only of the frontend's own title.
  */
 export function problemFrom(status: number, body: unknown): ApiProblem {
   const texts = problemTexts();

@@ -2604,7 +2604,7 @@ export interface components {
             options: {
                 [key: string]: unknown;
             };
-            /** @description The dataset on the Hub: dataset, part, split and revision. */
+            /** @description The location of the dataset on the Hub, with the fields `dataset`, `part`, `split` and `revision`. */
             hub: {
                 [key: string]: unknown;
             } | null;
@@ -2696,7 +2696,7 @@ export interface components {
             options: {
                 [key: string]: unknown;
             };
-            /** @description The dataset on the Hub: dataset, part, split and revision. */
+            /** @description The location of the dataset on the Hub, with the fields `dataset`, `part`, `split` and `revision`. */
             hub: {
                 [key: string]: unknown;
             } | null;
@@ -2907,7 +2907,7 @@ export interface components {
             pairs: number;
             /** @description Spearman's ρ over all responses. */
             correlation: components["schemas"]["Estimate"];
-            /** @description Spearman's ρ of the differences from each ranking's mean. */
+            /** @description Spearman's ρ after each ranking's mean is subtracted from both variables. */
             within_rankings: components["schemas"]["Estimate"];
             by_model: components["schemas"]["Estimate"];
             by_people: components["schemas"]["Estimate"];

@@ -94,7 +94,7 @@ def prompt_fields(row: Row) -> frozenset[str]:
 
 
 def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
-    """The row's conversation, which is read from `messages` or a prompt field. A text in a prompt field
+    """The row's conversation, which is read from `messages` or a prompt field. A string in a prompt field
     becomes one user turn. A prompt field can also contain a list of turns, as in TRL.
 
     The prompt field can also be named question, query, instruction, input, … A row with `instruction` can
@@ -173,7 +173,7 @@ def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message,
 
 
 def with_repeats(row: Row, prompt: Prompt, conversations: Sequence[Sequence[Message]] = ()) -> Prompt:
-    """Add to the prompt's fields every other prompt field that only repeats known content. Known content is
+    """Move each field in `prompt.others` that only repeats known content to `prompt.fields`. Known content is
     the prompt, one of the conversations, or the text of one of their turns."""
     known = [stripped(turns) for turns in (prompt.messages, *conversations) if turns]
     known += [turns[1:] for turns in known if turns[0][0] == "system"]

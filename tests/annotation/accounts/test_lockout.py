@@ -141,7 +141,7 @@ def test_device_remembers_several_accounts(alice: User) -> None:
     assert browser.log_in() == 200
 
 
-def test_device_cookie_grants_no_access_and_is_hidden_from_scripts() -> None:
+def test_device_cookie_does_not_grant_access_and_is_hidden_from_scripts() -> None:
     browser = known_browser()
     assert browser.api.get(ME).status_code == 401
     cookie = browser.api.cookies[COOKIE]

@@ -311,7 +311,8 @@ def test_logged_in_user_links_their_own_account(provider: Provider, alice: User,
 
 
 def test_api_token_cannot_link_an_account(provider: Provider, alice: User) -> None:
-    """If a token could link accounts, a thief of the token could permanently log in as its owner."""
+    """If a token could link accounts, anyone who stole it would gain permanent access to its owner's
+    account."""
     _, text = create_token(user=alice, name="script")
     browser = Browser()
     browser.api.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")

@@ -80,7 +80,7 @@ def test_session_cookie_is_hidden_from_scripts_and_other_sites(alice: User) -> N
     assert cookie["samesite"] == "Lax"
 
 
-def test_logging_out_everywhere_ends_all_sessions_but_revokes_no_tokens(alice: User) -> None:
+def test_logging_out_everywhere_ends_all_sessions_but_keeps_tokens(alice: User) -> None:
     here, there = _logged_in(), _logged_in()
     _, token = create_token(user=alice, name="script")
     assert _post(here, "/api/v1/auth/logout/everywhere") == 204

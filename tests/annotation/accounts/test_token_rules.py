@@ -135,7 +135,7 @@ def test_password_set_by_a_command_revokes_the_tokens_too(
     assert not works(token)
 
 
-def test_upgraded_hash_of_the_same_password_revokes_no_tokens(
+def test_upgraded_hash_of_the_same_password_does_not_revoke_tokens(
     page: APIClient, alice: User, settings: Settings
 ) -> None:
     token = create_token(user=alice, name="a")[1]

@@ -210,7 +210,7 @@ def test_import_that_loses_its_worker_three_times_fails_with_a_reason(
         transitions.sweep_imports()
     queued.refresh_from_db()
     assert (queued.state, queued.error["type"]) == ("failed", "worker-lost")
-    assert "disappeared 3 times" in queued.error["detail"]
+    assert "stopped responding 3 times" in queued.error["detail"]
     assert list((artefacts / "imports").glob("*")) == []
 
 
@@ -222,7 +222,7 @@ def test_sweep_cancels_a_lost_import_whose_cancellation_was_requested(queued: Im
     assert Import.objects.get().state == "cancelled"
 
 
-def test_worker_that_is_stopping_starts_no_import(queued: Import) -> None:
+def test_worker_that_is_stopping_does_not_start_an_import(queued: Import) -> None:
     worker_is_stopping.set()
     try:
         execute_import(import_id=UUID(str(queued.pk)))
@@ -233,7 +233,7 @@ def test_worker_that_is_stopping_starts_no_import(queued: Import) -> None:
     assert not Prompt.objects.exists()
 
 
-def test_sweep_requeues_no_import_directly_after_an_outage(queued: Import) -> None:
+def test_sweep_does_not_requeue_imports_right_after_an_outage(queued: Import) -> None:
     assert transitions.claim_import(import_id=queued.pk) == 1
     now = timezone.now()
     Import.objects.update(heartbeat_at=now - timedelta(minutes=2))

@@ -247,7 +247,7 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     assert card["agreement"] == {"share": pytest.approx(5 / 9), "pairs": 9, "tasks": 3}
 
 
-def test_excluded_annotators_are_in_no_dataset(
+def test_excluded_annotators_are_not_in_any_dataset(
     project: Project, tasks: list[RankingTask], mona: User
 ) -> None:
     rank(tasks[0], "kim", "a", "b", "c")

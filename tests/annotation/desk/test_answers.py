@@ -164,7 +164,7 @@ def test_each_optional_part_is_checked(changes: dict[str, Any], where: list[str]
         ({"tiers": [[A]]}, ["tiers"]),
     ],
 )
-def test_minimal_form_allows_no_optional_part(fields: dict[str, Any], where: list[str]) -> None:
+def test_minimal_form_does_not_allow_optional_parts(fields: dict[str, Any], where: list[str]) -> None:
     assert _wrong(BARE, **fields) == where
 
 

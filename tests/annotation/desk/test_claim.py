@@ -133,7 +133,7 @@ def test_dropped_tasks_and_tasks_of_other_projects_are_not_assigned(
 
 
 @pytest.mark.parametrize("state", ["paused", "archived"])
-def test_inactive_project_assigns_no_tasks(
+def test_inactive_project_does_not_assign_tasks(
     project: Project, tasks: list[RankingTask], alice: User, state: str
 ) -> None:
     Project.objects.filter(pk=project.pk).update(state=state)

@@ -152,7 +152,7 @@ def test_last_answer_of_another_annotator_is_not_returned(
 
 
 @pytest.mark.parametrize("state", ["archived", "paused"])
-def test_archived_project_offers_no_revision(desk: APIClient, project: Project, state: str) -> None:
+def test_archived_project_does_not_offer_revisions(desk: APIClient, project: Project, state: str) -> None:
     shown = next_of(desk)
     send(desk, shown)
     Project.objects.filter(pk=project.pk).update(state=state)
@@ -161,7 +161,7 @@ def test_archived_project_offers_no_revision(desk: APIClient, project: Project, 
     assert offered == taken == (state == "paused")
 
 
-def test_excluded_and_paused_annotators_are_offered_no_revision(
+def test_excluded_and_paused_annotators_are_not_offered_revisions(
     desk: APIClient, project: Project, alice: User
 ) -> None:
     send(desk, next_of(desk))

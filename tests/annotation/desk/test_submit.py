@@ -282,7 +282,7 @@ def test_late_answer_to_a_full_task_is_kept_as_a_draft(
     assert Assignment.objects.get(annotator=alice).draft["tiers"] == [[one] for one in _ids(shown)]
 
 
-def test_archived_project_accepts_no_answers_or_revisions(
+def test_archived_project_does_not_accept_answers_or_revisions(
     desk: APIClient, project: Project, alice: User
 ) -> None:
     shown = next_of(desk)

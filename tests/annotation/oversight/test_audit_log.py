@@ -273,7 +273,7 @@ def test_actor_name_cannot_inject_sql(project: Project) -> None:
     assert _of(project)[-1].actor == "x___true___DROP_TABLE_annotation_project__--__s"
 
 
-def test_setting_the_actor_adds_no_query(project: Project) -> None:
+def test_setting_the_actor_does_not_add_a_query(project: Project) -> None:
     with (
         acting.acting_as("task:x"),
         CaptureQueriesContext(

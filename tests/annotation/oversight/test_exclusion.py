@@ -155,7 +155,7 @@ def test_task_at_maximum_overlap_prevents_lifting_an_exclusion(
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()
 
 
-def test_exclusion_in_an_archived_project_reopens_no_task(
+def test_exclusion_in_an_archived_project_does_not_reopen_tasks(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     _answer(project, alice)
@@ -190,7 +190,7 @@ def test_reactivating_an_archived_project_reopens_tasks_of_excluded_annotators(
     assert _slots() == before
 
 
-def test_excluding_an_imported_name_reopens_no_task(
+def test_excluding_an_imported_name_does_not_reopen_tasks(
     project: Project, tasks: list[RankingTask], mona: User, client_of: ClientOf
 ) -> None:
     shown = list(tasks[3].responses.values_list("pk", flat=True))

@@ -80,7 +80,7 @@ def test_long_line_is_written_whole() -> None:
     os.close(writer)
 
 
-def test_full_disk_raises_no_exception(capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_disk_does_not_raise_an_exception(capsys: pytest.CaptureFixture[str]) -> None:
     descriptor = os.open("/dev/full", os.O_WRONLY)
     handler_for(descriptor).emit(record("lost"))
     os.close(descriptor)

@@ -55,7 +55,7 @@ def rows(*prompts: str) -> bytes:
     ).encode()
 
 
-def test_import_claim_and_submit_log_no_content(
+def test_import_claim_and_submit_do_not_log_content(
     all_lines: Lines, project: Project, alice: User, mona: User
 ) -> None:
     manager, annotator = APIClient(), APIClient()

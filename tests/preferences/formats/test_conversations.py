@@ -238,7 +238,7 @@ def test_prompts_and_responses_accept_the_same_spellings_of_roles(role: str) -> 
     assert turns(record_of({"messages": [ask], "responses": ["a", "b"]}, "rankloop")) == ONCE
 
 
-def test_error_for_an_unknown_role_names_its_place() -> None:
+def test_error_for_an_unknown_role_gives_its_path() -> None:
     reason = parsed(pair(prompt=[{"role": "narrator", "content": "x"}]))[2]
     assert reason == "prompt.0.role is 'narrator'; it must be one of system, user, assistant, tool"
 

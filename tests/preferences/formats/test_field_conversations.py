@@ -221,7 +221,7 @@ def test_error_for_a_file_of_step_ratings_names_prm800k() -> None:
     )
 
 
-def test_preview_of_a_refused_file_offers_no_columns() -> None:
+def test_preview_of_a_refused_file_does_not_offer_columns() -> None:
     with (case("29-prm800k-steps") / "input.jsonl").open("rb") as stream:
         found = preview_of(stream)
     assert (found.columns, "as in PRM800K" in found.problem) == ({}, True)

@@ -194,8 +194,7 @@ class Found:
         )
 
     def has_alone(self, name: str) -> bool:
-        """Whether a ranking without an order that contains only this part has the same value as in the
-        snapshot."""
+        """Whether this part keeps its snapshot value in a ranking that has no order and no other part."""
         said = self.said(f"Only {name}")
         return bool(said) and all(self._has_alone(name, record, ranking) for record, ranking in said)
 
@@ -300,6 +299,4 @@ def test_losses_are_named_in_a_sentence() -> None:
     assert sentence_of(frozenset()) == "Nothing."
     assert sentence_of({Part.TIES}) == "Ties."
     assert sentence_of({Part.STRENGTH, Part.TIES, Part.RATINGS}) == "Ties, strength and ratings."
-    assert sentence_of(all_but(Part.TIES, Part.RESPONSES)) == (
-        "Everything else. The export keeps only responses and ties."
-    )
+    assert sentence_of(all_but(Part.TIES, Part.RESPONSES)) == "Everything except responses and ties."

@@ -23,7 +23,9 @@ def policy(make_model: ModelMaker) -> ModelVersion:
     return make_model(name="lab-sft-1")
 
 
-def test_stale_attempt_registers_no_model_and_adds_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
+def test_stale_attempt_does_not_register_a_model_or_add_tasks(
+    policy: ModelVersion, make_run: RunMaker
+) -> None:
     run = make_run(project=policy.project)
     first = transitions.claim_run(run_id=run.pk, worker="w")
     TrainingRun.objects.filter(pk=run.pk).update(attempt=2)
@@ -60,7 +62,7 @@ def test_lists_with_numbers_that_are_not_finite_can_be_stored() -> None:
     assert storable({"curve": [1.0, math.nan, [math.inf]], "x": -math.inf}) == {"curve": [1.0, None, [None]]}
 
 
-def test_answers_with_invalid_text_create_no_task_and_are_logged(
+def test_answers_with_invalid_text_are_logged_and_do_not_create_a_task(
     lab: Project, make_run: RunMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(kind="sample")

@@ -41,8 +41,8 @@ def test_only_servers_on_the_operators_list_are_allowed(settings: Settings) -> N
     others = ("http://gpu-1:8001", "https://gpu-1:8000", "http://gpu-1:8000/x", "http://10.0.0.1")
     for other in others:
         assert refusal(server=other) == (
-            f"{other} is not in RANKLOOP_GENERATION_SERVERS (http://gpu-1:8000). This entry is not an"
-            " address: not an address."
+            f"{other} is not in RANKLOOP_GENERATION_SERVERS (http://gpu-1:8000). These entries are not"
+            " addresses: not an address."
         )
 
 

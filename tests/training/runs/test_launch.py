@@ -205,7 +205,7 @@ def test_launch_refuses_a_snapshot_from_another_project(
         assert reasons == {"inputs.snapshot": f"The project has no snapshot {named!r}."}
 
 
-def test_refused_reward_model_run_freezes_no_snapshot(lab: Project, alice: User, rank: Rank) -> None:
+def test_refused_reward_model_run_does_not_freeze_a_snapshot(lab: Project, alice: User, rank: Rank) -> None:
     rank(lab, alice, n=1)
     assert set(refusal(lab, "reward_model")) == {"inputs.policy"}
     assert not DatasetSnapshot.objects.exists()

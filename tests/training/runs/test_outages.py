@@ -204,7 +204,7 @@ def log_of(run: TrainingRun) -> str:
     return "\n".join(supervise.log_tail(run, lines=200))
 
 
-def test_sweep_requeues_no_run_directly_after_an_outage(claimed: TrainingRun) -> None:
+def test_sweep_does_not_requeue_runs_right_after_an_outage(claimed: TrainingRun) -> None:
     now = timezone.now()
     TrainingRun.objects.update(heartbeat_at=now - timedelta(minutes=2))
     passes = {"passed_at": now - timedelta(minutes=2), "unbroken_since": now - timedelta(days=1)}
@@ -223,7 +223,7 @@ def test_sweep_requeues_no_run_directly_after_an_outage(claimed: TrainingRun) ->
     assert [cause["kind"] for cause in claimed.interruptions] == ["worker_lost"]
 
 
-def test_first_pass_of_a_sweep_finds_no_lost_run(claimed: TrainingRun) -> None:
+def test_first_pass_of_a_sweep_does_not_requeue_runs(claimed: TrainingRun) -> None:
     """After a restart, the stack has no record of how long it was down."""
     TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(days=1))
     assert interruptions.sweep_runs() == []

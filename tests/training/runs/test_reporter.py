@@ -84,7 +84,7 @@ def test_remaining_time_of_a_phase_includes_the_phases_within_its_steps(
     assert etas == [None, 5.0, None, None, 5.0, 80.0, None, 5.0, 70.0]
 
 
-def test_progress_within_a_step_keeps_the_phases_remaining_time(
+def test_progress_within_a_step_does_not_reset_the_remaining_time(
     run: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, told = 100.0, []
@@ -217,7 +217,7 @@ def test_reports_before_a_checkpoint_are_written_without_pauses(
     assert RunEvent.objects.filter(run=run, type="metrics").count() == 20
 
 
-def test_attempt_whose_reports_are_lost_writes_no_checkpoint(run: TrainingRun) -> None:
+def test_attempt_whose_reports_are_lost_does_not_write_checkpoints(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         while transitions.claim_run(run_id=run.pk, worker="other") is None:
             lose(run)

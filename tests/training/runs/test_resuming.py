@@ -169,7 +169,7 @@ def test_unreported_checkpoint_is_recorded_when_the_attempt_ends(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_with_unusable_checkpoints_starts_over_and_shows_no_checkpoint(ranked: ModelVersion) -> None:
+def test_run_with_unusable_checkpoints_starts_over_without_showing_any(ranked: ModelVersion) -> None:
     run = launched(ranked, keep="last")
     with once_it_has_checkpoints(run, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         assert attempted(run) == EXIT_CANCELLED
@@ -249,7 +249,7 @@ def test_replaced_attempt_cannot_write_to_the_current_folder() -> None:
     assert left(run) == []
 
 
-def test_attempt_takes_over_checkpoints_in_subfolders_but_no_unfinished_ones() -> None:
+def test_attempt_takes_over_checkpoints_in_subfolders_but_not_unfinished_ones() -> None:
     run = TrainingRun(id=uuid7())
     members = folders.work_folder(run, 1) / "checkpoints" / "member-1"
     (members / "step-00000003").mkdir(parents=True)

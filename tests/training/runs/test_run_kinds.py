@@ -306,7 +306,7 @@ def test_sft_can_use_best_responses_and_start_from_a_policy(policy: ModelVersion
     assert (made.parent, made.base_model) == (policy, "demo-world")
 
 
-def test_sft_imitates_rewrites_and_no_response_of_a_ranking_marked_all_bad(
+def test_sft_imitates_rewrites_but_not_responses_of_rankings_marked_all_bad(
     policy: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Demonstration] = []

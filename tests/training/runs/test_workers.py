@@ -148,7 +148,7 @@ def test_fit_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) 
     assert launch_run(project=lab, kind="sft", recipe=EIGHT_B, inputs={}, user=None).state == "queued"
 
 
-def test_run_that_fits_no_worker_is_refused_with_settings_that_fit(
+def test_run_that_does_not_fit_any_worker_is_refused_with_settings_that_fit(
     client_of: Callable[[User | None], APIClient], ada: User, project: Project
 ) -> None:
     worker("training@gpu", gpu=48)

@@ -82,7 +82,9 @@ class StrengthPrediction(serializers.Serializer[Any]):
 class Lean(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     correlation = Estimate(help_text="Spearman's ρ over all responses.")
-    within_rankings = Estimate(help_text="Spearman's ρ of the differences from each ranking's mean.")
+    within_rankings = Estimate(
+        help_text="Spearman's ρ after each ranking's mean is subtracted from both variables."
+    )
     by_model = Estimate()
     by_people = Estimate()
     excess = Estimate(help_text="by_model minus by_people, on the same pairs.")

@@ -307,8 +307,8 @@ def _all_reduce(tensor: Tensor, op: Any = dist.ReduceOp.SUM) -> None:
 
 
 def _exchange(start: Callable[[], Any]) -> None:
-    """Start an exchange and wait until it is complete. Raises ProcessLost if another process has ended,
-    Cancelled if another process was asked to stop, and any exception of the listener to `alive`."""
+    """Start an exchange and wait until it is complete. Raises ProcessLost if another process has ended, and
+    Cancelled if another process was asked to stop. Exceptions raised by the `alive` listener propagate."""
     try:
         work = start()
     except RuntimeError as error:

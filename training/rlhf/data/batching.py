@@ -188,7 +188,7 @@ def takes_packed_rows(model: PreTrainedModel) -> bool:
     windowed = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
     # In Doge models, each layer masks the least important tokens of a row.
     picks = hasattr(config, "keep_window_size")
-    # ALiBi's biases are computed from the positions in a row.
+    # ALiBi computes its biases from the position within the row and ignores explicit position IDs.
     biased = bool(getattr(config, "alibi", False))
     takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
     return (

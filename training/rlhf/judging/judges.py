@@ -129,9 +129,9 @@ class Judges:
         )
 
     def adapted(self, state: FloorState, judged: Judged, *, acts: bool = True) -> FloorState:
-        """Return the state after a step with these answers. Call this once per step. At the first step, the
-        answers must come from the starting policy. `acts` is true if the step's update follows the rewards.
-        Otherwise, as during the critic's warm-up, the multipliers don't change."""
+        """Return the state after a step with these answers. The method must be called once per step. At the
+        first step, the answers must come from the starting policy. `acts` is true if the step's update
+        follows the rewards. Otherwise, as during the critic's warm-up, the multipliers don't change."""
         if not self.floors:
             return state
         return adapted_state(

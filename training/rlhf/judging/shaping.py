@@ -32,9 +32,10 @@ from training.rlhf.judging.judge import Asked
 from training.rlhf.judging.judges import Judges
 from training.rlhf.models.tokens import chat
 
-# Maximum number of beginnings that are scored per answer, besides the whole answer. Each beginning is read in
-# full, so n equally spaced beginnings together have about n / 2 times as many tokens as the answer.
-MOST_BEGINNINGS = 8
+# Maximum number of partial answers that are scored per answer, besides the whole answer. Each partial answer
+# is read in full, so n equally spaced partial answers together have about n / 2 times as many tokens as the
+# answer.
+MAX_PARTIAL_ANSWERS = 8
 ENDS = ".!?…"  # end a sentence if followed by a space
 WIDE_ENDS = "。！？｡"  # end a sentence in scripts without spaces
 CLOSERS = "\"'”’»)]}）」』】*_`"  # can stand between the end of a sentence and the next space
@@ -60,7 +61,8 @@ def token_scores(
     `ends`, with shape (N,), is the reward of each whole answer, after any clipping and penalties. Answers are
     in the order of the prompts and of their answers. `lengths` is the number of sampled tokens of each
     answer, because an EOS that was appended to a truncated answer gets no reward. Potentials are clipped to
-    ±`clip`. `max_new_tokens` determines the distance between two scored beginnings.
+    ±`clip`. `max_new_tokens` determines the distance between two scored
+    partial answers.
     """
     potentials = potentials_of(judges, asked, max_new_tokens=max_new_tokens, state=state)
     return [
@@ -87,18 +89,18 @@ def potentials_of(
 ) -> list[Tensor]:
     """Return Φ(s_t) for every token of each answer: one tensor of shape (T,) per answer.
 
-    The beginnings of an answer are scored in one pass that reads the prompt once.
+    All partial answers to a prompt are scored in one pass that reads the prompt once.
     """
-    apart = math.ceil(max_new_tokens / MOST_BEGINNINGS)
+    apart = math.ceil(max_new_tokens / MAX_PARTIAL_ANSWERS)
     eos = chat.eos_id(judges.policy)
     answers = [(one, answer) for one in asked for answer in one.answers]
     starts = [later_starts(sentence_starts(judges.policy, answer), apart=apart) for _, answer in answers]
-    beginnings = [
+    partial = [
         Asked(one.messages, one.prompt, [[*answer[:start], eos] for start in found])
         for (one, answer), found in zip(answers, starts, strict=True)
         if found
     ]
-    scores = iter(judges.score(beginnings, state).scores.tolist() if beginnings else [])
+    scores = iter(judges.score(partial, state).scores.tolist() if partial else [])
     result = []
     for (_, answer), found in zip(answers, starts, strict=True):
         potentials = torch.zeros(len(answer))

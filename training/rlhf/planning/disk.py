@@ -52,9 +52,9 @@ def trained_policy(recipe: TrainsPolicy, shape: Shape) -> Disk:
 
 def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
     """Like `trained_policy`, for PPO and RLOO. PPO also trains a critic: all weights of a separate model
-    (`critic`), or at most a second adapter if the critic uses the policy's trunk. A moving reference and the
-    weights that the run returns to if the KL exceeds its ceiling are two more copies of the policy's trained
-    weights."""
+    (`critic`), or at most a second adapter if the critic uses the policy's trunk. A moving reference
+    adds one copy of the policy's trained weights. A KL ceiling adds another copy: the weights that the run
+    returns to if the KL exceeds the ceiling."""
     copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
     one = checkpoint_bytes(recipe, shape) + copies * weight_bytes(recipe) * trained_weights(recipe, shape)
     if isinstance(recipe, PPOConfig) and recipe.critic_kind != "separate":

@@ -14,7 +14,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.recipes.weights import TrainsPolicy
 
-MOST_BEGINNINGS = 8  # the same value as in judging.shaping, which imports torch
+MAX_PARTIAL_ANSWERS = 8  # the same value as in judging.shaping, which imports torch
 
 
 def with_scoring(
@@ -28,8 +28,8 @@ def with_scoring(
     members: Sequence[tuple[Shape, int]] = (),
 ) -> Cost:
     """Return the cost of the run with further frozen reward models in memory during every stage. These reward
-    models score all sampled answers. If the reward is spread over sentences, all reward models also score the
-    beginnings of the answers. `members` are the shapes and sizes of the ensembles of adapters that estimate
+    models score all sampled answers. If the reward is spread over sentences, all reward models also score
+    partial answers. `members` are the shapes and sizes of the ensembles of adapters that estimate
     the uncertainty of the reward models. Each ensemble has a trunk of its own, which runs once per member."""
     spread = getattr(recipe, "reward_spread", "end") == "sentences"
     if first is None or not (further or spread or members):
@@ -38,12 +38,12 @@ def with_scoring(
     number = bytes_per_weight(recipe) if isinstance(recipe, TrainsPolicy) else FLOAT
     answer = float(limit) if given.cautious else min(float(limit), data.response)
     whole = data.prompt + n * answer  # the answers to a prompt share the prompt
-    # The beginnings end at equal distances, so their mean length is half of the answer's length.
-    beginnings = n * (data.prompt + MOST_BEGINNINGS * answer / 2) if spread else 0.0
+    # The partial answers end at equal distances, so their mean length is half of the answer's length.
+    partial = n * (data.prompt + MAX_PARTIAL_ANSWERS * answer / 2) if spread else 0.0
     work = [
-        (first, beginnings),
-        *((judge, whole + beginnings) for judge in further),
-        *((trunk, size * (whole + beginnings)) for trunk, size in members),
+        (first, partial),
+        *((judge, whole + partial) for judge in further),
+        *((trunk, size * (whole + partial)) for trunk, size in members),
     ]
     beside = [Part(_name(len(further)), number * sum(judge.weights for judge in further))] if further else []
     if members:

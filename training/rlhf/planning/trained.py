@@ -35,7 +35,7 @@ HALF_KERNELS = Part("bfloat16 kernels", 250_000_000)
 
 
 def bytes_per_weight(recipe: TrainsPolicy) -> int:
-    """Return the size of a number in the recipe's models."""
+    """Return the size of one model weight in bytes, for the recipe's dtype."""
     return HALF if recipe.dtype == "bfloat16" else FLOAT
 
 

@@ -66,7 +66,7 @@ def layer_bytes(shape: Shape, how: Pass) -> float:
     layers after it store their common input. Attention stores queries, keys, values and its output. Keys and
     values are stored for every query head, because grouped heads are repeated before the attention. The
     output layer of the attention stores its own input, a copy of the attention's output in another order. The
-    MLP stores the gate, its nonlinearity, the second product, and the product of both.
+    MLP stores the gate projection, its activation, the up projection, and the product of the last two.
 
     An adapter on a bfloat16 layer stores its own float32 copy of the layer's input. Under autocast, each
     linear layer stores its own bfloat16 copy.

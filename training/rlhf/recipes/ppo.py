@@ -57,7 +57,7 @@ class PPOConfig(RolloutConfig):
     reward_spread: Literal["end", "sentences"] = Field(
         "end",
         description="When an answer's reward is paid. end: at its last token. sentences: the reward models"
-        " also score the beginnings of the answer up to the ends of sentences, and each sentence gets the"
+        " also score partial answers, each of which ends at the end of a sentence, and each sentence gets the"
         " change in the score. The total reward and the best policy are the same in both cases. Use sentences"
         " for long answers.",
     )

@@ -105,9 +105,10 @@ def bradley_terry(
     2203.02155). Label smoothing is eq. 3 of conservative DPO. Raises ValueError if the shapes differ or
     smoothing is outside [0, 0.5).
 
-    ``reliability``, with shape (B,), contains the log-odds that annotator k states their true preference.
-    With ``reliability``, the loss is CrowdBT's (Chen et al. 2013, WSDM). CrowdBT's probability is P(k states
-    i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), where eta_k = sigma(reliability).
+    ``reliability``, with shape (B,), contains for each ranking the log-odds that its annotator k states their
+    true preference. With ``reliability``, the loss is CrowdBT's (Chen et al. 2013, WSDM). CrowdBT's
+    probability is P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), where eta_k =
+    sigma(reliability).
 
     With ``margins``, of shape (B,), the loss is -log sigma(d - m) for the pairs that the stated strength
     refers to. The loss for other pairs is unchanged (Llama 2, arXiv 2307.09288 §3.2.2). With a margin, the

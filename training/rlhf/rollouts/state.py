@@ -79,7 +79,7 @@ class OnPolicyState:
         return {"policy": self.policy_optimiser}
 
     def counters(self) -> dict[str, Any]:
-        """The state's numbers and texts, as JSON."""
+        """The part of the state that can be saved as JSON, without tensors."""
         return {
             "kl": asdict(self.kl),
             **{"step": self.step, "position": self.position, "episodes": self.episodes},

@@ -133,7 +133,7 @@ describe("the scale for a pair", () => {
     expect(sent(state)).toMatchObject({ tiers: [["x"], ["y"]], all_bad: true });
   });
 
-  it("sends no order if “both are bad” replaces the order", () => {
+  it("does not send an order if “both are bad” replaces the order", () => {
     const form = pairOf({ all_bad: { label: "Both are bad", order: "none" } });
     const state = run(desk(form), pick(1), pick(4));
     expect(sent(state)).toMatchObject({ tiers: [], all_bad: true, strength: null });

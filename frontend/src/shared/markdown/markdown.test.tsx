@@ -8,7 +8,7 @@ afterEach(cleanup);
 const html = (text: string) => render(<Rendered text={text} />).container;
 
 describe("untrusted Markdown", () => {
-  it("runs no scripts and keeps no event handlers", () => {
+  it("does not run scripts or keep event handlers", () => {
     const shown = html(
       '<script>alert(1)</script><b onclick="alert(1)">bold</b><iframe src="https://x.test"></iframe>',
     );
@@ -25,7 +25,7 @@ describe("untrusted Markdown", () => {
     expect(link?.getAttribute("href") ?? "").toBe("");
   });
 
-  it("loads no image and shows a placeholder", () => {
+  it("shows a placeholder instead of loading the image", () => {
     const shown = html("![pixel](https://evil.test/p.png) <img src=x onerror=alert(1)>");
     expect(shown.querySelector("img, picture, source")).toBeNull();
     expect(shown.textContent).toContain("Image not loaded: pixel");
@@ -51,7 +51,7 @@ describe("untrusted Markdown", () => {
     expect(html(text).textContent?.trim()).toBe(text.replace("- ", ""));
   });
 
-  it("adds no headings to the page outline", () => {
+  it("does not add headings to the page outline", () => {
     expect(html("# Loud\n\ntext").querySelector("h1, h2, h3, h4, h5, h6")).toBeNull();
   });
 

@@ -149,7 +149,7 @@ def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
 
 
 def _with_hh_turns(prompt: Prompt) -> Prompt:
-    """The prompt. A text in the format of hh-rlhf ("\\n\\nHuman: …") is split into its turns."""
+    """The prompt. A string in the format of hh-rlhf ("\\n\\nHuman: …") is split into its turns."""
     last = prompt.messages[-1]
     if not last["content"].startswith("\n\n") or last["role"] != "user" or not hh.TURN.match(last["content"]):
         return prompt

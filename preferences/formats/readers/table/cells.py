@@ -1,6 +1,6 @@
 """The cells of a row as a conversation and its replies.
 
-A cell can be a text, a list of turns, or a list of texts: one per turn of a conversation, as in the Arena
+A cell can be a string, a list of turns, or a list of strings: one per turn of a conversation, as in the Arena
 tables. A prompt in the format of hh-rlhf ("\\n\\nHuman: …\\n\\nAssistant:") is split into its turns.
 """
 
@@ -72,9 +72,9 @@ def ids_of(items: Sequence[Any]) -> tuple[str, ...]:
 
 
 def prompt_fields(row: Row, prompt: str) -> frozenset[str]:
-    """The columns whose whole content is part of the prompt of :func:`conversation_and_texts`. With
-    `instruction`, these include `input` and `history`. A prompt that is an object is not included, because an
-    object can have further fields besides its text."""
+    """The columns whose entire content is included in the conversation that :func:`conversation_and_texts`
+    returns. With `instruction`, these include `input` and `history`. A prompt that is an object is not
+    included, because an object can have further fields besides its text."""
     if isinstance(row.get(prompt), Mapping):
         return frozenset()
     if prompt == "instruction" and isinstance(row.get(prompt), str):

@@ -1,6 +1,6 @@
-"""Open-Assistant message trees: the assistant's replies to a prompter's message are ranked siblings.
+"""Open-Assistant message trees: the assistant's replies to a prompter message are ranked siblings.
 
-For each prompter's message, the path from the root becomes a prompt, and the replies become its responses.
+For each prompter message, the path from the root becomes a prompt, and the replies become its responses.
 If the file has individual rankings (`events`), these rankings are used. Otherwise, the consensus `rank` (0 is
 best) becomes one ranking without an annotator. Every message is imported with all its fields, so the tree can
 be restored.
@@ -77,7 +77,7 @@ def parse(row: Row) -> Parsed:
             (reply, here, f"{where}.replies.{index}") for index, reply in reversed(list(enumerate(replies)))
         ]
     if not records:
-        raise RowError("the tree contains no prompter's message")
+        raise RowError("the tree contains no prompter message")
     return records
 
 

@@ -146,7 +146,7 @@ def test_error_names_the_broken_row_and_the_reason(tmp_path: Path, broken: Any, 
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), broken, row()))
 
 
-def test_response_in_no_tier_ranks_below_all_tiers(tmp_path: Path) -> None:
+def test_response_without_a_tier_ranks_below_all_tiers(tmp_path: Path) -> None:
     [ranking] = read_rankings(jsonl(tmp_path / "rankings.jsonl", row(tiers=[[1], [0]])))
     assert ranking.tier_of_each() == [1, 0, UNRANKED_TIER]
 
@@ -225,7 +225,7 @@ def ranking(number: int, *, split: str = "train") -> Ranking:
     return Ranking(message, ("a", "b"), ((0,), (1,)), split=split)
 
 
-def test_split_is_stable_and_puts_no_prompt_in_both_parts() -> None:
+def test_split_is_stable_and_never_puts_a_prompt_in_both_parts() -> None:
     rankings = [ranking(number) for number in range(400)]
     train, heldout = split_by_prompt(rankings, heldout_fraction=0.2)
     assert len(train) + len(heldout) == 400

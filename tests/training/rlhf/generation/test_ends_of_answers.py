@@ -115,7 +115,7 @@ def test_token_that_closes_turns_in_the_template_ends_an_answer(special: bool) -
     ],
     ids=["text", "nothing", "refused", "without the answer"],
 )
-def test_templates_that_do_not_close_turns_add_no_stop_token(template: str) -> None:
+def test_templates_that_do_not_close_turns_do_not_add_a_stop_token(template: str) -> None:
     words = chatml_tokenizer()
     words.chat_template = template
     assert turn_end(words) is None

@@ -66,7 +66,7 @@ def in_time(seconds: float = 30) -> Callable[[], None]:
     ends = time.monotonic() + seconds
 
     def check() -> None:
-        assert time.monotonic() < ends, "the engine still waits for the server"
+        assert time.monotonic() < ends, "the engine is still waiting for the server"
 
     return check
 

@@ -87,7 +87,7 @@ def killed_after(server: OpenAIServer, requests: int) -> None:
     server.before = before
 
 
-def test_run_waits_for_a_killed_server_and_loses_no_answer(policy: Loaded) -> None:
+def test_run_waits_for_a_killed_server_without_losing_answers(policy: Loaded) -> None:
     local = generate(*policy, PROMPTS, n=3, max_new_tokens=6, seed=[11, 22, 33, 44])
     page, found = Page(), list[list[list[Completion]]]()
     with serving(policy, local_seeds=True) as running, waits_shown_by(page.show):

@@ -150,8 +150,8 @@ def test_metrics_contain_the_floor_mean_and_multiplier_of_each_reward_model() ->
 
 
 def candidates() -> tuple[dict[str, Tensor], Callable[[Tensor], list[int]]]:
-    """Eight answers to each of 40 prompts with two opposed rewards, and the selection of the best answer to
-    each prompt."""
+    """Two conflicting rewards for eight answers to each of 40 prompts, and a function that selects the best
+    answer to each prompt."""
     generator = torch.Generator().manual_seed(0)
     helpful = torch.randn(40, 8, generator=generator)
     harmless = -0.7 * helpful + 0.7 * torch.randn(40, 8, generator=generator)

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from tests.training.rlhf import small_world, tiny
 from training.rlhf.judging.judges import Asked, Judges, open_judges
 from training.rlhf.judging.shaping import (
-    MOST_BEGINNINGS,
+    MAX_PARTIAL_ANSWERS,
     later_starts,
     potentials_of,
     sentence_starts,
@@ -87,12 +87,12 @@ def test_start_of_a_sentence_depends_only_on_earlier_tokens() -> None:
         assert sentence_starts(words, ids[:end]) == [start for start in whole if start < end]
 
 
-def test_scored_beginnings_have_a_minimum_distance() -> None:
+def test_scored_partial_answers_have_a_minimum_distance() -> None:
     assert later_starts([2, 5, 6, 11, 14, 30], apart=5) == [5, 11, 30]
     assert later_starts([], apart=5) == []
 
 
-def test_potential_is_the_score_of_the_last_complete_sentences() -> None:
+def test_potential_is_the_score_of_the_answer_up_to_its_last_full_sentence() -> None:
     judges = small_judges()
     questions = demo_asked(judges)
     first, second, third = potentials_of(judges, questions, max_new_tokens=8)
@@ -186,11 +186,11 @@ def test_expected_policy_gradient_is_the_same_as_with_the_reward_at_the_end() ->
     assert (biased - at_end).abs().max() > 1e-3
 
 
-def test_at_most_eight_beginnings_of_an_answer_are_scored() -> None:
+def test_at_most_eight_partial_answers_are_scored_per_answer() -> None:
     judges = small_judges()
     text = "Yes. No. " * 30
     ids = chat.encode_response(judges.policy, text)
     messages = [{"role": "user", "content": "?"}]
     [potentials] = potentials_of(judges, [Asked(messages, [5], [ids])], max_new_tokens=len(ids))
-    assert 4 < len(potentials.unique()) <= MOST_BEGINNINGS + 1
-    assert scoring.MOST_BEGINNINGS == MOST_BEGINNINGS  # the estimate uses a copy of this constant
+    assert 4 < len(potentials.unique()) <= MAX_PARTIAL_ANSWERS + 1
+    assert scoring.MAX_PARTIAL_ANSWERS == MAX_PARTIAL_ANSWERS  # the estimate uses a copy of this constant

@@ -44,10 +44,10 @@ from training.rlhf.recipes.sft import SFTConfig
 @dataclass(frozen=True)
 class Run:
     """A run of the loop `kind`. At call number `kills` of `check`, the last process kills itself. At call
-    number `cancels`, counted from the metrics of the first step, the first process is asked to stop.
-    `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward pass over
-    more than `memory` tokens fails as on a GPU without enough memory. A `stored` policy is loaded from a
-    folder."""
+    number `cancels` of `check` after the first step's metrics were reported, the first process is asked to
+    stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward
+    pass over more than `memory` tokens fails as on a GPU without enough memory. A `stored` policy is
+    loaded from a folder."""
 
     name: str
     kind: str

@@ -141,7 +141,7 @@ def test_cancelled_run_with_a_floor_resumes_exactly(tmp_path: Path) -> None:
     assert reports[-1].sample_rows == whole.sample_rows
 
 
-def test_floor_alone_lifts_no_answer_over_the_threshold(tmp_path: Path) -> None:
+def test_floor_alone_does_not_lift_an_answer_over_the_threshold(tmp_path: Path) -> None:
     """Every answer is far above the floor. With a multiplier, this distance would lift every answer over the
     threshold."""
     with pytest.raises(ValueError, match="worth keeping"):

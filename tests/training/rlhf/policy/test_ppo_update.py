@@ -167,7 +167,7 @@ def test_critic_warm_up_does_not_change_the_policy_optimiser_or_schedule(judge: 
     assert {int(values["step"]) for values in state.policy_optimiser.state.values()} == {3 * 4}
 
 
-def test_seeds_and_steps_share_no_random_numbers(judge: Path) -> None:
+def test_seeds_and_steps_do_not_share_random_numbers(judge: Path) -> None:
     """With `seed + step` as the seed of a step, step 1 of seed 1 would repeat step 2 of seed 0."""
     seen = set()
     for seed, step in ((0, 1), (0, 2), (1, 1), (1, 2), (2, 1)):

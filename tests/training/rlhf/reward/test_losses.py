@@ -202,7 +202,7 @@ def test_crowd_bt_weights_both_verdicts_by_the_reliability() -> None:
         losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
 
 
-def test_full_reliability_changes_no_loss_and_reliability_does_not_affect_ties() -> None:
+def test_full_reliability_does_not_change_the_loss_and_ties_ignore_reliability() -> None:
     sure, unsure = torch.full((4,), 60.0, dtype=torch.float64), torch.full((4,), -0.3, dtype=torch.float64)
     h = HALF[0]
     for loss in (

@@ -210,7 +210,7 @@ def test_truncated_prompts_and_long_responses_are_counted() -> None:
     assert whole[0].prompt[-len(groups[0].prompt) :] == groups[0].prompt
 
 
-def test_cancelled_or_diverged_run_saves_no_model(
+def test_cancelled_or_diverged_run_does_not_save_a_model(
     policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):

@@ -350,7 +350,7 @@ def test_encoders_and_adapters_support_uncertainty(kind: str, tmp_path: Path) ->
         assert torch.allclose(deviations, rewards - rewards.mean(dim=0), atol=1e-4)
 
 
-def test_members_of_runs_with_different_seeds_share_no_seed() -> None:
+def test_members_of_runs_with_different_seeds_do_not_share_a_seed() -> None:
     """If seeds were sums, the first member of seed 7919 and the second member of seed 0 would have the same
     data order."""
     seeds = [

@@ -203,7 +203,7 @@ class ServerEngine:
         self._greeted, self._compared, self._tempered = False, False, None
 
     def _refuse_other_tokenizer(self, policy: Loaded) -> None:
-        """Raise ServerUnusable if the server and the policy's tokenizer encode a text as different token
+        """Raise ServerUnusable if the server and the policy's tokenizer encode a string as different token
         IDs."""
         body = {
             "model": self._settings.server_model,
@@ -221,7 +221,7 @@ class ServerEngine:
         if ids is not None and ids != own:
             raise ServerUnusable(
                 f"the server at {self._settings.server} has a different tokenizer from the policy: it"
-                f" encodes a text as {str(ids)[:60]}…, and the policy's tokenizer encodes it as"
+                f" encodes a string as {str(ids)[:60]}…, and the policy's tokenizer encodes it as"
                 f" {str(own)[:60]}…. Start the server with this policy"
             )
 

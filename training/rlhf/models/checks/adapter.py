@@ -47,7 +47,7 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
     if purpose == Purpose.POLICY and scores:
         raise wrong_kind(
             folder,
-            "it is the adapter of a reward model, which scores a text and does not generate one. As a "
+            "it is the adapter of a reward model, which scores text and does not generate any. As a "
             "policy, use a causal language model.",
         )
     _refuse_missing_modules(folder, settings, found, weights)

@@ -24,6 +24,7 @@ SCORING_HEAD = re.compile(r"^(?:score|classifier|classifier\.out_proj)\.weight$"
 GENERATION_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output|decoder|cls|lm_prediction_head)\.")
 CLASSIFIER = "ForSequenceClassification"
 OTHER_HEADS = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "ForMaskedLM")
+MOST_NAMED = 5  # maximum number of missing layers that an error names
 ADVICE = "As a reward model, use the result of a reward_model run; as a policy, use a causal language model."
 
 
@@ -82,13 +83,11 @@ def refuse_wrong_architecture(model: Path | str, config: Mapping[str, Any], purp
     if architecture.endswith(CLASSIFIER):
         raise wrong_kind(
             model,
-            f"{architecture} is the architecture of a reward model, which scores a text and does not "
-            f"generate one. {ADVICE}",
+            f"{architecture} is the architecture of a reward model, which scores text and does not "
+            f"generate any. {ADVICE}",
         )
     if kind in ENCODERS and not config.get("is_decoder"):
-        raise wrong_kind(
-            model, f"{kind} is an encoder. It reads a text as a whole and can't generate one. {ADVICE}"
-        )
+        raise wrong_kind(model, f"{kind} is an encoder, which can't generate text. {ADVICE}")
     if architecture.endswith(OTHER_HEADS):
         raise wrong_kind(model, f"{architecture} has no head for generating text. {ADVICE}")
 
@@ -117,12 +116,14 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
     layer at random."""
     layers = layers_in(weights).get("", set())
     expected = number_in(config, "num_hidden_layers", "n_layer", "n_layers")
-    missing = list(islice((number for number in range(expected) if number not in layers), 5))
+    missing = list(islice((number for number in range(expected) if number not in layers), MOST_NAMED + 1))
     if layers and missing:
+        named = ("layer " if len(missing) == 1 else "layers ") + ", ".join(map(str, missing[:MOST_NAMED]))
+        more = " and more" if len(missing) > MOST_NAMED else ""
         raise unreadable(
             model,
-            f"config.json says that the model has {expected} layers, but it has no weights for layer "
-            f"{', '.join(map(str, missing))}. Download or save the model again.",
+            f"config.json says that the model has {expected} layers, but it has no weights for "
+            f"{named}{more}. Download or save the model again.",
         )
     if (
         purpose == Purpose.POLICY

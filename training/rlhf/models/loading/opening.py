@@ -84,7 +84,7 @@ def load_policy(
 def open_generator(
     path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> Opened:
-    """Load a causal language model like `load_policy`, without merging an adapter into its base."""
+    """Load a causal language model as `load_policy` does, but don't merge an adapter into its base."""
     opened = _load(Purpose.POLICY, path_or_hub, dtype, device)
     if opened.new:
         raise lacks_weights(str(path_or_hub), opened.new)

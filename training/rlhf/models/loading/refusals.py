@@ -72,7 +72,7 @@ def refuse_unsupported(base: str, config: Any, purpose: Purpose) -> None:
     if encoder and not scoring:
         raise wrong_kind(
             base,
-            f"{config.model_type} is an encoder. It reads a text as a whole and can't generate one. {ADVICE}",
+            f"{config.model_type} is an encoder, which can't generate text. {ADVICE}",
         )
     if not scoring:
         return

@@ -70,8 +70,8 @@ def add_lora(
 
 @contextmanager
 def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
-    """Inside the context, the model's forward passes use this adapter, or none. Do the backward pass inside
-    the context, too: with gradient checkpointing, it repeats the forward pass.
+    """Inside the context, the model's forward passes use this adapter, or none. The backward pass must also
+    run inside the context, because gradient checkpointing repeats the forward pass.
 
     peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A backward pass that follows would
     then lose the gradients of the adapter that was active before. This context changes nothing else.

@@ -70,7 +70,7 @@ export const de: Texts<typeof en> = {
     invite: {
       title: "Leute zum Ordnen einladen",
       text: (open, overlap) =>
-        `${tasks(open)} ${open === 1 ? "ist" : "sind"} offen, mit ${rankings(overlap)} je Aufgabe.`,
+        `${tasks(open)} ${open === 1 ? "ist offen. Sie braucht" : "sind offen. Jede Aufgabe braucht"} ${rankings(overlap)}.`,
       action: "Mitglieder aufnehmen",
     },
     sample: {

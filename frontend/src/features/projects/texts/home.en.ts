@@ -69,7 +69,7 @@ export const en = {
     invite: {
       title: "Invite people to rank",
       text: (open: number, overlap: number) =>
-        `${tasks(open)} ${open === 1 ? "is" : "are"} open, with ${rankings(overlap)} per task.`,
+        `${tasks(open)} ${open === 1 ? "is open. It needs" : "are open. Each task needs"} ${rankings(overlap)}.`,
       action: "Add members",
     },
     sample: {

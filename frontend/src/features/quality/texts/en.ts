@@ -66,7 +66,10 @@ export const en = {
         "Estimated probability that a verdict is correct, computed from the verdicts of all annotators",
       ],
       first_shown: ["First shown", "Pairs won by the response shown first; 50 % means no bias"],
-      longer: ["Longer", "Pairs won by the longer response, which may also be better"],
+      longer: [
+        "Longer",
+        "Pairs won by the longer response; a high share is not necessarily bias, because longer responses may be better",
+      ],
       as_shown: ["As shown", "Rankings identical to the order shown, and the share expected by chance"],
       outlier: [
         "Outlier p",
@@ -149,7 +152,7 @@ export const en = {
     snapshots: (n: number) =>
       `${plural(n, "snapshot")} frozen since this annotator’s first ranking ${n === 1 ? "stays" : "stay"} unchanged and may contain rankings by this annotator`,
     paused:
-      "The annotator will be paused and asked to contact a manager. Nothing is deleted, and restoring the annotator undoes everything.",
+      "The annotator will be paused and asked to contact a manager. Nothing is deleted. If you restore the annotator, their rankings and review decisions count again.",
     reason: "Reason",
     reasonHint: "The reason is recorded with your name.",
     confirm: "Exclude",

@@ -105,7 +105,7 @@ it("shows permanent and temporary disk usage", async () => {
   expect(screen.getByText("plus up to 14 GB for checkpoints during the run")).toBeDefined();
 });
 
-it("shows no disk usage for a run that stores no model", async () => {
+it("does not show disk usage for a run that does not store a model", async () => {
   open({ estimate: { ...ESTIMATE, disk: { model: 0, checkpoints: 0 } }, refused: [] });
   await screen.findByText("fits");
   expect(screen.queryByText("Disk")).toBeNull();

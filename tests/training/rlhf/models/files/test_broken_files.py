@@ -59,7 +59,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "template": (edit("tokenizer_config.json", chat_template=[1]), "tokenizer.json or"),
     "type": (edit(model_type=["x"]), "config.json has model_type=['x'], which is not text"),
     "layers": (edit(num_hidden_layers="2"), "num_hidden_layers='2', which is not a whole number"),
-    "very many layers": (edit(num_hidden_layers=10**15), "no weights for layer 2, 3, 4, 5, 6."),
+    "very many layers": (
+        edit(num_hidden_layers=10**15),
+        "no weights for layers 2, 3, 4, 5, 6 and more.",
+    ),
     "rows": (edit(vocab_size=[1]), "config.json has vocab_size=[1], which is not a whole number"),
     "quantisation": (edit(quantization_config="x"), "quantization_config='x', which is not an object"),
     "architectures": (edit(architectures="x"), "config.json has architectures='x', which is not a list"),
@@ -124,7 +127,7 @@ def test_broken_settings_of_an_adapter_make_it_unreadable(
     assert reason in str(caught.value)
 
 
-def test_path_that_is_too_long_contains_no_model() -> None:
+def test_path_that_is_too_long_does_not_contain_a_model() -> None:
     assert not adapters.holds_model("/" + "a" * 5000)
     assert not adapters.looks_like_path("a" * 5000)
 

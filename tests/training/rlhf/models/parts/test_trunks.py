@@ -139,7 +139,7 @@ def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     assert all(4 in parameter.shape for parameter in trunk)  # each adapter matrix has rank 4
 
 
-def test_new_adapter_changes_no_score_and_applies_dropout_only_in_training(
+def test_new_adapter_does_not_change_scores_and_uses_dropout_only_in_training(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path)

@@ -1,7 +1,7 @@
 """Measure how much the loop improves a policy.
 
     .venv/bin/python -m benchmarks.loop [--seeds 101 102 103 104 105] [--rankings 600] [--noise 0.1]
-        [--prompts 400] [--kl-target NATS]
+        [--prompts 400] [--kl-target NATS] [--methods dpo ppo …]
 
 The steps are those of the demo, with default recipes. The seeds were not used for tuning. For each seed, the
 benchmark trains a policy (`sft`) and ranks the policy's answers by the gold reward. A share of the rankings
@@ -11,8 +11,9 @@ answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
 The gain's standard error is computed from the differences per prompt. The benchmark also prints each policy's
-KL divergence from the first policy, and the duration of each step in seconds. It uses only the library,
-without a database or server.
+KL divergence from the first policy, and the duration of each step in seconds. For RLOO and PPO, it also prints
+the highest mean KL of three consecutive steps, because the KL of a single step is noisy. It uses only the
+library, without a database or server.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import itertools
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias, TypeVar
@@ -32,6 +33,7 @@ import torch
 from preferences.text import storage_fault
 from training import demo_world
 from training.rlhf.core.messages import Messages
+from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.answers import Row, lay_out_rows, shared_layout
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
@@ -54,6 +56,7 @@ from training.rlhf.reward import reward_model
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
 FRESH_PROMPTS_SEED = 10_000  # added to the run's seed, so fresh prompts use a separate seed
 Result = TypeVar("Result")
+METHODS = ("rejection_sampling", "dpo", "rloo", "ppo", "ppo-16")  # ppo-16 takes 16 steps
 RewardsConfig: TypeAlias = RejectionSamplingConfig | RLOOConfig | PPOConfig
 
 
@@ -86,8 +89,30 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
     return rankings
 
 
+class StepKLs(NullReporter):
+    """Keeps the KL of each step of an on-policy loop."""
+
+    def __init__(self) -> None:
+        self.kl: list[float] = []
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        if "objective/kl" in values:
+            self.kl.append(values["objective/kl"])
+
+    def highest(self) -> str:
+        means = [sum(self.kl[i : i + 3]) / 3 for i in range(len(self.kl) - 2)]
+        return f"  highest KL of three steps {max(means):.2f}" if means else ""
+
+
 def chain(
-    seed: int, *, n_rankings: int, noise: float, n_fresh: int, kl_target: float | None, folder: Path
+    seed: int,
+    *,
+    n_rankings: int,
+    noise: float,
+    n_fresh: int,
+    kl_target: float | None,
+    chosen: Sequence[str],
+    folder: Path,
 ) -> None:
     seconds: dict[str, float] = {}
     prompts: list[Messages] = demo_world.prompts(PROJECT_PROMPTS, seed=seed)
@@ -122,9 +147,17 @@ def chain(
     draw = random.Random(seed)
     drawn = draw.sample(prompts, TRAINING_PROMPTS)
 
+    kls: dict[str, StepKLs] = {}
+
     def by_rewards(loop: ModuleType, config: RewardsConfig, name: str) -> Path:
+        kls[name] = StepKLs()
         path: Path = loop.train(
-            config, policy=policy, reward_model=judge.path, prompts=drawn, out_dir=folder / name
+            config,
+            policy=policy,
+            reward_model=judge.path,
+            prompts=drawn,
+            out_dir=folder / name,
+            report=kls[name],
         ).path
         return path
 
@@ -135,14 +168,12 @@ def chain(
     controlled = {"seed": seed, "kl_target": kl_target}
     methods: dict[str, Callable[[], Path]] = {
         "rejection_sampling": lambda: by_rewards(
-            rejection_sampling, RejectionSamplingConfig(seed=seed), "rs"
+            rejection_sampling, RejectionSamplingConfig(seed=seed), "rejection_sampling"
         ),
         "dpo": by_dpo,
         "rloo": lambda: by_rewards(rloo, RLOOConfig.model_validate(controlled), "rloo"),
         "ppo": lambda: by_rewards(ppo, PPOConfig.model_validate(controlled), "ppo"),
-        "ppo, 16 steps": lambda: by_rewards(
-            ppo, PPOConfig.model_validate(controlled | {"steps": 16}), "ppo-16"
-        ),
+        "ppo-16": lambda: by_rewards(ppo, PPOConfig.model_validate(controlled | {"steps": 16}), "ppo-16"),
     }
     four_answers = EvaluateConfig(responses_per_prompt=4, seed=seed)
 
@@ -158,15 +189,16 @@ def chain(
         f"  {'reward_model':20} {seconds['reward_model']:5.0f} s  held-out pair accuracy {accuracy:.3f}",
         flush=True,
     )
-    for name, method in methods.items():
-        path = timed(seconds, name, method)
+    for name in chosen:
+        path = timed(seconds, name, methods[name])
         new = gold_of(path)
         gain = compare(new, first)
         kl, error = kl_from(policy, path, new)
         print(
             f"  {name:20} {seconds[name]:5.0f} s  gold {new.mean:.3f} ± {new.standard_error:.3f}"
             f"  gain {gain.difference:+.3f} ± {gain.standard_error:.3f}  KL {kl:.2f} ± {error:.2f}"
-            f"  tokens {new.mean_tokens:.1f}  finished {new.finished_share:.3f}",
+            f"  tokens {new.mean_tokens:.1f}  finished {new.finished_share:.3f}"
+            f"{kls[name].highest() if name in kls else ''}",
             flush=True,
         )
 
@@ -204,6 +236,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=400)
     parser.add_argument("--kl-target", type=float, help="KL target of RLOO and PPO, in nats per answer")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     options = parser.parse_args()
     torch.set_num_threads(1)  # as in Rankloop's training runs of a model of this size
     for seed in options.seeds:
@@ -214,6 +247,7 @@ def main() -> None:
                 noise=options.noise,
                 n_fresh=options.prompts,
                 kl_target=options.kl_target,
+                chosen=options.methods,
                 folder=Path(folder),
             )
 

@@ -117,7 +117,7 @@ class PrintReporter(NullReporter):
 
 class ShiftedReporter:
     """A reporter for a part of a loop. The part counts its steps from 1, and the reports use the step numbers
-    and the phase name of the loop."""
+    and the phase name of the loop. The detail of a phase is kept."""
 
     def __init__(self, report: Reporter, by: int, *, phase: str) -> None:
         self._report, self._by, self._phase = report, by, phase
@@ -131,7 +131,8 @@ class ShiftedReporter:
         self._report.sample(self._by + step, messages=messages, before=before, after=after, scores=scores)
 
     def progress(self, phase: str, step: int, total: int) -> None:
-        self._report.progress(self._phase, step, total)
+        _, colon, detail = phase.partition(": ")
+        self._report.progress(self._phase + colon + detail, step, total)
 
     def flush(self) -> None:
         self._report.flush()

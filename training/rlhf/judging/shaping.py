@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.rlhf.core.alive import alive
+from training.rlhf.core.alive import alive, counting
 from training.rlhf.judging.floors import FloorState
 from training.rlhf.judging.judge import Asked
 from training.rlhf.judging.judges import Judges
@@ -100,7 +100,9 @@ def potentials_of(
         for (one, answer), found in zip(answers, starts, strict=True)
         if found
     ]
-    scores = iter(judges.score(partial, state).scores.tolist() if partial else [])
+    readings = sum(map(len, starts)) * len(judges.judges)
+    with counting(readings, "partial answers scored"):
+        scores = iter(judges.score(partial, state).scores.tolist() if partial else [])
     result = []
     for (_, answer), found in zip(answers, starts, strict=True):
         potentials = torch.zeros(len(answer))

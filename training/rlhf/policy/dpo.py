@@ -41,6 +41,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
+from training.rlhf.core.alive import counted, counting, told_by
 from training.rlhf.core.checkpoint import open_store, reading_state, saving_when_stopped
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.masters import clipped_norm, optimised, optimiser_over, update_weights
@@ -242,12 +243,15 @@ def train(
                 save()
 
     # 3. Train.
+    def tell(note: str) -> None:
+        report.progress(f"train: {note}", state.step, total)
+
     report.progress("train", state.step, total)
     for step, indices in enumerate(steps, start=1):
         if step > state.step:
             rate = peak * rate_factor(config.schedule, step - 1, total, warmup=warmup)
             try:
-                with saving_when_stopped(save):
+                with saving_when_stopped(save), told_by(tell):
                     update(config, state, rows, indices, step=step, rate=rate, check=report.check)
             except TrainingDiverged:
                 save()  # the weights from before the step help to find the cause
@@ -255,7 +259,7 @@ def train(
         if step > state.reported:
             evaluated: dict[str, float] = {}
             if rows.heldout and step in evaluate_at:
-                with saving_when_stopped(save):
+                with saving_when_stopped(save), told_by(tell):
                     evaluated = evaluate(config, state, rows, report.check)
                 state.heldout = evaluated
             report.metrics(step, state.metrics | evaluated)
@@ -336,14 +340,15 @@ def backward(
     indices: Sequence[int],
     check: Callable[[], None],
 ) -> Counter[str]:
-    weight, sums = rows.weight(indices), Counter[str]()
-    parts = in_step(state.policy, rows.micro_batches(indices), lambda: rows.shortest(indices))
-    for part, counts in parts:
-        check()
-        loss, found = summed_loss(config, state.policy, state.reference, rows, part)
-        # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
-        torch.autograd.backward(loss / weight if counts else 0 * loss)
-        sums.update(found if counts else {})
+    weight, sums, parts = rows.weight(indices), Counter[str](), rows.micro_batches(indices)
+    with counting(sum(map(len, parts)), "rankings of the batch"):
+        for part, counts in in_step(state.policy, parts, lambda: rows.shortest(indices)):
+            check()
+            loss, found = summed_loss(config, state.policy, state.reference, rows, part)
+            # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
+            torch.autograd.backward(loss / weight if counts else 0 * loss)
+            sums.update(found if counts else {})
+            counted(len(part) if counts else 0)
     return sums
 
 
@@ -382,11 +387,13 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the metrics of the held-out rankings: the mean loss per ranking, and means over the pairs."""
     rows, sums = rows.limited(state.max_tokens), Counter[str]()
-    parts = in_step(state.policy, rows.micro_batches(rows.heldout), lambda: rows.shortest(rows.heldout))
-    for part, counts in parts:
-        check()
-        found = summed_loss(config, state.policy, state.reference, rows, part)[1]
-        sums.update(found if counts else {})
+    parts = rows.micro_batches(rows.heldout)
+    with counting(sum(map(len, parts)), "held-out rankings"):
+        for part, counts in in_step(state.policy, parts, lambda: rows.shortest(rows.heldout)):
+            check()
+            found = summed_loss(config, state.policy, state.reference, rows, part)[1]
+            sums.update(found if counts else {})
+            counted(len(part) if counts else 0)
     sums = Counter(distributed.add_up(sums))
     means = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
     if of_pairs := pair_metrics(sums):

@@ -40,6 +40,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from training.rlhf.core import distributed
+from training.rlhf.core.alive import counted
 from training.rlhf.core.checkpoint import digest
 from training.rlhf.core.loop_state import Modules, Optimisers
 from training.rlhf.core.masters import clipped_norm
@@ -74,6 +75,7 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Rollout,
+    counting_observations,
     load_models,
     observations,
     usable_prompts,
@@ -169,9 +171,9 @@ def roll_out(
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
-    dealt = [
-        observed_with_values(state, rollout, parts) for parts in steps.minibatches_of(config, state, rollout)
-    ]
+    split = steps.minibatches_of(config, state, rollout)
+    with counting_observations(split):
+        dealt = [observed_with_values(state, rollout, parts) for parts in split]
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
     rewards = rollout.rewards(config)
@@ -299,14 +301,15 @@ def update(
     steps.set_rate(state.policy_optimiser, policy_rate(config, state))
     rate = rate_factor(config.schedule, state.step, config.steps)
     steps.set_rate(state.critic_optimiser, rate if trains_critic else 0.0)
-    passes = epochs(
-        ceiling.update_settings(config, recovery=batch.recovery),
-        state,
-        batch,
-        demonstrations,
-        trains_policy=trains_policy,
-        trains_critic=trains_critic,
-    )
+    with steps.counting_updates(config, batch):
+        passes = epochs(
+            ceiling.update_settings(config, recovery=batch.recovery),
+            state,
+            batch,
+            demonstrations,
+            trains_policy=trains_policy,
+            trains_critic=trains_critic,
+        )
     state.policy_steps += trains_policy
     return steps.end_step(config, state, batch, passes)
 
@@ -405,6 +408,7 @@ def minibatch_backward(
                 config, state.critic, part, tokens, trains_policy=trains_policy, counts=counts
             )
         steps.add(metrics, found if counts else {})
+        counted(part.size if counts else 0)
     if trains_policy and config.ptx_coefficient > 0:
         metrics["loss/ptx"] = ptx_backward(
             config,

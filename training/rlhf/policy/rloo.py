@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.alive import counted
 from training.rlhf.core.masters import clipped_norm
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor
@@ -52,6 +53,7 @@ from training.rlhf.rollouts.on_policy import OnPolicyResult, run_on_policy
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
+    counting_observations,
     load_models,
     observations,
     spare_micro_batch,
@@ -125,10 +127,11 @@ def roll_out(
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
-    minibatches = [
-        [seen for seen, _, counts in observations(models, rollout, parts) if counts]
-        for parts in steps.minibatches_of(config, state, rollout)
-    ]
+    split = steps.minibatches_of(config, state, rollout)
+    with counting_observations(split):
+        minibatches = [
+            [seen for seen, _, counts in observations(models, rollout, parts) if counts] for parts in split
+        ]
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
     every = [seen for minibatch in minibatches for seen in minibatch]
     for seen in every:
@@ -175,7 +178,8 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
     state.kl = batch.kl
     steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))
-    passes = epochs(ceiling.update_settings(config, recovery=batch.recovery), state, batch)
+    with steps.counting_updates(config, batch):
+        passes = epochs(ceiling.update_settings(config, recovery=batch.recovery), state, batch)
     return steps.end_step(config, state, batch, passes)
 
 
@@ -243,6 +247,7 @@ def minibatch_backward(
         found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
         found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
         found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+        counted(part.size)
     return found, largest
 
 

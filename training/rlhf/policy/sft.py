@@ -16,6 +16,7 @@ later training compute.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core import distributed
+from training.rlhf.core.alive import counted, counting, told_by
 from training.rlhf.core.checkpoint import (
     digest,
     open_store,
@@ -214,9 +216,12 @@ def fit(
     warmup = math.ceil(total * config.warmup_share)
     evaluate_at = {round(total * n / HELDOUT_MEASUREMENTS) for n in range(1, HELDOUT_MEASUREMENTS + 1)}
 
+    def tell(note: str) -> None:
+        report.progress(f"train: {note}", progress.step, total)
+
     def end_step() -> None:
         if heldout and progress.step in evaluate_at:
-            with saving_when_stopped(lambda: save(progress)):
+            with saving_when_stopped(lambda: save(progress)), told_by(tell):
                 found = mean_loss(config, policy, tokenizer, heldout, check=report.check)
             progress.heldout_loss = progress.metrics["heldout_loss"] = found
         report.metrics(progress.step, progress.metrics)
@@ -231,7 +236,7 @@ def fit(
     )
     for indices in order[progress.step :]:
         started, batch = time.monotonic(), [learned[i] for i in indices]
-        with saving_when_stopped(lambda: save(progress)):
+        with saving_when_stopped(lambda: save(progress)), told_by(tell):
             loss, padding = add_gradients(config, policy, tokenizer, batch, check=report.check)
             distributed.sum_gradients(optimised(optimiser))
         grad_norm = clipped_norm(optimiser, config.max_grad_norm)
@@ -271,15 +276,22 @@ def add_gradients(
     Each process adds the gradients of its share of the rows. The results are those of all rows.
     """
     n_tokens, loss, places = sum(len(row.response) for row in rows), 0.0, 0
-    for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
-        check()
-        part = summed_loss(policy, batch) / n_tokens
-        torch.autograd.backward(part if counts else 0 * part)
-        if counts:
-            loss += part.item()
-            places += batch.places
+    with counting_tokens(rows, "tokens of the batch"):
+        for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
+            check()
+            part = summed_loss(policy, batch) / n_tokens
+            torch.autograd.backward(part if counts else 0 * part)
+            if counts:
+                loss += part.item()
+                places += batch.places
+                counted(batch.tokens)
     found = distributed.all_sum({"loss": loss, "places": float(places)})
     return found["loss"], 1 - sum(row.length for row in rows) / found["places"]
+
+
+def counting_tokens(rows: Sequence[Row], what: str) -> AbstractContextManager[None]:
+    """Inside the context, the tokens of this process's share of the rows are counted."""
+    return counting(sum(row.length for row in rows) // distributed.count(), what)
 
 
 def parts_of(
@@ -308,10 +320,12 @@ def mean_loss(
 ) -> float:
     """Return the mean loss over all rows, in nats per response token."""
     total = 0.0
-    for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
-        check()
-        loss = summed_loss(policy, batch).item()
-        total += loss if counts else 0.0
+    with counting_tokens(rows, "held-out tokens"):
+        for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
+            check()
+            loss = summed_loss(policy, batch).item()
+            total += loss if counts else 0.0
+            counted(batch.tokens if counts else 0)
     return distributed.all_sum({"total": total})["total"] / sum(len(row.response) for row in rows)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core.alive import alive
+from training.rlhf.core.alive import alive, counted
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.sharding import run, shards
 from training.rlhf.data.batching import (
@@ -293,3 +293,4 @@ def batches(
         alive()
         chosen = [groups[i] for i in indices]
         yield indices, collate(chosen, layout=kind, pad_id=pad_id, unread=unread).to(model.device)
+        counted(sum(len(group.responses) for group in chosen))

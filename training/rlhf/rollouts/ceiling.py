@@ -10,9 +10,9 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import fill, weights_of
-from training.rlhf.rollouts.rollout import MicroBatch, observations
+from training.rlhf.rollouts.rollout import MicroBatch, counting_observations, observations
 from training.rlhf.rollouts.state import OnPolicyState
-from training.rlhf.rollouts.steps import minibatches_of, next_rollout
+from training.rlhf.rollouts.steps import Progress, minibatches_of, next_rollout, no_progress
 
 Settings = TypeVar("Settings", bound=RolloutConfig)
 
@@ -48,20 +48,23 @@ def update_settings(config: Settings, *, recovery: bool) -> Settings:
     return config.model_copy(update={k: v for k, v in others.items() if k in type(config).model_fields})
 
 
-def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts) -> None:
+def stay_below_ceiling(
+    config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts, progress: Progress = no_progress
+) -> None:
     """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, restore the
     newest weights whose KL was within the ceiling."""
     if config.kl_ceiling is None or "objective/kl_final" in state.metrics:
         return  # a run that resumes after the measurement keeps its result
-    rollout, _ = next_rollout(config, state, prompts)
-    kl = ceiling_kl(
-        [
+    rollout, _ = next_rollout(config, state, prompts, progress)
+    minibatches = minibatches_of(config, state, rollout)
+    with counting_observations(minibatches):
+        seen = [
             seen
-            for parts in minibatches_of(config, state, rollout)
+            for parts in minibatches
             for seen, _, counts in observations(state.models, rollout, parts)
             if counts
         ]
-    )
+    kl = ceiling_kl(seen)
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
     if went_back:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from training.rlhf.core import distributed
-from training.rlhf.core.alive import heard_by
+from training.rlhf.core.alive import heard_by, told_by
 from training.rlhf.core.checkpoint import (
     digest,
     open_store,
@@ -97,25 +97,28 @@ def run_on_policy(
             state.tensors(config),
         )  # fmt: skip
 
+    def tell(note: str) -> None:
+        report.progress(f"train: {note}", state.step, config.steps)
+
     def answered(done: int, answers: int) -> None:
-        report.progress(f"train: {done} of {answers} answers", state.step, config.steps)
+        tell(f"{done} of {answers} answers")
 
     # Long passes call `alive` for every token or micro-batch. `heard_by` makes each of these calls check for
     # a stop request, so a cancellation takes effect within seconds.
     report.progress("train", state.step, config.steps)
     while True:
-        with saving_when_stopped(save), heard_by(report.listen):
+        with saving_when_stopped(save), heard_by(report.listen), told_by(tell):
             report.check_together()
             if state.step == config.steps:
-                stay_below_ceiling(config, state, prompts)
+                stay_below_ceiling(config, state, prompts, answered)
             show_samples(config, state, prompts, report)
             if state.step == config.steps:
                 break
             started = time.perf_counter()
             batch = roll_out(config, state, prompts, answered)
         rolled_out = time.perf_counter()
-        report.progress("train: updating the weights", state.step, config.steps)
-        with heard_by(with_grace(report.listen, seconds=UPDATE_GRACE)):
+        tell("updating the weights")
+        with heard_by(with_grace(report.listen, seconds=UPDATE_GRACE)), told_by(tell):
             updated = update(config, state, batch)
         seconds = {
             "seconds/rollout": rolled_out - started,

@@ -8,6 +8,7 @@ functions has no random state to save.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core import distributed
+from training.rlhf.core.alive import counted, counting
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
@@ -256,7 +258,11 @@ def sample_rollout(
         if mine:
             refuse_unknown_sampler(config, own, temperature)
             messages = [prompts.messages[chosen[i]] for i in mine]
-            judged = models.judges.score(asked_about(models, messages, [ids[i] for i in mine], own), floors)
+            readings = len(mine) * config.responses_per_prompt * len(models.judges.judges)
+            with counting(readings, "answers scored"):
+                judged = models.judges.score(
+                    asked_about(models, messages, [ids[i] for i in mine], own), floors
+                )
     answers, judged = _gathered(mine, own, judged)
     asked = asked_about(models, [prompts.messages[i] for i in chosen], ids, answers)
     sampled = [one for group in answers for one in group]
@@ -368,6 +374,12 @@ def observe_states(models: Models, rollout: Rollout, part: Together) -> tuple[Mi
     return seen, own.states
 
 
+def counting_observations(minibatches: Sequence[Sequence[Together]]) -> AbstractContextManager[None]:
+    """Inside the context, `observations` of these minibatches are counted (`core.alive.counting`)."""
+    rows = sum(len(part.numbers) for parts in minibatches for part in parts)
+    return counting(rows, "answers compared with the reference")
+
+
 def observations(
     models: Models, rollout: Rollout, parts: Sequence[Together]
 ) -> Iterator[tuple[MicroBatch, Tensor | None, bool]]:
@@ -375,6 +387,7 @@ def observations(
     models are sharded, spare ones follow with False (`in_step`)."""
     for part, counts in in_step(models.actor, parts, lambda: spare_part(models, rollout)):
         yield *observe_states(models, rollout, part), counts
+        counted(len(part.numbers))
 
 
 def spare_part(models: Models, rollout: Rollout) -> Together:

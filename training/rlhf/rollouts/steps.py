@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, Self, TypeVar
 
 import torch
 
 from training.rlhf.core import distributed
+from training.rlhf.core.alive import counting
 from training.rlhf.core.masters import optimised
 from training.rlhf.core.memory import until_it_fits
 from training.rlhf.core.reporter import require_finite
@@ -88,6 +90,12 @@ def rollout_metrics(
 def minibatches_of(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[list[Together]]:
     """Divide a rollout's rows into minibatches, and these into micro-batches (see `split_rollout`)."""
     return split_rollout(config, state.models, rollout, max_tokens=state.micro_batch_tokens)
+
+
+def counting_updates(config: RolloutConfig, batch: Divided[Part]) -> AbstractContextManager[None]:
+    """Inside the context, the answers in all passes of an update are counted (`core.alive.counting`)."""
+    answers = sum(part.size for parts in batch.minibatches for part in parts)
+    return counting(config.epochs * answers, "answers used for the update")
 
 
 class Divisible(Protocol):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.core import distributed
+from training.rlhf.core.alive import counting, told_by
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.core.sharding import shards, stopping_together
@@ -181,10 +182,8 @@ def _sample(
     questions = [Asked(asked.messages[i], asked.ids[i], row) for i, row in zip(chosen, answers, strict=True)]
     flat = [ids for row in answers for ids in row]
 
-    def scored(done: int) -> None:
-        answered(len(flat), f"{done} of {len(flat)} answers scored")
-
-    judged = score(judges, questions, check, judges.initial_state(), scored)
+    with told_by(partial(answered, len(flat))):
+        judged = score(judges, questions, check, judges.initial_state())
     golds = torch.full((len(flat),), math.nan, dtype=torch.float64)
     if gold is not None:
         texts = [
@@ -210,10 +209,9 @@ def score(
     questions: Sequence[Asked],
     check: Callable[[], None],
     state: FloorState,
-    scored: Callable[[int], None] = lambda done: None,
 ) -> Judged:
     """Score answers in float64. All figures of an answer are NaN if a reward model can't read it to its end.
-    `truncated` counts these answers by reward model. `scored` is called with the number of scored answers."""
+    `truncated` counts these answers by reward model."""
     fitting = {
         judge.name: torch.tensor([fits(judges, judge, ids) for one in questions for ids in one.answers])
         for judge in judges.judges
@@ -229,10 +227,11 @@ def score(
     ]
     found: list[Judged] = []
     per_check = max(1, ANSWERS_PER_CHECK // max(len(one.answers) for one in questions))
-    for start in range(0, len(asked), per_check):
-        check()
-        scored(sum(len(one.answers) for one in asked[:start]))
-        found.append(judges.score(asked[start : start + per_check], state))
+    readings = int(readable.sum()) * len(judges.judges)
+    with counting(readings, "answers scored"):
+        for start in range(0, len(asked), per_check):
+            check()
+            found.append(judges.score(asked[start : start + per_check], state))
 
     def spread_out(columns: Sequence[Tensor]) -> Tensor:
         values = torch.full((len(readable),), math.nan, dtype=torch.float64)

@@ -291,7 +291,9 @@ def test_metrics_are_finite_and_have_standard_names(folders: tuple[Path, Path], 
         assert names <= row.keys()
         assert all(math.isfinite(value) for value in row.values())
     update = "train: updating the weights"
-    assert report.progress_rows == [
+    # On a slow machine, a step can also report its progress.
+    rows = [row for row in report.progress_rows if " of " not in row[0]]
+    assert rows == [
         *[("train", 0, 2), (update, 0, 2)],
         *[("train", 1, 2), (update, 1, 2)],
         *[("train", 2, 2)],

@@ -26,13 +26,20 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from tests.training.rlhf import tiny
-from tests.training.rlhf.policy.test_ppo import EOS, config_of, loaded, reward_model, rollout_of
+from tests.training.rlhf.policy.test_ppo import (
+    EOS,
+    PROMPTS,
+    config_of,
+    loaded,
+    reward_model,
+    rollout_of,
+)
 from training.rlhf.data.answers import Row, Together
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.objectives import advantages, kl
 from training.rlhf.objectives.token_rewards import token_rewards
 from training.rlhf.policy import ppo, ppo_gradients
-from training.rlhf.rollouts.rollout import observe
+from training.rlhf.rollouts.rollout import observe, usable_prompts
 
 # A test worker can't send warning classes of the old release to the process that collects the results.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -71,8 +78,11 @@ def trl(module: str) -> Any:
     return importlib.import_module(f"trl_1_12.{module}")
 
 
-def calls_of_trl(out: Path, reward: Path, *, stops: bool, **settings: Any) -> list[Call]:
-    """Train on one batch with TRL. With `stops`, EOS ends an answer."""
+def calls_of_trl(
+    out: Path, reward: Path, *, stops: bool, **settings: Any
+) -> tuple[list[Call], dict[str, float]]:
+    """Train on one batch with TRL. With `stops`, EOS ends an answer. Return the calls of `backward` and the
+    logged metrics."""
     torch.manual_seed(0)
     config = trl("experimental.ppo.ppo_config").PPOConfig(
         output_dir=str(out), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[],
@@ -109,7 +119,10 @@ def calls_of_trl(out: Path, reward: Path, *, stops: bool, **settings: Any) -> li
                 *("advantages", "returns", "scores", "padding_mask"),
             )
         }
-        kept |= {name: theirs[name].detach().clone() for name in ("pg_loss", "vf_loss", "new_logprobs")}
+        kept |= {
+            name: theirs[name].detach().clone()
+            for name in ("pg_loss", "vf_loss", "vf_clipfrac", "new_logprobs")
+        }
         model = theirs["model"]
         weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
         plain_backward(loss)
@@ -121,7 +134,8 @@ def calls_of_trl(out: Path, reward: Path, *, stops: bool, **settings: Any) -> li
     trainer.accelerator.backward = backward
     trainer.train()
     assert len(found) == 2
-    return found
+    [logged] = [row for row in trainer.state.log_history if "objective/kl" in row]
+    return found, logged
 
 
 def rows_of(call: Call) -> list[Row]:
@@ -166,7 +180,7 @@ def test_targets_losses_and_gradients_equal_those_of_trl(whiten: bool, reward: P
     padding token, and places the score there."""
     settings = {"kl_coefficient": 0.3, "value_coefficient": 0.7}
     config = config_of(temperature=TEMPERATURE, micro_batch_tokens=30, **settings)
-    calls = calls_of_trl(tmp_path / "trl", reward, stops=False, whiten_rewards=whiten)
+    calls, _ = calls_of_trl(tmp_path / "trl", reward, stops=False, whiten_rewards=whiten)
     for call in calls:
         rows, theirs = rows_of(call), call.tensors
         assert all(len(row.answer) == TOKENS and PAD not in row.answer for row in rows)
@@ -197,11 +211,13 @@ def test_targets_losses_and_gradients_equal_those_of_trl(whiten: bool, reward: P
         compare_updates(call, config, state_of(call, config, reward, tmp_path), part)
     moved = (calls[1].tensors["new_logprobs"] - calls[1].tensors["logprobs"]).abs().max().item()
     assert moved > 0.3  # the second loss has clipped ratios
+    assert 0 < calls[1].tensors["vf_clipfrac"] < 1
 
 
 def test_policy_gradient_of_finished_answers_equals_that_of_trl(reward: Path, tmp_path: Path) -> None:
     config = config_of(temperature=TEMPERATURE, kl_coefficient=0.3)
-    for call in calls_of_trl(tmp_path / "trl", reward, stops=True, missing_eos_penalty=1.0):
+    calls, logged = calls_of_trl(tmp_path / "trl", reward, stops=True, missing_eos_penalty=1.0)
+    for call in calls:
         rows, theirs = rows_of(call), call.tensors
         lengths = [len(row.answer) for row in rows]
         assert min(lengths) < TOKENS
@@ -217,6 +233,10 @@ def test_policy_gradient_of_finished_answers_equals_that_of_trl(reward: Path, tm
         zeros = torch.zeros_like(old)
         part = ppo_gradients.Part(dataclasses.replace(seen, log_probs=old), zeros, advantage, zeros)
         compare_updates(call, config, state, part, critic=False)
+    ours = ppo.update(
+        config, state, ppo.roll_out(config, state, usable_prompts(config, state.models, PROMPTS))
+    )
+    assert logged.keys() - ours.keys() == {"eps", "step", "epoch"}  # eps is the number of episodes per second
 
 
 def compare_updates(
@@ -233,6 +253,7 @@ def compare_updates(
         return
     found = ppo_gradients.critic_backward(config, state.critic, part, tokens)
     assert found["loss/value_avg"] == pytest.approx(call.tensors["vf_loss"].item(), abs=1e-4)
+    assert found["val/clipfrac_avg"] == pytest.approx(call.tensors["vf_clipfrac"].item(), abs=1e-6)
     theirs = call.part("value_model", call.gradients)
     for name, weight in state.critic.trunk.named_parameters():
         assert torch.allclose(weight.grad, theirs[f"model.{name}"], atol=1e-4), name

@@ -23,6 +23,7 @@ from training.rlhf.core.reporter import TrainingDiverged
 from training.rlhf.core.seeds import generator_for
 from training.rlhf.data.answers import Answers, Row, lay_out_rows
 from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.models.forward import projection
 from training.rlhf.models.forward.logprobs import log_probs_and_entropies, token_log_probs
 from training.rlhf.models.loading.opening import load_reward_model
 from training.rlhf.models.loading.saving import save_model
@@ -34,10 +35,11 @@ from training.rlhf.rollouts.ceiling import ceiling_kl, mean_kl
 from training.rlhf.rollouts.reference import weights_of
 
 NOTHING = 1e-300  # a learning rate that doesn't change a weight in single precision
-LAYOUTS: list[dict[str, Any]] = [
-    {"micro_batch_tokens": 1, "minibatches": 3},
-    {"micro_batch_tokens": 60, "minibatches": 1},
-    {"micro_batch_tokens": 10_000, "minibatches": 2},
+# The number of tokens that are projected at a time, and the layout of the rows.
+LAYOUTS: list[tuple[int, dict[str, Any]]] = [
+    (256, {"micro_batch_tokens": 1, "minibatches": 3}),
+    (5, {"micro_batch_tokens": 60, "minibatches": 1}),
+    (3, {"micro_batch_tokens": 10_000, "minibatches": 2}),
 ]
 
 
@@ -67,15 +69,21 @@ def dropping_gpt2() -> PreTrainedModel:
     return GPT2LMHeadModel(config).train()
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("chunk", "layout"), LAYOUTS)
 @pytest.mark.parametrize(
     "make", [*tiny.POLICIES.values(), dropping_gpt2], ids=[*tiny.POLICIES, "gpt2 with dropout"]
 )
 def test_log_ratio_is_exactly_zero_at_a_learning_rate_of_zero(
-    make: Callable[[], PreTrainedModel], layout: dict[str, Any], judge: Path
+    make: Callable[[], PreTrainedModel],
+    chunk: int,
+    layout: dict[str, Any],
+    judge: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """This holds in every epoch, for any padding, any split into micro-batches and any order of the
-    micro-batches."""
+    """This holds in every epoch, for any padding, any split into micro-batches and into chunks of tokens, and
+    any order of the micro-batches."""
+    monkeypatch.setattr(projection, "CHUNK_LOGITS", 1)
+    monkeypatch.setattr(projection, "MIN_CHUNK_TOKENS", chunk)
     settings = {"epochs": 2, "temperature": 0.7, "learning_rate": NOTHING, "value_learning_rate": NOTHING}
     config, state, prompts = state_of(judge, make, **settings, **layout)
     metrics = ppo.update(config, state, ppo.roll_out(config, state, prompts))

@@ -24,7 +24,8 @@ from training.rlhf.core.reporter import Cancelled
 from training.rlhf.judging.judge import RewardNotFinite
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import Loaded
-from training.rlhf.policy import rejection_sampling, rloo
+from training.rlhf.policy import ppo, rejection_sampling, rloo
+from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.reward.scoring import load_for_training
@@ -91,6 +92,19 @@ def test_ratio_is_exactly_one_before_the_first_update(method: str, world: World,
         assert report.series("val/first_log_ratio") == [0.0, 0.0]
         assert report.series("objective/kl")[0] == 0.0
         assert report.series("policy/approxkl_avg")[0] > 0  # the second update of a step changes the ratio
+
+
+def test_ppo_and_rloo_train_on_the_same_rollouts(world: World) -> None:
+    rollouts = []
+    for loop, config in (
+        (rloo, RLOOConfig.model_validate(SETTINGS)),
+        (ppo, PPOConfig.model_validate(SETTINGS)),
+    ):
+        models = load_models(world.policy(), {"good": world.reward_model()}, config)
+        state: Any = loop.new_state(config, models)
+        found = loop.roll_out(config, state, usable_prompts(config, models, PROMPTS)).rollout
+        rollouts.append((found.rows, found.rewards(config).tolist()))
+    assert rollouts[0] == rollouts[1]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -11,7 +11,7 @@ answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
 The gain's standard error is computed from the differences per prompt. The benchmark also prints each policy's
-KL divergence from the first policy, and the duration of each step in seconds. For RLOO and PPO, it also prints
+KL divergence from the first policy, and the seconds of each step. For RLOO and PPO, it also prints
 the highest mean KL of three consecutive steps, because the KL of a single step is noisy. It uses only the
 library, without a database or server.
 """

@@ -1,0 +1,41 @@
+"""A preview reads only the beginning of a file."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+
+from preferences.formats.preview import SHOWN_RECORDS, preview_of
+
+ROW = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "winner": "A"}
+LINES = b"".join(json.dumps(ROW | {"prompt": f"Question {n}?"}).encode() + b"\n" for n in range(200_000))
+
+
+class Counted(io.BytesIO):
+    """A file that counts the bytes read from it."""
+
+    bytes_read = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self.bytes_read += len(found)
+        return found
+
+    def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]
+        found = super().readinto(buffer)
+        self.bytes_read += found
+        return found
+
+
+def test_preview_of_a_large_file_reads_only_its_beginning() -> None:
+    for content in (LINES, gzip.compress(LINES, compresslevel=1)):
+        file = Counted(content)
+        found = preview_of(file)
+        assert (found.problem, len(found.records)) == ("", SHOWN_RECORDS)
+        assert 0 < file.bytes_read < len(content) / 2
+
+
+def test_fault_at_the_end_of_a_large_file_is_not_seen_by_its_preview() -> None:
+    found = preview_of(io.BytesIO(LINES + b"{broken"))
+    assert (found.problem, len(found.records)) == ("", SHOWN_RECORDS)

@@ -85,11 +85,7 @@ def publish(partial: Path, target: Path, *, synced: bool = False) -> None:
     folder. With `synced`, all of its content is already on disk."""
     if not synced:
         sync_tree(partial)
-    try:
-        os.rename(partial, target)
-    except OSError as error:
-        if error.errno not in _HAS_CONTENT:
-            raise
+    if not _renamed(partial, target):
         _replace_folder(partial, target)
     for folder in {partial.parent, target.parent}:
         sync(folder)
@@ -99,12 +95,19 @@ def publish_once(partial: Path, target: Path) -> None:
     """Like `publish`, but keeps an existing folder `target` with content. For content that is determined by
     its name, so that several processes can write it at the same time."""
     sync_tree(partial)
+    _renamed(partial, target)
+    sync(target.parent)
+
+
+def _renamed(partial: Path, target: Path) -> bool:
+    """Renames `partial`. Returns False if `target` is a folder with content, which a rename can't replace."""
     try:
         os.rename(partial, target)
     except OSError as error:
         if error.errno not in _HAS_CONTENT:
             raise
-    sync(target.parent)
+        return False
+    return True
 
 
 def make_folders(folder: Path, *, mode: int = 0o777) -> None:

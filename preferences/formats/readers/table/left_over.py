@@ -31,15 +31,9 @@ from preferences.formats.readers.columns.vocabulary import (
 )
 from preferences.formats.readers.ranking_fields import by_response
 from preferences.formats.readers.table.cells import TEXT_KEYS, listed
+from preferences.formats.readers.table.numbers_in_cells import is_number, named_numbers
 from preferences.formats.readers.table.unread import Sample, groups_for, is_flag
-from preferences.formats.readers.table.votes import (
-    Answers,
-    is_name_of,
-    is_number,
-    named_numbers,
-    names_the_loser,
-    vote_names,
-)
+from preferences.formats.readers.table.votes import Answers, is_name_of, names_the_loser, vote_names
 from preferences.records import RowError
 
 MAX_DEPTH = 4

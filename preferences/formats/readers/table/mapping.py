@@ -30,6 +30,7 @@ from preferences.formats.readers.columns.vocabulary import (
 from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
 from preferences.formats.readers.table.cells import Replies, ids_of, listed
 from preferences.formats.readers.table.left_over import left_over_votes
+from preferences.formats.readers.table.numbers_in_cells import is_number, named_numbers
 from preferences.formats.readers.table.unread import (
     Sample,
     flag_key,
@@ -47,8 +48,6 @@ from preferences.formats.readers.table.votes import (
     answers_for,
     is_index,
     is_name_of,
-    is_number,
-    named_numbers,
     names_the_loser,
     one_hot_columns,
     vote_names,

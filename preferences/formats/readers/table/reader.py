@@ -40,6 +40,7 @@ from preferences.formats.readers.table.cells import (
     replies_of,
 )
 from preferences.formats.readers.table.mapping import ColumnMapping, mapping_of
+from preferences.formats.readers.table.numbers_in_cells import is_number
 from preferences.formats.readers.table.votes import (
     Flagged,
     Numbers,
@@ -48,7 +49,6 @@ from preferences.formats.readers.table.votes import (
     Verdict,
     Winner,
     flagged_of,
-    is_number,
     numbers_of,
     one_hot_of,
     signed_of,

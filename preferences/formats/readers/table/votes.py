@@ -20,7 +20,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 from preferences.fields import given
 from preferences.formats.readers.columns.names import LETTERS, PAIRS, Group, groups_of, words_of
@@ -37,6 +36,12 @@ from preferences.formats.readers.columns.vocabulary import (
     TIES,
     WINNER_WORDS,
 )
+from preferences.formats.readers.table.numbers_in_cells import (
+    is_number,
+    number_of,
+    truth_value,
+    whole_number,
+)
 from preferences.records import Row, RowError, Tiers
 
 # Matches "[[A>>B]]", the notation of arena-hard's judges.
@@ -47,7 +52,6 @@ SENTENCE = re.compile(
 )
 MAX_VERDICT_CHARACTERS = 80
 MAX_NAME_CHARACTERS = 20
-LARGEST_NUMBER = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,7 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
         return _won_by(answers.ids.index(str(value)), count)
     text = value.strip() if isinstance(value, str) else ""
     places = _places_of(text, answers) if text else set()
-    number = _whole(value)
+    number = whole_number(value)
     if number is not None:
         index = _index_of_number(number, answers, first)
         if index is None:
@@ -277,7 +281,7 @@ def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
     names = [*columns.columns, *filter(None, (columns.tie, columns.both_bad))]
     if not any(given(row.get(name)) for name in names):
         return None
-    won = [name for name in names if _truth(row.get(name), name)]
+    won = [name for name in names if truth_value(row.get(name), name)]
     if len(won) != 1:
         which = ", ".join(won) or "none"
         raise RowError(f"exactly one of {', '.join(names)} must be 1; columns with 1: {which}")
@@ -292,7 +296,7 @@ def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
     won = [
         index
         for index, item in enumerate(items)
-        if isinstance(item, Mapping) and _truth(item.get(vote.key), vote.key)
+        if isinstance(item, Mapping) and truth_value(item.get(vote.key), vote.key)
     ]
     if len(won) > 1:
         raise RowError(f"{vote.key} is true for {len(won)} responses, but gives no order among them")
@@ -306,7 +310,7 @@ def numbers_of(
     unranked, below all others. None if there are fewer than two numbers. With `ranks`, raises RowError if the
     numbers are not ranks from 1."""
     numbers = {
-        index: found for index, value in enumerate(values) if (found := _number(value, name)) is not None
+        index: found for index, value in enumerate(values) if (found := number_of(value, name)) is not None
     }
     if len(numbers) < 2:
         return None
@@ -320,7 +324,7 @@ def numbers_of(
 
 def signed_of(value: object, vote: Signed) -> Verdict | None:
     """The verdict that a signed number expresses; None if the cell is empty."""
-    number = _number(value, vote.column)
+    number = number_of(value, vote.column)
     if number is None:
         return None
     if number == 0:
@@ -407,60 +411,3 @@ def _won_by(index: int, count: int, strength: int | None = None) -> Verdict:
     others = tuple(other for other in range(count) if other != index)
     # If there are several other responses, they have no order among themselves and stay unranked.
     return Verdict(((index,), others) if count == 2 else ((index,),), strength=strength)
-
-
-def _whole(value: object) -> int | None:
-    """A whole number: an int, a float such as 1.0 (pandas), or digits in a CSV cell."""
-    if isinstance(value, bool):
-        raise RowError("true and false name no response")
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,9}(\.0)?\s*", value):
-        return int(float(value))
-    return None
-
-
-def _truth(value: object, name: str) -> bool:
-    if not given(value):
-        return False
-    text = str(value).strip().lower()
-    if text in {"1", "1.0", "true", "yes"}:
-        return True
-    if text in {"0", "0.0", "false", "no"}:
-        return False
-    raise RowError(f"{name} is {text[:40]!r}; it must be 0 or 1")
-
-
-def _number(value: object, name: str) -> float | None:
-    if not given(value):
-        return None
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise RowError(f"{name} holds {str(value)[:40]!r}, which is not a number") from None
-    if isinstance(value, bool) or number != number or abs(number) == float("inf"):
-        raise RowError(f"{name} holds {value}, which is not a finite number")
-    return number
-
-
-def is_number(value: object) -> bool:
-    """Whether the value is a number, or text such as "-1.5", that is small enough to be read as a float."""
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, (int, float)):
-        return -LARGEST_NUMBER < value < LARGEST_NUMBER
-    return isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}(\.\d{1,15})?\s*", value) is not None
-
-
-def named_numbers(item: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The keys of a listed response that hold a rank, and those that hold a score."""
-    numeric = [key for key, value in item.items() if is_number(value) and not isinstance(value, bool)]
-    ranks = [
-        key for key in numeric if RANK_WORDS & set(words_of(key)) and not OTHER_WORDS & set(words_of(key))
-    ]
-    scores = [
-        key for key in numeric if SCORE_WORDS & set(words_of(key)) and not OTHER_WORDS & set(words_of(key))
-    ]
-    return ranks, scores

@@ -11,6 +11,7 @@ from training.rlhf.planning.cost import (
     Data,
     Part,
     Stage,
+    float32_kernels,
     loading_and_saving,
     weights,
 )
@@ -26,7 +27,9 @@ PROMPTS_SAMPLED = 64  # number of prompts per batch in sampling and evaluation
 
 
 def sample(recipe: SampleConfig, policy: Shape, data: Data, *, given: Conditions = USUAL) -> Cost:
-    return loading_and_saving(Cost((_answers_of(recipe, policy, data, given=given),)), given, saved=0)
+    cost = Cost((_answers_of(recipe, policy, data, given=given),))
+    kernels = () if recipe.server else float32_kernels(data, given)
+    return loading_and_saving(cost, given, saved=0, kernels=kernels)
 
 
 def evaluate(
@@ -35,8 +38,9 @@ def evaluate(
     """Return the cost of an evaluation. `judge` is None if the judge is a function rather than a model. A
     judge model reads a prompt once for all of its answers."""
     asking = _answers_of(recipe, policy, data, given=given)
+    kernels = () if recipe.server and judge is None else float32_kernels(data, given)
     if judge is None:
-        return loading_and_saving(Cost((asking,)), given, saved=0)
+        return loading_and_saving(Cost((asking,)), given, saved=0, kernels=kernels)
     group = data.prompt + recipe.responses_per_prompt * answer_length(
         recipe.max_new_tokens, data, given=given
     )
@@ -53,7 +57,7 @@ def evaluate(
         judge.layers * data.items * group / SCORING_TOKENS,
     )
     generating = Stage(asking.name, (loaded, *asking.parts), asking.operations, asking.layer_calls)
-    return loading_and_saving(Cost((generating, judging)), given, saved=0)
+    return loading_and_saving(Cost((generating, judging)), given, saved=0, kernels=kernels)
 
 
 def scored_tokens(tokens: float, group: float) -> float:

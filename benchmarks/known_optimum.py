@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.known_optimum [--methods rloo grpo …] [--seeds 5]
 
-The environment is that of tests/training/rlhf/policy/known_optimum.py. It is small enough to list every
-answer, so the figures contain no sampling error. A policy with a share of 1 is the best possible one. For
-methods with a KL penalty, the objective is the reward minus the penalty. For the other methods, the objective
-is the reward. Each seed has its own initial policy and reward model.
+The environment is that of tests/training/rlhf/policy/optimum/known_optimum.py. It is small enough to list
+every answer, so the figures contain no sampling error. A policy with a share of 1 is the best possible one.
+For methods with a KL penalty, the objective is the reward minus the penalty. For the other methods, the
+objective is the reward. Each seed has its own initial policy and reward model.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from tests.training.rlhf.policy import known_optimum
-from tests.training.rlhf.policy.solvers import SOLVERS
+from tests.training.rlhf.policy.optimum import known_optimum
+from tests.training.rlhf.policy.optimum.solvers import SOLVERS
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Permissions not covered by the test of the complete access table (tests/config/test_access_table.py)."""
+"""Permissions that the test of the access table (tests/config/schema/test_access_table.py) doesn't cover."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
 from drf_spectacular.generators import SchemaGenerator
 
-from tests.config.api_schema import api_schema
+from tests.config.schema.api_schema import api_schema
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,15 @@ from benchmarks.gpu import reward_model as measuring_reward_model
 from benchmarks.gpu.machine import MATMUL, Device
 from benchmarks.gpu.work import Work, draw_tokens, encoded_prompts, random_policy, random_reward_model
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy.adapted import LOOPS, LORA, PROMPTS, ROLLOUTS, Scene, build_scene, stored
+from tests.training.rlhf.policy.memory.adapted import (
+    LOOPS,
+    LORA,
+    PROMPTS,
+    ROLLOUTS,
+    Scene,
+    build_scene,
+    stored,
+)
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.generation.decoding import generate
 from training.rlhf.generation.interface import Completion

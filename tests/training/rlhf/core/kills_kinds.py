@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.core.kills import Loop
-from tests.training.rlhf.policy.test_ppo import reward_model as make_reward_model
+from tests.training.rlhf.policy.ppo.test_ppo import reward_model as make_reward_model
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.reporter import Reporter

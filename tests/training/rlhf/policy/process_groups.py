@@ -23,8 +23,8 @@ import torch
 from safetensors.torch import save_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from tests.training.rlhf.policy import known_optimum
-from tests.training.rlhf.policy.known_optimum import PROMPTS
+from tests.training.rlhf.policy.optimum import known_optimum
+from tests.training.rlhf.policy.optimum.known_optimum import PROMPTS
 from training.rlhf.core.distributed import Place, process_group
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled, NullReporter

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.training.rlhf.policy import known_optimum
-from tests.training.rlhf.policy.known_optimum import PROMPTS, World, every_answer
+from tests.training.rlhf.policy.optimum import known_optimum
+from tests.training.rlhf.policy.optimum.known_optimum import PROMPTS, World, every_answer
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.tokens import chat

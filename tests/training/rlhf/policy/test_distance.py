@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.rlhf.policy.adapted import LOOPS, LORA, Scene, build_scene
+from tests.training.rlhf.policy.memory.adapted import LOOPS, LORA, Scene, build_scene
 from training.rlhf.models.loading.opening import load_policy
 
 torch.set_num_threads(1)

@@ -12,7 +12,7 @@ import torch
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy.adapted import LOOPS, Scene, build_scene, same, stored
+from tests.training.rlhf.policy.memory.adapted import LOOPS, Scene, build_scene, same, stored
 from training.rlhf.core.reporter import TrainingDiverged
 from training.rlhf.models.loading.sources import Loaded
 

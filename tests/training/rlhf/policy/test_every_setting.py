@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy.adapted import LOOPS, LORA, Scene, build_scene
+from tests.training.rlhf.policy.memory.adapted import LOOPS, LORA, Scene, build_scene
 from tests.training.rlhf.policy.settings import CHANGES, RECIPES, without_effect
 from training.rlhf.core.rates import ADAPTER_RATE_FACTOR
 from training.rlhf.models.loading.trainable import open_trainable

@@ -11,8 +11,8 @@ import torch
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy import known_optimum
-from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS
+from tests.training.rlhf.policy.optimum import known_optimum
+from tests.training.rlhf.policy.optimum.known_optimum import PROMPTS, ROLLOUTS
 from training.rlhf.core.masters import optimised, optimiser_over
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.trainable import open_trainable

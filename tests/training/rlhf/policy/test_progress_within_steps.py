@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy.adapted import LOOPS, Scene, build_scene
+from tests.training.rlhf.policy.memory.adapted import LOOPS, Scene, build_scene
 from training.rlhf.core import alive
 
 torch.set_num_threads(1)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.rlhf.policy.known_optimum import ROLLOUTS
+from tests.training.rlhf.policy.optimum.known_optimum import ROLLOUTS
 from tests.training.rlhf.policy.process_groups import Run, as_json
 from training.rlhf.objectives.kl import LARGEST_PULL
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from tests.training.rlhf.generation.openai_server import NAME, OpenAIServer, serving
 from tests.training.rlhf.generation.test_server_faults import killed_after
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy import known_optimum
-from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
+from tests.training.rlhf.policy.optimum import known_optimum
+from tests.training.rlhf.policy.optimum.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.failures import ServerUnusable

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.policy import known_optimum
-from tests.training.rlhf.policy.known_optimum import ROLLOUTS
+from tests.training.rlhf.policy.optimum import known_optimum
+from tests.training.rlhf.policy.optimum.known_optimum import ROLLOUTS
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.models.loading.saving import save_model

@@ -26,6 +26,7 @@ const FIGURES: Record<string, string> = {
   objective_non_score_reward: "KL penalty",
   kl_coefficient: "KL coefficient",
   kl_pull: "Pull towards the reference",
+  kl_pull_final: "Final pull towards the reference",
   policy_approxkl: "KL per update",
   policy_clipfrac: "Clip fraction",
   policy_entropy: "Entropy",

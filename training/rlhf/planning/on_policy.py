@@ -106,8 +106,8 @@ def _on_policy(
         shards(recipe, given),
     )
     generating = (*models, *complete_weights(recipe, policy, given))
-    # With a ceiling, the KL of the final policy is measured on one more rollout.
-    rollouts = recipe.steps + (recipe.kl_ceiling is not None)
+    # With a ceiling or a target, the KL of the final policy is measured on further rollouts.
+    rollouts = recipe.steps + (recipe.kl_ceiling is not None) + recipe.final_rollouts
     asking = decoding(
         policy,
         rollouts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,11 @@ from training.rlhf.recipes.generation import UsesGeneration
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.servers import FULL_TRAINING
 from training.rlhf.recipes.weights import TrainsPolicy
+
+# Number of answers from which the KL of the final policy is estimated if there is a target, and the maximum
+# number of rollouts for them. Near 1 nat, the mean of 512 answers has a standard error of about 0.07 nats.
+# With the 64 answers of a step, it would be 0.2 nats.
+FINAL_ANSWERS, FINAL_ROLLOUTS = 512, 8
 
 
 class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Checkpointed):
@@ -59,7 +65,8 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target. If the KL rises above it, the weights also move back towards the reference.",
+        " KL at this target. If the KL rises above it, the weights also move back towards the reference. At"
+        " the end, the KL is measured on up to 512 answers, and reduced to the target if it may exceed it.",
     )
     kl_ceiling: float | None = Field(
         None,
@@ -132,6 +139,14 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
     samples: int = Field(
         3, ge=0, le=100, description="Number of prompts whose answers are shown before and after training."
     )
+
+    @property
+    def final_rollouts(self) -> int:
+        """The number of rollouts from which the KL of the final policy is estimated, 0 without a target."""
+        if self.kl_target is None:
+            return 0
+        answers = self.rollout_prompts * self.responses_per_prompt
+        return min(FINAL_ROLLOUTS, math.ceil(FINAL_ANSWERS / answers))
 
     @model_validator(mode="after")
     def _server_can_load_the_weights(self) -> Self:

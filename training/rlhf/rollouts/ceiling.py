@@ -10,9 +10,9 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import kl_k3
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import fill, weights_of
-from training.rlhf.rollouts.rollout import MicroBatch, counting_observations, observations
+from training.rlhf.rollouts.rollout import MicroBatch
 from training.rlhf.rollouts.state import OnPolicyState
-from training.rlhf.rollouts.steps import Progress, minibatches_of, next_rollout, no_progress
+from training.rlhf.rollouts.steps import Progress, next_rollout, no_progress, observed
 
 Settings = TypeVar("Settings", bound=RolloutConfig)
 
@@ -56,15 +56,7 @@ def stay_below_ceiling(
     if config.kl_ceiling is None or "objective/kl_final" in state.metrics:
         return  # a run that resumes after the measurement keeps its result
     rollout, _ = next_rollout(config, state, prompts, progress)
-    minibatches = minibatches_of(config, state, rollout)
-    with counting_observations(minibatches):
-        seen = [
-            seen
-            for parts in minibatches
-            for seen, _, counts in observations(state.models, rollout, parts)
-            if counts
-        ]
-    kl = ceiling_kl(seen)
+    kl = ceiling_kl(observed(config, state, rollout))
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN
     state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(went_back)}
     if went_back:

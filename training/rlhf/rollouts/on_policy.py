@@ -40,6 +40,7 @@ from training.rlhf.rollouts.ceiling import stay_below_ceiling
 from training.rlhf.rollouts.samples import report_samples, sample_answers
 from training.rlhf.rollouts.state import OnPolicyBatch, OnPolicyState
 from training.rlhf.rollouts.steps import Progress
+from training.rlhf.rollouts.target import end_within_target
 
 UPDATE_GRACE = 6.0
 
@@ -111,6 +112,7 @@ def run_on_policy(
             report.check_together()
             if state.step == config.steps:
                 stay_below_ceiling(config, state, prompts, answered)
+                end_within_target(config, state, prompts, answered)
             show_samples(config, state, prompts, report)
             if state.step == config.steps:
                 break

@@ -32,6 +32,29 @@ def adam(module: nn.Module, rate: float) -> torch.optim.Adam:
     return optimiser_over(module, partial(torch.optim.Adam, lr=rate, eps=ADAM_EPSILON, fused=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """The pulls of the final policy towards the reference (`rollouts.target`).
+
+    ``rollouts``, ``answers``, ``total`` and ``squares`` belong to the current measurement of the KL: the
+    number of rollouts and answers so far, the sum of the answers' KL, and the sum of its squares. After a
+    measurement, ``kl`` is its mean, ``pull`` is the share of the way back to the reference that followed,
+    and ``power`` is the power of the distance to which the KL is proportional. ``kept`` is the share of the
+    initial distance that remains after all pulls.
+    """
+
+    measurements: int = 0
+    ended: bool = False
+    rollouts: int = 0
+    answers: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    kl: float = 0.0
+    power: float = 2.0
+    pull: float = 0.0
+    kept: float = 1.0
+
+
 @dataclass(kw_only=True)
 class OnPolicyState:
     """Everything that changes during a run.
@@ -39,8 +62,8 @@ class OnPolicyState:
     ``position`` is the position in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
     counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
     step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
-    answers did not exceed it. ``micro_batch_tokens`` is the recipe's limit, or less if the device ran out of
-    memory.
+    answers did not exceed it. ``pulled`` belongs to a ``kl_target``. ``micro_batch_tokens`` is the recipe's
+    limit, or less if the device ran out of memory.
     """
 
     models: Models
@@ -48,6 +71,7 @@ class OnPolicyState:
     kl: KLController
     floors: FloorState
     micro_batch_tokens: int
+    pulled: Pulled = Pulled()
     step: int = 0
     position: Position = START
     episodes: int = 0
@@ -81,7 +105,7 @@ class OnPolicyState:
     def counters(self) -> dict[str, Any]:
         """The part of the state that can be saved as JSON, without tensors."""
         return {
-            "kl": asdict(self.kl),
+            **{"kl": asdict(self.kl), "pulled": asdict(self.pulled)},
             **{"step": self.step, "position": self.position, "episodes": self.episodes},
             **{"sampled_at": self.sampled_at, "before": self.before},
             **{"first": self.first, "metrics": self.metrics, "floors": self.floors},
@@ -100,7 +124,7 @@ class OnPolicyState:
         saved, tensors = dict(resumed.counters), resumed.data
         if unknown := saved.keys() - self.counters().keys():
             raise KeyError(f"unknown counters: {', '.join(sorted(unknown))}")
-        self.kl = KLController(**saved.pop("kl"))
+        self.kl, self.pulled = KLController(**saved.pop("kl")), Pulled(**saved.pop("pulled"))
         self.position = Position(*saved.pop("position"))
         self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
         for name, value in saved.items():

@@ -28,6 +28,8 @@ from training.rlhf.rollouts.rollout import (
     Position,
     Rollout,
     choose_prompts,
+    counting_observations,
+    observations,
     sample_rollout,
     split_rollout,
 )
@@ -90,6 +92,18 @@ def rollout_metrics(
 def minibatches_of(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[list[Together]]:
     """Divide a rollout's rows into minibatches, and these into micro-batches (see `split_rollout`)."""
     return split_rollout(config, state.models, rollout, max_tokens=state.micro_batch_tokens)
+
+
+def observed(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[MicroBatch]:
+    """Run this process's share of a rollout's rows through the policy and the reference."""
+    minibatches = minibatches_of(config, state, rollout)
+    with counting_observations(minibatches):
+        return [
+            seen
+            for parts in minibatches
+            for seen, _, counts in observations(state.models, rollout, parts)
+            if counts
+        ]
 
 
 def counting_updates(config: RolloutConfig, batch: Divided[Part]) -> AbstractContextManager[None]:

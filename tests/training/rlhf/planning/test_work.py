@@ -94,16 +94,17 @@ def test_supervised_loss_of_ppo_is_part_of_the_update() -> None:
     assert after.layer_calls > before.layer_calls
 
 
-def test_measuring_the_kl_ceiling_takes_one_more_rollout() -> None:
+@pytest.mark.parametrize(("limit", "more"), [("kl_ceiling", 1), ("kl_target", 8)])
+def test_measuring_the_final_kl_takes_further_rollouts(limit: str, more: int) -> None:
     policy, recipe = shape(), RLOOConfig(steps=10, samples=0)
     plain, limited = (
         on_policy.rloo(one, policy, policy, data(100))
-        for one in (recipe, recipe.model_copy(update={"kl_ceiling": 1.0}))
+        for one in (recipe, recipe.model_copy(update={limit: 1.0}))
     )
     for name in ("generate", "score", "log-probs"):
         before, after = (stage_of(found, name) for found in (plain, limited))
-        assert after.operations == pytest.approx(1.1 * before.operations)
-        assert after.layer_calls == pytest.approx(1.1 * before.layer_calls)
+        assert after.operations == pytest.approx((1 + more / 10) * before.operations)
+        assert after.layer_calls == pytest.approx((1 + more / 10) * before.layer_calls)
     assert stage_of(limited, "update").operations == stage_of(plain, "update").operations
 
 

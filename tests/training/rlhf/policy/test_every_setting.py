@@ -31,7 +31,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 # The tests of the settings that need other models or another server, or that change no result.
 POLICY, RLHF = "training/rlhf/policy", "training/rlhf"
 THIS = f"{POLICY}/{Path(__file__).name}"
-ADAPTERS, SERVER = f"{POLICY}/test_adapters.py", f"{POLICY}/test_training_with_a_server.py"
+ADAPTERS, SERVER = f"{POLICY}/memory/test_adapters.py", f"{POLICY}/test_training_with_a_server.py"
 SEVERAL = f"{RLHF}/judging/test_several_reward_models.py"
 ELSEWHERE: dict[str, str] = {
     "use_peft": f"{ADAPTERS}::run_stores_only_the_adapter_and_resumes_bitwise",
@@ -39,7 +39,7 @@ ELSEWHERE: dict[str, str] = {
     "lora_alpha": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
     "lora_target_modules": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
     "num_layers_unfrozen": f"{ADAPTERS}::last_layers_can_be_trained_alone",
-    "dtype": f"{POLICY}/test_bfloat16.py::adapters_heads_and_optimisers_are_in_float32",
+    "dtype": f"{POLICY}/memory/test_bfloat16.py::adapters_heads_and_optimisers_are_in_float32",
     "gradient_checkpointing": f"{ADAPTERS}::gradients_of_policy_and_critic_are_separate",
     "template_arguments": f"{RLHF}/models/tokens/test_template_arguments.py::"
     "every_loop_reads_prompts_with_the_arguments_of_its_recipe",
@@ -50,11 +50,11 @@ ELSEWHERE: dict[str, str] = {
     "reward_spread": f"{POLICY}/test_rewards_in_ppo_and_rloo.py::"
     "return_of_each_token_is_the_reward_minus_its_potential",
     "importance_cap": f"{SERVER}::importance_weights_apply_to_the_policy_gradient_of_ppo",
-    "micro_batch_tokens": f"{POLICY}/test_ppo_update.py::gradients_do_not_depend_on_the_micro_batches",
-    "packing": f"{POLICY}/test_sft.py::micro_batches_change_neither_loss_nor_gradients",
-    "samples": f"{POLICY}/test_ppo.py::samples_compare_the_initial_and_the_current_policy",
-    "sample_every": f"{POLICY}/test_ppo.py::samples_compare_the_initial_and_the_current_policy",
-    "sample_prompts": f"{POLICY}/test_sft.py::policy_learns_its_demonstrations",
+    "micro_batch_tokens": f"{POLICY}/ppo/test_ppo_update.py::gradients_do_not_depend_on_the_micro_batches",
+    "packing": f"{POLICY}/sft/test_sft.py::micro_batches_change_neither_loss_nor_gradients",
+    "samples": f"{POLICY}/ppo/test_ppo.py::samples_compare_the_initial_and_the_current_policy",
+    "sample_every": f"{POLICY}/ppo/test_ppo.py::samples_compare_the_initial_and_the_current_policy",
+    "sample_prompts": f"{POLICY}/sft/test_sft.py::policy_learns_its_demonstrations",
     "sample_tokens": f"{POLICY}/test_dpo.py::training_learns_the_order_of_held_out_responses",
     "evaluations": f"{POLICY}/test_dpo.py::training_learns_the_order_of_held_out_responses",
     "heldout_share": f"{RLHF}/data/test_demonstrations.py::"
@@ -62,9 +62,9 @@ ELSEWHERE: dict[str, str] = {
     "kl_samples": f"{POLICY}/test_dpo.py::measured_kl_equals_the_divergence_of_the_two_distributions",
 }
 CAUTION = {
-    "rejection_sampling": f"{POLICY}/test_rejection_sampling.py::"
+    "rejection_sampling": f"{POLICY}/rejection_sampling/test_rejection_sampling.py::"
     "caution_subtracts_standard_deviations_before_selection",
-    "ppo": f"{POLICY}/test_ppo.py::caution_subtracts_standard_deviations_from_the_scores",
+    "ppo": f"{POLICY}/ppo/test_ppo.py::caution_subtracts_standard_deviations_from_the_scores",
 }
 
 

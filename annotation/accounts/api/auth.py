@@ -67,7 +67,7 @@ class LoginView(LogInView):
 class LoginCodeView(LogInView):
     @extend_schema(
         operation_id="loginWithCode",
-        description="The second step: a code from the authenticator app, or a recovery code.",
+        description="Completes a login with a code from the authenticator app or with a recovery code.",
         request=shapes.Code,
         responses=shapes.Me,
         tags=["auth"],

@@ -170,12 +170,13 @@ def cancel_import(*, id: UUID) -> Import:
 
 @transaction.atomic
 def sweep_imports() -> None:
-    """Handles the imports that no worker is processing, and wakes a worker for each waiting import."""
+    """Requeues the running imports whose heartbeat has stopped, or ends them if they were cancelled or have
+    used all tries. Also wakes a worker for each queued import for which none was woken recently."""
     now = timezone.now()
     since = Sweep.objects.note_pass(SWEEP)
     stale = Import.objects.filter(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
     if since > now - STALE_AFTER:
-        # Directly after an outage of the database, the heartbeats of all imports are old.
+        # Right after an outage of the database, the heartbeats of all imports are old.
         stale = stale.none()
     for id in _ids(stale.exclude(cancel_requested_at=None)):
         cancelled = stale.filter(pk=id).update(state=Import.State.CANCELLED, finished_at=now)

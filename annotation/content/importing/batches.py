@@ -116,8 +116,8 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
     report.tasks = len(stored.new_tasks)
     report.rankings = new.count
     report.unchanged = _unchanged(parts, stored, new.items | kept)
-    # Otherwise, foreign keys would be checked at the end of the outer transaction, when a bad row can no
-    # longer be identified.
+    # Checks the foreign keys now. Postgres would otherwise check them at the end of the outer transaction,
+    # when a bad row can no longer be identified.
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
     return report

@@ -35,7 +35,7 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
         return self.filter(state=RankingTask.State.OPEN)
 
     def asked(self) -> RankingTaskQuerySet:
-        """The project's ranking tasks, without checks."""
+        """Ranking tasks, without checks."""
         return self.filter(~is_check())
 
     def checks(self) -> RankingTaskQuerySet:
@@ -137,7 +137,8 @@ class RankingTask(models.Model):
                 condition=Q(kind="ranking") | Q(gold_tiers__isnull=False, open_slots=0, reserved=False),
                 name="check_has_gold_and_no_slots",
             ),
-            # Lets a claim sort by one ascending tuple, (priority * -1, …).
+            # Ensures that `priority * -1` fits into the column type, so that a claim can sort by one
+            # ascending tuple, (priority * -1, …).
             models.CheckConstraint(condition=Q(priority__gt=-(2**31)), name="task_priority_has_a_negative"),
         ]
         indexes = [

@@ -156,7 +156,8 @@ class SubmitView(AssignmentView):
         operation_id="submitRanking",
         description="201: the answer was stored. 200: the same answer was stored earlier with this"
         " key, and the earlier ranking is returned. 409: the lease is no longer held, or the annotator is"
-        " paused. The answer is then saved as the draft.",
+        " paused; the answer is then saved as the draft, unless there is a newer draft. 409 also if the task"
+        " already has an answer that was not sent with this key.",
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},
         tags=["assignments"],

@@ -43,7 +43,7 @@ class Command(ReportingCommand):
             choices=CHOICES["aggregation"],
             help="what each row represents (default: one ranking)",
         )
-        card = parser.add_argument_group("additional texts for the dataset card")
+        card = parser.add_argument_group("additional text for the dataset card")
         card.add_argument("--license", default="", metavar="NAME")
         card.add_argument("--notes", default="", metavar="TEXT")
 

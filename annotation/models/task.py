@@ -146,8 +146,8 @@ class RankingTask(models.Model):
             models.Index(
                 F("project"), F("priority") * -1, F("id"), condition=_QUEUED, name="task_queue_fifo"
             ),
-            # The queue in `finish_started` order. If a slot is taken, `open_slots = overlap` is false, and
-            # false sorts before true.
+            # The queue in `finish_started` order. Tasks with a taken slot come first, because `open_slots =
+            # overlap` is false for them, and false sorts before true.
             models.Index(
                 F("project"),
                 F("priority") * -1,
@@ -342,9 +342,9 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
-            # This index serves `expire_leases`. It contains the few current leases, ordered by expiry.
+            # This index serves `expire_leases`. It contains the few open leases, ordered by expiry.
             models.Index(fields=["expires_at"], condition=Q(state="leased"), name="lease_expiry"),
-            # This index finds the tasks that an annotator skipped for later, oldest first.
+            # This index finds the tasks that an annotator deferred, oldest skip first.
             models.Index(
                 fields=["project", "annotator", "skipped_at"],
                 condition=Q(state="skipped", skip_way="me"),

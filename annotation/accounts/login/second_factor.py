@@ -111,9 +111,9 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
 
 
 def confirm_identity(*, request: HttpRequest, user: User, password: str, code: str) -> None:
-    """Checks that the user is present, before a sensitive change. Requires a code if the second factor is on,
-    and otherwise the password. If the account has neither, the user must have logged in recently. Raises
-    Problem if the check fails."""
+    """Confirms the user's identity before a sensitive change. Requires a code if the second factor is on, and
+    otherwise the password. If the account has neither, the user must have logged in recently. Raises Problem
+    if the check fails."""
     if state_of(user).enabled:
         _use_code(request, user, code)
     elif user.has_usable_password():

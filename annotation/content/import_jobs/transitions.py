@@ -3,7 +3,7 @@
 Failures and how they are handled:
 
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
-  worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
+  worker continues after the last stored batch. After MAX_TRIES lost claims, the import fails.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
 * The broker is not responding. The import stays queued, its phase reports the problem, and the next sweep
   tries again.

@@ -51,9 +51,9 @@ def store_batch(
 def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
-    """Stores a batch in one transaction. A row can pass every check and still be rejected by the database.
-    Each row of the batch is then stored separately. The report names the rejected row, and the other rows are
-    stored."""
+    """Stores a batch in one transaction. A row can pass every check and still be rejected by the database. In
+    this case, each row of the batch is stored separately, so that the report names the rejected row and the
+    other rows are stored."""
     if not batch:
         return
     try:

@@ -107,5 +107,5 @@ _encode = json.JSONEncoder(
 
 
 def _plain(value: Any) -> Any:
-    """Converts values that JSON can't represent: a mapping becomes an object, and an ID becomes text."""
+    """Converts values that JSON can't represent: a mapping becomes an object, and an ID becomes a string."""
     return dict(value) if isinstance(value, Mapping) else str(value)

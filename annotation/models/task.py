@@ -146,8 +146,8 @@ class RankingTask(models.Model):
             models.Index(
                 F("project"), F("priority") * -1, F("id"), condition=_QUEUED, name="task_queue_fifo"
             ),
-            # The queue in `finish_started` order. Tasks with a taken slot come first, because `open_slots =
-            # overlap` is false for them, and false sorts before true.
+            # The queue in `finish_started` order. Tasks with a taken slot come first: false sorts before
+            # true, and `open_slots = overlap` is false for them.
             models.Index(
                 F("project"),
                 F("priority") * -1,

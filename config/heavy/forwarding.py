@@ -184,8 +184,8 @@ class HeavyRequests:
             writer.close()
 
     async def _forked(self, reader: asyncio.StreamReader, server: subprocess.Popen[bytes] | None) -> None:
-        """Waits until the request's process has started. A fork server that does not fork in time hangs; it
-        is killed, because it would delay all further requests."""
+        """Waits until the request's process has started. A fork server that does not fork in time is
+        considered hung. It is killed, because it would delay all further requests."""
         limit = SECONDS_TO_FORK if self._has_forked else SECONDS_TO_FIRST_FORK
         try:
             async with asyncio.timeout(limit):

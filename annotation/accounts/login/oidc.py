@@ -266,8 +266,8 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
 
 
 def _invited(identity: Identity) -> User | None:
-    """The active account with this email address (ignoring case). None if several accounts have the
-    address."""
+    """The active account with the verified email address (ignoring case). None if no account or several
+    accounts have the address."""
     if not identity.email:
         return None
     found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])

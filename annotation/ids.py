@@ -21,8 +21,8 @@ def uuid7() -> uuid.UUID:
 
 
 def uuid7_texts(count: int) -> list[str]:
-    """`count` new IDs as text, in ascending order. A bulk load needs five IDs per row; creating UUID objects
-    took half of the loading time."""
+    """`count` new IDs as strings, in ascending order. A bulk load needs five IDs per row; creating UUID
+    objects took half of the loading time."""
     first = _ticks(count)
     random_bytes = os.urandom(8 * count)
     texts = []

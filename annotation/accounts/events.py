@@ -1,4 +1,4 @@
-"""Events of accounts, recorded for the audit log."""
+"""Account events, recorded for the audit log."""
 
 from __future__ import annotations
 

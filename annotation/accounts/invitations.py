@@ -107,7 +107,8 @@ def accept(*, token: str, user: User) -> Membership:
 
 
 def revoke(*, invitation: Invitation) -> Invitation:
-    """Ends the invitation. Raises Conflict if the invitation has already ended."""
+    """Revokes an open invitation. Raises Conflict if the invitation was already accepted or revoked, or has
+    expired."""
     if Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=Now()) != 1:
         invitation.refresh_from_db()
         raise Conflict(f"The invitation is already {invitation.state}.", type="invitation-over")

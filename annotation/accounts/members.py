@@ -41,8 +41,8 @@ def add_member(
 def put_member(
     *, project: Project, username: str, role: str, state: str | None = None, paused_reason: str = ""
 ) -> tuple[Membership, bool]:
-    """Like :func:`add_member`, but finds the user by name. Raises Problem if there is no such user, and
-    Conflict if the change would activate an excluded user."""
+    """Like :func:`add_member`, but finds the user by name. Raises Problem if there is no active user with
+    this name, and Conflict if the change would activate an excluded user."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise Problem(

@@ -59,7 +59,8 @@ def create_token(
     expires_at: datetime | Default | None = DEFAULT,
 ) -> tuple[ApiToken, str]:
     """Creates a token. Returns the token and its text, which can't be retrieved later. `scopes` defaults to
-    all scopes, and `expires_at` to 90 days from now. A token with `expires_at=None` never expires.
+    all scopes, and `expires_at` to 90 days from now (or less, if TOKEN_MAX_DAYS is less). A token with
+    `expires_at=None` never expires.
 
     Raises Problem if `scopes` is empty or contains an unknown scope, or if the expiry is in the past.
     """
@@ -100,7 +101,8 @@ def _refuse_past(expires_at: datetime | None) -> None:
 
 
 def refuse_expiry(expires_at: datetime | None) -> None:
-    """Raises Problem for an expiry date that users can't choose: in the past, or beyond TOKEN_MAX_DAYS."""
+    """Raises Problem for an expiry date that users can't choose: a date in the past. If TOKEN_MAX_DAYS is
+    set, this also includes no date, and dates that are too far in the future."""
     _refuse_past(expires_at)
     most: int | None = settings.TOKEN_MAX_DAYS
     if most is None:

@@ -32,8 +32,8 @@ def user_of(request: Request) -> User:
 
 
 def allow_in(request: Request, project: Project) -> None:
-    """Refuses the request if the user's role in the row's project does not allow the request's action. Views
-    of a single row call this function."""
+    """Raises an exception unless the user's role in `project` allows the request's action. Views of a single
+    row call this function with the row's project."""
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)

@@ -52,7 +52,7 @@ class CursorField(serializers.CharField):
             raise ValidationError(_REASON) from None
         if parts or len({name for name, _ in pairs}) < len(pairs):
             raise ValidationError(_REASON)
-        place: Any = position  # DRF's type stubs declare a number
+        place: Any = position  # DRF's type stubs declare `position` as a number
         return Cursor(offset=offset, reverse=reverse, position=place)
 
 

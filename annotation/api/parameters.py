@@ -69,7 +69,7 @@ class WholeNumber(serializers.IntegerField):
 
 
 class Number(serializers.FloatField):
-    """A finite number. A comparison with NaN is always false, so NaN would pass the check of a range."""
+    """A finite number. A comparison with NaN is always false, so NaN would pass any range check."""
 
     def to_internal_value(self, data: Any) -> float:
         value: float = super().to_internal_value(data)

@@ -58,8 +58,9 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Refuses a NUL or a lone surrogate in any string. A JSON body can contain a NUL or a surrogate only in
-    escaped form. The decoder refuses control characters such as NUL, and UTF-8 can't encode a surrogate."""
+    """Refuses a NUL or a lone surrogate in any string, and a body that is nested too deeply. A JSON body can
+    contain a NUL or a lone surrogate only as an escape, because the decoder refuses unescaped control
+    characters, and UTF-8 can't encode a surrogate."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []

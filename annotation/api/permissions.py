@@ -110,7 +110,8 @@ RULES: dict[Action, Rule] = {
 
 
 def may_role(action: Action, role: str | None) -> bool:
-    """Whether this role allows the action. Site admins may do everything."""
+    """Whether this role allows the action. The result does not apply to site admins, who may do
+    everything."""
     return role is not None and Role(role) in RULES[action].roles
 
 

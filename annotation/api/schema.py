@@ -75,7 +75,8 @@ class Schema(AutoSchema):
 
 
 def add_problems(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """A drf-spectacular postprocessing hook."""
+    """A drf-spectacular postprocessing hook that adds problem details as the default response of each
+    operation."""
     result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
     body = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path in result["paths"].values():

@@ -54,8 +54,8 @@ def add_ranking_tasks(
     round: int = 0,
     priority: int = 0,
 ) -> Counts:
-    """Adds the tasks that don't exist yet, in one transaction per batch of 1000. Only invalid drafts are
-    rejected.
+    """Adds the tasks that don't exist yet, in one transaction per batch of 1000. Invalid drafts are rejected;
+    all other drafts are added.
 
     `overlap` defaults to the project's overlap.
     """

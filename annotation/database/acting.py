@@ -78,7 +78,7 @@ def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     """A Django execute wrapper that sets the actor before each writing statement. Both statements are sent as
-    one text. Reads and prepared statements are unchanged. A prepared statement can't contain a second
+    one string. Reads and prepared statements are unchanged. A prepared statement can't contain a second
     statement, so code that runs one must set the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)

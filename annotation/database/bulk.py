@@ -84,7 +84,8 @@ def as_text(value: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """The JSON encoder already escapes control characters, so only backslashes need to be doubled."""
+    """Encodes a value as JSON for COPY. The JSON encoder already escapes control characters, so only
+    backslashes need to be doubled."""
     if not value and type(value) is dict:
         return "{}"
     text = _encode(value)
@@ -106,5 +107,5 @@ _encode = json.JSONEncoder(
 
 
 def _plain(value: Any) -> Any:
-    """Converts values that JSON can't represent: a mapping becomes an object, and an ID becomes text."""
+    """Converts values that JSON can't represent: a mapping becomes an object, and an ID becomes a string."""
     return dict(value) if isinstance(value, Mapping) else str(value)

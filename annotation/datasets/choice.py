@@ -23,7 +23,8 @@ AGREEMENT = "frozen_agreement"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Share of annotator pairs that gave the same verdict on the same two responses. A tie is a verdict."""
+    """`pairs` is the number of pairs of verdicts on the same two responses, over all `tasks`. `share` is the
+    share of these pairs that agree. A tie is a verdict."""
 
     share: float | None
     pairs: int
@@ -49,7 +50,7 @@ def chosen() -> RankingQuerySet:
 
 
 def agreement() -> Agreement:
-    """Agreement on the chosen rankings' tasks, excluding reviews."""
+    """Agreement between the chosen rankings, excluding reviews."""
     with connection.cursor() as cursor:
         _measure(cursor, Ranking.objects.annotations().filter(pk__in=RawSQL(f"SELECT id FROM {CHOSEN}", [])))
         cursor.execute(f"SELECT sum(same), sum(pairs), count(*) FROM {AGREEMENT}")

@@ -111,8 +111,8 @@ def _in_one_order(row: Row) -> Row:
 
 
 def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None:
-    """The median strength among rankings with the same first tier. If there are two middle values, the weaker
-    value is used."""
+    """The median strength among the rankings whose first tier is the majority's first tier. If there are two
+    middle values, the weaker value is used."""
     given = sorted(
         row["strength"]
         for row in rows
@@ -142,7 +142,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _number(value: Any) -> float | None:
-    """The value as a float. None if it is not a finite number or is an integer of more than 308 digits."""
+    """The value as a float. None if it is not a finite number or is too large for a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -167,7 +167,8 @@ def _majority_flags(rows: Sequence[Row]) -> str:
 
 
 def _majority_choices(rows: Sequence[Row]) -> str:
-    """The choice of more than half of the annotators. Only the newest choice of each annotator counts."""
+    """For each question, the choice that more than half of the annotators made, if there is one. Only the
+    newest choice of each annotator counts."""
     given = {
         (question, _person(row)): _canonical(choice)
         for row in rows

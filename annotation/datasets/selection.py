@@ -31,7 +31,7 @@ MAX_ROUND = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Selects the valid rankings that meet every given condition; an empty condition selects all.
+    """Selects the valid rankings that meet every given condition.
 
     `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with a
     response by one of these models. `kinds` can contain `annotation` and `review`. `after` is inclusive and

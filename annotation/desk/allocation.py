@@ -181,16 +181,17 @@ def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
 
 
 def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
-    """Releases the task. The annotator can get the task again. Raises LeaseLost."""
+    """Releases the task. The annotator can get the task again. Raises LeaseLost if the lease is no longer
+    held."""
     _leave(assignment, token, state=Assignment.State.RELEASED)
 
 
 def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
-    """Skips the task. With `me`, the task returns to the annotator when no other task is left. With `others`,
-    the task is assigned only to other annotators. With `drop`, the task is not assigned again. The default is
-    the project's first skip option.
+    """Skips the task; `way` decides who gets it next. With `me`, the task returns to the annotator when no
+    other task is left. With `others`, the task is assigned only to other annotators. With `drop`, the task is
+    not assigned again. The default is the project's first skip option.
 
     A check has no slot, so skipping a check changes nothing for other annotators. Raises Problem if the
     project doesn't allow this skip option. Raises LeaseLost if the lease is no longer held.

@@ -25,7 +25,7 @@ def pause(*, member: Membership, reason: str) -> None:
 
 @transaction.atomic
 def resume(*, member: Membership) -> None:
-    """Ends the pause. Checks answered earlier no longer count; otherwise the next check would pause the
+    """Ends the pause. Checks answered earlier no longer count; otherwise, the next check could pause the
     member again."""
     Membership.objects.filter(pk=member.pk, state=Membership.State.PAUSED).update(
         state=Membership.State.ACTIVE, paused_reason="", judged_since=Now()

@@ -63,7 +63,7 @@ class OwnFigures:
 
 
 def own_figures(*, project: Project, annotator: User) -> OwnFigures:
-    """Runs one query, whose cost does not depend on the number of answers."""
+    """The annotator's figures, read with one query whose cost does not depend on the number of answers."""
     given: dict[str, Any] = {"project": project.pk, "annotator": annotator.pk, "pace_over": PACE_OVER}
     with connection.cursor() as cursor:
         cursor.execute(_FIGURES, given)

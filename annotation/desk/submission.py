@@ -1,4 +1,4 @@
-"""Drafts, submitted answers and revisions. No answer is ever lost or overwritten."""
+"""Drafts, submitted answers and revisions. A stored answer is never lost or overwritten."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def submit_ranking(
 
     `paused` is the reason why the annotator is paused; None if they are not paused. Raises Problem with a
     reason for each invalid field. Raises AlreadyAnswered if the task already has an answer. Raises
-    KeyUsedBefore if the idempotency key was used with a different answer. Raises LeaseLost or AnnotatorPaused
-    after saving the answer as the draft.
+    KeyUsedBefore if the idempotency key was used with a different answer. Before it raises LeaseLost or
+    AnnotatorPaused, saves the answer as the draft, unless another tab has a newer draft.
     """
     if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
         _keep_as_draft(assignment, answer)

@@ -49,7 +49,8 @@ def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str 
 
 
 def reopen_problem(*, problem: TaskProblem) -> TaskProblem:
-    """Reopens the report. The note stays in the audit log. Raises Conflict if the report is already open."""
+    """Reopens the report and clears its note, which stays in the audit log. Raises Conflict if the report is
+    already open."""
     rows = TaskProblem.objects.settled()
     return _moved(problem, rows, OPEN_AGAIN, otherwise="The report is already open.")
 

@@ -105,6 +105,4 @@ class FormToCheck(serializers.Serializer[Any]):
 class FormEffect(serializers.Serializer[Any]):
     form = Form(help_text="The form as it would be stored, with defaults for missing parts.")
     open_tasks = serializers.IntegerField(help_text="Number of open tasks, which would use the new form.")
-    in_hand = serializers.IntegerField(
-        help_text="Number of leased tasks, which keep the form that was shown."
-    )
+    in_hand = serializers.IntegerField(help_text="Number of open leases, which keep the form that was shown.")

@@ -54,7 +54,7 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
         .exclude(size__gte=form.responses.min, size__lte=form.responses.max)
     )
     if misfits := Counter(sizes.values_list("size", flat=True).iterator()):
-        found = ", ".join(f"{count} of {size} responses" for size, count in sorted(misfits.items()))
+        found = ", ".join(f"{count} with {size} responses" for size, count in sorted(misfits.items()))
         raise Problem(
             "The form doesn't fit the open tasks.",
             errors=[

@@ -37,8 +37,8 @@ class Kind(ABC):
 
     @abstractmethod
     def renewed(self, row: Any) -> Mapping[str, Any]:
-        """The columns with the values that the current key encrypts or signs. Raises Unreadable if no key can
-        read the row."""
+        """The row's values by column, encrypted or signed with the current key. Raises Unreadable if no key
+        can read the row."""
 
     def prepare(self, rows: Sequence[Any]) -> None:  # noqa: B027 — most kinds need no preparation
         """Called with each batch before its rows are renewed."""
@@ -69,7 +69,7 @@ class WebhookSecrets(Kind):
         return WebhookEndpoint.objects.select_related("project")
 
     def owner(self, row: WebhookEndpoint) -> str:
-        # The URL is not named, because it can contain a password or a token.
+        # The URL is left out, because it can contain a password or a token.
         return f"{row.project.slug}, webhook {row.description or row.pk}"
 
     def renewed(self, row: WebhookEndpoint) -> Mapping[str, Any]:

@@ -39,8 +39,8 @@ class Count:
 
 
 def reencrypt(*, dry_run: bool = False) -> list[Count]:
-    """Re-encrypts each row that the current key can't read, and reports on all rows. With `dry_run`, nothing
-    is written.
+    """Re-encrypts or re-signs each row that was written with an earlier key, and reports on all rows. With
+    `dry_run`, nothing is written.
 
     Each row is written separately, and only if it has not changed since it was read. The service can
     therefore be stopped at any time and run again, and it can run while the site is in use.
@@ -68,7 +68,7 @@ def _reencrypt_kind(kind: Kind, *, dry_run: bool) -> Count:
 
 
 def _prepared(kind: Kind) -> Iterator[Any]:
-    """All rows, in batches. No cursor stays open, because each row is written before the next is read."""
+    """All rows, read in batches. No database cursor stays open while the rows of a batch are written."""
     rows = kind.rows().order_by("pk")
     batch = list(rows[:BATCH_ROWS])
     while batch:

@@ -76,8 +76,8 @@ class Exclusion(models.Model):
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
     """Matches rows whose annotator, named in these columns, is not excluded.
 
-    It consists of two NOT EXISTS clauses with plain equalities, so Postgres can run each clause as a hash
-    anti-join over the few exclusions.
+    The condition consists of two NOT EXISTS clauses with plain equalities, so Postgres can run each clause as
+    a hash anti-join over the few exclusions.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return ~by_account & (Q(**{f"{annotator}__isnull": False}) | ~by_label)

@@ -67,7 +67,8 @@ class Import(models.Model):
         help_text="What a queued import waits for, if not for a free worker.",
     )
     attempt = models.PositiveIntegerField(default=0)
-    # The number of claims that ended without a result. At MAX_TRIES, the import is not retried.
+    # The number of claims since the last stored batch, including the claim that stored it. At MAX_TRIES, the
+    # import is not retried.
     tries = models.PositiveIntegerField(default=0)
     heartbeat_at = models.DateTimeField(null=True)
     woken_at = models.DateTimeField(null=True)

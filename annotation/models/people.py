@@ -77,7 +77,7 @@ class ApiToken(models.Model):
 
 
 class AccountEvent(models.Model):
-    """An event of an account that changes no other row. The audit log records the event."""
+    """An account event that changes no other row. The audit log records the event."""
 
     class Kind(models.TextChoices):
         RESET_LINK_CREATED = "reset-link-created"

@@ -18,7 +18,8 @@ DEFAULT_LEASE_SECONDS = 900
 MIN_LEASE_SECONDS = 30
 MAX_LEASE_SECONDS = 86_400
 # If three annotators compare two responses and split two to one, their agreement is 1/3. If two annotators
-# differ on one pair of six, their agreement is 5/6.
+# differ on one pair of six, their agreement is 5/6. With this default, only the first of these tasks goes to
+# review.
 DEFAULT_REVIEW_BELOW = 0.6
 MAX_QUALIFICATION_ATTEMPTS = 10
 # The maximum share of checks among an annotator's tasks.

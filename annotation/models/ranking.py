@@ -76,8 +76,8 @@ class Ranking(models.Model):
 
     `places` holds the same order as `tiers`, in the form used by statistics: one number for each of the
     task's responses, by position. The database computes `places` from `tiers` (sql/ranking.sql), so no writer
-    needs to supply the values, and it refuses any other values. On a new instance, `places` is None until the
-    row is read again.
+    needs to supply the values, and the database refuses any other values. On a new instance, `places` is None
+    until the row is read again.
 
     A future form could ask for a separate order per dimension. These orders belong in a separate table,
     RankingOrder(ranking, dimension, tiers, places). The same database function computes the `places` of a

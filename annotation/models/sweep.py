@@ -25,10 +25,10 @@ class SweepQuerySet(models.QuerySet["Sweep"]):
     def note_pass(self, name: str, *, longest_gap: timedelta = LONGEST_GAP) -> datetime:
         """Records a pass and returns the time since which the sweep has run without a gap.
 
-        During an outage, no heartbeat is renewed. Directly after the outage, the heartbeats of all healthy
-        jobs are therefore old. The sweep doesn't run during the outage either, whether the database is
-        restarting, hung or unreachable. A sweep may therefore treat an old heartbeat as stale only if it has
-        run without a gap for at least the maximum age of a heartbeat.
+        During an outage, no heartbeat is renewed. Right after the outage, the heartbeats of all healthy jobs
+        are therefore old. The sweep doesn't run during the outage either, whether the database is restarting,
+        hung or unreachable. A sweep may therefore treat an old heartbeat as stale only if it has run without
+        a gap for at least the maximum age of a heartbeat.
         """
         with connection.cursor() as cursor:
             cursor.execute(_NOTE_PASS, {"name": name, "gap": longest_gap.total_seconds()})

@@ -35,7 +35,7 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
         return self.filter(state=RankingTask.State.OPEN)
 
     def asked(self) -> RankingTaskQuerySet:
-        """The project's ranking tasks, without checks."""
+        """Ranking tasks, without checks."""
         return self.filter(~is_check())
 
     def checks(self) -> RankingTaskQuerySet:
@@ -137,7 +137,8 @@ class RankingTask(models.Model):
                 condition=Q(kind="ranking") | Q(gold_tiers__isnull=False, open_slots=0, reserved=False),
                 name="check_has_gold_and_no_slots",
             ),
-            # Lets a claim sort by one ascending tuple, (priority * -1, …).
+            # Ensures that `priority * -1` fits into the column type, so that a claim can sort by one
+            # ascending tuple, (priority * -1, …).
             models.CheckConstraint(condition=Q(priority__gt=-(2**31)), name="task_priority_has_a_negative"),
         ]
         indexes = [
@@ -145,8 +146,8 @@ class RankingTask(models.Model):
             models.Index(
                 F("project"), F("priority") * -1, F("id"), condition=_QUEUED, name="task_queue_fifo"
             ),
-            # The queue in `finish_started` order. If a slot is taken, `open_slots = overlap` is false, and
-            # false sorts before true.
+            # The queue in `finish_started` order. Tasks with a taken slot come first: false sorts before
+            # true, and `open_slots = overlap` is false for them.
             models.Index(
                 F("project"),
                 F("priority") * -1,
@@ -341,9 +342,9 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
-            # This index serves `expire_leases`. It contains the few current leases, ordered by expiry.
+            # This index serves `expire_leases`. It contains the few open leases, ordered by expiry.
             models.Index(fields=["expires_at"], condition=Q(state="leased"), name="lease_expiry"),
-            # This index finds the tasks that an annotator skipped for later, oldest first.
+            # This index finds the tasks that an annotator deferred, oldest skip first.
             models.Index(
                 fields=["project", "annotator", "skipped_at"],
                 condition=Q(state="skipped", skip_way="me"),

@@ -27,7 +27,7 @@ DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
 
 
 class WebhookEndpoint(models.Model):
-    """An address that receives events. The signing secret is stored encrypted (`webhooks.secrets`)."""
+    """An address that receives events. The signing secret is stored encrypted (`webhooks.signing`)."""
 
     class State(models.TextChoices):
         ACTIVE = "active"

@@ -118,8 +118,9 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
 @retry_deadlocks
 @transaction.atomic
 def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
-    """Lifts the exclusion: the annotator's rankings count again and their membership resumes. Raises
-    Conflict if the exclusion is already lifted.
+    """Lifts the exclusion: the annotator's rankings count again, and their membership resumes if the
+    exclusion paused it. Raises Conflict if the exclusion is already lifted, or if a task has no room for the
+    restored answer.
 
     Slots that others have filled stay filled: the overlap of those tasks grows by one.
     """
@@ -177,7 +178,8 @@ def _take_out(exclusion: Exclusion, annotator: User) -> None:
 
 
 def _put_back(project: Project, annotator: UUID) -> int:
-    """Returns the number of tasks whose overlap grew."""
+    """Gives the excluded answers their slots back. Returns the number of tasks whose overlap grew. Raises
+    Conflict if a task already has the maximum overlap."""
     theirs = excluded_answers(project, annotator)
     _lock_tasks(theirs.values("task"))
     full = tasks_filled_by_others(theirs).count()

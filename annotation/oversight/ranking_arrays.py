@@ -1,8 +1,8 @@
 """A project's rankings as arrays, for the reports.
 
-Each report reads the rankings again, so a report is never stale. benchmarks/quality.py measures the cost.
-Stored rankings never change, but rankings can be superseded, annotators can be excluded, and model names can
-change.
+Each report reads all rankings again instead of updating earlier arrays. Stored rankings never change, but
+rankings can be superseded, annotators can be excluded, and model names can change. benchmarks/quality.py
+measures the cost.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Block:
     shown: NDArray[np.int8]
     """The position at which each response was shown, with shape (R, K)."""
     responses: NDArray[np.int64]
-    """Index of each response in the arrays of responses, with shape (R, K)."""
+    """Index of each response in `RankingArrays.characters` and `RankingArrays.model`, with shape (R, K)."""
 
     def __len__(self) -> int:
         return len(self.task)

@@ -36,7 +36,7 @@ State = Assignment.State
 MAX_LISTED = 100
 # Number of tasks with the lowest agreement that are tried if other reviewers open tasks at the same time.
 TRIED_AT_ONCE = 20
-# States in which the reviewer has no answer of their own on the task.
+# States in which the reviewer has no annotation of their own on the task.
 OPENABLE = (State.EXPIRED, State.RELEASED, State.SKIPPED, State.LOOKED_AT, State.REVIEWED)
 
 
@@ -50,7 +50,7 @@ class AnnotatedByYou(Conflict):
 
 @dataclass(frozen=True)
 class Shown:
-    """A reviewer's view of a task: the hold, the annotators' answers and earlier decisions."""
+    """A reviewer's view of a task: the hold, the annotators' answers and the current decision, if any."""
 
     assignment: dict[str, Any]
     answers: list[Ranking]
@@ -59,8 +59,8 @@ class Shown:
 
 def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreement]:
     """The reviewer's queue, lowest agreement first. A task in the queue has at least two valid annotations
-    and an agreement below the project's `review_below`. A task with a valid decision or with an annotation by
-    the reviewer is not in the queue."""
+    and an agreement below the project's `review_below`. Checks, dropped tasks, tasks with a valid decision,
+    and tasks that the reviewer has leased or ranked are not in the queue."""
     refresh_agreement(project=project)
     decided = Ranking.objects.counted().reviews().filter(task=OuterRef("task"))
     theirs = Assignment.objects.filter(task=OuterRef("task"), annotator=reviewer)
@@ -161,7 +161,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """A sort key for a shuffled order. As in a claim, the order depends only on the task and the person."""
+    """A sort key for a shuffled order. As in a claim, the order depends only on the task and the reviewer."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 
@@ -176,7 +176,8 @@ def shown_to_reviewer(*, assignment: Assignment) -> Shown:
 
 
 def renew_review(*, task: RankingTask, reviewer: User, token: UUID) -> datetime:
-    """Extends the hold and returns its new expiry. Raises LeaseLost."""
+    """Extends the hold and returns its new expiry. Raises LeaseLost if the reviewer no longer holds the
+    task."""
     held = _held(task, reviewer, token)
     if held.update(expires_at=Now() + timedelta(seconds=task.project.lease_seconds)) != 1:
         raise LeaseLost("You no longer have this task open. Open the task again.")
@@ -184,7 +185,7 @@ def renew_review(*, task: RankingTask, reviewer: User, token: UUID) -> datetime:
 
 
 def release_review(*, task: RankingTask, reviewer: User, token: UUID) -> None:
-    """Releases the task without a decision. Raises LeaseLost."""
+    """Releases the task without a decision. Raises LeaseLost if the reviewer no longer holds the task."""
     if _held(task, reviewer, token).update(state=State.LOOKED_AT) != 1:
         raise LeaseLost("You no longer have this task open.")
 
@@ -192,8 +193,9 @@ def release_review(*, task: RankingTask, reviewer: User, token: UUID) -> None:
 def decide(
     *, task: RankingTask, reviewer: User, token: UUID, answer: Answer, source: str = Ranking.Source.API
 ) -> tuple[Ranking, bool]:
-    """Writes the decision, which supersedes the previous one, and ends the hold. Returns the decision and
-    whether it is new: False when the reviewer already sent the same decision.
+    """Writes the decision, which supersedes any previous decision, and ends the hold. Returns the decision
+    and whether it is new. If the reviewer's current decision is the same, it is returned, and no new decision
+    is written.
 
     Raises Problem with a reason for each invalid field. Raises LeaseLost if the hold has expired. Raises
     ProjectArchived if the project is archived.

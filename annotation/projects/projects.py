@@ -84,7 +84,8 @@ def create_project(
 
 @transaction.atomic
 def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
-    """Atomically applies `changes`, a mapping from setting names in CHANGEABLE to values. Raises Problem.
+    """Atomically applies `changes`, a mapping from setting names in CHANGEABLE to values. Raises Problem if a
+    setting is unknown or a value is invalid.
 
     A new overlap applies to new tasks only. A new form applies from the next lease on. All open tasks must
     fit the new form. Open leases keep the form that was shown.

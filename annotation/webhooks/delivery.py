@@ -128,8 +128,8 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
 
 @transaction.atomic
 def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
-    """`at` identifies the attempt. A call that is repeated because the database's reply to the commit was
-    lost therefore records nothing."""
+    """Records the outcome of an attempt, which `at` identifies. A call that is repeated because the
+    database's reply to the commit was lost therefore records nothing."""
     _, is_new = WebhookAttempt.objects.get_or_create(
         delivery=delivery,
         at=at,
@@ -137,7 +137,8 @@ def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
     )
     if not is_new:
         return
-    # If the delivery was replayed in the meantime, attempts restart from zero on the replay's schedule.
+    # If a retry was replayed in the meantime, its number of attempts is 0 again, and the replay's schedule
+    # stays unchanged.
     claimed = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
     endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)
     if outcome.is_success:
@@ -158,7 +159,7 @@ def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
 
 def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
     """Disables the endpoint if it responded with 410. Also disables the endpoint if a delivery failed
-    permanently and no other delivery has succeeded recently."""
+    permanently and no attempt has succeeded for at least HOPELESS_AFTER."""
     rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
     if gone:
         reason = "The endpoint responded with 410 Gone."
@@ -185,6 +186,6 @@ def replay(*, delivery: WebhookDelivery) -> WebhookDelivery:
 
 
 def forget_old() -> int:
-    """Deletes deliveries that ended long ago, with their attempts."""
+    """Deletes deliveries that ended more than KEPT ago, with their attempts."""
     old = WebhookDelivery.objects.exclude(state=State.PENDING).filter(finished_at__lt=timezone.now() - KEPT)
     return old.delete()[0]

@@ -21,7 +21,7 @@ from annotation.webhooks import signing
 from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
-# The time that a receiver has to change its secret; during this time, deliveries carry both signatures.
+# During this time, deliveries carry both signatures, so that a receiver can switch to the new secret.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})

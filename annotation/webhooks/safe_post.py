@@ -29,7 +29,7 @@ TOTAL_SECONDS = 10.0
 MAX_ANSWER_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# IPv6 ranges that embed an IPv4 address, to which a gateway would forward the request.
+# The IPv6 range whose addresses embed an IPv4 address, to which a NAT64 gateway would forward the request.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 

@@ -1,4 +1,4 @@
-"""Converts database errors that are not Rankloop's fault to responses with status 503, the reason and the
+"""Converts database errors that are not Rankloop's fault to 503 responses, which state the reason and the
 remedy."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Limits on the time and the processors of statements, for each kind of process. Postgres cancels a statement
-that exceeds a time limit, and the response asks the client to try again (config/database/errors.py).
+"""Limits on the duration and the parallel workers of statements, for each kind of process. Postgres cancels a
+statement that exceeds a time limit, and the response asks the client to try again
+(config/database/errors.py).
 
 The limits are sent when a connection opens. Options in DATABASE_URL override them.
 """
@@ -12,8 +13,8 @@ from config.env import BadEnvironment
 # the query of a killed process would run to its end.
 _CHECK = {"client_connection_check_interval": "2s"}
 # Each parallel worker of a query is a new Postgres process with the priority of the server. The workers of
-# reports competed with the processes that serve annotators: during 20 reports, the 95th percentile of claims
-# was 4.6 times as high as without background work (docs/measurements.md).
+# reports competed with the processes that serve annotators: during 20 reports, the 95th percentile of the
+# time for a claim was 4.6 times as high as without background work (docs/measurements.md).
 _ONE_PROCESS = {"max_parallel_workers_per_gather": "0", "max_parallel_maintenance_workers": "0"}
 LIMITS: dict[str, dict[str, str]] = {
     # An annotator's request takes milliseconds. The limits keep a thread from waiting forever.

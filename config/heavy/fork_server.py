@@ -27,7 +27,7 @@ CHUNK_BYTES = 2**18
 
 
 def serve(client: socket.socket, application: Any) -> None:
-    """Fork a process for each request until the client closes the connection."""
+    """Forks a process for each request until the client closes the connection."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     while True:
         message, descriptors, _, _ = socket.recv_fds(client, 1, 2)
@@ -73,7 +73,7 @@ def _answer(connection: socket.socket, body: IO[bytes], application: Any) -> Non
     async def receive_body() -> dict[str, Any]:
         nonlocal complete
         if complete:
-            await asyncio.Event().wait()  # the thread notices when the client disconnects
+            await asyncio.Event().wait()  # `_exit_with_client` ends the process on a disconnect
         part = body.read(CHUNK_BYTES)
         complete = len(part) < CHUNK_BYTES
         return {"type": "http.request", "body": part, "more_body": not complete}
@@ -112,6 +112,6 @@ if __name__ == "__main__":
 
     priority.yield_to_annotators(priority.REPORTS_NICE)
     gc.freeze()  # otherwise, a child's first garbage collection would copy every page it visits
-    # The web process writes the access line.
+    # The web process writes the request's line in the access log.
     served = LoggedRequests(OneThreadPerRequest(), access_lines=False)
     serve(socket.socket(fileno=int(sys.argv[1])), served)

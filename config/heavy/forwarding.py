@@ -46,8 +46,8 @@ SECONDS_TO_FORK = 30.0
 SECONDS_TO_FIRST_FORK = 120.0
 RETRY_AFTER_SECONDS = 10
 
-# A fork does not copy threads. If a thread held a lock during the fork, the lock would stay locked in the
-# child.
+# The fork server must not run background threads, because a fork does not copy threads. If a thread held a
+# lock during the fork, the lock would stay locked in the child.
 ENVIRONMENT = {
     "RANKLOOP_PROCESS": "heavy",
     "OPENBLAS_NUM_THREADS": "1",
@@ -184,8 +184,8 @@ class HeavyRequests:
             writer.close()
 
     async def _forked(self, reader: asyncio.StreamReader, server: subprocess.Popen[bytes] | None) -> None:
-        """Waits until the request's process has started. A server that does not fork in time hangs. It is
-        killed, because it would delay all further requests."""
+        """Waits until the request's process has started. A fork server that does not fork in time is
+        considered hung. It is killed, because it would delay all further requests."""
         limit = SECONDS_TO_FORK if self._has_forked else SECONDS_TO_FIRST_FORK
         try:
             async with asyncio.timeout(limit):
@@ -200,7 +200,7 @@ class HeavyRequests:
             raise NotStarted from None
 
     def _start(self, connection: socket.socket, body: IO[bytes]) -> subprocess.Popen[bytes] | None:
-        """Asks the fork server for a process, and returns the server."""
+        """Requests a process from the fork server. Returns the fork server."""
         for _ in range(2):  # the fork server may have ended since the last request
             control = self._fork_server()
             try:

@@ -22,7 +22,7 @@ from annotation.models import Membership, User
 
 
 def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """The response to every request that logs a user in."""
+    """The response that describes the logged-in user. Every request that logs a user in returns it."""
     mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
     shown = {
         "id": user.pk,
@@ -67,7 +67,7 @@ class LoginView(LogInView):
 class LoginCodeView(LogInView):
     @extend_schema(
         operation_id="loginWithCode",
-        description="The second step: a code from the authenticator app, or a recovery code.",
+        description="Completes a login with a code from the authenticator app or with a recovery code.",
         request=shapes.Code,
         responses=shapes.Me,
         tags=["auth"],
@@ -82,7 +82,7 @@ class LoginCodeView(LogInView):
 class ResetPasswordView(LogInView):
     @extend_schema(
         operation_id="resetPassword",
-        description="Sets a new password with a reset link and logs the user in."
+        description="Uses a reset link to set a new password and to log the user in."
         " 202: a code is also required.",
         request=shapes.PasswordReset,
         responses={200: shapes.Me, 202: shapes.CodeStep},

@@ -75,7 +75,7 @@ class SecondFactor(serializers.Serializer[Any]):
     enabled = serializers.BooleanField()
     recovery_codes_left = serializers.IntegerField()
     unreadable = serializers.BooleanField(
-        help_text="The second factor can't be decrypted. An administrator must reset it."
+        help_text="True if the second factor can't be decrypted; an administrator must then reset it."
     )
 
 
@@ -92,7 +92,8 @@ class Account(serializers.Serializer[Any]):
     )
     second_factor = SecondFactor()
     token_max_days = serializers.IntegerField(
-        allow_null=True, help_text="The maximum lifetime of an API token. Null: tokens need not expire."
+        allow_null=True,
+        help_text="The maximum lifetime of an API token, in days. Null: tokens need not expire.",
     )
     connections = Connection(many=True)
 
@@ -137,10 +138,14 @@ class NewToken(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(
         required=False,
         allow_null=True,
-        help_text="Default: 90 days from now. Null (never) is allowed only if the account's `token_max_days`"
-        " is null.",
+        help_text="Default: 90 days from now, or `token_max_days` days if that is sooner. Null (never) is"
+        " allowed only if the account's `token_max_days` is null.",
     )
-    password = Password(default="", allow_blank=True, help_text="Required if the second factor is off.")
+    password = Password(
+        default="",
+        allow_blank=True,
+        help_text="Required if the second factor is off and the account has a password.",
+    )
     code = serializers.CharField(
         default="",
         allow_blank=True,

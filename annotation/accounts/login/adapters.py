@@ -25,7 +25,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The address by which attempts are counted: the client's IPv4 address or IPv6 network. One client
+        """The address for which attempts are counted: the client's IPv4 address or IPv6 network. One client
         usually has a whole /64 network of IPv6 addresses.
 
         config/requests/proxies.py has already replaced a trusted proxy's address with the client's. Headers

@@ -97,7 +97,7 @@ def is_totp_code(secret: str, code: str) -> bool:
 
 
 def renewed_data(data: dict[str, Any], renew: Callable[[str], str]) -> dict[str, Any]:
-    """The data of an authenticator, with `renew` applied to each encrypted text."""
+    """The data of an authenticator, with `renew` applied to each encrypted value."""
     changed = dict(data)
     for name in ("secret", "seed"):  # used by authenticator apps and recovery codes, respectively
         if name in data:

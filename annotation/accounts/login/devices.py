@@ -45,7 +45,8 @@ def _read(request: HttpRequest) -> tuple[str, list[str]]:
 
 
 def note_login(sender: object, request: HttpRequest | None, user: User, **_: Any) -> None:
-    """Receives the signal that Django sends for any kind of login."""
+    """Records the username on the request. Django sends the signal `user_logged_in` after any kind of
+    login."""
     if request is not None:
         request.logged_in_as = user.username  # type: ignore[attr-defined]
 

@@ -42,8 +42,8 @@ class Limit:
 
 
 def _growing(name: str, key: str) -> tuple[Limit, ...]:
-    """Limits whose delay grows from a minute to a day. The limit with the longest delay comes first, because
-    the refusal states the delay of the first limit that is reached."""
+    """Limits per minute, hour and day, so the delay grows as wrong guesses continue. The limit with the
+    longest delay comes first, because the refusal states the delay of the first limit that is reached."""
     return (
         Limit(f"{name}-day", 60, DAY, key),
         Limit(f"{name}-hour", 30, HOUR, key),
@@ -61,7 +61,7 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
         return _growing("login-device", f"{device} {name}")
     address = client_address(request)
     limits = (
-        # When this limit is reached, only the guessing address is locked out.
+        # When one of these limits is reached, only this address is locked out.
         *_growing("login-name", f"{address} {name}"),
         # Limits the attempts from one address across all accounts, for example if somebody tries one common
         # password on many accounts.
@@ -69,13 +69,14 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     )
     if cache.get(_open_key(name)):
         return limits
-    # Limits guesses from many addresses. When the limit is reached, new devices are locked out.
+    # The last two limits count guesses from all addresses. When one of them is reached, new devices are
+    # locked out.
     return (*limits, Limit("login-account-day", 300, DAY, name), Limit("login-account-hour", 100, HOUR, name))
 
 
 def open_to_new_devices(username: str) -> None:
-    """Suspends the limit across all addresses after a password change. After a reset during an attack, the
-    owner can then log in on a new device, which becomes a known device."""
+    """Suspends the limits across all addresses for an hour after a password change. If the owner resets the
+    password during an attack, they can then log in on a new device, which becomes a known device."""
     cache.set(_open_key(username.casefold()), True, timeout=OPEN_SECONDS)
 
 

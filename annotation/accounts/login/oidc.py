@@ -112,9 +112,9 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
 
 
 def complete(*, request: HttpRequest, provider_id: str, state_id: str, denial: str) -> str:
-    """The page to which the browser is redirected. A response to the browser's own request logs the user in,
-    or leads to the second-factor step. Any other response from the provider leads to the login page, which
-    shows the reason."""
+    """Checks the provider's response and returns the page to which the browser is redirected. If the response
+    is accepted, the user is logged in, or the page asks for the second factor. Otherwise, the page is the
+    login page, which shows the reason."""
     try:
         state, identity = _identity(request, provider_id, state_id, denial)
         user = _user_of(request, provider_id, identity)
@@ -266,8 +266,8 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
 
 
 def _invited(identity: Identity) -> User | None:
-    """The active account with this email address (ignoring case). None if several accounts have the
-    address."""
+    """The active account with the verified email address (ignoring case). None if no account or several
+    accounts have the address."""
     if not identity.email:
         return None
     found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])
@@ -290,4 +290,4 @@ def _made(provider_id: str, identity: Identity) -> User:
         except IntegrityError:
             continue
         return user
-    raise Refused("failed", f"all 999 usernames formed from {base} are taken")
+    raise Refused("failed", f"all 999 usernames derived from {base} are taken")

@@ -58,16 +58,16 @@ def confirm_password(*, request: HttpRequest, user: User, password: str, field: 
 
 
 def change_password(*, request: HttpRequest, user: User, current: str, new: str) -> None:
-    """Sets the new password, ends every other session and revokes all API tokens. Raises Problem if the
-    password is not accepted."""
+    """Sets the new password, ends every other session and revokes all API tokens. Raises Problem if `current`
+    is wrong or `new` is not accepted."""
     confirm_password(request=request, user=user, password=current, field="current")
     set_password(user=user, new=new, field="new")
     update_session_auth_hash(request, user)
 
 
 def set_password(*, user: User, new: str, field: str) -> None:
-    """Sets the new password, which ends all sessions. Raises Problem, which names `field` as the invalid
-    field, if the password is not accepted."""
+    """Sets the new password, which ends all sessions. If the password is not accepted, raises Problem with
+    the reasons under the name `field`."""
     try:
         validate_password(new, user)
     except ValidationError as error:

@@ -111,9 +111,9 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
 
 
 def confirm_identity(*, request: HttpRequest, user: User, password: str, code: str) -> None:
-    """Checks that the user is present, before a sensitive change. Requires a code if the second factor is on,
-    and otherwise the password. An account without either must have logged in recently. Raises Problem if the
-    check fails."""
+    """Confirms the user's identity before a sensitive change. Requires a code if the second factor is on, and
+    otherwise the password. If the account has neither, the user must have logged in recently. Raises Problem
+    if the check fails."""
     if state_of(user).enabled:
         _use_code(request, user, code)
     elif user.has_usable_password():
@@ -175,7 +175,8 @@ def _new_codes(user: User) -> list[str]:
 
 
 def _unreadable(user: User, kept: Authenticator | None = None) -> Problem:
-    """The problem that explains an unreadable authenticator. `kept` is the user's readable authenticator."""
+    """The problem that explains an unreadable authenticator. `kept` is the user's other authenticator, if it
+    is readable."""
     log.error("The second factor of user %s can't be decrypted.", user.pk)
     record_event(
         user=user, kind=AccountEvent.Kind.SECOND_FACTOR_UNREADABLE, once_in=UNREADABLE_RECORDED_ONCE_IN

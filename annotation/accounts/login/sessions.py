@@ -20,12 +20,12 @@ from annotation.models import User
 
 
 class SessionStore(db.SessionStore):
-    """Django's database store, with an option to keep a session's cookie, and with the causes of failed
-    updates.
+    """Django's database store with two changes: loading the user can keep the session's key, and a failed
+    update raises the database's error.
 
-    When a session is signed with a fallback key, Django signs the session again and replaces its cookie. A
-    page sends several requests at once. All requests but the first would still have the old cookie, so the
-    user would be logged out.
+    If a session is signed with a fallback key, Django signs it with the current key and replaces the
+    session's key, and with it the cookie. If a page sends several requests at once, all requests but the
+    first would then have an invalid cookie, and the user would be logged out.
     """
 
     _keeps_cookie = False

@@ -134,8 +134,8 @@ class ImportPreview(serializers.Serializer[Any]):
         child=serializers.CharField(), help_text="The chosen, remembered or inferred columns of a table."
     )
     remembered = serializers.BooleanField(
-        help_text="Whether `mapping` is remembered from the project's last import with the same columns. To"
-        " import the file in this way, send `mapping` with it."
+        help_text="Whether `mapping` comes from the project's last import with the same columns. To import"
+        " the file with this mapping, send it as `mapping`."
     )
     tasks = PreviewTask(many=True, help_text="The first three tasks.")
 
@@ -154,7 +154,7 @@ class RowCount(serializers.Serializer[Any]):
 
 class QuirkCount(RowCount):
     name = serializers.ChoiceField(choices=sorted(QUIRKS))
-    text = serializers.CharField(help_text="The quirk, and how the import handled it.")
+    text = serializers.CharField(help_text="Describes the quirk and how the import handled it.")
 
 
 class LineError(serializers.Serializer[Any]):
@@ -172,7 +172,7 @@ class ImportReport(serializers.Serializer[Any]):
     dry_run = serializers.BooleanField(
         help_text="If true, nothing was stored; the counts show what a real import would store."
     )
-    read = serializers.IntegerField(help_text="Number of rows in the file.")
+    read = serializers.IntegerField(help_text="Number of rows that were read.")
     prompts = serializers.IntegerField(
         help_text="Number of new prompts. `responses`, `tasks` and `rankings` also count only new objects."
     )
@@ -189,7 +189,7 @@ class ImportReport(serializers.Serializer[Any]):
     )
     quirks = QuirkCount(many=True)
     stopped = serializers.CharField(
-        help_text="The limit at which the import stopped, or empty if all rows were read."
+        help_text="Explains which limit stopped the import; empty if all rows were read."
     )
 
 

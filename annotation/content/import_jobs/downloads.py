@@ -54,8 +54,8 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
                 **hub,
                 endpoint=os.environ.get("HF_ENDPOINT"),
                 cache=folder,
-                # Every manager can import all datasets that this token can read. The operator's own token is
-                # therefore never used.
+                # Every manager can import all datasets that this token can read. The default token of the
+                # Hub's client (HF_TOKEN), which can be the operator's own, is therefore never used.
                 token=settings.HUB_TOKEN or False,
                 most_bytes=settings.IMPORT_MAX_BYTES,
             ):
@@ -73,8 +73,8 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
 
 
 def _packed(files: Sequence[tuple[str, Path]], folder: Path) -> Path:
-    """The only file, or an archive of all files. Files with the same content have the same path in the Hub's
-    cache."""
+    """The only file, or an archive of all files. The archive contains the files under their names on the Hub,
+    because files with the same content share one path in the Hub's cache."""
     if len(files) == 1:
         return files[0][1]
     packed = folder / "packed"

@@ -126,8 +126,8 @@ def _fail(
 
 
 def _requeue(found: Import, attempt: int, cause: Exception) -> None:
-    """Queues the import again as soon as the database responds. If the database doesn't respond in time, the
-    sweep queues the import."""
+    """Queues the import again as soon as the database responds. If the database doesn't respond before the
+    retries end, the sweep queues the import later."""
     full = full_disk_problem(cause)
     reason = full.detail.rstrip(".") if full else str(cause).strip().split("\n", 1)[0]
     error = problem_body(

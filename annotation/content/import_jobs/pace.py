@@ -7,27 +7,27 @@ import threading
 from annotation.content.importing.lines import full_batch
 from annotation.models import Assignment
 
-# An answer is committed once it and every earlier change are on disk. A batch of 1,000 comparisons takes 6 MB
-# of the write-ahead log. In a measurement, most answers waited for a part of a batch to be written
-# (docs/measurements.md).
+# The commit of an answer waits until every earlier change is on disk, too. A batch of 1,000 comparisons
+# writes 6 MB to the write-ahead log. In a measurement, most answers therefore waited while a part of a batch
+# was written (docs/measurements.md).
 YIELDING_LINES = 100
 MAX_PAUSE_SECONDS = 1.0
 
 
 class Pace:
     """While an annotator holds a task, batches are small, and the import pauses after each batch for as long
-    as the batch took."""
+    as the batch took, but for at most MAX_PAUSE_SECONDS."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self.yielding = False
         self._stopped = stopped
 
     def lines(self) -> int:
-        """The number of lines in a batch."""
+        """The number of lines at which the current batch is complete."""
         return YIELDING_LINES if self.yielding else full_batch()
 
     def after_batch(self, seconds: float) -> None:
-        """Call this function after each batch with the time that the batch took."""
+        """Pauses after a batch that took `seconds`, if an annotator holds a task."""
         self.yielding = Assignment.objects.running().exists()
         if self.yielding:
             self._stopped.wait(min(seconds, MAX_PAUSE_SECONDS))

@@ -3,7 +3,7 @@
 Failures and how they are handled:
 
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
-  worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
+  worker continues after the last stored batch. After MAX_TRIES lost claims, the import fails.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
 * The broker is not responding. The import stays queued, its phase reports the problem, and the next sweep
   tries again.
@@ -170,12 +170,13 @@ def cancel_import(*, id: UUID) -> Import:
 
 @transaction.atomic
 def sweep_imports() -> None:
-    """Handles the imports that no worker is processing, and wakes a worker for each waiting import."""
+    """Requeues the running imports whose heartbeat has stopped, or ends them if they were cancelled or have
+    used all tries. Also wakes a worker for each queued import for which none was woken recently."""
     now = timezone.now()
     since = Sweep.objects.note_pass(SWEEP)
     stale = Import.objects.filter(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
     if since > now - STALE_AFTER:
-        # Directly after an outage of the database, the heartbeats of all imports are old.
+        # Right after an outage of the database, the heartbeats of all imports are old.
         stale = stale.none()
     for id in _ids(stale.exclude(cancel_requested_at=None)):
         cancelled = stale.filter(pk=id).update(state=Import.State.CANCELLED, finished_at=now)

@@ -51,9 +51,9 @@ def store_batch(
 def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
-    """Stores a batch in one transaction. A row can pass every check and still be rejected by the database.
-    Each row of the batch is then stored separately. The report names the rejected row, and the other rows are
-    stored."""
+    """Stores a batch in one transaction. A row can pass every check and still be rejected by the database. In
+    this case, each row of the batch is stored separately, so that the report names the rejected row and the
+    other rows are stored."""
     if not batch:
         return
     try:
@@ -116,8 +116,8 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
     report.tasks = len(stored.new_tasks)
     report.rankings = new.count
     report.unchanged = _unchanged(parts, stored, new.items | kept)
-    # Otherwise, foreign keys would be checked at the end of the outer transaction, when a bad row can no
-    # longer be identified.
+    # Checks the foreign keys now. Postgres would otherwise check them at the end of the outer transaction,
+    # when a bad row can no longer be identified.
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
     return report

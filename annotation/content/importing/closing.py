@@ -12,8 +12,9 @@ def close_ranked_tasks(*, ranked: Mapping[str, Sequence[str]]) -> None:
     The result is the same whether a row with an order comes before or after other rows with the same
     responses.
 
-    Tasks that annotators have started on, or that are reserved for an annotator, stay open. The slots are
-    compared because Postgres evaluates this condition again if a concurrent claim has changed the task.
+    Tasks that annotators have started on, or that are reserved for an annotator, stay open. The statement
+    also compares the number of slots, because Postgres evaluates this condition again if a concurrent claim
+    has changed the task.
     """
     if not ranked:
         return

@@ -151,7 +151,7 @@ def recognised(
 def _watched(
     records: Iterable[NumberedRecords], limits: ImportLimits, check: Callable[[], None] | None
 ) -> Iterator[NumberedRecords]:
-    """The records. Checks the limit on the duration, and calls `check`, every few rows."""
+    """Yields the records. Every few rows, checks the time limit and calls `check`."""
     for number, item in enumerate(records):
         if number % CHECK_EVERY_ROWS == 0:
             limits.check_time()
@@ -161,7 +161,7 @@ def _watched(
 
 
 def _size(stream: BinaryIO) -> int:
-    """The stream's size in bytes; at least 1."""
+    """The stream's size in bytes; at least 1, because the progress is a share of the size."""
     size = stream.seek(0, SEEK_END)
     stream.seek(0)
     return max(1, size)

@@ -37,7 +37,7 @@ def keep_left_out(
 ) -> set[int]:
     """Adds the contents of left-out rankings to the metadata of their response. If there is not exactly one
     response, the contents are added to the metadata of the prompt. Contents that are already in the metadata
-    are not added again. Returns the items (line numbers in the batch) whose contents were added."""
+    are not added again. Returns the items (indices of lines in the batch) whose contents were added."""
     added: set[int] = set()
     with connection.cursor() as cursor:
         for item, wanted, contents in left_out:

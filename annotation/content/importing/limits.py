@@ -24,7 +24,7 @@ class ImportLimits:
     dry_run: bool
 
     def check_time(self) -> None:
-        """Raises OutOfTime."""
+        """Raises OutOfTime if the import has taken longer than its limit."""
         if monotonic() - self.began > self.seconds:
             raise OutOfTime
 

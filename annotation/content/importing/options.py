@@ -31,7 +31,8 @@ class ImportOptions(TypedDict, total=False):
 
 
 def checked_options(project: Project, options: ImportOptions) -> dict[str, Any]:
-    """The overlap, round and priority of new tasks. Raises Problem if one of them is out of bounds."""
+    """The overlap, round and priority of new tasks. Raises Problem if one of them, or the number of responses
+    per task, is out of bounds."""
     placed = {"round": options.get("round", 0), "priority": options.get("priority", 0)}
     per_task = options.get("responses_per_task")
     for name, what, value, low, high in (

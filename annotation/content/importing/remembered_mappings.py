@@ -16,7 +16,8 @@ MAX_MAPPINGS = 50
 class ProjectPreview(NamedTuple):
     file: FilePreview
     remembered: bool
-    """Whether the mapping comes from an earlier import. An import of the file must then name this mapping."""
+    """Whether the mapping comes from an earlier import. An import uses it only if it is given as the import's
+    `mapping` option."""
 
 
 def preview_file(

@@ -85,7 +85,7 @@ class ReasonCount(_Count):
 
 @dataclass(slots=True)
 class BatchReport:
-    """The results of one batch, added to the import's report once the batch is committed."""
+    """The results of one batch, added to the import's report once the batch is stored."""
 
     prompts: int = 0
     responses: int = 0

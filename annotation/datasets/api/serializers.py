@@ -22,7 +22,7 @@ class ImportFormat(serializers.Serializer[Any]):
 
 
 class ExportOption(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="The `format` parameter of an export.")
+    name = serializers.CharField(help_text="The name of the export's query parameter for this option.")
     meaning = serializers.CharField()
 
 
@@ -81,7 +81,9 @@ class Snapshot(serializers.Serializer[models.DatasetSnapshot]):
     rows = serializers.IntegerField()
     comparisons = serializers.IntegerField()
     selection = serializers.DictField()
-    card = serializers.DictField(help_text="Counts of the snapshot's contents.")
+    card = serializers.DictField(
+        help_text="The card: counts of the snapshot's contents, its selection and its origin."
+    )
     refused_exports = serializers.SerializerMethodField(
         help_text="The formats that can't export this snapshot without further options, each with the reason."
     )

@@ -34,7 +34,8 @@ class SnapshotsView(ProjectView):
 
     @extend_schema(
         operation_id="freezeSnapshot",
-        description="Freezes the selected rankings (default: all) as a new snapshot.",
+        description="Freezes the selected rankings as a new snapshot. Default: all valid rankings, except"
+        " rankings of checks.",
         request=serializers.NewSnapshot,
         responses={201: serializers.Snapshot},
         tags=["data"],

@@ -28,7 +28,7 @@ class OwnFigures(serializers.Serializer[Any]):
         allow_null=True, help_text="Median time per task over the last 100 tasks."
     )
     qualification = Qualification(
-        allow_null=True, help_text="Null if the user need not qualify or has already qualified."
+        allow_null=True, help_text="Null if the user need not qualify, has qualified, or has no attempt left."
     )
 
 

@@ -13,7 +13,7 @@ from annotation.desk.reservations import MAX_PEOPLE_AT_ONCE, MAX_TASKS_AT_ONCE
 class Reservation(serializers.Serializer[models.Reservation]):
     task = serializers.UUIDField(source="task_id")
     annotator = serializers.CharField(source="annotator.username")
-    open = serializers.BooleanField(help_text="False if the task has been answered or skipped.")
+    open = serializers.BooleanField(help_text="False once the annotator has answered or skipped the task.")
     created_at = serializers.DateTimeField()
 
 

@@ -106,7 +106,8 @@ class DraftField(serializers.DictField):
     """The state from which the page resumes later, usually an unfinished answer."""
 
 
-# Only describes the result of `annotation.desk.reads.shown` for the schema. Views send that result unchanged.
+# This serializer only describes the result of `annotation.desk.reads.shown` for the schema. Views send that
+# result unchanged.
 class Assignment(serializers.Serializer[dict[str, Any]]):
     id = serializers.UUIDField()
     token = serializers.UUIDField()
@@ -117,7 +118,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="The draft's version, to be sent with the next draft.")
     practice = serializers.BooleanField(
-        help_text="True for a qualification task, which shows feedback after the answer."
+        help_text="True for a qualification task: `getFeedback` returns feedback after the answer."
     )
 
     def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
@@ -135,8 +136,8 @@ class Next(serializers.Serializer[Any]):
         min_value=0,
         max_value=MAX_PREFETCH,
         default=0,
-        help_text="Number of further tasks to lease in advance. Prefetched leases are released like"
-        " any other lease.",
+        help_text="Number of further tasks to lease in advance. Prefetched leases expire and are"
+        " released like any other lease.",
     )
 
 

@@ -49,7 +49,7 @@ class TaskProblem(serializers.Serializer[models.TaskProblem]):
     annotator = serializers.CharField(source="annotator.username")
     task = serializers.UUIDField(source="task_id")
     task_state = serializers.ChoiceField(source="task.state", choices=models.RankingTask.State.choices)
-    excerpt = serializers.SerializerMethodField(help_text="The last part of the task's conversation.")
+    excerpt = serializers.SerializerMethodField(help_text="The start of the prompt's last message.")
     created_at = serializers.DateTimeField()
     settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: not resolved.")
     settled_by = serializers.CharField(source="settled_by.username", allow_null=True, default=None)

@@ -17,7 +17,9 @@ class Command(ReportingCommand):
         super().add_arguments(parser)
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--name", help="the snapshot's name (default: the next in the series v1, v2, …)")
-        wanted = parser.add_argument_group("selection (default: all rankings)")
+        wanted = parser.add_argument_group(
+            "selection (default: all valid rankings, except rankings of checks)"
+        )
         wanted.add_argument("--round", type=int, action="append", dest="rounds", metavar="N")
         wanted.add_argument("--source", choices=Ranking.Source.values, action="append", dest="sources")
         wanted.add_argument("--annotator", action="append", dest="annotators", metavar="NAME")
@@ -43,7 +45,7 @@ class Command(ReportingCommand):
             choices=CHOICES["aggregation"],
             help="what each row represents (default: one ranking)",
         )
-        card = parser.add_argument_group("additional texts for the dataset card")
+        card = parser.add_argument_group("additional text for the dataset card")
         card.add_argument("--license", default="", metavar="NAME")
         card.add_argument("--notes", default="", metavar="TEXT")
 

@@ -24,7 +24,9 @@ class AuditEntry(serializers.Serializer[models.AuditEntry]):
         help_text="One of `user:ID`, `anonymous`, `command:ACCOUNT:NAME`, `task:NAME`, `run:ID` and"
         " `database:ACCOUNT`."
     )
-    actor_name = serializers.SerializerMethodField(help_text="The user's current name.")
+    actor_name = serializers.SerializerMethodField(
+        help_text="The user's current name; empty for other actors."
+    )
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices)
     table = serializers.CharField()
     row_id = serializers.CharField(allow_blank=True)

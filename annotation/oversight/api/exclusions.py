@@ -90,8 +90,8 @@ class LiftPreviewView(APIView):
 class LiftView(APIView):
     @extend_schema(
         operation_id="liftExclusion",
-        description="The annotator's answers count again. If a slot was filled in the meantime, the"
-        " task's overlap grows by one.",
+        description="Lifts the exclusion: the annotator's answers count again. If a slot was filled in the"
+        " meantime, the task's overlap grows by one.",
         request=None,
         responses=serializers.LiftedExclusion,
         tags=["exclusions"],

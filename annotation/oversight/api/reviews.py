@@ -47,7 +47,8 @@ class QueueView(ProjectView):
 class NextView(ProjectView):
     @extend_schema(
         operation_id="openNextReview",
-        description="Opens the free task with the lowest agreement. 204: no task is free.",
+        description="Returns the task that you already have open, or else opens the free task with the lowest"
+        " agreement. 204: no task is free.",
         request=None,
         responses={200: serializers.ReviewShown, 204: None},
         tags=["reviews"],
@@ -106,8 +107,8 @@ class DecideView(TaskView):
 
     @extend_schema(
         operation_id="decideReview",
-        description="201: the decision was stored and supersedes the previous decision. 200: the decision"
-        " is unchanged.",
+        description="201: the decision was stored and supersedes any previous decision. 200: your current"
+        " decision is the same.",
         request=serializers.Decision,
         responses={200: RankingId, 201: RankingId},
         tags=["reviews"],

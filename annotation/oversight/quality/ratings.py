@@ -14,11 +14,11 @@ from preferences.statistics.krippendorff import Metric, alpha
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 
-# Tasks with ratings by two or more named annotators. The tasks are sampled by a hash of their IDs, so the
-# sample is stable and independent of the answers. The units of Krippendorff's α are responses, with one value
-# per annotator. An imported annotator can have two rankings of a task, one of them without an order; the
-# newer ratings count. Imported ratings can have any shape; only numbers on named scales count. A number
-# that double precision can't represent (such as an integer of 400 digits) does not count.
+# Selects the ratings of tasks that two or more named annotators rated. The tasks are sampled by a hash of
+# their IDs, so the sample is stable and independent of the answers. The units of Krippendorff's α are
+# responses, with one value per annotator. An imported annotator can have two rankings of a task, one of them
+# without an order; the newer ratings count. Imported ratings can have any shape; only numbers on named scales
+# count. A number that double precision can't represent (such as an integer of 400 digits) does not count.
 _VALUES = """
 WITH rated AS ({rated}), shared AS (
     SELECT task_id FROM rated GROUP BY task_id HAVING count(DISTINCT (annotator_id, annotator_label)) > 1
@@ -38,7 +38,7 @@ SELECT scale.key, dense_rank() OVER (ORDER BY task_id),
 
 @dataclass(frozen=True)
 class RatingAgreement:
-    """Krippendorff's α for one scale; None if all values are equal."""
+    """Krippendorff's α for one scale. The fields of the estimates are None if all values are equal."""
 
     scale: str
     alpha_ordinal: Estimate

@@ -40,7 +40,7 @@ class Webhook(serializers.Serializer[models.WebhookEndpoint]):
     failing_since = serializers.DateTimeField(allow_null=True)
     former_secret_until = serializers.DateTimeField(allow_null=True)
     secret_unreadable = serializers.SerializerMethodField(
-        help_text="Deliveries can't be signed, because the secret can't be decrypted. Create a new secret."
+        help_text="True if the secret can't be decrypted, so deliveries can't be signed. Create a new secret."
     )
     created_at = serializers.DateTimeField()
 

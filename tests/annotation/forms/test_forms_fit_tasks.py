@@ -80,7 +80,7 @@ def test_form_that_does_not_fit_the_open_tasks_is_refused(
     desk, form = client_of(mona), PRESETS["hh"].to_json()
     response = desk.patch("/api/v1/projects/support/", {"form": form, "name": "Pairs"})
     assert (response.status_code, wrong_fields(response)) == (422, ["form.responses"])
-    assert "4 of 3 responses" in response.json()["errors"][0]["reason"]
+    assert "4 with 3 responses" in response.json()["errors"][0]["reason"]
     project.refresh_from_db()
     assert (project.form, project.name) == (PRESETS["ranking"].to_json(), "Support")
     RankingTask.objects.update(state=RankingTask.State.DROPPED)

@@ -80,14 +80,14 @@ class RewardModelResult:
 
     ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``control_tokens_removed`` counts the rankings, including
-    held-out ones, in which a text spells a control token. ``repeats`` counts repeated and contradictory
-    statements (see `data.count_repeats`). If the caller provides a held-out set, ``prompts_on_both_sides`` in
-    ``repeats`` counts the held-out prompts that also occur in training. ``annotators`` maps each annotator's
-    pseudonym to the annotator's learned reliability. The mapping is empty if reliabilities were not learned.
-    The model's ``config.json`` also contains the reliabilities and the answer model's other parameters.
-    ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``). ``report`` is
-    the report on the held-out rankings and is also saved with the weights. ``report`` is None if the held-out
-    rankings contain no preference.
+    held-out ones, in which a message or a response spells out a control token. ``repeats`` counts repeated
+    and contradictory statements (see `data.count_repeats`). If the caller provides a held-out set,
+    ``prompts_on_both_sides`` in ``repeats`` counts the held-out prompts that also occur in training.
+    ``annotators`` maps each annotator's pseudonym to the annotator's learned reliability. The mapping is
+    empty if reliabilities were not learned. The model's ``config.json`` also contains the reliabilities and
+    the answer model's other parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped
+    falling (``patience``). ``report`` is the report on the held-out rankings and is also saved with the
+    weights. ``report`` is None if the held-out rankings contain no preference.
     """
 
     path: Path

@@ -179,8 +179,8 @@ def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, 
 
 
 def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: random.Random) -> dict[str, Any]:
-    """The judge's answer to the assignment, with everything that the form requires. With probability `noise`,
-    the answer is random instead."""
+    """Return the judge's answer to the assignment, with everything that the form requires. With probability
+    `noise`, the answer is random instead."""
     started = time.monotonic()
     messages = assignment["task"]["prompt"]["messages"]
     responses = list(assignment["responses"])
@@ -198,8 +198,8 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
-    """The response IDs in tiers, by descending points. Responses with equal points share a tier if ties are
-    allowed."""
+    """Return the response IDs in tiers, by descending points. Responses with equal points share a tier if
+    ties are allowed."""
     tiers: list[list[str]] = []
     for name in sorted(points, key=lambda name: -points[name]):
         if ties and tiers and points[tiers[-1][0]] - points[name] <= SAME_POINTS:
@@ -210,7 +210,7 @@ def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
 
 
 def reason(body: Any) -> str:
-    """The message of a problem document, field by field."""
+    """Return the message of a problem document, field by field."""
     if not isinstance(body, dict):
         return str(body)[:300]
     errors: Sequence[Mapping[str, str]] = body.get("errors") or []

@@ -14,8 +14,8 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.runs.failure_texts import CAUSES
 
-# Error messages of third-party software, whose exceptions carry no failure kind. Rankloop's own exceptions
-# are all RunFailures, which carry a kind.
+# Error messages of third-party software, whose exceptions carry no failure kind. Rankloop's own failures are
+# RunFailures, which carry their kind.
 FOREIGN_MESSAGES = (
     (
         re.compile(

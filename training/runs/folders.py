@@ -57,9 +57,9 @@ def is_saving(run: TrainingRun, attempt: int) -> bool:
 
 
 def tidy(run: TrainingRun, attempt: int) -> None:
-    """Clean up after an attempt. A finished model has already been moved out of the attempt's folder, so the
-    rest is unfinished work. Checkpoints stay as long as the run can be resumed: until it has succeeded, or
-    for KEPT_FOR_RESUMING after it failed or was cancelled."""
+    """Clean up after an attempt. The files of a finished model are also in the model's own folder, so nothing
+    in the attempt's folder is needed except its checkpoints. Checkpoints stay as long as the run can be
+    resumed: until it has succeeded, or for KEPT_FOR_RESUMING after it failed or was cancelled."""
     through_outages(partial(run.refresh_from_db, fields=["state"]))
     if run.state == TrainingRun.State.SUCCEEDED:
         remove_attempts(run)

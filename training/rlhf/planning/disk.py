@@ -3,8 +3,8 @@ checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
 for each weight (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
-Each checkpoint contains the best weights as a hard link. Two versions of the best weights can exist: one in
-the newest checkpoint and another in the previous checkpoint.
+If a run keeps the best weights, each checkpoint contains them as a hard link. Two versions of the best
+weights can exist: one in the newest checkpoint and another in the previous checkpoint.
 """
 
 from __future__ import annotations

@@ -146,12 +146,12 @@ def train(
 
     The metrics at every step are loss, accuracy, grad_norm, learning_rate, reward/mean, reward/std and
     tokens_per_second. The loss is in nats per pair and includes the annotators' priors if reliabilities are
-    learned. The accuracy is over the pairs in the step's batch. Evaluations also report heldout/loss and
-    heldout/accuracy. The returned metrics also include the report's heldout/ece, heldout/log_loss and
-    heldout/best_of_4.
+    learned. The accuracy is over the pairs in the step's batch. Evaluations also report heldout/loss,
+    heldout/accuracy and heldout/pairs. The returned metrics also include the report's heldout/ece,
+    heldout/log_loss and heldout/best_of_4.
 
-    Raises TrainingDiverged if the loss is not finite. Raises ValueError if there is no data. Also raises
-    ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
+    Raises TrainingDiverged if the loss or the gradient is not finite. Raises ValueError if there is no data.
+    Also raises ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
     """
     report = SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)

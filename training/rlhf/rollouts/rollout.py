@@ -60,11 +60,11 @@ class Models:
 class Rollout:
     """The answers that were sampled in one step, with their scores.
 
-    `asked` are the prompts with their answers as they were scored, with one EOS at the end of each. `prompts`
-    are the token IDs of P prompts, and `answers` are the K answers to each of them. `rows` contains all
-    answers with their prompts in one list of length N = P · K. The scores are in the order of the rows.
-    `temperature` is the sampling temperature. All log-probabilities of these answers use the same
-    temperature.
+    `asked` contains the prompts with their answers as they were scored, with one EOS at the end of each
+    answer. `prompts` contains the token IDs of P prompts, and `answers` contains the K answers to each of
+    them. `rows` contains all answers with their prompts in one list of length N = P · K. The scores are in
+    the order of the rows. `temperature` is the sampling temperature. All log-probabilities of these answers
+    use the same temperature.
     """
 
     step: int

@@ -20,7 +20,7 @@ from training.runs.process.reporter import SAVING
 
 @dataclass(frozen=True)
 class Limits:
-    """The longest time without progress: `first_step` before the first step has ended, and `step` later.
+    """The maximum time without progress: `first_step` until the first step has ended, and `step` after that.
     `first_step` also covers importing libraries, downloading a model and loading it, which report no
     progress."""
 

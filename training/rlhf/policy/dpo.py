@@ -87,7 +87,7 @@ class DPOResult:
     ``rankings`` and ``pairs`` count those used for training. ``left_out`` counts the rankings that could not
     be used, by reason (held-out rankings as ``heldout/…``). ``prompts_cut`` counts truncated prompts.
     ``control_tokens_removed`` counts the rankings in which a prompt or a response spells out a control token.
-    ``repeats`` counts repeated and contradictory statements (see `data.count_repeats`).
+    ``repeats`` counts duplicate rankings and contradicted pairs (see `rankings.count_repeats`).
     """
 
     path: Path

@@ -80,8 +80,8 @@ class RewardModelResult:
 
     ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``control_tokens_removed`` counts the rankings, including
-    held-out ones, in which a message or a response spells out a control token. ``repeats`` counts repeated
-    and contradictory statements (see `data.count_repeats`). If the caller provides a held-out set,
+    held-out ones, in which a message or a response spells out a control token. ``repeats`` counts duplicate
+    rankings and contradicted pairs (see `rankings.count_repeats`). If the caller provides a held-out set,
     ``prompts_on_both_sides`` in ``repeats`` counts the held-out prompts that also occur in training.
     ``annotators`` maps each annotator's pseudonym to the annotator's learned reliability. The mapping is
     empty if reliabilities were not learned. The model's ``config.json`` also contains the reliabilities and

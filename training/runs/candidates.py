@@ -49,8 +49,8 @@ def keep_candidates(run: TrainingRun, made: CandidatesFile) -> dict[str, object]
 
 
 def stored_candidates(run: TrainingRun) -> CandidatesFile:
-    """The run's candidates file. Raises Problem, with status 404 if there is no file, and 409 if the file has
-    changed since the run stored it."""
+    """Return the run's candidates file. Raises Problem, with status 404 if there is no file, and 409 if the
+    file has changed since the run stored it."""
     stored = run.result.get("candidates")
     if stored is None:
         raise Problem(_why_none(run), status=HTTPStatus.NOT_FOUND, type="no-candidates")

@@ -259,7 +259,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.CANCELLED: Cause(
         "This run was cancelled",
         cause="A user cancelled this run before it saved a model. Its reports up to that point are below.",
-        fix="Start the run again from the beginning, or launch it with changes.",
+        fix="Resume the run, or launch it with changes.",
         again=True,
     ),
     FailureKind.UNKNOWN: Cause(

@@ -14,8 +14,8 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.runs.failure_texts import CAUSES
 
-# Error messages of third-party software, whose exceptions carry no failure kind. Rankloop's own exceptions
-# are all RunFailures, which carry a kind.
+# Error messages of third-party software, whose exceptions carry no failure kind. Rankloop's own failures are
+# RunFailures, which carry their kind.
 FOREIGN_MESSAGES = (
     (
         re.compile(
@@ -44,19 +44,20 @@ class Failure:
 
 
 def record(kind: FailureKind, detail: str, *, title: str = "") -> Record:
-    """The value of `TrainingRun.error`. `title` replaces the kind's own title with a more specific one."""
+    """Return a value for `TrainingRun.error`. `title` replaces the kind's own title with a more specific
+    one."""
     return {"kind": kind.value, "title": title or CAUSES[kind].title, "detail": detail}
 
 
 def record_of(error: BaseException) -> Record:
-    """The failure record of a run that was ended by an exception."""
+    """Return the failure record of a run that was ended by an exception."""
     kind, name = kind_of(error), type(error).__name__
     title = f"Stopped by an error ({name})" if kind == FailureKind.UNKNOWN else ""
     return record(kind, str(error) or name, title=title)
 
 
 def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
-    """The failure record of a run whose process ended without recording anything.
+    """Return the failure record of a run whose process ended without recording anything.
 
     `code` is the exit code, or the negative number of the signal that ended the process. `out_of_memory` is
     true if the kernel killed processes for lack of memory during the run.
@@ -76,13 +77,13 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
 
 
 def with_log(error: Record, lines: Sequence[str]) -> Record:
-    """The failure record with the end of the log in its detail."""
+    """Return the failure record with the end of the log in its detail."""
     return error | {"detail": "\n".join([error["detail"], *lines])}
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """The failure kind of the exception. If this exception or one of its causes is a third-party error with a
-    known kind, such as a lack of memory, the third-party error determines the failure kind."""
+    """Return the failure kind of the exception. If this exception or one of its causes is a third-party error
+    with a known kind, such as a lack of memory, the third-party error determines the failure kind."""
     for each in _causes(error):
         if not isinstance(each, RunFailure) and (found := _foreign_kind(each)) is not None:
             return found
@@ -94,7 +95,7 @@ def kind_of(error: BaseException) -> FailureKind:
 
 
 def explain(run: TrainingRun) -> Failure | None:
-    """The failure of a failed or cancelled run; None for any other run.
+    """Return the failure of a failed or cancelled run, and None for any other run.
 
     Only the kind is stored, so an improved explanation also applies to earlier runs.
     """
@@ -117,7 +118,7 @@ def explain(run: TrainingRun) -> Failure | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and the exceptions that caused it."""
+    """Yield the exception and the exceptions that caused it."""
     each: BaseException | None = error
     while each is not None:
         yield each

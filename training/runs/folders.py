@@ -35,8 +35,8 @@ def work_folder(run: TrainingRun, attempt: int) -> Path:
 
 
 def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
-    """The attempt's own checkpoint folder, with the checkpoints of the newest earlier attempt. The folder
-    might not exist yet."""
+    """Return the attempt's own checkpoint folder, with the checkpoints of the newest earlier attempt. The
+    folder might not exist yet."""
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
         # Parts of a run, such as the members of an ensemble, keep their checkpoints in subfolders.
@@ -49,7 +49,7 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
 
 
 def is_saving(run: TrainingRun, attempt: int) -> bool:
-    """Whether the attempt's process is writing a checkpoint."""
+    """Return whether the attempt's process is writing a checkpoint."""
     try:
         return any((work_folder(run, attempt) / CHECKPOINTS).rglob(".step-*"))
     except FileNotFoundError:  # an old checkpoint has just been removed, after a new one was written
@@ -57,9 +57,9 @@ def is_saving(run: TrainingRun, attempt: int) -> bool:
 
 
 def tidy(run: TrainingRun, attempt: int) -> None:
-    """Clean up after an attempt. A finished model has already been moved out of the attempt's folder, so the
-    rest is unfinished work. Checkpoints stay as long as the run can be resumed: until it has succeeded, or
-    for KEPT_FOR_RESUMING after it failed or was cancelled."""
+    """Clean up after an attempt. The files of a finished model are also in the model's own folder, so nothing
+    in the attempt's folder is needed except its checkpoints. Checkpoints stay as long as the run can be
+    resumed: until it has succeeded, or for KEPT_FOR_RESUMING after it failed or was cancelled."""
     through_outages(partial(run.refresh_from_db, fields=["state"]))
     if run.state == TrainingRun.State.SUCCEEDED:
         remove_attempts(run)
@@ -113,7 +113,8 @@ def _note_checkpoint(run: TrainingRun, attempt: int) -> None:
 
 
 def _step_of(checkpoint: Path, named: int) -> int:
-    """The loop's step in a checkpoint. Some loops number their checkpoints differently from their steps."""
+    """Return the loop's step in a checkpoint. Some loops number their checkpoints differently from their
+    steps."""
     try:
         return int(json.loads((checkpoint / "state.json").read_text())["loop"].get("step", named))
     except (OSError, ValueError, KeyError):
@@ -130,7 +131,7 @@ def _keep_checkpoints(work: Path) -> None:
 
 
 def _is_resumable(checkpoints: Path) -> bool:
-    """Whether the folder contains work that the next attempt would otherwise repeat."""
+    """Return whether the folder contains work that the next attempt would otherwise repeat."""
     return (checkpoints / REWARDS).exists() or any(checkpoints.rglob("step-*"))
 
 

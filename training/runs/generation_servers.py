@@ -19,12 +19,12 @@ LIST = "RANKLOOP_GENERATION_SERVERS"
 
 
 def generation_access() -> Access:
-    """The operator's key and folder for generation servers."""
+    """Return the operator's key and folder for generation servers."""
     return Access.parsed(settings.GENERATION_KEY, settings.GENERATION_ADAPTERS)
 
 
 def refused_server(recipe: Recipe) -> str:
-    """The reason why a run with this recipe must not use its server, or an empty string."""
+    """Return the reason why a run with this recipe must not use its server, or an empty string."""
     if not isinstance(recipe, UsesServer) or not recipe.server:
         return ""
     allowed, broken = [], []
@@ -42,7 +42,7 @@ def refused_server(recipe: Recipe) -> str:
 
 
 def _no_folder_for_adapters(recipe: Recipe) -> str:
-    """The reason why the run's adapter can't be passed to the server, or an empty string."""
+    """Return the reason why the run's adapter can't be passed to the server, or an empty string."""
     if not isinstance(recipe, UsesLora) or not recipe.use_peft:
         return ""
     try:

@@ -90,7 +90,7 @@ def settle_inputs(
 def settle_models(
     *, project: Project, kind: str, recipe: Recipe, given: Mapping[str, str]
 ) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
-    """The models among the inputs, and the problems with the given inputs. Writes nothing."""
+    """Return the models among the inputs, and the problems with the given inputs. Writes nothing."""
     entry = kind_named(kind)
     errors = [
         FieldProblem(
@@ -144,15 +144,15 @@ def unusable_models(
 
 
 def further_inputs(inputs: Iterable[str]) -> list[str]:
-    """The names of the inputs that are further reward models, in order."""
+    """Return the names of the inputs that are further reward models, in order."""
     return sorted(
         (name for name in inputs if name.startswith(FURTHER)), key=lambda name: int(name[len(FURTHER) :])
     )
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
-    """The model specified by an input of a launched run, with the run that trained it. Raises WeightsGone if
-    the model's weights were removed after the launch."""
+    """Return the model specified by an input of a launched run, with the run that trained it. Raises
+    WeightsGone if the model's weights were removed after the launch."""
     model = ModelVersion.objects.select_related("run__project").get(project=project, name=name)
     if reason := missing_weights(model):
         raise WeightsGone(reason)
@@ -160,7 +160,7 @@ def model_input(*, project: Project, name: str) -> ModelVersion:
 
 
 def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
-    """The folder or hub name that the run loads.
+    """Return the folder or hub name that the run loads.
 
     If the recipe's base_model is set, the run loads base_model. Otherwise, the run loads the input policy's
     folder. In sft recipes, base_model has a default. An sft run with an input policy therefore ignores
@@ -173,15 +173,15 @@ def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
 
 
 def is_source(policy: ModelVersion | None, source: str) -> bool:
-    """Whether `source` (from `source_of`) is this policy's folder."""
+    """Return whether `source` (from `source_of`) is this policy's folder."""
     return policy is not None and source == str(policy.folder)
 
 
 def _model(
     project: Project, name: str, recipe: Recipe, given: str, judge: ModelVersion | None
 ) -> ModelVersion | None:
-    """The model for this input, or None if the run does not need one. Raises Problem if there is no suitable
-    model."""
+    """Return the model for this input, or None if the run does not need one. Raises Problem if there is no
+    suitable model."""
     kind, field = MODEL_INPUTS[name], f"inputs.{name}"
     if given:
         return _named_model(project, kind, given, field)
@@ -198,7 +198,8 @@ def _model(
 
 
 def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: str) -> ModelVersion:
-    """The project's model with this name or ID. Raises Problem, with this field, if the run can't use it."""
+    """Return the project's model with this name or ID. Raises Problem, with this field, if the run can't use
+    it."""
     model = ModelVersion.objects.filter(by_name_or_id(given), project=project).first()
     if model is None:
         raise _wrong(field, f"The project has no model {given!r}.")
@@ -213,8 +214,8 @@ def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: s
 def _further_reward_models(
     project: Project, recipe: Recipe, first: ModelVersion | None
 ) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
-    """The reward models that only the recipe names, by input, and the problems with them. `first` is the
-    input reward model."""
+    """Return the reward models that only the recipe names, by input, and the problems with them. `first` is
+    the input reward model."""
     if first is None or not isinstance(recipe, UsesRewards):
         return {}, []
     found: dict[str, ModelVersion] = {}
@@ -237,7 +238,7 @@ def _further_reward_models(
 
 
 def _setting_with(name: str, recipe: Recipe) -> str:
-    """The field of the launch request that names this additional reward model."""
+    """Return the field of the launch request that names this additional reward model."""
     weighted = isinstance(recipe, UsesRewards) and name in recipe.weights_of()
     return "recipe.reward_weights" if weighted else "recipe.reward_floors"
 
@@ -250,19 +251,19 @@ def _nothing_to_mix_in(recipe: Recipe, judge: ModelVersion | None) -> list[Field
 
 
 def snapshot_of(model: ModelVersion) -> str:
-    """The name of the snapshot that the model was trained on, or an empty string."""
+    """Return the name of the snapshot that the model was trained on, or an empty string."""
     return "" if model.run is None else str(model.run.inputs.get("snapshot", ""))
 
 
 def _needs(name: str, recipe: Recipe) -> bool:
-    """Whether the run requires this input."""
+    """Return whether the run requires this input."""
     if name == "policy":
         return not getattr(recipe, "base_model", "")
     return getattr(recipe, "judge", "reward_model") == "reward_model"
 
 
 def imported_demonstrations(project: Project) -> QuerySet[Response]:
-    """The imported answers that people wrote to the project's training prompts."""
+    """Return the imported answers that people wrote to the project's training prompts."""
     return Response.objects.filter(
         prompt__project=project, prompt__split=Split.TRAIN, model_name=DEMONSTRATION
     ).exclude(text="")
@@ -346,8 +347,8 @@ def _check_weights(model: ModelVersion, field: str) -> None:
 
 
 def missing_weights(model: ModelVersion) -> str:
-    """The reason why the model can't be loaded: the model's folder or its adapter's base model is missing.
-    Empty if the model can be loaded."""
+    """Return the reason why the model can't be loaded: the model's folder or its adapter's base model is
+    missing. The result is empty if the model can be loaded."""
     if not adapters.holds_model(model.folder):
         return f"The weights of {model.name} are missing: {model.path} has no {adapters.CONFIG_FILE}."
     try:
@@ -365,7 +366,7 @@ def missing_weights(model: ModelVersion) -> str:
 
 
 def by_name_or_id(value: str) -> Q:
-    """A queryset filter by name or ID."""
+    """Return a queryset filter by name or ID."""
     try:
         return Q(pk=UUID(value))
     except ValueError:

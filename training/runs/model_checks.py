@@ -47,9 +47,9 @@ def refusals(
     """Yield the reasons why this run can't work, each with the field of the launch that it concerns.
 
     ``source`` is the folder or hub name of the model that the run starts from. ``judge`` is the folder of the
-    reward model, or None if the run needs none. ``further`` are the folders of further reward models, with
-    the fields that name them. PPO's separate critic starts as a copy of one reward model. The others can have
-    another vocabulary or be encoders, because they score text.
+    reward model, or None if the run needs none. ``further`` contains the folders of further reward models,
+    each with the field that names it. PPO's separate critic starts as a copy of one reward model. The other
+    reward models can have another vocabulary or be encoders, because they score text.
     """
     policy = Path(source) if source and adapters.holds_model(source) else None
     purpose = Purpose.TRUNK if kind == Kind.REWARD_MODEL else Purpose.POLICY
@@ -146,7 +146,7 @@ def _same_vocabulary(policy: Path, judge: Path, policy_state: State, judge_state
 
 
 def _answer_lengths(recipe: Recipe) -> dict[str, int]:
-    """The settings of the recipe that limit the length of generated answers."""
+    """Return the settings of the recipe that limit the length of generated answers."""
     names = ["max_new_tokens"] if "max_new_tokens" in type(recipe).model_fields else []
     names += ["sample_tokens"] if getattr(recipe, "sample_prompts", 0) else []
     return {name: int(getattr(recipe, name)) for name in names}
@@ -165,7 +165,7 @@ def _refused(check: Callable[[], None], folder: Path) -> Refused | None:
 
 
 def _state(folder: Path) -> State:
-    """The state of the model's files, and of an adapter's base model."""
+    """Return the state of the model's files, and of an adapter's base model."""
     state = state_of(folder)
     if adapters.is_adapter(folder):
         try:

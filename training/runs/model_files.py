@@ -73,9 +73,9 @@ def verify_parts(model: ModelVersion, names: Collection[str]) -> None:
 
 
 def changed_size(model: ModelVersion) -> str:
-    """The reason why the model can't be used: a file was added, removed or changed in size. Empty otherwise.
-    Reading the contents would take seconds per gigabyte, so only the run itself verifies the contents, before
-    it loads the model."""
+    """Return the reason why the model can't be used: a file was added, removed or changed in size. The result
+    is empty if the model can be used. Reading the contents would take seconds per gigabyte, so only the run
+    itself verifies the contents, before it loads the model."""
     try:
         if model.files is not None:
             verify_folder(model.folder, model.files, what=f"model {model.name}", sizes_only=True)
@@ -85,7 +85,7 @@ def changed_size(model: ModelVersion) -> str:
 
 
 def registered_at(folder: Path) -> ModelVersion | None:
-    """The registered model whose files are in this folder."""
+    """Return the registered model whose files are in this folder, or None if there is none."""
     root = Path(settings.ARTEFACTS).resolve()
     if not folder.is_relative_to(root):
         return None
@@ -93,7 +93,7 @@ def registered_at(folder: Path) -> ModelVersion | None:
 
 
 def _bases(folder: Path) -> Iterator[Path]:
-    """The base models of the adapters in the folder."""
+    """Yield the base models of the adapters in the folder."""
     members = (folder / adapters.UNCERTAINTY).glob(adapters.MEMBER.format("*"))
     for one in [*([folder] if adapters.is_adapter(folder) else []), *members]:
         try:

@@ -22,8 +22,8 @@ VALUES_SHOWN = 10
 
 
 def matching(*, project: Project, split: str | None, selection: PromptSelection) -> QuerySet[Prompt]:
-    """The project's prompts in the given split that match the filter. If `split` is None, both splits are
-    used."""
+    """Return the project's prompts in the given split that match the filter. If `split` is None, both splits
+    are used."""
     prompts = Prompt.objects.filter(project=project)
     if split is not None:
         prompts = prompts.filter(split=split)
@@ -39,7 +39,7 @@ def select(
     limit: int,
     in_order: Callable[[list[UUID]], Sequence[UUID]] = list,
 ) -> list[UUID]:
-    """The IDs of up to `limit` prompts, in the order that `in_order` returns. With weights, the first
+    """Return the IDs of up to `limit` prompts, in the order that `in_order` returns. With weights, the first
     prompts of each value are selected. Raises UnusableInput if a weighted value has no prompts."""
     rows = prompts.order_by("id")
     if not selection.weights:
@@ -55,7 +55,8 @@ def select(
 
 
 def n_selected(prompts: QuerySet[Prompt], *, selection: PromptSelection, limit: int) -> int:
-    """The number of prompts that `select` selects. Raises UnusableInput in the same cases as `select`."""
+    """Return the number of prompts that `select` selects. Raises UnusableInput in the same cases as
+    `select`."""
     if not selection.weights:
         return min(limit, prompts.count())
     value = KeyTextTransform(selection.key, "metadata")
@@ -64,9 +65,9 @@ def n_selected(prompts: QuerySet[Prompt], *, selection: PromptSelection, limit: 
 
 
 def quotas(selection: PromptSelection, available: Mapping[str, int], limit: int) -> dict[str, int]:
-    """The number of prompts of each weighted value: as many as possible, at most `limit` in total, in the
-    proportions of the weights. Numbers are rounded by largest remainder. Raises UnusableInput if a value has
-    no prompts."""
+    """Return the number of prompts of each weighted value: as many as possible, at most `limit` in total, in
+    the proportions of the weights. Numbers are rounded by largest remainder. Raises UnusableInput if a value
+    has no prompts."""
     if missing := [value for value in selection.weights if not available.get(value)]:
         others = ", ".join(f"{value} ({n})" for value, n in Counter(available).most_common(VALUES_SHOWN))
         raise UnusableInput(
@@ -87,7 +88,7 @@ def quotas(selection: PromptSelection, available: Mapping[str, int], limit: int)
 
 
 def counts_of(ids: Sequence[UUID], *, selection: PromptSelection) -> dict[str, int]:
-    """The number of selected prompts of each weighted value, for the run's result."""
+    """Return the number of selected prompts of each weighted value, for the run's result."""
     if not selection.weights:
         return {}
     value = KeyTextTransform(selection.key, "metadata")
@@ -96,8 +97,8 @@ def counts_of(ids: Sequence[UUID], *, selection: PromptSelection) -> dict[str, i
 
 
 def _one_of(key: str, values: Sequence[object]) -> Q:
-    """A filter for prompts whose metadata contains one of the values. A number can be stored as text, and a
-    value can be in a list."""
+    """Return a filter for prompts whose metadata contains one of the values. A number can be stored as text,
+    and a value can be in a list."""
     wanted = Q()
     for value in values:
         for stored in (value, str(value)) if isinstance(value, (int, float)) else (value,):

@@ -1,4 +1,4 @@
-"""Wakes a training worker."""
+"""Wake a training worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXECUTE_RUN = "training.tasks.execute_run"
 
 
 def wake_worker(*, run_id: UUID) -> None:
-    """Wakes a worker after the commit. If the broker is not responding, the run's phase reports the problem
+    """Wake a worker after the commit. If the broker is not responding, the run's phase reports the problem
     until a worker claims the run, and the next sweep tries again."""
 
     queued = TrainingRun.objects.filter(pk=run_id, state=TrainingRun.State.QUEUED)

@@ -33,7 +33,8 @@ class _Serves(Exception):
 
 
 def worker_listens() -> bool:
-    """Whether a Celery worker is serving the training queue. False if the message queue is not responding."""
+    """Return whether a Celery worker is serving the training queue. The result is False if the message queue
+    is not responding."""
 
     def look(answer: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
         if any(queue["name"] == QUEUE for served in answer.values() for queue in served):

@@ -25,7 +25,7 @@ Judge = Callable[[Messages, str], float]
 
 TIMEOUT_SECONDS = 30.0
 TRIES = 6
-FIRST_PAUSE_SECONDS = 0.2  # seconds; doubled with each retry
+FIRST_PAUSE_SECONDS = 0.2  # doubled with each retry
 WORTH_RETRYING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 500, 502, 503, 504})
 # Responses whose points differ by less than this are tied. Floating-point sums can differ in the last digits.
 SAME_POINTS = 1e-9
@@ -37,7 +37,7 @@ JUDGES: dict[str, Judge] = {
 
 
 class ApiError(Exception):
-    """Raised if the API refuses a valid request. The message is the API's own reason."""
+    """Raised if the API refuses a request or can't be reached. The message gives the reason."""
 
 
 @dataclass
@@ -179,8 +179,8 @@ def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, 
 
 
 def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: random.Random) -> dict[str, Any]:
-    """The judge's answer to the assignment, with everything that the form requires. With probability `noise`,
-    the answer is random instead."""
+    """Return the judge's answer to the assignment, with everything that the form requires. With probability
+    `noise`, the answer is random instead."""
     started = time.monotonic()
     messages = assignment["task"]["prompt"]["messages"]
     responses = list(assignment["responses"])
@@ -198,8 +198,8 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
-    """The response IDs in tiers, by descending points. Responses with equal points share a tier if ties are
-    allowed."""
+    """Return the response IDs in tiers, by descending points. Responses with equal points share a tier if
+    ties are allowed."""
     tiers: list[list[str]] = []
     for name in sorted(points, key=lambda name: -points[name]):
         if ties and tiers and points[tiers[-1][0]] - points[name] <= SAME_POINTS:
@@ -210,7 +210,7 @@ def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
 
 
 def reason(body: Any) -> str:
-    """The message of a problem document, field by field."""
+    """Return the detail of a problem document, followed by the reason for each field."""
     if not isinstance(body, dict):
         return str(body)[:300]
     errors: Sequence[Mapping[str, str]] = body.get("errors") or []

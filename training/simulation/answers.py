@@ -23,8 +23,8 @@ def other_parts(
     points: Mapping[str, float] | None,
     rng: random.Random,
 ) -> dict[str, Any]:
-    """The parts of an answer that the assignment's form requires, including the tiers. `points` is None for a
-    noisy answer."""
+    """Return the parts of an answer that the assignment's form requires, including the tiers. `points` is
+    None for a noisy answer."""
     form = assignment["form"]
     tiers = best_few(tiers, form.get("top_k"))
     parts: dict[str, Any] = {"tiers": tiers}
@@ -64,7 +64,7 @@ def other_parts(
 
 
 def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) -> list[list[str]]:
-    """The tiers, truncated to the maximum number of responses that the form accepts."""
+    """Return the tiers, truncated to the maximum number of responses that the form accepts."""
     room = top_k["at_most"] if top_k else sum(map(len, tiers))
     kept: list[list[str]] = []
     for tier in tiers:
@@ -75,8 +75,8 @@ def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) ->
 
 
 def rating_of(points: float, low: int, high: int) -> int:
-    """A rating for points without a fixed scale. A response with 0 points gets the middle rating. More points
-    never give a lower rating."""
+    """Return a rating for points without a fixed scale. A response with 0 points gets the middle rating. More
+    points never give a lower rating."""
     share = (1 + points / (1 + abs(points))) / 2
     return low + round(share * (high - low))
 

@@ -115,8 +115,8 @@ def _keep_logins(passwords: Mapping[str, str]) -> Path:
 
 
 def _run_once(project: Project, kind: str, recipe: Mapping[str, object], tell: Tell) -> TrainingRun:
-    """The project's first successful run of this kind. If no run of this kind has succeeded, wait for an
-    active run or launch a new run."""
+    """Return the project's first successful run of this kind. If no run of this kind has succeeded, wait for
+    an active run or launch a new run."""
     runs = TrainingRun.objects.filter(project=project, kind=kind).order_by("created_at")
     done = runs.filter(state=TrainingRun.State.SUCCEEDED).first()
     if done is not None:

@@ -4165,7 +4165,7 @@ export interface components {
             stages: components["schemas"]["Stage"][];
             /** @description The stage that needs the most memory. */
             peak_stage: string;
-            /** @description Whether the run fits in memory. Null if the memory lies within the estimated range, or if only some of the running workers have enough. */
+            /** @description Whether the run fits in memory. Null if the machine's memory is unknown or within the estimated range, or if only some of the running workers have enough. */
             fits: boolean | null;
             /** @description If the run does not fit: settings that would make it fit. Null if it fits or if there are none. */
             fitting: {

@@ -1,7 +1,7 @@
 """Advantages without a critic: each answer is compared with the other answers to the same prompt. Pure
 functions on tensors.
 
-Rewards of shape (P, K) belong to K answers to each of P prompts. Results have the same shape.
+Rewards have shape (P, K), for K answers to each of P prompts. Results have the same shape.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
     the standard deviation of these K rewards.
 
     With ``scale``, this is the advantage of GRPO (Shao et al. 2024, arXiv 2402.03300). Without it, this is
-    the advantage of Dr. GRPO (Liu et al. 2025, arXiv 2503.20783). Dr. GRPO does not give a larger weight to
-    prompts whose answers have nearly equal rewards. The standard deviation is unbiased, as in TRL and verl.
-    Raises ValueError for K < 2.
+    the advantage of Dr. GRPO (Liu et al. 2025, arXiv 2503.20783). Unlike GRPO, Dr. GRPO does not give a
+    larger weight to prompts whose answers have nearly equal rewards. The standard deviation is unbiased, as
+    in TRL and verl. Raises ValueError for K < 2.
     """
     relative = _relative(rewards)
     centred = relative - relative.mean(dim=1, keepdim=True)
@@ -60,17 +60,18 @@ def group_advantages(rewards: Tensor, *, kind: Advantage, normalise: bool) -> Te
 
 
 def share_without_spread(rewards: Tensor) -> float:
-    """Return the share of prompts whose answers all have the same reward, up to rounding. The rewards of
-    these prompts don't change the policy."""
+    """Return the share of prompts whose answers all have the same reward, up to rounding. These rewards
+    contribute almost nothing to the policy gradient."""
     return float((rewards.std(dim=1) < STD_EPSILON).float().mean())
 
 
 def token_weights(lengths: Tensor, *, kind: Aggregation, answers: int, tokens: int, limit: int) -> Tensor:
-    """Return the weight of each token of B answers with these ``lengths``. The shape is (B,).
+    """Return, for each of B answers with these ``lengths``, the weight of each of its tokens. The result has
+    shape (B,).
 
-    The weights reduce token losses to the loss of a minibatch of ``answers`` answers and ``tokens`` tokens.
-    They depend on the entire minibatch. The loss therefore does not depend on how the minibatch is split into
-    micro-batches.
+    The loss of a minibatch of ``answers`` answers and ``tokens`` tokens is the weighted sum of its token
+    losses. The weights depend on the entire minibatch. The loss therefore does not depend on how the
+    minibatch is split into micro-batches.
 
     - token_mean: every token has the same weight, 1 / tokens (DAPO, arXiv 2503.14476, and PPO here).
     - answer_mean: every answer has the same weight, so each of its tokens has the weight 1 / (length ·

@@ -15,11 +15,11 @@ from training.rlhf.objectives.kl import LOG_RATIO_LIMIT, kl_k3
 
 def truncated_weights(log_probs: Tensor, sampler: Tensor, *, cap: float) -> Tensor:
     """Return min(p / q, cap), where p is the policy's probability before the update and q is the sampler's.
-    All arguments and the result have the same shape. The result carries no gradient.
+    Both tensors and the result have the same shape. The result carries no gradient.
 
-    The arguments are log-probabilities per token, or their sums per answer. If no weight is capped, the
-    weighted mean over samples from q is exactly the mean over samples from p. The cap bounds the variance:
-    a token that q hardly ever samples would otherwise have an unbounded weight. The truncation makes the mean
+    Both tensors contain log-probabilities per token, or their sums per answer. If no weight is capped, the
+    weighted mean over samples from q is exactly the mean over samples from p. The cap bounds the variance: a
+    token that q hardly ever samples would otherwise have an unbounded weight. The truncation makes the mean
     biased.
 
     Ionides, "Truncated Importance Sampling" (2008). Yao et al., "Your Efficient RL Framework Secretly Brings

@@ -67,8 +67,8 @@ def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
 
 
 def kl_k2_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Return k2, weighted with the probability ratio to the policy that sampled the tokens. All arguments and
-    the result have the same shape.
+    """Return k2, weighted by the ratio of the policy's probability to that of the policy that sampled the
+    tokens. All arguments and the result have the same shape.
 
     The weight carries no gradient. The mean gradient over samples from the *old* policy is then exactly the
     gradient of KL(pi || ref).
@@ -77,11 +77,12 @@ def kl_k2_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> T
 
 
 def kl_k3_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Return k3, weighted with the probability ratio to the policy that sampled the tokens. All arguments and
-    the result have the same shape.
+    """Return k3, weighted by the ratio of the policy's probability to that of the policy that sampled the
+    tokens. All arguments and the result have the same shape.
 
     The weight carries a gradient. The means over samples from the *old* policy are then exactly KL(pi || ref)
-    and its gradient. Without the weight, k3's gradient is the gradient of the reverse, KL(ref || pi).
+    and its gradient. Without the weight, the mean gradient of k3 would be that of the reverse divergence,
+    KL(ref || pi).
     """
     return ratio_of(log_probs, old_log_probs) * kl_k3(log_probs, reference)
 
@@ -91,10 +92,10 @@ class KLController:
     """Holds the KL of a policy near a target, with two quantities: `beta`, the KL coefficient, and `pull`,
     the share of the way back to the reference by which the weights are moved after a step's update.
 
-    A proportional-integral controller adapts log beta. It needs several steps, and beta can't always hold
-    the KL: the gradient of a penalty in the reward (k1) is noisy, and the noise itself moves the policy away.
+    A proportional-integral controller adapts log beta. It needs several steps, and beta can't always hold the
+    KL: the gradient of a penalty in the reward (k1) is noisy, and the noise itself moves the policy away.
     With RLOO and 64 answers per step on the demo, the KL of steps 11 to 30 was 1.6 times its target, although
-    beta had reached 1000 times its initial value. `pull` is free of noise. Near the reference, the KL is a
+    beta had reached 1000 times its initial value. `pull` adds no such noise. Near the reference, the KL is a
     quadratic function of the weights, so weights moved back by a share p have the KL (1 - p)² · KL. WARP
     (arXiv 2406.16768) also interpolates towards the initial weights to trade reward for KL.
 
@@ -123,7 +124,7 @@ class KLController:
         return cls(coefficient, target, coefficient)
 
     def after(self, kl: float, *, rate: float = 1.0, acted: bool = True) -> KLController:
-        """Return the controller for a step, from the mean KL of the step's answers, in nats per answer.
+        """Return the controller for a step, given `kl`, the mean KL of the step's answers in nats per answer.
 
         `rate` is the policy's learning rate in this step's update, as a fraction of its peak. `acted` states
         whether the update depends on beta. During warm-up and beyond the ceiling, it does not. The KL then

@@ -19,10 +19,10 @@ def clipped_policy_loss(
 ) -> Tensor:
     """Return PPO's clipped surrogate loss per token.
 
-    The loss is max(-A rho, -A clip(rho, 1 - c, 1 + c)), with rho = exp(new - old). All arguments and the
-    result have the same shape. The formula is eq. 7 of arXiv 1707.06347 with the opposite sign, because a
-    loss is minimised. The minimum in eq. 7 therefore becomes a maximum. The caller reduces the result with
-    the mask and token count of the entire batch.
+    The loss is max(-A rho, -A clip(rho, 1 - c, 1 + c)), with rho = exp(new - old). All tensors have the same
+    shape. The formula is eq. 7 of arXiv 1707.06347 with the opposite sign, because a loss is minimised. The
+    minimum in eq. 7 therefore becomes a maximum. The caller reduces the result with the mask and token count
+    of the entire batch.
 
     For a negative advantage, this loss grows without bound as the ratio grows. `dual_clip`, a ratio above 1,
     limits it to -A dual_clip (eq. 5 of arXiv 1912.09729).
@@ -82,9 +82,9 @@ def clipped_value_loss(
     """Return PPO's clipped value loss per token, and whether the clipped error was the larger one.
 
     The loss is half the larger of two squared errors. The first is the error of the value. The second is the
-    error of the value after it is clipped to within ``clip`` of the old value. All arguments and both results
-    have the same shape. The same formula is used in OpenAI's lm-human-preferences (``train_policy.py``) and
-    CleanRL's ``ppo.py``. ``clip`` is in reward units.
+    error of the value after it is clipped to within ``clip`` of the old value. All tensors have the same
+    shape. The same formula is used in OpenAI's lm-human-preferences (``train_policy.py``) and CleanRL's
+    ``ppo.py``. ``clip`` is in reward units.
     """
     moved = old_values + (values - old_values).clamp(-clip, clip)
     free, clipped = (values - returns).square(), (moved - returns).square()

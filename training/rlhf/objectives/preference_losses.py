@@ -3,8 +3,8 @@
 For B rankings of at most K responses, ``ratios`` has shape (B, K) and contains each response's log-ratio in
 nats, log pi(y|x) - log pi_ref(y|x). With length normalisation, the log-ratio is divided by the number of
 response tokens (length-normalised DPO of Tülu 3, arXiv 2411.15124, section 5). ``tiers``, with shape (B, K),
-is as in `reward.losses`: 0 is the best tier, equal numbers are ties, UNRANKED_TIER is below all tiers without
-being tied, and -1 is padding, which is never read.
+is as in `reward.losses`: 0 is the best tier, equal numbers are ties, UNRANKED_TIER marks responses that are
+below all tiers but not tied with each other, and -1 is padding, which is never read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cost of decoding answers, and of the runs that only answer prompts."""
+"""The cost of generating answers, and of the runs that don't train: sampling and evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PICKING_ARRAYS = 4
 # The same values as in `generation.batches`, which can't be imported without torch.
 CPU_ROWS, GPU_ROWS, LOGIT_BYTES, CPU_SHARE, GPU_SHARE = 256, 1024, 512 * 2**20, 0.25, 0.5
 COPIED_BYTES = 2**30  # the same value as in `generation.llama.trunk`
-READ_TOKENS = 4096  # prompt tokens that a model like Llama reads together
+READ_TOKENS = 4096  # maximum number of prompt tokens that a Llama-like model processes together
 PROMPTS_SAMPLED = 64  # number of prompts per batch in sampling and evaluation
 
 
@@ -61,8 +61,8 @@ def evaluate(
 
 
 def scored_tokens(tokens: float, group: float) -> float:
-    """Return the number of token positions that a reward model reads together. A prompt with its answers is
-    never divided."""
+    """Return the number of token positions that a reward model processes together. A prompt with its answers
+    is never divided."""
     return max(min(SCORING_TOKENS, tokens), group)
 
 
@@ -136,13 +136,14 @@ def decoding(
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
     `batches` times.
 
-    `number` is the size of a number in the policy's keys and values, in bytes. `held` is the memory of the
-    models, in bytes. Keys and values get a share of the rest by default. `memory` is the recipe's
-    `generation_memory`. If the policy is `adapted`, its layers are not copied for decoding.
+    `number` is the size of one element of the policy's keys and values, in bytes. `held` is the memory of the
+    models, in bytes. By default, keys and values get a share of the remaining memory. `memory` is the
+    recipe's `generation_memory`, in GB, and replaces this share. If the policy is `adapted`, its layers are
+    not copied for decoding.
 
     A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long as
-    the mean answer, up to the limit. If a `server` generates the answers, they use no resources of this
-    machine. The server's time is unknown.
+    the mean answer, up to the limit. If a `server` generates the answers, this stage uses no resources of
+    this machine. The server's time is unknown and not included.
     """
     if server:
         return Stage("generate", ())
@@ -183,14 +184,14 @@ def decoding(
 
 
 def _copied_weights(policy: Shape) -> float:
-    """The number of weights that are copied for decoding: those of the layers and of the output layer. The
-    embedding is copied only if it is also the output layer."""
+    """Return the number of weights that are copied for decoding: those of the layers and of the output layer.
+    The embedding is copied only if it is also the output layer."""
     embedding = policy.vocabulary * policy.hidden
     return policy.weights - (0 if is_tied(policy) else embedding)
 
 
 def _room(given: Conditions, held: float, memory: float | None) -> float | None:
-    """The memory for keys and values in bytes, or None if it is unknown."""
+    """Return the memory for keys and values in bytes, or None if it is unknown."""
     if memory is not None:
         return memory * 1e9
     if given.memory is None:

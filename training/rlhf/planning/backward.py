@@ -1,10 +1,11 @@
 """The memory of a forward and a backward pass in training: gradients, activations and logits.
 
-Gradients appear layer by layer while activations are freed, so the peak is at one of two moments. At the
-start of the backward pass, all activations are in memory, with the logits and the gradient of the output
-layer. At the end of the backward pass, all gradients are in memory, and so is the embedding's gradient before
-it is added to them. If a step has several micro-batches, all gradients are in memory at the start, too. The
-gradients of a sharded model exist completely for one layer at a time (`planning.sharding`).
+The backward pass computes the gradients layer by layer and frees the activations, so the peak is at one of
+three moments. At its start, all activations are in memory, with the logits and the gradient of the output
+layer. In the last layer, the gradients of two products of the MLP are in memory in addition to the
+activations. At its end, all gradients are in memory, and so is the embedding's gradient before it is added to
+them. If a step has several micro-batches, all gradients are in memory at the start, too. For a sharded model,
+complete gradients exist for only one layer at a time (`planning.sharding`).
 
 Pure functions without torch.
 """
@@ -29,9 +30,10 @@ from training.rlhf.planning.transformer import (
 
 # On a CPU, the C library's allocator reuses freed blocks only in part, because blocks that are still needed
 # lie between them. `benchmarks.memory_estimates` measured the growth of resident memory: 1.2 to 1.9 times the
-# stored activations for all weights, and 1.7 to 2.4 times for adapters, whose layers allocate about four
-# times as many blocks. If large blocks are never reused (MALLOC_MMAP_THRESHOLD_=1048576), there are no gaps,
-# but a run of adapters takes 1.4 to 1.6 times as long. On a GPU, torch has an allocator of its own.
+# stored activations if all weights are trained, and 1.7 to 2.4 times for adapters, whose layers allocate
+# about four times as many blocks. If large blocks are never reused (MALLOC_MMAP_THRESHOLD_=1048576), there
+# are no gaps, but training an adapter takes 1.4 to 1.6 times as long. On a GPU, torch has an allocator of its
+# own.
 HEAP_GAPS, HEAP_GAPS_OF_ADAPTERS = 1.3, 2.0
 
 
@@ -82,7 +84,8 @@ def gradient_bytes(learning: float, shards: int = 1) -> float:
 
 
 def _projecting(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
-    """The start of the backward pass: the logits and the output layer's gradient."""
+    """Return the memory at the start of the backward pass: activations, logits and the output layer's
+    gradient."""
     logits = projection_bytes(
         step.shape, step.projected, trains=step.head, number=step.how.number, gpu=given.gpu
     )
@@ -91,8 +94,8 @@ def _projecting(step: Backward, before: float, given: Conditions) -> tuple[Part,
 
 
 def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
-    """The last layer's backward pass, in which the gradients of two products of its MLP exist at the same
-    time."""
+    """Return the memory during the last layer's backward pass, in which the gradients of two products of its
+    MLP exist at the same time."""
     number = HALF if step.how.autocast else step.how.number
     of_mlp = 2 * number * step.places * step.shape.intermediate
     apart = before == 0 or is_tied(step.shape) or step.shards > 1
@@ -104,9 +107,9 @@ def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Pa
 
 
 def _in_embedding(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
-    """The end of the backward pass: the embedding's gradient before it is added to the others. If the output
-    layer is the embedding, the output layer's gradient is still in memory, too. Half-precision gradients are
-    converted."""
+    """Return the memory at the end of the backward pass, with the embedding's gradient before it is added to
+    the others. If the output layer is the embedding, the output layer's gradient is still in memory, too.
+    Half-precision gradients are converted to float32 first."""
     mine, number = step.gradients, step.how.number
     if not step.embedding:
         return Part("gradients", max(before, mine)), Part("activations", _one_layer(step))

@@ -3,7 +3,7 @@ data.
 
 Pure functions without torch. A run consists of consecutive stages: load, generate, score, log-probs, update
 and save. Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. Sizes
-are in bytes, and numbers are float32 unless stated otherwise. A stage's memory has these parts:
+are in bytes, and values are float32 unless stated otherwise. A stage's memory has these parts:
 
 - weights of every loaded model: 4 bytes per weight, or 2 if the recipe's dtype is bfloat16;
 - Adam's two moments of the trained weights, and adapters or float32 masters (`trained`);
@@ -14,8 +14,8 @@ are in bytes, and numbers are float32 unless stated otherwise. A stage's memory 
 On a CPU, all of this is main memory. On a GPU, it is the memory of one GPU. Each stage then also needs main
 memory (`Stage.host`): a model is read into main memory first, and a checkpoint is copied to it.
 
-`transformer` describes how activations and operations are counted. Layer calls are counted separately. In a
-small model, launching an operation takes longer than executing the operation.
+`transformer` describes how activations and operations are counted. Layer calls are counted separately
+because, in a small model, launching an operation takes longer than executing it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT
 
 SCORING_TOKENS = 16_384
-# A kernel of 400 to 1,600 rows took 1.4 to 1.7 MB. `models.parts.products` limits the number that is kept. A
-# micro-batch has products of about five shapes, each with three kernels.
+# A compiled kernel for 400 to 1,600 rows took 1.4 to 1.7 MB. `models.parts.products` limits how many kernels
+# are kept. A micro-batch has products of about five shapes, each with three kernels.
 KERNEL_BYTES, KEPT_KERNELS, KERNELS_OF_A_LENGTH = 1_600_000, 64, 20
 LARGEST = 2.0  # the expected maximum of about 25 normally distributed values, in standard deviations
-PADDED = 1.2  # token positions per real token; at most about a fifth of a micro-batch is padding
+PADDED = 1.2  # token positions per real token; at most a fifth of a micro-batch is padding
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Data:
     response_deviation: float = 0.0
 
     def in_largest(self, items: float) -> Data:
-        """Return the data with the mean lengths in the largest of several batches of this many items. They
-        are LARGEST standard errors above the mean. The difference matters if a few prompts are much longer
-        than the others."""
+        """Return the data with the mean lengths that are expected in the largest of several batches of this
+        many items. These lengths are LARGEST standard errors above the overall mean. The difference matters
+        if a few prompts are much longer than the others."""
         errors = LARGEST / math.sqrt(max(1.0, items))
         return replace(
             self,
@@ -150,8 +150,8 @@ def weights(name: str, shape: Shape) -> Part:
 
 
 def float32_kernels(data: Data, given: Conditions) -> tuple[Part, ...]:
-    """Return the memory of the code that oneDNN compiles for products of float32 matrices on a CPU. Texts of
-    different lengths lead to products of more shapes than are kept."""
+    """Return the memory of the code that oneDNN compiles for products of float32 matrices on a CPU. If the
+    texts differ in length, more kernels are compiled than are kept, so their number reaches the limit."""
     if given.gpu:
         return ()
     varied = data.prompt_deviation > 0 or data.response_deviation > 0
@@ -161,13 +161,13 @@ def float32_kernels(data: Data, given: Conditions) -> tuple[Part, ...]:
 def loading_and_saving(
     cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0, kernels: tuple[Part, ...] = ()
 ) -> Cost:
-    """Return the cost with the two stages that need additional main memory. `kernels` are in memory during
-    every stage.
+    """Return the cost, with a stage for loading and a stage for saving if they need additional memory.
+    `kernels` are in memory during all other stages.
 
     On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
     memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models
-    that each process reads completely before they are divided among the processes, or 0 if none is. The
-    first process then gathers the checkpoint in main memory, also on a CPU.
+    that each process reads completely before they are divided among the processes, or 0 if no model is
+    divided. If models are divided, the first process gathers the checkpoint in main memory, also on a CPU.
     """
     cost = Cost(tuple(replace(stage, parts=(*stage.parts, *kernels)) for stage in cost.stages))
     held = max(cost.stages, key=lambda stage: stage.bytes).parts

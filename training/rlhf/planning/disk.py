@@ -3,8 +3,8 @@ checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
 for each weight (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
-Each checkpoint contains the best weights as a hard link. Two versions of the best weights can exist: one in
-the newest checkpoint and another in the previous checkpoint.
+If a run keeps the best weights, each checkpoint contains them as a hard link. Two versions of the best
+weights can exist: one in the newest checkpoint and another in the previous checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.recipes.weights import TrainsPolicy
 
 CHECKPOINTS_KEPT = 2
-# A sampled answer in a checkpoint: its token IDs, and the other columns of `selection.candidates.Candidates`.
+# The bytes of a sampled answer in a checkpoint: those of each token ID, and those of all other columns of
+# `selection.candidates.Candidates` together.
 TOKEN_BYTES, ANSWER_BYTES = 4, 37
 RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
 
@@ -36,8 +37,8 @@ class Disk:
 
 
 def rejection_sampling(recipe: RejectionSamplingConfig, shape: Shape, *, prompts: int) -> Disk:
-    """A checkpoint contains the policy, Adam's moments, and all answers so far with their scores. All answers
-    are assumed to have the maximum length."""
+    """Return the disk space of rejection sampling. A checkpoint contains the policy, Adam's moments, and all
+    answers so far with their scores. All answers are assumed to have the maximum length."""
     answers = recipe.rounds * prompts * recipe.samples_per_prompt
     candidates = answers * (TOKEN_BYTES * recipe.max_new_tokens + ANSWER_BYTES)
     one = checkpoint_bytes(recipe, shape) + candidates
@@ -45,16 +46,16 @@ def rejection_sampling(recipe: RejectionSamplingConfig, shape: Shape, *, prompts
 
 
 def trained_policy(recipe: TrainsPolicy, shape: Shape) -> Disk:
-    """The disk space of a run that saves a policy and writes checkpoints of its trained weights and Adam's
-    moments. A third checkpoint is written before the oldest of two is deleted."""
+    """Return the disk space of a run that saves a policy and writes checkpoints of its trained weights and
+    Adam's moments. A third checkpoint is written before the oldest of two is deleted."""
     return Disk(model_bytes(recipe, shape), (CHECKPOINTS_KEPT + 1) * checkpoint_bytes(recipe, shape))
 
 
 def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
-    """Like `trained_policy`, for PPO and RLOO. PPO also trains a critic: all weights of a separate model
-    (`critic`), or at most a second adapter if the critic uses the policy's trunk. A moving reference
-    adds one copy of the policy's trained weights. A KL ceiling adds another copy: the weights that the run
-    returns to if the KL exceeds the ceiling."""
+    """Return the disk space of a PPO or RLOO run, as `trained_policy` does for other runs. PPO also trains a
+    critic: all weights of a separate model (`critic`), or at most a second adapter if the critic uses the
+    policy's trunk. A moving reference adds one copy of the policy's trained weights. A KL ceiling adds
+    another copy: the weights that the run returns to if the KL exceeds the ceiling."""
     copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
     one = checkpoint_bytes(recipe, shape) + copies * weight_bytes(recipe) * trained_weights(recipe, shape)
     if isinstance(recipe, PPOConfig) and recipe.critic_kind != "separate":
@@ -65,19 +66,19 @@ def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = Non
 
 
 def model_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
-    """The size of the saved policy: an adapter, or all weights."""
+    """Return the size of the saved policy: an adapter, or all weights."""
     saved = trained_weights(recipe, shape) if recipe.use_peft else shape.weights
     return weight_bytes(recipe) * saved
 
 
 def checkpoint_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
-    """The size of the trained weights, of their float32 masters, if any, and of Adam's moments."""
+    """Return the size of the trained weights, of their float32 masters, if any, and of Adam's moments."""
     masters = FLOAT if weight_bytes(recipe) < FLOAT else 0
     return (weight_bytes(recipe) + masters + 2 * FLOAT) * trained_weights(recipe, shape)
 
 
 def weight_bytes(recipe: TrainsPolicy) -> int:
-    """The size of a trained weight. Adapters are always in float32."""
+    """Return the size of one trained weight. Adapters are always in float32."""
     return FLOAT if recipe.use_peft else bytes_per_weight(recipe)
 
 

@@ -1,4 +1,4 @@
-"""The cost of one run of the supervised loops: fine-tuning, rejection sampling and DPO."""
+"""The cost of a run of fine-tuning, rejection sampling or DPO."""
 
 from __future__ import annotations
 
@@ -253,11 +253,13 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
 def _answering(
     recipe: SFTConfig | DPOConfig, policy: Shape, data: Data, held: tuple[Part, ...], given: Conditions
 ) -> tuple[Stage, ...]:
-    """The stages before and after training, in which every process answers all of these prompts.
+    """Return the stages before and after training in which the policy answers prompts. Every process answers
+    all of the prompts.
 
     The policy answers the sample prompts before and after the training. To measure the divergence from the
-    starting policy, it answers more prompts, and both policies process the answers. The moments are freed
-    first. An adapter's starting policy is its own trunk, so no further model is loaded.
+    starting policy, it answers `kl_samples` prompts after the training, and both policies process the
+    answers. The moments are freed first. An adapter's starting policy is its own trunk, so no further model
+    is loaded.
     """
     without_moments = tuple(part for part in held if not part.name.startswith("Adam"))
     shown, measured = (int(min(n, data.items)) for n in (recipe.sample_prompts, recipe.kl_samples))

@@ -176,7 +176,7 @@ def _on_policy(
         )
     ]
     if passing:
-        # The critic's backward pass follows the policy's, whose gradients are in memory.
+        # The critic's backward pass follows the policy's, whose gradients are still in memory.
         updates.append(
             backward(
                 Backward(
@@ -243,7 +243,7 @@ def _on_policy(
 
 
 def _samples(recipe: RolloutConfig, data: Data) -> tuple[int, int]:
-    """The number of times that the sample prompts are answered, and the number of these prompts. They are
+    """Return how many times the sample prompts are answered, and how many of them there are. They are
     answered at the start, every `sample_every` steps, and at the end."""
     shown = min(recipe.samples, int(data.items))
     times = 1 + recipe.steps // recipe.sample_every + (recipe.steps % recipe.sample_every > 0)
@@ -251,8 +251,8 @@ def _samples(recipe: RolloutConfig, data: Data) -> tuple[int, int]:
 
 
 def _imitation(recipe: RolloutConfig, policy: Shape, data: Data, *, places: float) -> tuple[float, float]:
-    """The operations of the supervised loss in one epoch over a rollout, and its number of micro-batches. The
-    demonstrations are assumed to be as long as the prompts and answers of the data."""
+    """Return the operations of the supervised loss in one epoch over a rollout, and its number of
+    micro-batches. The demonstrations are assumed to be as long as the data's prompts with their answers."""
     if not isinstance(recipe, PPOConfig) or recipe.ptx_coefficient == 0:
         return 0.0, 0.0
     row = data.prompt + data.response
@@ -271,7 +271,7 @@ def _models(
     shared: bool,
     given: Conditions,
 ) -> tuple[Part, ...]:
-    """The models between two updates, with the moments of the trained models."""
+    """Return the memory of all models between two updates, with the moments of the trained models."""
     learning, number = trained_weights(recipe, policy), bytes_per_weight(recipe)
     divided = shards(recipe, given)
     models = [*in_training(recipe, policy, given)]

@@ -1,4 +1,4 @@
-"""The additional cost of scoring with further reward models or at the ends of sentences."""
+"""The additional cost of scoring with several reward models, with ensembles, or at the ends of sentences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def with_scoring(
     number = bytes_per_weight(recipe) if isinstance(recipe, TrainsPolicy) else FLOAT
     answer = float(limit) if given.cautious else min(float(limit), data.response)
     whole = data.prompt + n * answer  # the answers to a prompt share the prompt
-    # The partial answers end at equal distances, so their mean length is half of the answer's length.
+    # The partial answers are assumed to be equally spaced, so their mean length is half of the answer's
+    # length.
     partial = n * (data.prompt + MAX_PARTIAL_ANSWERS * answer / 2) if spread else 0.0
     work = [
         (first, partial),
@@ -71,8 +72,8 @@ def _name(further: int) -> str:
 
 
 def _sampled(recipe: Recipe, data: Data) -> tuple[float, int, int]:
-    """The number of answered prompts, the number of answers to each of them, and the maximum length of an
-    answer."""
+    """Return the number of prompts that are answered, the number of answers to each of them, and the maximum
+    length of an answer."""
     if isinstance(recipe, RolloutConfig):
         prompts = recipe.steps * recipe.rollout_prompts
         return prompts, recipe.responses_per_prompt, recipe.max_new_tokens

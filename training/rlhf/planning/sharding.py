@@ -5,7 +5,7 @@ pass, it also holds the weights that are currently gathered and, in a backward p
 the exchange:
 
 - the weights outside the layers (embedding and output layer), during the entire pass;
-- the weights of two layers, because the next layer is gathered while the present one computes;
+- the weights of two layers, because the next layer is gathered while the current one is computed;
 - the gradients of one layer with a float32 copy for the exchange and, at the end of the backward pass, those
   of the weights outside the layers.
 
@@ -36,24 +36,24 @@ def weights(name: str, shape: Shape, *, processes: int, number: int = FLOAT) -> 
 
 
 def gathered(shape: Shape, *, number: int) -> Part:
-    """Return the weights that a process holds during a pass. `number` is the size of a number in the model's
-    computations, in bytes."""
+    """Return the weights that a process holds during a pass. `number` is the size of one weight during the
+    pass, in bytes."""
     held = outside_weights(shape) + LAYERS_GATHERED * layer_weights(shape)
     return Part("gathered weights", number * held)
 
 
 def exchanged(weights: float, *, number: int) -> float:
-    """Return the size of complete gradients of these weights, with the float32 copy for the exchange."""
+    """Return the size of the complete gradients of these weights, with the float32 copy for the exchange."""
     return (number + FLOAT) * weights
 
 
 def complete(shape: Shape, *, number: int) -> Part:
-    """Return the copy of a model with which a process generates answers."""
+    """Return the memory of the complete copy of a model that a process uses to generate answers."""
     return Part("complete weights", number * shape.weights)
 
 
 def layer_weights(shape: Shape) -> int:
-    """Return the number of weights of a layer's matrices."""
+    """Return the number of weights in a layer's matrices."""
     queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     mlp = (3 if shape.gated else 2) * shape.intermediate
     return shape.hidden * (2 * queries + 2 * keys + mlp)

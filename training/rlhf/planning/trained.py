@@ -101,7 +101,7 @@ def gathered_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> t
 
 
 def complete_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
-    """Return the copy with which a process of a sharded model generates answers."""
+    """Return the memory of the complete copy that a process of a sharded model uses to generate answers."""
     return () if shards(recipe, given) == 1 else (sharding.complete(shape, number=bytes_per_weight(recipe)),)
 
 
@@ -135,9 +135,9 @@ def saved_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
 
 @dataclass(frozen=True)
 class Critic:
-    """A critic with the shape of its trunk and the number of its trained weights. If all weights are trained,
-    the trunk is its `own`. If it `reads_policy`, it is a head on the policy's states, which needs no forward
-    passes. Otherwise, it is an adapter on the policy's trunk."""
+    """A critic, described by the shape of its trunk and the number of its trained weights. If all weights are
+    trained, the critic has its `own` trunk. If `reads_policy`, the critic is a head on the policy's states
+    and needs no forward passes. Otherwise, the critic is an adapter on the policy's trunk."""
 
     shape: Shape
     learning: float

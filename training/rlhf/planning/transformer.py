@@ -36,7 +36,7 @@ class Pass:
 
 
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
-    """The number of operations in a forward pass over one row of `tokens` tokens.
+    """Return the number of operations in a forward pass over one row of `tokens` tokens.
 
     Each token attends to `around` / 2 tokens on average. `projected` is the number of tokens that are
     projected onto the vocabulary.
@@ -60,13 +60,14 @@ def keys_per_place(*, prompt: float, answer: float, answers: float, gpu: bool) -
 
 
 def layer_bytes(shape: Shape, how: Pass) -> float:
-    """Bytes that one layer stores per token position for the backward pass.
+    """Return the bytes that one layer stores per token position for the backward pass.
 
     A norm stores its input in float32 and, for the gradient of its weight, the normalised input. The linear
     layers after it store their common input. Attention stores queries, keys, values and its output. Keys and
     values are stored for every query head, because grouped heads are repeated before the attention. The
-    output layer of the attention stores its own input, a copy of the attention's output in another order. The
-    MLP stores the gate projection, its activation, the up projection, and the product of the last two.
+    output layer of the attention stores its own input, a copy of the attention's output in another memory
+    layout. The MLP stores the gate projection, its activation, the up projection, and the product of the last
+    two.
 
     An adapter on a bfloat16 layer stores its own float32 copy of the layer's input. Under autocast, each
     linear layer stores its own bfloat16 copy.
@@ -89,8 +90,8 @@ def layer_bytes(shape: Shape, how: Pass) -> float:
 
 
 def kept_bytes(shape: Shape, places: float, *, row: float, how: Pass, layers: float | None = None) -> float:
-    """Memory, in bytes, that a backward pass needs for the activations of the last `layers` layers and of the
-    final norm, and for the attention mask."""
+    """Return the memory, in bytes, that a backward pass needs for the activations of the last `layers` layers
+    and of the final norm, and for the attention mask."""
     final = (FLOAT + 2 * how.number) * shape.hidden
     return places * ((layers or shape.layers) * layer_bytes(shape, how) + final) + places * row
 
@@ -98,7 +99,7 @@ def kept_bytes(shape: Shape, places: float, *, row: float, how: Pass, layers: fl
 def kept_bytes_recomputed(
     shape: Shape, places: float, *, row: float, how: Pass, layers: float | None = None
 ) -> float:
-    """Memory of the stored activations, in bytes, if gradient checkpointing is used.
+    """Return the memory of the stored activations, in bytes, if gradient checkpointing is used.
 
     Gradient checkpointing stores the input of every layer, and the activations of only one layer at a time.
     """
@@ -107,18 +108,19 @@ def kept_bytes_recomputed(
 
 
 def passing_bytes(shape: Shape, places: float, number: int = FLOAT) -> float:
-    """Peak memory, in bytes, of a forward pass without a backward pass: the larger of attention and MLP.
+    """Return the peak memory, in bytes, of a forward pass without a backward pass: the larger of attention
+    and MLP.
 
     Both hold the layer's input and the output of the norm. Attention holds queries, keys and values, the keys
-    and values of all query heads, and three copies of queries and output in another order. The MLP holds its
-    three products.
+    and values of all query heads, and three copies of queries and output in another memory layout. The MLP
+    holds its three products.
     """
     queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     return number * places * (2 * shape.hidden + max(6 * queries + 2 * keys, 3 * shape.intermediate))
 
 
 def chunk_bytes(shape: Shape, projected: float, *, gpu: bool) -> float:
-    """Memory, in bytes, of the logits of the tokens that are projected at a time (`forward.projection`)."""
+    """Return the memory, in bytes, of the logits of one chunk of tokens (see `forward.projection`)."""
     logits = CHUNK_LOGITS_ON_GPU if gpu else CHUNK_LOGITS
     chunk = min(projected, max(MIN_CHUNK_TOKENS, logits / shape.vocabulary))
     return FLOAT * shape.vocabulary * chunk
@@ -127,8 +129,8 @@ def chunk_bytes(shape: Shape, projected: float, *, gpu: bool) -> float:
 def projection_bytes(
     shape: Shape, projected: float, *, trains: bool, number: int = FLOAT, gpu: bool = False
 ) -> float:
-    """Peak memory, in bytes, of the projection of tokens onto the vocabulary: the logits of one chunk of
-    tokens and, if the output layer is trained, its gradient.
+    """Return the peak memory, in bytes, of the projection of tokens onto the vocabulary: the logits of one
+    chunk of tokens and, if the output layer is trained, its gradient.
 
     Half-precision weights are converted in blocks on a CPU. Their gradient is summed in float32 and then
     rounded. On a GPU, the matrix products use a half-precision copy of the logits.
@@ -145,23 +147,23 @@ def projection_bytes(
 
 
 def is_tied(shape: Shape) -> bool:
-    """Whether the output layer is the embedding. The model's number of weights shows whether it has one
-    matrix of `vocabulary` × `hidden` weights or two."""
+    """Return whether the output layer is the embedding. The model's number of weights shows whether it has
+    one matrix of `vocabulary` × `hidden` weights or two."""
     tied, untied = (count_weights(shape, tied=kind) for kind in (True, False))
     return abs(shape.weights - tied) <= abs(shape.weights - untied)
 
 
 def without_output_layer(shape: Shape) -> Shape:
-    """Return the shape of a reward model or a critic on this model's trunk. Its own head of one output is not
-    counted."""
+    """Return the shape of a reward model or a critic on this model's trunk. The weights of its head, which
+    has one output, are not counted."""
     return (
         shape if is_tied(shape) else replace(shape, weights=shape.weights - shape.vocabulary * shape.hidden)
     )
 
 
 def adapter_weights(shape: Shape, recipe: UsesLora, *, heads: int = 1) -> float:
-    """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product, and `heads`
-    heads with one output.
+    """Return the number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product, and
+    `heads` heads with one output.
 
     If the recipe lists target layers instead of `all-linear`, the estimate assumes an adapter on the four
     attention products. This assumption usually gives an upper bound.

@@ -20,7 +20,8 @@ PROMPTS_PER_BATCH = 64  # the same value as in selection.varied, which imports t
 
 
 def chosen(recipe: Recipe, data: Data) -> Data:
-    """The data that the training loop reads, given the data that the run reads."""
+    """Return the data of the training loop, which trains only on the chosen prompts, given all data of the
+    run."""
     if not isinstance(recipe, ChoosesVaried):
         return data
     return replace(data, items=math.ceil(recipe.varied_share * data.items))
@@ -29,7 +30,8 @@ def chosen(recipe: Recipe, data: Data) -> Data:
 def with_measuring(
     cost: Cost, policy: Shape, judges: Sequence[Shape], recipe: Recipe, data: Data, *, given: Conditions
 ) -> Cost:
-    """The cost of the run, with the measurement of the spreads if the recipe requires it."""
+    """Return the cost of the run. If the recipe chooses the prompts whose rewards vary most, the cost
+    includes measuring these variations."""
     if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
         return cost
     assert isinstance(recipe, RolloutConfig | RejectionSamplingConfig)

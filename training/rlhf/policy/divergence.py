@@ -1,4 +1,4 @@
-"""The distance of a trained policy from the policy that it started from, in KL and in parameters."""
+"""The distance of a trained policy from its starting policy, in KL and in parameters."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def distance_from_start(
 ) -> dict[str, float]:
     """Return the metrics `objective/kl` and `parameters/change` at the end of a run (see `measured`).
 
-    The result is empty if all weights of a model in memory were trained, because the starting weights no
-    longer exist. Without ``kl_samples``, only the change of an adapter is returned. The optimiser's moments
-    are freed, so no update can follow.
+    The result is empty if ``start`` is a model in memory and all of its weights were trained, because the
+    starting weights no longer exist. Without ``kl_samples``, only the change of an adapter is returned.
+    Otherwise, the optimiser's moments are freed, so no update can follow.
     """
     if not has_adapters(policy.model) and isinstance(start, Loaded):
         return {}

@@ -86,8 +86,8 @@ class DPOResult:
 
     ``rankings`` and ``pairs`` count those used for training. ``left_out`` counts the rankings that could not
     be used, by reason (held-out rankings as ``heldout/…``). ``prompts_cut`` counts truncated prompts.
-    ``control_tokens_removed`` counts the rankings in which a text spells a control token. ``repeats`` counts
-    repeated and contradictory statements (see `data.count_repeats`).
+    ``control_tokens_removed`` counts the rankings in which a prompt or a response spells out a control token.
+    ``repeats`` counts duplicate rankings and contradicted pairs (see `rankings.count_repeats`).
     """
 
     path: Path
@@ -192,7 +192,7 @@ def train(
     first_epoch = steps[: math.ceil(len(groups) / config.batch_rankings)]
     reference_parts = [part for step in [*first_epoch, rows.heldout] for part in rows.micro_batches(step)]
     shortest = rows.shortest(range(len(rows.groups)))
-    # The processes have different numbers of micro-batches, but all take part in every exchange.
+    # The processes can have different numbers of micro-batches, but all must take part in every exchange.
     reference_parts += [[]] * (int(distributed.highest(len(reference_parts))) - len(reference_parts))
 
     peak = config.learning_rate or rate_for(
@@ -309,7 +309,7 @@ def update(
     rate: float,
     check: Callable[[], None],
 ) -> None:
-    """Update the weights once, with the gradients of some rankings. ``check`` can stop the update before the
+    """Update the weights once, with the gradients of these rankings. ``check`` can stop the update before the
     weights change."""
     started, weight = time.perf_counter(), rows.weight(indices)
     sums = add_gradients(config, state, rows, indices, check)
@@ -359,11 +359,11 @@ def add_gradients(
     indices: Sequence[int],
     check: Callable[[], None],
 ) -> Counter[str]:
-    """Add the gradients of some rankings, and return the sums for the metrics.
+    """Add the gradients of these rankings, and return the sums for the metrics.
 
     If the device of a process runs out of memory, all processes compute the gradients again with half the
-    limit of token positions (`until_it_fits`). Later steps also use the lower limit. A sharded policy can't
-    do this, because the other processes are in the middle of an exchange."""
+    limit of token positions (`until_it_fits`). Later steps also use the lower limit. This is impossible with
+    a sharded policy, because the other processes are in the middle of an exchange."""
 
     def divide() -> int:
         largest = distributed.highest(rows.limited(state.max_tokens).largest(indices))

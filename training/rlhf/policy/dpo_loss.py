@@ -1,4 +1,4 @@
-"""The reference log-probabilities of DPO, and its loss on some rankings with sums for the metrics."""
+"""DPO's reference log-probabilities, and its loss on rankings with the sums for the metrics."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def add_to_reference(
     *,
     spare: Sequence[int] = (),
 ) -> None:
-    """Set the reference log-probabilities of some rankings' responses to those under ``policy``. If there are
-    none, a sharded policy reads ``spare`` instead. Raises UnusableInput if a log-probability is not
-    finite."""
+    """Set the reference log-probabilities of these rankings' responses to those under ``policy``. If ``part``
+    is empty, a sharded policy processes ``spare`` instead, because all processes must make the same number of
+    passes. Raises UnusableInput if a log-probability is not finite."""
     found = torch.zeros(0)
     if part or is_sharded(policy):
         responses = score_responses(policy, rows, part or spare)
@@ -47,7 +47,7 @@ def add_to_reference(
 def summed_loss(
     config: DPOConfig, policy: PreTrainedModel, reference: Tensor, rows: RankingRows, part: Sequence[int]
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the weighted sum of some rankings' losses, and their contribution to a step's sums.
+    """Return the weighted sum of these rankings' losses, and their share of the sums for the step's metrics.
     ``reference`` contains the reference log-probabilities of all responses, with shape (R,)."""
     responses = score_responses(policy, rows, part)
     before = torch.zeros_like(responses.log_probs)

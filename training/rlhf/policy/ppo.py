@@ -12,18 +12,19 @@ sensitive to these choices:
   and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
-- The critic is a separate model on the reward model's trunk, or an adapter of its own on the policy's trunk.
-  Its head starts at zero, so the explained variance of its first values is exactly 0. The critic's gradient
-  doesn't affect the policy, and each of the two has its own optimiser. With ``critic=shared``, the critic is
-  only a head on the policy's states, and its gradient also trains the policy's trunk.
-- Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
-  ranges and the penalty therefore have the same meaning for every reward model.
+- The critic is a separate model, which starts as a copy of the reward model's trunk, or an adapter of its own
+  on the policy's trunk. Its head starts at zero, so the explained variance of its first values is exactly 0.
+  The critic's gradient doesn't affect the policy, and each of the two has its own optimiser. With
+  ``critic=shared``, the critic is only a head on the policy's states, and its gradient also trains the
+  policy's trunk.
+- Scores are in standard deviations of the rewards of the reward model's training responses. The KL
+  coefficient, the clip ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
   Neither step is carried out per micro-batch.
 - There is no dropout: models stay in eval mode.
 
-``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and
-changes nothing. ``update(…, state, batch)`` trains on them and changes the state.
+``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and does
+not change the state. ``update(…, state, batch)`` trains on the answers and changes the state.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def train(
 ) -> OnPolicyResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
-    ``reward_model`` is one model or several named models. ``demonstrations`` are for ``ptx_coefficient``.
+    ``reward_model`` is one model or several named models. ``demonstrations`` are used if ``ptx_coefficient``
+    is above 0.
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
@@ -323,8 +325,8 @@ def epochs(
     trains_policy: bool,
     trains_critic: bool,
 ) -> dict[str, float]:
-    """Pass over the rollout, with an optimiser step per minibatch. Return the metrics, averaged over these
-    steps.
+    """Train on the rollout for all epochs, with one optimiser step per minibatch. Return the metrics,
+    averaged over these steps.
 
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training. Such a difference is the most common bug in PPO code.

@@ -60,8 +60,8 @@ def policy_backward(
     critic: Critic | None = None,
     counts: bool = True,
 ) -> tuple[dict[str, float], float]:
-    """Add the gradient of the policy's loss on a micro-batch, or zeros if ``counts`` is false. Return its
-    share of the minibatch's metrics, and the largest |log ratio|.
+    """Add the gradient of the policy's loss on a micro-batch, or zeros if ``counts`` is false. Return the
+    micro-batch's share of the minibatch's metrics, and the largest |log ratio|.
 
     With a shared ``critic``, the gradient of its loss is added in the same pass, and its metrics are returned
     too. If the policy's states are not available, the critic's gradient is not added, and its metrics are
@@ -105,8 +105,8 @@ def critic_backward(
     trains_policy: bool = True,
     counts: bool = True,
 ) -> dict[str, float]:
-    """Add the gradient of the critic's loss on a micro-batch, or zeros if ``counts`` is false. Return its
-    share of the minibatch's metrics."""
+    """Add the gradient of the critic's loss on a micro-batch, or zeros if ``counts`` is false. Return the
+    micro-batch's share of the minibatch's metrics."""
     with critic.active():
         values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
         loss, metrics = critic_loss(config, values, part, tokens)

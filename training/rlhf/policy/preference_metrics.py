@@ -14,7 +14,7 @@ from training.rlhf.reward.losses import preferred_pairs
 def pair_sums(rewards: Tensor, responses: Responses) -> dict[str, float]:
     """Return sums over the pairs of responses in different tiers. ``rewards`` has shape (B, K)."""
     pairs, log_probs = preferred_pairs(responses.tiers), responses.log_probs.detach()
-    chosen, rejected = pairs.sum(dim=2), pairs.sum(dim=1)  # number of pairs, per response and role
+    chosen, rejected = pairs.sum(dim=2), pairs.sum(dim=1)  # number of pairs in which a response has this role
     margins = (rewards[:, :, None] - rewards[:, None, :])[pairs]
     return {
         "pairs": float(pairs.sum()),
@@ -28,6 +28,6 @@ def pair_sums(rewards: Tensor, responses: Responses) -> dict[str, float]:
 
 
 def pair_metrics(sums: Counter[str]) -> dict[str, float]:
-    """Return the means over the pairs, or nothing if there are only ties."""
+    """Return the means over the pairs, or an empty dictionary if there are only ties."""
     n = sums["pairs"]
     return {name: sums[name] / n for name in sums if name.startswith(("rewards/", "logps/"))} if n else {}

@@ -57,7 +57,8 @@ class RankingRows:
         return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens, layouts)
 
     def limited(self, max_tokens: int) -> RankingRows:
-        """Return the same rankings with a lower limit of token positions. A limit of 0 changes nothing."""
+        """Return the same rankings with a lower limit of token positions. A limit of 0, or a limit that is
+        not lower, changes nothing."""
         return replace(self, max_tokens=max_tokens) if 0 < max_tokens < self.max_tokens else self
 
     def largest(self, indices: Sequence[int]) -> int:
@@ -95,7 +96,7 @@ class RankingRows:
         return [min(indices, key=lambda index: self.groups[index].packed_tokens)]
 
     def places(self, indices: Sequence[int]) -> Tensor:
-        """The indices of these rankings' responses in a tensor of R entries."""
+        """Return the indices of these rankings' responses in a tensor of R entries."""
         return torch.cat([torch.arange(len(self.groups[i].responses)) + self.first[i] for i in indices])
 
 

@@ -9,8 +9,8 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
 - Answers are scored and imitated as the same token IDs, with exactly one EOS at the end.
 - A truncated answer is never kept, regardless of its score. Imitating truncated answers would teach the
   policy never to stop. An answer that is too long for a reward model has no score and is never kept either.
-- A prompt without a usable answer is left out of the selection and of the best-of-n curve, and counted.
-- A prompt that the policy's chat template refuses is left out and counted.
+- Prompts without a usable answer are counted, and left out of the selection and of the best-of-n curve.
+- Prompts that the policy's chat template refuses are counted and left out.
 - If no prompt has two usable answers with different rewards, there is nothing to select. In the first round,
   UnusableInput is raised. In a later round, the run ends, and the policy of the previous round is saved.
 
@@ -206,7 +206,7 @@ def train(
     place.
 
     `reward_model` is one reward model, or several by name. `gold` is the true reward, if it is known. It is
-    reported but never used. `candidates` names the file to which all answers are written
+    only reported and does not affect the run. `candidates` names the file to which all answers are written
     (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed run resumes from it
     when the call is repeated. On a CPU, the weights and the candidates are then bitwise equal to those of an
     uninterrupted run.
@@ -380,7 +380,8 @@ def tune_round(
 
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
-    """Return the settings with the default learning rate filled in. It is lower than that of `sft`."""
+    """Return the settings with the default learning rate filled in. This default is lower than that of
+    `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
     )
@@ -388,7 +389,7 @@ def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel)
 
 
 def tuning_config(config: RejectionSamplingConfig, round: int) -> RejectionSamplingConfig:
-    """Return the settings of `sft.fit` in a round. The first round uses the run's own seed."""
+    """Return the settings of a round's fine-tuning (`sft.fit`). The first round uses the run's own seed."""
     seed = config.seed if round == 1 else seed_for(config.seed, "tuning", round) % 2**31
     return config.model_copy(update={"seed": seed})
 

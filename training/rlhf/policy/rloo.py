@@ -7,8 +7,9 @@ settings (`RLOOConfig`) determine the method:
 
 - RLOO subtracts the KL penalty from the reward, then the mean reward of the prompt's other answers. It clips
   one probability ratio per answer.
-- GRPO subtracts the mean reward of all answers to the prompt and divides by their standard deviation. It
-  clips one ratio per token, averages the tokens of each answer, and adds the KL penalty to the loss.
+- GRPO subtracts the mean reward of all answers to the prompt and divides by the standard deviation of these
+  rewards. It clips one ratio per token, averages the loss over the tokens of each answer, and adds the KL
+  penalty to the loss.
 - Dr. GRPO is GRPO without the division by the standard deviation and by the answer's length.
 
 The choices to which PPO is sensitive matter here, too (see `ppo`). Log-probabilities come from the training
@@ -17,8 +18,8 @@ answers are scored with exactly one EOS. Models stay in eval mode. If all answer
 reward, the policy learns nothing from the prompt, except from a KL penalty in the loss.
 ``frac_reward_zero_std`` is the share of such prompts.
 
-``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and
-changes nothing. ``update(…, state, batch)`` trains on them and changes the state.
+``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and does
+not change the state. ``update(…, state, batch)`` trains on the answers and changes the state.
 """
 
 from __future__ import annotations
@@ -184,8 +185,8 @@ def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, 
 
 
 def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
-    """Pass over the rollout, with an optimiser step per minibatch. Return the metrics, averaged over these
-    steps.
+    """Train on the rollout for all epochs, with one optimiser step per minibatch. Return the metrics,
+    averaged over these steps.
 
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
     forward pass differs from the one in training.
@@ -264,9 +265,10 @@ def loss_of(
 ) -> tuple[float, Tensor, float]:
     """Return a micro-batch's share of the minibatch's surrogate loss, complete loss and clipped ratios.
 
-    ``log_probs`` and ``entropy`` of the current policy have the shape (N,) of the micro-batch's tokens.
-    ``advantages`` has shape (B,). ``answers`` and ``tokens`` count the entire minibatch. The shares of its
-    micro-batches add up, so the result doesn't depend on how the minibatch is split into micro-batches.
+    ``log_probs`` and ``entropy`` are those of the current policy, with one entry per token of the micro-batch
+    and shape (N,). ``advantages`` has shape (B,). ``answers`` and ``tokens`` count the entire minibatch. The
+    shares of its micro-batches add up, so the result doesn't depend on how the minibatch is split into
+    micro-batches.
     """
     old, reference, lengths = part.log_probs[part.mask], part.reference[part.mask], part.mask.sum(dim=1)
     per_token = token_weights(

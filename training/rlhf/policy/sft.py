@@ -203,10 +203,10 @@ def fit(
 ) -> FitProgress:
     """Train `policy` in place on `rows` and return the final progress.
 
-    `optimiser` comes from `new_optimizer`. If `progress` comes from an earlier call, training continues
-    after `progress.step`. The weights and the optimiser's moments must then be those from after this step.
-    `due` is called after every step. `save` is called if `due` returns true, or if the reporter stops the
-    loop. When `save` is called, the weights, the moments and the progress belong to the same step.
+    `optimiser` comes from `new_optimizer`. If `progress` comes from an earlier call, training continues after
+    `progress.step`. The weights and the optimiser's moments must then be those after this step. `due` is
+    called after every step. `save` is called if `due` returns true, or if the reporter stops the loop. When
+    `save` is called, the weights, the moments and the progress belong to the same step.
     """
     progress = progress or FitProgress()
     policy.train(False)
@@ -273,7 +273,7 @@ def add_gradients(
     gradient therefore does not depend on how the batch is split. A mean of micro-batch means would give more
     weight to the tokens of short rows. `check` is called before each micro-batch.
 
-    Each process adds the gradients of its share of the rows. The results are those of all rows.
+    Each process adds the gradients of its share of the rows. The returned values cover all rows.
     """
     n_tokens, loss, places = sum(len(row.response) for row in rows), 0.0, 0
     with counting_tokens(rows, "tokens of the batch"):
@@ -332,7 +332,7 @@ def mean_loss(
 def laid_out(
     config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> Iterator[Batch]:
-    """Yield micro-batches on the policy's device. Every row occurs once."""
+    """Yield micro-batches on the policy's device. Every row occurs in exactly one of them."""
     layout, pad = layout_for(policy, config.packing), chat.pad_id(tokenizer)
     for batch in micro_batches(rows, layout=layout, max_tokens=config.micro_batch_tokens, pad_id=pad):
         yield batch.to(policy.device)

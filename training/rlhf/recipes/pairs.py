@@ -39,7 +39,7 @@ def _value(name: str, text: str, at: int) -> tuple[Any, int]:
     except ValueError:
         pass
     plain = TEXT.match(text, at)
-    assert plain is not None  # the pattern also matches an empty text
+    assert plain is not None  # the pattern also matches an empty string
     if not (value := plain[0].strip()):
         raise ValueError(f"{name} has no value")
     return value, plain.end() + 1

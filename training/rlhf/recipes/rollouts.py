@@ -72,7 +72,8 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         None,
         gt=0,
         description="Maximum KL in nats per answer. In a step whose answers exceed it, the scores are ignored"
-        " and the policy only moves back towards the reference. The saved policy never exceeds this KL.",
+        " and the policy only moves back towards the reference. The measured KL of the saved policy never"
+        " exceeds this maximum.",
     )
     reference: Literal["fixed", "ema", "reset"] = Field(
         "fixed",

@@ -58,8 +58,9 @@ class UsesServer(Recipe):
 
 
 def server_address(text: str) -> str:
-    """Return a server's address in its normal form, `scheme://host:port/path` without `/v1` at the end. Two
-    spellings of an address have the same normal form. Raises ValueError if the text is not such an address.
+    """Return a server's address in its normal form, `scheme://host:port/path` without `/v1` at the end. All
+    spellings of the same address have the same normal form. Raises ValueError if the text is not such an
+    address.
     """
     text = text.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", text):
@@ -67,7 +68,7 @@ def server_address(text: str) -> str:
     parts = urlsplit(text)
     port = parts.port  # raises ValueError if the port is out of range
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise ValueError("the address of a server must be like http://gpu-1:8000 or https://gpu-1:8000")
+        raise ValueError("the address of a server must look like http://gpu-1:8000 or https://gpu-1:8000")
     if parts.username is not None or parts.password is not None:
         raise ValueError("the address of a server must not contain a password: use RANKLOOP_GENERATION_KEY")
     if parts.query or parts.fragment or "?" in text or "#" in text:

@@ -10,7 +10,7 @@ from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
 from training.rlhf.recipes.weights import TrainsPolicy
 
 Packing = Literal["auto", "off"]
-# The answers in a snapshot that a policy can imitate.
+# Which answers in a snapshot the policy imitates.
 SnapshotAnswers = Literal["best_responses", "rewrites", "all"]
 
 

@@ -91,8 +91,8 @@ class AnswerLink:
             band = self._band()
             first, second = sigmoid(d - band), sigmoid(-d - band)
             # Computed as a product. Subtracting the other two probabilities from 1 would lose precision if
-            # one response is nearly certain to be preferred.
-            # The factor e^{2h} can overflow, so it is multiplied as a logarithm.
+            # one response is nearly certain to be preferred. The factor e^{2h} can overflow, so its logarithm
+            # is added instead.
             tie = np.zeros_like(d)
             if self.ties == "rao_kupper":
                 tie = np.exp(log_sigmoid(d - band) + log_sigmoid(-d - band) + 2 * band) * -np.expm1(-2 * band)

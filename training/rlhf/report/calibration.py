@@ -1,6 +1,6 @@
 """Calibration of predicted verdicts: reliability diagrams, ECE, log loss and Brier score.
 
-The order within a pair is arbitrary. For example, a file can always list the preferred response first. Each
+The order within a pair is arbitrary. For example, a file might always list the preferred response first. Each
 pair is therefore counted in both orders: P(i ≻ j) is compared with "i was preferred", and P(j ≻ i) with "j
 was preferred". Pure NumPy.
 """

@@ -1,8 +1,8 @@
 """Compare two reward models on the same rankings: which model is better, and whether the difference is
 significant. Pure NumPy.
 
-Hard pairs are hard for both models. A difference measured on the same pairs therefore has a far smaller error
-than the difference between two accuracies on different pairs.
+A pair that is hard for one model is usually hard for the other. A difference measured on the same pairs
+therefore has a far smaller error than the difference between two accuracies on different pairs.
 """
 
 from __future__ import annotations

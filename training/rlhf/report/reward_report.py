@@ -260,7 +260,7 @@ def _strengths(
     difference, eta = scored.shown_difference(chosen), scored.reliability(chosen)
     forwards, backwards = (scored.link.at_least(d, eta) for d in (difference, -difference))
     either = forwards[:, :1] + backwards[:, :1]  # the probability of a preference rather than a tie
-    # If this probability is too small for a floating-point number, the preference has the lowest level.
+    # If this probability is too small for a floating-point number, the lowest level is assumed.
     lowest = np.where(levels == levels[0], 0.5, 0.0)
     forwards, backwards = (
         np.divide(part, either, out=np.tile(lowest, (len(part), 1)), where=either > 0)

@@ -1,6 +1,6 @@
 """Rankings with a model's rewards, as arrays and as a file: the input of reports and comparisons.
 
-Only NumPy and Parquet are used; neither the texts nor the model are needed.
+Only NumPy and PyArrow are used. Reading a file needs neither the texts nor the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SCORED_NAME = "heldout.parquet"  # file in the model's folder with the scores of the held-out rankings
-NOBODY = -1  # the tier in padded entries
+NOBODY = -1  # the tier of padded entries
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
 # The number of SHA-256 hex digits in a key; 24 digits are 96 bits. A collision among a million responses has
 # a probability below 1e-17.
@@ -112,7 +112,9 @@ class ScoredRankings:
             row = np.asarray(given, dtype=np.float64)
             name = ranking.ranking_id or f"ranking {number}"
             if row.shape != (len(ranking.responses),):
-                raise ValueError(f"{name} has {len(ranking.responses)} responses and rewards {row.shape}")
+                raise ValueError(
+                    f"{name} has {len(ranking.responses)} responses, but its rewards have shape {row.shape}"
+                )
             if not np.isfinite(row).all():
                 raise ValueError(f"{name} has rewards that are not finite: {row.tolist()}")
             table[number, : len(row)] = row

@@ -44,9 +44,9 @@ class People:
     """Agreement on preferences whose two responses are also compared in other rankings.
 
     ``others``: how often the majority of the other rankings agrees with the preference. An even split counts
-    as one half. ``model``: how often the model agrees with the preference. The model's only input is the
-    responses, so it can't be expected to agree with annotators more often than annotators agree with one
-    another.
+    as one half. ``model``: how often the model agrees with the preference. The model doesn't know which
+    annotator decides, so it can't be expected to agree with annotators more often than annotators agree with
+    one another.
     """
 
     pairs: int

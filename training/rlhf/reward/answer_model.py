@@ -194,7 +194,8 @@ class AnswerModel(nn.Module):
         with intervals.
 
         Reliabilities are trained together with the weights but can converge more slowly. Given the rewards,
-        the likelihood is concave in eta, so bisection finds the maximum, where the slope changes sign.
+        the likelihood is concave in each reliability, so bisection finds the maximum, where the slope changes
+        sign.
         """
         if not self.key.annotators:
             return {}

@@ -35,8 +35,8 @@ def shared_batches(
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
     """Return the loss per ranking, as specified by the recipe.
 
-    The result has shape (B,), and ``rewards`` has shape (B, K). This function also computes the held-out
-    loss.
+    The result has shape (B,), and ``rewards`` has shape (B, K). Training and evaluation both use this
+    function.
     """
     per_ranking: Tensor = answers(rewards, batch.stated)
     if config.centring:

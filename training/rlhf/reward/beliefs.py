@@ -51,7 +51,7 @@ class Belief:
         return self.covariance.diagonal().clamp(min=0).sqrt()
 
     def preference(self) -> Tensor:
-        """The probability P(i ≻ j) that a reliable annotator prefers i to j, with shape (K, K).
+        """Return the probability P(i ≻ j) that a reliable annotator prefers i to j, with shape (K, K).
 
         Ties are excluded, and the uncertainty is taken into account. For an ensemble, the members'
         probabilities are averaged. For a normal posterior, the probability is integrated over the posterior.
@@ -65,7 +65,7 @@ class Belief:
         return laplace.preference(apart, (own[:, None] + own - 2 * self.covariance).clamp(min=0))
 
     def lower_bound(self, spreads: float) -> Tensor:
-        """The scores minus ``spreads`` standard deviations, with shape (K,)."""
+        """Return the scores minus ``spreads`` standard deviations, with shape (K,)."""
         return self.mean - spreads * self.spread
 
 
@@ -86,7 +86,7 @@ class Uncertainty(Protocol):
         """The recipe's name for this kind of uncertainty."""
 
     def metrics(self) -> dict[str, float]:
-        """The metrics reported at the end of a run."""
+        """Return the metrics that are reported at the end of a run."""
 
 
 class OnFeatures(Uncertainty, Protocol):

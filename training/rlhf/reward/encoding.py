@@ -31,11 +31,11 @@ def encode_rankings(
     - ``all_tied``: all responses are tied and ties are ignored, so there is no pair to learn from.
     - ``refused_by_template``: the chat template cannot render the prompt.
     - ``identical_after_encoding``: all responses have the same tokens. For example, the responses differ only
-      in text that spells a control token.
+      in text that spells out a control token.
     - ``response_too_long``: a response leaves no room for its prompt in ``max_length`` tokens. A response is
       never truncated, because its score is read at its end.
 
-    If several responses have the same tokens, a ranking keeps one of these responses.
+    If several responses have the same tokens, only one of them is kept (`distinct_responses`).
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()
@@ -96,8 +96,8 @@ def distinct_responses(responses: Sequence[Sequence[int]], tiers: Sequence[int])
 
 
 def count_control_tokens(rankings: Iterable[Ranking], tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the number of rankings in which a text spells a control token. Encoding removes control tokens
-    from the text."""
+    """Return the number of rankings in which a message or a response spells out a control token. Encoding
+    removes control tokens from these texts."""
     return sum(
         chat.contains_control_tokens(
             tokenizer, [*(message["content"] for message in ranking.messages), *ranking.responses]

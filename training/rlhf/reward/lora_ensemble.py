@@ -48,8 +48,8 @@ class LoraEnsemble:
     def deviations(
         self, groups: Sequence[Group], *, pad_id: int, layout: LayoutChoice, max_tokens: int
     ) -> list[Tensor]:
-        """For each group, return the deviation of each member's rewards from the mean over members. A
-        deviation tensor has shape (M, K)."""
+        """For each group, return the deviation of each member's rewards from the mean over members. Each
+        tensor has shape (M, K)."""
         found = []
         for name, mean in zip(self.names, self.means, strict=True):
             self.model.set_adapter(name)
@@ -69,9 +69,9 @@ def load_members(folder: Path) -> LoraEnsemble:
     if len(folders) < 2:
         raise ValueError(f"{folder} contains {len(folders)} members, but an ensemble needs at least 2")
     names = [
-        "default",
+        "default",  # peft's name for the first adapter
         *(MEMBER.format(number) for number in range(1, len(folders))),
-    ]  # peft's name for the first adapter
+    ]
     model: Any = open_classifier(folders[0]).model
     for name, member in zip(names[1:], folders[1:], strict=True):
         model.load_adapter(str(member), adapter_name=name)

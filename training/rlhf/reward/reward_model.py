@@ -80,14 +80,14 @@ class RewardModelResult:
 
     ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``control_tokens_removed`` counts the rankings, including
-    held-out ones, in which a text spells a control token. ``repeats`` counts repeated and contradictory
-    statements (see `data.count_repeats`). If the caller provides a held-out set, ``prompts_on_both_sides`` in
-    ``repeats`` counts the held-out prompts that also occur in training. ``annotators`` maps each annotator's
-    pseudonym to the annotator's learned reliability. The mapping is empty if reliabilities were not learned.
-    The model's ``config.json`` also contains the reliabilities and the answer model's other parameters.
-    ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``). ``report`` is
-    the report on the held-out rankings and is also saved with the weights. ``report`` is None if the held-out
-    rankings contain no preference.
+    held-out ones, in which a message or a response spells out a control token. ``repeats`` counts duplicate
+    rankings and contradicted pairs (see `rankings.count_repeats`). If the caller provides a held-out set,
+    ``prompts_on_both_sides`` in ``repeats`` counts the held-out prompts that also occur in training.
+    ``annotators`` maps each annotator's pseudonym to the annotator's learned reliability. The mapping is
+    empty if reliabilities were not learned. The model's ``config.json`` also contains the reliabilities and
+    the answer model's other parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped
+    falling (``patience``). ``report`` is the report on the held-out rankings and is also saved with the
+    weights. ``report`` is None if the held-out rankings contain no preference.
     """
 
     path: Path
@@ -146,12 +146,12 @@ def train(
 
     The metrics at every step are loss, accuracy, grad_norm, learning_rate, reward/mean, reward/std and
     tokens_per_second. The loss is in nats per pair and includes the annotators' priors if reliabilities are
-    learned. The accuracy is over the pairs in the step's batch. Evaluations also report heldout/loss and
-    heldout/accuracy. The returned metrics also include the report's heldout/ece, heldout/log_loss and
-    heldout/best_of_4.
+    learned. The accuracy is over the pairs in the step's batch. Evaluations also report heldout/loss,
+    heldout/accuracy and heldout/pairs. The returned metrics also include the report's heldout/ece,
+    heldout/log_loss and heldout/best_of_4.
 
-    Raises TrainingDiverged if the loss is not finite. Raises ValueError if there is no data. Also raises
-    ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
+    Raises TrainingDiverged if the loss or the gradient is not finite. Raises ValueError if there is no data.
+    Also raises ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
     """
     report = SharedReporter(report or NullReporter(), in_step=shards(config))
     seed_everything(config.seed)

@@ -79,7 +79,8 @@ def score(
 
     Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
     ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
-    maximum length of the model's training. Raises ResponseTooLongError if a response alone fills that length.
+    maximum length that was used in training. Raises ResponseTooLongError if a response alone fills that
+    length.
     """
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
@@ -95,7 +96,7 @@ def encode_items(
     items: Sequence[tuple[Messages, Sequence[str]]],
 ) -> list[Group]:
     """Encode prompts and responses for scoring. Raises ResponseTooLongError if a response alone fills the
-    maximum length of the model's training, and ValueError if an item has no responses."""
+    maximum length that was used in training, and ValueError if an item has no responses."""
     limit = length_limit(model)
     groups = []
     for number, (messages, responses) in enumerate(items):
@@ -252,8 +253,8 @@ def stored_scale(model: PreTrainedModel) -> RewardScale:
 
 
 def length_limit(model: PreTrainedModel) -> int:
-    """Return the maximum length of a prompt and a response together that the reward model was trained on, in
-    tokens. Without a stored maximum, the limit is the model's context length."""
+    """Return the maximum length of prompt and response together, in tokens, that was used to train the reward
+    model. Without a stored maximum, the limit is the model's context length."""
     notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
     context = chat.context_length(model)
     return min(int(notes.get("max_length", context)), context)

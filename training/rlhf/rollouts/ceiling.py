@@ -1,4 +1,4 @@
-"""`kl_ceiling`: beyond this KL from the reference, a policy only moves back, and it is never saved."""
+"""`kl_ceiling`: a policy beyond this KL only moves back towards the reference, and is never saved."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ from training.rlhf.rollouts.rollout import MicroBatch, Models
 class Critic(nn.Module):
     """A trunk with one fp32 output per token: the value of the state in which the next token is chosen.
 
-    The trunk is the critic's own or, with an ``adapter``, the policy's with a second adapter. The critic's
-    parameters are then only those of its adapter and of its head. In a ``shared`` critic, the trunk is the
-    policy itself, the critic's only parameters are those of its head, and the critic's loss also trains the
-    policy's trunk.
+    By default, the critic has a trunk of its own. With an ``adapter``, it uses the policy's trunk with a
+    second adapter, and its only parameters are those of this adapter and of its head. A ``shared`` critic
+    uses the policy's trunk without a second adapter. Its only parameters are those of its head, and its loss
+    also trains the policy's trunk.
 
     The head starts at zero, so the explained variance of the first values is exactly 0. The reward model's
     own head would be a worse start, because it was trained only at the ends of answers. On the demo, its
@@ -67,7 +67,7 @@ class Critic(nn.Module):
         return self.values_at(states)
 
     def values_at(self, states: Tensor) -> Tensor:
-        """Return the values of the trunk's final states: shape (N, d) to shape (N,)."""
+        """Return the values, with shape (N,), of the trunk's final states, which have shape (N, d)."""
         values: Tensor = self.head(states.float()).squeeze(-1)
         # FSDP warns if an output is a view.
         return values.clone() if is_sharded(self) else values

@@ -50,7 +50,7 @@ def reference_of(actor: PreTrainedModel, kind: str) -> Reference:
     """Return the reference at the start of training, which computes exactly what the policy computes.
 
     A fixed reference of an adapter is the trunk without the adapter. If the policy started with an adapter,
-    the reference uses the frozen copy of it. A moving reference has an adapter of its own.
+    the reference uses a frozen copy of that adapter. A moving reference has an adapter of its own.
     """
     if not has_adapters(actor):
         return Reference(copy.deepcopy(actor).requires_grad_(False))

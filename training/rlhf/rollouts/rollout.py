@@ -60,11 +60,11 @@ class Models:
 class Rollout:
     """The answers that were sampled in one step, with their scores.
 
-    `asked` are the prompts with their answers as they were scored, with one EOS at the end of each. `prompts`
-    are the token IDs of P prompts, and `answers` are the K answers to each of them. `rows` contains all
-    answers with their prompts in one list of length N = P · K. The scores are in the order of the rows.
-    `temperature` is the sampling temperature. All log-probabilities of these answers use the same
-    temperature.
+    `asked` contains the prompts with their answers as they were scored, with one EOS at the end of each
+    answer. `prompts` contains the token IDs of P prompts, and `answers` contains the K answers to each of
+    them. `rows` contains all answers with their prompts in one list of length N = P · K. The scores are in
+    the order of the rows. `temperature` is the sampling temperature. All log-probabilities of these answers
+    use the same temperature.
     """
 
     step: int
@@ -157,8 +157,8 @@ def load_models(
     *,
     out_dir: str | Path = "",
 ) -> Models:
-    """Load the policy and one reward model or several named ones. Raises ModelNotFound, and Refused for
-    unusable models."""
+    """Load the policy and one reward model or several named ones. Raises ModelNotFound if a model is missing,
+    and Refused if a model can't be used."""
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
     actor, tokenizer = open_trainable(policy, config, out_dir=out_dir, divide=False)
@@ -336,7 +336,7 @@ def split_rollout(
     order = torch.randperm(len(rollout.answers), generator=generator).tolist()
     numbers = torch.tensor([number for i in order for number in range(first[i], first[i + 1])])
     hidden_size = int(models.actor.config.get_text_config().hidden_size)
-    # A prompt's tokens are processed once for all of its answers, if they share them.
+    # If the answers to a prompt share it, the prompt's tokens are processed only once.
     sharing = 1 if models.layout == "separate" else config.responses_per_prompt
     sizes = torch.tensor([len(row.answer) + len(row.prompt) / sharing for row in rollout.rows])
     return [
@@ -384,7 +384,7 @@ def observations(
     models: Models, rollout: Rollout, parts: Sequence[Together]
 ) -> Iterator[tuple[MicroBatch, Tensor | None, bool]]:
     """Yield the observed micro-batches, each with the policy's final states (see `Outputs`) and True. If the
-    models are sharded, spare ones follow with False (`in_step`)."""
+    models are sharded, spare micro-batches follow with False (`in_step`)."""
     for part, counts in in_step(models.actor, parts, lambda: spare_part(models, rollout)):
         yield *observe_states(models, rollout, part), counts
         counted(len(part.numbers))

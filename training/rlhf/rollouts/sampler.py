@@ -1,4 +1,4 @@
-"""The engine that sampled a rollout, compared with the policy in training (`objectives.importance`)."""
+"""Compares the engine that sampled a rollout with the policy in training (`objectives.importance`)."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class OnPolicyState:
 
     @classmethod
     def starting(cls, config: RolloutConfig, models: Models, **of_method: Any) -> Self:
-        """The state before the first step. `of_method` are the fields that a method adds."""
+        """Return the state before the first step. `of_method` contains the fields that a method adds."""
         rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6, adapter=config.use_peft)
         return cls(
             models=models,
@@ -103,7 +103,7 @@ class OnPolicyState:
         return {"policy": self.policy_optimiser}
 
     def counters(self) -> dict[str, Any]:
-        """The part of the state that can be saved as JSON, without tensors."""
+        """Return the part of the state that can be saved as JSON, without tensors."""
         return {
             **{"kl": asdict(self.kl), "pulled": asdict(self.pulled)},
             **{"step": self.step, "position": self.position, "episodes": self.episodes},
@@ -113,7 +113,7 @@ class OnPolicyState:
         }
 
     def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
-        """The state's tensors apart from the trained weights and the optimisers' moments."""
+        """Return the state's tensors, except for the trained weights and the optimisers' moments."""
         moving = weights_of(self.models.actor) if config.reference != "fixed" else {}
         reference = self.models.reference.weights()
         return {f"reference.{name}": reference[name] for name in moving} | {

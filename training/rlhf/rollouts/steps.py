@@ -113,7 +113,7 @@ def counting_updates(config: RolloutConfig, batch: Divided[Part]) -> AbstractCon
 
 
 class Divisible(Protocol):
-    """A micro-batch."""
+    """A micro-batch that can be split into halves."""
 
     @property
     def places(self) -> int: ...
@@ -144,7 +144,8 @@ def within_memory(
     lower limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
     interrupted run, unless it runs out of memory at another time.
 
-    Processes with sharded models wait for one another in every layer, so the error is raised.
+    With sharded models, the processes wait for one another in every layer, so an out-of-memory error is
+    raised instead.
     """
     sharded = is_sharded(state.models.actor)
 
@@ -249,8 +250,8 @@ def end_step(
     # If the final KL will be compared with the ceiling, the last step does not move the reference.
     checked_last = config.kl_ceiling is not None and batch.rollout.step == config.steps
     if not batch.recovery and not checked_last:
-        # The KL of the updated weights is not known yet. As the reference, they would have a KL of 0, even if
-        # the update exceeded the ceiling. The weights before the update were within it.
+        # The KL of the updated weights is not known yet. If they became the reference, their KL would be 0,
+        # even if the update exceeded the ceiling. The weights before the update were within the ceiling.
         within = weights_of(state.models.actor) if config.kl_ceiling is None else state.kept
         move_reference(config, state.models.reference, within, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors

@@ -42,11 +42,11 @@ class Candidates:
     """N answers to each of P prompts, in the order of the prompts. The A = P·N answers are stored by column.
 
     `ids`, with shape (T,), contains the token IDs of all answers one after another, and `lengths`, with shape
-    (A,), their lengths. Each answer ends with exactly one EOS, even if it was truncated. All other columns
-    have shape (A,). `scores` and `spreads` are in standard deviations of the reward model's training rewards.
-    A score is NaN if a reward model can't read the answer to its end, because of its length. `gold` is NaN
-    where the gold reward is unknown. `parts` maps each reward model's name to its raw rewards, and
-    `deviations` to the spreads of its scores.
+    (A,), contains their lengths. Each answer ends with exactly one EOS, even if it was truncated. All other
+    columns have shape (A,). `scores` and `spreads` are in standard deviations of the reward model's training
+    rewards. A score is NaN if the answer is too long for a reward model. `gold` is NaN where the gold reward
+    is unknown. `parts` maps each reward model's name to its raw rewards, and `deviations` to the spreads of
+    its scores.
     """
 
     n: int
@@ -125,8 +125,8 @@ def sample_batch(
     """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors.
 
     Each process answers and scores a share of the prompts, and the result contains the answers of all
-    processes. `progress` is called with the number of answered prompts. While the answers are scored, a note
-    contains their number."""
+    processes. `progress` is called with the number of answered prompts. While the answers are being scored,
+    the note contains the number of scored answers."""
     seeds = seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(chosen))
     mine = distributed.share([len(asked.ids[i]) + config.max_new_tokens for i in chosen])
     own = None
@@ -210,7 +210,7 @@ def score(
     check: Callable[[], None],
     state: FloorState,
 ) -> Judged:
-    """Score answers in float64. All figures of an answer are NaN if a reward model can't read it to its end.
+    """Score answers in float64. If an answer is too long for a reward model, all of its figures are NaN.
     `truncated` counts these answers by reward model."""
     fitting = {
         judge.name: torch.tensor([fits(judges, judge, ids) for one in questions for ids in one.answers])
@@ -258,7 +258,7 @@ def fits(judges: Judges, judge: Judge, answer: list[int]) -> bool:
 
 
 def judged_answers(judges: Judges, candidates: Candidates) -> Judged:
-    """Return the scores of the usable answers, of which there are U. All columns have shape (U,)."""
+    """Return the scores of the U usable answers. All columns have shape (U,)."""
     usable = candidates.usable
     parts = {judge.name: candidates.parts[judge.name][usable] for judge in judges.judges}
     return Judged(

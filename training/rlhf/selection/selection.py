@@ -128,8 +128,8 @@ def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) 
     """Estimate the expected value of the best of n answers, for n = 1 … N. The best answer is the usable
     answer with the highest score, and its value is its score or, if given, its entry in `values`.
 
-    All arguments have shape (N,). Returns shape (N,), or None if no answer is usable. The estimate for n is
-    the mean over all subsets of n of the N answers, except those without a usable answer, from which
+    All arguments have shape (N,). The result has shape (N,), or is None if no answer is usable. The estimate
+    for n is the mean over all subsets of n of the N answers, except those without a usable answer, from which
     nothing would be kept. If all answers are usable, the estimate is unbiased.
     """
     n_usable = int(usable.sum())
@@ -146,10 +146,10 @@ def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) 
 def best_of_weights(size: int, unusable: int) -> Tensor:
     """Return the probability that the i-th lowest of the usable answers is the best of n answers.
 
-    Shape (N, N - unusable), where N is `size`, with one row for each n. The n answers are drawn without
-    replacement from N answers, of which `unusable` rank below all others. The answer at position p in the
-    ascending order (from 0) is the best in C(p, n-1) of the C(N, n) - C(unusable, n) subsets that contain a
-    usable answer.
+    The result has shape (N, N - unusable), where N is `size`, with one row for each n. The n answers are
+    drawn without replacement from N answers, of which `unusable` rank below all others. The answer at
+    position p in the ascending order (from 0) is the best in C(p, n-1) of the C(N, n) - C(unusable, n)
+    subsets that contain a usable answer.
     """
     rows = [
         [math.comb(p, n - 1) / (math.comb(size, n) - math.comb(unusable, n)) for p in range(unusable, size)]

@@ -49,9 +49,9 @@ class Measured:
 
 
 def spreads_of(rewards: Tensor) -> Tensor:
-    """The population standard deviation of each prompt's rewards, with shape (P,), in the unit of the rewards
-    of shape (P, K). NaN rewards don't count. A spread is 0 if fewer than two rewards are left, or if they
-    differ only by rounding."""
+    """Return the population standard deviation of each prompt's rewards, with shape (P,), in the unit of the
+    rewards, which have shape (P, K). NaN rewards are ignored. A spread is 0 if fewer than two rewards are
+    left, or if they differ only by rounding."""
     usable = ~rewards.isnan()
     number = usable.sum(dim=1).clamp(min=1)
     filled = rewards.nan_to_num(nan=0.0)
@@ -64,9 +64,9 @@ def spreads_of(rewards: Tensor) -> Tensor:
 
 
 def most_varied(spreads: Tensor, share: float) -> list[int]:
-    """The indices of the prompts to use, in ascending order: the `share` of all P prompts with the largest
-    spreads, rounded up. Prompts without a spread are never used, so there can be fewer. Of several prompts
-    with the same spread, the first ones are used. `spreads` has shape (P,)."""
+    """Return the indices of the prompts to use, in ascending order: the `share` of all P prompts with the
+    largest spreads, rounded up. Prompts without a spread are never used, so there can be fewer. Of several
+    prompts with the same spread, the first ones are used. `spreads` has shape (P,)."""
     values = spreads.tolist()
     # Due to rounding, the product can be slightly above the exact value: 0.07 * 100 is 7.000000000000001.
     most = math.ceil(round(share * len(values), 6))
@@ -75,7 +75,7 @@ def most_varied(spreads: Tensor, share: float) -> list[int]:
 
 
 def complete_batches(rewards: Rewards) -> Rewards:
-    """The rewards without those of an incomplete last batch, which is measured again."""
+    """Return the rewards without those of an incomplete last batch, which is measured again."""
     return rewards[: len(rewards) - len(rewards) % PROMPTS_PER_BATCH]
 
 
@@ -94,8 +94,8 @@ def measure(
     start.
 
     `keep` is called with the rewards of each batch of PROMPTS_PER_BATCH prompts. `known` contains the rewards
-    that an earlier call with the same arguments has kept; the result is then the same as without the
-    interruption. Raises Cancelled, and ValueError for unusable inputs.
+    that an earlier, interrupted call with the same arguments passed to `keep`. The result is then the same as
+    without the interruption. Raises Cancelled, and ValueError for unusable inputs.
     """
     dtype = dtype_of(config)
     loaded = open_policy(policy, config.arguments_of_template, dtype=dtype)
@@ -140,7 +140,7 @@ def measure(
 def _rewards(
     config: RolloutConfig | RejectionSamplingConfig, judged: Judged, answers: Sequence[Sequence[Completion]]
 ) -> Tensor:
-    """The rewards that the loop compares, with shape (A,), without the KL penalty."""
+    """Return the rewards that the loop compares, with shape (A,), without the KL penalty."""
     flat = [one for group in answers for one in group]
     finished = torch.tensor([one.finished for one in flat])
     if isinstance(config, RejectionSamplingConfig):

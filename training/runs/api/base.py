@@ -21,8 +21,8 @@ class ProjectQuery(Query):
 
 
 def project_to_train(request: Request, slug: str) -> Project:
-    """The project in which to launch a run. Raises Problem if no project with this slug is
-    visible to the user."""
+    """Return the project in which to launch a run. Raises Problem if no project with this slug is visible to
+    the user."""
     project = Project.objects.visible_to(user_of(request)).filter(slug=slug).first()
     if project is None:
         raise Problem(

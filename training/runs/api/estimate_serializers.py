@@ -60,8 +60,8 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     peak_stage = serializers.CharField(help_text="The stage that needs the most memory.")
     fits = serializers.BooleanField(
         allow_null=True,
-        help_text="Whether the run fits in memory. Null if the memory lies within the estimated range, or if "
-        "only some of the running workers have enough.",
+        help_text="Whether the run fits in memory. Null if the machine's memory is unknown or within the "
+        "estimated range, or if only some of the running workers have enough.",
     )
     fitting = serializers.DictField(
         allow_null=True,

@@ -96,7 +96,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
 
 
 def run_document(run_id: Any) -> dict[str, Any]:
-    """The run in its API form."""
+    """Return the run in its API form."""
     return dict(RunSerializer(TrainingRun.objects.with_names().get(pk=run_id)).data)
 
 

@@ -41,8 +41,8 @@ def this_machine() -> Here:
 
 
 def visible_gpus(environment: Mapping[str, str], torch_version: str) -> tuple[GPU, ...]:
-    """The GPUs that a training process with this environment can use, in torch's order. Empty if torch was
-    built without CUDA, or if there is no driver.
+    """Return the GPUs that a training process with this environment can use, in torch's order. The result is
+    empty if torch was built without CUDA, or if there is no driver.
 
     CUDA_VISIBLE_DEVICES lists indices or UUIDs. As in CUDA, the first unknown entry ends the list. A part of
     a GPU (MIG) has a size that `nvidia-smi` does not report here, so it is left out.
@@ -91,14 +91,15 @@ def _torch_version() -> str:
 
 
 def host_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
-    """The machine's memory in bytes, or the lowest limit of this process's control groups."""
+    """Return the machine's memory in bytes, or the lowest limit of this process's control groups if it is
+    lower."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([total, *_limits(cgroups, own)])
 
 
 def _limits(cgroups: Path, own: Path) -> Iterator[int]:
-    """The memory limits of this process's control group and of the groups that contain it, in version 2 or 1
-    of cgroups. In a container, this process's own group is usually the root."""
+    """Yield the memory limits of this process's control group and of the groups that contain it, in version 2
+    or 1 of cgroups. In a container, this process's own group is usually the root."""
     lines: list[str] = []
     with suppress(OSError):
         lines = own.read_text().splitlines()

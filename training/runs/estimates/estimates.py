@@ -253,7 +253,8 @@ def _largest_of_each_name(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _seconds(plan: Plan, machine: Machine, earlier: Sequence[Earlier]) -> tuple[list[float], Range]:
-    """The durations of earlier runs, relative to their computed cost, and this run's estimated duration."""
+    """Return the durations of earlier runs, relative to their computed cost, and this run's estimated
+    duration."""
     speed = _speed(machine, plan)
     usual = START_SECONDS + cost.seconds(plan.usual, speed)
     slow = [
@@ -268,14 +269,14 @@ def _seconds(plan: Plan, machine: Machine, earlier: Sequence[Earlier]) -> tuple[
 
 
 def _speed(machine: Machine, plan: Plan) -> Speed:
-    """The speed of all processes together."""
+    """Return the speed of all processes together."""
     if machine.on_gpu:
         return Speed(GPU * plan.processes, GPU_LAYER_SECONDS / plan.processes)
     return Speed(CPU_THREAD * _threads(machine, plan), CPU_LAYER_SECONDS)
 
 
 def _threads(machine: Machine, plan: Plan) -> int:
-    """The number of threads that all processes together can use efficiently."""
+    """Return the number of threads that all processes together can use efficiently."""
     each = usable_threads(
         weight_bytes=FLOAT * plan.weights, available=max(1, machine.threads // plan.processes)
     )

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from training.rlhf.recipes.base import Recipe
 
-FEWEST_TOKENS = 512  # a smaller micro-batch saves little memory: it has at least one prompt with its answers
+# A lower limit saves little memory, because a micro-batch contains at least one prompt with its answers.
+FEWEST_TOKENS = 512
 GENERATION_MEMORIES = (8.0, 2.0, 0.5)  # GB
-# The values that other settings need together with a change. These settings apply only if all weights are
-# trained.
+# The values that other settings need together with a change. For example, `sharding` can't be used with an
+# adapter.
 BESIDE: Mapping[str, Mapping[str, Any]] = {
     "critic": {"sharding": "none"},
     "use_peft": {"critic": "auto", "num_layers_unfrozen": None, "sharding": "none"},
@@ -42,7 +43,7 @@ def fitting_settings(recipe: Recipe, fits: Fits, *, stage: str) -> dict[str, Any
 
 
 def _changes(recipe: Recipe, stage: str) -> Iterator[dict[str, Any]]:
-    """The changes that this recipe offers."""
+    """Yield the changes to try with this recipe, in the order of their cost."""
     settings = recipe.model_dump()
     if stage == "generate" and "generation_memory" in settings:
         given = settings["generation_memory"]
@@ -70,7 +71,7 @@ def _changes(recipe: Recipe, stage: str) -> Iterator[dict[str, Any]]:
 
 
 def _fit(recipe: Recipe, changes: Mapping[str, Any], fits: Fits) -> bool | None:
-    """Whether the changed recipe fits. False if its settings contradict each other."""
+    """Return whether the changed recipe fits. The result is False if its settings contradict each other."""
     try:
         return fits(type(recipe).model_validate(recipe.model_dump() | dict(changes)))
     except ValidationError:
@@ -80,7 +81,7 @@ def _fit(recipe: Recipe, changes: Mapping[str, Any], fits: Fits) -> bool | None:
 def _needed(
     recipe: Recipe, changes: Mapping[str, Any], fits: Fits, accepted: set[bool | None]
 ) -> dict[str, Any]:
-    """The changes that are needed. Changes that equal the recipe's current settings are left out."""
+    """Return the changes that are needed. Changes that equal the recipe's current settings are left out."""
     before = recipe.model_dump()
     kept = {name: value for name, value in changes.items() if before[name] != value}
     for name in list(kept):

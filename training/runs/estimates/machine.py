@@ -36,8 +36,8 @@ class Machine:
 
 
 def machines() -> list[Machine]:
-    """The machines that could take a run, smallest first. Any running worker can take it. Without a running
-    worker, there is one machine: that of the worker seen last, of the newest run, or this server."""
+    """Return the machines that could take a run, smallest first. Any running worker can take it. Without a
+    running worker, there is one machine: that of the worker seen last, of the newest run, or this server."""
     running = [_of_worker(worker, "worker") for worker in TrainingWorker.objects.running()]
     if running:
         return sorted(running, key=lambda one: (one.on_gpu, one.memory_bytes))
@@ -65,9 +65,9 @@ def machine_of(here: Here, *, basis: str, worker: str = "") -> Machine:
 
 
 def used_machine(*, processes: int = 1) -> dict[str, Any]:
-    """The machine of this training process, and the run's peak memory `peak_bytes`: on a GPU, the memory of
-    one GPU, and on a CPU, the memory of all processes. The other processes need about as much memory as this
-    one."""
+    """Return the machine of this training process, and the run's peak memory `peak_bytes`: on a GPU, the
+    memory of one GPU, and on a CPU, the memory of all processes. The other processes need about as much
+    memory as this one."""
     torch = sys.modules["torch"]
     host = host_memory()
     if torch.cuda.is_available():
@@ -92,7 +92,7 @@ RECORDED = ("device", "name", "memory_bytes", "threads", "host_memory_bytes", "g
 
 
 def machine_in(recorded: dict[str, Any], *, basis: str = "earlier_run") -> Machine:
-    """The machine that a run has recorded. Earlier versions recorded only a part of this information."""
+    """Return the machine that a run has recorded. Earlier versions recorded only some of its attributes."""
     return Machine(**{name: recorded[name] for name in RECORDED if name in recorded}, basis=basis)
 
 
@@ -102,7 +102,8 @@ def _of_worker(worker: TrainingWorker, basis: str) -> Machine:
 
 
 def _of_newest_run() -> Machine | None:
-    """The machine of the newest successful run that recorded its machine; None if there is no such run."""
+    """Return the machine of the newest successful run that recorded its machine; None if there is no such
+    run."""
     newest = TrainingRun.objects.filter(state="succeeded", result__has_key="machine").order_by("-created_at")
     recorded = newest.values_list("result__machine", flat=True).first()
     return None if recorded is None else machine_in(recorded)

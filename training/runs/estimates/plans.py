@@ -60,8 +60,8 @@ class Earlier:
 
 
 def earlier_runs(*, kind: str, base_model: str, project: Project, machine: Machine) -> list[Earlier]:
-    """The newest runs of this kind from this base model. The project's own runs come first, because their
-    texts are the most similar to those of the planned run."""
+    """Return the newest runs of this kind from this base model. The project's own runs come first, because
+    their texts are the most similar to those of the planned run."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
     newest = sorted(
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
@@ -118,7 +118,7 @@ def plan_of(
     data: Data,
     machine: Machine,
 ) -> Plan:
-    """The plan of a run with these input models, which starts from `source`, on a machine."""
+    """Return the plan of a run on this machine, with these input models. The run starts from `source`."""
     policy = _shape(source)
     if kind == Kind.REWARD_MODEL:
         policy = without_output_layer(policy)
@@ -224,7 +224,7 @@ def _cost(
 
 
 def _shares_trunk(recipe: Recipe, source: str, judge: ModelVersion) -> bool:
-    """Whether the reward model is an adapter of the base model on which the run trains an adapter."""
+    """Return whether the reward model is an adapter of the base model on which the run trains an adapter."""
     if not getattr(recipe, "use_peft", False) or not adapters.is_adapter(judge.folder):
         return False
     try:
@@ -235,12 +235,12 @@ def _shares_trunk(recipe: Recipe, source: str, judge: ModelVersion) -> bool:
 
 
 def _judge_shape(judge: ModelVersion) -> shapes.Shape:
-    """The shape of a reward model. The shape of an adapter is that of its base, a language model."""
+    """Return the shape of a reward model. An adapter has the shape of its base model."""
     return without_output_layer(shapes.shape_in(judge.folder))
 
 
 def _members_of(judge: ModelVersion) -> int:
-    """The number of adapters in the ensemble that estimates the reward model's uncertainty."""
+    """Return the number of adapters in the ensemble that estimates the reward model's uncertainty."""
     return len(list((judge.folder / adapters.UNCERTAINTY).glob(adapters.MEMBER.format("*"))))
 
 
@@ -254,7 +254,7 @@ def _shape(source: str) -> shapes.Shape:
 
 
 def _cached(name: str) -> list[Path]:
-    """The folders in which the Hugging Face client has cached a model with this name."""
+    """Return the folders in which the Hugging Face client has cached a model with this name."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     if name.count("/") > 1 or ".." in name:

@@ -46,8 +46,8 @@ def data_of(
     snapshot: str = "",
     counts: Mapping[str, int] | None = None,
 ) -> Data:
-    """The data that a run reads. `counts` are the recorded counts of a finished run. Raises Problem if the
-    snapshot does not exist."""
+    """Return the data that a run reads. `counts` are the recorded counts of a finished run. Raises Problem if
+    the snapshot does not exist."""
     if kind == Kind.SFT and getattr(recipe, "demonstrations", "") == DEMO_WORLD.replace("-", "_"):
         items = int(getattr(recipe, "max_demonstrations", 0))
         return Data(
@@ -98,7 +98,7 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
 
 
 def _lengths(project: Project) -> tuple[list[float], list[float], float]:
-    """The numbers of tokens in the project's newest prompts and in their responses, and the number of
+    """Return the numbers of tokens in the project's newest prompts and in their responses, and the number of
     responses per prompt. Neither list is empty."""
     rows = list(
         Prompt.objects.filter(project=project)

@@ -46,7 +46,7 @@ def refuse_unfit(
 
 
 def reason_of(estimate: RunEstimate) -> str:
-    """Why the run does not fit, and what would make it fit."""
+    """Return the reason why the run does not fit, and the settings that would make it fit."""
     machine = estimate.machine
     place = machine.name or "the worker's machine"
     needed, there = estimate.memory.expected, machine.memory_bytes

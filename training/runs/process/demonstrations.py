@@ -25,7 +25,7 @@ NO_DEMONSTRATIONS = {
 
 
 def demonstrations_of(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
-    """The demonstrations of a fine-tuning run. Raises UnusableInput if there are none."""
+    """Return the demonstrations of a fine-tuning run. Raises UnusableInput if there are none."""
     if recipe.demonstrations == "demo_world":
         made = demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
         return Demonstrations(made, {"from/demo_world": len(made)})
@@ -38,8 +38,8 @@ def demonstrations_of(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations
 
 
 def _imported(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
-    """The imported demonstrations. An attempt with checkpoints uses those of the previous attempt, because
-    more demonstrations can have been imported since then."""
+    """Return the imported demonstrations. An attempt with checkpoints uses those of the previous attempt,
+    because more demonstrations can have been imported since then."""
     file = take_over_checkpoints(job.run, job.attempt) / IMPORTED
     if not file.exists():
         rows = imported_demonstrations(job.run.project).order_by("id").values_list("prompt__messages", "text")
@@ -58,8 +58,8 @@ def _imported(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
 
 
 def mixed_in(job: Job) -> Demonstrations:
-    """The demonstrations for `ptx_coefficient`: the best responses of the snapshot that the reward model was
-    trained on. Raises UnusableInput if the reward model was not trained on a snapshot."""
+    """Return the demonstrations for `ptx_coefficient`: the best responses of the snapshot that the reward
+    model was trained on. Raises UnusableInput if the reward model was not trained on a snapshot."""
     judge = job.reward_model
     if judge is None or judge.run is None or not snapshot_of(judge):
         raise UnusableInput(NOTHING_TO_MIX_IN)

@@ -25,7 +25,8 @@ _MAX_ANSWER = 1 << 10
 # The first answer arrives after the server has imported torch, which takes a minute on a slow disk.
 ANSWER_SECONDS = 300.0
 STDERR = 2  # file descriptor of the worker's log
-# The log also keeps one older file of this size. A run that prints a line per step takes days to fill a file.
+# Maximum size of the log file. One older file of this size is also kept. A run that prints a line per step
+# takes days to fill a file.
 LOG_BYTES = 5 * 2**20
 
 
@@ -50,7 +51,7 @@ def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> 
     """Run `python -m training.runs.process.main` with these arguments, in a new session.
 
     The new process is killed when this process ends. The new process's output is appended to `log`, of which
-    the newest LOG_BYTES are kept. Raises ServerGone if no fork server can be started.
+    at least the newest LOG_BYTES are kept. Raises ServerGone if no fork server can be started.
     """
     question = {"argv": list(argv), "environment": dict(environment)}
     with log_of_one(log, limit=LOG_BYTES) as (output, files):
@@ -130,8 +131,8 @@ class _Server:
         self._turn = threading.Lock()
 
     def ask(self, question: Mapping[str, object], descriptors: Sequence[int] = ()) -> int:
-        """Returns the server's answer. A server that does not answer within ANSWER_SECONDS hangs, and would
-        block all further runs of this worker, so it is killed."""
+        """Return the server's answer. A server that does not answer within ANSWER_SECONDS is killed, because
+        it would block all further runs of this worker."""
         with self._turn:
             self._client.settimeout(ANSWER_SECONDS)
             try:

@@ -20,7 +20,7 @@ from training.runs.process.reporter import SAVING
 
 @dataclass(frozen=True)
 class Limits:
-    """The longest time without progress: `first_step` before the first step has ended, and `step` later.
+    """The maximum time without progress: `first_step` until the first step has ended, and `step` after that.
     `first_step` also covers importing libraries, downloading a model and loading it, which report no
     progress."""
 
@@ -74,9 +74,9 @@ class Health:
         self._overtime = 0.0
 
     def judge(self, run: TrainingRun, *, now: float, saving: bool = False) -> Verdict | None:
-        """The reason to kill the process, or None if it is healthy. `run` has just been read from the
-        database. `saving` states whether the process is writing a checkpoint, which may take longer than
-        the allowed overtime."""
+        """Return the reason to kill the process, or None if it is healthy. `run` has just been read from the
+        database. `saving` states whether the process is writing a checkpoint, which may take longer than the
+        allowed overtime."""
         gap, self._looked_at = min(now - self._looked_at, LONGEST_GAP_SECONDS), now
         self._silent = 0.0 if run.heartbeat_at != self._heartbeat_at else self._silent + gap
         self._heartbeat_at = run.heartbeat_at
@@ -97,8 +97,8 @@ class Health:
 
 
 def remaining_seconds(run: TrainingRun) -> float | None:
-    """How long the run's current attempt may take, or None if there is no limit. A recipe that was stored
-    before the setting existed has no limit."""
+    """Return the number of seconds that the run's current attempt may take, or None if there is no limit. A
+    recipe that was stored before the setting existed has no limit."""
     minutes = run.recipe.get("max_minutes")
     return None if minutes is None else max(0.0, 60.0 * minutes - run.spent_seconds)
 

@@ -90,11 +90,11 @@ class Job:
         return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent, files=files)
 
     def rankings(self) -> Rankings:
-        """The rankings of the input snapshot."""
+        """Return the rankings of the input snapshot."""
         return self._read_snapshot(read_rankings)
 
     def demonstrations(self, answers: SnapshotAnswers) -> Demonstrations:
-        """The demonstrations in the input snapshot."""
+        """Return the demonstrations in the input snapshot."""
         return self._read_snapshot(partial(read_snapshot, answers=answers))
 
     def _read_snapshot(self, read: Callable[[Path], Read]) -> Read:

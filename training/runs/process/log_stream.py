@@ -14,7 +14,7 @@ from storage.space import FULL
 
 
 def keep_running_without_log() -> None:
-    """Makes writes to standard output and standard error succeed even if the log's disk is full."""
+    """Make writes to standard output and standard error succeed even if the log's disk is full."""
     sys.stdout, sys.stderr = (cast(TextIO, _Dropping(stream)) for stream in (sys.stdout, sys.stderr))
 
 

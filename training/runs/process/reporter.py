@@ -1,8 +1,8 @@
 """The reporter of a training process: it buffers reports, and one thread writes them and sends the heartbeat.
 
 The training loop never waits for the database, because `check` only reads flags and the clock. Each heartbeat
-carries the time since the loop last made progress. Progress is every report, every `check`, and every call of
-`alive` in an inner loop (`training.rlhf.core.alive`).
+carries the time since the loop last made progress. Every report, every `check` and every call of `alive` in
+an inner loop (`training.rlhf.core.alive`) counts as progress.
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ class DatabaseReporter:
 
     @contextmanager
     def waiting(self, reason: str) -> Iterator[None]:
-        """Wait for people, for a device or for another service. A run that waits does not hang, so the time
-        spent here doesn't count as time without progress. `reason` becomes the phase until the wait ends."""
+        """Inside the context, the run waits for people, for a device or for another service. Such a run does
+        not hang, so the time spent in the context doesn't count as time without progress. `reason` becomes
+        the phase until the wait ends."""
         if reason:
             self._show_phase(reason)
         self._waiting += 1
@@ -178,7 +179,8 @@ class DatabaseReporter:
             self._wake.notify_all()
 
     def _expected_end(self, phase: str, step: int, total: int, now: float) -> float | None:
-        """The expected end of the phase if its steps keep their speed. None before the second step.
+        """Return the expected end of the phase if its steps keep their speed. The result is None before the
+        second step.
 
         A resumed run can start in the middle of a phase. The speed is therefore measured from the attempt's
         own first step. If a phase repeats its first step, the measurement starts again."""
@@ -295,7 +297,7 @@ class DatabaseReporter:
         return closing
 
     def _next_batch(self) -> _Batch:
-        """Everything that was reported since the last batch. The caller must hold the lock."""
+        """Return everything that was reported since the last batch. The caller must hold the lock."""
         events, progress = self._events, self._progress
         checkpoint = self._checkpoint
         self._events, self._progress, self._checkpoint = [], None, None

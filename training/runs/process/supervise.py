@@ -128,7 +128,7 @@ def _record_end(run: TrainingRun, attempt: int, ended: Ended) -> str | None:
 
 
 def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
-    """The last lines of the log, read from at most the last `max_bytes` bytes of the file."""
+    """Return the last lines of the log, read from at most the last `max_bytes` bytes of the file."""
     text, complete = _end_of(run.log_path, max_bytes)
     if complete and len(text) < max_bytes:  # the log might have been started a moment ago
         older, complete = _end_of(Path(old_file(str(run.log_path), 1)), max_bytes - len(text))
@@ -141,7 +141,7 @@ def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -
 
 
 def _end_of(path: Path, max_bytes: int) -> tuple[bytes, bool]:
-    """The end of the file, and whether this is the whole file."""
+    """Return the end of the file, and whether this is the whole file."""
     try:
         with path.open("rb") as log:
             start = max(0, log.seek(0, os.SEEK_END) - max_bytes)
@@ -206,7 +206,7 @@ def _watch(
 
 
 def _grace_seconds(run: TrainingRun, attempt: int) -> float:
-    """How long a process that was asked to stop may continue."""
+    """Return how many seconds a process that was asked to stop may continue."""
     if worker_is_stopping.is_set():
         # A worker that is stopping is killed after a fixed time, for example by the service manager. The run
         # is then resumed from its previous checkpoint.
@@ -223,8 +223,8 @@ def _database_may_be_down() -> Iterator[None]:
 
 
 def _oom_kills() -> int:
-    """The number of processes on the whole machine that the kernel has killed since boot because memory ran
-    out. The number is 0 if unknown."""
+    """Return the number of processes on the whole machine that the kernel has killed since boot because
+    memory ran out, or 0 if the number is unknown."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             name, _, count = line.partition(" ")

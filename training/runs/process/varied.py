@@ -62,7 +62,7 @@ def varied_prompts(job: Job, folder: Path, prompts: list[Messages]) -> list[Mess
 
 
 def _read(file: Path) -> Rewards:
-    """The rewards in the file, up to a line that was not completely written."""
+    """Return the rewards in the file, up to a line that was not completely written."""
     rewards: Rewards = []
     for line in file.read_text().splitlines(keepends=True) if file.exists() else ():
         if not line.endswith("\n"):

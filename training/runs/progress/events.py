@@ -40,7 +40,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint after `step`, which was saved `seconds_ago`."""
+    """A checkpoint after step `step`, saved `seconds_ago` seconds ago."""
 
     step: int
     seconds_ago: float

@@ -58,8 +58,8 @@ class Hub:
         return sum(map(len, self._watchers.values()))
 
     async def stream(self, run_id: UUID, *, after: int, document: RunDocument) -> AsyncIterator[str]:
-        """Server-sent events of the run with seq > `after`, until the run is over and everything has been
-        sent.
+        """Yield the run's server-sent events with seq > `after`, until the run is over and everything has
+        been sent.
 
         `document` returns the data of a state event: the run in its API form. `document` is called in a
         separate thread.
@@ -118,13 +118,13 @@ class Hub:
     async def _read_all(
         self, run_id: UUID, after: int, document: RunDocument
     ) -> tuple[str | None, list[Row], dict[str, Any]]:
-        """The run's state, its next events and, if its state has changed, the run in its API form."""
+        """Return the run's state, its next events and, if its state has changed, the run in its API form."""
         state, rows = await self._read(run_id, after)
         changed = any(type == "state" for _, _, type, _, _ in rows)
         return state, rows, await _in_thread(document, run_id) if changed else {}
 
     async def _read(self, run_id: UUID, after: int) -> tuple[str | None, list[Row]]:
-        """The run's state and its next events. The state is read before the events, so that no event
+        """Return the run's state and its next events. The state is read before the events, so that no event
         is missing if the state is final."""
         async with self._reading:
             try:
@@ -159,7 +159,7 @@ class Hub:
                 woken.set()
 
     async def _close(self) -> None:
-        """Closes both connections, unless a new stream needs them.
+        """Close both connections, unless a new stream needs them.
 
         If a stream ends during a read, the read continues. The lock delays closing until that read has ended.
         Otherwise, the read would use a closed connection, or open a new connection that is never closed.
@@ -180,7 +180,7 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 def open_streams() -> int:
-    """The number of open streams in this process."""
+    """Return the number of open streams in this process."""
     return sum(hub.open_streams for hub in _hubs.values())
 
 
@@ -202,7 +202,8 @@ async def _in_thread(document: RunDocument, run_id: UUID) -> dict[str, Any]:
 
 
 async def _connect() -> psycopg.AsyncConnection[Any]:
-    """A connection outside Django's pool, so that waiting streams do not take connections from requests."""
+    """Open a connection outside Django's pool, so that waiting streams do not take connections from
+    requests."""
     params = connection.get_connection_params()
     for of_django in ("cursor_factory", "context", "prepare_threshold"):
         params.pop(of_django, None)

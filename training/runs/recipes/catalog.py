@@ -115,7 +115,7 @@ MODEL_INPUTS = {"policy": ModelVersion.Kind.POLICY, "reward_model": ModelVersion
 
 
 def kind_named(kind: str) -> RunKind:
-    """The run kind with this name. Raises Problem for an unknown name."""
+    """Return the run kind with this name. Raises Problem for an unknown name."""
     if kind not in KINDS:
         reason = f"{kind!r} is not a run kind. The kinds are: {', '.join(KINDS)}."
         raise Problem(reason, errors=[FieldProblem("kind", reason)])
@@ -123,7 +123,8 @@ def kind_named(kind: str) -> RunKind:
 
 
 def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
-    """The validated recipe with defaults filled in. Raises Problem with one reason per invalid setting."""
+    """Return the validated recipe with defaults filled in. Raises Problem with one reason per invalid
+    setting."""
     try:
         return kind_named(kind).recipe.model_validate(dict(settings))
     except ValidationError as error:
@@ -136,8 +137,9 @@ def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
 
 
 def stored_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe of an existing run, whose settings an earlier version may have stored. Retired settings are
-    ignored. Raises Problem if this version refuses settings that the earlier version accepted."""
+    """Return the recipe of an existing run, whose settings an earlier version may have stored. Retired
+    settings are ignored. Raises Problem if this version refuses settings that the earlier version
+    accepted."""
     retired = RETIRED.get(kind, {})
     try:
         return parse_recipe(
@@ -152,7 +154,7 @@ def stored_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
 
 
 def preset_settings(*, kind: str, preset: str) -> dict[str, Any]:
-    """The settings that the preset changes. Raises Problem if the kind has no such preset."""
+    """Return the settings that the preset changes. Raises Problem if the kind has no such preset."""
     kind_named(kind)
     for one in PRESETS[kind]:
         if one.name == preset:

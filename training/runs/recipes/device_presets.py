@@ -34,7 +34,7 @@ SHORT: Mapping[str, Mapping[str, Any]] = {
 
 
 def device_presets(kind: str) -> tuple[Preset, ...]:
-    """The presets of a run kind that trains a model, from the smallest device to the largest."""
+    """Return the presets of a run kind that trains a model, from the smallest device to the largest."""
     return (
         Preset(
             DEMO_CPU,

@@ -32,9 +32,9 @@ guessed from a name such as `Qwen3-0.6B`.
 The disk estimate covers the model that the run produces and the checkpoints. Checkpoints are deleted when the
 run succeeds, or a week after it failed or was cancelled. A checkpoint contains the trained weights and two
 moments per weight. Two checkpoints are kept, and a third is written before the oldest is deleted. With full
-fine-tuning, the checkpoints of `sft`, `rejection_sampling`, `dpo` and `rloo` therefore take nine times the
-size of the model, and those of `reward_model` up to eleven times, because they also contain the best weights.
-PPO's checkpoints also contain the critic, which is about as large as the policy
+fine-tuning in float32, the checkpoints of `sft`, `rejection_sampling`, `dpo` and `rloo` therefore take about
+nine times the size of the model, and those of `reward_model` up to eleven times, because they also contain
+the best weights. PPO's checkpoints also contain the critic. A separate critic is about as large as the policy
 (`training/rlhf/planning/disk.py`).
 
 The time estimate is computed from the same sizes and then scaled to match earlier runs' durations. Up to five

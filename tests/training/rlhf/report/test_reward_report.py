@@ -279,7 +279,10 @@ def test_report_is_saved_with_plots_and_its_scores_are_loaded(tmp_path: Path) ->
     [
         ((), "none of the 0 rankings prefers"),
         (((said("Q", ["a", "b"], [[0, 1]]), [1.0, 0.0]),), "none of the 1 rankings prefers"),
-        (((said("Q", ["a", "b"], [[0], [1]]), [1.0]),), r"has 2 responses and rewards \(1,\)"),
+        (
+            ((said("Q", ["a", "b"], [[0], [1]]), [1.0]),),
+            r"has 2 responses, but its rewards have shape \(1,\)",
+        ),
         (
             ((said("Q", ["a", "b"], [[0], [1]], ranking_id="r7"), [1.0, np.nan]),),
             "r7 has rewards that are no",

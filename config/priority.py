@@ -1,5 +1,5 @@
-"""The processors and the priority of requests by annotators, and of work that annotators must not wait for:
-imports, reports and exports.
+"""Processors and priorities, chosen so that annotators' requests do not wait for imports, reports and
+exports.
 
 On a machine with two processors, a nice value of 19 was not enough: an import still doubled the 95th
 percentile of claims, because the kernel made claims wait for the processor on which the import was running.
@@ -37,7 +37,7 @@ SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
 
 def serve_annotators() -> None:
-    """Gives the Postgres processes of this process's connections all processors, on the embedded stack."""
+    """On the embedded stack, lets the Postgres processes of this process's connections use all processors."""
     if settings.ENVIRONMENT == "embedded":
         connection_created.connect(_raise_database_process, dispatch_uid="serve_annotators")
 
@@ -77,8 +77,8 @@ def _database_process(connection: Any) -> int | None:
 
 
 def _shorten_slice(process: int) -> None:
-    """Lets waking processes replace this process after a tenth of a millisecond. Linux before 6.12 ignores
-    the length of the slice. The structure is `sched_attr` (man 2 sched_setattr)."""
+    """Lets waking processes replace the process after a tenth of a millisecond. Linux before 6.12 ignores the
+    length of the slice. The structure is `sched_attr` (man 2 sched_setattr)."""
     if (number := SCHED_SETATTR.get(platform.machine())) is None:
         return
     nice = os.getpriority(os.PRIO_PROCESS, process)

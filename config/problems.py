@@ -92,7 +92,7 @@ def problem_body(
 
 
 def internal_error() -> dict[str, Any]:
-    """The body for an unexpected exception."""
+    """The response body for an unexpected exception."""
     detail = "Internal error. The server log contains the cause. Report the request ID to an administrator."
     return problem_body(status=HTTPStatus.INTERNAL_SERVER_ERROR, detail=detail)
 

@@ -334,7 +334,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 # Webhooks go to the public internet over https. Outside production, plain http is also allowed.
 WEBHOOK_HTTPS_ONLY = PRODUCTION
 
-PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; pending links need the old key in SECRET_KEY_FALLBACKS
+# Seconds. After a change of SECRET_KEY, pending links stay valid only while SECRET_KEY_FALLBACKS contains the
+# old key.
+PASSWORD_RESET_TIMEOUT = 24 * 3600
 SESSION_ENGINE = "annotation.accounts.login.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

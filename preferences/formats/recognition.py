@@ -67,8 +67,8 @@ def read_records(
     """Return the file's format and its records. If the format is not specified, it is detected. Records are
     read on demand.
 
-    If `mapping` chooses columns (see `readers.table.choice`), the format is `table`. Raises FormatError if
-    the file can't be opened, or if its first rows fit neither a format nor the mapping.
+    If `mapping` chooses columns (see `readers.table.chosen_mapping`), the format is `table`. Raises
+    FormatError if the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
     rows = read_rows(stream, expanded)
     return records_of_rows(list(islice(rows, RECOGNITION_ROWS)), rows, format_name, mapping)

@@ -2,9 +2,9 @@
 exports.
 
 On a machine with two processors, a nice value of 19 was not enough: an import still doubled the 95th
-percentile of claims, because the kernel made claims wait for the processor on which the import was running.
-If the import leaves the first processor free, a claim finds a free processor immediately, and the import
-stores only 7 % fewer rows per second (docs/measurements.md).
+percentile of the time that a claim takes, because the kernel made claims wait for the processor on which the
+import was running. If the import leaves the first processor free, a claim finds a free processor immediately,
+and the import stores only 7 % fewer rows per second (docs/measurements.md).
 
 For the same reason, the processes of the embedded Postgres leave the first processor free until the web
 process gives its own connections all processors. The start of a report's connection takes 4 ms of processor
@@ -30,8 +30,8 @@ REPORTS_NICE = 10
 
 # A process that wakes up waits until the running process has used up its slice of about 3 ms, even if the
 # running process has a lower priority. A claim wakes several processes. With the shortest slice that the
-# kernel accepts, the p95 of claims during reports and an import fell from 11.2 to 10.1 ms, and that of
-# submits from 22.2 to 18.1 ms.
+# kernel accepts, the 95th percentile of claim times during reports and an import fell from 11.2 to 10.1 ms,
+# and that of submit times from 22.2 to 18.1 ms.
 SLICE_NANOSECONDS = 100_000
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 

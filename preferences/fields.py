@@ -172,7 +172,7 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
 
 
 def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
-    """Tiers from one rank number per response: 1 is best, equal numbers tie.
+    """Tiers from one rank number per response: 1 is best, and equal numbers tie.
 
     Zero is rejected because a list such as `[2, 0, 1]` is ambiguous. Its entries could be rank numbers or
     indices in ranked order, and the two interpretations have different winners.

@@ -35,7 +35,8 @@ NOT_RANKABLE = (
         "preferences between images, as in Pick-a-Pic. Rankloop ranks texts",
     ),
 )
-# Formats that accept rows without a ranking and with any further columns, which can therefore contain votes.
+# Formats that accept rows without a ranking. Such rows can have any further columns, so these columns can
+# contain votes.
 WITHOUT_VOTES = frozenset({native.FORMAT.name, demonstrations.FORMAT.name, prompts.FORMAT.name})
 
 
@@ -212,7 +213,7 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
 
 
 def _check_text_only(row: Row) -> None:
-    """Raise RowError if the row has an image, audio or video, because its text alone can't be ranked."""
+    """Raise RowError if the row has an image, audio or video, because only text can be ranked."""
     if MEDIA_NAMES.isdisjoint(row):
         return
     for name in sorted(MEDIA_NAMES & row.keys()):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 DELIMITERS = (",", ";", "\t", "|")
 CARRIAGE_RETURN = "\r"
-# Excel writes and reads this line before the header.
+# Some programs write this line before the header, to tell Excel which delimiter the file uses.
 SEPARATOR_LINE = re.compile(r'"?sep=([,;|:^~\t])"?[ ,;\t]*', re.IGNORECASE)
 LINE_END = re.compile(r"\r\n|\n|\r")
 EMPTY_LINES = re.compile(r"\A(?:[,;|\t]*[\r\n])+")

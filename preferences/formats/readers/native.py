@@ -156,7 +156,7 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
 
 
 def _list_name(row: Row) -> str | None:
-    """The name of the field that contains all responses, as a list or as a list's JSON text."""
+    """The name of the field that contains all responses, as a list or as text that contains a list."""
     return next((name for name in LIST_NAMES if given(row.get(name))), None)
 
 

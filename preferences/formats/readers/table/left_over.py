@@ -378,12 +378,12 @@ def _is_place(value: object, count: int) -> bool:
 
 
 def _number(value: object) -> object:
-    """The number in a CSV cell."""
+    """The number in a CSV cell; any other value is returned unchanged."""
     return float(value) if isinstance(value, str) and is_number(value) else value
 
 
 def _decoded(value: object) -> Any:
-    """An object or a list, which a CSV cell can contain as text."""
+    """The object or list that a CSV cell contains as text; any other value is returned unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
         try:
             return parsed_of(value, "the cell")

@@ -334,7 +334,7 @@ def _columns_named_by_votes(
 
 
 def numbered_columns(names: Sequence[str]) -> dict[str, str]:
-    """{response: its rank or score} for columns such as `gpt` and `score_gpt`."""
+    """{response column: column with its rank or score} for columns such as `gpt` and `score_gpt`."""
     plain = {words_of(name): name for name in names}
     found = {}
     for name in vote_names(tuple(names)):

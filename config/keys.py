@@ -30,13 +30,14 @@ class Use(StrEnum):
 ENCRYPTED: Final = frozenset({Use.SECOND_FACTOR, Use.WEBHOOK_SECRET, Use.SITE_KEY})
 # Stored values that the current key signs. `manage.py reencrypt_secrets` signs them with the new key.
 SIGNED: Final = frozenset({Use.SESSION})
-# Signed values that are not stored, so nothing can sign them with a new key. They must be short-lived, or be
-# replaced whenever they are used: a login replaces the cookie of a known device.
+# Signed values that are not stored, so they can't be signed again with a new key. They must be short-lived,
+# or be replaced whenever they are used: a login replaces the cookie of a known device.
 EXPIRING: Final = frozenset({Use.RESET_LINK, Use.KNOWN_DEVICE})
 
 
 class Unreadable(Exception):
-    """Raised for a secret that neither SECRET_KEY nor SECRET_KEY_FALLBACKS can decrypt."""
+    """Raised for a value that neither SECRET_KEY nor a fallback key can decrypt, or that none of these keys
+    signed."""
 
 
 def encrypt(use: Use, text: str) -> str:
@@ -65,14 +66,14 @@ def reencrypt(use: Use, encrypted: str) -> str:
 
 
 def _cipher(use: Use, key: str) -> Fernet:
-    # Each use has its own key, so a ciphertext can't be moved to another kind of secret. A fast hash is
-    # enough, because SECRET_KEY is random. Stored second factors depend on this derivation.
+    # Each use has its own key, so a ciphertext stored for one use can't be decrypted for another. A fast hash
+    # is enough, because SECRET_KEY is random. Stored second factors depend on this derivation.
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"rankloop {use} {key}".encode()).digest()))
 
 
 def session_fingerprint(value: str, *, secret: str | None) -> str:
-    """The keyed hash of an account's state. If this hash changes, the account's sessions end. Django passes
-    the fallback keys as `secret`."""
+    """The keyed hash of an account's state. If this hash changes, the account's sessions end. Django also
+    computes it with each fallback key as `secret`; None means SECRET_KEY."""
     salt = "annotation.models.User.get_session_auth_hash"
     return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 

@@ -1,10 +1,10 @@
-"""The processors and the priority of requests by annotators, and of work that annotators must not wait for:
-imports, reports and exports.
+"""Processors and priorities, chosen so that annotators' requests do not wait for imports, reports and
+exports.
 
 On a machine with two processors, a nice value of 19 was not enough: an import still doubled the 95th
-percentile of claims, because the kernel made claims wait for the processor on which the import was running.
-If the import leaves the first processor free, a claim finds a free processor immediately, and the import
-stores only 7 % fewer rows per second (docs/measurements.md).
+percentile of the time that a claim takes, because the kernel made claims wait for the processor on which the
+import was running. If the import leaves the first processor free, a claim finds a free processor immediately,
+and the import stores only 7 % fewer rows per second (docs/measurements.md).
 
 For the same reason, the processes of the embedded Postgres leave the first processor free until the web
 process gives its own connections all processors. The start of a report's connection takes 4 ms of processor
@@ -30,14 +30,14 @@ REPORTS_NICE = 10
 
 # A process that wakes up waits until the running process has used up its slice of about 3 ms, even if the
 # running process has a lower priority. A claim wakes several processes. With the shortest slice that the
-# kernel accepts, the p95 of claims during reports and an import fell from 11.2 to 10.1 ms, and that of
-# submits from 22.2 to 18.1 ms.
+# kernel accepts, the 95th percentile of claim times during reports and an import fell from 11.2 to 10.1 ms,
+# and that of submit times from 22.2 to 18.1 ms.
 SLICE_NANOSECONDS = 100_000
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
 
 def serve_annotators() -> None:
-    """Gives the Postgres processes of this process's connections all processors, on the embedded stack."""
+    """On the embedded stack, lets the Postgres processes of this process's connections use all processors."""
     if settings.ENVIRONMENT == "embedded":
         connection_created.connect(_raise_database_process, dispatch_uid="serve_annotators")
 
@@ -77,8 +77,8 @@ def _database_process(connection: Any) -> int | None:
 
 
 def _shorten_slice(process: int) -> None:
-    """Lets waking processes replace this process after a tenth of a millisecond. Linux before 6.12 ignores
-    the length of the slice. The structure is `sched_attr` (man 2 sched_setattr)."""
+    """Lets waking processes replace the process after a tenth of a millisecond. Linux before 6.12 ignores the
+    length of the slice. The structure is `sched_attr` (man 2 sched_setattr)."""
     if (number := SCHED_SETATTR.get(platform.machine())) is None:
         return
     nice = os.getpriority(os.PRIO_PROCESS, process)

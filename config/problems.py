@@ -92,7 +92,7 @@ def problem_body(
 
 
 def internal_error() -> dict[str, Any]:
-    """The body for an unexpected exception."""
+    """The response body for an unexpected exception."""
     detail = "Internal error. The server log contains the cause. Report the request ID to an administrator."
     return problem_body(status=HTTPStatus.INTERNAL_SERVER_ERROR, detail=detail)
 
@@ -105,7 +105,7 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     from rest_framework.views import set_rollback
 
     from config.database.errors import problem_of
-    from config.full_disk import full_disk_problem  # raises Problem, so it imports this module
+    from config.full_disk import full_disk_problem  # imports this module, because it raises Problem
 
     headers: dict[str, str] = {}
     if (problem := full_disk_problem(exc) or problem_of(exc)) is not None:

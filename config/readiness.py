@@ -1,4 +1,4 @@
-"""Whether this server can do its work: the checks of `/readyz`, each with a time limit.
+"""The checks of `/readyz`, which tell whether this server can do its work. Each check has a time limit.
 
 A call to a hung server or a hung network file system can block for minutes. Each check therefore runs in its
 own thread. While a check hangs, no second thread is started for it, so probes can't use up threads.
@@ -69,7 +69,7 @@ def answers(checks: Mapping[str, Check]) -> dict[str, str]:
 
 
 def storage_state() -> str:
-    """Whether the artefacts folder is writable and has RANKLOOP_MIN_FREE_BYTES of free space."""
+    """Checks that the artefacts folder is writable and has at least RANKLOOP_MIN_FREE_BYTES of free space."""
     folder = Path(settings.ARTEFACTS)
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:

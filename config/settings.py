@@ -52,7 +52,7 @@ WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 # The servers that a recipe can name to generate answers (docs/generation-server.md).
 GENERATION_SERVERS = env_list("RANKLOOP_GENERATION_SERVERS")
 GENERATION_KEY = env_secret("RANKLOOP_GENERATION_KEY")
-# The folder through which generation servers get adapters.
+# The folder for adapters that the workers and the generation servers share (docs/generation-server.md).
 GENERATION_ADAPTERS = env_str("RANKLOOP_GENERATION_ADAPTERS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
@@ -331,10 +331,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
 }
 
-# Webhooks go to the public internet over https. Outside production, plain http is also allowed.
+# Webhooks can cross the public internet, so production allows only https.
 WEBHOOK_HTTPS_ONLY = PRODUCTION
 
-PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; pending links need the old key in SECRET_KEY_FALLBACKS
+# Seconds. After a change of SECRET_KEY, pending links stay valid only while SECRET_KEY_FALLBACKS contains the
+# old key.
+PASSWORD_RESET_TIMEOUT = 24 * 3600
 SESSION_ENGINE = "annotation.accounts.login.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -1,4 +1,4 @@
-"""Screenshots of every page of the demo, for the README and for review.
+"""Take screenshots of every page of the demo, for the README and for reviews.
 
     .venv/bin/python -m docs.screenshots [--state .rankloop] [--out docs/images] [--dark] [--phone]
 
@@ -32,7 +32,7 @@ def shoot(page: Page, path: str, file: Path) -> None:
 
 
 def shoot_desk(page: Page, file: Path) -> None:
-    """The desk with a first-placed response and a tie."""
+    """Take a screenshot of the desk after a response was put first and two responses were tied."""
     page.goto(f"/projects/{PROJECT}/rank")
     page.get_by_test_id("response-card").first.wait_for()
     for key in ("End", "1", "ArrowDown", "ArrowDown", "="):

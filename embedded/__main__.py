@@ -50,7 +50,7 @@ def _say_who_runs(state: StateFolder) -> int:
             f"Rankloop is already running at {running.address} (process {running.pid}, {state.path}).\n"
         )
         return 0
-    who = f"manage.py (process {running.pid})" if running is not None else "another start"
+    who = f"manage.py (process {running.pid})" if running is not None else "a process that is still starting"
     sys.stderr.write(f"{state.path} is in use by {who}. Try again when that process has ended.\n")
     return 1
 

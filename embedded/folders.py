@@ -24,8 +24,8 @@ def reachable_by_others(path: Path) -> bool:
 def socket_folder(home: Path) -> Path:
     """`home`/socket or, if that path is too long for a socket, a folder in the system's temporary folder.
 
-    The short name is derived from `home`, so a restart after a process was killed finds and reuses its
-    folder.
+    The name of the temporary folder is derived from `home`. A restart after a process was killed therefore
+    finds and reuses the folder.
     """
     folder = home.resolve() / "socket"
     if len(os.fsencode(folder)) + len(_LONGEST_SOCKET_NAME) <= _SOCKET_PATH_LIMIT_BYTES:

@@ -78,7 +78,8 @@ class LogFiles:
 
 @contextmanager
 def log_of_one(path: Path, *, limit: int, old_files: int = 1) -> Iterator[tuple[BinaryIO, LogFiles]]:
-    """The output of one child process, which must be started within the context."""
+    """Yield the output stream for one child process, and its log files. The process must be started within
+    the context. The log writer ends after the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files = LogFiles([path], limit=limit, old_files=old_files)
     files.start()

@@ -32,9 +32,9 @@ _START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
 # Root's cluster is stored here if the account `nobody` can't enter the state folder, for example because the
 # state folder is in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
-# By default, Postgres logs the statement and the row of each error, such as a prompt. Error details are
-# turned off for our own sessions only, because the details of the server's own errors are needed for
-# diagnosis.
+# By default, Postgres logs the statement and the row of each error, which can contain prompts and answers.
+# Error details are turned off for our own sessions only, because the details of the server's own errors are
+# needed for diagnosis.
 NO_STATEMENTS_IN_LOG = ("-c", "log_min_error_statement=panic")
 NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
 # An import writes 25 MB of write-ahead log per second. By default, Postgres fills each new 16 MB segment
@@ -60,7 +60,7 @@ class Postgres:
         leave_first_processor: bool = False,
     ) -> None:
         """With `leave_first_processor`, all processes of the server leave the first processor free until a
-        client moves its own (see config/priority.py)."""
+        client moves the process of its own connection (see config/priority.py)."""
         self.folder = folder
         self.log = log
         self._open_log = open_log

@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerError(Exception):
-    """Raised if a server of the embedded stack does not start. The message explains the reason and the
+    """Raised if the embedded stack can't start. The message gives the reason and, where possible, the
     remedy."""
 
 
@@ -96,8 +96,8 @@ def spawn(
 
 
 def leave_first_processor(process: int) -> None:
-    """Restrict the process, and the children that it starts from now on, to the other processors. A machine
-    with one processor is left as it is."""
+    """Restrict the process, and the children that it starts from now on, to all processors except the first.
+    On a machine with one processor, nothing changes."""
     _, *others = sorted(os.sched_getaffinity(process))
     if others:
         os.sched_setaffinity(process, others)
@@ -180,7 +180,8 @@ def _pid_in(pidfile: Path) -> int | None:
 
 
 def _command_of(pid: int) -> str | None:
-    """The kernel's short name of a live process. None if the process does not exist or is a zombie."""
+    """The kernel's short name for a live process, such as `postgres`. None if the process does not exist or
+    is a zombie."""
     try:
         name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
     except OSError:

@@ -2,8 +2,8 @@
 process runs the servers.
 
 Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock` and
-writes the servers' addresses to `running.json`. When it ends for whatever reason, the kernel releases the
-lock.
+writes the servers' addresses to `running.json`. When the process ends, for whatever reason, the kernel
+releases the lock.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from preferences.text import MAX_TEXT_CHARACTERS, text_fault
 
 
 def check_record(record: Record | Vote) -> None:
-    """Check that a database can store the record. The checks cover the length of texts that were joined from
-    several fields, and the values in the metadata."""
+    """Check that the database can store the record, and that its prompt contains text. Texts can be too long
+    if they were joined from several fields, and metadata can contain any values."""
     if isinstance(record, Vote):
         check_no_nul(record.prompt[1], record.prompt[0])
         for key in record.responses:

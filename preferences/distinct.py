@@ -12,7 +12,7 @@ def distinct(record: Record) -> tuple[Record, bool]:
     """Return the record without repeated responses, and whether any response was removed.
 
     A response is identified by its text and its model, as in the database. A repeated response keeps its best
-    position in a ranking.
+    position in a ranking, and the ratings and flags of its first occurrence.
     """
     given = [(response.text, response.model) for response in record.responses]
     if len(set(given)) == len(given):

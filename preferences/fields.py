@@ -1,5 +1,5 @@
-"""Convert the fields of a row to the required types. Each function raises a RowError that names the field if
-the value is invalid."""
+"""Convert the fields of a row to the required types. Most functions raise a RowError that names the field if
+the value is invalid; `whole_of` and `time_of` return None."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def list_of(value: object, name: str) -> Sequence[Any]:
 
 
 def object_of(value: object, name: str) -> dict[str, Any]:
-    """`value` as an object with string keys. A missing value gives an empty object. A string that contains an
-    object as JSON or as Python code is parsed."""
+    """`value` as an object with string keys, without null values. A missing value gives an empty object. A
+    string that contains an object as JSON or as Python code is parsed."""
     if value is None or value == "":
         return {}
     if isinstance(value, str):
@@ -111,7 +111,7 @@ def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
 
 
 def whole_of(value: object) -> int | None:
-    """The number as an integer, for example 2 for 2.0; None if it is not a whole number."""
+    """`value` as an integer, for example 2 for 2.0; None if it is not a whole number."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOAT:
@@ -172,7 +172,7 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
 
 
 def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
-    """Tiers from one rank number per response: 1 is best, equal numbers tie.
+    """Tiers from one rank number per response: 1 is best, and equal numbers tie.
 
     Zero is rejected because a list such as `[2, 0, 1]` is ambiguous. Its entries could be rank numbers or
     indices in ranked order, and the two interpretations have different winners.
@@ -192,9 +192,9 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
-    """The row's `metadata` object merged with all unknown fields of the row, so that nothing is dropped
-    silently. If the field `metadata` contains a list, the list is kept under the key `metadata`. Only the row
-    numbers in pandas' index column are left out."""
+    """The row's `metadata` object merged with all unknown fields of the row that have a value, so that
+    nothing is dropped silently. If the field `metadata` contains a list, the list is kept under the key
+    `metadata`. Only the row numbers in pandas' index column are left out."""
     found = {
         key: value
         for key, value in row.items()
@@ -237,8 +237,8 @@ def _with_base64(value: Any) -> Any:
 
 
 def check_no_nul(value: object, name: str, depth: int = 0) -> None:
-    """Raise RowError if a text inside `value` can't be stored, or if `value` is nested too deeply.
-    Serializing deeply nested values would exhaust the stack."""
+    """Raise RowError if `value` contains text that can't be stored, bytes, NaN or Infinity, or if it is
+    nested too deeply. Serializing deeply nested values would exhaust the stack."""
     if depth > MAX_DEPTH:
         raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):

@@ -92,7 +92,8 @@ TIME_NOT_UNDERSTOOD = Quirk(
 )
 MARGIN_NOT_WHOLE = Quirk(
     "margin-not-whole",
-    "a margin is not a whole number, so it can't be used as the strength; it is kept in the metadata",
+    "a margin is negative, too large or not a whole number, so it can't be used as the strength; it is kept "
+    "in the metadata",
 )
 NOT_A_NUMBER = Quirk(
     "not-a-number",

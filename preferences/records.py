@@ -1,4 +1,4 @@
-"""Records, which import formats read from rows, and errors for rows and files that can't be read."""
+"""The records that import formats read from rows, and the errors for rows and files that can't be read."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def sync_tree(path: Path) -> None:
         return
     for place, _, names in os.walk(path, topdown=False):
         for name in names:
-            if not os.path.islink(file := os.path.join(place, name)):  # the folder holds the link's content
+            if not os.path.islink(file := os.path.join(place, name)):  # a link is stored in its folder
                 sync(Path(file))
         sync(Path(place))
 

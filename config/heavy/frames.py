@@ -1,4 +1,5 @@
-"""Messages between the web process and the process of a heavy request: a kind, a length and the content."""
+"""The format of messages between the web process and the process of a heavy request. A message consists of a
+kind, a length and the content."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ class LoggedRequests:
                 message = {**message, "headers": [*others, (_HEADER, request_id.encode())]}
             await send(message)
 
-        # The fields stay until the asyncio task of this request ends, so that uvicorn's lines have them too.
+        # The fields stay until this request's asyncio task ends, so that uvicorn's log lines contain them
+        # too.
         enter(request_id=request_id)
         try:
             await self._application(scope, receive, sending)
@@ -78,7 +79,8 @@ def _log_access(
         level = logging.DEBUG if path.startswith(_ROUTINE) else logging.INFO
     if not access.isEnabledFor(level):
         return
-    # All fields are given here, because the line is formatted in another thread.
+    # All fields are passed explicitly, because the line is formatted in another thread, without this
+    # request's context.
     fields = {"request_id": request_id, "method": method, "path": path}
     fields |= {"duration_ms": round(seconds * 1000, 1)}
     fields |= {"status": status} if status is not None else {}

@@ -63,8 +63,8 @@ def current_fields() -> dict[str, Any]:
 
 
 def user_id_of(request: HttpRequest) -> str | None:
-    """The ID of the request's user. None if nobody is logged in, or if the user has not been loaded yet. A
-    log line must not load the user, because a failure of the database can be the reason for the line."""
+    """The ID of the request's user. None if nobody is logged in, or if the user has not been loaded yet.
+    Writing a log line must not load the user, because the line may report a failure of the database."""
     user = request.__dict__.get("user")
     if isinstance(user, SimpleLazyObject):
         user = request.__dict__.get("_cached_user")
@@ -73,7 +73,7 @@ def user_id_of(request: HttpRequest) -> str | None:
 
 
 def enter(**fields: Any) -> Token[Context | None]:
-    """Adds the fields to the lines of this thread or asyncio task until :func:`leave` is called. Signal
+    """Adds the fields to the log lines of this thread or asyncio task until :func:`leave` is called. Signal
     receivers call this function, because they can't use a context manager."""
     outer = _context.get() or Context()
     return _context.set(Context({**outer.fields, **fields}, outer.request))

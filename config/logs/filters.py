@@ -15,7 +15,8 @@ class HasException(logging.Filter):
 
 
 class TaskError(logging.Filter):
-    """Removes values from Celery's line about a failed task, which contains the exception's message."""
+    """Removes values from the exception's message, which Celery includes in its log line about a failed
+    task."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, dict) and "exc" in record.args:

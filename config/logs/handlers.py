@@ -12,8 +12,8 @@ import time
 _PATIENCE_SECONDS = 1.0
 # A pipe that is ready accepts at least this many bytes (PIPE_BUF on Linux).
 _READY_BYTES = 4096
-# Lines of successful requests are collected for this long, and then formatted and written in another thread.
-# Otherwise, the event loop would give up the interpreter lock for each line.
+# Access lines, except those of server errors, are collected for up to _DELAY_SECONDS and then formatted and
+# written in another thread. Otherwise, the event loop would give up the interpreter lock for each line.
 ACCESS = "rankloop.access"
 _DELAY_SECONDS = 0.1
 _MOST_DELAYED = 1000
@@ -98,7 +98,8 @@ class DescriptorHandler(logging.Handler):
         return self.format(notice)
 
     def _write(self, data: bytes) -> bool:
-        """Whether all data was written. Data is cut off only if the reader stops in the middle of a line."""
+        """Writes the data, and returns whether all of it was written. If the reader stops in the middle of a
+        line, the rest of the line is lost."""
         left = data
         while left:
             if self._may_block and not self._is_ready():

@@ -17,7 +17,8 @@ from typing import Any
 
 HIDDEN = "…"
 _MAX_CHARACTERS = 300
-# Shorter constants and single words, most of which are field names, can occur in values by coincidence.
+# A constant is logged only if it has at least this many characters and contains a space. Shorter constants
+# and single words, most of which are field names, can occur in values by coincidence.
 _SHORTEST_CONSTANT = 4
 # Placeholders of %-formatting and of str.format, which separate the constant parts of a message.
 _PLACEHOLDERS = re.compile(r"%(?:\(\w*\))?[-+ #0-9.]*[sdrifgxc%]|\{[^{}]*\}")
@@ -33,7 +34,7 @@ def safe_message(error: BaseException) -> str:
     """The error's message without values. Empty if nothing is left."""
     try:
         message = " ".join(_safe(error).split())
-    except Exception:  # a log line must never raise an exception
+    except Exception:  # logging must never raise an exception
         return ""
     return message if len(message) <= _MAX_CHARACTERS else message[:_MAX_CHARACTERS] + HIDDEN
 
@@ -90,7 +91,7 @@ def _raised_by_code(error: BaseException) -> bool:
 
 
 def _constants(error: BaseException) -> Iterator[str]:
-    """The constant texts of the code that raised the error and of the error's class."""
+    """The string constants of the code that raised the error and of the error's class."""
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     for kind in type(error).__mro__:
         methods = (vars(kind).get(name) for name in ("__init__", "__str__"))

@@ -70,7 +70,8 @@ def before_send(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
     if isinstance(record, logging.LogRecord):
         event["logentry"] = {"message": message_of(record)}
     error = (hint.get("exc_info") or (None, None, None))[1]
-    # A chain can contain several exceptions of the same type. They are therefore found by type and message.
+    # A chain can contain several exceptions of the same type, so safe messages are looked up by type and
+    # message.
     safe = _safe_messages(error) if error is not None else {}
     for value in (event.get("exception") or {}).get("values", ()):
         value["value"] = safe.get((value.get("type"), value.get("value")), HIDDEN)

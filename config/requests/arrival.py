@@ -15,6 +15,6 @@ def set_arrival(seconds: float) -> None:
 
 
 def seconds_since_arrival() -> float:
-    """Zero if no arrival time was set."""
+    """The seconds since the request arrived; 0 if no arrival time was set."""
     arrived = _arrived.get()
     return 0.0 if arrived is None else time.monotonic() - arrived

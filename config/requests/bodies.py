@@ -45,7 +45,7 @@ UPLOADS_PER_USER = 3
 UPLOADS = 16
 
 # A client that is still sending when its connection is closed doesn't see the response. The rest of a refused
-# body is therefore read and discarded for a moment.
+# body is therefore read and discarded for this long.
 LINGER_SECONDS = 1.0
 
 
@@ -80,7 +80,7 @@ def limit_of(method: str, path: str) -> Limit:
 
 
 class Refused(Exception):
-    """Raised if a body is refused before or while it is read."""
+    """Raised if a request is refused because of its head or its body."""
 
     def __init__(self, response: HttpResponseBase) -> None:
         super().__init__(response.status_code)
@@ -126,8 +126,8 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, *, check: Check,
     """Reads the request's body.
 
     `check` returns the response of `config.requests.before_body` to the request without its body. `check` is
-    called before more than `open_bytes` of the limit are read. Raises Refused for a body that is too large,
-    too slow or not allowed, and RequestAborted if the client disconnects.
+    called before more than `Limit.open_bytes` bytes are accepted. Raises Refused for a body that is too
+    large, too slow or not allowed, and RequestAborted if the client disconnects.
     """
     limit = limit_of(scope["method"], scope["path"])
     announced = _announced(scope)
@@ -196,7 +196,8 @@ async def _fill(
 
 
 def _announced(scope: Mapping[str, Any]) -> int:
-    """The declared Content-Length. The server refuses a Content-Length that is not a number."""
+    """The declared Content-Length; 0 if there is none. The server refuses a Content-Length that is not a
+    number."""
     text = dict(scope.get("headers", ())).get(b"content-length", b"")
     return int(text) if text.isdigit() and len(text) < 20 else 0
 

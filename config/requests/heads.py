@@ -28,7 +28,7 @@ _TOO_LARGE = f"The request line and the headers together can have at most {HEAD_
 
 
 def check_head(scope: Mapping[str, Any]) -> None:
-    """Raises Refused if the request has too many or too large headers."""
+    """Raises Refused if the request has too many headers, or if its head is too large."""
     headers = scope.get("headers", ())
     if len(headers) > HEADERS:
         detail = f"The request has {len(headers):,} headers; at most {HEADERS} are allowed."
@@ -103,7 +103,8 @@ class LimitedHeads(H11Protocol):
         content = h11.Data(data=response.content)  # type: ignore[attr-defined]
         for event in (answer, content, h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
-        # A client that is still sending when the connection is closed does not see the response.
+        # A client that is still sending when the connection is closed does not see the response. The
+        # connection is therefore closed only after LINGER_SECONDS.
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 

@@ -13,8 +13,9 @@ from whitenoise.base import WhiteNoise
 from whitenoise.responders import Response, StaticFile
 
 # Model output is untrusted. This policy applies even to markup that the sanitiser does not remove. Such
-# markup can't run a script or submit a form. Images can't be loaded either, because an image's URL could leak
-# the text. Inline styles are allowed, because Mantine writes its theme variables into a <style> element.
+# markup can't run scripts of its own, and it can't submit a form to another site. Images from other sites
+# can't be loaded either, because an image's URL could leak the text. Inline styles are allowed, because
+# Mantine writes its theme variables into a <style> element.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",

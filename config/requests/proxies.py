@@ -32,8 +32,9 @@ def client_scope(scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _forwarded_address(entries: list[str]) -> str | None:
-    """The rightmost address that is not a trusted proxy. Each proxy appends the address of its peer, so
-    entries further to the left can be forged. None if that entry is not an address."""
+    """The rightmost entry that is not a trusted proxy's address. Each proxy appends the address of its peer,
+    so entries further to the left can be forged. None if this entry is not an address, or if all entries are
+    trusted proxies."""
     for entry in reversed(entries):
         address = _parsed(entry)
         if address is None or not _is_trusted(address):
@@ -42,7 +43,7 @@ def _forwarded_address(entries: list[str]) -> str | None:
 
 
 def _forwarded_scheme(entries: list[str]) -> str | None:
-    """The scheme that the nearest proxy reports. None if the proxy reports none."""
+    """The scheme that the nearest proxy reports. None if the proxy reports neither http nor https."""
     return entries[-1].lower() if entries and entries[-1].lower() in {"http", "https"} else None
 
 

@@ -79,7 +79,7 @@ def _aggregation(card: Mapping[str, Any]) -> str:
 
 
 def _weights(card: Mapping[str, Any]) -> str:
-    """A note if the weights follow from an estimate that is not final."""
+    """A note that the weights are not final; empty if their estimate converged."""
     convergence = (card.get("weights") or {}).get("convergence")
     if convergence is None or convergence["converged"]:
         return ""

@@ -37,7 +37,7 @@ SPELLINGS = {
     "ipython": "tool",
 }
 TURN_FIELDS = "turn_fields"
-# The beginning of a list of turns as JSON text, or of a single turn.
+# Matches the beginning of a list of turns, or of a single turn, written as JSON or as Python code.
 TURNS_AS_TEXT = re.compile(
     r"""\s*(?:(?:np\.|numpy\.)?array\(\s*)?(\[\s*)?\{\s*["'](role|from|content|value|name|weight)["']\s*:"""
 )
@@ -132,8 +132,8 @@ def decoded_turns(value: Any, name: str) -> Any:
 
 
 def turn_metadata(fields: TurnFields, start: int = 0, stop: int | None = None) -> dict[str, Any]:
-    """The further fields of the turns from `start` to `stop` as metadata. Turns are numbered from `start`.
-    Raises RowError if the fields can't be stored."""
+    """The further fields of the turns from `start` to `stop` as metadata. The turn at `start` has the number
+    0. Raises RowError if the fields can't be stored."""
     if not fields:
         return {}
     found = [
@@ -189,7 +189,7 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
 
 
 def _parting(conversations: Sequence[Sequence[Message]]) -> str:
-    """The first turn in which the conversations differ."""
+    """The end of an error message, which says where the conversations first differ."""
     for index, turns in enumerate(zip(*conversations, strict=False)):
         if any(turn != turns[0] for turn in turns):
             roles = dict.fromkeys(turn["role"] for turn in turns)

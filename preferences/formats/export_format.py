@@ -20,8 +20,8 @@ CHUNK_BYTES = 256 * 1024
 
 
 class ExportRefused(Exception):
-    """The snapshot contains nothing that the format can express, or an option is invalid. The message gives
-    the reason and the remedy. `option` names the invalid option, if any."""
+    """Raised if the snapshot contains nothing that the format can express, or if an option is invalid. The
+    message gives the reason and the remedy. `option` names the invalid option, if any."""
 
     def __init__(self, reason: str, option: str = "") -> None:
         super().__init__(reason)
@@ -104,7 +104,7 @@ class ExportFormat:
 
     @property
     def losses(self) -> str:
-        """What the format loses, in words."""
+        """What the format loses, as text for the documentation."""
         return f"{sentence_of(self.loses)} {self.notes}".rstrip()
 
     def loads_with(self, file: str) -> str:
@@ -129,7 +129,7 @@ def json_lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
         yield encoded(row) + b"\n"
 
 
-# Postgres can't store a lone surrogate, but a damaged Parquet file can.
+# Postgres can't store a lone surrogate, but a damaged Parquet file can contain one. `encoded` escapes it.
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False).encode
 
 
@@ -153,7 +153,8 @@ def answer(text: str) -> list[dict[str, str]]:
 
 
 def needs_answers(card: Mapping[str, Any], options: Options) -> None:
-    """Check for demonstration formats: the snapshot must contain a rewrite or a strict ranking."""
+    """Check for demonstration formats: the snapshot must contain a rewrite, or a ranking that puts one
+    response above another."""
     if not card.get("rewrites"):
         needs_rankings(card, options)
 

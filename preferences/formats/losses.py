@@ -24,7 +24,7 @@ class Part(StrEnum):
     PREFERENCES = "preferences between responses"
     LONG_ORDERS = "orders of more than two responses"
     TIES = "ties"
-    UNRANKED = "which responses are unranked"
+    UNRANKED = "the list of unranked responses"
     NOT_RANKABLE = "not-rankable answers"
     ALL_BAD = "all-bad answers"
     NO_ORDER = "rankings without an order"

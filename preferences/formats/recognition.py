@@ -35,7 +35,8 @@ NOT_RANKABLE = (
         "preferences between images, as in Pick-a-Pic. Rankloop ranks texts",
     ),
 )
-# Formats that accept rows without a ranking and with any further columns, which can therefore contain votes.
+# Formats that accept rows without a ranking. Such rows can have any further columns, so these columns can
+# contain votes.
 WITHOUT_VOTES = frozenset({native.FORMAT.name, demonstrations.FORMAT.name, prompts.FORMAT.name})
 
 
@@ -67,8 +68,8 @@ def read_records(
     """Return the file's format and its records. If the format is not specified, it is detected. Records are
     read on demand.
 
-    If `mapping` chooses columns (see `readers.table.choice`), the format is `table`. Raises FormatError if
-    the file can't be opened, or if its first rows fit neither a format nor the mapping.
+    If `mapping` chooses columns (see `readers.table.chosen_mapping`), the format is `table`. Raises
+    FormatError if the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
     rows = read_rows(stream, expanded)
     return records_of_rows(list(islice(rows, RECOGNITION_ROWS)), rows, format_name, mapping)
@@ -212,7 +213,7 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
 
 
 def _check_text_only(row: Row) -> None:
-    """Raise RowError if the row has an image, audio or video, because its text alone can't be ranked."""
+    """Raise RowError if the row has an image, audio or video, because only text can be ranked."""
     if MEDIA_NAMES.isdisjoint(row):
         return
     for name in sorted(MEDIA_NAMES & row.keys()):

@@ -112,7 +112,7 @@ COLUMN_MEANINGS = {
     "not_rankable": "whether the annotator marked the responses as not rankable; if so, `tiers` is empty",
     "ratings": "JSON: {response ID: {scale: value}}",
     "flags": "JSON: {response ID: [flag]}",
-    "comment": "free text",
+    "comment": "the annotator's comment",
     "rewrite": "a better response written by the annotator",
     "touched": "whether the annotator changed the displayed order",
     "duration_ms": "time from display to submission, in milliseconds",

@@ -4,12 +4,13 @@ Django.
 | module | content |
 |---|---|
 | `pairs` | the verdicts on response pairs that a ranking implies |
-| `agreement` | the rate of agreement, per annotator, per pair of annotators and per day |
-| `krippendorff`, `rank_correlation` | agreement beyond chance |
+| `agreement` | the rate of agreement, per ranking and per pair of annotators |
+| `krippendorff` | agreement beyond chance |
+| `rank_correlation` | agreement among whole rankings |
 | `biases` | the influence of position and length, and rankings submitted in the order shown |
 | `outliers` | annotators who agree with other annotators significantly less than expected |
 | `reliability`, `dawid_skene`, `crowd_bt` | the reliability of each annotator |
 | `bradley_terry`, `davidson` | model strengths, their uncertainty, and which models can't be compared |
 | `iterative` | iterative estimators; each ends after a limited number of steps and states how it ended |
-| `intervals` | functions shared by the other modules |
+| `intervals` | confidence intervals and bootstrap samples, for the other modules |
 """

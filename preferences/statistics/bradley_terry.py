@@ -53,8 +53,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> BradleyTerry:
 
 
 class _Problems:
-    """The log-likelihoods of (B, M, M) wins. Probabilities near 0 are computed without cancellation, so that
-    the gradient is exact for wins and losses that differ by a factor of 10¹⁵."""
+    """The log-likelihoods of (B, M, M) wins. Probabilities near 0 are computed without cancellation, so the
+    gradient is accurate even if wins and losses differ by a factor of 10¹⁵."""
 
     def __init__(self, wins: NDArray[np.float64], prior: float) -> None:
         models = wins.shape[-1]

@@ -31,12 +31,11 @@ ETA_PRIOR = 1.0
 START_ETA = 0.8
 MAX_STEPS = 500
 TOLERANCE = 1e-4
-# The logarithm of a smaller probability would be −∞.
+# Lower bound for probabilities before their logarithm is taken, because log(0) is −∞.
 TINY = 1e-300
-# If more items than this are connected, computing the covariance of their strengths takes too long.
+# If more items than this are connected, no intervals are computed, because computing the covariance of the
+# strengths would take too long.
 MAX_BLOCK = 2000
-# The covariance of the reliabilities takes about 1 s for 1,000 annotators.
-MAX_ANNOTATORS = 1000
 
 
 class CrowdBT(NamedTuple):
@@ -71,9 +70,9 @@ def fit(
     The intervals assume that the log-odds of η are normally distributed. The variances come from the inverse
     of the observed information matrix. This matrix covers strengths and reliabilities together, so
     uncertainty about the strengths widens the intervals. All intervals are NaN if more than MAX_BLOCK items
-    are connected, or if there are more than MAX_ANNOTATORS annotators. After MAX_STEPS steps, the best
-    estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes, indices
-    out of range or a penalty of 0 or less.
+    are connected. The covariance of the reliabilities takes about 1 s for 1,000 annotators. After MAX_STEPS
+    steps, the best estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal
+    shapes, indices out of range or a penalty of 0 or less.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:

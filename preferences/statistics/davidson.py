@@ -75,7 +75,7 @@ class _Problems:
 
     Let d = s_i − s_j. Then P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z and P(tie) = ν/Z. The derivatives of the
     log numerators with respect to d are ½, −½ and 0. No small probability is computed as 1 minus a large one,
-    so that the gradient is exact for counts that differ by a factor of 10⁹.
+    so the gradient is accurate even if the counts differ by a factor of 10⁹.
     """
 
     def __init__(self, wins: NDArray[np.float64], ties: NDArray[np.float64], prior: float) -> None:

@@ -17,7 +17,7 @@ from preferences.statistics.iterative import em
 from preferences.statistics.iterative.convergence import Convergence
 
 MAX_STEPS = 1000
-# The smallest increase of the log-likelihood (in nats) for which another EM step is taken.
+# EM ends when a step increases the log-likelihood by at most this many nats.
 TOLERANCE = 1e-8
 # Lower bound for probabilities before their logarithm is taken, because log(0) is −∞.
 TINY = 1e-300

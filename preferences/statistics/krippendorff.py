@@ -5,9 +5,9 @@ paired at random, without replacement, from the pool of all values. Sources: Kri
 (4th ed. 2019, ch. 12) and "Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement
 and 0 for chance agreement. If there is less agreement than expected by chance, α is negative.
 
-The squared difference δ²(c, k) depends on the metric. The difference is [c ≠ k] for nominal values and (c −
-k)² for interval values. For ordinal values, the difference is (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)². This is the
-interval difference of the values' mid-ranks in the pool.
+The squared difference δ²(c, k) depends on the metric. It is [c ≠ k] for nominal values and (c − k)² for
+interval values. For ordinal values, it is (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)², the interval difference of the
+values' mid-ranks in the pool.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Metric = Literal["nominal", "ordinal", "interval"]
 # For ordinal α, bootstrap samples are computed from coincidence tables if there are at most this many
 # distinct values. Otherwise, they are computed from the individual values.
 MAX_TABLE_VALUES = 16
-# The sum of values above this size could overflow.
+# The sum of values with a larger magnitude could overflow.
 LARGE = 1e150
 
 

@@ -75,8 +75,8 @@ def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.
     """Compute `preferences.scoring.gold_score` for many rankings at once.
 
     `gold` and `places` have shape (R, K). Returns the share of strict pairs in `gold` that have the same
-    order in `places`, with shape (R,). A pair that `places` ties or leaves unranked counts as ½. The share is
-    0 if nothing is ranked, and NaN if `gold` has no strict pair.
+    order in `places`, with shape (R,). A pair counts as ½ if `places` ties it or leaves both responses
+    unranked. The share is 0 if nothing is ranked, and NaN if `gold` has no strict pair.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

@@ -20,7 +20,7 @@ from preferences.statistics.iterative.convergence import Convergence
 from preferences.statistics.pairs import rankings_that_meet
 
 MAX_STEPS = 1000
-# The smallest increase of the log posterior (in nats) for which another EM step is taken.
+# EM ends when a step increases the log posterior by at most this many nats.
 TOLERANCE = 1e-8
 START_ACCURACY = 0.8
 # Virtual correct and incorrect verdicts keep each annotator's accuracy inside (0, 1).
@@ -199,8 +199,8 @@ def _chunks(
     rows: NDArray[np.int64], sizes: NDArray[np.int64], costs: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Divide `rows` into chunks of whole groups. A chunk costs at most CHUNK_CELLS or consists of a single
-    group. `sizes` contains the number of rows of each group, and `costs` its cost. Also returns the number of
-    each row's group in its chunk."""
+    group. `sizes` contains the number of rows of each group, and `costs` its cost. Yields each chunk with the
+    numbers of its rows' groups, counted from 0 in each chunk."""
     ends, cost, start = np.cumsum(sizes), np.cumsum(costs), 0
     while start < len(sizes):
         before = int(cost[start - 1]) if start else 0

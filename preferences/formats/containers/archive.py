@@ -70,7 +70,8 @@ class DataFile:
 
 def data_files(stream: BinaryIO) -> list[DataFile]:
     """The archive's data files, sorted by name. If the end of the archive is missing, the files before the
-    break are returned. Raises FormatError if the archive has no data files or their sizes are implausible."""
+    break are returned. Raises FormatError if the archive can't be read, has no data files, or declares
+    implausible sizes."""
     _check_entries(stream)
     try:
         archive = zipfile.ZipFile(stream)
@@ -123,7 +124,8 @@ def opened(file: DataFile) -> Iterator[io.BufferedReader]:
     """A stream of the file's unpacked bytes that can be read once, sequentially. Raises FormatError if the
     file is damaged."""
     unchecked = copy.copy(file.entry)
-    # zipfile would not deliver the last bytes of a file with a wrong checksum.
+    # zipfile would not deliver the last bytes of a file with a wrong checksum. `_Member` therefore verifies
+    # the checksum.
     expected = getattr(unchecked, "CRC", None)
     if expected is not None:
         del unchecked.CRC

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 DELIMITERS = (",", ";", "\t", "|")
 CARRIAGE_RETURN = "\r"
-# Excel writes and reads this line before the header.
+# Some programs write this line before the header, to tell Excel which delimiter the file uses.
 SEPARATOR_LINE = re.compile(r'"?sep=([,;|:^~\t])"?[ ,;\t]*', re.IGNORECASE)
 LINE_END = re.compile(r"\r\n|\n|\r")
 EMPTY_LINES = re.compile(r"\A(?:[,;|\t]*[\r\n])+")
@@ -67,7 +67,7 @@ WORDS = frozenset(
         "winner",
     }
 )
-# A file with a single column contains prompts.
+# A file with a single column can contain only prompts, so the column must have one of these names.
 ONLY_COLUMN = frozenset({"prompt", "messages", "question", "query", "instruction", "conversation"})
 
 
@@ -80,8 +80,8 @@ class Dialect:
 
 
 def dialect_of(head: str) -> Dialect | None:
-    """The dialect of a CSV file that begins with `head`. If `head` is not a CSV header with columns for
-    prompts or responses, the result is None. The comma is tried first."""
+    """The dialect of a CSV file that begins with `head`. None if `head` is not a CSV header that names a
+    column for prompts, responses or votes. The comma is tried first."""
     head = EMPTY_LINES.sub("", head, count=1)
     end = LINE_END.search(QUOTED.sub("", head))
     mac = end is not None and end[0] == CARRIAGE_RETURN

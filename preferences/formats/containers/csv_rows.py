@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
-    """Raises FormatError immediately if the header can't be used."""
+    """Return an iterator over the rows. If the header can't be used, FormatError is raised immediately, not
+    when the first row is read."""
     # The csv module's field size limit applies to the whole interpreter. The default of 128 KiB would reject
     # long conversations.
     csv.field_size_limit(limits.MAX_ROW_BYTES)

@@ -39,7 +39,7 @@ def head_of(stream: TextStream) -> bytes:
 def _encoding_of(head: bytes) -> tuple[bytes, str]:
     """The byte order mark and the encoding; the encoding is empty for UTF-8.
 
-    A file without a mark is UTF-16 if its first two characters are ASCII and each takes two bytes.
+    A file without a mark is read as UTF-16 if its first two characters are ASCII and take two bytes each.
     """
     for mark, encoding in MARKS:
         if head.startswith(mark):
@@ -55,8 +55,8 @@ def _encoding_of(head: bytes) -> tuple[bytes, str]:
 
 
 class _Converted:
-    """A lone surrogate becomes bytes that are not valid UTF-8. Only the row with these bytes is then
-    rejected."""
+    """A stream converted to UTF-8. A lone surrogate becomes bytes that are not valid UTF-8, so only the row
+    that contains it is rejected."""
 
     def __init__(self, stream: TextStream, encoding: str) -> None:
         self._stream = stream

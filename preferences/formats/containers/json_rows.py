@@ -69,7 +69,7 @@ def array_rows(stream: TextStream) -> Iterator[NumberedRow]:
 
 class _Constants(list[str]):
     """The NaN and Infinity literals of a row. Python writes these literals, although they are not JSON. The
-    decoder calls `append` for each literal and uses the result, None, as its value."""
+    decoder calls `append` for each literal and uses the result, None, as the literal's value."""
 
     def taken(self) -> tuple[Quirk, ...]:
         found = (NOT_A_NUMBER,) if self else ()
@@ -83,7 +83,7 @@ class _ArrayText:
     def __init__(self, stream: TextStream) -> None:
         self._stream = stream
         self.constants = _Constants()
-        # As in CSV, a byte that is not UTF-8 becomes a lone surrogate, which field validation rejects.
+        # A byte that is not UTF-8 becomes a lone surrogate, which field validation rejects.
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._json = json.JSONDecoder(parse_constant=self.constants.append)
         self._text = ""

@@ -15,8 +15,8 @@ HEAD_BYTES = 64 * 1024
 # module's own limit.
 MAX_ROW_BYTES = 8 * 2**20
 MAX_EXPANDED_BYTES = 64 * 2**30
-# Reading the first rows of a file never unpacks more bytes than this, unless a row is too long or a Parquet
-# file must be unpacked.
+# The limit for reading only the first rows of a file. By default, the first 50 rows have at most 400 MiB. The
+# limit is therefore reached only if a row is too long or if a Parquet file must be unpacked.
 HEAD_EXPANDED_BYTES = 512 * 2**20
 # Text compresses by a factor of 3 to 10, and repetitive logs compress by a factor of up to about 50. The
 # maximum for gzip is 1,032. The ratio is not checked for the first 64 MiB of unpacked data. A small file of
@@ -48,7 +48,7 @@ class Expanded:
         """Adds `size` bytes to the count. Raises ExpansionError if the count exceeds the limit."""
         self.bytes += size
         if self.exceeded:
-            raise ExpansionError(f"the data has more than {self.limit:,} bytes, which is the limit")
+            raise ExpansionError(f"the data exceeds the limit of {self.limit:,} bytes")
 
 
 @dataclass(frozen=True, slots=True)

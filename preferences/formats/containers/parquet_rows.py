@@ -48,8 +48,8 @@ def parquet_rows(stream: BinaryIO, total: Expanded) -> Iterator[NumberedRow]:
 def batches_of(
     file: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of at most `rows` rows, row group by row group. If dictionaries are nested in lists or structs,
-    Arrow can't read a batch that spans two row groups."""
+    """Batches of at most `rows` rows. No batch spans two row groups, because Arrow can't read such a batch if
+    dictionaries are nested in lists or structs."""
     for group in range(file.metadata.num_row_groups):
         yield from file.iter_batches(rows, row_groups=[group], columns=columns)
 

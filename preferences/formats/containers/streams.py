@@ -20,8 +20,9 @@ LINE_ENDS = (b"\n", b"\r")
 
 
 def some_of(stream: Any) -> Callable[[int], bytes]:
-    """The stream's method that reads up to n bytes: `read1` if the stream has it, otherwise `read`. If `read`
-    fails in the middle of a call, the bytes that the call has already read are lost."""
+    """The stream's method that reads up to n bytes: `read1` if the stream has it, otherwise `read`. `read1`
+    is better, because a `read` that fails in the middle of a call loses the bytes that it has already
+    read."""
     return cast(Callable[[int], bytes], getattr(stream, "read1", stream.read))
 
 
@@ -125,7 +126,7 @@ class TextStream(io.BufferedReader):
 
 
 class Source(AsRaw):
-    """The last layer below a TextStream."""
+    """The raw stream below a TextStream. If reading fails, it ends early, and `failure` is the reason."""
 
     failure = ""
 

@@ -1,8 +1,8 @@
 """Find the files of a zip archive whose end is missing.
 
-The list of the files is at the end of an archive. In addition, each file follows a header of its own, and
-these headers are read here. A program that writes an archive as a stream does not know the size of a file
-when it writes the header, and writes the size after the file.
+The list of the files is at the end of an archive. In addition, a header precedes each file, and this module
+reads these headers. A program that writes an archive as a stream does not know the size of a file when it
+writes the header, and writes the size after the file.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import IO, BinaryIO, Protocol, Self, cast
 HEADER = struct.Struct("<4s5H3I2H")
 FILE_MAGIC = b"PK\x03\x04"
 SIZE_MAGIC = b"PK\x07\x08"  # before the checksum and the sizes that follow a file
-SIZE_LENGTHS = (16, 24)  # with sizes of 4 and of 8 bytes
+SIZE_LENGTHS = (16, 24)  # the lengths of a record with sizes of 4 and of 8 bytes
 SIZE_FOLLOWS = 0x8
 UTF8_NAME = 0x800
 UNKNOWN_SIZE = 0xFFFFFFFF
 READ_BYTES = 2**20
-PACKED_BYTES = 4096  # unpack to at most a few megabytes
+PACKED_BYTES = 4096  # deflated data of this size unpacks to at most a few megabytes
 
 
 def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
@@ -42,8 +42,8 @@ def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
         position = start + packed
         if flags & SIZE_FOLLOWS or packed == UNKNOWN_SIZE:
             found = _size_after(stream, start)
-            # One byte more than the archive has: unless the data itself marks its end, reading then fails at
-            # the break, as for a file with a known size.
+            # The size is one byte more than the archive contains. Unless the data itself marks its end,
+            # reading then fails at the break, as for a file with a known size.
             packed, position, checksum = found or (max(end - start, 0) + 1, end, None)
             entry.file_size = UNKNOWN_SIZE
         entry.compress_size = packed
@@ -53,14 +53,14 @@ def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
 
 
 def opened(stream: BinaryIO, entry: zipfile.ZipInfo) -> IO[bytes]:
-    """The unpacked data of a file that `entries_of` found. Reading raises EOFError at the break, after all
-    data before it. :class:`zipfile.ZipExtFile` drops the last data before a break."""
+    """The unpacked data of a file that `entries_of` found. Reading returns all data before the break and then
+    raises EOFError. :class:`zipfile.ZipExtFile` would drop the last data before the break."""
     return cast(IO[bytes], _Unpacked(stream, entry))
 
 
 def _size_after(stream: BinaryIO, start: int) -> tuple[int, int, int] | None:
-    """The size of the file that begins at `start`, the end of the record with this size, and the checksum.
-    None if no further file follows the record."""
+    """The packed size of the file that begins at `start`, the end of the record that states this size, and
+    the checksum. None if no such record, followed by another file or by the archive's directory, is found."""
     position, before = start, b""
     stream.seek(start)
     while chunk := stream.read(READ_BYTES):
@@ -106,7 +106,7 @@ class _Unpacked:
 
 
 class _Stored:
-    """The decompressor of a file that is not compressed."""
+    """The decompressor for a file that is not compressed."""
 
     eof = False
 

@@ -1,7 +1,7 @@
 """Rankloop's own format: a prompt, its responses, and optionally one ranking of them.
 
-The prompt is in `prompt` (text) or `messages`. The responses are in `responses`, a list of texts or of
-`{text, model, sampling}`. In CSV, `responses` can be a JSON list. CSV can instead have the columns
+The prompt is in `prompt` (text) or `messages`. The responses are in `responses`, a list of strings or of
+objects `{text, model, sampling}`. In CSV, `responses` can be a JSON list. CSV can instead have the columns
 `response_1 … response_10` and `model_1 … model_10`. Other common field names are recognised: `question`,
 `completions`, `answer_a`, `output1`, …
 
@@ -62,11 +62,12 @@ RESPONSE_COLUMN = re.compile(
     r"(response|answer|completion|output|candidate|generation)[ _-]?(\d{1,2}|[a-j])", re.IGNORECASE
 )
 KNOWN_FIELDS = frozenset({"responses", "gold_tiers", "task_kind", "metadata"}) | RANKING_FIELDS
-# Fields of an exported ranking that are meaningless in another database.
+# The known fields, and the fields of an exported ranking that are meaningless in another database.
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
-# The fields with an order. The other fields that replace an order can occur beside a vote in another column.
+# The fields that contain an order. `preference_strength`, `not_rankable` and `all_bad` are missing here,
+# because they can occur beside a vote in another column.
 ORDER_FIELDS = ("tiers", "ranking", "gold_tiers")
 NOT_TRUE = frozenset({"", "false", "0", "0.0"})
 
@@ -155,7 +156,7 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
 
 
 def _list_name(row: Row) -> str | None:
-    """The name of the field that contains all responses, as a list or as a list's JSON text."""
+    """The name of the field that contains all responses, as a list or as text that contains a list."""
     return next((name for name in LIST_NAMES if given(row.get(name))), None)
 
 

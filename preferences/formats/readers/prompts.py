@@ -33,7 +33,8 @@ TEXT_NAMES = (
 )
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 _PLACE = {name: place for place, name in enumerate(PROMPT_NAMES)}
-# If a row also has a conversation that contains an answer, `context` is background, not the prompt.
+# These fields do not replace a conversation that ends with an answer: beside such a conversation, `context`,
+# for example, is background, not the prompt.
 WEAK_NAMES = (*CONVERSATION_NAMES, "context")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message")
 _SYSTEM = frozenset(SYSTEM_NAMES)
@@ -53,7 +54,7 @@ class Prompt(NamedTuple):
     others: tuple[str, ...] = ()
 
 
-# A row with one of these fields contains responses in an unknown format. Reading the row as a prompt would
+# A row with a field of such a name contains responses in an unknown format. Reading the row as a prompt would
 # silently drop the responses.
 ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|prediction|sample|model")
 

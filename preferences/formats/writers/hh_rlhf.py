@@ -43,7 +43,7 @@ FORMAT = ExportFormat(
     loses=all_but(Part.CONVERSATIONS, Part.RESPONSES, Part.PREFERENCES),
     notes=(
         "Prompts with a system or tool turn are left out, because the format has only two speakers. If a "
-        "text contains a blank line followed by `Human:` or `Assistant:`, it is split into turns when the "
+        "turn contains a blank line followed by `Human:` or `Assistant:`, it is split into turns when the "
         "file is read. Rankings of more than two responses become pairs. Data imported from hh-rlhf is "
         "exported unchanged, byte for byte."
     ),

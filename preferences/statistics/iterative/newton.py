@@ -31,7 +31,7 @@ NEGLIGIBLE = 1e-6
 
 
 class Slopes(NamedTuple):
-    """The gradient of B log-likelihoods and their negative second derivatives, with shapes (B, P) and (B, P,
+    """The gradients of B log-likelihoods and their negative second derivatives, with shapes (B, P) and (B, P,
     P)."""
 
     gradient: Array
@@ -87,8 +87,8 @@ def _search(
     problems: Problems, active: NDArray[np.int64], at: Array, step: Array, gain: Array
 ) -> tuple[Array, Slopes, NDArray[np.bool_]]:
     """Try the full step, half of the step, a quarter and so on, until the log-likelihood increases enough.
-    Returns the new parameters, their slopes, and whether a problem's parameters changed. If rounding prevents
-    an increase, the parameters do not change, and the slopes leave out the problem.
+    Returns the new parameters, their slopes, and whether each problem's parameters changed. If rounding
+    prevents an increase, a problem's parameters do not change, and the slopes leave out the problem.
 
     If the log-likelihood still rises at the end of a step, it has risen along the whole step, because it is
     concave. Its value is therefore needed only for steps that pass the maximum.

@@ -149,5 +149,5 @@ def test_archive_with_too_many_entries_is_refused_before_reading(monkeypatch: py
 
 def test_disk_use_of_zipped_parquet_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_EXPANDED_BYTES", 100)
-    with pytest.raises(FormatError, match="the data has more than 100 bytes, which is the limit"):
+    with pytest.raises(FormatError, match="the data exceeds the limit of 100 bytes"):
         read(zipped({"a.parquet": TABLE.getvalue()}))

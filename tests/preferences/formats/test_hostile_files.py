@@ -115,7 +115,7 @@ def test_reading_stops_at_the_limit_of_expanded_bytes(monkeypatch: pytest.Monkey
     monkeypatch.setattr(limits, "MAX_EXPANDED_BYTES", 300_000)
     found = read(data)
     assert 90 <= sum(bool(item.records) for item in found) <= 160
-    assert "the data has more than 300,000 bytes, which is the limit" in found[-1].reason
+    assert "the data exceeds the limit of 300,000 bytes" in found[-1].reason
     assert found[-1].reason.endswith("reading stopped")
 
 

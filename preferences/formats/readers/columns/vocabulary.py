@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from preferences.formats.readers.columns.names import words_of
 
-# The names of single columns are compared as `names.key_of` writes them: "WorkerId" is worker_id.
+# Whole column names. A column's name is converted by `names.key_of` before the comparison: "WorkerId" becomes
+# worker_id.
 MORE_PROMPT_NAMES = (
     "input",
     "user_prompt",
@@ -130,7 +131,8 @@ LOSER_WORDS = frozenset(
         " verlierer schlechter schlechtere schlechteste abgelehnt"
     )
 )
-# Before one of WINNER_WORDS, these words have the same meaning, as in `non_preferred`.
+# If one of these words precedes one of WINNER_WORDS, the column also names the worse response, as in
+# `non_preferred`.
 NEGATIONS = frozenset({"non", "not", "nicht"})
 # Words in the names of columns whose numbers say whether something is true, not which response is meant.
 TRUTH_WORDS = frozenset(words_of("is was has win wins won accept accepted ist hat"))
@@ -157,7 +159,7 @@ MEASURE_WORDS = frozenset(
         " logprob logprobs perplexity ppl created attempt run params parameters embedding embeddings vector"
     )
 )
-# Words in the names of columns whose true and false are a judgement of a response.
+# Words in the names of columns whose truth values are judgements of a response.
 APPROVAL_WORDS = frozenset(
     words_of(
         "thumbs thumb up like likes liked upvote upvoted correct good acceptable accepted pass passed"
@@ -180,8 +182,8 @@ NUMBER_NAMES = frozenset(
     {"target", "gold", "argmax", "result", "outcome", "annotation", "answer", "correct", "correct_answer"}
     | {"ground_truth", "gt", "human", "ergebnis"}
 )
-# Names of columns whose number can be a signed preference between two responses. A number in SIGNED_NAMES is
-# one only if the column has numbers below 0.
+# Names of columns whose numbers can be signed preferences between two responses. A column with one of
+# SIGNED_NAMES must also contain a number below 0.
 DIFFERENCE_NAMES = frozenset({"margin", "delta", "diff", "difference", "advantage", "logit", "reward_margin"})
 DIFFERENCE_NAMES |= {"likert", "slider", "preference_margin", "gap"}
 SIGNED_NAMES = frozenset({"strength", "scale", "value"})

@@ -1,8 +1,8 @@
 """Best-of-N rows in the RewardBench 2 format: a prompt, the best responses, and all others.
 
-The file gives no order among the other responses, so they are ranked below the best responses without an
-order. If a row has more responses than a task can show, the row becomes several rankings. Together, these
-rankings contain every pair of a best response and another response.
+The file gives no order among the other responses, so they all rank below the best responses but are not
+ordered among themselves. If a row has more responses than a task can show, the row becomes several rankings.
+Together, these rankings contain every pair of a best response and another response.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _texts(row: Row, side: str) -> Sequence[Any]:
 
 
 def _models(row: Row, count: int) -> list[str]:
-    """The model of each response, if the row has as many models as responses."""
+    """The model of each response; empty strings if the row does not have as many models as responses."""
     given = row.get("models")
     if not isinstance(given, list) or len(given) != count:
         return [""] * count
@@ -121,8 +121,8 @@ FORMAT = ImportFormat(
     name="rewardbench",
     title="RewardBench 2: a prompt, the best responses and all others (JSON Lines, Parquet)",
     reads="Each row becomes a task and a ranking. The `chosen` texts tie. The `rejected` texts rank below "
-    "the chosen texts, without an order. `models` lists the model of each response, starting with the "
-    "chosen responses.",
+    "the chosen texts and are not ordered among themselves. `models` lists the model of each response, "
+    "starting with the chosen responses.",
     loses="The response counts, which follow from the lists. A row with more than ten responses becomes "
     "several tasks. Together, the tasks contain every pair of a chosen and a rejected response.",
     example='{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "subset": "…"}',

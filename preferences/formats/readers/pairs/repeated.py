@@ -9,7 +9,7 @@ from typing import Any
 from preferences.formats.readers.prompts import PROMPT_NAMES, stripped
 from preferences.records import Message, Row
 
-# A shorter text, such as "Hello", can be the beginning of a response that does not repeat the prompt.
+# A shorter prompt, such as "Hello", can be the beginning of a response that does not repeat the prompt.
 MIN_WORDS = 2
 MIN_CHARACTERS = 8
 # Words in field names that are likely to name a prompt.

@@ -20,7 +20,8 @@ def blind_order(texts: Sequence[str]) -> list[int]:
 
 
 def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
-    """The row's `margin` as a strength, or as metadata if the margin is not an integer.
+    """The row's `margin` as a strength. A margin that is negative, too large or not a whole number becomes
+    metadata instead.
 
     A margin of 0 means no strength. TRL requires a margin in every row or in none. If a file has margins,
     rows without a strength therefore have a margin of 0.

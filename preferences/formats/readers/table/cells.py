@@ -17,7 +17,7 @@ from preferences.formats.readers.prompts import INSTRUCTION_FIELDS, conversation
 from preferences.records import Message, Row, RowError
 
 TEXT_KEYS = ("text", "response", "content", "completion", "output", "answer", "summary")
-# The text of a prompt that is an object, such as WebGPT's `question`.
+# The keys that can contain the text of a prompt that is an object, such as WebGPT's `question`.
 PROMPT_KEYS = ("full_text", "text", "content", "prompt", "question")
 
 
@@ -32,7 +32,7 @@ class Replies:
 
 def replies_of(row: Row, columns: Sequence[str]) -> Replies:
     """The replies in these columns; a single column contains a list of replies. Empty cells after the last
-    reply are left out. Raises RowError if a cell is neither text nor a list."""
+    reply are left out. Raises RowError if a single column does not contain a list."""
     if len(columns) == 1:
         items = listed(row.get(columns[0]))
         if items is None:
@@ -66,7 +66,7 @@ def conversation_and_texts(row: Row, prompt: str, replies: Replies) -> tuple[tup
 
 
 def ids_of(items: Sequence[Any]) -> tuple[str, ...]:
-    """The IDs of listed responses; empty unless every response has its own."""
+    """The IDs of listed responses; empty unless all responses have different IDs."""
     ids = [str(item["id"]) for item in items if isinstance(item, Mapping) and given(item.get("id"))]
     return tuple(ids) if len(ids) == len(items) == len(set(ids)) else ()
 
@@ -83,7 +83,7 @@ def prompt_fields(row: Row, prompt: str) -> frozenset[str]:
 
 
 def listed(value: object) -> list[Any] | None:
-    """A list, or the list that a cell of a CSV file holds as JSON; None for anything else."""
+    """A list, or the list in a CSV cell, written as JSON or as Python code; None for anything else."""
     decoded = _decoded(value)
     return decoded if isinstance(decoded, list) else None
 

@@ -1,7 +1,7 @@
 """Columns and keys that look like votes although no rule reads them.
 
 A table without a readable vote becomes open tasks only if nothing in its first rows looks like a vote. Each
-function returns the columns that look like one, with the reason why they are not read.
+check returns the columns that look like votes, with the reasons why they are not read.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ SEVERAL = "it contains several votes; write one row per vote"
 OBJECTS = "it contains objects; write one row per vote, with its fields as columns"
 # Fields of Rankloop's own format with feedback that is not an order.
 FEEDBACK = ("ratings", "flags", "choices", "rewrite", "comment", "confidence")
-# Words in the names of columns such as `vote_count_a`, and `chosen_by_annotator`.
+# Words in the names of columns that count votes, such as `vote_count_a`.
 COUNTED = frozenset({"count", "counts", "number", "num", "share", "rate"})
+# OTHER_WORDS that can occur in the name of a vote, such as `chosen_by_annotator`.
 HARMLESS = frozenset({"by", "name", "number", "num"})
 RATIO = re.compile(r"\s*\d+\s*[:/–-]\s*\d+\s*")
 KNOWN_KEYS = frozenset({"model", "sampling", "metadata", "id", *TEXT_KEYS})
@@ -158,7 +159,7 @@ def _differences(sample: Sample, names: Sequence[str]) -> Found:
     """Columns with a signed preference between two responses, and columns with a sign such as `>`."""
     if sample.count != 2:
         return {}
-    # `strength` is a field of Rankloop's own format.
+    # `names` does not include `strength`, because it is a field of Rankloop's own format.
     found = {}
     for name in dict.fromkeys((*names, "strength")):
         if not _all(sample, name, is_number):
@@ -216,7 +217,8 @@ def _votes_of_people(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _votes_inside(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns whose objects, or lists of objects, contain a vote, and listed responses that do."""
+    """Columns whose objects or lists contain a vote, and keys of listed responses whose objects or lists
+    contain a score."""
     found: Found = {}
     for name in (*names, "metadata"):
         counts = bool(COUNT_WORDS & set(words_of(name)))
@@ -238,7 +240,8 @@ def _votes_inside(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _vote_inside(value: object, answers: Answers, depth: int = MAX_DEPTH) -> str | None:
-    """A key that looks like a vote, at any depth. Turns of a conversation are not searched."""
+    """A key that looks like a vote, at a depth of at most MAX_DEPTH. Turns of a conversation are not
+    searched."""
     if not depth:
         return None
     if isinstance(value, list):
@@ -259,7 +262,8 @@ def _vote_inside(value: object, answers: Answers, depth: int = MAX_DEPTH) -> str
 
 
 def _score_inside(value: object, depth: int = MAX_DEPTH) -> str | None:
-    """A key in a listed response that looks like a score or a rank, at any depth."""
+    """A key inside a listed response that looks like a score, a rank or a vote, at a depth of at most
+    MAX_DEPTH."""
     if not depth:
         return None
     if isinstance(value, list):
@@ -272,7 +276,7 @@ def _score_inside(value: object, depth: int = MAX_DEPTH) -> str | None:
 
 
 def _score_key(item: Mapping[str, Any]) -> str | None:
-    """The key of an object that looks like a score, a rank or a vote."""
+    """The object's first key that looks like a score, a rank or a vote."""
     for key, value in item.items():
         words = words_of(str(key))
         if OTHER_WORDS & set(words) or "id" in words or not given(value) or isinstance(value, (dict, list)):
@@ -374,12 +378,12 @@ def _is_place(value: object, count: int) -> bool:
 
 
 def _number(value: object) -> object:
-    """The number in a CSV cell."""
+    """The number in a CSV cell; any other value is returned unchanged."""
     return float(value) if isinstance(value, str) and is_number(value) else value
 
 
 def _decoded(value: object) -> Any:
-    """An object or a list, which a CSV cell can contain as text."""
+    """The object or list that a CSV cell contains as text; any other value is returned unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
         try:
             return parsed_of(value, "the cell")

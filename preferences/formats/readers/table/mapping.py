@@ -100,7 +100,7 @@ def mapping_with(
 ) -> ColumnMapping | None:
     """Like :func:`mapping_of`, but the columns of the prompt and the responses are already known."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    # Rankloop's `ratings` are objects; a list of them is a score per response.
+    # In Rankloop's own format, these fields do not contain lists. A list can be a score per response.
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
     models = model_columns(rest, len(columns))
@@ -137,7 +137,8 @@ def described_by(names: Sequence[str], count: int, vote: VoteColumns | None) -> 
 
 
 def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[str, ...]]:
-    """The vote, and the other columns that look like one. Raises FormatError if none of them can be read."""
+    """The vote, and the other columns that look like one. Raises FormatError if columns look like votes, but
+    none of them or several of them can be read as the vote."""
     if not sample.rows:
         return None, ()
     count = len(sample.rows[0][1].texts)
@@ -187,7 +188,7 @@ def _looks_like_winner(sample: Sample, name: str) -> bool:
 
 
 def _winner(sample: Sample, name: str) -> Winner:
-    """Raises RowError with the first reason why a cell of this column can't be read."""
+    """The vote in this column. Raises RowError with the first reason why the column can't be read."""
     if names_the_loser(name):
         raise RowError("it names the worse response, not the better one")
     if (
@@ -324,7 +325,8 @@ def _columns_named_by_votes(
         columns = tuple(name for name in names if name in named)
         if len(columns) > 1:
             return columns, ()
-    # Numbers such as `score_1` and `score_2`. A single score can describe a prompt.
+    # Groups of columns such as `score_1` and `score_2` look like votes. A single score does not, because it
+    # can describe the prompt.
     votes = [*winners, *(name for group in groups_of(vote_names(tuple(names))) for name in group.columns)]
     if votes and len(texts - set(votes)) > 1:
         raise refused(dict.fromkeys(votes, "no response columns were found"))
@@ -332,7 +334,7 @@ def _columns_named_by_votes(
 
 
 def numbered_columns(names: Sequence[str]) -> dict[str, str]:
-    """{response: its rank or score} for columns such as `gpt` and `score_gpt`."""
+    """{response column: column with its rank or score} for columns such as `gpt` and `score_gpt`."""
     plain = {words_of(name): name for name in names}
     found = {}
     for name in vote_names(tuple(names)):

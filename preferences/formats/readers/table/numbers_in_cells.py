@@ -15,7 +15,8 @@ LARGEST_NUMBER = 2**53
 
 
 def whole_number(value: object) -> int | None:
-    """A whole number: an int, a float such as 1.0 (pandas), or digits in a CSV cell."""
+    """`value` as a whole number: an int, a float such as 1.0 (pandas), or digits in a CSV cell. None for
+    other values. Raises RowError for true and false."""
     if isinstance(value, bool):
         raise RowError("true and false name no response")
     if isinstance(value, int):

@@ -69,7 +69,8 @@ def refused(reasons: dict[str, str]) -> FormatError:
 
 def flag_key(sample: Sample) -> str:
     """The key that is true for the best of the listed responses; empty if there is no such key. Raises
-    FormatError if a key looks like a vote but is neither true nor false."""
+    FormatError if a key looks like a vote but its values are not truth values, or if several keys look like
+    votes."""
     items = [item for row in sample.items for item in row]
     keys = dict.fromkeys(key for item in items for key in item if winner_priority(key) < len(WINNER_WORDS))
     values = {key: [item[key] for item in items if given(item.get(key))] for key in keys}

@@ -10,7 +10,7 @@ A vote is one of:
 
 Nothing is guessed. Whether a higher or a lower score is better, and whether the number 1 means the first or
 the second response, must follow from the names or from the values of the first rows. A cell that can name two
-responses, such as A if the second response is the letter A, names none.
+responses is not read as a vote: for example, A if the text of the second response is the letter A.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Winner:
 
 @dataclass(frozen=True, slots=True)
 class OneHot:
-    """One column per outcome: 1 or true in the column of the outcome."""
+    """One column per outcome. The column of the row's outcome contains 1 or true."""
 
     columns: tuple[str, ...]
     tie: str = ""
@@ -234,8 +234,9 @@ def _places_of(text: str, answers: Answers) -> set[int]:
 
 
 def _read_as_name(text: str, answers: Answers, first: int | None) -> set[Verdict]:
-    """The verdict of a text that is also the text, the model or the column of a response. A response that
-    consists of the letter B can be the response A."""
+    """The verdict that `text` expresses in words, although it is also the text, the model or the column of a
+    response. For example, the text of response A can be the letter B. The set is empty if there is no such
+    verdict."""
     if len(text) > MAX_NAME_CHARACTERS:
         return set()
     try:
@@ -292,7 +293,7 @@ def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
 
 
 def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
-    """The response whose key holds 1 or true; None if there is none."""
+    """The verdict for the response whose key holds 1 or true; None if there is no such response."""
     won = [
         index
         for index, item in enumerate(items)

@@ -48,7 +48,8 @@ PAIR = re.compile(r"(.*?)[ _-]?(1|2|a|b|left|right)", re.IGNORECASE)
 FIRST_PLACES = ("1", "a", "left")
 ITEM_TEXT = ("text", "body", "html", "response", "answer", "content", "title")
 UNSORTED = "_"
-# Bucket names that Rankloop's own export uses for ties. They have no other meaning.
+# Bucket names that Rankloop's own export uses for tiers. They have no other meaning, so they are not kept as
+# flags.
 OUR_TIER = re.compile(r"tier_\d+")
 KEPT_ANNOTATION = frozenset(
     {"result", "completed_by", "was_cancelled", "created_at", "lead_time", "metadata"}

@@ -90,7 +90,7 @@ def _prompt(row: Row) -> tuple[tuple[Message, ...], frozenset[str]]:
 
 
 def _tiers(row: Row, ids: list[str]) -> Tiers | None:
-    """A ranking of the accepted option above the others. None if no option is accepted."""
+    """Tiers that rank the accepted option above the others. None if no option is accepted."""
     accepted = [str(item) for item in list_of(row.get("accept"), "accept")]
     if len(set(ids)) < len(ids):
         raise RowError(f"two options have the same id; the ids are {', '.join(ids)}")

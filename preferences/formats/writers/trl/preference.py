@@ -42,8 +42,8 @@ READ = (
 
 
 def _numbers(card: Mapping[str, Any]) -> list[str]:
-    """TRL requires a `margin` in every row or in none. A row without a strength has a margin of 0, which has
-    no effect."""
+    """The names of the numeric columns. TRL requires a `margin` in every row or in none. A row without a
+    strength therefore has a margin of 0, which has no effect."""
     weighted = card.get("selection", {}).get("aggregation") == "weighted"
     return [*(["margin"] if card["with_strength"] else []), *(["weight"] if weighted else [])]
 

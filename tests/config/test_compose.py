@@ -66,7 +66,7 @@ def option(command: list[str], name: str) -> str:
     return next(part.split("=", 1)[1] for part in command if part.startswith(f"{name}="))
 
 
-def test_servers_have_the_same_versions_as_the_embedded_servers() -> None:
+def test_compose_has_the_expected_services_and_server_versions() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
     assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "imports", "training", "beat"}
 

@@ -156,7 +156,7 @@ class Stack:
 
     def manage(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Runs a manage.py command on this stack, which must be running. A process that has already loaded
-        Django runs the command, which saves the start of manage.py (see `command_server`)."""
+        Django runs the command, so manage.py does not have to start (see `command_server`)."""
         if self._commands is None:
             self._commands = Commands(self.state)
         return self._commands.run(arguments, timeout)

@@ -168,8 +168,8 @@ ALLOWED = {"embedded/log_writer.py", "embedded/processes.py"}
 
 
 def renames_in(source: str) -> list[int]:
-    """The lines that rename a file. A call of `replace` with one argument renames a path; texts and dates are
-    replaced with two arguments or with named ones."""
+    """The numbers of the lines that rename a file. A call of `replace` with one positional argument renames a
+    path; the `replace` methods of strings and dates have two arguments or keyword arguments."""
     if not re.search(r"rename|\.replace\([\w\s]|os\.replace|move\(", source):
         return []  # parsing all files takes seconds
     return [

@@ -83,7 +83,9 @@ def test_all_slots_of_the_last_task_are_assigned(project: Project, add_tasks: Ad
     assert RankingTask.objects.get().open_slots == 0
 
 
-def test_two_tabs_get_the_same_lease(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_simultaneous_claims_by_one_annotator_return_the_same_lease(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
     got = _at_once([lambda: claim(project, alice)] * 6)
     assert len({(assignment.pk, assignment.token) for assignment in got}) == 1
     assert Assignment.objects.count() == 1

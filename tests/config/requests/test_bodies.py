@@ -173,7 +173,7 @@ def test_stranger_is_refused_before_an_upload_is_read(
     assert client.problem["status"] == HTTPStatus.UNAUTHORIZED
 
 
-def test_upload_is_refused_unread_without_the_role_the_scope_or_the_csrf_token(
+def test_upload_without_role_scope_or_csrf_token_is_refused_before_it_is_read(
     application: OneThreadPerRequest, project: Project, alice: User, mona: User, oscar: User
 ) -> None:
     headers, parts = upload(rows=3)

@@ -50,7 +50,7 @@ def send(connection: socket.socket, data: bytes) -> None:
 
 
 def answer_to(server: Server, data: bytes) -> tuple[int, str]:
-    """The status and the detail of the response to these bytes."""
+    """Sends these bytes. Returns the status and the detail of the response."""
     with socket.create_connection(server, timeout=10) as connection:
         sending = threading.Thread(target=send, args=(connection, data))
         sending.start()

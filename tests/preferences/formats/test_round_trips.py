@@ -164,7 +164,8 @@ def test_real_file_survives_import_snapshot_and_export(wishes: Project, name: st
 
 
 def whole(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without database IDs and times."""
+    """A row without its database IDs, time of creation and round. Ratings and flags are keyed by the
+    response's index."""
     own = {"ranking_id", "task_id", "prompt_id", "created_at", "ratings", "flags", "responses", "round"}
     keys = [response["id"] for response in row["responses"]]
     return {

@@ -129,8 +129,8 @@ def test_invalid_login_body_gets_a_problem_response(browser: APIClient, db: None
 
 
 def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient, alice: User) -> None:
-    """One password is tried on many accounts. Requests over a Unix socket have no address; the limit still
-    applies."""
+    """One password is tried on many accounts. The limit applies even though the requests have no client
+    address, as over a Unix socket."""
     token = _token(browser)
     statuses = [
         browser.post(

@@ -93,7 +93,7 @@ def end_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("begin", "end"), OUTAGES)
-def test_import_waits_for_the_broker_and_starts_when_it_answers(
+def test_import_waits_until_the_broker_answers_and_then_starts(
     begin: Outage,
     end: Outage,
     valkey: Valkey,

@@ -53,7 +53,7 @@ def test_annotator_with_many_tabs_reaches_but_never_exceeds_the_cap(
                 return refused.type
             except Conflict:  # another tab claimed or answered first
                 continue
-        return "never told"
+        return "no cap reached"
 
     said = at_once([partial(tab, seed) for seed in range(5)])
     assert set(said) <= {CapReached.type, DailyCapReached.type}, said

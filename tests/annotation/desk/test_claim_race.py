@@ -195,7 +195,7 @@ def _wait_until(moment: datetime) -> None:
     threading.Event().wait(max(0.0, (moment - timezone.now()).total_seconds()))
 
 
-def test_one_of_two_simultaneous_revisions_succeeds(
+def test_simultaneous_revisions_leave_one_current_ranking(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)

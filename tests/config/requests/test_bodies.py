@@ -1,5 +1,5 @@
-"""A request body is limited before it is read. Strangers can send only small bodies, and uploads need a login
-and permission before their first byte is read."""
+"""The limits on request bodies apply before a body is read. Strangers can send only small bodies, and uploads
+need a login and permission before their first byte is read."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The request line and the headers are limited in number, size and time, before a view or the database is
-involved."""
+"""The number and the size of headers, the size of the request line, and the time until they have arrived are
+limited. The limits apply before a view or the database is involved."""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ def answer_task(server: WebServer, annotator: User) -> None:
 
 @contextmanager
 def blocked(block: Callable[[], None], *, limit: str) -> Iterator[None]:
-    """Another transaction holds the lock that `block` takes. The time limit applies to this thread."""
+    """While the context is open, another transaction holds the lock that `block` takes, and `limit` is 50 ms
+    in this thread."""
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

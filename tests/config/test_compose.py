@@ -39,7 +39,7 @@ DOTENV = {
 
 
 def filled(value: str) -> str:
-    """The value after substitution of the variables from .env."""
+    """Replaces the variables in the value with their values from .env."""
 
     def one(match: re.Match[str]) -> str:
         return DOTENV.get(match["name"], match["default"] or "")

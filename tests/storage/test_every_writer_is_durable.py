@@ -70,7 +70,7 @@ def export(place: Place) -> None:
 
 
 def download(place: Place) -> None:
-    """The converted file is kept for later downloads."""
+    """Freezes and exports a snapshot. The converted file is kept for later downloads."""
     freeze(place)
     for _ in kept_export(snapshot=place.project.snapshots.get(), format="ranking", options={}):
         pass

@@ -82,7 +82,7 @@ def broker(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, settings: Settings, 
 
 
 def waiting(broker: Celery, queue: str) -> int:
-    """The number of messages in the queue."""
+    """Returns the number of messages in the queue."""
     with broker.connection_for_write() as connection:
         count: int = connection.default_channel.client.llen(queue)
     return count

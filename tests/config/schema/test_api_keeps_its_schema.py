@@ -136,7 +136,7 @@ def _client(people: dict[str, User], operation: APIOperation) -> APIClient:
 
 
 def _known(rows: Ids, operation: APIOperation) -> dict[str, str]:
-    """IDs of existing rows for the URL's parameters."""
+    """Maps each parameter of the URL to the ID of an existing row."""
     return path_parameters_of(TABLE[operation.path, operation.method.upper()].route, rows)
 
 

@@ -124,8 +124,8 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
 
 
 def in_the_file(path: Path, project: Project) -> set[str]:
-    """The current rankings. If an annotator ranked the same responses several times, only the last ranking is
-    current."""
+    """The current rankings in the file. If an annotator ranked the same responses several times, only the
+    last ranking is current."""
     found: dict[Any, tuple[Any, str]] = {}
     for number, (record, ranking) in enumerate(rankings_in(path)):
         said = said_by_file(project, record, ranking)

@@ -107,7 +107,8 @@ def quick_cleaning() -> Iterator[None]:
 
 
 def _delete_all_rows() -> bool:
-    """Deletes nothing and returns False if a table has grown beyond MOST_BYTES."""
+    """Deletes all rows except content types and permissions, and returns True. If a table has grown beyond
+    MOST_BYTES, deletes nothing and returns False."""
     quote = connection.ops.quote_name
     names = connection.introspection.django_table_names(only_existing=True, include_views=False)
     names = sorted(set(names) - {"django_content_type", "auth_permission"})

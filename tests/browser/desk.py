@@ -112,7 +112,7 @@ class Desk:
         expect(self.page.locator(f'[data-place="{response_id}"]')).to_have_attribute("data-over", "true")
 
     def dropped(self) -> None:
-        """Waits until the drag has ended, which changes the order at the same time."""
+        """Waits until the drag has ended. The order changes at the same time."""
         expect(self.page.get_by_test_id("responses")).to_have_attribute("data-dragging", "false")
 
     @contextmanager

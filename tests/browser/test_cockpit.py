@@ -43,7 +43,7 @@ def stranger(chromium: Browser, demo_stack: Stack) -> Iterator[Callable[[], Page
 
 
 def _invite(page: Page, role: str, note: str) -> str:
-    """The invitation link that the Members page creates."""
+    """Creates an invitation link on the Members page and returns the link."""
     page.get_by_role("link", name="Members").click()
     panel = page.get_by_role("region", name="Invite by link")
     panel.get_by_label("Role").select_option(role)

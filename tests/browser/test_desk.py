@@ -137,7 +137,7 @@ def test_moved_card_keeps_the_style_of_its_state(desk: Desk) -> None:
     looks_right("a drag")
 
 
-def test_buttons_can_produce_every_order(desk: Desk, demo_stack: Stack, project: str) -> None:
+def test_buttons_change_the_order(desk: Desk, demo_stack: Stack, project: str) -> None:
     a, b, c, d = desk.order()
     desk.card(d).get_by_role("button", name="into slot 1").click()
     desk.card(a).get_by_role("button", name="down").click()
@@ -178,7 +178,7 @@ def test_draft_survives_a_reload(desk: Desk) -> None:
     assert desk.order() == wanted
 
 
-def test_shortcut_overlay_lists_every_key(desk: Desk) -> None:
+def test_question_mark_opens_the_list_of_shortcuts_and_escape_closes_it(desk: Desk) -> None:
     desk.press("?")
     dialog = desk.page.get_by_role("dialog", name="Keyboard shortcuts")
     for words in ("Submit the answer", "Undo", "Next response", "Skip this task"):
@@ -204,7 +204,7 @@ def test_hostile_output_cannot_run_scripts_or_load_anything(desk: Desk) -> None:
     texts = desk.page.locator('[data-testid="response-text"]')
     for word in ("one", "two", "three", "four"):
         expect(texts.filter(has_text=re.compile(rf"\b{word}\b"))).to_be_visible()
-    page.wait_for_timeout(500)  # the time for a script to run and for a picture to be requested
+    page.wait_for_timeout(500)  # gives scripts time to run and pictures time to be requested
     assert page.evaluate("window.ran") is None
     assert outside == []
     assert page.locator('[data-testid="response-text"] :is(img, script, style, iframe, svg)').count() == 0

@@ -1,5 +1,6 @@
-"""The desk loses no work through lost connections, expired sessions, closed tabs, two tabs, expired leases or
-late refusals. Annotators can withdraw answers, report problems and practise."""
+"""The desk loses no work if the connection is lost, the session or the lease expires, a tab is closed, a task
+is open in two tabs, or an answer is refused after the next task is shown. Annotators can withdraw answers,
+report problems and practise."""
 
 from __future__ import annotations
 

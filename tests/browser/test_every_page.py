@@ -41,7 +41,8 @@ LOOKS = (("light", DESK), ("dark", DESK), ("dark", PHONE))
 
 
 def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]] = LOOKS) -> list[str]:
-    """Accessibility violations on the page at this path, in both themes, at phone width and at 200 % zoom."""
+    """Lists the accessibility violations on the page at this path, by default in both themes and at phone
+    width. Also reports horizontal scrolling at phone width and at 200 % zoom."""
     page.goto(path, wait_until="commit")
     return _faults_on(page, path, looks)
 
@@ -85,7 +86,7 @@ def _faults_on(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]
 
 
 def heard_errors(page: Page) -> list[str]:
-    """Starts collecting console messages of all tabs."""
+    """Starts collecting the console errors of all tabs."""
     said: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:

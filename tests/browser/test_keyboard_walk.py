@@ -38,7 +38,8 @@ user = User.objects.create_user("{NAME}", password="{PASSWORD}")
 add_member(project=project, user=user, role="annotator")
 """
 PRINTED = {"↑": "ArrowUp", "↓": "ArrowDown"}
-# The focused element must not be the body. It must be on the screen and have a visible focus indicator.
+# Returns an empty string if the focused element is not the body, is on the screen and has a visible focus
+# indicator. Otherwise, returns the fault.
 FOCUS = """() => {
   const at = document.activeElement;
   if (!at || at === document.body) return "on nothing";
@@ -95,7 +96,7 @@ class Walker:
         return self.page.get_by_test_id("response-text").all_text_contents()
 
     def order(self) -> list[list[str]]:
-        """Maps the number shown next to each text to the text."""
+        """Returns tiers of texts, best first, according to the rank of each card."""
         ranked = self.cards.evaluate_all(
             """cards => cards.map((card) =>
                 [card.dataset.rank, card.querySelector('[data-testid="response-text"]').textContent])"""

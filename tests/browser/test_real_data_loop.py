@@ -31,7 +31,7 @@ RANKED_BY_HAND = 2
 
 
 def told(stack: Stack, *command: str) -> dict:
-    """The JSON output of a command."""
+    """Runs a command with `--json` and returns its output."""
     done = stack.manage(*command, "--json", timeout=600)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     said: dict = json.loads(done.stdout.splitlines()[-1])
@@ -119,7 +119,8 @@ add_member(project=project, user=user, role="annotator")
     )
     assert ranked["rankings"] == 40
 
-    # The model starts with random weights, is fine-tuned on the preferred responses and is then improved.
+    # The model starts with random weights, is fine-tuned on the preferred responses and is then trained with
+    # PPO.
     base = newborn_model(tmp_path / "base", responses)
     small = ["--set", "sample_prompts=1", "sample_tokens=16", "max_length=256"]
     first = run(
@@ -158,7 +159,7 @@ add_member(project=project, user=user, role="annotator")
     assert sampled["prompts_answered"] == 16
     unusable = sampled["prompts_with_equal_responses"] + sampled["tasks_refused"]
     assert sampled["tasks"] == 16 - unusable > 0, sampled
-    desk.open()  # including the task that was already assigned
+    desk.open()  # the first task was assigned before the run created its tasks
     desk.rank_by_keys(shortest_first(desk))
     desk.submit()
     assert writers_of(demo_stack, desk.order()) == {improved["name"]}

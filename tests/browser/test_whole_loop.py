@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 RUN_MS = 600_000
 CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
-HANDED_OUT_BEFORE = 4  # upper bound; an annotator holds the current task and one prefetched task
+HANDED_OUT_BEFORE = 4  # more than the two tasks that an annotator holds (current and prefetched)
 # As in the README, there are fewer steps than in the default recipes. The gain is still well above its
 # standard error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16

@@ -80,7 +80,8 @@ async def ask(
     gone: asyncio.Event | None = None,
     enough: int | None = None,
 ) -> tuple[int, bytes]:
-    """The response's status and body. The client sends `bodies` and disconnects after `enough` messages."""
+    """Sends a request with `bodies` and returns the response's status and body. The client disconnects after
+    `enough` messages."""
     name, _, query = address.partition("?")
     scope: dict[str, Any] = {
         "type": "http",

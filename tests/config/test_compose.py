@@ -39,7 +39,7 @@ DOTENV = {
 
 
 def filled(value: str) -> str:
-    """The value after substitution of the variables from .env."""
+    """Replaces the variables in the value with their values from .env."""
 
     def one(match: re.Match[str]) -> str:
         return DOTENV.get(match["name"], match["default"] or "")
@@ -66,7 +66,7 @@ def option(command: list[str], name: str) -> str:
     return next(part.split("=", 1)[1] for part in command if part.startswith(f"{name}="))
 
 
-def test_servers_have_the_same_versions_as_the_embedded_servers() -> None:
+def test_compose_has_the_expected_services_and_server_versions() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
     assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "imports", "training", "beat"}
 

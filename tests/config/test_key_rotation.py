@@ -40,7 +40,7 @@ from tests.conftest import PASSWORD
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
 Works = Callable[[], bool]
-# A Fernet text begins with the version 0x80 and five zero bytes of the time, in base64.
+# The base64 form of a Fernet token begins with the version byte 0x80 and zero bytes of the timestamp.
 ENCRYPTED_TEXT = re.compile(r"gAAAAA[\w-]{60,}={0,2}")
 
 

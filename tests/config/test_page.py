@@ -1,4 +1,4 @@
-"""The page's files, the page at each of its URLs, and its security headers."""
+"""The server returns the page at each of its URLs, the page's files, and the security headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = b"export const ranked = true;\n" * 40
 
 @pytest.fixture
 def built(tmp_path: Path, settings: Settings) -> Path:
-    """A built page, and a server that serves it."""
+    """The folder of a built page, which the server uses during the test."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "index-4f2aB9.js").write_bytes(SCRIPT)
     (tmp_path / "assets" / "index-4f2aB9.js.gz").write_bytes(gzip.compress(SCRIPT))

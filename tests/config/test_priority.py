@@ -36,7 +36,7 @@ def test_process_has_the_given_niceness_and_leaves_the_first_processor_free() ->
     assert processors == (others or [first])
 
 
-def test_waking_process_replaces_the_running_one_after_100_microseconds() -> None:
+def test_waking_process_preempts_the_running_process_after_100_microseconds() -> None:
     found = re.search(r"se\.slice\s*:\s*(\d+)", lowered(10))
     if found is None or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 12):
         pytest.skip("the kernel can't set the length of time slices (requires Linux 6.12)")

@@ -26,7 +26,7 @@ SAFE = {
 
 
 def check(state: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`manage.py check` with these variables only."""
+    """Runs `manage.py check` with only these environment variables, PATH and a state folder."""
     own = {"PATH": os.environ["PATH"], "RANKLOOP_STATE": str(state)}
     return subprocess.run(
         [sys.executable, "manage.py", "check"],

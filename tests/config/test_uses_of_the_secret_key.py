@@ -58,7 +58,7 @@ LIBRARIES = {
     "django.contrib.auth.tokens": Use.RESET_LINK,
     "django.contrib.auth.forms": "not used: Django's own pages",
     "django.contrib.auth.views": "not used: Django's own pages",
-    "django.contrib.messages.storage.cookie": "not used: no messages",
+    "django.contrib.messages.storage.cookie": "not used: Rankloop does not use this app",
     "django.contrib.sessions.backends.base": Use.SESSION,
     "django.contrib.sessions.backends.signed_cookies": "not used: sessions are in the database",
     "django.contrib.sessions.serializers": Use.SESSION,

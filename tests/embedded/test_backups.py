@@ -72,7 +72,7 @@ print("found", json.dumps({
 
 
 def documented(place: int) -> str:
-    """The script at this position among the shell scripts that the guide marks for these tests."""
+    """One of the shell scripts that the guide marks for these tests, selected by its position."""
     guide = (ROOT / "docs" / "operations.md").read_text()
     scripts = re.findall(r"<!-- tests/embedded runs these lines -->\n```sh\n(.*?)```", guide, re.DOTALL)
     return str(scripts[place])

@@ -73,7 +73,7 @@ def test_oldest_file_is_removed(log: Path) -> None:
     assert len(everything(log)) > 20
 
 
-def test_endless_line_does_not_exceed_the_limit(log: Path) -> None:
+def test_size_of_a_log_with_an_endless_line_is_limited(log: Path) -> None:
     file = LogFile(str(log), limit=100, old_files=1)
     for _ in range(100):
         file.write(b"x" * 50)

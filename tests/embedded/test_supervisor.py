@@ -60,7 +60,7 @@ def test_stack_responds_and_announces_its_address(shared: Stack) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the machine has one processor")
-def test_database_leaves_first_processor_to_web_connections(shared: Stack) -> None:
+def test_database_leaves_the_first_processor_to_web_connections(shared: Stack) -> None:
     assert shared.status_of("/healthz") == 200  # opens a connection
     processors = os.sched_getaffinity(0)
     others = processors - {min(processors)}

@@ -26,8 +26,8 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
 
 
 def commands(marker: str) -> list[list[str]]:
-    """The manage.py commands in the README's code block after the given HTML comment, without the
-    interpreter."""
+    """The manage.py commands in the README's code block after the given HTML comment, without
+    `.venv/bin/python manage.py`."""
     found = re.search(rf"<!-- {re.escape(marker)} -->\n```sh\n(.*?)```", README.read_text(), re.DOTALL)
     assert found, f"README.md has no code block under <!-- {marker} -->"
     lines = [shlex.split(line) for line in found[1].splitlines()]

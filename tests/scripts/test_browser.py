@@ -18,7 +18,7 @@ def root(programs: Programs) -> Programs:
 
 
 def installs(programs: Programs, package: str) -> None:
-    """A fake apt-get that can install only this package, which contains a working browser."""
+    """Adds a fake apt-get that can install only this package, which contains a working browser."""
     programs.real("chmod", "cp")
     source = programs.fake("new-browser", STARTS)
     programs.fake(

@@ -34,7 +34,7 @@ class Checkout:
         self.log = folder / "pip.log"
 
     def python(self, name: str, version: str) -> Path:
-        """A fake Python that reports this version. Environments that the fake Python creates contain
+        """Adds a fake Python that reports this version. Environments that the fake Python creates contain
         a copy of it and a pip that logs its calls."""
         claim = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)"
         return self.path.fake(

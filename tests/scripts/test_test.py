@@ -72,7 +72,7 @@ class Repository:
         (self.path if folder == "bin" else self.tools).fake(name, body)
 
     def test(self, *arguments: str, **variables: str) -> tuple[int, str]:
-        """The exit status and output of scripts/test."""
+        """Runs scripts/test and returns its exit status and output."""
         done = self.path.run(
             "scripts/test", *arguments, cwd=self.folder, TMPDIR=str(self.folder), **variables
         )

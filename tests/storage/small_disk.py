@@ -33,7 +33,7 @@ def mounted(folder: Path, *, size: str = "2m", inodes: int = 0) -> Iterator[Path
 
 
 def fill(folder: Path, *, leave: int = 0) -> None:
-    """Fill the file system up to `leave` bytes."""
+    """Fill the file system so that about `leave` bytes remain free."""
     block = b"x" * 4096
     free = os.statvfs(folder)
     with (folder / "filler").open("wb", buffering=0) as file:

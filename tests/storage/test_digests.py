@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def settle(path: Path) -> None:
-    """Wait until a checksum of this file is remembered."""
+    """Wait until the file is old enough for its checksum to be remembered."""
     while time.time() - path.stat().st_ctime < 0.15:
         time.sleep(0.01)
 

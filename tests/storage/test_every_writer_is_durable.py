@@ -70,7 +70,7 @@ def export(place: Place) -> None:
 
 
 def download(place: Place) -> None:
-    """The converted file is kept for later downloads."""
+    """Freezes and exports a snapshot. The converted file is kept for later downloads."""
     freeze(place)
     for _ in kept_export(snapshot=place.project.snapshots.get(), format="ranking", options={}):
         pass
@@ -168,8 +168,8 @@ ALLOWED = {"embedded/log_writer.py", "embedded/processes.py"}
 
 
 def renames_in(source: str) -> list[int]:
-    """The lines that rename a file. A call of `replace` with one argument renames a path; texts and dates are
-    replaced with two arguments or with named ones."""
+    """The numbers of the lines that rename a file. A call of `replace` with one positional argument renames a
+    path; the `replace` methods of strings and dates have two arguments or keyword arguments."""
     if not re.search(r"rename|\.replace\([\w\s]|os\.replace|move\(", source):
         return []  # parsing all files takes seconds
     return [

@@ -51,8 +51,8 @@ def full_table(reachable_folder: Path) -> FullTable:
             os.chown(disk, os.stat(cursor.fetchone()[0]).st_uid, -1)
             cursor.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
             try:
-                # No free space is left in the table's pages, and the rows of earlier tests take no space on
-                # the small disk.
+                # This leaves no free space in the table's pages, and removes the deleted rows of earlier
+                # tests, which would need space on the small disk.
                 cursor.execute(f"VACUUM (FULL) {table}")
                 cursor.execute(f"ALTER TABLE {table} SET TABLESPACE small")
                 fill(disk)
@@ -111,7 +111,7 @@ def test_login_that_cannot_be_stored_is_refused(table: str, owner: User, full_ta
 
 @contextmanager
 def fill_pages(table: str) -> Iterator[None]:
-    """Adds rows until the last page of the table is full, and removes them at the end."""
+    """Adds rows until the last page of the table is full."""
     rows = {
         "django_session": "(session_key, session_data, expire_date) VALUES (%s, 'filler', now())",
         "rankloop_cache": "(cache_key, value, expires) VALUES (%s, 'filler', now() + interval '1 day')",

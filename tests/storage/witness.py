@@ -48,7 +48,7 @@ class Witness:
 
     def _naming(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def name(source: Any, target: Any, *rest: Any, **options: Any) -> Any:
-            if _UNFINISHED in str(target):  # a file of an unfinished folder, which is synced as a whole later
+            if _UNFINISHED in str(target):  # a file in an unfinished folder, which is synced later
                 return real(source, target, *rest, **options)
             for path in _all(Path(source)):
                 found = path.stat()

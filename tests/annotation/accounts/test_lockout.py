@@ -28,7 +28,8 @@ def passwords(alice: User, ben: User) -> None:
     for user in (alice, ben):
         user.set_password(PASSWORD)
         user.save()
-    cache.clear()  # a new password opens the account to new devices for an hour
+    # Otherwise, the limit across all addresses would not apply for an hour after the password change.
+    cache.clear()
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_guesses_from_many_addresses_are_limited_and_do_not_lock_the_owner_out()
     mine = known_browser()
     statuses = {Browser(f"203.0.113.{number}").log_in("guess") for number in range(100)}
     assert statuses == {400}
-    assert Browser("198.51.100.9").log_in() == 429  # a new device, even with the right password
+    assert Browser("198.51.100.9").log_in() == 429  # a new device is locked out, even with the right password
     assert mine.log_in() == 200
     assert known_browser("ben").log_in(username="ben") == 200
 

@@ -129,8 +129,8 @@ def test_invalid_login_body_gets_a_problem_response(browser: APIClient, db: None
 
 
 def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient, alice: User) -> None:
-    """One password is tried on many accounts. Requests over a Unix socket have no address; the limit still
-    applies."""
+    """One password is tried on many accounts. The limit applies even though the requests have no client
+    address, as over a Unix socket."""
     token = _token(browser)
     statuses = [
         browser.post(
@@ -141,7 +141,7 @@ def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient
     assert statuses == [400] * 100 + [429]
 
 
-def test_storing_many_other_counts_does_not_reset_a_limit(rf: RequestFactory) -> None:
+def test_many_uses_of_other_limits_do_not_reset_a_limit(rf: RequestFactory) -> None:
     limit = Limit("code-hour", 2, 3600, "victim")
     request = rf.post("/")
     assert [limit.use(request) is None for _ in range(3)] == [False, False, True]

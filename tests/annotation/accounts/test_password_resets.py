@@ -146,7 +146,7 @@ def test_audit_log_names_who_created_and_who_used_the_link(alice: User) -> None:
     with acting_as("command:root:set_user"):
         tokens = [_token(), _token()]
     _reset(tokens[1])
-    # The audit log also has the entries of earlier tests.
+    # The audit log also contains entries from earlier tests.
     events = AuditEntry.objects.filter(
         table="annotation_accountevent", action="insert", after__user_id=str(alice.pk)
     )

@@ -97,7 +97,7 @@ def test_creating_a_token_needs_a_code_if_the_second_factor_is_on(page: APIClien
 
 
 def test_creating_a_token_without_a_password_needs_a_recent_login(page: APIClient, alice: User) -> None:
-    User.objects.filter(pk=alice.pk).update(password="!")  # logs in through a provider
+    User.objects.filter(pk=alice.pk).update(password="!")  # Alice logs in only through a provider
     alice.refresh_from_db()
     page.force_login(alice)
     for minutes, status in ((20, 403), (5, 201)):

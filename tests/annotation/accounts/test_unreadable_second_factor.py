@@ -57,7 +57,7 @@ def test_unreadable_second_factor_is_recorded_at_most_once_an_hour(
     change_key(settings, fallback=False)
     for _ in range(8):
         assert _log_in("000000")[0] == 409, "these attempts are not counted as guesses"
-    # The audit log also has the entries of earlier tests.
+    # The audit log also contains entries from earlier tests.
     entry = AuditEntry.objects.get(
         table="annotation_accountevent", action="insert", after__user_id=str(alice.pk)
     )

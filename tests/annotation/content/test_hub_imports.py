@@ -131,7 +131,7 @@ def test_dataset_above_the_size_limit_is_refused(hub: str) -> None:
 
 
 def imported(client: APIClient, **fields: str) -> dict[str, Any]:
-    """Imports the dataset over HTTP, and returns the import as the API does."""
+    """Imports the dataset over HTTP. Returns the import in the format of the API."""
     given = {"dataset": "people/pairs", **fields}
     return executed(client, client.post("/api/v1/projects/support/imports/hub", given, format="json"))
 

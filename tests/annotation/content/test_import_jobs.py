@@ -103,7 +103,7 @@ def test_upload_reports_rows_that_cannot_be_stored_and_imports_the_others(manage
     assert set(Prompt.objects.values_list("messages__0__content", flat=True)) == {"p1", "p6"}
 
 
-def test_rows_of_a_truncated_archive_are_uploaded(manager: APIClient) -> None:
+def test_complete_rows_of_a_truncated_archive_are_imported(manager: APIClient) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
         files.writestr("a.jsonl", rows(3))

@@ -181,7 +181,7 @@ def test_import_fails_with_the_last_cause_after_repeated_database_failures(queue
     assert (queued.state, queued.error) == ("failed", cause)
 
 
-def test_stale_attempt_can_store_nothing(queued: Import) -> None:
+def test_stale_attempt_cannot_store_anything(queued: Import) -> None:
     attempt = transitions.claim_import(import_id=queued.pk)
     assert attempt == 1
     lose_imports()

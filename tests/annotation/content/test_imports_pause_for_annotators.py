@@ -34,7 +34,7 @@ def pauses() -> Pauses:
     return Pauses()
 
 
-def test_while_a_task_is_held_an_import_pauses_as_long_as_each_batch_took(
+def test_import_pauses_as_long_as_each_batch_took_while_a_task_is_held(
     project: Project, tasks: list[RankingTask], alice: User, pauses: Pauses
 ) -> None:
     pace = Pace(pauses)

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROW = b'{"prompt": "Q", "responses": ["yes", "no"]}\n'
 SECONDS = 0.5
-# One connection attempt takes SECONDS, and all requests together take less than a second. By default, Celery
-# tries for six seconds.
+# A connection attempt times out after SECONDS, and all requests together take less than a second. By default,
+# Celery would try for six seconds.
 WAIT_AT_MOST_SECONDS = 5.0
 
 
@@ -69,7 +69,7 @@ Outage = Callable[[Valkey], None]
 
 @pytest.fixture
 def broker(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) -> Celery:
-    """The app that sends the messages, connected to this server with shorter time limits."""
+    """The Celery app that sends the messages to the test's Valkey, with shorter time limits than usual."""
     settings.ARTEFACTS = tmp_path / "artefacts"
     app = Celery("rankloop", set_as_current=False)
     app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -82,7 +82,7 @@ def broker(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, settings: Settings, 
 
 
 def waiting(broker: Celery, queue: str) -> int:
-    """The number of messages in the queue."""
+    """Returns the number of messages in the queue."""
     with broker.connection_for_write() as connection:
         count: int = connection.default_channel.client.llen(queue)
     return count
@@ -93,7 +93,7 @@ def end_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("begin", "end"), OUTAGES)
-def test_import_waits_for_the_broker_and_starts_when_it_answers(
+def test_import_waits_until_the_broker_answers_and_then_starts(
     begin: Outage,
     end: Outage,
     valkey: Valkey,

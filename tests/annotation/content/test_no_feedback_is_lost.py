@@ -1,5 +1,5 @@
-"""An import keeps every rating, flag, comment and rewrite, even if the responses have no order, become no
-task or do not fit the form. The division of the rows into batches makes no difference."""
+"""An import keeps every rating, flag, comment and rewrite, even if the responses have no order, don't become
+a task or don't fit the form. The result does not depend on how the rows are divided into batches."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_three_revisions_form_one_chain(project: Project) -> None:
     ] == ["1", "2"]
 
 
-def test_rankings_without_an_annotator_do_not_supersede_rankings(project: Project) -> None:
+def test_rankings_without_an_annotator_do_not_supersede_each_other(project: Project) -> None:
     report = take(project, row(0, ""), row(1, ""))
     assert (report.rankings, report.quirks) == (2, [])
     assert sorted(standing()) == [("", "a"), ("", "b")]

@@ -1,4 +1,4 @@
-"""A repeated export is read from a stored file, which holds the same bytes."""
+"""A repeated export is read from a stored file, which contains the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""TRL loads the exports and trains on them. Exports in importable formats are imported without changes."""
+"""TRL loads the exports and trains on them. If a format can be imported, its exports are imported without
+changes."""
 
 from __future__ import annotations
 

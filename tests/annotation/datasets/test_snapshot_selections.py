@@ -151,7 +151,7 @@ def test_flags_and_choices_need_a_majority_of_annotators_who_could_set_them(
     # Two of three annotators flagged the response. A comment does not count as a vote on flags.
     rank(tasks[0], "mia", flags=rude, choices={"safe": "no"})
     rank(tasks[0], "pat", comment="Rude.")
-    # Without an order, two of two annotators chose yes.
+    # The rankings of the second task have no order. Both annotators who made a choice chose yes.
     for who in ("kim", "lee"):
         rank(tasks[1], who, choices={"safe": "yes"})
     rank(tasks[1], "mia", comment="Rude.")

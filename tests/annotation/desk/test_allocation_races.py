@@ -53,7 +53,7 @@ def test_annotator_with_many_tabs_reaches_but_never_exceeds_the_cap(
                 return refused.type
             except Conflict:  # another tab claimed or answered first
                 continue
-        return "never told"
+        return "no cap reached"
 
     said = at_once([partial(tab, seed) for seed in range(5)])
     assert set(said) <= {CapReached.type, DailyCapReached.type}, said
@@ -95,7 +95,7 @@ def test_simultaneous_answers_and_releases_never_lose_a_slot(
     assert set(RankingTask.objects.values_list("state", "open_slots", "answered")) == {("done", 0, 2)}
 
 
-def test_only_one_of_many_simultaneous_skips_succeeds(
+def test_only_one_of_several_simultaneous_skips_and_submits_succeeds(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     project.skip_ways = ["others", "me", "drop"]
@@ -136,8 +136,8 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_a_task_of_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay` contains the places of the leases that the annotators can keep. If the project is paused, each
-    annotator keeps only the lease of the current task."""
+    """`stay` contains the places of the leases that annotators keep: none in an archived project, and only
+    the lease of the current task in a paused project."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(

@@ -33,7 +33,7 @@ def test_annotator_at_the_cap_gets_a_reason_instead_of_a_task(
     _answer(project, ben)
 
 
-def test_lease_counts_toward_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_lease_counts_towards_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator = 2
     project.save()
@@ -43,7 +43,7 @@ def test_lease_counts_toward_the_cap(project: Project, add_tasks: AddTasks, alic
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
 
 
-def test_skip_does_not_count_toward_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_skip_does_not_count_towards_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator = 1
     project.save()

@@ -83,7 +83,9 @@ def test_all_slots_of_the_last_task_are_assigned(project: Project, add_tasks: Ad
     assert RankingTask.objects.get().open_slots == 0
 
 
-def test_two_tabs_get_the_same_lease(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_simultaneous_claims_by_one_annotator_return_the_same_lease(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
     got = _at_once([lambda: claim(project, alice)] * 6)
     assert len({(assignment.pk, assignment.token) for assignment in got}) == 1
     assert Assignment.objects.count() == 1
@@ -193,7 +195,7 @@ def _wait_until(moment: datetime) -> None:
     threading.Event().wait(max(0.0, (moment - timezone.now()).total_seconds()))
 
 
-def test_one_of_two_simultaneous_revisions_succeeds(
+def test_simultaneous_revisions_leave_one_current_ranking(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)

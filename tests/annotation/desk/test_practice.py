@@ -134,7 +134,7 @@ def _seed_that_asks(project: Project, alice: User) -> object:
         project.mixing_seed = UUID(int=number)
         if allocation._check_due(project, alice, turn=0) is not None:
             return project.mixing_seed
-    raise AssertionError("no seed asks")
+    raise AssertionError("no seed makes a check due")
 
 
 @pytest.mark.parametrize("kind", ["gold", "attention", "ranking"])

@@ -125,7 +125,7 @@ def test_attempt_whose_tasks_were_removed_is_judged_by_its_answers(exam: Project
     assert Membership.objects.get(user=alice).qualified_at is not None
 
 
-def test_qualification_does_not_count_toward_caps_or_minimum_accuracy(exam: Project, alice: User) -> None:
+def test_qualification_does_not_count_towards_caps_or_minimum_accuracy(exam: Project, alice: User) -> None:
     exam.max_per_annotator = 1
     exam.gold_minimum_accuracy, exam.gold_minimum_answers = 0.9, 1
     exam.save()

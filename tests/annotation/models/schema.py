@@ -59,7 +59,8 @@ def schema_of(connection: psycopg.Connection) -> dict[str, str]:
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """Objects that are missing from one schema or have different definitions, with both definitions."""
+    """Lists the objects that are missing from one schema or defined differently, each with both
+    definitions."""
     return [
         f"{name}:\n  - {one.get(name)}\n  + {other.get(name)}"
         for name in sorted(one.keys() | other.keys())

@@ -25,7 +25,8 @@ from config.keys import Use
 
 BEFORE = ("annotation", "0006_kinds_of_rankings_supersede_their_own")
 MIGRATIONS = (("annotation", "0007_keys"), ("annotation", "0008_only_stored_secrets"))
-# Migrating an empty database to the older state takes 13 s. The test's transaction is rolled back.
+# The older schema is restored with SQL, because migrating an empty database to it would take 13 s. The test's
+# transaction is rolled back.
 TO_THE_OLDER_SCHEMA = """
     ALTER TABLE annotation_webhookendpoint DROP encrypted_secret, DROP encrypted_former_secret,
         ADD secret_version integer NOT NULL DEFAULT 1;
@@ -37,8 +38,7 @@ TO_THE_OLDER_SCHEMA = """
 
 @pytest.fixture
 def older(db: None) -> tuple[Any, Callable[[], None]]:
-    """The models as they were before secrets were stored, and a function that migrates to the current
-    models."""
+    """The models from before secrets were stored, and a function that runs the migrations that store them."""
     loader = MigrationLoader(connection)
     with connection.cursor() as cursor:
         cursor.execute(TO_THE_OLDER_SCHEMA)

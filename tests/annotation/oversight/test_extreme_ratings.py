@@ -52,7 +52,8 @@ def test_ratings_beyond_the_floating_point_range_are_left_out(
     assert response.status_code == 200, response.content
     (scale,) = strict_json(response.content)["ratings"]
     assert scale["scale"] == "help"
-    assert scale["n_units"] == 3  # the rating of 1e299, and two ordinary ratings, on the first response
+    # In each task, the first response has the rating 1e299 and two ordinary ratings.
+    assert scale["n_units"] == 3
     assert scale["n_values"] == 9
     body = {"name": "m", "selection": {"aggregation": "majority"}}
     created = client.post(f"{PROJECT}snapshots/", body, format="json")

@@ -125,7 +125,7 @@ def test_review_decision_does_not_count_as_an_annotation(shared: Project, rita: 
     assert quality(project=shared) == before
 
 
-def test_checks_count_only_toward_accuracy(
+def test_checks_count_only_towards_accuracy(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)

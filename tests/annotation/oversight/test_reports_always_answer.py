@@ -39,8 +39,8 @@ def artefacts(settings: Settings, tmp_path: Path) -> None:
 
 
 def rows(answers: Callable[[int, int], dict[str, Any]], tasks: int, people: int) -> bytes:
-    """A file in which each annotator answers each task. `answers` maps the numbers of a task and an annotator
-    to the answer's fields."""
+    """A file in which each annotator answers each task. `answers` returns the answer's fields for the numbers
+    of a task and an annotator."""
     return b"".join(
         json.dumps(
             {
@@ -57,7 +57,8 @@ def rows(answers: Callable[[int, int], dict[str, Any]], tasks: int, people: int)
 
 
 def near_chance() -> bytes:
-    """Eight annotators near chance, with four rankings per task. Plain EM needs more than 1,000 steps."""
+    """Four rankings per task by eight annotators whose accuracy is near chance. Plain EM needs more than
+    1,000 steps to converge."""
     rng = np.random.default_rng(27)
     tasks, people, overlap = 40, 8, 4
     rng.random((tasks, K))

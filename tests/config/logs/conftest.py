@@ -1,4 +1,4 @@
-"""The lines that the configured loggers write, as in production."""
+"""Collects the lines that the configured loggers write, in the format of production."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from config.logs.formatters import JSONLines
 
 
 class Lines(logging.Handler):
-    """Every line, as JSON text."""
+    """Collects every log line as JSON."""
 
     def __init__(self) -> None:
         super().__init__()

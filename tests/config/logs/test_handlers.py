@@ -35,7 +35,7 @@ def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines(
         monkeypatch.setattr(handlers, "_never_blocking", lambda descriptor: descriptor)
     handler = handler_for(writer)
     began = time.monotonic()
-    for number in range(2_000):  # the pipe has room for about 1,000
+    for number in range(2_000):  # the pipe has room for about 1,000 lines
         handler.emit(record(f"line {number} {'x' * 20}"))
     assert time.monotonic() - began < 5
     first = os.read(reader, 2**20).decode().splitlines()

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("empty_cache")
 
 @pytest.fixture
 def all_lines(lines: Lines) -> Iterator[Lines]:
-    """The lines of all levels."""
+    """Collects the log lines of all levels."""
     loggers = [logging.getLogger(name) for name in ("annotation", "training", "config", "rankloop", "django")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,5 +1,5 @@
-"""A request body is limited before it is read. Strangers can send only small bodies, and uploads need a login
-and permission before their first byte is read."""
+"""The limits on request bodies apply before a body is read. Strangers can send only small bodies, and uploads
+need a login and permission before their first byte is read."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_stranger_is_refused_before_an_upload_is_read(
     assert client.problem["status"] == HTTPStatus.UNAUTHORIZED
 
 
-def test_upload_is_refused_unread_without_the_role_the_scope_or_the_csrf_token(
+def test_upload_without_role_scope_or_csrf_token_is_refused_before_it_is_read(
     application: OneThreadPerRequest, project: Project, alice: User, mona: User, oscar: User
 ) -> None:
     headers, parts = upload(rows=3)

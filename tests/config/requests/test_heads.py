@@ -1,5 +1,5 @@
-"""The request line and the headers are limited in number, size and time, before a view or the database is
-involved."""
+"""The number and the size of headers, the size of the request line, and the time until they have arrived are
+limited. The limits apply before a view or the database is involved."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def send(connection: socket.socket, data: bytes) -> None:
 
 
 def answer_to(server: Server, data: bytes) -> tuple[int, str]:
-    """The status and the detail of the response to these bytes."""
+    """Sends these bytes. Returns the status and the detail of the response."""
     with socket.create_connection(server, timeout=10) as connection:
         sending = threading.Thread(target=send, args=(connection, data))
         sending.start()

@@ -57,8 +57,8 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[WebServer]:
-    """A server of one test. The requests that the test leaves unfinished end with the server, before the
-    test's rows are deleted."""
+    """A server for one test. When the server stops, the requests that the test left unfinished also end,
+    before the test's rows are deleted."""
     with web_server(tmp_path / "web.log") as found:
         yield found
 
@@ -82,7 +82,8 @@ def waiting_for_a_lock() -> int:
 
 
 def freeze(server: WebServer, user: User, number: int, *headers: str) -> socket.socket:
-    """Requests a snapshot without reading the response. By default, with the user's token."""
+    """Requests a snapshot without reading the response. Without `headers`, the request has the user's
+    token."""
     line = socket.create_connection((LOOPBACK, server.port))
     body = json.dumps({"name": f"snapshot-{number}"})
     head = [
@@ -125,8 +126,8 @@ def test_waiting_reports_block_neither_annotators_nor_other_managers(
     own_server: WebServer, ranked: Project, alice: User, mona: User, ada: User
 ) -> None:
     """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are
-    answered, and the processes end when the manager disconnects. The manager uses several tokens, and a
-    session with a different cookie header in each request."""
+    answered, and the processes end when the manager disconnects. The limit per user applies even if each
+    request has a different token or cookie header."""
     for user in (alice, mona, ada):
         # Tokens created in the transaction below would be invisible to the server.
         own_server.credentials(user)
@@ -258,7 +259,7 @@ def test_heavy_routes_are_recognised() -> None:
     assert routes.kind_of("POST", SNAPSHOTS) is Heavy.REPORT
     id = "01890a5d-ac96-774b-bcce-b302099a8057"
     assert routes.kind_of("GET", f"/api/v1/snapshots/{id}/export") is Heavy.DOWNLOAD
-    for part in ("metrics", "samples"):  # a comparison of runs reads these
+    for part in ("metrics", "samples"):  # the page that compares runs requests these
         assert routes.kind_of("GET", f"/api/v1/runs/{id}/{part}") is Heavy.REPORT
     assert routes.kind_of("GET", f"/api/v1/runs/{id}/") is None
     assert routes.kind_of("POST", CLAIM) is None

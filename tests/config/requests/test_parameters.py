@@ -212,7 +212,7 @@ def test_every_refusal_is_returned_at_once(people: dict[str, User], rows: Ids) -
 
 
 def test_cursor_of_another_list_is_refused_or_returns_a_page(people: dict[str, User], rows: Ids) -> None:
-    """Rows have UUIDs, numbers or texts as their sort keys."""
+    """Some lists are sorted by UUIDs, others by numbers or strings."""
     for line, parameter in SINGLE:
         if parameter["name"] == "cursor":
             for place in (

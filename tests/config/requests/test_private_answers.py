@@ -1,4 +1,4 @@
-"""Browsers and proxies do not store private responses, and every text that the API accepts has a maximum
+"""Browsers and proxies do not store private responses, and every string that the API accepts has a maximum
 length."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def test_responses_outside_the_api_are_not_stored(db: None, path: str) -> None:
 
 
 def _unlimited(schema: Any, components: Any, path: str, seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The paths of texts without a maximum length."""
+    """Yields the paths of the strings in this schema that have no maximum length."""
     if reference := schema.get("$ref"):
         name = reference.rsplit("/", 1)[1]
         if name not in seen:

@@ -105,7 +105,7 @@ def test_attempts_are_counted_by_ipv4_address_or_ipv6_network(rf: RequestFactory
 
 
 def server_commands() -> list[list[str]]:
-    """The commands that start the web server: of the image, of Compose and of the embedded stack."""
+    """The commands that start the web server in the image, in Compose and in the embedded stack."""
     dockerfile = (settings.BASE_DIR / "Dockerfile").read_text()
     commands: list[Any] = [
         json.loads(line.removeprefix("CMD "))

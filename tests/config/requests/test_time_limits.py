@@ -54,7 +54,7 @@ def test_annotation_and_reports_work_while_the_broker_hangs(
             checks = [threads.submit(server.ask, "GET", "/healthz") for _ in range(2 * THREADS)]
             answer_task(server, alice)
             assert server.ask("GET", f"{PROJECT}/quality/", user=ada).status == HTTPStatus.OK
-            # A check that runs while another thread waits for the broker repeats the last known state.
+            # While another thread waits for the broker, a health check returns the last known state.
             assert HTTPStatus.SERVICE_UNAVAILABLE in {check.result().status for check in checks}
         assert server.ask("GET", "/healthz").json()["broker"] == "unreachable"
         body = {"project": "support", "kind": "sft", "recipe": {"demonstrations": "demo_world"}, "inputs": {}}
@@ -80,7 +80,8 @@ def answer_task(server: WebServer, annotator: User) -> None:
 
 @contextmanager
 def blocked(block: Callable[[], None], *, limit: str) -> Iterator[None]:
-    """Another transaction holds the lock that `block` takes. The time limit applies to this thread."""
+    """While the context is open, another transaction holds the lock that `block` takes, and `limit` is 50 ms
+    in this thread."""
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -43,7 +43,7 @@ PEOPLE: dict[str, Role | None] = {
 
 
 def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
-    """The endpoint's response to an empty body. Any changes are rolled back."""
+    """Sends an empty JSON object to the endpoint and returns the response. Any changes are rolled back."""
     with transaction.atomic():
         answer = client.generic(line.method, url_of(line, rows), b"{}", content_type="application/json")
         transaction.set_rollback(True)

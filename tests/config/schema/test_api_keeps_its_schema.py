@@ -104,7 +104,8 @@ def _with_session(user: User | None, kind: str = "valid") -> Identity:
 
 
 def _others(people: dict[str, User]) -> list[Identity]:
-    """Every user, with a session and with a token, and missing, expired and malformed credentials."""
+    """Every user with a session and with a token, and identities whose credentials are missing, expired,
+    revoked or malformed."""
     return [
         *(_with_session(user) for user in people.values()),
         *(_with_token(user) for user in people.values()),
@@ -135,7 +136,7 @@ def _client(people: dict[str, User], operation: APIOperation) -> APIClient:
 
 
 def _known(rows: Ids, operation: APIOperation) -> dict[str, str]:
-    """IDs of existing rows for the URL's parameters."""
+    """Maps each parameter of the URL to the ID of an existing row."""
     return path_parameters_of(TABLE[operation.path, operation.method.upper()].route, rows)
 
 

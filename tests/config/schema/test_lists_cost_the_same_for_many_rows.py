@@ -146,7 +146,7 @@ def _url(line: Line, rows: Ids) -> str:
 
 
 def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
-    """The queries that a request makes, and the number of rows if the response is a list."""
+    """Makes a request. Returns its database queries, and the number of rows if the response is a list."""
     with CaptureQueriesContext(
         connection,
     ) as queries:

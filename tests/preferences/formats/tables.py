@@ -1,4 +1,4 @@
-"""Reading tables in tests: the orders of a file's rows, or the reason why the file is refused."""
+"""Helpers that read a table and return the order in each row, or the reason why the file is refused."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_errors_name_unknown_columns_keys_and_directions() -> None:
     assert "(direction=higher or direction=lower)" in refusal([SCORED], vote="score_a,score_b")
 
 
-def test_column_with_the_worse_response_can_not_be_chosen_as_the_vote() -> None:
+def test_column_with_the_worse_response_cannot_be_chosen_as_the_vote() -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "loser": "A"}
     assert "vote=loser: the column names the worse response" in refusal([row], vote="loser")
 

@@ -300,7 +300,7 @@ def test_text_parts_are_joined_in_prompts_and_responses() -> None:
         ({"image": "x.png"}, "'image'"),
     ],
 )
-def test_part_that_is_not_text_is_rejected_with_its_type_and_place(part: dict[str, Any], type: str) -> None:
+def test_part_that_is_not_text_is_rejected_with_its_type_and_path(part: dict[str, Any], type: str) -> None:
     ask = {"role": "user", "content": [TEXT, part]}
     reason = f".0.content.1 is a part of type {type}; only text parts can be imported"
     assert parsed(pair(prompt=[ask]))[2] == f"prompt{reason}"

@@ -107,7 +107,7 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
 
 @pytest.fixture
 def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables that a suggested line of code defines if the line is run in the download folder."""
+    """The variables that a suggested line of code can use. The line is run in the download folder."""
     import datasets
 
     monkeypatch.chdir(tmp_path)

@@ -42,7 +42,7 @@ def read(stream: io.BytesIO, format_name: str | None = None) -> tuple[str, list[
 
 
 def one(item: NumberedRecords) -> Record | None:
-    """The record of a line that contains at most one record."""
+    """The only record of a line, or None if the line has no record."""
     assert len(item.records) <= 1
     record = item.records[0] if item.records else None
     assert record is None or isinstance(record, Record)

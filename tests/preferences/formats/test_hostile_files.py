@@ -146,7 +146,7 @@ def test_reading_an_unclosed_quote_stops_at_the_row_size_limit(monkeypatch: pyte
     assert "is a closing quote missing?" in reasons(data)[3]
 
 
-def test_csv_with_very_many_columns_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_row_with_too_many_columns_is_rejected_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     header = ["prompt", "response_1", "response_2", *(f"column{n}" for n in range(20_000))]
     data = ",".join(header) + "\nQ,a,b" + ",x" * 20_000 + "\n"
     assert "metadata takes" in reasons(data.encode())[2]

@@ -69,7 +69,7 @@ def test_chosen_and_rejected_can_name_responses(row: dict[str, Any], expected: l
     assert orders(row) == [expected]
 
 
-def test_chosen_and_rejected_texts_beside_other_responses_are_the_pair() -> None:
+def test_chosen_and_rejected_texts_are_the_pair_despite_other_responses() -> None:
     (record,) = records_of([{**PAIR, "chosen": "Ant", "rejected": "Bee"}])
     assert sorted(response.text for response in record.responses) == ["Ant", "Bee"]
 
@@ -77,7 +77,7 @@ def test_chosen_and_rejected_texts_beside_other_responses_are_the_pair() -> None
 @pytest.mark.parametrize(
     "field", [{"preference_strength": 2}, {"all_bad": False}, {"not_rankable": "0"}, {"ranking_id": "r1"}]
 )
-def test_winner_is_read_beside_fields_of_the_native_format(field: dict[str, Any]) -> None:
+def test_winner_is_read_in_a_row_with_fields_of_the_native_format(field: dict[str, Any]) -> None:
     assert orders({**PAIR, "winner": "A", **field}) == [CAT]
 
 
@@ -281,7 +281,7 @@ def test_choice_that_names_a_response_is_read_as_a_vote(
         argilla("preference", "strong"),
     ],
 )
-def test_other_choices_are_a_ranking_without_an_order(row: dict[str, Any]) -> None:
+def test_other_choices_are_read_as_a_ranking_without_an_order(row: dict[str, Any]) -> None:
     ranking = ranking_of(row)
     assert not ranking.has_order
     assert "strong" in str(ranking.metadata) or "A" in str(ranking.metadata) or "2" in str(ranking.metadata)

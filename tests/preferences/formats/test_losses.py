@@ -54,7 +54,7 @@ SILENT: dict[str, Any] = {"ranking_metadata": {}}
 
 
 def row(name: str, tiers: Sequence[Sequence[int]], count: int = 3, **changes: Any) -> dict[str, Any]:
-    """A snapshot's row whose prompt is `name`. Ratings and flags are keyed by the response's index."""
+    """A snapshot's row with the prompt "NAME?". Ratings and flags are keyed by the response's index."""
     ids = [f"{name}-{index}" for index in range(count)]
     for field in ("ratings", "flags"):
         changes[field] = {ids[int(index)]: value for index, value in changes.get(field, {}).items()}
@@ -169,7 +169,7 @@ def read_back(data: bytes, known: ExportFormat) -> Iterator[Record]:
 
 
 class Found:
-    """The records of an export. The methods find records by the last word of the prompt."""
+    """The records of an export. The methods find records by the name in the last turn of the prompt."""
 
     def __init__(self, records: Iterator[Record]) -> None:
         self.records = list(records)
@@ -186,7 +186,8 @@ class Found:
         return bool(said) and all(getattr(ranking, field) == value for _, ranking in said)
 
     def has_by_text(self, field: str) -> bool:
-        """Whether a ranking has the same ratings or flags for the same responses as in the snapshot."""
+        """Whether a ranking of the prompt "Full?" gives each response the same ratings or flags as in the
+        snapshot."""
         given = {TEXTS[int(index)]: value for index, value in SAID[field].items()}
         return any(
             {record.responses[index].text: value for index, value in getattr(ranking, field).items()} == given

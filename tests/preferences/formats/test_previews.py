@@ -36,6 +36,6 @@ def test_preview_of_a_large_file_reads_only_its_beginning() -> None:
         assert 0 < file.bytes_read < len(content) / 2
 
 
-def test_fault_at_the_end_of_a_large_file_is_not_seen_by_its_preview() -> None:
+def test_preview_of_a_large_file_does_not_detect_a_fault_at_its_end() -> None:
     found = preview_of(io.BytesIO(LINES + b"{broken"))
     assert (found.problem, len(found.records)) == ("", SHOWN_RECORDS)

@@ -124,8 +124,8 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
 
 
 def in_the_file(path: Path, project: Project) -> set[str]:
-    """The current rankings. If an annotator ranked the same responses several times, only the last ranking is
-    current."""
+    """The current rankings in the file. If an annotator ranked the same responses several times, only the
+    last ranking is current."""
     found: dict[Any, tuple[Any, str]] = {}
     for number, (record, ranking) in enumerate(rankings_in(path)):
         said = said_by_file(project, record, ranking)
@@ -164,7 +164,8 @@ def test_real_file_survives_import_snapshot_and_export(wishes: Project, name: st
 
 
 def whole(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without database IDs and times."""
+    """A row without its database IDs, time of creation and round. Ratings and flags are keyed by the
+    response's index."""
     own = {"ranking_id", "task_id", "prompt_id", "created_at", "ratings", "flags", "responses", "round"}
     keys = [response["id"] for response in row["responses"]]
     return {

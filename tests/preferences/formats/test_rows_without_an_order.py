@@ -1,5 +1,6 @@
 """In a row without an order, a field is part of a ranking only if its value can be read as that part.
-Otherwise, the field is kept as metadata. A row with an order is strict."""
+Otherwise, the field is kept as metadata. A row with an order is refused if a field such as `ratings` or
+`strength` has an invalid value."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def test_fields_that_are_not_part_of_a_ranking_are_kept_as_metadata(fields: dict
     assert record.metadata == {name: value for name, value in fields.items() if name not in orders}
 
 
-def test_other_fields_of_the_row_are_still_a_ranking_without_an_order() -> None:
+def test_other_fields_of_the_row_still_form_a_ranking_without_an_order() -> None:
     record = read(ratings={"helpfulness": 4}, comment="Rude.", annotator="kim", given_at="last week")
     (ranking,) = record.rankings
     assert (ranking.has_order, ranking.comment, ranking.annotator, ranking.ratings) == (

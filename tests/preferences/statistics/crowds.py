@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-# The probability that a verdict is correct. A constant annotator always prefers the first response, and a
-# silent annotator gives no verdict.
+# The first three values are the probability that a verdict is correct. A constant annotator always prefers
+# the first response, and a silent annotator gives no verdict.
 RELIABLE, CARELESS, INVERSE, CONSTANT, SILENT = 0.95, 0.5, 0.05, -1.0, -2.0
 MANNERS = (RELIABLE, 0.6, CARELESS, INVERSE, CONSTANT, SILENT)
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """Verdicts of annotators on pairs. The items of a pair are 2·pair and 2·pair + 1 if `apart`. Otherwise,
-    they are drawn from a few items. All arrays have shape (N,)."""
+    """N verdicts of annotators. For each verdict, the arrays contain the pair, the annotator (`who`), the
+    sign and the two items of the pair. All arrays have shape (N,)."""
 
     pair: Ints
     who: Ints

@@ -18,7 +18,7 @@ class Votes(NamedTuple):
     people: NDArray[np.int64]
     values: NDArray[np.int64]
     names: list[tuple[str, str]]
-    """The two models of each item, in the order to which the values refer."""
+    """The two models of each item. The value 1 prefers the first model, −1 the second, and 0 is a tie."""
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:

@@ -163,7 +163,7 @@ def test_intervals_over_many_tasks_have_their_nominal_coverage() -> None:
     held = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        # 1,500 tasks of three comparisons, divided into groups. The comparisons within a task are dependent.
+        # There are 1,500 tasks with three dependent comparisons each. Groups of tasks are resampled.
         one, two = np.array([[0, 1], [0, 2], [1, 2]])[rng.integers(0, 3, 1500)].T
         chance = 1 / (1 + np.exp(truth[two] - truth[one]))
         lean = rng.random(1500) < 0.5

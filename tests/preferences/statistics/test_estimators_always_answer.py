@@ -31,7 +31,7 @@ def states_its_end(convergence: Convergence, most_steps: int) -> None:
 
 
 def in_order(low: ArrayLike, value: ArrayLike, high: ArrayLike, known: NDArray[np.bool_]) -> None:
-    """0 ≤ low ≤ value ≤ high ≤ 1 where `known`, and NaN elsewhere."""
+    """Asserts that 0 ≤ low ≤ value ≤ high ≤ 1 where `known` is true, and that all three are NaN elsewhere."""
     low, value, high = (np.asarray(part, dtype=np.float64) for part in (low, value, high))
     assert ((low >= 0) & (low <= value) & (value <= high) & (high <= 1))[known].all()
     assert np.isnan(low[~known]).all() & np.isnan(value[~known]).all() & np.isnan(high[~known]).all()
@@ -255,8 +255,8 @@ def test_strengths_converge_for_any_wins_and_ties(table: tuple[Floats, Floats, f
     for convergence in (found.convergence, shuffled.convergence, with_ties.convergence, double.convergence):
         states_its_end(convergence, newton.MAX_STEPS)
         assert convergence.converged
-    # Within its error of 1e-6 nats, an estimate is exact to a thousandth of its standard error, which is
-    # about 1/√prior if only the prior determines a strength.
+    # An estimate that has converged is less than 0.002 standard errors away from the maximum. If only the
+    # prior determines a strength, its standard error is about 1/√prior.
     error = 2e-3 / np.sqrt(min(prior, 1.0))
     np.testing.assert_allclose(shuffled.strength, found.strength[order], atol=error)
     np.testing.assert_allclose(double.strength, with_ties.strength, atol=error)

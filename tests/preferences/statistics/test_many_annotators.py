@@ -51,7 +51,7 @@ def test_intervals_do_not_depend_on_the_method_of_summation(monkeypatch: pytest.
     found = []
     for people, tasks, overlap in ((30, 20, 20), (8, 30, 3)):
         pair, who, y, task = chance_crowd(4, people, tasks, overlap, right=0.7)
-        kept = (pair % 6 > 3) | (who % 3 == 0)  # the numbers of verdicts on a pair differ
+        kept = (pair % 6 > 3) | (who % 3 == 0)  # the number of verdicts differs between pairs
         for cells in (reliability.CHUNK_CELLS, 100):
             monkeypatch.setattr(reliability, "CHUNK_CELLS", cells)
             found.append(

@@ -25,7 +25,7 @@ def reasons(data: bytes | Path) -> dict[int, str]:
 
 
 def records(data: bytes | Path) -> list[Record]:
-    """The records of a file in which each row can be read."""
+    """The records of a file. Fails if a row can't be read."""
     found = read(data)
     assert [item.reason for item in found if item.reason] == []
     return [record for item in found for record in item.records if isinstance(record, Record)]

@@ -105,7 +105,7 @@ def test_long_numbers_and_deep_nesting_are_refused(text: str) -> None:
         literal_of(text)
 
 
-def test_cells_are_decoded_only_where_a_list_or_an_object_is_expected() -> None:
+def test_cells_are_decoded_where_a_list_or_an_object_is_expected() -> None:
     assert list_of("['a' 'b']", "responses") == ["a", "b"]
     assert object_of("{'help': 2, 'note': None}", "ratings") == {"help": 2}
     assert list_of('["a", "b"]', "responses") == ["a", "b"]

@@ -1,4 +1,4 @@
-"""If a file is truncated or damaged, the rows before that point are read, and the error is reported."""
+"""If a file is truncated or damaged, the rows before the damage are read, and the error is reported."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ def test_all_rows_of_an_archived_file_with_a_wrong_checksum_are_read(size: int) 
 
 
 class Piped(io.BytesIO):
-    """A stream without a position. An archive written to it has the size of each file after the file."""
+    """A stream that can't seek. In a zip archive written to such a stream, the size of each file follows its
+    content."""
 
     def seekable(self) -> bool:
         return False
@@ -132,7 +133,7 @@ class Piped(io.BytesIO):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("stream", [io.BytesIO, Piped])
-def test_rows_of_a_truncated_archive_are_read_up_to_the_break(stream: type[io.BytesIO], method: int) -> None:
+def test_complete_rows_of_a_truncated_archive_are_read(stream: type[io.BytesIO], method: int) -> None:
     rows = [(f"q{n}", f"good {n * 7919 % 10007}", f"bad {n * 104729 % 10007}") for n in range(3000)]
     packed = stream()
     with zipfile.ZipFile(packed, "w", method) as archive:
@@ -168,7 +169,7 @@ def test_archive_truncated_before_its_first_row_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("data", "keep"), [(JSONL, 4), (ARRAY, 4), (CSV, 4)])
-def test_rows_of_a_truncated_text_file_are_read(data: bytes, keep: int) -> None:
+def test_complete_rows_of_a_truncated_text_file_are_read(data: bytes, keep: int) -> None:
     cut = data[: data.index(b"q4") + 4]
     assert good_comparisons(cut) == ROWS[:keep]
     assert len(reasons(cut)) == 1

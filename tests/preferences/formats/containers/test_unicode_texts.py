@@ -1,4 +1,4 @@
-"""Every character of a text survives each container, and texts that can't be stored are refused."""
+"""Every character of a string survives each container, and strings that can't be stored are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that fail, disappear, or do not fit the policy. The engine waits for an unavailable server, and
+"""A server can fail, disappear or not fit the policy. The engine waits for an unavailable server, and
 every other fault raises a clear error."""
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def test_run_waits_for_a_killed_server_without_losing_answers(policy: Loaded) ->
     page, found = Page(), list[list[list[Completion]]]()
     with serving(policy, local_seeds=True) as running, waits_shown_by(page.show):
         engine = engine_for(running, server_connections=1)
-        killed_after(running, 3)  # the first request reads the probe text, and two prompts are answered
+        killed_after(running, 3)  # one request reads the probe text, and two answer prompts
         thread = threading.Thread(target=lambda: found.append(asked(engine, policy)))
         thread.start()
         wait_until(lambda: bool(page.now))

@@ -1,4 +1,4 @@
-"""Estimated operations and layer calls contain all work of a run."""
+"""Estimated operations and layer calls include all the work of a run."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_supervised_loss_of_ppo_is_part_of_the_update() -> None:
     assert after.layer_calls > before.layer_calls
 
 
-def test_measuring_the_kl_ceiling_takes_one_more_rollout() -> None:
+def test_last_check_of_the_kl_ceiling_takes_one_more_rollout() -> None:
     policy, recipe = shape(), RLOOConfig(steps=10, samples=0)
     plain, limited = (
         on_policy.rloo(one, policy, policy, data(100))

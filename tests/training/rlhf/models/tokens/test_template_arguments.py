@@ -88,7 +88,7 @@ def test_arguments_are_json_or_text(text: str, arguments: dict[str, Any]) -> Non
         ("eos_token=x", "can't be set"),
     ],
 )
-def test_unreadable_arguments_are_refused(text: str, reason: str) -> None:
+def test_invalid_template_arguments_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         PPOConfig(template_arguments=text)
 

@@ -105,8 +105,8 @@ def test_full_models_of_each_trunk_give_the_same_scores_in_transformers(tmp_path
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_adapter_gives_the_same_scores_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """The adapter folder is small, contains all parameters that the base model lacks, and records the base
-    model's path."""
+    """The adapter folder contains the parameters that the base model lacks, and records the base model's
+    path."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()

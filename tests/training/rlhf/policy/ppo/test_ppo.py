@@ -425,7 +425,7 @@ def test_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: P
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_reward_model_with_a_different_vocabulary_is_rejected(
+def test_unusable_reward_models_and_empty_prompt_lists_are_rejected(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     other = copy.deepcopy(tiny.tokenizer())

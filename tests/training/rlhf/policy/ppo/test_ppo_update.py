@@ -208,7 +208,7 @@ def test_answers_prompts_and_steps_have_independent_random_numbers(judge: Path) 
     assert float(((counts - shares * counts.sum()) ** 2 / (shares * counts.sum())).sum()) < 21.1
 
 
-def test_every_pass_uses_each_prompt_once_in_its_own_order() -> None:
+def test_every_pass_uses_each_prompt_once_and_in_a_different_order() -> None:
     position, passes = rollout.START, []
     drawn: list[int] = []
     for _ in range(5):

@@ -30,7 +30,7 @@ Rank = Callable[..., None]
 
 @pytest.fixture
 def lab(db: None) -> Project:
-    """An empty project for the tests in this package, with no artefacts on disk."""
+    """An empty project. All artefacts on disk are deleted first."""
     shutil.rmtree(django_settings.ARTEFACTS, ignore_errors=True)
     return create_project(slug="lab", name="Lab")
 
@@ -65,11 +65,12 @@ def make_model(lab: Project) -> ModelMaker:
 
 @pytest.fixture
 def rank() -> Rank:
-    """rank(project, annotator, n=…): creates n tasks with two responses each, and ranks the responses of all
-    tasks. The task's first response is ranked as the best; with `tied`, all responses are equally good.
+    """rank(project, annotator, n=…): creates n tasks with two responses each. The annotator then ranks the
+    responses of every task that they can claim. They rank the first imported response best; with `tied`, they
+    rank all responses equal.
 
-    The order in which an annotator sees the responses is random. If this order were also the ranking, half of
-    the rankings would contradict the other half, and the effect of training on them would be unpredictable.
+    Annotators see the responses in random order. If they ranked them in this order, about half of the
+    rankings would contradict the other half, and the effect of training on them would be unpredictable.
     """
 
     def rank_them(project: Project, annotator: User, *, n: int, tied: bool = False) -> None:
@@ -117,7 +118,8 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
 
 
 def lose(run: TrainingRun) -> None:
-    """Set the run's last heartbeat to one hour ago, and record an unbroken sweep for the last day."""
+    """Set the run's last heartbeat to one hour ago, and record that the sweep has run without a break for a
+    day."""
     now = timezone.now()
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=now - timedelta(hours=1))
     passes = {"passed_at": now, "unbroken_since": now - timedelta(days=1)}

@@ -1,4 +1,4 @@
-"""Admins have write access, project managers have read access, and everyone else gets a 404."""
+"""Admins have write access, managers have read access to their projects, and other users see nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model(make_model: ModelMaker, project: Project) -> ModelVersion:
 
 @pytest.fixture
 def foreign(make_run: RunMaker, make_model: ModelMaker) -> None:
-    """A run and a model in a project visible only to admins."""
+    """A run and a model in a project that only admins can see."""
     make_run()
     make_model(name="lab-sft-1")
 

@@ -43,7 +43,7 @@ def test_all_answers_for_an_intent_state_the_same_facts(intent: Intent) -> None:
         assert set(slots.in_template(answer)) == kinds
         for fact in intent.facts:
             assert any(phrase in answer.lower() for phrase in fact), (answer, fact)
-    assert len({frozenset(kinds) for kinds in questions}) == 1, "all questions name the same kinds of value"
+    assert len({frozenset(kinds) for kinds in questions}) == 1, "the questions name different kinds of values"
 
 
 def test_conversations_with_a_follow_up_question_are_parsed() -> None:

@@ -1,7 +1,7 @@
 """Training and decoding on a GPU. These tests need only the library; docs/gpu.md has the command.
 
-Two precisions or two devices choose different tokens, because their probabilities differ by rounding. The
-tests that compare them therefore give both sides the same answers.
+Two precisions or two devices can sample different tokens, because rounding changes the probabilities. Tests
+that compare precisions or devices therefore give both the same answers.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ COMPARED = ("objective/scores", "loss/policy_avg", "loss/value_avg", "policy/ent
 
 
 @pytest.mark.parametrize("settings", [{}, {"use_peft": True, "lora_r": 4}], ids=["all weights", "adapter"])
-def test_step_of_ppo_on_a_gpu_equals_that_on_a_cpu(
+def test_step_of_ppo_gives_the_same_figures_on_a_gpu_and_on_a_cpu(
     settings: dict[str, Any], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a CPU, answers share their prompt in a flat row. On a GPU, they share it in a packed row."""
@@ -108,7 +108,7 @@ def test_step_of_ppo_in_bfloat16_is_close_to_that_in_float32(settings: dict[str,
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rloo", "ppo"])
 def test_run_on_a_gpu_resumes_close_to_an_uninterrupted_run(kind: str, scene: Scene, tmp_path: Path) -> None:
-    """On a GPU, sums are added up in an order that can differ between two runs."""
+    """On a GPU, the order in which a sum is added up can differ between two runs."""
     report = ListReporter()
     path, _ = LOOPS[kind](scene, scene.base, tmp_path / "whole", report, **LORA)
     stopping = ListReporter(cancel_after=report.checks // 2 + 1)

@@ -66,8 +66,8 @@ ETA = torch.tensor([0.98, 0.9, 0.8, 0.65, 0.5, 0.2], dtype=torch.float64)
 
 
 def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
-    """Assert that intervals of two standard errors contain 95% of the true values. The mean estimate over all
-    datasets must be unbiased.
+    """Assert that intervals of two standard errors contain at least 90% of the true values (expected: 95%),
+    and that the mean estimate over all datasets is unbiased.
 
     A single dataset is not enough. With eight parameters and any loss, at least one interval misses its true
     value in a third of all datasets.

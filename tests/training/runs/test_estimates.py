@@ -1,6 +1,5 @@
-"""A run's time and memory are estimated before launch. The estimate is based on earlier runs. If there are no
-earlier runs, the estimate is based on operation counts. An estimate names its basis, and making an estimate
-writes nothing."""
+"""A run's time and memory are estimated before launch, from earlier runs or, if there are none, from
+operation counts. An estimate states its basis, and estimating writes nothing to the database."""
 
 from __future__ import annotations
 

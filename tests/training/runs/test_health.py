@@ -36,7 +36,7 @@ def run(make_run: RunMaker) -> TrainingRun:
 
 @pytest.fixture
 def look(run: TrainingRun) -> Look:
-    """look(second): reads the run, and judges its health at this number of seconds after its start."""
+    """look(second): reads the run, and judges its health this number of seconds after the run's start."""
     watched = Health(run, LIMITS, now=0.0)
 
     def judge(now: float) -> Verdict | None:
@@ -114,7 +114,7 @@ def test_run_that_writes_a_checkpoint_at_its_time_limit_is_not_stopped(run: Trai
         assert watched.judge(run, now=float(second), saving=True) is None, second
 
 
-def test_earlier_attempts_count_toward_the_time_limit(run: TrainingRun) -> None:
+def test_earlier_attempts_count_towards_the_time_limit(run: TrainingRun) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(started_at=run.heartbeat_at - 50 * SECOND)
     assert interruptions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"
     run.refresh_from_db()
@@ -159,7 +159,7 @@ def test_heartbeat_contains_the_time_since_the_last_progress(
             idle_of()
             assert idle_of() < 0.1
             assert run.phase == "waiting for people"
-    alive()  # the reporter no longer listens
+    alive()  # has no effect after the reporter is closed
 
 
 def test_reporter_ends_the_loop_at_the_time_limit_but_keeps_finished_work(run: TrainingRun) -> None:

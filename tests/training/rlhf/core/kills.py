@@ -104,7 +104,7 @@ class Killer:
         """Kill one attempt at each moment, and let the last attempt finish."""
         codes = [self.attempt(kind, folder, name, moment) for moment in (*moments, None)]
         assert set(codes) <= {KILLED, CANCELLED, 0}, f"{kind} {name}: exit codes {codes}"
-        assert codes[-1] == 0, f"{kind} {name}: the last attempt did not end"
+        assert codes[-1] == 0, f"{kind} {name}: the last attempt did not succeed"
         return _ended(folder, name, codes.count(KILLED))
 
 
@@ -145,7 +145,7 @@ def _said(attempts: list[list[Any]], what: str) -> list[Any]:
 
 def _rows(file: Path) -> list[Any]:
     lines = file.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # an unfinished line was being written
+    return [json.loads(line) for line in lines[:-1]]  # the last line is empty or incomplete
 
 
 def _number(file: Path) -> int:
@@ -153,7 +153,7 @@ def _number(file: Path) -> int:
 
 
 class FileReporter(NullReporter):
-    """Writes each report to a file at once, as the platform does before each checkpoint."""
+    """Writes each report to a file immediately. The platform, too, writes all reports before a checkpoint."""
 
     def __init__(self, file: Path, ticks: Ticks) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -266,7 +266,7 @@ def _serve() -> None:
 
     torch.set_num_threads(1)
     answers = os.dup(1)
-    os.dup2(2, 1)  # the output of a loop must not look like an answer
+    os.dup2(2, 1)  # a loop's output must not be mistaken for an exit code
     for line in sys.stdin:
         kind, folder, name, moment = json.loads(line)
         pid = os.fork()

@@ -157,7 +157,7 @@ KINDS: dict[str, Loop] = {
     "rloo": train_rloo,
 }
 
-# At least once per micro-batch and per generated token, loops check whether they must stop.
+# Loops check for a stop at least once per micro-batch and per generated token.
 FEWEST_CHECKS = {"reward_model": 20, "sft": 16, "rejection_sampling": 40, "dpo": 20, "ppo": 80, "rloo": 80}
 
 

@@ -33,11 +33,12 @@ from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward.reward_model import train
 
 WHILE_IT_WRITES: Moment = ("open", ".partial-", 13)
-# The moments of the reward model's loop. Checkpoints are saved after steps 2, 3, 4 … 8.
+# For each case, the moments at which attempts of the reward model's loop are killed, and the steps after
+# which the last attempt may resume. The loop saves a checkpoint after each of its eight steps.
 MOMENTS: dict[str, tuple[list[Moment], range]] = {
     "in-memory": ([], range(0, 1)),
     "before-the-first": ([("step", "", 1)], range(0, 1)),
-    # Step 5 is reported, but its checkpoint is not saved.
+    # The metrics of step 5 are reported, but its checkpoint is not saved.
     "between": ([("step", "", 5)], range(4, 5)),
     # The weights have been written and their digest is being computed. The optimiser moments, generators and
     # training state have not been written yet.

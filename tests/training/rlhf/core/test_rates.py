@@ -1,4 +1,4 @@
-"""Learning rates by model size, and the learning rate schedule of a run."""
+"""A run's peak learning rate depends on the model size, and its learning rate follows the schedule."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_choice_depends_on_the_seed_and_keeps_the_order() -> None:
     assert first != given[:10]
 
 
-def test_json_lines_are_read_and_the_error_names_a_broken_line(tmp_path: Path) -> None:
+def test_json_lines_are_read_and_the_error_names_the_broken_line(tmp_path: Path) -> None:
     file = tmp_path / "demonstrations.jsonl"
     line = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "response": "Hello.", "id": 7})
     file.write_text(f"{line}\n\n{line}\n")

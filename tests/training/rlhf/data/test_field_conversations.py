@@ -1,5 +1,5 @@
-"""Training on files that are structured like real public data. Each prompt occurs once and has one BOS, and
-no pair has two equal inputs."""
+"""Rankings in files that are structured like real public data are encoded correctly: each prompt occurs once
+and has one BOS, and no pair has two equal inputs."""
 
 from __future__ import annotations
 

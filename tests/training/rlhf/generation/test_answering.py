@@ -1,4 +1,5 @@
-"""Answers to many prompts: random numbers, refused prompts, progress and cancellation."""
+"""Answers to many prompts are reproducible, refused prompts are counted, and generation reports its progress
+and can be cancelled."""
 
 from __future__ import annotations
 
@@ -92,7 +93,7 @@ def test_refused_prompts_are_counted_and_left_out() -> None:
     assert report.progress_rows[-1] == ("evaluate", 12, 12)
 
 
-def test_prompts_that_render_as_an_empty_text_are_refused() -> None:
+def test_prompts_that_render_as_an_empty_string_are_refused() -> None:
     prompts = [*PROMPTS[:2], [{"role": "user", "content": ""}]]
     assert encode_prompts(policy().tokenizer, prompts, limit=9).refused == 1
 
@@ -141,7 +142,7 @@ def test_progress_is_reported_and_cancellation_takes_effect_within_a_batch(
     assert {total for _, total in heard} == {18}
     assert done == sorted(done)
     assert len(set(done)) > 5
-    report = ListReporter(cancel_after=4)  # before the batch, and before each layer
+    report = ListReporter(cancel_after=4)  # checks run before the batch and before each layer
     with pytest.raises(Cancelled):
         generate(model, words, ids, max_new_tokens=8, check=report.check)
     assert not any(layer._forward_pre_hooks for layer in model.model.layers)

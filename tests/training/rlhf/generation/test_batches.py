@@ -25,8 +25,8 @@ KINDS = {"llama": (tiny.policy, LlamaBatch), "neox": (tiny.neox_policy, ForwardB
 
 
 class Watched:
-    """Records the keys and values of each batch as they are allocated. Exhausts the memory in batches of more
-    than `most` rows, after the first token."""
+    """Records the size of the keys and values, in bytes, and the number of rows of each batch. A batch of
+    more than `most` rows runs out of memory after its first token."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: type[Any], most: int = 1000) -> None:
         self.bytes: list[int] = []
@@ -88,7 +88,7 @@ def test_error_is_raised_if_a_single_row_exhausts_the_memory(monkeypatch: pytest
         generate(tiny.policy(), WORDS, PROMPTS, max_new_tokens=4)
 
 
-def test_only_exhausted_memory_halves_a_batch() -> None:
+def test_only_out_of_memory_errors_are_recognised_as_such() -> None:
     assert batches.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.int8)
@@ -98,7 +98,7 @@ def test_only_exhausted_memory_halves_a_batch() -> None:
     assert not batches.is_out_of_memory(caught.value)
 
 
-def test_prompts_of_similar_length_are_batched_together_from_the_longest() -> None:
+def test_batches_group_prompts_of_similar_length_and_start_with_the_longest() -> None:
     limits = Limits(cache_bytes=100 * (40 + 2 * 12), rows=100, token_bytes=100, shared=True)
     work, cut = Batches([len(prompt) - 1 for prompt in PROMPTS], n=2, room=12), []
     while work.left:
@@ -124,7 +124,7 @@ def test_recipe_limits_the_memory_of_generation(monkeypatch: pytest.MonkeyPatch)
     assert len(watched.rows) > 4
 
 
-def test_default_memory_is_a_share_of_the_free_memory() -> None:
+def test_default_memory_limit_is_a_share_of_the_free_memory() -> None:
     free = batches.free_memory(torch.device("cpu"))
     limits = batches.default_limits(
         torch.device("cpu"), vocabulary=151_936, token_bytes=1, shared=True, cache_bytes=None

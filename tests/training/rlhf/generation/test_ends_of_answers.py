@@ -44,7 +44,7 @@ def chatml_tokenizer(*, special: bool = True) -> PreTrainedTokenizerFast:
 
 
 def policy_that_says(*ids: int, rows: int = 80) -> LlamaForCausalLM:
-    """A policy that answers every prompt with these token IDs, regardless of its input."""
+    """A policy that generates these token IDs, whatever its input."""
     model = tiny.policy(vocab_size=rows)
     said = iter(ids)
     head = torch.nn.Linear(32, rows, bias=False)

@@ -1,7 +1,8 @@
-"""Decoding as repeated graphs gives the logits of decoding step by step, and nothing waits for a GPU.
+"""Decoding with replayed graphs gives the same logits as decoding step by step, and the CPU seldom waits for
+the GPU.
 
 A CUDA graph can't be captured on a CPU. `Recorded` does the same with CPU operations: it repeats the recorded
-operations on the memory that they used. A step that depended on a number in Python, or that used different
+operations on the memory that they used. A step that depends on a number in Python, or that uses different
 memory for each token, would therefore give different logits.
 """
 
@@ -66,7 +67,7 @@ class _Recorder(TorchDispatchMode):
 
 def _copy(kept: Any, found: Any) -> None:
     if isinstance(kept, Tensor):
-        if kept.data_ptr() != found.data_ptr():  # otherwise it is a view, or was changed in place
+        if kept.data_ptr() != found.data_ptr():  # equal for views and in-place operations
             kept.copy_(found)
     elif isinstance(kept, (list, tuple)):
         for one, other in zip(kept, found, strict=True):
@@ -75,11 +76,11 @@ def _copy(kept: Any, found: Any) -> None:
 
 @pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("n", [1, 3])
-def test_repeated_graph_gives_the_logits_of_single_steps(
+def test_replayed_graph_gives_the_logits_of_single_steps(
     name: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three graphs: for all rows, for the rows that remain after some were dropped, and for additional
-    columns."""
+    """Three graphs are captured: for all rows, for the rows that remain after some are dropped, and for
+    additional columns."""
     monkeypatch.setattr(graphs, "COLUMNS", 5)
     monkeypatch.setattr(Recorded, "captures", 0)
     trunk = trunk_of_family(made(name))

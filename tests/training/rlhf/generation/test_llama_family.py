@@ -1,5 +1,5 @@
-"""Our own code decodes models of the Llama family, and its logits equal those of the model's forward pass.
-All other models take the general path."""
+"""Models of the Llama family take a fast path, whose logits equal those of the model's forward pass. All
+other models take the general path."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def _with_lora(*modules: str, **settings: Any) -> PreTrainedModel:
 
 
 def _wide_with_a_sliding_window() -> PreTrainedModel:
-    """A model that takes the general path. MKL and oneDNN round its products differently."""
+    """A model that takes the general path, and is wide enough for MKL and oneDNN to round its products
+    differently."""
     changes = {"hidden_size": 256, "num_attention_heads": 4}
     return _model(MistralForCausalLM, MistralConfig, sliding_window=8, **changes)
 
@@ -164,7 +165,7 @@ def test_model_whose_forward_pass_was_changed_takes_the_general_path(
     assert trunk_of_family(hooked) is None
     assert not caplog.records
     scaled = tiny.policy()
-    scaled.model.layers[1].self_attn.scaling = 0.5  # the code has no check for this
+    scaled.model.layers[1].self_attn.scaling = 0.5  # only a comparison of logits detects this
     assert trunk_of_family(scaled) is None
     assert "gives different logits" in caplog.text
 
@@ -184,8 +185,8 @@ def test_decoding_reads_the_current_weights() -> None:
 def test_logits_are_bitwise_identical_before_and_after_a_training_pass(
     make: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A training pass makes oneDNN multiply the linear layers. A run that is resumed before its first pass
-    must sample the answers of an uninterrupted run."""
+    """If only training passes used oneDNN, the answers before the first pass would differ from those after
+    it. A resumed run could then sample answers that differ from those of an uninterrupted run."""
     monkeypatch.setattr(products, "SMALLEST_ROWS", 1)
     monkeypatch.setattr(products, "SMALLEST_PRODUCT", 1)
     model, given = make(), torch.tensor([PROMPTS[0]])
@@ -215,7 +216,7 @@ def test_model_can_be_trained_after_decoding() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_takes_the_fast_path(dtype: torch.dtype) -> None:
+def test_half_precision_models_take_the_fast_path(dtype: torch.dtype) -> None:
     model = tiny.policy(seed=1).to(dtype)
     trunk = trunk_of_family(model)
     assert trunk is not None
@@ -224,7 +225,7 @@ def test_half_precision_takes_the_fast_path(dtype: torch.dtype) -> None:
     assert [len(group) for group in answers] == [2] * 5
 
 
-def test_float32_adapter_of_a_bfloat16_model_takes_the_fast_path() -> None:
+def test_bfloat16_model_with_a_float32_adapter_takes_the_fast_path() -> None:
     model = _with_recomputed_layers()
     for name, parameter in model.named_parameters():
         if ".lora_" not in name:
@@ -242,7 +243,7 @@ def test_float32_adapter_of_a_bfloat16_model_takes_the_fast_path() -> None:
             torch.cat([one.read(lambda: None), *map(one.step, torch.arange(30).view(3, 10) + 4)])
             for one in batches
         ]
-    # The same weights in float32 give the logits without rounding errors.
+    # The same weights in float32 give reference logits with hardly any rounding errors.
     ours, own = ((one.float() - logits[2]).norm() for one in logits[:2])
     assert 0 < ours < 1.2 * own
     assert own < 0.05 * logits[2].norm()

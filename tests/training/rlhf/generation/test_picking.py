@@ -36,7 +36,8 @@ def test_total_variation_is_below_one_millionth_with_a_large_vocabulary() -> Non
 
 
 def test_top_p_keeps_exactly_the_smallest_set_in_a_large_vocabulary() -> None:
-    """Of 4,096 equally likely tokens, 1,024 reach a quarter. Their shares are exact in binary."""
+    """Of 4,096 equally likely tokens, 1,024 have a total probability of 0.25. Each probability is 2⁻¹², which
+    is exact in floating point."""
     weights = torch.full((1, QWEN), 0.0)
     likely = torch.arange(4096) * 37
     weights[0, likely] = 2.0**-12

@@ -23,7 +23,8 @@ PROMPTS = [[2, *range(5, 5 + length)] for length in (1, 30, 4, 11, 7)]
 
 
 class InverseCDF(LogitsProcessor):
-    """Leaves only the token whose interval of the cumulative distribution contains the row's next number."""
+    """Leaves only the token whose interval of the cumulative distribution contains the row's next
+    random number."""
 
     def __init__(self, uniform: np.ndarray[Any, Any], *, known: int, temperature: float) -> None:
         self.uniform, self.known, self.temperature, self.step = uniform, known, temperature, 0
@@ -79,7 +80,7 @@ def test_greedy_answers_have_the_same_ids_as_in_transformers(name: str) -> None:
 def test_samples_with_equal_random_numbers_have_the_same_ids_as_in_transformers(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "FINISHED_SHARE", 0.01)  # every finished row is removed at once
+    monkeypatch.setattr(decoding, "FINISHED_SHARE", 0.01)  # finished rows are removed after every token
     model = models()[name]
     ours = generate(
         model, WORDS, PROMPTS, n=N, max_new_tokens=TOKENS, temperature=1.3, seed=SEED, rows_per_batch=9

@@ -1,4 +1,5 @@
-"""Answers that a server generates: the same distribution, the same IDs, and the policy's current weights."""
+"""A server's answers have the policy's distribution and current weights. With our sampler, the server gives
+the same token IDs as a local run."""
 
 from __future__ import annotations
 
@@ -142,7 +143,7 @@ def test_ids_without_text_are_never_sampled() -> None:
     assert float(chances[69:].sum()) > 0.3
 
 
-def test_progress_and_checks_are_reported_while_the_server_works(
+def test_progress_is_reported_while_the_server_works(
     policy: Loaded, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.rlhf.generation.pulse.PULSE_SECONDS", 0.0)

@@ -1,4 +1,4 @@
-"""Servers that fail, disappear, or do not fit the policy. The engine waits for an unavailable server, and
+"""A server can fail, disappear or not fit the policy. The engine waits for an unavailable server, and
 every other fault raises a clear error."""
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def test_run_waits_for_a_killed_server_without_losing_answers(policy: Loaded) ->
     page, found = Page(), list[list[list[Completion]]]()
     with serving(policy, local_seeds=True) as running, waits_shown_by(page.show):
         engine = engine_for(running, server_connections=1)
-        killed_after(running, 3)  # the first request reads the probe text, and two prompts are answered
+        killed_after(running, 3)  # one request reads the probe text, and two answer prompts
         thread = threading.Thread(target=lambda: found.append(asked(engine, policy)))
         thread.start()
         wait_until(lambda: bool(page.now))
@@ -160,7 +160,7 @@ def test_run_that_waits_for_a_server_can_be_cancelled(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_request_that_fails_once_is_repeated(policy: Loaded, server: OpenAIServer, status: int) -> None:
+def test_failed_requests_are_repeated(policy: Loaded, server: OpenAIServer, status: int) -> None:
     failed: list[str] = []
 
     def before(path: str) -> None:
@@ -222,7 +222,10 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
         "2 token IDs, but 3 log-probabilities",
     ),
     "not JSON": (not_json, "is not JSON: '<html>Welcome</html>'"),
-    "no choices": (lambda found: found | {"choices": found["choices"][:1]}, "does not contain 3 choices"),
+    "too few choices": (
+        lambda found: found | {"choices": found["choices"][:1]},
+        "does not contain 3 choices",
+    ),
     "NaN": (changed(logprobs={"token_logprobs": [float("nan")] * 6}), "not finite numbers"),
 }
 
@@ -254,7 +257,7 @@ def test_error_for_a_wrong_model_name_lists_the_models_of_the_server(
 
 def test_server_with_a_different_tokenizer_is_refused(policy: Loaded) -> None:
     other = Loaded(tiny.policy(vocab_size=80), tiny.tokenizer())
-    other.tokenizer.add_tokens(["differ"])  # an unknown word in the policy's tokenizer
+    other.tokenizer.add_tokens(["differ"])  # the policy's tokenizer doesn't know this word
     with (
         serving(other) as running,
         pytest.raises(ServerUnusable, match="has a different tokenizer from the policy"),
@@ -320,7 +323,7 @@ def test_log_probability_temperature_is_determined_only_if_the_noise_is_small(
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_comparison_is_correct_or_undecided_at_every_temperature(policy: Loaded, raw: bool) -> None:
+def test_detected_log_probability_temperature_is_correct_or_undecided(policy: Loaded, raw: bool) -> None:
     decided = []
     for seed, temperature in enumerate([0.999, 0.99, 0.97, 0.9, 0.7, 1.01, 1.3]):
         groups = generate(*policy, PROMPTS, max_new_tokens=12, temperature=temperature, seed=seed)

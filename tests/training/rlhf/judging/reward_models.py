@@ -22,7 +22,7 @@ def reward_model(
     max_length: int = 128,
     words: PreTrainedTokenizerBase | None = None,
 ) -> Loaded:
-    """A reward model with random weights and this scale."""
+    """A reward model with random weights. `mean` and `std` stand in for those of its training rewards."""
     settings: dict[str, Any] = {**tiny.COMMON, **tiny.SHAPE, "num_hidden_layers": 1, "num_labels": 1}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -47,11 +47,11 @@ def asked(prompts: int = 3, answers: int = 2) -> list[Asked]:
 
 
 def token_reward_model(values: dict[int, float], *, mean: float = 0.5, std: float = 0.5) -> Loaded:
-    """A reward model that scores an answer by the mean of its tokens' values.
+    """A reward model that gives higher scores to answers whose tokens have higher values.
 
     In the model's only layer, all parameters are zero except the norms and the value and output projections.
-    Attention therefore averages the embeddings of all tokens up to EOS. The head reads the first component of
-    that average.
+    Attention therefore averages the normalised embeddings of all tokens up to EOS. The head reads the first
+    component of that average.
     """
     loaded = reward_model(mean=mean, std=std)
     model: Any = loaded.model

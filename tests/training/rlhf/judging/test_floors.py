@@ -34,7 +34,7 @@ def adapted(state: FloorState, mean: float, *, rate: float = 0.3, weight: float 
 
 def train(seed: int, *, steps: int, floors: dict[str, Floor]) -> tuple[float, float, FloorState]:
     """Train a categorical policy by policy gradient, with a KL penalty, on two opposed rewards. Return the
-    helpful and the harmless mean over the last quarter of the steps, and the last state."""
+    mean helpful and harmless rewards over the last quarter of the steps, and the last state."""
     answers, rate, kl_coefficient, sampled = 12, 1.0, 0.1, 64
     generator = torch.Generator().manual_seed(seed)
     helpful = torch.linspace(-1.5, 1.5, answers)

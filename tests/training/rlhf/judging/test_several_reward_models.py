@@ -113,7 +113,7 @@ def test_spreads_are_combined_as_independent_errors() -> None:
         ({"reward_floors": "harmless=inf"}, "A floor must be start"),
     ],
 )
-def test_unreadable_setting_is_refused(settings: dict[str, str], message: str) -> None:
+def test_invalid_weights_and_floors_are_refused(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         UsesRewards(**settings)  # type: ignore[arg-type]
 

@@ -41,7 +41,7 @@ SENTENCES = [
 
 
 def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer whose decoded text is the encoded text."""
+    """A tokenizer that decodes token IDs to exactly the text that was encoded."""
     words = tiny.byte_level_tokenizer()
     words.backend_tokenizer.decoder = decoders.ByteLevel()
     return words
@@ -63,7 +63,7 @@ def demo_asked(judges: Judges) -> list[Asked]:
     return [Asked(messages, chat.encode_prompt(judges.policy, messages), encoded)]
 
 
-def test_sentences_of_a_byte_level_tokenizer_begin_after_marks_and_line_breaks() -> None:
+def test_byte_level_sentences_begin_after_punctuation_and_line_breaks() -> None:
     words = byte_level_tokenizer()
     ids = chat.encode_response(words, TEXT)
     edges = [0, *sentence_starts(words, ids), len(ids)]
@@ -71,7 +71,7 @@ def test_sentences_of_a_byte_level_tokenizer_begin_after_marks_and_line_breaks()
     assert parts == SENTENCES
 
 
-def test_sentences_of_the_demo_tokenizer_begin_after_marks() -> None:
+def test_demo_tokenizer_sentences_begin_after_punctuation() -> None:
     words = small_world.tokenizer()
     ids = chat.encode_response(words, "We can help. Is it late? Have a nice day!")
     edges = [0, *sentence_starts(words, ids), len(ids)]

@@ -1,4 +1,4 @@
-"""Ways to break a model's folder."""
+"""Functions that save a tiny model and break its files."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def copy_of(folder: Path, where: Path) -> Path:
 
 
 def move_adapter(adapter: Path, base: Path) -> Path:
-    """Name another base model in the adapter's settings."""
+    """Write the path of another base model to the adapter's settings."""
     edit_json(adapter, "adapter_config.json", base_model_name_or_path=str(base))
     return adapter

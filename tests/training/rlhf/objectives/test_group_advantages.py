@@ -44,7 +44,7 @@ def test_advantages_match_their_definition(kind: Any, answers: int) -> None:
 
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
-def test_normalised_advantages_have_mean_0_and_deviation_1_over_all_answers(kind: Any) -> None:
+def test_advantages_are_normalised_with_the_mean_and_deviation_of_all_answers(kind: Any) -> None:
     flat = [one for row in rewards().tolist() for one in DEFINITIONS[kind](row)]
     mean, deviation = statistics.fmean(flat), statistics.stdev(flat)
     found = groups.group_advantages(rewards(), kind=kind, normalise=True)

@@ -106,7 +106,7 @@ def diffusing(kl: float, beta: float) -> float:
 @pytest.mark.parametrize("step", [relaxing, drifting, diffusing])
 @pytest.mark.parametrize("target", [0.5, 2.0, 5.0])
 @pytest.mark.parametrize("coefficient", [0.02, 0.2])
-def test_controller_holds_the_target_of_simulated_policies(
+def test_controller_keeps_the_kl_of_simulated_policies_at_the_target(
     step: Callable[[float, float], float], target: float, coefficient: float
 ) -> None:
     """The KL that the controller sees is the mean of 64 answers. The variance of an answer's k1 is about

@@ -1,4 +1,4 @@
-"""PPO's policy loss and value loss, compared with manual calculations."""
+"""PPO's policy loss and value loss match manual calculations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_value_loss_is_the_larger_of_the_clipped_and_unclipped_losses() -> None:
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-def test_complete_loss_includes_the_clips_penalty_and_bonus_of_the_recipe(estimator: Any) -> None:
+def test_complete_loss_includes_both_clips_the_kl_penalty_and_the_bonus(estimator: Any) -> None:
     """For each token, the ratio to the policy that sampled it is 4, and the ratio to the reference is 2."""
     config = PPOConfig(clip=0.1, dual_clip=3.0, kl_estimator=estimator, entropy_coefficient=0.25)
     zeros = torch.zeros(2, dtype=torch.float64)
@@ -59,5 +59,5 @@ def test_complete_loss_includes_the_clips_penalty_and_bonus_of_the_recipe(estima
     )
     assert surrogate.tolist() == pytest.approx([-1.1, 3.0])
     of_estimator = {"k1": 0.0, "k2": 0.5 * math.log(2.0) ** 2, "k3": 0.5 - 1 + math.log(2.0)}[estimator]
-    penalty = 0.3 * 4.0 * of_estimator  # weighted with the ratio
+    penalty = 0.3 * 4.0 * of_estimator  # weighted by the ratio
     assert complete.tolist() == pytest.approx([-1.1 + penalty - 0.125, 3.0 + penalty - 0.5])

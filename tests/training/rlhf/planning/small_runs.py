@@ -1,4 +1,4 @@
-"""The shape of a small model, and the size of a small run, for estimates."""
+"""A small model and a small run, whose memory and time the tests estimate."""
 
 from __future__ import annotations
 

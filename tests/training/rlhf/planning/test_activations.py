@@ -34,7 +34,7 @@ MODELS: dict[str, tuple[Any, Any]] = {
 
 
 def stored_bytes(model: Any, inputs: Inputs) -> int:
-    """The sizes of the storages that the backward pass needs, without the model's parameters."""
+    """The total size of the storages that the backward pass needs, without the parameters, in bytes."""
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     found: dict[int, int] = {}
     kept = []  # otherwise, a freed storage's address could be used again
@@ -73,5 +73,5 @@ def test_estimated_bytes_of_a_layer_equal_the_bytes_that_autograd_stores(
     per_layer = (stored[1] - stored[0]) / (MANY_LAYERS - FEW_LAYERS) / inputs.places
     keys = keys_per_place(prompt=PROMPT, answer=ANSWER, answers=ANSWERS, gpu=False)
     how = Pass(HALF if dtype == torch.bfloat16 else 4, adapted=adapted, keys=keys)
-    # The rest are sums of attention weights, scales of norms and, for an adapter, its inner states.
+    # The tolerance covers sums of attention weights, scales of norms and the inner states of an adapter.
     assert layer_bytes(shape_of(config), how) == pytest.approx(per_layer, rel=0.02)

@@ -175,7 +175,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         {
             "sample_prompts": 2,
             "sample_tokens": 8,
-            "kl_samples": 0,  # not measured for a model in memory
+            "kl_samples": 0,  # the KL is not measured for a model in memory
             "heldout_share": 0,
             "learning_rate": 1e-5,
             "micro_batch_tokens": 8 * (PROMPT + RESPONSE + 1),
@@ -320,7 +320,7 @@ def test_frozen_base_model_is_counted_once_without_gradients_or_moments(kind: st
 
 
 @pytest.mark.parametrize("outliers", [False, True])
-def test_largest_batch_has_the_lengths_that_random_batches_have(outliers: bool) -> None:
+def test_estimated_largest_batch_matches_the_largest_random_batch(outliers: bool) -> None:
     generator, responses, batch = random.Random(0), 4, 8
     rankings = [
         (generator.gauss(60, 15), [generator.gauss(40, 12) for _ in range(responses)]) for _ in range(200)

@@ -1,5 +1,5 @@
-"""Estimates for Qwen3 on a GPU. The formulas are compared with measured peaks on a CPU by
-`benchmarks.memory_estimates`. Here, they are applied to the shapes of real models."""
+"""The formulas of the memory estimates are applied to the shapes of Qwen3 models on a GPU.
+`benchmarks.memory_estimates` compares the estimates with measured peaks on a CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Estimated operations and layer calls contain all work of a run."""
+"""Estimated operations and layer calls include all the work of a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_only_an_ensemble_of_adapters_requires_additional_training() -> None:
     assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * FLOAT
 
 
-def test_operations_increase_with_the_requested_work() -> None:
+def test_estimated_time_increases_with_the_requested_work() -> None:
     policy, speed = shape(), cost.Speed(1e10, 1e-4)
 
     def took(costs: cost.Cost) -> float:

@@ -76,8 +76,8 @@ class Limited(torch.autograd.Function):
 
 
 class Held:
-    """The numbers that a process holds after each optimiser step: its part of the model's weights, gradients
-    and moments."""
+    """Counts how many of the model's weights, gradients and moments this process holds after each optimiser
+    step."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model

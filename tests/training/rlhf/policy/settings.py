@@ -1,5 +1,6 @@
-"""A change of every setting of a loop's recipe, and whether it changes the trained policy. The test makes the
-changes that no other test covers, and benchmarks/every_setting.py makes all of them."""
+"""Changes each setting of a loop's recipe, and finds the settings whose change leaves the trained policy the
+same. The test makes the changes that no other test covers, and benchmarks/every_setting.py makes all of
+them."""
 
 from __future__ import annotations
 
@@ -105,7 +106,7 @@ BASE: dict[str, dict[str, Any]] = {
     "ppo": ROLLOUTS | {"value_learning_rate": 1e-2, "critic_warmup_steps": 0, "gamma": 0.99},
 }
 
-# A change of each setting. A pair is a change of the base and of the setting.
+# The changed value of each setting. In a pair, the first part changes the base recipe before the comparison.
 OF_TUNING: dict[str, Any] = {
     **{"seed": 1, "learning_rate": 2e-2, "epochs": 2, "batch_size": 3, "schedule": "constant"},
     **{"warmup_share": 0.5, "weight_decay": 0.5, "max_grad_norm": 0.01, "max_length": 8},

@@ -1,4 +1,4 @@
-"""The distance from the starting policy, in KL and in parameters."""
+"""A run reports the distance of its policy from the starting policy, in KL and in parameters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_run_reports_how_far_the_policy_moved(
 
 
 def test_distance_needs_the_starting_policy_and_sampled_answers(scene: Scene, tmp_path: Path) -> None:
-    """All weights of a model in memory are trained in place, so its start is lost."""
+    """All weights of a model in memory are trained in place, so the starting weights are lost."""
     for number, start in enumerate((load_policy(scene.base), scene.base)):
         _, metrics = LOOPS["sft"](scene, start, tmp_path / str(number), kl_samples=0 if number else 4)
         assert "objective/kl" not in metrics

@@ -18,8 +18,8 @@ from training.rlhf.models.loading.sources import Loaded
 
 torch.set_num_threads(1)
 QUICK: dict[str, Any] = {"sample_prompts": 0, "kl_samples": 0}
-# The step after which the gradients become NaN, and settings. The first two steps of rejection sampling
-# sample and select answers.
+# The step after which the gradients become NaN, and the run's settings. In rejection sampling, the first two
+# steps sample and select answers.
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "sft": (1, QUICK),
     "rejection_sampling": (3, QUICK | {"batch_size": 2, "samples_per_prompt": 16, "max_new_tokens": 16}),

@@ -135,7 +135,7 @@ def sums_of_log_probs(policy: Loaded, rankings: Sequence[Ranking]) -> torch.Tens
     return torch.stack(found)  # type: ignore[arg-type]
 
 
-def test_reference_holds_the_log_probability_of_each_response(tmp_path: Path) -> None:
+def test_reference_contains_the_log_probability_of_each_response(tmp_path: Path) -> None:
     groups, _, _ = encode_preferences(RANKINGS[:6], tiny.tokenizer(), ties="ignore", max_length=100)
     policy = start()
     rows = RankingRows.of(groups[:4], groups[4:], pad_id=0, max_tokens=120, policy=policy.model)
@@ -158,7 +158,7 @@ def test_margins_are_exactly_zero_until_the_weights_change(
     """With a learning rate of 1e-30, an update changes no weight."""
     report = ListReporter()
     policy = Loaded(tiny.POLICIES[kind](), tiny.tokenizer(pad_is_eos=pad_is_eos))
-    policy.model.train()  # the policy must be in eval mode, because GPT-2 has dropout
+    policy.model.train()  # the loop must switch to eval mode, because GPT-2 has dropout
     run(
         tmp_path / "policy", policy=policy, report=report, heldout=HELDOUT, learning_rate=1e-30, epochs=2,
         micro_batch_tokens=max_tokens, evaluations=2,
@@ -207,7 +207,7 @@ def passes_of(policy: Loaded) -> list[tuple[int, int]]:
 
     def count(module: Any, arguments: Any, named: dict[str, Any], output: Any) -> None:
         mask = named.get("attention_mask")
-        if mask is not None and mask.ndim == 4:  # a table of segments
+        if mask is not None and mask.ndim == 4:  # this mask is a table of segments
             prompts = int((mask[0, 0, :, 1] < 0).sum())
             passes.append((named["input_ids"].numel(), max(mask.shape[2] - prompts, 1)))
 
@@ -231,12 +231,11 @@ def test_passes_stay_within_the_token_limit_even_if_a_ranking_exceeds_it(tmp_pat
     run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, micro_batch_tokens=25)
     assert max(tokens for tokens, _ in passes) <= 25
     assert max(responses for _, responses in passes) in (2, 3)
-    # reference, forward, and again in the backward pass
+    # the reference pass, the forward pass, and its recomputation in the backward pass
     assert sum(responses for _, responses in passes) == 3 * 16 * 4
 
 
 def test_ties_count_as_half_preferences_or_are_left_out(tmp_path: Path) -> None:
-    """The two responses of a tie start far apart in log-ratio and end closer together."""
     tied = [dataclasses.replace(ranking, tiers=((0, 1, 2, 3),)) for ranking in RANKINGS[:16]]
     with pytest.raises(UnusableInput, match=r"'all_tied': 16.*set `ties` to `half`") as caught:
         run(tmp_path / "policy", tied, heldout_fraction=0.0)
@@ -266,7 +265,7 @@ def test_best_responses_of_rankings_marked_all_bad_are_not_imitated(tmp_path: Pa
         )  # fmt: skip
         losses[all_bad] = report.series("nll_loss")
         assert result.rankings == 16
-        assert report.series("rewards/accuracies")[-1] > 0.9  # their order is learned in both cases
+        assert report.series("rewards/accuracies")[-1] > 0.9  # the order is learned in both cases
     assert losses[True] == [0.0] * 16
     assert losses[False][-1] < 0.7 * losses[False][0]
 

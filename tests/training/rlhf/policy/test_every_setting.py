@@ -1,5 +1,5 @@
-"""Every setting of a loop's recipe has an effect. `settings.CHANGES` lists a change of most settings, and the
-other settings have a test that is listed here."""
+"""Every setting of a loop's recipe has an effect. `settings.CHANGES` contains a change of most settings. For
+each of the other settings, this file names a test."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_pull_shrinks_the_change_of_an_adapter_by_its_share(tmp_path: Path) -> N
 
 
 def test_pull_moves_the_float32_masters_of_bfloat16_weights() -> None:
-    """A pull of the weights alone would be undone by the next optimiser step."""
+    """If only the bfloat16 weights moved, the next optimiser step would undo the pull."""
     actor = tiny.policy().to(torch.bfloat16)
     reference = reference_of(actor, "fixed")
     optimiser = optimiser_over(actor, lambda masters: torch.optim.SGD(masters, lr=1.0))

@@ -48,7 +48,7 @@ def test_long_step_counts_its_parts_up_to_their_total(
             assert 0 <= step <= total
     assert set(counts) == set(expected)
     for what, rows in counts.items():
-        # The last part of each count completes it, and the next count starts again.
+        # Each count ends at its total, and the next count starts from the beginning.
         ends = [number for number, (done, of) in enumerate(rows) if done == of]
         assert ends, what
         assert ends[-1] == len(rows) - 1, what
@@ -69,9 +69,9 @@ def test_parts_are_reported_at_most_every_two_seconds(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(alive, "time", Clock)
     with alive.told_by(told.append), alive.counting(90, "parts"):
-        # `_Count` reads the clock when it is made, so the first report comes two seconds later.
+        # `_Count` reads the clock when it is created, so the first report comes two seconds later.
         for _ in range(9):
             now += 0.5
             alive.counted(10)
     assert told == ["40 of 90 parts", "80 of 90 parts"]
-    alive.counted(10)  # outside of a count, nothing happens
+    alive.counted(10)  # has no effect outside `counting`

@@ -1,4 +1,4 @@
-"""PPO and RLOO with several reward models and floors, and PPO with rewards that are spread over sentences."""
+"""PPO and RLOO can use several reward models and floors, and PPO can spread rewards over sentences."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(out: Path, report: ListReporter, method: str = "ppo", **changes: Any) ->
 def test_floor_holds_in_ppo_while_the_helpful_reward_rises(tmp_path: Path) -> None:
     held, free = ListReporter(), ListReporter()
     run(tmp_path / "held", held, reward_floors="harmless=start")
-    # A floor that is never reached has no effect.
+    # A floor that is never violated has no effect.
     run(tmp_path / "free", free, reward_floors="harmless=-50")
 
     def late(report: ListReporter, name: str) -> float:
@@ -101,7 +101,8 @@ def test_cancelled_run_with_a_floor_resumes_exactly(method: str, tmp_path: Path)
 
 
 def test_return_of_each_token_is_the_reward_minus_its_potential() -> None:
-    """The critic is 0, λ is 1 and there is no KL penalty, as in the derivation of potential-based shaping."""
+    """The critic's values are 0, λ is 1 and there is no KL penalty, as in the derivation of potential-based
+    shaping."""
     config = PPOConfig(
         reward_spread="sentences",
         rollout_prompts=8,

@@ -1,5 +1,5 @@
-"""Training loops of policies in two real processes with gloo: they get the same weights and metrics as one
-process, stop together, and resume."""
+"""Training loops of policies run in two real processes with gloo. The processes get the same weights and
+metrics as one process, stop together, and resume."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "dpo out of memory": ("dpo", DPO | {"epochs": 1, "micro_batch_tokens": 1000}),
 }
 MEMORY = 12
-# Processes and sharding of runs that start from a folder.
+# The number of processes and the sharding of the runs whose policy is loaded from a folder.
 STORED = [(1, "none"), (2, "none"), (2, "full")]
 # For each stopped run, the run with which it is compared after resuming, and how it is stopped.
 STOPPED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -167,7 +167,7 @@ def test_sharded_run_saves_the_complete_model(name: str, made: dict[str, Any]) -
 
 def test_weights_are_pulled_back_by_the_kl_of_all_processes(made: dict[str, Any]) -> None:
     pulls = [values["kl_pull"] for _, values in saved(made, "pulled back-2")["metrics"]]
-    assert any(0.01 < pull < LARGEST_PULL for pull in pulls)  # at the limit, different KLs have the same pull
+    assert any(0.01 < pull < LARGEST_PULL for pull in pulls)  # at the limit, different KLs give the same pull
 
 
 @pytest.mark.parametrize("name", FULL)

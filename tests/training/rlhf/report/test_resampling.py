@@ -16,7 +16,7 @@ def names(prompts: np.ndarray) -> list[str]:
 
 def test_intervals_have_correct_coverage_over_prompts_but_not_over_pairs() -> None:
     """Each of 60 prompts has 8 pairs. The pairs of a prompt are judged either all correctly or all
-    incorrectly. 95% of the intervals must contain the true share.
+    incorrectly. About 95% of the intervals must contain the true share.
 
     If the 480 pairs are treated as independent, the interval is too narrow by a factor of √8. The interval
     then contains the true share only about half of the time.

@@ -1,4 +1,4 @@
-"""Learned parameters for preference strengths, annotator reliability and position effects."""
+"""Training learns parameters for preference strengths, annotator reliability and position effects."""
 
 from __future__ import annotations
 
@@ -234,12 +234,12 @@ def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_pa
 
 
 def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
-    """Carl reverses every second ranking. All annotators state strength 1 for a small difference and strength
-    2 for a large difference."""
+    """Half of Carl's rankings are reversed. All annotators state strength 1 for a small difference and
+    strength 2 for a large difference."""
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # best versus worst instead of second-best response
+        wide = number % 2 == 0  # the best response is compared with the worst instead of the second best
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]

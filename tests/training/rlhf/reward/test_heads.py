@@ -1,4 +1,4 @@
-"""An ensemble of small reward heads trained on known features.
+"""An ensemble of small reward heads is trained on known features.
 
 The ensemble's members disagree where the rankings provide no information and agree elsewhere. The preferences
 averaged over the members are calibrated even with few rankings.
@@ -134,5 +134,5 @@ def test_fit_does_not_draw_the_random_numbers_of_the_next_seed() -> None:
     with pytest.raises(Cancelled):
         heads.fit_heads(drawn(), draw, 40, seed=0)
     next_seed = torch.Generator().manual_seed(1)
-    torch.empty(40, 12).exponential_(generator=next_seed)  # the rankings' weights come first
+    torch.empty(40, 12).exponential_(generator=next_seed)  # the rankings' weights are drawn first
     assert orders[0].tolist() != torch.randperm(40, generator=next_seed).tolist()

@@ -1,4 +1,4 @@
-"""Uncertainty estimates leave the reward model unchanged."""
+"""Uncertainty estimates leave the reward model unchanged, and are larger for unfamiliar responses."""
 
 from __future__ import annotations
 

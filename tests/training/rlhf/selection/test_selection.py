@@ -1,4 +1,4 @@
-"""The selection of the answers to imitate, and the expected reward of the best of n answers."""
+"""Answers are selected for imitation, and the expected reward of the best of n answers is estimated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sft` learns from imported files of demonstrations."""
+"""An `sft` run learns from imported demonstrations."""
 
 from __future__ import annotations
 

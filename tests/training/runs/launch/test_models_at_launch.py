@@ -67,8 +67,8 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 
 
 def refusal(project: Project, kind: str, recipe: dict[str, Any] | None = None) -> tuple[str, str]:
-    """Launch a run that must be refused for one reason. Return its field and text. An estimate gives the same
-    reason."""
+    """Attempt a launch that must be refused for exactly one reason. Return the field and the reason. An
+    estimate must give the same reason."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe)
     assert caught.value.status == 422
@@ -245,7 +245,7 @@ def test_ppo_accepts_reward_models_if_one_of_them_can_be_the_critic(
     run = launch(lab, "ppo", recipe | {"reward_weights": "encoder=1, fitting=1"})
     outcome = perform(run, attempt=1, work=tmp_path / "work", report=NullReporter())
     assert {"rewards/encoder/mean", "rewards/fitting/mean"} <= outcome.metrics.keys()
-    # A critic that is an adapter of the policy needs no such reward model.
+    # If the critic is an adapter of the policy, no such reward model is needed.
     adapted = launch(lab, "ppo", recipe | {"use_peft": True, "lora_r": 2})
     assert perform(adapted, attempt=1, work=tmp_path / "adapted", report=NullReporter()).model is not None
 

@@ -146,7 +146,7 @@ def test_prompts_to_rank_are_selected_among_those_with_the_fewest_tasks(lab: Pro
         ({"prompt_mixture": "support=1, support=2"}, "given twice"),
     ],
 )
-def test_unreadable_selections_are_refused(settings: dict[str, str], reason: str) -> None:
+def test_invalid_selection_settings_are_refused(settings: dict[str, str], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         EvaluateRecipe(**settings)
 

@@ -62,7 +62,7 @@ def test_cancelled_measurement_is_kept_and_the_choice_is_made_once(lab: Project)
 
 
 class Stopping(ListReporter):
-    """Stops the run when its loop begins."""
+    """Cancels the run when its training loop begins."""
 
     def progress(self, phase: str, step: int, total: int) -> None:
         super().progress(phase, step, total)
@@ -70,7 +70,7 @@ class Stopping(ListReporter):
             self.cancel_after = 0
 
 
-def test_incomplete_line_is_measured_again(lab: Project) -> None:
+def test_prompt_on_an_incomplete_line_is_measured_again(lab: Project) -> None:
     run = launch(lab, SMALL, "rloo", **INPUTS)
     with pytest.raises(Cancelled):
         run_once(run, 1, Stopping())

@@ -101,7 +101,7 @@ def test_base_model_of_an_adapter_is_verified_too(
 
 
 @pytest.mark.django_db
-def test_launch_and_promotion_refuse_a_model_if_a_file_size_differs(ranked: ModelVersion) -> None:
+def test_launch_and_promotion_refuse_a_model_with_an_added_file(ranked: ModelVersion) -> None:
     verify_model(ranked)
     (ranked.folder / "extra.json").write_text("{}")
     with pytest.raises(Problem, match=r"extra\.json of model lab-sft-1 has changed"):

@@ -31,8 +31,8 @@ from training.runs.process.health import Limits
 pytestmark = pytest.mark.usefixtures("test_database")
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-# Out-of-memory kills are counted for the whole machine, so a kill of any other process can be recorded as the
-# cause.
+# Out-of-memory kills are counted for the whole machine. If the kernel kills any other process in the
+# meantime, the run's interruption is recorded as out of memory.
 KILLED = {"killed", "out_of_memory"}
 
 

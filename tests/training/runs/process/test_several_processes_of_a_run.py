@@ -1,5 +1,5 @@
-"""A run in two processes, started by the supervisor: it succeeds, continues after one of its processes was
-killed, and stops."""
+"""The supervisor executes a run in two processes. The run succeeds, continues after one of its processes was
+killed, and can be cancelled."""
 
 from __future__ import annotations
 

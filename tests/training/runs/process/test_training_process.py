@@ -29,7 +29,7 @@ from training.tasks import execute_run
 
 pytestmark = pytest.mark.usefixtures("test_database")
 
-KILLED = {"killed", "out_of_memory"}  # the kernel may have killed other processes in the meantime
+KILLED = {"killed", "out_of_memory"}  # out-of-memory kills are counted for the whole machine
 SHORT = {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
 ENDLESS = SHORT | {"epochs": 100, "max_demonstrations": 2000}
 
@@ -46,7 +46,8 @@ def endless(make_run: RunMaker) -> TrainingRun:
 
 @contextmanager
 def supervised(run: TrainingRun) -> Iterator[psutil.Process]:
-    """The process of a training run, whose supervisor runs in a thread of the test process."""
+    """Supervise a run in a thread of the test process, and yield the run's process once it has completed a
+    step."""
 
     def supervise_it() -> None:
         try:
@@ -76,8 +77,8 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """Recognise a run's process by its name, which contains part of the run ID. The process leads its
-    session."""
+    """Return whether this is the process of the run: its name contains part of the run ID, and the process
+    leads its session."""
     try:
         return process.name() == f"run-{str(run.pk)[-8:]}" and os.getsid(process.pid) == process.pid
     except (psutil.Error, OSError):
@@ -137,7 +138,7 @@ def test_runs_are_forked_from_one_single_threaded_process(make_run: RunMaker) ->
     assert parents[0].num_threads() == 1
 
 
-def test_hung_fork_server_is_killed_its_run_is_resumed_and_the_next_run_succeeds(
+def test_hung_fork_server_is_killed_its_run_resumes_and_the_next_run_succeeds(
     endless: TrainingRun, sft: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with supervised(endless) as process:

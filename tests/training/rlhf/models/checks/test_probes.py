@@ -36,7 +36,7 @@ TEMPLATES = {
     "no tools": "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{{ m.content }}"
     "{% endfor %}{% if tools %}tools{% endif %}{{ ns.n }}",
     "an error": "{{ messages[9].content.text }}",
-    "an error of Python": "{{ messages[1].content + 1 if messages | length == 2 else 'w1' }}",
+    "a Python error": "{{ messages[1].content + 1 if messages | length == 2 else 'w1' }}",
 }
 TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "words": tiny.tokenizer,
@@ -60,11 +60,11 @@ def test_probes_encoded_from_the_files_match_transformers(words: str, template: 
     assert read.ids.count(None) == {
         "an alternation": 2,
         "an error": len(PROBES),
-        "an error of Python": 1,
+        "a Python error": 1,
     }.get(template, 0)
 
 
-def test_template_in_the_tokenizer_config_is_found_as_text_or_in_a_list(tmp_path: Path) -> None:
+def test_template_in_the_tokenizer_config_can_be_a_string_or_a_list(tmp_path: Path) -> None:
     tiny.tokenizer().save_pretrained(tmp_path)
     file = tmp_path / "tokenizer_config.json"
     settings = json.loads(file.read_text())
@@ -102,7 +102,7 @@ def test_probes_are_not_encoded_with_a_harmful_template(
     assert reading is None or reading.ids == [None] * len(PROBES)
 
 
-def test_reading_that_timed_out_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_read_again_after_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine can cause a timeout, so a timeout must not be cached as a property of the model."""
     tiny.tokenizer().save_pretrained(tmp_path)
     with monkeypatch.context() as patch:
@@ -112,7 +112,7 @@ def test_reading_that_timed_out_is_repeated(tmp_path: Path, monkeypatch: pytest.
     assert reading_of_folder(tmp_path) == probes.read_folder(tmp_path)
 
 
-def test_overlong_readings_are_refused_and_long_texts_are_shortened(tmp_path: Path) -> None:
+def test_probes_with_too_many_tokens_are_refused_and_long_texts_are_shortened(tmp_path: Path) -> None:
     tokenizer = tiny.tokenizer()
     for words, found in ((2_000, True), (10_001, False)):
         tokenizer.chat_template = "{{ 'w1 ' * " + str(words) + " }}"

@@ -139,7 +139,7 @@ INCOMPLETE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a shard is missing": (break_index, "which is missing. Download the model again"),
     "the weights are truncated": (cut_in_half, "model.safetensors is truncated"),
     "the weights are pickled": (pickle_only, "the folder has only pytorch_model.bin. Models are read from"),
-    "the embeddings have other rows": (
+    "the embeddings have fewer rows than vocab_size": (
         lambda folder: edit_json(folder, vocab_size=80),
         "vocab_size=80, but the embeddings in the weights have 69 rows",
     ),

@@ -65,7 +65,7 @@ def learn_from(folder: Path) -> object:
     return learn(folder, folder.parent / "rm")
 
 
-def test_many_tokens_are_counted_and_the_first_are_named(tmp_path: Path) -> None:
+def test_error_counts_the_tokens_without_an_embedding_and_names_the_first(tmp_path: Path) -> None:
     folder = overflowing(tmp_path / "policy", lambda words: words.add_tokens([f"[{n}]" for n in range(8)]))
     with pytest.raises(ModelNotFound, match=r"largest ID is 76\. .*'\[4\]' \(ID 73\) and 3 more\."):
         load_policy(folder)

@@ -170,7 +170,7 @@ def test_tokenizer_is_parsed_once_until_it_changes(tmp_path: Path) -> None:
     assert changed.template == "w1"
 
 
-def test_state_of_a_folder_that_was_deleted_is_empty(tmp_path: Path) -> None:
+def test_state_of_a_missing_folder_or_broken_link_is_empty(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     assert files.state_of(tmp_path) == ()
     assert files.state_of(tmp_path / "nothing") == ()

@@ -60,7 +60,7 @@ def test_requests_to_a_hub_that_hangs_time_out(monkeypatch: pytest.MonkeyPatch) 
         hub.limit_requests()
         hub.limit_requests()
         with pytest.raises(httpx2.ReadTimeout):
-            # The client passes None for the lists of a model's files.
+            # The Hub client passes no timeout when it lists the files of a model.
             get_session().get(f"http://127.0.0.1:{hung.getsockname()[1]}/", timeout=None)
     assert get_session().event_hooks["request"].count(hub._limit) == 1
 
@@ -70,7 +70,7 @@ def test_error_for_a_hub_that_hangs_names_the_model(monkeypatch: pytest.MonkeyPa
         raise httpx2.ReadTimeout("The read operation timed out")
 
     monkeypatch.setattr(hub, "answers", lambda: True)
-    monkeypatch.setattr(opening, "cached_file", lambda *_, **__: None)  # it is no adapter
+    monkeypatch.setattr(opening, "cached_file", lambda *_, **__: None)  # the model is not an adapter
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", hangs)
     with pytest.raises(refusals.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not return it"):
         opening.load_policy("nobody/nothing")

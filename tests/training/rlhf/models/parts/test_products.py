@@ -91,8 +91,8 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
-def test_products_of_many_lengths_keep_little_memory() -> None:
-    """Without a limit, oneDNN keeps the code of 1,024 shapes."""
+def test_products_of_many_lengths_do_not_fill_the_memory() -> None:
+    """Without a limit, oneDNN caches compiled code for 1,024 shapes."""
     weight, held = torch.randn(176, 64), [0.0]
     lengths = torch.randperm(1600, generator=torch.Generator().manual_seed(0)) + 400
     for part in lengths[:800].view(4, -1).tolist():
@@ -102,7 +102,9 @@ def test_products_of_many_lengths_keep_little_memory() -> None:
     assert held[-1] - held[1] < 100
 
 
-def test_compiled_code_is_limited_in_a_replaced_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_of_compiled_code_is_limited_after_the_environment_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A run's process replaces the environment after it has imported the module."""
     names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
     for name in names:

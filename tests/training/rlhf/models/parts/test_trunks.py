@@ -60,7 +60,7 @@ def learn(base: Path, out: Path, report: ListReporter | None = None, **settings:
 
 
 def padded_rows(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """Batch the items as other libraries do: as rows of different lengths, padded on the right."""
+    """Batch the items as other libraries do, in rows that are padded on the right."""
     tokenizer.padding_side = "right"
     rows = [
         {"input_ids": chat.encode_prompt(tokenizer, m) + chat.encode_response(tokenizer, text)}
@@ -105,8 +105,8 @@ def test_full_models_of_each_trunk_give_the_same_scores_in_transformers(tmp_path
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_adapter_gives_the_same_scores_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """The adapter folder is small, contains all parameters that the base model lacks, and records the base
-    model's path."""
+    """The adapter folder contains the parameters that the base model lacks, and records the base model's
+    path."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()
@@ -248,8 +248,8 @@ Elsewhere = Callable[[Path, Path], None]
 
 
 def classifier_with_pad_as_eos(base: Path, out: Path) -> None:
-    """Save a model that uses EOS as the pad token. If the tokenizer has no pad token, common trainers use
-    EOS."""
+    """Save a model that uses EOS as the pad token. Common trainers do this if the tokenizer has no pad
+    token."""
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
@@ -268,8 +268,8 @@ def adapter_of_peft(base: Path, out: Path) -> None:
 
 
 def test_score_of_an_external_model_is_read_at_the_token_used_by_transformers(tmp_path: Path) -> None:
-    """If EOS is the pad token, Rankloop and transformers read the score at the token before EOS. In training,
-    the score is also read at the token before EOS."""
+    """If EOS is the pad token, both Rankloop and transformers read the score at the token before EOS. Other
+    libraries train the model in the same way."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")

@@ -70,7 +70,7 @@ def read(policy: Loaded) -> str:
         ("a=NaN", {"a": "NaN"}),
     ],
 )
-def test_arguments_are_json_or_text(text: str, arguments: dict[str, Any]) -> None:
+def test_argument_values_are_json_or_strings(text: str, arguments: dict[str, Any]) -> None:
     assert parse_arguments(text) == arguments
     assert SampleConfig(template_arguments=text).arguments_of_template == arguments
 
@@ -88,7 +88,7 @@ def test_arguments_are_json_or_text(text: str, arguments: dict[str, Any]) -> Non
         ("eos_token=x", "can't be set"),
     ],
 )
-def test_unreadable_arguments_are_refused(text: str, reason: str) -> None:
+def test_invalid_template_arguments_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         PPOConfig(template_arguments=text)
 

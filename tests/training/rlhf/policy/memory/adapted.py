@@ -1,4 +1,4 @@
-"""A tiny base model on disk, with reward models as adapters on it, and each loop as one function."""
+"""A tiny base model on disk, two reward models that were trained from it, and a function for each loop."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Policies that are trained as LoRA adapters: one trunk in memory, a reference that is exact, and an adapter
-as the result."""
+"""A policy that is trained as a LoRA adapter shares one trunk with the other models, has an exact reference,
+and is saved as an adapter."""
 
 from __future__ import annotations
 

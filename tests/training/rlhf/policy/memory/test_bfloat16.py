@@ -1,4 +1,4 @@
-"""Policies in bfloat16: float32 master weights, float32 adapters, and results close to those in float32."""
+"""Policies in bfloat16 have float32 masters or adapters, and their results are close to those in float32."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 def test_masters_keep_changes_that_bfloat16_cannot_represent() -> None:
-    """Fifty steps of SGD with a constant gradient, against the sum in float64."""
+    """Fifty steps of SGD with a constant gradient change the master by the sum of all steps."""
     module = nn.Linear(4, 1, bias=False).to(torch.bfloat16)
     nn.init.ones_(module.weight)
     optimiser = optimiser_over(module, lambda found: torch.optim.SGD(found, lr=1e-3))
@@ -57,7 +57,7 @@ def test_second_optimiser_continues_with_the_same_masters() -> None:
     first, second = (optimiser_over(module, lambda found: torch.optim.SGD(found, lr=0.1)) for _ in range(2))
     assert all(one is two for one, two in zip(optimised(first), optimised(second), strict=True))
     module(torch.ones(1, 2, dtype=torch.bfloat16)).sum().backward()
-    assert torch.equal(optimised(second)[0].grad, torch.ones(1, 2))  # not doubled by a second hook
+    assert torch.equal(optimised(second)[0].grad, torch.ones(1, 2))  # a second hook would double it
 
 
 def test_run_continues_from_restored_weights_and_not_from_old_masters() -> None:

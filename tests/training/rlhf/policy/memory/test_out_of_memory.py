@@ -81,7 +81,7 @@ def test_step_halves_its_micro_batches_and_gives_the_same_update(
     assert "micro_batch_tokens" not in whole.metric_rows[0][1]
     [first, second] = halved.series("micro_batch_tokens")
     assert LIMIT / 2 < first <= 2 * LIMIT
-    assert second <= first  # later steps keep to the limit
+    assert second <= first  # later steps respect the limit
     for name in ("loss/policy_avg", "grad_norm/policy", "policy/approxkl_avg"):
         assert halved.series(name) == pytest.approx(whole.series(name), abs=1e-4), name
     torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)

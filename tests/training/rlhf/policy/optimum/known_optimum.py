@@ -164,11 +164,12 @@ def _policy(seed: int) -> PreTrainedModel:
 
 
 def _reward_model(seed: int) -> PreTrainedModel:
-    """A reward model whose score rises with the number of "good" tokens.
+    """A reward model whose score rises with the proportion of "good" tokens.
 
     In its only layer, all parameters are zero except the norms and the value and output projections, so
-    attention averages the embeddings of all tokens up to EOS. The head reads the first component of that
-    average, which only "good" raises much. Small random values distinguish the other tokens.
+    attention averages the normalised embeddings of all tokens up to EOS. The head reads the first component
+    of that average. This component is large only for "good". The other tokens have small random values, so
+    that they differ.
     """
     config = tiny.policy(num_hidden_layers=1, num_key_value_heads=4, vocab_size=len(NAMES)).config
     config.num_labels = 1

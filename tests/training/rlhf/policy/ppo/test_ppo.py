@@ -239,7 +239,7 @@ def test_cautious_run_reports_the_uncertainty_of_its_answers(
     assert not (tmp_path / "none").exists()
 
 
-def test_rows_are_split_exactly_once_within_the_token_limit(folders: tuple[Path, Path]) -> None:
+def test_micro_batches_contain_each_row_once_and_respect_the_token_limit(folders: tuple[Path, Path]) -> None:
     rows = [Row([5] * (n % 5 + 1), [6] * (n % 3 + 1)) for n in range(23)]
     config = config_of(minibatches=4)
     for layout in LAYOUTS:
@@ -425,7 +425,7 @@ def test_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: P
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_reward_model_with_a_different_vocabulary_is_rejected(
+def test_unusable_reward_models_and_empty_prompt_lists_are_rejected(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     other = copy.deepcopy(tiny.tokenizer())

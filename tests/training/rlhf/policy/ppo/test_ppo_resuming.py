@@ -67,7 +67,7 @@ def run(folder: Path, judge: Path, report: ListReporter, **changes: Any) -> OnPo
         RECIPE.model_copy(update=changes),
         policy=Loaded(tiny.policy(initializer_range=0.05), tiny.tokenizer()),
         reward_model=judge,
-        prompts=PROMPTS[:7],  # three steps make more than two passes
+        prompts=PROMPTS[:7],  # three steps make more than two passes over the prompts
         demonstrations=DEMONSTRATIONS,
         out_dir=folder / "model",
         checkpoints=folder / "checkpoints",

@@ -51,8 +51,8 @@ QUERIES = [[5 + n] * (n % 4 + 2) for n in range(8)]
 
 @dataclass
 class Call:
-    """TRL's state when it calls `backward`: its tensors by TRL's variable names, the weights of the policy
-    and the value model, and the gradients."""
+    """TRL's state when it calls `backward`: its tensors by variable name, the weights of the policy and the
+    value model, and the gradients."""
 
     tensors: dict[str, Tensor]
     weights: dict[str, Tensor]
@@ -81,8 +81,8 @@ def trl(module: str) -> Any:
 def calls_of_trl(
     out: Path, reward: Path, *, stops: bool, **settings: Any
 ) -> tuple[list[Call], dict[str, float]]:
-    """Train on one batch with TRL. With `stops`, EOS ends an answer. Return the calls of `backward` and the
-    logged metrics."""
+    """Train on one batch with TRL. With `stops`, EOS ends an answer. Return the recorded calls of `backward`
+    and the logged metrics."""
     torch.manual_seed(0)
     config = trl("experimental.ppo.ppo_config").PPOConfig(
         output_dir=str(out), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[],

@@ -29,7 +29,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_equal_rewards_do_not_move_the_policy(judge: Path, tmp_path: Path) -> None:
-    """The score of an answer doesn't depend on the answer, so its advantages are 0."""
+    """All answers get the same score, so their advantages are 0."""
     flat = load_reward_model(judge)
     with torch.no_grad():
         flat.model.score.weight.zero_()

@@ -1,4 +1,4 @@
-"""One step of PPO: the inputs of its rollout and its update, and the state that they do not change."""
+"""In a step of PPO, the rollout and the update use the correct inputs and leave all other state unchanged."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_answers_prompts_and_steps_have_independent_random_numbers(judge: Path) 
     assert float(((counts - shares * counts.sum()) ** 2 / (shares * counts.sum())).sum()) < 21.1
 
 
-def test_every_pass_uses_each_prompt_once_in_its_own_order() -> None:
+def test_every_pass_uses_each_prompt_once_and_in_a_different_order() -> None:
     position, passes = rollout.START, []
     drawn: list[int] = []
     for _ in range(5):
@@ -274,7 +274,7 @@ def test_ptx_without_usable_demonstrations_is_refused() -> None:
     assert ptx.encode_demonstrations(config_of(), tiny.tokenizer(), [], context=20) == []
 
 
-def test_reference_stays_follows_or_is_reset(judge: Path) -> None:
+def test_reference_is_fixed_averaged_or_reset(judge: Path) -> None:
     def after_three_steps(**changes: Any) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         config, state, prompts = state_of(judge, steps=3, **changes)
         weights = [{name: weight.clone() for name, weight in weights_of(state.models.actor).items()}]
@@ -302,7 +302,7 @@ def test_reference_stays_follows_or_is_reset(judge: Path) -> None:
 
 @pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
 def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> None:
-    """Rewards, GAE and whitening, computed with loops in double precision from the values and the
+    """Compare with rewards, GAE and whitening that loops compute in double precision from the values and the
     log-probabilities of the rollout."""
     gamma, lam, beta = 0.9, 0.8, 0.3
     config, state, prompts = state_of(
@@ -379,8 +379,8 @@ def train(folder: Path, judge: Any, make: Callable[[], PreTrainedModel] = tiny.p
 
 def test_ceiling_kl_measures_a_distance_that_the_sampled_kl_misses() -> None:
     """The test sets the probabilities of the sampled tokens. In the first pair, the policy made the sampled
-    tokens less likely. In the second pair, the policy always picks a token to which the reference gives
-    1 %."""
+    tokens less likely. In the second pair, the policy always picks tokens to which the reference assigns
+    a probability of 1 %."""
     rows = laid_out(Row([5], [6, 7]))
 
     def seen(policy: float, reference: float) -> rollout.MicroBatch:

@@ -17,7 +17,7 @@ from training.rlhf.policy.rejection_sampling import RejectionSamplingResult, tra
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 torch.set_num_threads(1)
-# Two rounds of three batches (256 answers each), a selection and eight optimiser steps.
+# Two rounds. Each has three batches of 256 answers, a selection and eight optimiser steps.
 CONFIG = RejectionSamplingConfig(
     samples_per_prompt=128,
     max_new_tokens=8,

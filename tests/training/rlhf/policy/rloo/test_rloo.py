@@ -177,7 +177,7 @@ def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path)
 def test_run_stopped_after_the_final_kl_check_keeps_the_result_of_the_check(
     world: World, tmp_path: Path
 ) -> None:
-    """Measured again, the weights to which the run went back would be within the ceiling."""
+    """If the resumed run measured the KL again, it would find the restored weights within the ceiling."""
     settings = {"steps": 3, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.3}
     settings |= {"schedule": "constant", "samples": 2, "sample_every": 1000, "checkpoint_steps": 1000}
     uninterrupted = ListReporter()
@@ -197,7 +197,7 @@ def test_run_stopped_after_the_final_kl_check_keeps_the_result_of_the_check(
 
 
 def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_path: Path) -> None:
-    """Measured from the policy itself, the KL would be 0."""
+    """After the reset, the reference equals the policy, so the KL would be 0."""
     settings = {"steps": 2, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 100, "samples": 0}
     result, _ = run(world, tmp_path, reference="reset", reference_steps=2, **settings)
     assert result.metrics["objective/kl_final"] > 0.05
@@ -211,8 +211,8 @@ def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_pa
 def test_weights_beyond_the_ceiling_never_become_the_reference(
     moving: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
-    """Each step would move the reference to the updated weights, whose KL is not known yet. The KL from this
-    reference would always be 0, no matter how far a step jumps."""
+    """With these settings, the reference would follow every update before the KL of the new weights is known.
+    The KL from this reference would always be 0, no matter how far a step moves the policy."""
     settings = {"steps": 3, "learning_rate": 3e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.3}
     report = ListReporter()
     run(world, tmp_path, report, **settings, **moving, schedule="constant")
@@ -260,7 +260,7 @@ def test_reward_that_is_not_a_number_ends_the_run_before_an_update(world: World,
 
 
 def test_reward_model_can_be_an_encoder_with_a_different_vocabulary(world: World, tmp_path: Path) -> None:
-    """There is no critic. The answers' texts are scored."""
+    """RLOO has no critic and scores the text of the answers, so the vocabularies can differ."""
     trunk = save_model(tiny.bert(), tiny.encoder_tokenizer(), tmp_path / "trunk")
     judge = load_for_training(trunk)
     judge.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0}
@@ -269,7 +269,7 @@ def test_reward_model_can_be_an_encoder_with_a_different_vocabulary(world: World
     assert result.metrics["reward_std"] > 0
 
 
-# The settings use every part of the state.
+# Settings that use every part of the state.
 DURABLE: dict[str, Any] = {
     **{"steps": 4, "kl_target": 0.2, "kl_ceiling": 0.4, "reference": "ema", "reference_decay": 0.9},
     **{"temperature_end": 0.7, "entropy_coefficient": 0.01, "samples": 2, "sample_every": 2},

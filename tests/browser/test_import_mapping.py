@@ -68,7 +68,7 @@ def test_manager_chooses_the_columns_that_contain_scores(
     next_file = tmp_path / "next.csv"
     next_file.write_text(SCORES.replace("Why snow?", "Why hail?"))
     page.get_by_label("File to import").set_input_files(next_file)
-    expect(setup).to_contain_text("The columns have the same meaning as in the last import", timeout=WORK_MS)
+    expect(setup).to_contain_text("The meanings of the columns are taken from the project", timeout=WORK_MS)
     expect(report).to_contain_text("new rankings1", timeout=WORK_MS)
     page.goto(f"/projects/{project}/tasks")
     row = page.get_by_role("row").filter(has_text="What is rain?")

@@ -10,20 +10,25 @@ let csrfToken = "";
 let sessionEnded: () => void = () => undefined;
 
 /**
- * Django requires its CSRF token on every unsafe request, including the login. The token is read from the cookie,
- * because the user may have logged in again in another tab. If the cookie can't be read, the token from `auth/me`
- * is used.
+ * Stores the CSRF token from `auth/me`, for browsers in which the cookie can't be read. Django requires the token
+ * on every unsafe request, including the login.
  */
 export function rememberCsrfToken(token: string): void {
   csrfToken = token;
 }
 
-/** The newest CSRF token. Exported for file uploads, which do not use `api`. */
+/**
+ * The newest CSRF token. The cookie takes precedence, because the user may have logged in again in another tab.
+ * Exported for file uploads, which do not use `api`.
+ */
 export function rememberedCsrfToken(): string {
   return CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
 }
 
-/** Called when any request other than a login returns 401. */
+/**
+ * Sets the function to call when a request returns 401. The exceptions are `auth/login` and `auth/me`, where 401
+ * does not mean that a session has ended.
+ */
 export function onSessionEnded(listener: () => void): void {
   sessionEnded = listener;
 }
@@ -46,7 +51,7 @@ api.use({
 
 type FetchResult<T> = { data?: T; error?: unknown; response: Response };
 
-/** Returns the response body or throws an ApiProblem. All pages use this function. */
+/** Returns the response body. Throws an ApiProblem, or an AbortError if the request was aborted. */
 export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
   const { data } = await unwrapResponse(call);
   return data as T;

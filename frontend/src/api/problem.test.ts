@@ -33,7 +33,7 @@ describe("error responses", () => {
     expect(problemFrom(500, { detail: "Internal error.", request_id: 7 }).detail).toBe("Internal error.");
   });
 
-  it("an error states whether the request can be repeated", () => {
+  it("an error states whether repeating the request can succeed", () => {
     expect(unreachable().transient).toBe(true);
     expect(problemFrom(503, null).transient).toBe(true);
     expect(problemFrom(429, null).transient).toBe(true);

@@ -1,8 +1,8 @@
 import { createTheme, type MantineColorsTuple } from "@mantine/core";
 
 /**
- * The only accent colour. All other colours are neutrals with a slight tint of it, so a strong colour always
- * carries meaning.
+ * The only accent colour. The neutral colours are slightly tinted with it, so that every strong colour carries
+ * meaning.
  */
 const petrol: MantineColorsTuple = [
   "#e9f5f5",

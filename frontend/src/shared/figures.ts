@@ -88,7 +88,7 @@ const EVALUATED: Record<string, string> = {
   repetition_rate: "Repetition rate",
 };
 
-/** "objective/kl_first" → "KL to the reference, first step" */
+/** The readable name of a metric: "KL to the reference, first step" for `objective/kl_first`. */
 export function figureName(identifier: string): string {
   const [, evaluated] = /^(?:gold|reward_model)\/(\w+)$/.exec(identifier) ?? [];
   if (evaluated !== undefined && EVALUATED[evaluated]) return EVALUATED[evaluated];

@@ -27,7 +27,7 @@ export function count(value: number): string {
   return integers[language].format(value);
 }
 
-/** "1 ranking", "3 rankings": counts in sentences. */
+/** A count with its noun, such as "1 ranking" or "3 rankings". */
 export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
@@ -47,7 +47,7 @@ export function percent(share: number, digits = 0): string {
   return `${(share * 100).toFixed(digits)} %`;
 }
 
-/** 42 s · 3 min 20 s · 2 h 5 min */
+/** A duration, such as 42 s, 3 min 20 s or 2 h 5 min. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
@@ -84,13 +84,13 @@ export function ago(iso: string, now: number = Date.now()): string {
   });
 }
 
-/** 22 Nov 2026, 14:05, in the reader's locale; `precise` adds the seconds. */
+/** A date and time in the page's language, such as 22 Nov 2026, 14:05; `precise` adds the seconds. */
 export function moment(iso: string, { precise = false }: { precise?: boolean } = {}): string {
   const timeStyle = precise ? "medium" : "short";
   return new Date(iso).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle });
 }
 
-/** 14:05, in the reader's locale. */
+/** The time of day in the page's language, such as 14:05. */
 export function timeOfDay(at: number): string {
   return new Date(at).toLocaleTimeString(currentLanguage(), { hour: "2-digit", minute: "2-digit" });
 }
@@ -101,7 +101,7 @@ export function bytes(size: number): string {
   return `${(size / 1_000_000).toFixed(1)} MB`;
 }
 
-/** "rejection_sampling" → "Rejection sampling" */
+/** Converts an identifier to words: `rejection_sampling` becomes "Rejection sampling". */
 export function words(identifier: string): string {
   const spaced = identifier.replaceAll(/[_/]+/g, " ").trim();
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);

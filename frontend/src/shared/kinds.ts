@@ -1,12 +1,12 @@
 /** Run kinds whose name is not the identifier with spaces. The names match the titles in the launch form. */
 const NAMES: Record<string, string> = { sft: "supervised fine-tuning", rloo: "RLOO", ppo: "PPO", dpo: "DPO" };
 
-/** "rejection_sampling" → "rejection sampling", for the middle of a sentence */
+/** The name of a run kind within a sentence: "rejection sampling" for `rejection_sampling`. */
 export function kindName(kind: string): string {
   return NAMES[kind] ?? kind.replaceAll("_", " ");
 }
 
-/** "rejection_sampling" → "Rejection sampling" */
+/** The name of a run kind as a title: "Rejection sampling" for `rejection_sampling`. */
 export function kindTitle(kind: string): string {
   const name = kindName(kind);
   return name.charAt(0).toUpperCase() + name.slice(1);

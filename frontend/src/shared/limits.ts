@@ -1,2 +1,2 @@
-/** The limits of the database (annotation/models), so that forms can state them before a request is refused. */
+/** The database's limits (annotation/models). Forms enforce them too, so that users cannot enter too much text. */
 export const MAX_GUIDELINES_CHARACTERS = 100_000;

@@ -14,7 +14,7 @@ export type FormCheck = {
    * Errors by path within the form, such as `ratings.0.max`. Errors about the whole form have the key `""`.
    */
   readonly problems: Readonly<Record<string, string>>;
-  /** Set if the server could not be reached. */
+  /** Set if the check failed for a reason other than errors in the form. */
   readonly failure: ApiProblem | null;
 };
 

@@ -14,7 +14,7 @@ export function withBounds(estimate: Estimate, show: (value: number) => string):
   return bounds ? `${show(estimate.value)} (${bounds})` : show(estimate.value);
 }
 
-/** "0.66 to 0.75"; empty if there is no interval. */
+/** The interval in words, such as "0.66 to 0.75"; empty if there is no interval. */
 export function boundsOf({ low, high }: Estimate, show: (value: number) => string): string {
   return low === null || high === null ? "" : `${show(low)} to ${show(high)}`;
 }

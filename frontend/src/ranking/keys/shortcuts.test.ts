@@ -59,7 +59,7 @@ describe("the keyboard", () => {
     [stroke("j", "KeyJ"), { type: "focusBy", by: 1 }],
     [stroke("ArrowUp", "ArrowUp"), { type: "focusBy", by: -1 }],
     [stroke("End", "End"), { type: "focusEdge", edge: "last" }],
-  ])("%o changes the ranking", (pressed, action) => {
+  ])("%o triggers its action in a ranking", (pressed, action) => {
     expect(press(pressed).dispatch).toHaveBeenCalledExactlyOnceWith(action);
   });
 
@@ -68,7 +68,7 @@ describe("the keyboard", () => {
     [stroke("ArrowLeft", "ArrowLeft"), { type: "pickBy", by: -1 }],
     [stroke("ArrowRight", "ArrowRight"), { type: "pickBy", by: 1 }],
     [stroke("k", "KeyK"), { type: "focusBy", by: -1 }],
-  ])("%o chooses a position on the scale for a pair", (pressed, action) => {
+  ])("%o triggers its action on the scale for a pair", (pressed, action) => {
     expect(press(pressed, "pair").dispatch).toHaveBeenCalledExactlyOnceWith(action);
   });
 

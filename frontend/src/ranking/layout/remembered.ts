@@ -9,7 +9,7 @@ type Remembered = {
   readonly pair: Layout;
   /** Whether cards side by side scroll together. */
   readonly together: boolean;
-  /** Whether the line of shortcuts for new users is shown. */
+  /** Whether the line of the most used shortcuts is shown. */
   readonly keyLine: boolean;
 };
 

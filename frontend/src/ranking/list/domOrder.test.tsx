@@ -20,9 +20,9 @@ function List({ order }: { order: readonly string[] }) {
 describe("as few elements as possible are moved", () => {
   it.each([
     ["nothing changes", [0, 1, 2, 3], [0, 1, 2, 3]],
-    ["the last one becomes the first", [3, 0, 1, 2], [1, 2, 3]],
-    ["the first one becomes the last", [1, 2, 3, 0], [0, 1, 2]],
-    ["two are swapped", [0, 2, 1, 3], [0, 1, 3]],
+    ["the last element becomes the first", [3, 0, 1, 2], [1, 2, 3]],
+    ["the first element becomes the last", [1, 2, 3, 0], [0, 1, 2]],
+    ["two elements are swapped", [0, 2, 1, 3], [0, 1, 3]],
     ["the order is reversed", [3, 2, 1, 0], [0]],
     ["the list is empty", [], []],
   ])("%s", (_, positions, kept) => {

@@ -13,7 +13,7 @@ export function letterOf(shownOrder: readonly string[], id: string): string {
   return index < 0 ? "?" : String.fromCharCode(65 + index);
 }
 
-/** "B, then A and D tied, then C" */
+/** The order in words, such as "B, then A and D tied, then C". */
 export function spokenOrder(tiers: Tiers, shownOrder: readonly string[], texts: OrderTexts): string {
   if (tiers.length === 0) return texts.nothing;
   return texts.tiers(tiers.map((tier) => texts.tier(tier.map((id) => letterOf(shownOrder, id)))));

@@ -87,7 +87,7 @@ export function stepFrom(sides: readonly Side[], position: number, by: -1 | 1): 
   return Math.max(0, Math.min(position + by, scale.length - 1));
 }
 
-/** "A is much better", "About the same": a position in words, with the letters on the screen. */
+/** A position in words, with the letters on the screen, such as "A is much better" or "About the same". */
 export function sideWords({ side, label }: Side, texts: OrderTexts): string {
   if (side === 0) return label === null ? "" : label.charAt(0).toUpperCase() + label.slice(1);
   const letter = side < 0 ? "A" : "B";
@@ -95,8 +95,8 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
 }
 
 /**
- * The score of a position, from −3 to +3 as is usual in publications. The score is negative if the first
- * response is better. Empty if the form has no degrees.
+ * The score of a position, as in publications: from −3 to +3 for a form with three degrees. The score is negative
+ * if the first response is better, and 0 for a tie. Empty for "both are bad", and for a preference without a degree.
  */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";

@@ -2,8 +2,8 @@ import { cleanup } from "@testing-library/react";
 import { expect } from "vitest";
 
 /**
- * The words of all texts and accessible names on the page. The project's own texts and the labels of keyboard
- * keys are excluded.
+ * The words of all texts and accessible names on the page, except texts in ‹angle marks› and the labels of
+ * keyboard keys.
  */
 function wordsIn(root: Element): string[] {
   const texts: string[] = [];

@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("a text is rendered in advance only once, and evicted after many other texts", async () => {
+  it("a text is rendered in advance only once, and leaves the cache after many other texts", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();

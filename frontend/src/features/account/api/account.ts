@@ -16,7 +16,7 @@ export interface NewToken {
   name: string;
   scopes: TokenScope[];
   expires_at: string | null;
-  /** The password, or a code if the second factor is on. */
+  /** Required if the second factor is off. Otherwise, `code` is required. */
   password: string;
   code: string;
 }
@@ -41,7 +41,7 @@ export async function beginSecondFactor(password: string): Promise<Enrolment> {
   return unwrap(api.POST("/api/v1/account/second-factor", { body: { password } }));
 }
 
-/** The recovery codes, which the server returns only once. */
+/** Enables the second factor. Returns the recovery codes, which the server does not return again. */
 export async function confirmSecondFactor(code: string): Promise<string[]> {
   const answer = await unwrap(api.POST("/api/v1/account/second-factor/confirm", { body: { code } }));
   return answer.recovery_codes;

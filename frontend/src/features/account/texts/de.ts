@@ -39,7 +39,7 @@ export const de: Texts<typeof en> = {
       n === 1 ? "1 Wiederherstellungscode ist übrig." : `${n} Wiederherstellungscodes sind übrig.`,
     unreadable: "Der zweite Faktor ist nicht lesbar",
     unreadableText:
-      "Der Schlüssel dieser Website wurde geändert. Die Administration kann den zweiten Faktor zurücksetzen.",
+      "Der geheime Schlüssel dieser Website wurde geändert. Die Administration kann den zweiten Faktor zurücksetzen.",
     codeHelp:
       "Code aus der App oder Wiederherstellungscode. Erforderlich, um neue Wiederherstellungscodes zu erstellen oder die Zwei-Faktor-Authentifizierung zu deaktivieren.",
     newCodes: "Neue Wiederherstellungscodes",

@@ -14,7 +14,7 @@ export const en = {
     fresh: "New password",
     change: "Change password",
     changed: "Password changed",
-    effects: "A new password ends your other sessions and revokes all your API tokens.",
+    effects: "Changing your password ends your other sessions and revokes all your API tokens.",
     othersEnded: "Your other sessions have ended, and your API tokens are revoked.",
   },
   factor: {
@@ -33,7 +33,7 @@ export const en = {
     qr: "QR code for the secret",
     codesLeft: (n: number) => (n === 1 ? "1 recovery code is left." : `${n} recovery codes are left.`),
     unreadable: "Your second factor can’t be read",
-    unreadableText: "The site’s key was changed. Ask an administrator to reset your second factor.",
+    unreadableText: "The site’s secret key was changed. Ask the site admin to reset your second factor.",
     codeHelp:
       "Enter a code from your app or a recovery code. A code is required to create new recovery codes or to disable two-factor authentication.",
     newCodes: "New recovery codes",

@@ -12,7 +12,8 @@ export const en = {
   lead: "All changes, newest first. The database logs every change, and nobody can edit the log.",
   loading: "Loading the log",
   actor: "Who",
-  actorHelp: "Enter a username, or an actor as shown in the list.",
+  actorHelp:
+    "Enter a username, or an actor’s identifier, such as task:annotation.tasks.expire_leases. The list shows identifiers as tooltips.",
   action: "Action",
   anyAction: "any",
   table: "Object",

@@ -24,7 +24,7 @@ export const providersQuery = queryOptions({
   queryFn: async (): Promise<LoginProvider[]> => unwrap(api.GET("/api/v1/auth/providers")),
 });
 
-/** Redirects the browser to the login provider, which sends it back to `next`. */
+/** Redirects the browser to the login provider. After the login, the browser returns to `next`. */
 export async function goToProvider(provider: string, next: string): Promise<void> {
   const { location } = await unwrap(api.POST("/api/v1/auth/oidc/begin", { body: { provider, next } }));
   window.location.assign(location);

@@ -6,9 +6,10 @@ export const de: Texts<typeof en> = {
   lead: "Antworten von Sprachmodellen ordnen. Damit trainieren. Wiederholen.",
   ended: "Die Sitzung ist abgelaufen",
   endedWhy:
-    "Nach der Anmeldung geht es an derselben Stelle weiter. Die Arbeit ist in diesem Browser gespeichert.",
+    "Nach der Anmeldung geht es an derselben Stelle weiter. Die Antworten sind in diesem Browser gespeichert.",
   wrong: "Benutzername oder Passwort falsch",
-  wrongWhat: "Benutzernamen und Passwort prüfen oder die Administration um ein neues Passwort bitten.",
+  wrongWhat:
+    "Benutzernamen und Passwort prüfen oder die Administration um einen Link für ein neues Passwort bitten.",
   username: "Benutzername",
   password: "Passwort",
   logIn: "Anmelden",
@@ -20,7 +21,8 @@ export const de: Texts<typeof en> = {
   reset: {
     title: "Neues Passwort festlegen",
     password: "Neues Passwort",
-    passwordHelp: "Mindestens 10 Zeichen. Alle anderen Sitzungen werden beendet.",
+    passwordHelp:
+      "Mindestens 10 Zeichen. Alle anderen Sitzungen werden beendet und alle API-Tokens widerrufen.",
     set: "Passwort festlegen und anmelden",
     missing: "Der Link ist unvollständig",
     missingText: "Den vollständigen Link öffnen, einschließlich des Teils nach #.",

@@ -2,9 +2,9 @@ export const en = {
   title: "Log in",
   lead: "Rank model responses. Train on the rankings. Repeat.",
   ended: "Your session ended",
-  endedWhy: "Log in to continue where you left off. Your work is saved in this browser.",
+  endedWhy: "Log in to continue where you left off. Your answers are saved in this browser.",
   wrong: "Wrong username or password",
-  wrongWhat: "Check your username and password, or ask the site admin for a new password.",
+  wrongWhat: "Check your username and password, or ask the site admin for a password reset link.",
   username: "Username",
   password: "Password",
   logIn: "Log in",
@@ -16,7 +16,8 @@ export const en = {
   reset: {
     title: "Set a new password",
     password: "New password",
-    passwordHelp: "At least 10 characters. All your other sessions will end.",
+    passwordHelp:
+      "At least 10 characters. All your other sessions will end, and your API tokens will be revoked.",
     set: "Set password and log in",
     missing: "This link is incomplete",
     missingText: "Open the complete link that you received, including the part after #.",

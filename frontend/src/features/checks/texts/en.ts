@@ -21,7 +21,7 @@ const kinds: Record<Kind, { title: string; means: string }> = {
 
 export const en = {
   title: "Checks",
-  lead: "Checks are tasks with a known answer. Annotators cannot distinguish checks from other tasks. Each annotator’s accuracy is computed from the scores on checks.",
+  lead: "Checks are tasks with a known answer. Each annotator’s accuracy is the mean score on gold tasks and attention checks, which annotators cannot distinguish from other tasks.",
   loading: "Loading checks",
   kinds,
   all: "All kinds",
@@ -63,7 +63,7 @@ export const en = {
         ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} rescored against the new order. The new scores can pause an annotator only after the annotator’s next answer.`
         : "No answers yet.",
     leaves:
-      "The task leaves the regular queue, and each annotator can get the task once. By default, snapshots exclude answers to checks.",
+      "The task leaves the regular queue. Each annotator can get the task once; qualification tasks can return in a new attempt. By default, snapshots exclude answers to checks.",
     backs:
       "The task becomes a regular task again. Its scores are deleted, and its answers become regular rankings.",
     save: "Save check",

@@ -47,8 +47,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * Two lines of Python: `loads` loads the downloaded file, and `trains` trains on it. A line is null if the
- * format has no such line. The server provides both lines, and its tests run them.
+ * Two lines of Python: `loads` loads the downloaded file, and `trains` trains on it. The server provides these
+ * lines, and its tests run them. A line is null if the server provides none for the format.
  */
 export function linesOf(
   snapshot: Snapshot,

@@ -4,7 +4,7 @@ import { selectionOf } from "./FreezeForm";
 
 const EVERYTHING = { aggregation: "every", agreement: "", after: "", before: "", gold: false, license: "" };
 
-test("a snapshot without filters contains everything", () => {
+test("nothing is sent if no filter is chosen", () => {
   expect(selectionOf(EVERYTHING)).toEqual({});
 });
 

@@ -28,8 +28,8 @@ const EVERYTHING: Choice = {
 };
 
 /**
- * The chosen filters in the API's format. Without filters, the snapshot contains all rankings that count. Dates
- * are whole days in UTC.
+ * The chosen filters in the API's format. Without filters, the snapshot contains all rankings that count, except
+ * answers to checks. Dates are whole days in UTC.
  */
 export function selectionOf(choice: Choice): Selection {
   return {

@@ -7,7 +7,7 @@ import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import { news, Report } from "./Report";
 
-/** The result of an import. `onImport` imports the file of a dry run. */
+/** The result of an import. `onImport` imports the file after a dry run. */
 export function Outcome({
   slug,
   row,

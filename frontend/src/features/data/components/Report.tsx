@@ -75,7 +75,7 @@ export function news({ prompts, responses, tasks, rankings }: ImportReport): num
   return prompts + responses + tasks + rankings;
 }
 
-/** `complete`: all rows of the file were read. */
+/** `complete`: whether all rows of the file were read. */
 export function Report({
   report,
   file,

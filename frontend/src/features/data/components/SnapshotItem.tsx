@@ -13,7 +13,7 @@ import { useTexts } from "../texts";
 import styles from "./data.module.css";
 import { WeightsNotice } from "./WeightsNotice";
 
-/** The dataset card's nonzero counts, except those shown on the snapshot's first line. */
+/** The dataset card, preceded by its nonzero counts (except those shown on the snapshot's first line). */
 function Card({ snapshot }: { snapshot: Snapshot }) {
   const { snapshots: texts } = useTexts();
   const card = snapshot.card as Record<string, unknown>;

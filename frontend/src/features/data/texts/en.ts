@@ -54,7 +54,7 @@ export const en = {
       "positive-first": "Above 0: the first response is better",
     } as Record<string, string>,
     annotator: "Annotator",
-    remembered: "The columns have the same meaning as in the last import with these columns.",
+    remembered: "The meanings of the columns are taken from the project’s last import with the same columns.",
     infer: "Infer",
     none: "None",
     votes: "Rankings in the file",

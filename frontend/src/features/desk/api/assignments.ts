@@ -84,7 +84,7 @@ export async function submitAnswer(id: string, idempotencyKey: string, answer: A
   );
 }
 
-/** Idempotent: repeating a report changes nothing. */
+/** Replaces a submitted answer. Idempotent: repeating the request changes nothing. */
 export async function reviseAnswer(id: string, { token: _, ...answer }: Answer): Promise<void> {
   await unwrap(
     api.POST("/api/v1/assignments/{id}/revise", {

@@ -7,7 +7,7 @@ import { en } from "../texts/desk.en";
  */
 export type Why = { type: keyof typeof en.none; detail: string; mayTakeBack: boolean };
 
-/** Annotators who have reached a limit can still revise an answer. */
+/** Reasons for which the page still offers to take back the last answer. */
 const MAY_TAKE_BACK = new Set(["project-not-active", "cap-reached", "daily-cap-reached"]);
 
 /** The reason why there is no task. Null for any other failure, which the page shows as an error. */

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { Dialog } from "@/shared/ui/Dialog";
 import { useFlowTexts } from "../texts/flow";
 
-/** Covers the desk during a pause. `until`: when the lease ends; null if there is no lease. */
+/** Covers the desk during a pause. `until`: the time until which the lease is renewed; null if there is no lease. */
 export function PauseDialog({ until, onGoOn }: { until: string | null; onGoOn: () => void }) {
   const t = useFlowTexts();
   return (

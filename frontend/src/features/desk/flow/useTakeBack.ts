@@ -15,7 +15,7 @@ export function useTakeBack(
 ) {
   const [error, setError] = useState<ApiProblem | null>(null);
 
-  /** Resolves to true if there was an answer to take back. */
+  /** Resolves to false if there is no answer to take back, and otherwise to true, even if the request failed. */
   async function run(): Promise<boolean> {
     setError(null);
     const last = unsent.queued.findLast((entry) => entry.slug === slug);

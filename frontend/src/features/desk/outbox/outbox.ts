@@ -207,7 +207,7 @@ export class Outbox {
       return false;
     }
     this.held = null;
-    // The answer was revised before it was sent, so the newer answer replaces it.
+    // The refused answer has already been revised, so the revision is submitted in its place.
     const later = this.entries.find(
       (one) => one.assignmentId === entry.assignmentId && one.at > entry.at && one.refusal === null,
     );

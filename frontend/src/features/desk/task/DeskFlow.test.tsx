@@ -109,7 +109,7 @@ describe("lease and draft handling", () => {
 describe("an answer that is reopened on the desk", () => {
   const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
 
-  it("the answer can be edited; the original counts until the edit is submitted", () => {
+  it("the answer can be edited but not skipped, and the original can be kept", () => {
     const { sent } = server();
     const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
     expect(cards()).toEqual(["z1", "x2", "y2"]);

@@ -10,7 +10,7 @@ function digits(most: number): Chord[] {
   return most > 3 ? [["1"], ["…"], [last]] : [["1"], ["2"], ["3"]].slice(0, most);
 }
 
-/** The shortcuts that are needed to answer a task, shown to new users. */
+/** The shortcuts that are needed to answer a task, shown until the user hides them. */
 export function KeyLine({
   mode,
   places,

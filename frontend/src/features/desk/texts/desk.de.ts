@@ -66,7 +66,7 @@ export const de: Texts<typeof en> = {
   },
   mine: (n) => `Bisher ${rankings(n)} abgesendet.`,
   wanted: (overlap) =>
-    `Jede Aufgabe braucht ${rankings(overlap)} von ${overlap === 1 ? "einer Person" : "verschiedenen Personen"}, und niemand bekommt dieselbe Aufgabe zweimal.`,
+    `Jede Aufgabe braucht ${rankings(overlap)} von ${overlap === 1 ? "einer Person" : "verschiedenen Personen"}, und niemand ordnet dieselbe Aufgabe zweimal.`,
   newTasks:
     "Neue Aufgaben entstehen, wenn die Projektleitung Antworten importiert oder die Administration ein Modell antworten lässt.",
   others: (open, tasks) =>

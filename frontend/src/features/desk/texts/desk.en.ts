@@ -59,7 +59,7 @@ export const en = {
   },
   mine: (n: number) => `You have submitted ${plural(n, "ranking")} so far.`,
   wanted: (overlap: number) =>
-    `Each task needs ${plural(overlap, "ranking")} from ${overlap === 1 ? "one annotator" : "different annotators"}, and nobody gets the same task twice.`,
+    `Each task needs ${plural(overlap, "ranking")} from ${overlap === 1 ? "one annotator" : "different annotators"}, and nobody ranks the same task twice.`,
   newTasks: "New tasks appear when a manager imports responses or an admin samples responses from a model.",
   others: (open: number, tasks: number) =>
     `${count(open)} of ${plural(tasks, "task")} ${open === 1 ? "is" : "are"} waiting for other annotators.`,

@@ -8,7 +8,7 @@ export const de: Texts<typeof en> = {
   waitingTitle: (n) =>
     n === 1 ? "Eine Antwort ist noch nicht gesendet" : `${n} Antworten sind noch nicht gesendet`,
   waiting: (why) =>
-    `${why}. Die Arbeit ist in diesem Browser gespeichert und wird genau einmal gesendet, sobald der Server erreichbar ist.`,
+    `${why}. Die Arbeit ist in diesem Browser gespeichert und wird gesendet, sobald der Server erreichbar ist.`,
   sessionEnded: "Die Sitzung ist abgelaufen. Nach der nächsten Anmeldung wird die Arbeit gesendet.",
   notKept: "Dieser Browser kann nichts speichern. Die Seite offen lassen, bis die Antwort gesendet ist.",
   notTaken: (excerpt) => `Eine Antwort wurde nicht angenommen: „${excerpt}“`,
@@ -36,7 +36,7 @@ export const de: Texts<typeof en> = {
   lostKept: "Die Rangfolge ist als Entwurf in diesem Browser gespeichert. Sie zählt nicht als Antwort.",
   getTask: "Aufgabe holen",
   refusedTitle: "Diese Antwort wurde nicht angenommen",
-  refusedThen: "Die genannten Felder korrigieren und noch einmal absenden.",
+  refusedThen: "Die Antwort korrigieren und noch einmal absenden.",
   behindTitle: "Nicht auf dem Server gespeichert",
   behindKept: "Die Arbeit ist in diesem Browser gespeichert und kann weiterhin abgesendet werden.",
   loadServers: "Fassung des Servers laden",
@@ -105,7 +105,7 @@ export const de: Texts<typeof en> = {
   unranked: "nicht geordnet",
   passedTitle: "Bestanden",
   passed: (score, mark) =>
-    `${score} richtig bei allen Übungsaufgaben zusammen; das Projekt verlangt ${mark}. Ab jetzt zählen die Antworten.`,
+    `${score} richtig bei den Übungsaufgaben dieses Versuchs; das Projekt verlangt ${mark}. Ab jetzt zählen die Antworten.`,
   failedTitle: "Noch nicht bestanden",
   failed: (score, mark) =>
     `${score} richtig bei den Übungsaufgaben dieses Versuchs; das Projekt verlangt ${mark}.`,

@@ -33,7 +33,7 @@ export const en = {
   lostKept: "Your ranking is saved in this browser as a draft, which does not count as an answer.",
   getTask: "Get a task",
   refusedTitle: "This answer was not accepted",
-  refusedThen: "Correct the fields listed above and submit again.",
+  refusedThen: "Correct your answer and submit it again.",
   behindTitle: "Not saved on the server",
   behindKept: "Your work is saved in this browser, and you can still submit it.",
   loadServers: "Load the server’s version",
@@ -101,7 +101,7 @@ export const en = {
   unranked: "not ranked",
   passedTitle: "You qualified",
   passed: (score: string, mark: string) =>
-    `You scored ${score} on all practice tasks; the project requires ${mark}. Your rankings count from now on.`,
+    `You scored ${score} on the practice tasks of this attempt; the project requires ${mark}. Your rankings count from now on.`,
   failedTitle: "Not qualified yet",
   failed: (score: string, mark: string) =>
     `You scored ${score} on the practice tasks of this attempt; the project requires ${mark}.`,

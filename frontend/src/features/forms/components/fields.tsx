@@ -90,7 +90,7 @@ export function SwitchPart({
   );
 }
 
-/** Errors about a whole part of the form instead of a single field. */
+/** The error about a part of the form as a whole, as opposed to a single field. */
 export function Reasons({ path }: { path: Path }) {
   const { problemAt } = useEditor();
   const reason = problemAt(path);

@@ -35,7 +35,7 @@ export const en = {
     question: "Add a question",
     choice: "Add a choice",
     level: "Add a level",
-    point: "Name a point",
+    point: "Label a point",
   },
   up: (what: string) => `Move ${what} up`,
   down: (what: string) => `Move ${what} down`,

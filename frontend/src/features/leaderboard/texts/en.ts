@@ -50,7 +50,7 @@ export const en = {
   groups: (n: number) =>
     `These models form ${count(n)} groups. Models in different groups have never been compared, directly or indirectly. Strengths are comparable only within a group. A task with responses from two groups would connect these groups.`,
   levels:
-    "The models in a group fall into levels. A model on a higher level has won every comparison with models on lower levels. Therefore, only a lower bound is known for the difference in strength between two levels. A few more comparisons would determine the difference.",
+    "The models in a group fall into levels. A model on a higher level has won every comparison with models on lower levels. Therefore, only a lower bound is known for the difference in strength between two levels. To measure the difference, collect more comparisons between the levels.",
   unfinished: {
     title: "The strengths are not final.",
     meaning: (steps: number) =>

@@ -57,8 +57,8 @@ export const invitationsQuery = (slug: string) =>
 type NewInvitation = { role: Role; days: number; note: string };
 
 /**
- * The invitation link, which is shown only once. The token is in the link's fragment (`#`), which browsers do
- * not send to servers.
+ * Creates an invitation and returns its link, which is shown only once. The token is in the link's fragment
+ * (`#`), which browsers do not send to servers.
  */
 export async function invite(slug: string, body: NewInvitation): Promise<string> {
   const params = { path: { slug } };

@@ -14,7 +14,7 @@ const invitationStates: Record<Invitation["state"], string> = {
 
 export const en = {
   title: "Members",
-  lead: "Only members can see this project.",
+  lead: "Only members and site admins can see this project.",
   loading: "Loading members",
   roles,
   role: "Role",
@@ -81,5 +81,6 @@ export const en = {
     confirm: "Stop managing",
     cancel: "Cancel",
   },
-  resumeHint: "After you end the pause, this member’s earlier check results no longer count.",
+  resumeHint:
+    "After you end the pause, this member’s earlier check results no longer count towards the minimum accuracy.",
 } as const;

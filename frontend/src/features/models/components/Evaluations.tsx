@@ -30,7 +30,7 @@ function Interval({ span, scale }: { span: Span; scale: { low: number; high: num
   );
 }
 
-/** A policy's evaluation, and its gain over the parent policy. */
+/** A policy's evaluations, each with the gain over the parent policy. */
 export function Evaluations({
   model,
   judged,

@@ -48,7 +48,7 @@ export const en = {
     formText: "Edit the form with a live preview of the desk. Add your own ratings, flags or questions.",
     formAction: "Edit the answer form",
     shareTitle: "Share the link",
-    shareText: "Members open this link to rank. Nobody else can see the project.",
+    shareText: "Members open this link to rank. Apart from members, only site admins can see the project.",
     copy: "Copy the link for members",
     overview: "Go to the project",
   },

@@ -15,7 +15,7 @@ export const en = {
   agreement: {
     title: "Agreement",
     shared: (tasks: number, pairs: number) =>
-      `from ${plural(tasks, "task")} ranked by two or more annotators, ${plural(pairs, "shared verdict")}`,
+      `from ${plural(tasks, "task")} ranked by two or more annotators, ${plural(pairs, "pair of verdicts", "pairs of verdicts")}`,
     pairs: "pairwise agreement",
     pairsMeaning: "How often two annotators give the same verdict (better, worse or tied) on a pair.",
     nominal: "nominal α",
@@ -34,11 +34,11 @@ export const en = {
   },
   readings: {
     unknown: "Not enough data.",
-    chance: "Not significantly different from chance.",
-    low: "Better than chance, but below 0.667, Krippendorff’s minimum for tentative conclusions. Low agreement is common if the choice between good responses is a matter of taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
+    chance: "Not significantly better than chance.",
+    low: "Better than chance, but the lower bound is below 0.667, Krippendorff’s minimum for tentative conclusions. Low agreement is common if the choice between good responses is a matter of taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
     tentative:
-      "Sufficient for tentative conclusions (at least 0.667), but below 0.80, the minimum for firm conclusions.",
-    reliable: "The whole interval is at or above 0.80: sufficient for firm conclusions.",
+      "The lower bound is at least 0.667, which is sufficient for tentative conclusions, but below 0.80, the minimum for firm conclusions.",
+    reliable: "The lower bound is at least 0.80, which is sufficient for firm conclusions.",
   } satisfies Record<Reading, string>,
   overTime: {
     title: "Agreement over time",
@@ -47,13 +47,14 @@ export const en = {
     table: "Show as table",
     day: "Day",
     agreement: "Agreement",
-    pairs: "Shared verdicts",
+    pairs: "Pairs of verdicts",
     series: "pairwise agreement",
   },
   annotators: {
     title: "Annotators",
     table: "Annotators, table",
-    agree: (share: number, pairs: number) => `agree on ${percent(share)} of ${plural(pairs, "shared pair")}`,
+    agree: (share: number, pairs: number) =>
+      `same verdict in ${percent(share)} of ${plural(pairs, "pair of verdicts", "pairs of verdicts")}`,
     most: (n: number) => `Showing the ${count(n)} most active annotators.`,
     columns: {
       username: ["Annotator", "Username, or the name in an imported file"],

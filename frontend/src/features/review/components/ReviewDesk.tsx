@@ -32,8 +32,8 @@ type Props = {
 };
 
 /**
- * One disputed task. The annotators' answers are side by side, and the reviewer ranks the responses on the
- * same type of desk.
+ * One disputed task, with the annotators' answers side by side. The reviewer ranks the responses on a desk like
+ * that of the annotators.
  */
 export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   const texts = useTexts();

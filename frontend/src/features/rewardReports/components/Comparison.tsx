@@ -54,8 +54,8 @@ function Compared({ name, found }: { name: string; found: RewardComparison }) {
 }
 
 /**
- * Compares this model with another model in the project on held-out rankings that neither model was trained
- * on.
+ * Compares this model with another reward model in the project on the rankings that were held out from both
+ * models' training.
  */
 export function Comparison({ model, others }: { model: Model; others: ModelReport["comparable"] }) {
   const { compare: texts } = useTexts();

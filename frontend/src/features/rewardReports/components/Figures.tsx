@@ -1,6 +1,6 @@
 import styles from "./report.module.css";
 
-/** Figures, each with an interval or with the value expected by chance. */
+/** Named figures, each with an optional note, such as the value expected by chance. */
 export function Figures({ items }: { items: { name: string; value: string; note?: string }[] }) {
   return (
     <dl className={styles.figures}>

@@ -9,7 +9,7 @@ import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
 
-/** The model's length and position biases, compared with those of the annotators behind its training data. */
+/** The model's length and position biases, compared with those of the annotators on the same held-out rankings. */
 export function Leanings({ report }: { report: RewardReport }) {
   const { lean: texts } = useTexts();
   const rows = [

@@ -74,7 +74,7 @@ it("lists slices by kind, with intervals if known, and marks overconfidence", ()
   ]);
 });
 
-it("draws every bin with its interval, if there is one", () => {
+it("draws every bin, with its interval if it has one", () => {
   const bins = [
     { low: 0.2, high: 0.3, events: 30, predicted: 0.25, observed: of(0.5, 0.25, 0.75) },
     { low: 0.9, high: 1, events: 10, predicted: 1, observed: of(1) },
@@ -94,7 +94,7 @@ it("draws every bin with its interval, if there is one", () => {
   expect((tall[0] ?? 0) / (tall[1] ?? 1)).toBeCloseTo(3);
 });
 
-it("compares the model with the newest or a chosen model, or explains a failure", async () => {
+it("compares the model with the newest or with a chosen model, and explains a failure", async () => {
   const model = { id: "rm-2", name: "demo-rm-2" } as Model;
   const others = [
     { id: "rm-1", name: "demo-rm-1" },
@@ -117,7 +117,7 @@ it("reports that there is no model to compare with", () => {
   expect(asked).toEqual([]);
 });
 
-it("lists annotators with their reliability, and marks possible guessing", () => {
+it("lists annotators with their reliability, and marks those who may be guessing", () => {
   show(
     <Crowd
       annotators={[

@@ -25,7 +25,7 @@ describe("the runs in the URL", () => {
 });
 
 describe("a comparison of runs", () => {
-  it("shows only differences, including settings that only one kind of run has", () => {
+  it("shows only differences, including settings that only some of the runs have", () => {
     const { rows, same } = differences([
       run({ recipe: { steps: 40, clip: 0.2, seed: 0 }, inputs: { policy: "sft-1" } }),
       run({ recipe: { steps: 80, clip: 0.2 }, inputs: { policy: "sft-2" } }),
@@ -61,7 +61,7 @@ describe("a comparison of runs", () => {
     ]);
   });
 
-  it("labels each run with a letter and the model it created", () => {
+  it("labels each run with a letter and the model it created, or with its kind if it created none", () => {
     const made = run({ result: { model: { id: "1", name: "demo-ppo-1" } } });
     const labels = labelsOf([made, run({ kind: "sft" })], (kind) => kind.toUpperCase());
     expect(labels).toEqual(["A · demo-ppo-1", "B · SFT"]);

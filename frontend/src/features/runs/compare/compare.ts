@@ -7,7 +7,7 @@ const LETTERS = "ABCDEF";
 
 /**
  * Labels for legends and tables, such as "A · ppo-3". A label is a letter followed by the name of the model
- * that the run created. If the run created no model, the label contains the run's own name.
+ * that the run created. If the run created no model, the letter is followed by the title of the run's kind.
  */
 export function labelsOf(runs: readonly Run[], title: (kind: string) => string): string[] {
   return runs.map(
@@ -23,8 +23,8 @@ export function letterOf(label: string): string {
 export type Difference = { name: string; values: unknown[] };
 
 /**
- * Inputs and settings that differ between the runs, and the number of identical inputs and settings. A setting
- * that does not exist for a run's kind is undefined.
+ * The inputs and settings that differ between the runs, and the number of those that do not. The kind of the run
+ * counts as a setting. A setting that does not exist for a run's kind is undefined.
  */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
   rows: Difference[];
@@ -45,7 +45,7 @@ export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs
 
 export type Figure = { name: string; values: (number | undefined)[] };
 
-/** The final figures of each run, by name. A run without a figure has a gap in its place. */
+/** The final figures, each with its value in every run; the value is undefined if a run does not have the figure. */
 export function finalFigures(
   runs: readonly Pick<Run, "result">[],
   order: (names: string[]) => string[],

@@ -22,14 +22,14 @@ const HEIGHT_PX = 190;
  */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");
-/** Distances between the ticks of an axis that counts steps: 1, 2, 5, 10, 20, …. */
+/** The possible distances between the ticks of an axis that counts steps: 1, 2, 5, 10, 20, and so on. */
 const WHOLE_STEPS = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 
 function inkOf(scheme: "light" | "dark", index: number): string {
   return INKS[scheme][index % INKS[scheme].length] ?? INKS[scheme][0] ?? "#000";
 }
 
-/** The colour and dash pattern of a line, as drawn. */
+/** A short sample of a chart's line, with its colour and dash pattern. */
 export function LineSample({ index }: { index: number }) {
   const scheme = useComputedColorScheme("light");
   return (

@@ -72,7 +72,7 @@ it("lists the stages, and the parts of the largest stage", async () => {
   expect(screen.queryByText("Keys and values")).toBeNull();
 });
 
-it("names the worker's GPUs and the main memory that they need", async () => {
+it("names the worker's GPUs and shows the main memory that the run needs", async () => {
   const machine = { ...ESTIMATE.machine, device: "cuda", name: "NVIDIA L4", gpus: 2, memory_bytes: 23e9 };
   open({ estimate: { ...ESTIMATE, machine, host_memory: range(4e9, 5e9, 6e9) }, refused: [] });
   expect(await screen.findByText("of 23 GB on each of 2 GPUs (NVIDIA L4) of training@host")).toBeDefined();

@@ -1,6 +1,6 @@
 import { duration, metric } from "@/shared/format";
 
-/** 512 MB · 1.3 GB · 141 GB: an amount of memory in the usual units. */
+/** An amount of memory with a suitable unit, such as 512 MB, 1.3 GB or 141 GB. */
 export function memory(bytes: number): string {
   if (bytes < 1e9) return `${Math.max(1, Math.round(bytes / 1e6))} MB`;
   const size = bytes / 1e9;
@@ -15,7 +15,7 @@ export function roughTime(seconds: number): string {
   return seconds < 36_000 ? duration(Math.round(seconds / 600) * 600) : `${Math.round(seconds / 3600)} h`;
 }
 
-/** 1.3M · 600M · 8B: a number of parameters. */
+/** A rounded number of parameters, such as 1.3M, 600M or 8B. */
 export function weightCount(weights: number): string {
   if (weights >= 1e9) return `${metric(Number((weights / 1e9).toPrecision(2)))}B`;
   return weights >= 1e6

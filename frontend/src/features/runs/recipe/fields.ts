@@ -19,7 +19,7 @@ export type RecipeField = {
   choices: readonly (string | number)[];
   minimum?: number;
   maximum?: number;
-  /** Whether a value equal to the bound is invalid. */
+  /** Exclusive bounds: a value equal to the bound is invalid. */
   above?: number;
   below?: number;
   maxLength?: number;
@@ -115,7 +115,7 @@ export function defaultValues(fields: readonly RecipeField[]): FormValues {
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 12 });
 
-/** "1 to 64", "above 0, at most 5", "at least 1"; empty if there are no bounds. */
+/** The bounds in words, such as "1 to 64" or "above 0, at most 5"; empty if there are no bounds. */
 export function boundsText({ minimum, maximum, above, below }: RecipeField): string {
   if (minimum !== undefined && maximum !== undefined)
     return `${number.format(minimum)} to ${number.format(maximum)}`;

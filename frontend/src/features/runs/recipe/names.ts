@@ -43,7 +43,7 @@ const CHOICES: Record<string, string> = {
   bfloat16: "bfloat16",
 };
 
-/** "bradley_terry" → "Bradley–Terry", "best_responses" → "Best responses" */
+/** The readable name of a choice: "Bradley–Terry" for `bradley_terry`, "Best responses" for `best_responses`. */
 export function choiceName(value: string): string {
   return CHOICES[value] ?? words(value);
 }

@@ -12,7 +12,10 @@ import { useTexts } from "../texts";
 const Chart = lazy(() => import("../components/Chart").then((module) => ({ default: module.Chart })));
 const FEW_CURVES = 3;
 
-/** The run's metrics over its steps. `resultShown`: the result shows the metrics reported only once. */
+/**
+ * The run's metrics over its steps. `resultShown`: whether the page already shows the run's result, which contains
+ * the metrics that were reported only once.
+ */
 export function Curves({ feed, resultShown }: { feed: RunFeed; resultShown: boolean }) {
   const texts = useTexts().run;
   const [wanted, setWanted] = useState<boolean | null>(null);

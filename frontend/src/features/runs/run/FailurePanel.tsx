@@ -9,7 +9,7 @@ import styles from "./run.module.css";
 
 const LINES_SHOWN = 12;
 
-/** The reason why a run failed, the remedy, and a button that applies the remedy. */
+/** Why a run failed or was cancelled, what to do, and a button that opens the launch form with the run's settings. */
 export function FailurePanel({
   run,
   failure,

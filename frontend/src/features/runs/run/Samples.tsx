@@ -15,7 +15,7 @@ export function Samples({ samples }: { samples: readonly SampleEvent[] }) {
   const texts = useTexts().samples;
   const steps = stepsOf(samples).filter((step) => step > 0);
   const [chosen, setChosen] = useState<readonly number[] | null>(null);
-  // Until the user selects columns, a live run shows its newest step next to the answers before training.
+  // Until the user selects columns, the newest step is shown next to the answers before training.
   const shown = chosen ?? [BEFORE, ...steps.slice(-1)];
   const columns = [BEFORE, ...steps]
     .filter((step) => shown.includes(step))

@@ -135,8 +135,8 @@ export const en = {
     all: "All runs",
     notStarted: "This run has not started",
     notStartedWhy:
-      "Runs are executed one at a time. This run starts automatically when the worker is free. You can leave this page.",
-    waiting: "Waiting for the training worker",
+      "A worker executes one run at a time. This run starts automatically when a worker is free. You can leave this page.",
+    waiting: "Waiting for a training worker",
     starting: "Starting",
     stepOf: (step: number, total: number) => `step ${step} of ${total}`,
     left: (time: string) => `${time} left`,
@@ -184,7 +184,7 @@ export const en = {
   },
   candidates: {
     title: "Candidates",
-    what: "The file contains all sampled responses with their rewards as gzipped JSON Lines. Fine-tuning on the kept responses reproduces the run’s weights.",
+    what: "The file contains all sampled responses with their rewards as gzipped JSON Lines. Fine-tuning on the kept responses with the same settings reproduces the run’s weights.",
     download: "Download",
     ask: "Create ranking tasks from the responses",
     asked: (tasks: number, unchanged: number) =>

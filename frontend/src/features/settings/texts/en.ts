@@ -38,7 +38,7 @@ const skipWays: Record<SkipWay, { title: string; means: string }> = {
 
 export const en = {
   title: "Settings",
-  lead: "These settings apply to the whole project. Changes take effect with the next assigned task.",
+  lead: "These settings apply to the whole project. Unless stated otherwise, changes take effect with the next assigned task.",
   save: "Save changes",
   general: "Name and guidelines",
   name: "Name",
@@ -110,7 +110,7 @@ export const en = {
     paused: (open: number) =>
       `${plural(open, "open task")} will not be assigned until you activate the project again.`,
     pausedWork:
-      "Annotators can finish the task they have open. Tasks leased in advance are released immediately.",
+      "Annotators can finish the task they have open. Tasks assigned in advance are released immediately.",
     archived:
       "All assigned tasks are released immediately. Drafts are kept and available when the project is activated again.",
     archivedAnswers: "No answers, revisions or review decisions are accepted. Nothing is deleted.",

@@ -49,7 +49,7 @@ export const en = {
     agree: (agreement: number | null) => (agreement === null ? "–" : percent(agreement)),
     noWords: "(no text)",
     tiers: (tiers: number, responses: number) =>
-      tiers === responses ? "strict order" : `${plural(tiers, "tier")} of ${count(responses)}`,
+      tiers === responses ? "strict order" : `${plural(tiers, "tier")} for ${plural(responses, "response")}`,
     notRankable: "not rankable",
     noOrder: "no order",
     allBad: "all bad",
@@ -93,7 +93,7 @@ export const en = {
     split: "split",
     made: "created",
     id: "id",
-    standing: (kind: string, state: string, rankings: string) => `${kind}, ${state}, ranked ${rankings}`,
+    standing: (kind: string, state: string, rankings: string) => `${kind}, ${state}, ${rankings} rankings`,
     priority: "priority",
     metadata: "From the imported file",
     review: "Review",

@@ -4,7 +4,7 @@ import type { Webhook, WebhookDelivery, WebhookEvent } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 
 const PAGE = 20;
-/** Polling interval while a delivery is in progress. */
+/** Polling interval while the next attempt of a delivery is due. */
 const WATCH_MS = 2_000;
 
 export const webhooksQuery = (slug: string) =>
@@ -15,8 +15,8 @@ export const webhooksQuery = (slug: string) =>
   });
 
 /**
- * Polls while a new delivery is in progress. There is no polling after a failed attempt, because the server
- * waits for minutes before the next attempt.
+ * Polls while the next attempt of a delivery is due within ten seconds. Later attempts follow after minutes or
+ * hours, so the page does not wait for them.
  */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({

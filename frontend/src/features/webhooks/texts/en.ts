@@ -38,7 +38,7 @@ export const en = {
   failing: (since: string) => `No successful delivery since ${since}.`,
   unreadable: "The secret can’t be read",
   unreadableText:
-    "The site’s key was changed, so deliveries can’t be signed and are not sent. Rotate the secret and give the new secret to the receiver. Pending deliveries are then sent.",
+    "The site’s secret key was changed, so deliveries can’t be signed and are not sent. Rotate the secret and give the new secret to the receiver. Pending deliveries are then sent.",
   formerUntil: (until: string) => `Deliveries are also signed with the previous secret until ${until}.`,
   test: "Send a test",
   rotate: "Rotate secret",

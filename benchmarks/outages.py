@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.outages [--seconds 60] [--kinds sft ppo …] [--outages restart hang broker]
         [--moments claim start middle end]
 
-Small runs are launched on a temporary embedded stack. An undisturbed run of each kind shows how long the kind
-takes. In the following runs, an outage begins when the run is launched (claim), when it starts, halfway
+Small runs are launched on a temporary embedded stack. An undisturbed run of each kind shows how long such a
+run takes. In the following runs, an outage begins when the run is launched (claim), when it starts, halfway
 through it, or shortly before its end. There are three outages:
 
 - restart: Postgres is stopped and starts again after `--seconds`. All connections are cut.

@@ -11,7 +11,7 @@ from schemathesis.schemas import APIOperation
 
 from benchmarks.schema_fuzz.cases import Identity
 
-SECONDS = 2.0  # some requests announce more bytes than they send
+SECONDS = 2.0  # some requests announce more bytes than they send, so the server waits for more
 QUERIES = [
     b"?a=%",
     b"?a=%f",

@@ -58,7 +58,7 @@ SNAPSHOT = "agreed"
 
 @dataclass(frozen=True)
 class Size:
-    """The size of the walkthrough."""
+    """The numbers of demonstrations, prompts, tokens and steps in the walkthrough."""
 
     demonstrations: int = 200
     public_prompts: int = 22
@@ -176,7 +176,7 @@ class Walk:
         page.context.close()
 
     def answers(self) -> list[Answers]:
-        """The answers to the test prompts, by policy."""
+        """The answers to the test prompts, one row for each policy and prompt."""
         found = self.rows(
             "select r.model_name as model, p.messages, array_agg(r.text order by r.id) as texts,"
             " array_agg(r.sampling order by r.id) as sampling"

@@ -80,8 +80,8 @@ class Resumed(NamedTuple):
 
 
 class CheckpointStore(Protocol):
-    """The checkpoint operations used by a training loop. `modules` and `optimisers` are named. `counters` can
-    be stored as JSON."""
+    """The checkpoint operations used by a training loop. `modules` and `optimisers` are keyed by name.
+    `counters` must be storable as JSON."""
 
     def resume(self, modules: Modules, optimisers: Optimisers) -> Resumed | None:
         """Restore weights, moments and global random generators from the last checkpoint. Return the loop's

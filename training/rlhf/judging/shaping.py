@@ -139,8 +139,8 @@ def sentence_starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> l
 
 
 def later_starts(starts: Sequence[int], *, apart: int) -> list[int]:
-    """Return the starts that are at least `apart` tokens after the previous one, and after the answer's
-    first token."""
+    """Return the starts that are at least `apart` tokens after the previous returned start, or after the
+    answer's first token."""
     kept: list[int] = []
     for start in starts:
         if start - (kept[-1] if kept else 0) >= apart:

@@ -1,7 +1,7 @@
 """The weights of a model of the Llama family, arranged for decoding.
 
-The trunk gives the same results as transformers' modules, from the same weights, without the modules'
-overhead per token.
+Up to rounding, the trunk gives the same results as transformers' modules, from the same weights, without the
+modules' overhead per token.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from training.rlhf.generation.server.connections import Answer
 from training.rlhf.generation.server.failures import ServerTrouble, ServerUnusable
 
 AS_ID = "token_id:"
-SHOWN = 80  # characters of a text in an error
+SHOWN = 80  # maximum number of characters of a text that an error shows
 # A server leaves out an incomplete character at the end of a text, and servers differ in the spaces between
 # special tokens.
 NOT_COMPARED = re.compile("[\ufffd\\s]+")

@@ -152,8 +152,8 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds per answer, excluding the first answer, during which the browser compiles the page's
-    code."""
+    """Rank tasks, and return the milliseconds from each submit to the next task. The first answer is
+    excluded, because the browser compiles the page's code during it."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

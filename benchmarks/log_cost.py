@@ -88,7 +88,8 @@ class Site:
         return found
 
     def block(self, answers: int) -> dict[str, float]:
-        """Processor seconds per 1,000 answers, by group of processes."""
+        """Submit a block of answers. Return the processor seconds per 1,000 answers, by group of
+        processes."""
         each = answers // self.annotators
         before = self.processor_seconds()
         with ThreadPoolExecutor(self.annotators) as threads:

@@ -130,7 +130,8 @@ def fill(stack: Stack, file: Path) -> None:
 
 
 def undisturbed(stack: Stack, kind: str) -> float:
-    """The seconds from the first line of the run's log to its end."""
+    """Launch a run without an outage. Return the seconds from the first line of the run's log to the end of
+    the run."""
     run = stack.launch(kind)
     while not stack.log_of(run).exists():
         time.sleep(POLL_SECONDS)

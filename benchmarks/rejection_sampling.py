@@ -57,7 +57,8 @@ def score_of(one: Candidate) -> float:
 
 
 def rows_by(choose: Choose, candidates: Path) -> list[Row]:
-    """One finished answer to each prompt. All selections have the same prompts."""
+    """Return one finished answer to each prompt that has any. All selections therefore have the same
+    prompts."""
     rows = []
     for line in read_candidates(candidates):
         finished = [one for one in line["candidates"] if one["finished"] and one["score"] is not None]

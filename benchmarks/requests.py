@@ -86,7 +86,8 @@ def fill(state: Path, slug: str, overlap: int, tasks: int, file: Path) -> None:
 
 
 def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[float], list[float], float]:
-    """The durations, in seconds, of every claim request, of every submit request and of the whole drain."""
+    """Rank all tasks of the project. Return the durations, in seconds, of every claim request, of every
+    submit request and of the whole drain."""
     claims: list[float] = []
     submits: list[float] = []
 

@@ -1,5 +1,5 @@
-"""Model stages: candidate → production → archived. Each project has at most one policy and one reward model
-in production."""
+"""The stages of a model: candidate, production and archived. Each project has at most one policy and one
+reward model in production."""
 
 from __future__ import annotations
 

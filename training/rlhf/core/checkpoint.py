@@ -168,7 +168,8 @@ class Checkpoints:
         """Restore all state, as in `CheckpointStore.resume`, from the newest intact checkpoint. A broken
         checkpoint is logged and skipped.
 
-        Raises CheckpointRefused if all checkpoints are broken or belong to another run.
+        Raises CheckpointRefused if all checkpoints are broken, or if the newest intact one belongs to another
+        run.
         """
         error: CheckpointRefused | None = None
         step = -1
@@ -264,8 +265,8 @@ class Checkpoints:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
 
     def _newest_intact(self) -> int:
-        """Return the step of the newest intact checkpoint, or -1 if there is none. Remove any newer, broken
-        checkpoints."""
+        """Return the step of the newest intact checkpoint, or -1 if the folder contains no checkpoints.
+        Remove any newer, broken checkpoints. Raises CheckpointRefused as `resume` does."""
         broken: list[tuple[Path, str]] = []
         for step in sorted(self._steps(), reverse=True):
             folder = self._folder / _name(step)

@@ -111,7 +111,7 @@ def fill_optimisers(optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> No
     for name, tensor in tensors.items():
         part, number, what = name.split(".", 2)
         weight = optimised(optimisers[part])[int(number)]
-        # Adam's step count is a single number for the entire weight.
+        # Adam's step count is a single number, which is not sharded.
         states[part].setdefault(int(number), {})[what] = divided(tensor, weight) if tensor.ndim else tensor
     for part, optimiser in optimisers.items():
         optimiser.load_state_dict(optimiser.state_dict() | {"state": states[part]})

@@ -38,7 +38,7 @@ from training.rlhf.models.tokens import chat
 MAX_PARTIAL_ANSWERS = 8
 ENDS = ".!?…"  # end a sentence if followed by a space
 WIDE_ENDS = "。！？｡"  # end a sentence in scripts without spaces
-CLOSERS = "\"'”’»)]}）」』】*_`"  # can stand between the end of a sentence and the next space
+CLOSERS = "\"'”’»)]}）」』】*_`"  # can occur between the end of a sentence and the next space
 # Number of tokens that are decoded together. A shorter window could split a character.
 WINDOW = 8
 # Decoded text of a token that is only a part of a character.
@@ -117,7 +117,7 @@ def sentence_starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> l
     """Return the indices of the tokens at which a new sentence begins, except for the first sentence.
 
     A sentence begins after a line break, and after a full stop, an exclamation mark, a question mark or an
-    ellipsis that is followed by a space. Quotation marks and brackets may stand in between. The full-width
+    ellipsis that is followed by a space. Quotation marks and brackets may come in between. The full-width
     marks need no space. An abbreviation such as "Dr." counts as a sentence, which affects only where rewards
     are paid. The rule reads decoded text, and whether a sentence begins at token t depends only on the tokens
     up to t.

@@ -24,8 +24,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from training.rlhf.generation.llama.graphs import Capture, StaticSteps
 from training.rlhf.generation.llama.trunk import Trunk
 
-# The number of prompt tokens that go through a layer together. A larger number would take more memory without
-# saving time.
+# The maximum number of prompt tokens that go through a layer together, unless a single prompt is longer. A
+# larger number would take more memory without saving time.
 READ_TOKENS = 4096
 
 
@@ -34,7 +34,7 @@ class LlamaBatch:
 
     The n rows of a prompt are adjacent. With one sample, a row's prompt and answer are in one buffer. With
     more samples, the prompts are in a buffer of P rows, and the answers are in a buffer of R rows. Prompts
-    are padded on the left. In the answers' buffer, all rows write the same column.
+    are padded on the left. In each step, all rows write to the same column of the answers' buffer.
     """
 
     @torch.inference_mode()

@@ -44,8 +44,8 @@ def completion_request(
 ) -> dict[str, Any]:
     """Return the body of a request for `sampling.n` answers to one prompt.
 
-    Every setting that changes the distribution is in the request. Otherwise, vLLM takes the missing settings
-    from the model's `generation_config.json`, which often contains a top-k and a repetition penalty.
+    Every setting that changes the distribution is in the request. Otherwise, vLLM would take the missing
+    settings from the model's `generation_config.json`, which often contains a top-k and a repetition penalty.
     """
     body = {
         "model": model,

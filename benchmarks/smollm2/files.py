@@ -25,7 +25,7 @@ TREES, QUESTIONS, INSTRUCTIONS = (
     Path("kway/qa-feedback-4way.jsonl.gz"),
     Path("prompts/instructions.jsonl.gz"),
 )
-# Demonstrations are short, because answers are limited to about 50 tokens.
+# Demonstrations are short, because the walkthrough limits answers to 64 tokens.
 LONGEST_DEMONSTRATION = 320  # characters
 LONG_PROMPT, LONGEST_PROMPT = 1500, 3000  # characters
 

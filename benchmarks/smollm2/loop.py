@@ -8,10 +8,10 @@ two processors.
 
 An admin creates a project in a temporary embedded stack, imports demonstrations and prompts, and launches
 each run with the launch form: sft, sample, reward_model, rejection_sampling, ppo and dpo. Two simulated
-annotators rank the sampled answers through the API. They apply the rule in `annotator.py`, with errors. Then
-the initial policy and every improved policy answer the test prompts in a `sample` run, and an `evaluate` run
-scores them with the reward model. OUT receives screenshots of the pages, `report.json`, and `report.md` with
-figures and sample texts.
+annotators rank the sampled answers through the API. They apply the rule in `annotator.py`, with errors. The
+base model, the SFT policy and every improved policy answer the test prompts in a `sample` run each. An
+`evaluate` run scores new answers of each policy, except the base model, with the reward model. OUT receives
+screenshots of the pages, `report.json`, and `report.md` with figures and sample texts.
 """
 
 from __future__ import annotations

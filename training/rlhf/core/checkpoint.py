@@ -64,8 +64,8 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointRefused(ValueError):
-    """Raised if checkpoints exist, but this run cannot resume from any of them. The error message states
-    the reason and how to solve the problem."""
+    """Raised if checkpoints exist, but this run cannot resume from any of them. The error message states the
+    reason and a fix."""
 
 
 class _Broken(Exception):

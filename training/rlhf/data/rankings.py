@@ -132,8 +132,8 @@ def is_held_out(prompt: str, fraction: float) -> bool:
 
 
 def words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the roles and contents of a conversation. Conversations that differ only in whitespace are
-    equal."""
+    """Return the roles and contents of a conversation, with normalised whitespace. Conversations that differ
+    only in whitespace have equal results."""
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 

@@ -1,6 +1,6 @@
 """Refuse a model that can't be used, for reasons that become apparent only when it is loaded.
 
-`models.checks` refuses a model for the contents of its files, without loading it.
+`models.checks` refuses a model because of the contents of its files, without loading it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ their requests in phases:
 * idle: nothing else runs.
 * import: a worker imports comparisons of the same length as those in hh-rlhf.
 * all: in addition, 20 managers repeatedly request the quality report, and an admin freezes snapshots.
-* hung broker: Valkey is stopped, and the health check is requested every second.
+* hung broker: Valkey is suspended (SIGSTOP), and the health check is requested every second.
 
 The target is a 95th percentile (p95) of at most 1.5 times the p95 without background work.
 """
@@ -49,8 +49,8 @@ PHASES = ("idle", "import", "all", "hung broker")
 
 
 class Desk:
-    """Annotators who work until `stopped` is set. Each request's duration is recorded under the current
-    `phase`."""
+    """Annotators who work until `stopped` is set. A request's duration is recorded under the current `phase`.
+    Requests during which the phase changes are not recorded."""
 
     def __init__(self, url: str, tokens: list[str], think: float) -> None:
         self.phase = "warm-up"
@@ -139,7 +139,7 @@ class Reports:
         self._process.start()
 
     def stop(self) -> tuple[list[float], list[float]]:
-        """The durations of the reports and of the snapshots in seconds."""
+        """Stop the requests. Return the durations of the reports and of the snapshots, in seconds."""
         self._stopped.set()
         reports, snapshots = self._found.get()
         self._process.join()
@@ -184,7 +184,7 @@ def hung_broker(state: Path, client: ApiClient) -> Iterator[None]:
 
     def check() -> None:
         while not stopped.wait(1.0):
-            with suppress(ApiError):  # the expected answer is 503
+            with suppress(ApiError):  # the expected status is 503
                 client.call("GET", "/healthz", None)
 
     checks = threading.Thread(target=check)

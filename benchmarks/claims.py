@@ -6,8 +6,9 @@ Starts a temporary embedded Postgres with production durability settings.
 
 First table: for `--seconds` seconds, `--workers` parallel processes claim tasks from a pool of `--tasks` open
 tasks with overlap 3. Each claim is made by a different annotator, so no claim returns an existing lease.
-Afterwards, the benchmark checks that no task has more leases than slots, and that no annotator holds two
-leases on the same task. Targets: 700 claims/s and a 99th percentile of 50 ms.
+Afterwards, the benchmark counts the tasks with more leases than slots (among up to 2,000 full tasks) and the
+annotators with two leases on the same task. Both counts must be 0. Targets: 700 claims/s and a 99th
+percentile of 50 ms.
 
 Second table: a single annotator claims tasks, first without earlier answers and then after `--history`
 answers. The answered tasks are still open to other annotators. Target: the history does not slow claims down.
@@ -72,7 +73,7 @@ def measure(options: argparse.Namespace) -> None:
         per_worker = int(options.seconds * CLAIMS_PER_SECOND_AT_MOST)
         people = new_people(policy, project.pk, per_worker * options.workers)
         with connection.cursor() as cursor:
-            # Otherwise the autovacuum after the import would run during the measurement.
+            # Otherwise, the autovacuum after the import would run during the measurement.
             cursor.execute("VACUUM ANALYZE")
             cursor.execute("CHECKPOINT")
         connections.close_all()

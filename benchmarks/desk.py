@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-Runs Chromium against a temporary embedded stack and uses the browser's clock. The benchmark tests the most
-recent build of the page (`scripts/up` builds and compresses it).
+Runs Chromium against a temporary embedded stack. The key-to-paint latency and the submit-to-next time are
+measured with the browser's clock. The benchmark tests the most recent build of the page (`scripts/up` builds
+and compresses it).
 
 First load: the benchmark measures the compressed size of the scripts that load before the first task is
 visible. The Markdown renderer loads in parallel and is not counted. The benchmark also measures the time from
@@ -107,7 +108,8 @@ def key_to_paint(page: Page) -> None:
 
 
 def painted(page: Page, *keys: str) -> float:
-    """Press the keys and return the milliseconds from the last key until its effect is on screen."""
+    """Press the keys, and return the milliseconds from the last key until its effect is on screen, but at
+    least SHORTEST_MS."""
     for key in keys:
         page.wait_for_timeout(150)
         page.evaluate("() => { painted.length = 0 }")
@@ -150,8 +152,8 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds per answer, excluding the first answer, during which the browser compiles the page's
-    code."""
+    """Rank tasks, and return the milliseconds from each submit to the next task. The first answer is
+    excluded, because the browser compiles the page's code during it."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

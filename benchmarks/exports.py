@@ -39,8 +39,8 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def comparison(number: int, chance: random.Random) -> dict[str, Any]:
-    """Rows of about 1,500 characters, as in hh-rlhf's helpful-base. Each group of four
-    consecutive rows contains comparisons of the same responses by four different annotators."""
+    """Return a row of about 1,500 characters, as in hh-rlhf's helpful-base. Each group of four consecutive
+    rows contains comparisons of the same responses by four different annotators."""
     of = number // len(PEOPLE)
     words = [format(value, "x") for value in random.Random(of).choices(range(2**24), k=210)]
 

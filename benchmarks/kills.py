@@ -3,9 +3,10 @@
     .venv/bin/python -m benchmarks.kills [--moments 20] [--kinds ppo,rloo] [--seed 0]
 
 The moments are uniform over the time that an uninterrupted run takes, so SIGKILL can arrive at any
-instruction. Half of the tries are killed a second time after they have resumed. A try counts as equal if all
-metrics and samples, the returned figures and every byte of the saved model match those of the uninterrupted
-run. The loops are tiny and write a checkpoint after every step. Prints a table for docs/measurements.md.
+instruction. About half of the tries are killed a second time after they have resumed. A try counts as equal
+if all metrics and samples, the returned figures and every byte of the saved model match those of the
+uninterrupted run. The loops are tiny and write a checkpoint after every step. Prints a table for
+docs/measurements.md.
 """
 
 from __future__ import annotations

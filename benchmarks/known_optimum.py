@@ -3,9 +3,10 @@
     .venv/bin/python -m benchmarks.known_optimum [--methods rloo grpo …] [--seeds 5]
 
 The environment is that of tests/training/rlhf/policy/optimum/known_optimum.py. It is small enough to list
-every answer, so the figures contain no sampling error. A policy with a share of 1 is the best possible one.
-For methods with a KL penalty, the objective is the reward minus the penalty. For the other methods, the
-objective is the reward. Each seed has its own initial policy and reward model.
+every answer, so the figures contain no sampling error. The result is the share of the possible gain that a
+policy has reached: 0 for the initial policy, and 1 for the best possible policy. For methods with a KL
+penalty, the gain is measured in the reward minus the penalty. For the other methods, it is measured in the
+reward. Each seed has its own initial policy and reward model.
 """
 
 from __future__ import annotations

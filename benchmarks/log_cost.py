@@ -7,7 +7,7 @@ Without `--other`, the second stack is the same checkout with RANKLOOP_LOG_LEVEL
 annotators submit `--answers` answers to both stacks, one after the other and in alternating order. Short
 blocks are interleaved, because other programs on the machine change the speed of its processors.
 
-A row shows the processor time of a stack per 1,000 answers, once for the processes that write and handle log
+A row shows each stack's processor seconds per 1,000 answers, once for the processes that write and handle log
 lines (web and log writer), and once for all processes, including Postgres and its background work. The last
 lines show the mean difference with its 95 % interval (Student's t) and the median. Target: the difference is
 at most 3 %.
@@ -54,7 +54,7 @@ class Site:
         bench.ROOT = self.root
         bench.fill(self.state, PROJECT, 1, answers, self.file)
         members = [["create_user", f"annotator-{n}", "--project", PROJECT] for n in range(self.annotators)]
-        # One process for all commands, because each command takes seconds to start.
+        # All commands run in one process, because each new process takes seconds to start.
         program = (
             "import json, sys; from io import StringIO; from django.core.management import call_command\n"
             "for arguments in json.loads(sys.argv[1]):\n"
@@ -88,7 +88,8 @@ class Site:
         return found
 
     def block(self, answers: int) -> dict[str, float]:
-        """Processor seconds per 1,000 answers, by group of processes."""
+        """Submit a block of answers. Return the processor seconds per 1,000 answers, by group of
+        processes."""
         each = answers // self.annotators
         before = self.processor_seconds()
         with ThreadPoolExecutor(self.annotators) as threads:

@@ -129,7 +129,7 @@ def data(items: int) -> Data:
 
 
 def estimate(case: Case) -> Cost:
-    """Return the cost of the run as the measured process executes it."""
+    """Return the estimate for the run, with the same recipe, shapes and amount of data as in `_run`."""
     shape, given = shape_named(case.shape), Conditions(cautious=case.kind in ("sample",))
     judge = trunk_of(shape)
     settings = dict(case.settings)

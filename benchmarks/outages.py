@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.outages [--seconds 60] [--kinds sft ppo …] [--outages restart hang broker]
         [--moments claim start middle end]
 
-Small runs are launched on a temporary embedded stack. An undisturbed run of each kind shows how long the kind
-takes. In the following runs, an outage begins when the run is launched (claim), when it starts, halfway
+Small runs are launched on a temporary embedded stack. An undisturbed run of each kind shows how long such a
+run takes. In the following runs, an outage begins when the run is launched (claim), when it starts, halfway
 through it, or shortly before its end. There are three outages:
 
 - restart: Postgres is stopped and starts again after `--seconds`. All connections are cut.
@@ -130,7 +130,8 @@ def fill(stack: Stack, file: Path) -> None:
 
 
 def undisturbed(stack: Stack, kind: str) -> float:
-    """The seconds from the first line of the run's log to its end."""
+    """Launch a run without an outage. Return the seconds from the first line of the run's log to the end of
+    the run."""
     run = stack.launch(kind)
     while not stack.log_of(run).exists():
         time.sleep(POLL_SECONDS)

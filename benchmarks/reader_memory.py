@@ -1,4 +1,4 @@
-"""Measure the memory used by the import's file reader. It must not grow with the size of the file.
+"""Measure the memory used by the import's file reader, which must not grow with the size of the file.
 
     .venv/bin/python -m benchmarks.reader_memory [--rows 1000000 10000000] [--kinds jsonl csv parquet]
 

@@ -1,4 +1,4 @@
-"""Measure the gain from rejection sampling, and check that its controls gain nothing.
+"""Measure the gain from rejection sampling, compared with control selections of the same candidates.
 
     .venv/bin/python -m benchmarks.rejection_sampling [--seeds 101] [--demonstrations 9500] [--rankings 600]
         [--prompts 256] [--samples 8] [--fresh 300] [--rounds 3]
@@ -10,7 +10,8 @@ different selections of these candidates, with the same settings and the same nu
 - best: the run itself.
 - random: a random finished answer to each prompt. The policy imitates itself, so it should gain nothing.
 - worst: the finished answer with the lowest reward. The policy should get worse.
-- rounds: a run with several rounds (RAFT).
+
+A separate run takes several rounds (RAFT) from the same first policy.
 
 All policies answer the same new prompts four times each. The benchmark prints the gold reward (0–4 points)
 with its standard error, and the gain over the first policy with the standard error of the difference per
@@ -56,7 +57,8 @@ def score_of(one: Candidate) -> float:
 
 
 def rows_by(choose: Choose, candidates: Path) -> list[Row]:
-    """One finished answer to each prompt. All selections have the same prompts."""
+    """Return one finished answer to each prompt that has any. All selections therefore have the same
+    prompts."""
     rows = []
     for line in read_candidates(candidates):
         finished = [one for one in line["candidates"] if one["finished"] and one["score"] is not None]

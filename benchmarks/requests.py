@@ -2,19 +2,19 @@
 
     .venv/bin/python -m benchmarks.requests [--annotators 1 16] [--drains 1x600 3x200] [--think 0]
 
-Each row is for one project (K = 4). For example, `3x200` means overlap 3 and 200 tasks. All projects are on
-one temporary embedded stack. Every annotator claims tasks and submits answers until no task is left.
-`--think` is the number of seconds between answers; 0 is the worst case.
+Each row is for one project, whose tasks have four responses. For example, `3x200` means overlap 3 and 200
+tasks. All projects are on one temporary embedded stack. Every annotator claims tasks and submits answers
+until no task is left. `--think` is the number of seconds between answers; 0 is the worst case.
 
-Afterwards the benchmark checks the database for answers beyond a task's overlap, missing answers, and tasks
-answered twice by one annotator. All three counts must be zero. The targets without pauses are 60 answers/s
-from 16 annotators, and a 95th percentile of 250 ms for claim and submit requests. With a second of thinking
-time, the target for this percentile is 50 ms.
+Afterwards, the benchmark counts the answers beyond a task's overlap, the missing answers, and the repeated
+answers to a task by the same annotator. All three counts must be zero. The targets without pauses are 60
+answers/s from 16 annotators, and a 95th percentile of 250 ms for claim and submit requests. With a second of
+thinking time, the target for this percentile is 50 ms.
 
-The last column is the speed relative to Label Studio, the fastest comparable tool for which all three counts
-were zero. In Label Studio, 16 annotators completed the project `1x600` at 4 answers/s, with 8 gunicorn
-workers and Postgres 15, on the same kind of machine. The figure was measured separately, because Label Studio
-can't run here.
+For 16 annotators without pauses, the last column is the speed relative to Label Studio, the fastest
+comparable tool for which all three counts were zero. In Label Studio, 16 annotators completed the project
+`1x600` at 4 answers/s, with 8 gunicorn workers and Postgres 15, on the same kind of machine. The figure was
+measured separately, because Label Studio can't run here.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def fill(state: Path, slug: str, overlap: int, tasks: int, file: Path) -> None:
 
 
 def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[float], list[float], float]:
-    """The durations, in seconds, of every claim request, of every submit request and of the whole drain."""
+    """Rank all tasks of the project. Return the durations, in seconds, of every claim request, of every
+    submit request and of the whole drain."""
     claims: list[float] = []
     submits: list[float] = []
 

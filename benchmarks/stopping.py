@@ -38,7 +38,7 @@ DEMONSTRATIONS = demo_world.demonstrations(256, 1)
 
 
 class GapReporter(NullReporter):
-    """Measures the time between two calls to `check`, and counts steps."""
+    """Records the longest time between two calls to `check`, and counts steps."""
 
     def __init__(self) -> None:
         self.began = self._at = 0.0
@@ -57,7 +57,7 @@ class GapReporter(NullReporter):
 
 
 def rankings() -> list[Ranking]:
-    """Each demonstration is preferred to a short answer."""
+    """Return rankings that prefer each demonstration's answer to the answer "No."."""
     return [
         Ranking(tuple(messages), (text, "No."), ((0,), (1,)), split="train")
         for messages, text in DEMONSTRATIONS

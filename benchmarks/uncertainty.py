@@ -6,9 +6,9 @@ FOLDER contains a policy of the demo world (the demo's is `artefacts/models/demo
 The policy answers prompts of the demo world. Simulated annotators rank the answers by a Plackett–Luce model
 of the gold reward. The true probability of every preference is therefore known.
 
-For each seed and number of rankings, a reward model is trained with the default recipe. Each kind of
-uncertainty is fitted to this model. The benchmark then predicts P(i ≻ j) for pairs of answers to prompts that
-were not used in training, once from the scores alone and once with each kind of uncertainty.
+For each seed, number of rankings and kind of uncertainty, a reward model is trained with the default recipe
+and this kind of uncertainty. The benchmark then predicts P(i ≻ j) for pairs of answers to prompts that were
+not used in training, once from the scores alone and once with each kind of uncertainty.
 
 The benchmark compares these predictions with the true probabilities and reports the expected calibration
 error and log loss. The benchmark also reports the processor time for fitting the uncertainty, relative to

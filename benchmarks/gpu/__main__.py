@@ -21,9 +21,10 @@ shape of Qwen2.5-7B, and only LoRA adapters are trained. Both compute in bfloat1
 Model FLOP utilisation (MFU) counts the necessary operations, as in `operations`, relative to the measured
 matrix products. Peak memory is the allocator's maximum. The estimates come from `training.rlhf.planning`.
 
-Each section runs in its own process, with its own time limit. A section that fails, runs out of memory or
-hangs does not affect the others, and the table states the reason. If a section does not fit into the device's
-memory according to the estimate, it uses fewer prompts. If one prompt does not fit, the section is left out.
+On a GPU, each section runs in its own process, with its own time limit. A section that fails, runs out of
+memory or hangs does not affect the others, and the table states the reason. If a section does not fit into
+the device's memory according to the estimate, it uses fewer prompts. If not even one prompt fits, the section
+is left out.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from benchmarks.gpu import machine
 from benchmarks.gpu.sections import Outcome, Section, Start, measure, outcome_of
 
-# Time limits of the sections, in seconds. Their sum is below 10 minutes.
+# Time limits of the sections, in seconds. With the default shapes, they add up to less than 10 minutes.
 MACHINE_SECONDS = 30
 SECONDS = {
     "tiny": {"rollouts": 60, "reward model": 60, "ppo": 60, "cuda graphs": 60},
@@ -61,7 +62,8 @@ def main(given: Sequence[str] | None = None) -> list[Outcome]:
     parser.add_argument("--shape", nargs="+", choices=list(SECONDS), default=["half-b", "7b"])
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     asked = parser.parse_args(given)
-    # After a failed call on a GPU, all later calls in the same process can fail. A CPU needs no isolation.
+    # After a failed call on a GPU, all later calls in the same process can fail, so each section gets its own
+    # process. Sections on a CPU need no isolation.
     start: Start | None = "spawn" if asked.device == "cuda" else None
     outcomes: list[Outcome] = []
 

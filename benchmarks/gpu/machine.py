@@ -77,7 +77,7 @@ def wait_for(device: Device) -> None:
 
 
 def free_bytes(device: Device) -> float:
-    """Return the memory that this process can use."""
+    """Return the device's free memory in bytes. On a CPU, the result is always 4 GB."""
     if device == "cpu":
         return 4e9
     free, _ = torch.cuda.mem_get_info()
@@ -90,7 +90,8 @@ def forget_peak(device: Device) -> None:
 
 
 def peak_figures(device: Device, estimated: float) -> Figures:
-    """Return the estimated memory and, on a GPU, the peak memory since `forget_peak`."""
+    """Return the estimated peak memory. On a GPU, also return the measured peak since `forget_peak`, and the
+    ratio of the two."""
     figures: Figures = {"peak memory, estimated (GB)": estimated / 1e9}
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()

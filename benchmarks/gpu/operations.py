@@ -1,9 +1,10 @@
 """The floating-point operations that a pass through a model needs, for model FLOP utilisation.
 
-A token costs 2 operations per weight of the layers in a forward pass, and a pair of tokens in attention costs
-4 per head dimension and layer (Kaplan et al. 2020, arXiv 2001.08361; Chowdhery et al. 2022, arXiv 2204.02311,
-appendix B). The backward pass costs twice as much, so both passes together cost 6 operations per weight and
-token. With LoRA, the weights need no gradient, and the backward pass costs as much as the forward pass.
+In a forward pass, a token costs 2 operations per weight of the layers, and a pair of tokens in attention
+costs 4 operations per layer, head and dimension of the head (Kaplan et al. 2020, arXiv 2001.08361; Chowdhery
+et al. 2022, arXiv 2204.02311, appendix B). The backward pass costs twice as much, so both passes together
+cost 6 operations per weight and token. With LoRA, the weights need no gradient, and the backward pass costs
+as much as the forward pass.
 
 Only necessary work counts: a prompt once for all its answers, causal pairs, and the tokens that are projected
 onto the vocabulary. Padding, masked pairs and recomputed activations take time but are not counted.

@@ -108,5 +108,6 @@ def update_operations(config: PPOConfig, shape: str, lengths: Sequence[Lengths])
 
 
 def _median_after_first(values: Sequence[float]) -> float:
-    """The median of the steps after the first one, which loads kernels, or of the only step."""
+    """The median without the first step, which is slower because it loads kernels. If there is only one step,
+    its value."""
     return statistics.median(values[1:] or values)

@@ -68,8 +68,8 @@ def compared(sides: Mapping[str, Callable[[], int]], device: Device, deadline: f
 
 
 def needed_bytes(work: Work, sizes: Shape) -> float:
-    """The memory for the weights, and for the keys and values, which `generate` stores once per answer. While
-    `generate` concatenates the keys and values of a layer, they are in memory twice."""
+    """The bytes needed for the weights, and for the keys and values, which `generate` stores once per answer.
+    While `generate` concatenates the keys and values of a layer, they are in memory twice."""
     tokens = work.rows * (work.prompt + work.answer)
     return 2 * sizes.weights + 2 * sizes.cache_numbers * tokens * (1 + 1 / sizes.layers)
 
@@ -102,8 +102,8 @@ def ours(policy: Loaded, prompts: list[list[int]], work: Work, *, cuda_graphs: b
 
 
 def theirs(policy: Loaded, prompts: list[list[int]], work: Work) -> int:
-    """Do the same with transformers, without top-k. All prompts have the same length, so they need no
-    padding."""
+    """Answer all prompts with transformers, without top-k, and return the number of generated tokens. All
+    prompts have the same length, so they need no padding."""
     model: Any = policy.model
     ids = torch.tensor(prompts, device=model.device)
     stops = chat.stop_ids(*policy)

@@ -59,7 +59,7 @@ WORK = {
 
 
 def fitting(work: Work, needed: Callable[[Work], float], available: float) -> Work:
-    """Halve the work until its estimated memory fits into the available memory. Raises DoesNotFit."""
+    """Halve the work until it needs at most USED_SHARE of the available memory. Raises DoesNotFit."""
     while (bytes_needed := needed(work)) > USED_SHARE * available:
         if work.prompts == 1:
             raise DoesNotFit(

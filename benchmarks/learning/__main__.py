@@ -1,4 +1,4 @@
-"""Measure how reward models learn from more comparisons, with noisy annotators and with real data.
+"""Measure how reward models improve with more comparisons, with noisy annotators and on real data.
 
     .venv/bin/python -m benchmarks.learning [world random pretrained] [--trunk FOLDER] [--docs docs]
         [--seeds 1 2 3] [--rankings 40 120 360] [--rows 1000] [--real-seeds 0]

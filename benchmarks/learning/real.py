@@ -171,7 +171,7 @@ def name_of(folder: Path) -> str:
 def fitting_in(
     config: RewardModelConfig, readers: Sequence[PreTrainedTokenizerBase], rankings: Sequence[Ranking]
 ) -> list[Ranking]:
-    """Rankings that contain a preference and are within the length limit with every tokenizer."""
+    """Return the rankings that contain a preference and are within the length limit with every tokenizer."""
     return [r for r in rankings if all(encode(config, reader, [r])[0] for reader in readers)]
 
 
@@ -200,7 +200,7 @@ def trl_on(
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
-    seed_everything(config.seed)  # gives every method the same random head
+    seed_everything(config.seed)  # so that both methods start with the same random head
     loaded = load_for_training(base)
     rows = pairs_of(groups)
     steps = -(-len(groups) // config.batch_rankings) * config.epochs

@@ -100,7 +100,8 @@ def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
 
 
 def _ranking(turns: list[dict[str, str]], tiers: list[list[str]], source: str) -> Ranking:
-    """The responses sorted by a hash of their text, so that the order carries no information."""
+    """Return a ranking whose responses are sorted by a hash of their text, so that their order carries no
+    information."""
     texts = sorted(
         (text for tier in tiers for text in tier), key=lambda t: hashlib.sha256(t.encode()).digest()
     )

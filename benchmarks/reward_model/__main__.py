@@ -21,8 +21,8 @@ TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings
 `once` is our code with each response on a separate row. `ours` is our code with the default layout.
 
 `score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares `ours` with `once` for
-several mixes of prompt and response lengths. `memory` is the peak resident memory of a separate training
-process. The memory of a process with only the model loaded is subtracted.
+several mixes of prompt and response lengths. `memory` is the growth of the peak resident memory of a separate
+process, from the loaded model to the end of training.
 
 On a GPU, the clock measures elapsed time, and the device is idle before and after each measurement.
 `benchmarks.gpu` measures the model FLOP utilisation and the peak memory on a GPU.

@@ -67,8 +67,8 @@ class Clock(NullReporter):
 
 
 def train_ours(work: Work, layout: str) -> float:
-    """The seconds that our training loop takes. One ranking must be held out. The evaluation of this ranking
-    after the last step takes less than 1 % of the time."""
+    """The seconds that our training loop takes. The loop needs a held-out ranking, whose evaluation after the
+    last step takes less than 1 % of the time."""
     clock = Clock(work.device)
     config = RewardModelConfig.model_validate(
         {

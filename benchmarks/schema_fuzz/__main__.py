@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.schema_fuzz [--minutes 10] [--seed 1]
 
 Starts a temporary embedded stack with real comparisons and sends requests to every operation of its OpenAPI
-schema. The comparisons are from ../shared/data or RANKLOOP_DATA; without this folder, they are generated.
+schema. The comparisons are from ../shared/data or RANKLOOP_DATA; without this folder, generated tasks are
+used instead.
 
 Requests change passwords, end sessions and revoke tokens. Each round therefore has new users of every role,
 with valid, expired and revoked tokens and valid, expired and ended sessions. Schemathesis generates requests.

@@ -211,7 +211,7 @@ def requests_to(
     header.
     """
     case = draw(operation.as_strategy(generation_mode=mode, feedback=NO_FEEDBACK))
-    # Schemathesis invents values for the security schemes. They would replace the login of the sender.
+    # Schemathesis invents credentials for the security schemes, which would replace those of the sender.
     case.headers.pop("Authorization", None)
     case.cookies.clear()
     if known and draw(st.integers(0, 7)):
@@ -231,7 +231,8 @@ def _set(draw: st.DrawFn, case: Any, parameter: Mapping[str, Any]) -> None:
     if parameter["in"] == "header":
         case.headers[parameter["name"]] = value
     else:
-        # Another invalid parameter could be refused before this one is read.
+        # Half of these requests have no other query parameters, because the server could refuse an invalid
+        # one before it reads this one.
         others = case.query if draw(st.booleans()) else {}
         case.query = {
             **others,

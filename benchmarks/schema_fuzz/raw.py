@@ -11,7 +11,7 @@ from schemathesis.schemas import APIOperation
 
 from benchmarks.schema_fuzz.cases import Identity
 
-SECONDS = 2.0  # some requests announce more bytes than they send
+SECONDS = 2.0  # some requests announce more bytes than they send, so the server waits for more
 QUERIES = [
     b"?a=%",
     b"?a=%f",
@@ -110,7 +110,8 @@ def requests_to(
 
 
 def status_of(url: str, request: bytes) -> int | None:
-    """The status of the response. None if the server sent none, for example while it waits for more bytes."""
+    """Send the request. Return the status of the response, or None if the server sent none, for example
+    because it waits for more bytes."""
     parts = urlsplit(url)
     with socket.create_connection(
         (parts.hostname or "localhost", parts.port or 80), timeout=SECONDS

@@ -51,7 +51,8 @@ TABLE = {
 
 
 def import_real_data(home: Path) -> str:
-    """The slug of a project with real comparisons, or with generated ones if there is no real data."""
+    """Create a project with real comparisons or, if there is no real data, with generated tasks. Return its
+    slug."""
     folder = Path(os.environ.get("RANKLOOP_DATA", ROOT.parent / "shared" / "data"))
     source, rows = folder / "hh-rlhf" / "helpful-base.test.jsonl.gz", home / "rows.jsonl"
     if source.exists():

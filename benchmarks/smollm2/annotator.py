@@ -3,7 +3,7 @@
 The rule looks only at the text. Its points are the sum of four parts:
 
 - 1.5 points for an answer whose last sentence is complete
-- up to 1 point for a short answer: 1 for 8 to 30 words, and none for more than 50 words
+- up to 1 point for a short answer: 1 for 8 to 30 words, less for other lengths, and 0 for 50 words or more
 - up to 1 point for the share of the prompt's content words that occur in the answer
 - minus up to 2 points for repetition, in proportion to the share of repeated word triples
 
@@ -67,7 +67,7 @@ def rule(messages: Messages, text: str) -> float:
 
 
 def shortness(words: int) -> float:
-    """1 for 8 to 30 words, less for fewer words, and 0 for 50 words or more."""
+    """1 for 8 to 30 words, less for fewer or more words, and 0 for 50 words or more."""
     if words <= ENOUGH_WORDS:
         return min(1.0, words / FEWEST_WORDS)
     return max(0.0, (TOO_MANY_WORDS - words) / (TOO_MANY_WORDS - ENOUGH_WORDS))

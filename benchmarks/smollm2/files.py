@@ -1,6 +1,7 @@
 """The files that the walkthrough imports: human-written demonstrations, and prompts.
 
-Both come partly from public data in a local folder. The data is never copied into the repository:
+The demonstrations and some of the prompts come from public data in a local folder. The data is never copied
+into the repository:
 
 - `kway/oasst-en-ranked-trees.jsonl.gz`: message trees of Open-Assistant (Apache 2.0). The best-ranked reply
   to each prompt is a demonstration.
@@ -24,7 +25,7 @@ TREES, QUESTIONS, INSTRUCTIONS = (
     Path("kway/qa-feedback-4way.jsonl.gz"),
     Path("prompts/instructions.jsonl.gz"),
 )
-# Demonstrations are short, because answers are limited to about 50 tokens.
+# Demonstrations are short, because the walkthrough limits answers to 64 tokens.
 LONGEST_DEMONSTRATION = 320  # characters
 LONG_PROMPT, LONGEST_PROMPT = 1500, 3000  # characters
 
@@ -58,7 +59,8 @@ def fits(answer: str) -> bool:
 
 
 def best_replies(turns: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, str]], str]]:
-    """The best-ranked reply to the last of these turns, if it is a prompt, and to each prompt below it."""
+    """Yield the conversation and the best-ranked reply for the last of these turns, if it is a prompt, and
+    for every prompt below it in the message tree."""
     last = turns[-1]
     replies = last.get("replies", [])
     if last["role"] == "prompter":

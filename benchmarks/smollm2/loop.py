@@ -8,10 +8,10 @@ two processors.
 
 An admin creates a project in a temporary embedded stack, imports demonstrations and prompts, and launches
 each run with the launch form: sft, sample, reward_model, rejection_sampling, ppo and dpo. Two simulated
-annotators rank the sampled answers through the API. They apply the rule in `annotator.py`, with errors. Then
-the initial policy and every improved policy answer the test prompts in a `sample` run, and an `evaluate` run
-scores them with the reward model. OUT receives screenshots of the pages, `report.json`, and `report.md` with
-figures and sample texts.
+annotators rank the sampled answers through the API. They apply the rule in `annotator.py`, with errors. The
+base model, the SFT policy and every improved policy answer the test prompts in a `sample` run each. An
+`evaluate` run scores new answers of each policy, except the base model, with the reward model. OUT receives
+screenshots of the pages, `report.json`, and `report.md` with figures and sample texts.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SNAPSHOT = "agreed"
 
 @dataclass(frozen=True)
 class Size:
-    """The size of the walkthrough."""
+    """The numbers of demonstrations, prompts, tokens and steps in the walkthrough."""
 
     demonstrations: int = 200
     public_prompts: int = 22
@@ -176,7 +176,7 @@ class Walk:
         page.context.close()
 
     def answers(self) -> list[Answers]:
-        """The answers to the test prompts, by policy."""
+        """The answers to the test prompts, one row for each policy and prompt."""
         found = self.rows(
             "select r.model_name as model, p.messages, array_agg(r.text order by r.id) as texts,"
             " array_agg(r.sampling order by r.id) as sampling"

@@ -56,8 +56,8 @@ class Gold:
 
 
 def gold_reward(messages: Messages, text: str) -> float:
-    """Return the gold reward, from 0 for a useless answer to 4 for a correct, polite and brief answer. A
-    correct answer contains the correct values.
+    """Return the gold reward, from 0 for a useless answer to 4 for a correct, polite and brief answer. An
+    answer is correct only if it contains the correct values.
 
     Raises `UnknownPrompt` if the prompt is not from the demo world.
     """

@@ -15,7 +15,7 @@ class Intent(NamedTuple):
     facts: tuple[tuple[str, ...], ...]
 
 
-# One line per wording keeps the table readable.
+# The formatter would put every string on a separate line.
 # fmt: off
 INTENTS: tuple[Intent, ...] = (
     Intent("order_status",

@@ -8,8 +8,8 @@ from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS
 from training.demo_world.scenario import NAMED_OPENINGS, PLAIN_OPENINGS
 
-# Imported only for type annotations, because transformers takes seconds to import and is not needed to judge
-# a text.
+# Imported only for type annotations, because transformers takes seconds to import and is not needed to score
+# an answer.
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 

@@ -19,7 +19,7 @@ FOLLOW_UP_SHARE = 0.3  # share of conversations with a follow-up question
 
 
 class UnknownPrompt(UnusableInput):
-    """Raised for a text that is not a demo-world conversation and so has no known correct answer."""
+    """Raised for a conversation that is not from the demo world and therefore has no known correct answer."""
 
     kind = FailureKind.GOLD_CANNOT_JUDGE
 

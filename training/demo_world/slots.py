@@ -1,4 +1,4 @@
-"""The slot values of the demo world, and functions that find slot values in a text.
+"""The slot values of the demo world, and functions that find slot values in text.
 
 Each kind of value has its own form (`R142`, `12 May`, `45 euros`). No ordinary word in the templates has one
 of these forms, so a judge can find values in any text. A small model can see every value in training.

@@ -12,7 +12,7 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 class Loop(models.Model):
     """A training loop, at most one per project. While the loop is `enabled`, training/loop/loops.py launches
-    each of the loop's runs when that run is due."""
+    the loop's runs when they are due."""
 
     class Improve(models.TextChoices):
         REJECTION_SAMPLING = "rejection_sampling"

@@ -40,8 +40,8 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
 
 
 class ModelVersion(models.Model):
-    """A model whose weights are in an artefact folder. A row is created only when all of the
-    model's files are in its folder.
+    """A model whose weights are in an artefact folder. A row is created only after all of the model's files
+    have been written to the folder.
 
     A model's `name` never changes, because each Response stores the name of the model that generated it.
     """

@@ -1,4 +1,4 @@
-"""Queries shared by the models. Row visibility is decided only in this module."""
+"""Queries shared by the models. The visibility of their rows is decided only in this module."""
 
 from __future__ import annotations
 

@@ -141,8 +141,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, without duplicate steps. An event is left out if a later attempt began
-        at or before the event's step."""
+        """Events of one type in order, without those that a later attempt repeated. An event is left out if
+        the first event of a later attempt has the same step or an earlier one."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():

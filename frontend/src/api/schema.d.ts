@@ -609,7 +609,7 @@ export interface paths {
         /** @description List the projects' training loops. */
         get: operations["loops_list"];
         put?: never;
-        /** @description Create the project's training loop, or replace its settings. */
+        /** @description Create the project's training loop, or update its settings. Omitted settings keep their values. */
         post: operations["loops_create"];
         delete?: never;
         options?: never;

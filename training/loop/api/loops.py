@@ -30,7 +30,7 @@ class LoopsView(generics.GenericAPIView[Loop]):
 
     @extend_schema(request=serializers.SetLoopSerializer, responses={201: serializers.LoopSerializer})
     def post(self, request: Request) -> Response:
-        """Create the project's training loop, or replace its settings."""
+        """Create the project's training loop, or update its settings. Omitted settings keep their values."""
         asked = serializers.SetLoopSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))

@@ -20,7 +20,10 @@ from training.runs.watch import follow_run, worker_listens
 
 
 class Command(QuickCommand):
-    help = "Launch a training run. With --wait, follow the run to its end and exit with an error if it fails."
+    help = (
+        "Launch a training run. With --wait, follow the run to its end and exit with an error unless it "
+        "succeeds."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=[str(kind) for kind in KINDS])

@@ -100,7 +100,8 @@ class Command(QuickCommand):
 
 
 def issue_token(project: Project, name: str) -> tuple[ApiToken, str]:
-    """An API token for a user who can rank in the project."""
+    """Create an API token for a user who can rank in the project. The user and the membership are created if
+    they don't exist yet."""
     user = User.objects.filter(username=name).first() or create_user(username=name)[0]
     if not project.memberships.filter(user=user).exists():
         add_member(project=project, user=user, role=Role.ANNOTATOR)

@@ -2,8 +2,9 @@
 
 A training loop reports progress at every step, but one step can take a long time, for example to generate
 many tokens or to process the whole training set. Inner loops therefore call `alive` once per iteration. A
-supervisor can then distinguish a long step from a loop that hangs. They call `counted` for finished parts, so
-that a run's page shows the progress within the step. Inner functions don't need a reporter as a parameter.
+supervisor can then distinguish a long step from a loop that hangs. Inner loops also call `counted` for
+finished parts, so that a run's page shows the progress within the step. Inner functions therefore don't need
+a reporter as a parameter.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ _count: _Count | None = None
 
 @contextmanager
 def told_by(tell: Callable[[str], None]) -> Iterator[None]:
-    """Call `tell` with the progress within a long step, such as `12 of 64 answers scored`, every
+    """Call `tell` with the progress within a long step, such as `12 of 64 answers scored`, at most once every
     TELL_SECONDS."""
     global _tell
     before, _tell = _tell, tell

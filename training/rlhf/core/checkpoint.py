@@ -64,8 +64,8 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointRefused(ValueError):
-    """Raised if checkpoints exist, but this run cannot resume from any of them. The error message states
-    the reason and how to solve the problem."""
+    """Raised if checkpoints exist, but this run cannot resume from any of them. The error message states the
+    reason and a fix."""
 
 
 class _Broken(Exception):
@@ -80,8 +80,8 @@ class Resumed(NamedTuple):
 
 
 class CheckpointStore(Protocol):
-    """The checkpoint operations used by a training loop. `modules` and `optimisers` are named. `counters` can
-    be stored as JSON."""
+    """The checkpoint operations used by a training loop. `modules` and `optimisers` are keyed by name.
+    `counters` must be storable as JSON."""
 
     def resume(self, modules: Modules, optimisers: Optimisers) -> Resumed | None:
         """Restore weights, moments and global random generators from the last checkpoint. Return the loop's
@@ -168,7 +168,8 @@ class Checkpoints:
         """Restore all state, as in `CheckpointStore.resume`, from the newest intact checkpoint. A broken
         checkpoint is logged and skipped.
 
-        Raises CheckpointRefused if all checkpoints are broken or belong to another run.
+        Raises CheckpointRefused if all checkpoints are broken, or if the newest intact one belongs to another
+        run.
         """
         error: CheckpointRefused | None = None
         step = -1
@@ -264,8 +265,8 @@ class Checkpoints:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
 
     def _newest_intact(self) -> int:
-        """Return the step of the newest intact checkpoint, or -1 if there is none. Remove any newer, broken
-        checkpoints."""
+        """Return the step of the newest intact checkpoint, or -1 if the folder contains no checkpoints.
+        Remove any newer, broken checkpoints. Raises CheckpointRefused as `resume` does."""
         broken: list[tuple[Path, str]] = []
         for step in sorted(self._steps(), reverse=True):
             folder = self._folder / _name(step)

@@ -2,9 +2,9 @@
 take the same step.
 
 `torchrun --nproc-per-node N -m …` or the platform starts the processes. Inside `process_group()`, the
-functions in this module exchange data between the processes. Without a group, each function returns its
-argument unchanged, so the same loop works with one process or several. Processes wait for one another only in
-these functions. All processes must therefore call the functions in the same order. Some conditions decide
+functions in this module exchange data between the processes. Without a group, the functions behave as in a
+group of one process, so the same loop works with one process or several. Processes wait for one another only
+in these functions. All processes must therefore call the functions in the same order. Some conditions decide
 whether a function is called: a stop, an early end or a non-finite loss. All processes must therefore agree on
 these conditions. `broadcast`, `all_sum` and `SharedReporter.check_together` can establish this agreement.
 

@@ -28,8 +28,9 @@ Optimisers = Mapping[str, torch.optim.Optimizer]  # the names contain no dots
 
 
 def fingerprint(modules: Modules) -> str:
-    """Return a digest of the initial weights. The digest covers each tensor's shape and a sample of the
-    tensor's values. A sample has fewer than 2 * SAMPLED_NUMBERS values."""
+    """Return a digest of the modules' weights and buffers, which identifies the models with which a run
+    starts. The digest covers each tensor's shape and a sample of the tensor's values. A sample has fewer than
+    2 * SAMPLED_NUMBERS values."""
     digest = hashlib.sha256()
     for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
         flat = whole(tensor.detach()).reshape(-1)
@@ -39,7 +40,8 @@ def fingerprint(modules: Modules) -> str:
 
 
 def saved_tensors(modules: Modules, *, frozen: bool = False) -> dict[str, Tensor]:
-    """Return the trained weights (tied weights only once) and the buffers that are saved with them."""
+    """Return the trained weights (tied weights only once) and the buffers that are saved with them. With
+    `frozen`, also return the frozen weights."""
     found: dict[str, Tensor] = {}
     for part, module in modules.items():
         saved = module.state_dict()
@@ -109,7 +111,7 @@ def fill_optimisers(optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> No
     for name, tensor in tensors.items():
         part, number, what = name.split(".", 2)
         weight = optimised(optimisers[part])[int(number)]
-        # Adam's step count is a single number for the entire weight.
+        # Adam's step count is a single number, which is not sharded.
         states[part].setdefault(int(number), {})[what] = divided(tensor, weight) if tensor.ndim else tensor
     for part, optimiser in optimisers.items():
         optimiser.load_state_dict(optimiser.state_dict() | {"state": states[part]})

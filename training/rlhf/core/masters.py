@@ -56,7 +56,7 @@ def update_weights(optimiser: torch.optim.Optimizer, *, rate: float) -> None:
 def master_of(parameter: nn.Parameter) -> nn.Parameter:
     """Return the float32 parameter that is trained instead of this one. A parameter keeps its master, so a
     second optimiser continues with the same numbers. If the parameter has changed since the last step, for
-    example because earlier weights were restored, the master is set to its current value."""
+    example because earlier weights were restored, the master is set to the parameter's current value."""
     if parameter.dtype == torch.float32:
         _forget_master(parameter)
         return parameter
@@ -72,7 +72,7 @@ def master_of(parameter: nn.Parameter) -> nn.Parameter:
 
 
 def _is_rounded(master: Tensor, parameter: Tensor) -> bool:
-    """Return whether the parameter is the master, rounded to the parameter's precision."""
+    """Return whether the parameter equals the master rounded to the parameter's precision."""
     return master.device == parameter.device and torch.equal(master.to(parameter.dtype), parameter)
 
 

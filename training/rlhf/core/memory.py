@@ -28,8 +28,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of the error's message. Unlike the text, the error itself would keep tensors in
-    memory."""
+    """Return the first line of the error's message. Unlike this string, the error itself would keep tensors
+    in memory."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

@@ -43,8 +43,8 @@ def seeds_from(generator: torch.Generator, count: int) -> list[int]:
 def batches_in_random_order(
     seed: int, purpose: str, count: int, *, size: int, epochs: int
 ) -> list[list[int]]:
-    """Return the numbers from 0 to ``count`` - 1 in batches, for each step of a run. Each epoch has its own
-    random order. Its last batch can be smaller than ``size``."""
+    """Return the numbers from 0 to ``count`` - 1 in batches, one batch for each step of a run. Each epoch has
+    its own random order. The last batch of an epoch can be smaller than ``size``."""
     import torch
 
     orders = [torch.randperm(count, generator=generator_for(seed, purpose, epoch)) for epoch in range(epochs)]

@@ -143,8 +143,8 @@ def is_apart() -> bool:
 
 
 def local(tensor: Tensor) -> Tensor:
-    """Return this process's part of a sharded tensor, which shares its memory. Return any other tensor
-    unchanged."""
+    """Return this process's part of a sharded tensor. The part shares the tensor's memory. Any other tensor
+    is returned unchanged."""
     if not isinstance(tensor, DTensor):
         return tensor
     part: Tensor = tensor.to_local()
@@ -177,7 +177,7 @@ def fill(place: Tensor, values: Tensor) -> None:
 
 
 def divided(values: Tensor, like: Tensor) -> Tensor:
-    """Return the complete values, or shard them if ``like`` is sharded."""
+    """Return the values unchanged or, if ``like`` is sharded, sharded in the same way."""
     if not isinstance(like, DTensor):
         return values
     found = torch.zeros_like(like.detach(), dtype=values.dtype)
@@ -219,7 +219,7 @@ def _call(model: nn.Module, forward: Callable[[], Output]) -> Output:
 
 
 class _Gather:
-    """FSDP's exchange of weights."""
+    """Gathers weights for FSDP through `core.distributed`."""
 
     def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.empty(*size, dtype=dtype, device=device)
@@ -231,7 +231,7 @@ class _Gather:
 
 
 class _Scatter:
-    """FSDP's exchange of gradients."""
+    """Sums and scatters gradients for FSDP through `core.distributed`."""
 
     def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.empty(*size, dtype=dtype, device=device)

@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 class Together(NamedTuple):
-    """The numbers of the rows that the models process together, and their layout."""
+    """The indices of the rows that the models process together, and their layout."""
 
     layout: Layout
     numbers: list[int]
@@ -84,7 +84,7 @@ def shared_layout(*models: PreTrainedModel) -> Layout:
 def split_rows(
     rows: Sequence[Row], numbers: Sequence[int], *, layout: Layout, max_tokens: int, hidden_size: int
 ) -> list[Together]:
-    """Split the rows with these numbers into micro-batches of at most `max_tokens` token positions.
+    """Split the rows with the indices `numbers` into micro-batches of at most `max_tokens` token positions.
 
     Adjacent rows with the same prompt share it, as long as they fit into one micro-batch. In the layouts with
     padding, a micro-batch contains rows of similar length. A row that exceeds `max_tokens` gets its own
@@ -108,9 +108,9 @@ def split_rows(
 
 
 def layout_of(group: Group, layout: Layout, *, hidden_size: int) -> Layout:
-    """Return the layout for a group if the model supports ``layout``. With a block mask, attention is
-    computed over the entire row. For long responses to a short prompt, separate rows can therefore be
-    cheaper."""
+    """Return the layout for a group. ``layout`` is the best layout that the models support. In a packed row,
+    attention is computed over the entire row. For long responses to a short prompt, separate rows can
+    therefore be cheaper."""
     return cheaper_layout(group, hidden_size=hidden_size) if layout == "packed" else layout
 
 

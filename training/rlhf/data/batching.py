@@ -42,8 +42,8 @@ MAX_PADDING = 0.2
 
 
 class ResponseTooLongError(UnusableInput):
-    """Raised for a response that fills the whole context. Responses are never truncated, so this response
-    can't be scored."""
+    """Raised for a response that leaves no room for its prompt within the length limit. Responses are never
+    truncated, so this response can't be scored."""
 
     kind = FailureKind.TEXTS_TOO_LONG
 
@@ -80,7 +80,7 @@ class Stated(NamedTuple):
 
     ``tiers``, with shape (B, K), contains the tier of each response, or -1 for padding. The other fields have
     shape (B,). ``strengths`` and ``annotators`` contain indices that start at 1; 0 means unknown.
-    ``in_shown_order`` contains booleans: whether response k was shown at position k.
+    ``in_shown_order`` contains booleans: whether every response k was shown at position k.
     """
 
     tiers: Tensor
@@ -97,8 +97,8 @@ class Batch:
     rows. For packed rows, the mask is boolean, with shape (R, 1, T, T). For a flat row, the mask is a
     `segments.segment_table`. ``end_row`` and ``end_column``, with shape (N,), locate the token at which each
     response's reward is read. ``owner`` and ``slot``, with shape (N,), give each response's row and column in
-    the (B, K) rewards. ``stated`` contains the stated answers. ``weights``, with shape (B,), contains the
-    weight of each ranking.
+    the (B, K) rewards. ``stated`` contains the annotators' answers. ``weights``, with shape (B,), contains
+    the weight of each ranking.
     """
 
     input_ids: Tensor
@@ -176,8 +176,8 @@ def can_pack(model: PreTrainedModel) -> bool:
 
 
 def takes_packed_rows(model: PreTrainedModel) -> bool:
-    """Return whether a language model or its classifier supports a 4-D attention mask and explicit position
-    IDs, which packing needs.
+    """Return whether a language model, or a classifier with the same trunk, supports a 4-D attention mask and
+    explicit position IDs, which packing needs.
 
     Packing requires attention in every layer, no sliding window, no mask computed by the model itself and no
     recurrence.
@@ -356,7 +356,7 @@ def _in_one_row(groups: Sequence[Group], unread: int | None) -> Batch:
 
 def _read_at(prompt: Sequence[int], response: Sequence[int], unread: int | None) -> int:
     """Return the position at which the response's reward is read, relative to the response's first token. If
-    the response consists only of ``unread`` tokens, the position is negative."""
+    the response consists only of ``unread`` tokens, this position is in the prompt and therefore negative."""
     if response[-1] != unread:
         return len(response) - 1
     both = [*prompt, *response]

@@ -1,8 +1,8 @@
 """Read rankings from a frozen snapshot or from any other file that can be imported.
 
 `preferences.formats` defines the formats that can be imported. Every row is read before training begins, with
-the same readers and error messages as in an import. A broken row raises an error that names the row. Some
-rows are valid, but a loss can't learn from them. These rows are left out and counted by reason:
+the same readers and error messages as in an import. If rows are broken, one error names the first of them.
+Some rows are valid, but a loss can't learn from them. These rows are left out and counted by reason:
 
 - ``not_rankable``: the annotator marked the responses as not rankable.
 - ``all_bad``: the annotator marked all responses as bad and gave no order.
@@ -69,7 +69,8 @@ def read_rankings(path: str | Path) -> Rankings:
     """Read and check all rankings in a file.
 
     If rows are broken, raises a RankingFileError with the first broken rows and the total number of broken
-    rows. If the file contains no rankings, raises a RankingFileError with the reason.
+    rows. If no row of the file contains an answer with an order, raises a RankingFileError with the detected
+    format.
     """
     file = Path(path)
     title, lines = lines_of(file)

@@ -132,8 +132,8 @@ def is_held_out(prompt: str, fraction: float) -> bool:
 
 
 def words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the roles and contents of a conversation. Conversations that differ only in whitespace are
-    equal."""
+    """Return the roles and contents of a conversation, with normalised whitespace. Conversations that differ
+    only in whitespace have equal results."""
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 
@@ -167,7 +167,7 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
-    """Return the number of prompts in an external split that are in both the training and the held-out
+    """Return the number of prompts that an external split has put into both the training and the held-out
     rankings. Differences in whitespace are ignored."""
     return len({words_of(r.messages) for r in learn} & {words_of(r.messages) for r in heldout})
 
@@ -192,4 +192,4 @@ def _check_messages(messages: Sequence[Any]) -> None:
 def _check_characters(*texts: str) -> None:
     for text in texts:
         if fault := storage_fault(text):
-            raise ValueError(f"a text {fault}")
+            raise ValueError(f"the prompt or a response {fault}")

@@ -18,8 +18,8 @@ CPU_ROWS, GPU_ROWS = 256, 1024
 LOGIT_BYTES = 512 * 2**20
 # The maximum number of prompt tokens, including padding, that are processed together.
 PROMPT_TOKENS = 32_768
-# The share of free memory that keys and values take by default. A GPU's memory has no other use. Main memory
-# is also needed by other programs and for the next batch's activations.
+# The share of free memory that keys and values take by default. During generation, hardly anything else uses
+# a GPU's free memory. Main memory is also needed by other programs and for the next batch's activations.
 CPU_SHARE, GPU_SHARE = 0.25, 0.5
 
 

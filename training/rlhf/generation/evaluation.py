@@ -22,7 +22,7 @@ from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.answers import EvaluateConfig
 
 Judge = Callable[[Messages, str], float]
-PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
+PROMPTS_PER_BATCH = 64  # number of prompts that are answered, and then scored, together
 
 
 @runtime_checkable

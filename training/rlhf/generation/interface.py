@@ -1,4 +1,5 @@
-"""The interface for generation. Every loop gets its answers through an `Engine`."""
+"""The interface for generation. Loops get the answers that they train on, evaluate or store through an
+`Engine`."""
 
 from __future__ import annotations
 

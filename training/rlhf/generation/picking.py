@@ -26,7 +26,7 @@ def uniform_numbers(seed: int, n: int, length: int) -> Tensor:
 
     With 24 bits, as in float32, a token's probability would be rounded to a multiple of 6e-8. The numbers
     come from Philox, because torch's generator on a CPU uses only 32 bits of its seed. Among a million
-    prompts, about a hundred would then share their random numbers with another prompt.
+    prompts, about a hundred pairs of prompts would then have the same random numbers.
     """
     return torch.from_numpy(np.random.Generator(np.random.Philox(key=seed)).random((n, length)))
 

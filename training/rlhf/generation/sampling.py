@@ -2,8 +2,8 @@
 
 Four metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
 `finished_share` is the share of answers that ended with a stop token. `distinct_share` is the share of
-answers that remain after duplicate answers to the same prompt are removed. `tokens_per_second` counts the
-generated tokens.
+answers that remain after duplicate answers to the same prompt are removed. `tokens_per_second` is the number
+of generated tokens per second.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from training.rlhf.models.tokens import chat
 from training.rlhf.models.tokens.templates import arguments_of
 from training.rlhf.recipes.answers import SampleConfig
 
-PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
+PROMPTS_PER_BATCH = 64  # number of prompts that are answered together, and for which metrics are reported
 
 
 @dataclass(frozen=True)

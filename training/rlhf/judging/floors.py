@@ -41,8 +41,8 @@ SETTLING_ROUNDS, SETTLING_PRECISION = 4, 1e-3
 
 
 class FloorState(TypedDict):
-    """The part of the reward that changes during a run, by the name of the reward model. The state can be
-    stored as JSON in a checkpoint's counters.
+    """The part of the reward that changes during a run. All dictionaries are keyed by the name of the reward
+    model. The state can be stored as JSON in a checkpoint's counters.
 
     `floors` are in standard deviations from the training mean. A floor that depends on the starting policy is
     missing until the first step has been measured.

@@ -82,7 +82,8 @@ class Judged:
 class Judges:
     """The reward models of a run, with their weights and floors. `policy` is the policy's tokenizer.
 
-    With floors, the reward depends on the previous steps. Loops keep this dependence in an explicit state:
+    With floors, the reward depends on the previous steps. Loops keep the state of the floors and pass it to
+    each call:
 
         state = judges.initial_state()            # or resumed.counters["floors"]
         judged = judges.score(asked, state)       # every step

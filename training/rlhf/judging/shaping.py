@@ -1,9 +1,9 @@
 """Spread an answer's reward over its tokens by potential-based shaping.
 
 With the reward at the end of an answer, every token of a long answer gets the same credit. Here, the reward
-models also score the answer's beginning, up to the end of a sentence, with EOS appended. The potential Φ(s_t)
-is the score of the longest such beginning in s_t, the state in which token t is chosen. It is 0 before the
-first sentence has ended. The reward of token t is
+models also score partial answers, each of which ends at the end of a sentence and gets an EOS. The potential
+Φ(s_t) is the score of the longest such partial answer in s_t, the state in which token t is chosen. It is 0
+before the first sentence has ended. The reward of token t is
 
     r_t = γ Φ(s_{t+1}) - Φ(s_t),  and for the last token  r_T = R - Φ(s_T),
 
@@ -38,7 +38,7 @@ from training.rlhf.models.tokens import chat
 MAX_PARTIAL_ANSWERS = 8
 ENDS = ".!?…"  # end a sentence if followed by a space
 WIDE_ENDS = "。！？｡"  # end a sentence in scripts without spaces
-CLOSERS = "\"'”’»)]}）」』】*_`"  # can stand between the end of a sentence and the next space
+CLOSERS = "\"'”’»)]}）」』】*_`"  # can occur between the end of a sentence and the next space
 # Number of tokens that are decoded together. A shorter window could split a character.
 WINDOW = 8
 # Decoded text of a token that is only a part of a character.
@@ -117,7 +117,7 @@ def sentence_starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> l
     """Return the indices of the tokens at which a new sentence begins, except for the first sentence.
 
     A sentence begins after a line break, and after a full stop, an exclamation mark, a question mark or an
-    ellipsis that is followed by a space. Quotation marks and brackets may stand in between. The full-width
+    ellipsis that is followed by a space. Quotation marks and brackets may come in between. The full-width
     marks need no space. An abbreviation such as "Dr." counts as a sentence, which affects only where rewards
     are paid. The rule reads decoded text, and whether a sentence begins at token t depends only on the tokens
     up to t.
@@ -139,8 +139,8 @@ def sentence_starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> l
 
 
 def later_starts(starts: Sequence[int], *, apart: int) -> list[int]:
-    """Return the starts that are at least `apart` tokens after the previous one, and after the answer's
-    first token."""
+    """Return the starts that are at least `apart` tokens after the previous returned start, or after the
+    answer's first token."""
     kept: list[int] = []
     for start in starts:
         if start - (kept[-1] if kept else 0) >= apart:

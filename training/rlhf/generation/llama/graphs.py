@@ -64,7 +64,7 @@ class StaticSteps:
     def __init__(self, step: Callable[[Tensor, Tensor, int], Tensor], capture: Capture, columns: int) -> None:
         self._step, self._capture, self._columns = step, capture, columns
         self._graph: Graph | None = None
-        self._end = 0  # the column at which the graph ends
+        self._end = 0  # the first column that the graph does not read
 
     def forget(self) -> None:
         """Capture again at the next step, because the rows have changed."""

@@ -4,7 +4,7 @@
   MLP.
 - Keys and values are written into one buffer with room for the whole answer. A prompt's keys and values are
   stored once for all samples. The samples' queries are multiplied with them in one matrix product.
-- Several query heads share the keys and values of a group, which are not copied for each head.
+- The query heads of a group share its keys and values, which are not copied for each head.
 - Nothing waits for the device: no shape depends on a value.
 - On a GPU, steps can be repeated as CUDA graphs (`graphs`).
 """
@@ -24,8 +24,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from training.rlhf.generation.llama.graphs import Capture, StaticSteps
 from training.rlhf.generation.llama.trunk import Trunk
 
-# The number of prompt tokens that go through a layer together. A larger number would take more memory without
-# saving time.
+# The maximum number of prompt tokens that go through a layer together, unless a single prompt is longer. A
+# larger number would take more memory without saving time.
 READ_TOKENS = 4096
 
 
@@ -34,7 +34,7 @@ class LlamaBatch:
 
     The n rows of a prompt are adjacent. With one sample, a row's prompt and answer are in one buffer. With
     more samples, the prompts are in a buffer of P rows, and the answers are in a buffer of R rows. Prompts
-    are padded on the left. In the answers' buffer, all rows write the same column.
+    are padded on the left. In each step, all rows write to the same column of the answers' buffer.
     """
 
     @torch.inference_mode()

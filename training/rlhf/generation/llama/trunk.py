@@ -1,7 +1,7 @@
 """The weights of a model of the Llama family, arranged for decoding.
 
-The trunk gives the same results as transformers' modules, from the same weights, without the modules'
-overhead per token.
+Up to rounding, the trunk gives the same results as transformers' modules, from the same weights, without the
+modules' overhead per token.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Trunk:
 
     def rotations(self, length: int) -> tuple[Tensor, Tensor]:
         """Return the cosines and sines of positions below `length`, with shape (length, 1, width). The first
-        half of the sines is negated, for `_rotated`."""
+        half of the sines is negated, as `project` expects."""
         positions = torch.arange(length, device=self.device)[None]
         cos, sin = self.model.model.rotary_emb(
             torch.empty(0, dtype=self.dtype, device=self.device), positions

@@ -1,7 +1,7 @@
 """Requests to one server over connections that are kept open.
 
-Redirects are not followed, proxies from the environment are not used, and every request has a time limit and
-a size limit. A request therefore only reaches the address that the operator has allowed.
+Redirects are not followed, and proxies from the environment are not used, so a request only reaches the
+address that the operator has allowed. Every request has a time limit, and every response has a size limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONNECT_SECONDS = 10.0
 PIECE_BYTES = 64 * 1024
 # 64 answers of 8,192 tokens take about 50 MB with their log-probabilities.
 MAX_ANSWER_BYTES = 256 * 2**20
-# The server is overloaded or starting, or a proxy in front of it can't reach it.
+# Statuses of a server that is overloaded or starting, or of a proxy that can't reach the server.
 BUSY = {408, 425, 429, 502, 503, 504}
 SHOWN_CHARACTERS = 300  # maximum length of the server's message in an error
 

@@ -203,7 +203,7 @@ class ServerEngine:
         self._greeted, self._compared, self._tempered = False, False, None
 
     def _refuse_other_tokenizer(self, policy: Loaded) -> None:
-        """Raise ServerUnusable if the server and the policy's tokenizer encode a string as different token
+        """Raise ServerUnusable if the server and the policy's tokenizer encode PROBE as different token
         IDs."""
         body = {
             "model": self._settings.server_model,

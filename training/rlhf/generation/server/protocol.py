@@ -22,7 +22,7 @@ from training.rlhf.generation.server.connections import Answer
 from training.rlhf.generation.server.failures import ServerTrouble, ServerUnusable
 
 AS_ID = "token_id:"
-SHOWN = 80  # characters of a text in an error
+SHOWN = 80  # maximum number of characters of a text that an error shows
 # A server leaves out an incomplete character at the end of a text, and servers differ in the spaces between
 # special tokens.
 NOT_COMPARED = re.compile("[\ufffd\\s]+")
@@ -44,8 +44,8 @@ def completion_request(
 ) -> dict[str, Any]:
     """Return the body of a request for `sampling.n` answers to one prompt.
 
-    Every setting that changes the distribution is in the request. Otherwise, vLLM takes the missing settings
-    from the model's `generation_config.json`, which often contains a top-k and a repetition penalty.
+    Every setting that changes the distribution is in the request. Otherwise, vLLM would take the missing
+    settings from the model's `generation_config.json`, which often contains a top-k and a repetition penalty.
     """
     body = {
         "model": model,

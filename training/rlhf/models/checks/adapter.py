@@ -174,7 +174,7 @@ def _fix(name: str, shape: tuple[int, ...], whole: tuple[int, ...]) -> str:
 
 
 def _adapted(found: Shapes) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The shape of each adapted matrix: the outputs of B by the inputs of A."""
+    """Yield the name of each adapted module and the shape of its matrix: (outputs of B, inputs of A)."""
     for name, shape in found.items():
         match = MATRIX.match(name)
         if match and match["side"] == "A" and len(shape) == 2:

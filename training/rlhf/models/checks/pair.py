@@ -29,7 +29,8 @@ from training.rlhf.models.files import adapters
 
 
 def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int]) -> None:
-    """Raise Refused if a token has different IDs in the policy's and the reward model's tokenizers."""
+    """Raise Refused if a token has different IDs in the policy's and the reward model's tokenizers, or is
+    missing from one of them."""
     if policy == judge:
         return
     different = [token for token in {**policy, **judge} if policy.get(token) != judge.get(token)]

@@ -41,12 +41,12 @@ PROBES: Mapping[str, Messages] = {
     "the result of a tool": (ASKED, ANSWERED, CALLED),
 }
 NO_ARGUMENTS: Mapping[str, Any] = {}
-# Compared only if both templates accept it.
+# Probes that are compared only if both templates accept them.
 OPTIONAL = {"the result of a tool"}
 # The date in every probe. Templates such as that of Llama 3.1 write the current date. The readings of two
 # models are cached, so they could otherwise contain different dates.
 NOW = datetime(2024, 7, 26)
-READING_SECONDS = 20  # enough even on a busy machine
+READING_SECONDS = 20  # elapsed time; usually enough even on a busy machine
 CPU_SECONDS = 10
 MAX_TOKENS = 10_000  # per probe
 MAX_OUTPUT_BYTES = 1_000_000

@@ -130,7 +130,7 @@ def _named(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _extra(settings: Mapping[str, Any]) -> list[str]:
-    """The special tokens without a name. `additional_special_tokens` is the older setting."""
+    """The special tokens without a name. `additional_special_tokens` is the older name of the setting."""
     listed = settings.get("extra_special_tokens") or settings.get("additional_special_tokens")
     return [token for value in listed if (token := _text(value))] if isinstance(listed, list) else []
 

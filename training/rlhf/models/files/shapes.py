@@ -19,7 +19,8 @@ from training.rlhf.models.files.headers import BrokenWeights, shapes_in_files
 from training.rlhf.models.files.json_files import BrokenFile, object_in, reading
 
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
-# Models with two matrix products in the MLP, biases and learned position embeddings, like GPT-2 and BERT.
+# Models whose weights are counted like those of GPT-2 and BERT, with two matrix products in the MLP, biases
+# and learned position embeddings.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
 ENCODERS = {
     *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert"),
@@ -33,8 +34,7 @@ TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
 class UnknownShape(BrokenFile):
-    """Raised if a model's size cannot be determined. The error message lists the places that were
-    searched."""
+    """Raised if a model's size cannot be determined. The error message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def shape_in(folder: Path) -> Shape:
 
 
 def stored_weights(folder: Path) -> int:
-    """Count the numbers in the folder's safetensors files from their headers. Returns 0 if there are no such
+    """Count the weights in the folder's safetensors files from their headers. Returns 0 if there are no such
     files or if a file cannot be read."""
     try:
         shapes = shapes_in_files(folder.glob("*.safetensors"))

@@ -22,8 +22,8 @@ from training.rlhf.models.forward.projection import Transform, project
 from training.rlhf.models.parts import products
 from training.rlhf.models.parts.trunks import plain
 
-# How some architectures transform the logits after the projection. Gemma limits them, Cohere and Falcon-H1
-# multiply them, and Granite divides them.
+# The settings with which some architectures transform the logits after the projection. Gemma limits the
+# logits, Cohere and Falcon-H1 multiply them, and Granite divides them.
 SCALES, DIVISORS = ("logit_scale", "lm_head_multiplier"), ("logits_scaling",)
 CAPS = ("final_logit_softcapping", "logits_soft_cap")
 PROBED_TOKENS = 8

@@ -4,7 +4,7 @@ For 64 rows of 512 tokens and a vocabulary of 151,936, the fp32 logits take 20 G
 gradient triple this amount. Here, one chunk of tokens is projected at a time. Each token gives two numbers:
 the log-probability of its target and, if wanted, the entropy. The backward pass projects each chunk again.
 
-Logits, sums and gradients are accumulated in fp32, also for bf16 weights. bf16 logits shift a
+Logits, sums and gradients are accumulated in fp32, even if the weights are bf16. bf16 logits shift a
 log-probability by up to 3e-3.
 """
 
@@ -224,7 +224,8 @@ def _block_tokens(logits: Tensor) -> int:
 
 
 def _blocks_of(weight: Tensor, logits: Tensor) -> Iterator[slice]:
-    """Return the rows of the weights that are converted together to the precision of the logits."""
+    """Return slices of the weights' rows. The rows of a slice are converted together to the precision of the
+    logits."""
     same = weight.dtype == logits.dtype
     return _parts(len(weight), len(weight) if same else max(1, CONVERTED_WEIGHTS // weight.shape[1]))
 

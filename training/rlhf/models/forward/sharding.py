@@ -70,8 +70,8 @@ def shard_critic(critic: nn.Module, trunk: Any, head: nn.Module, *, dtype: torch
 
 @contextmanager
 def complete_model(model: Any, *, only_first: bool = False) -> Iterator[PreTrainedModel]:
-    """Inside the context, return the model with complete weights: the model itself or, if it is sharded, a
-    copy. All processes must enter the context, and must not run the sharded model inside it.
+    """Yield the model with complete weights: the model itself or, if it is sharded, a copy. All processes
+    must enter the context, and must not run the sharded model inside it.
 
     With ``only_first``, the copy has weights only in the first process, in main memory.
     """

@@ -19,7 +19,7 @@ UNREACHABLE = re.compile(
 
 
 def answers() -> bool:
-    """Return whether the hub accepts connections.
+    """Return whether the hub accepts connections. The result is False if the hub client is in offline mode.
 
     The hub client itself retries for 46 s (measured) before it gives up. This check usually detects an
     unreachable hub within `TIMEOUT_S` seconds. Behind a proxy the check is impossible, so it is skipped and
@@ -39,7 +39,7 @@ def answers() -> bool:
 
 
 def limit_requests() -> None:
-    """Give a time limit to the requests of the hub client that have none, in this process.
+    """In this process, give a time limit to all requests of the hub client that have none.
 
     The client lists a model's chat templates, for example, without a time limit. If the hub hung, loading the
     model would never end.

@@ -1,6 +1,6 @@
 """Refuse a model that can't be used, for reasons that become apparent only when it is loaded.
 
-`models.checks` refuses a model for the contents of its files, without loading it.
+`models.checks` refuses a model because of the contents of its files, without loading it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def refuse_missing_folder(name: str) -> None:
 
 
 def refuse_missing_base(adapter: Path) -> None:
-    """Raise ModelNotFound if the base model of an adapter is no longer in its folder."""
+    """Raise ModelNotFound if an adapter's base model is missing."""
     if gone := adapters.missing_base(adapter):
         raise ModelNotFound(
             f"{str(adapter)!r} is an adapter for the model at {gone!r}, whose weights are "
@@ -86,7 +86,8 @@ def refuse_unsupported(base: str, config: Any, purpose: Purpose) -> None:
 
 
 def refuse_other_matrices(folder: Path, *, wanted: set[str], found: set[str]) -> None:
-    """Raise Refused if an adapter's file does not contain the LoRA matrices of the adapted model."""
+    """Raise Refused if an adapter's file lacks a LoRA matrix of the adapted model, or contains one that this
+    model does not have."""
     lacking = sorted(wanted - found)
     # A head that was not saved with the adapter can come from the base model, but LoRA matrices cannot.
     if lost := [key for key in lacking if ".lora_" in key]:

@@ -29,10 +29,10 @@ def save_model(
     the folder.
 
     All files are written to a temporary folder beside `out_dir`, which is synced to disk and then renamed. A
-    crash therefore leaves either the complete model or the older model of the same name. ``add`` is called
-    with the temporary folder, to which it can write further files. LoRA adapters are merged into a copy of
-    their trunk. With ``merge=False`` the folder contains only the adapter and the name of its base, in peft's
-    format. Raises DiskFull.
+    crash therefore leaves either the complete new model or the previous content of `out_dir`. ``add`` is
+    called with the temporary folder, to which it can write further files. LoRA adapters are merged into a
+    copy of their trunk. With ``merge=False``, the folder contains only the adapter and the name of its base,
+    in peft's format. Raises DiskFull.
     """
     out = Path(out_dir)
     durable.make_folders(out.parent)

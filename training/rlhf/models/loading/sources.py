@@ -23,9 +23,9 @@ class Loaded(NamedTuple):
 class Opened(NamedTuple):
     """A model as loaded from its folder, before an adapter is merged into its base.
 
-    ``new`` contains the names of weights that are random because no file contains them. These are the weights
-    of the head and its modules. The list is empty if all weights were read. For a complete model, ``base`` is
-    the model's source. For an adapter, ``base`` is the base model that the adapter was trained on.
+    ``new`` contains the names of weights that are random because no file contains them, such as the weights
+    of a new head. The list is empty if all weights were read. For a complete model, ``base`` is the model's
+    source. For an adapter, ``base`` is the base model that the adapter was trained on.
     """
 
     model: Any

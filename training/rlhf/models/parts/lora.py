@@ -41,9 +41,9 @@ def add_lora(
     """Add a LoRA adapter to the trunk and freeze the trunk's own weights.
 
     For a classifier, all weights of the head and of the modules in ``new`` are trained and saved with the
-    adapter. ``base`` does not contain these weights. For example, ``new`` contains an encoder's pooler if the
-    checkpoint lacks a pooler. With a ``seed``, the adapter's random start depends only on the seed. Raises
-    ValueError if the model does not have the target modules or peft cannot adapt them.
+    adapter, because ``base`` does not contain these weights. For example, ``new`` contains an encoder's
+    pooler if the checkpoint lacks a pooler. With a ``seed``, the adapter's random start depends only on the
+    seed. Raises ValueError if the model does not have the target modules or peft cannot adapt them.
     """
     from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 

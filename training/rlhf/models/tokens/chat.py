@@ -107,7 +107,7 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def contains_control_tokens(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> bool:
-    """Return whether one of the texts spells a control token, which encoding removes. HTML's ``<s>``, for
+    """Return whether one of the texts contains a control token, which encoding removes. HTML's ``<s>``, for
     example, is the BOS token of many tokenizers."""
     controls = control_tokens(tokenizer)
     return any(token in text for text in texts for token in controls)

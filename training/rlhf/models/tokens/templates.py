@@ -17,7 +17,7 @@ from training.rlhf.models.checks.arguments import refuse_unused
 from training.rlhf.models.checks.probes import TEMPLATE_ERRORS
 from training.rlhf.models.checks.tokenizer import NOTES, TEMPLATE_ARGUMENTS
 
-# A text that no template contains.
+# A string that no template contains.
 SENTINEL = "0qZ7x"
 
 

@@ -1,4 +1,4 @@
--- Stored checksums can't be changed. Otherwise, changed files of a model could be passed off as unchanged.
+-- The checksums of a model's files are stored once. Otherwise, changed files could be declared unchanged.
 
 CREATE OR REPLACE TRIGGER files_stay BEFORE UPDATE OF files ON training_modelversion FOR EACH ROW
     WHEN (OLD.files IS NOT NULL AND OLD.files IS DISTINCT FROM NEW.files)

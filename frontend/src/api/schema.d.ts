@@ -132,7 +132,7 @@ export interface paths {
         /** @description Your API tokens, including revoked and expired ones, newest first. */
         get: operations["listTokens"];
         put?: never;
-        /** @description Creates an API token. Only this response contains the token's text. Requires a code if the second factor is on, and otherwise the password. An account without either must have logged in within the last 15 minutes. */
+        /** @description Creates an API token. Only this response contains the token's text. Requires a code if the second factor is on, and otherwise the password. If the account has neither, the user must have logged in within the last 15 minutes. */
         post: operations["createToken"];
         delete?: never;
         options?: never;
@@ -285,7 +285,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: the answer was stored. 200: the same answer was stored earlier with this key, and the earlier ranking is returned. 409: the lease is no longer held, or the annotator is paused. The answer is then saved as the draft. */
+        /** @description 201: the answer was stored. 200: the same answer was stored earlier with this key, and the earlier ranking is returned. 409: the lease is no longer held, the annotator is paused, or the task already has an answer that was not sent with this key. In the first two cases, the answer is saved as the draft, unless there is a newer draft. */
         post: operations["submitRanking"];
         delete?: never;
         options?: never;
@@ -370,7 +370,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The second step: a code from the authenticator app, or a recovery code. */
+        /** @description Completes a login with a code from the authenticator app or with a recovery code. */
         post: operations["loginWithCode"];
         delete?: never;
         options?: never;
@@ -487,7 +487,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Sets a new password with a reset link and logs the user in. 202: a code is also required. */
+        /** @description Uses a reset link to set a new password and to log the user in. 202: a code is also required. */
         post: operations["resetPassword"];
         delete?: never;
         options?: never;
@@ -504,7 +504,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The annotator's answers count again. If a slot was filled in the meantime, the task's overlap grows by one. */
+        /** @description Lifts the exclusion: the annotator's answers count again. If a slot was filled in the meantime, the task's overlap grows by one. */
         post: operations["liftExclusion"];
         delete?: never;
         options?: never;
@@ -1245,7 +1245,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Opens the free task with the lowest agreement. 204: no task is free. */
+        /** @description Returns the task that you already have open, or else opens the free task with the lowest agreement. 204: no task is free. */
         post: operations["openNextReview"];
         delete?: never;
         options?: never;
@@ -1263,7 +1263,7 @@ export interface paths {
         /** @description The project's snapshots, newest first. */
         get: operations["listSnapshots"];
         put?: never;
-        /** @description Freezes the selected rankings (default: all) as a new snapshot. */
+        /** @description Freezes the selected rankings as a new snapshot. Default: all valid rankings, except rankings of checks. */
         post: operations["freezeSnapshot"];
         delete?: never;
         options?: never;
@@ -1358,7 +1358,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: the decision was stored and supersedes the previous decision. 200: the decision is unchanged. */
+        /** @description 201: the decision was stored and supersedes any previous decision. 200: your current decision is the same. */
         post: operations["decideReview"];
         delete?: never;
         options?: never;
@@ -1763,7 +1763,7 @@ export interface components {
             /** @description If false, the account can log in only through a provider. */
             has_password: boolean;
             second_factor: components["schemas"]["SecondFactor"];
-            /** @description The maximum lifetime of an API token. Null: tokens need not expire. */
+            /** @description The maximum lifetime of an API token, in days. Null: tokens need not expire. */
             token_max_days: number | null;
             connections: components["schemas"]["Connection"][];
         };
@@ -1971,7 +1971,7 @@ export interface components {
             } | null;
             /** @description The draft's version, to be sent with the next draft. */
             draft_version: number;
-            /** @description True for a qualification task, which shows feedback after the answer. */
+            /** @description True for a qualification task: `getFeedback` returns feedback after the answer. */
             practice: boolean;
         };
         AuditEntry: {
@@ -1980,7 +1980,7 @@ export interface components {
             at: string;
             /** @description One of `user:ID`, `anonymous`, `command:ACCOUNT:NAME`, `task:NAME`, `run:ID` and `database:ACCOUNT`. */
             actor: string;
-            /** @description The user's current name. */
+            /** @description The user's current name; empty for other actors. */
             readonly actor_name: string;
             action: components["schemas"]["ActionEnum"];
             table: string;
@@ -2180,7 +2180,7 @@ export interface components {
             steps: number;
             /**
              * Format: double
-             * @description Increase in the log-likelihood (with the prior) in the last step, or the increase expected from a further step, in nats. An increase of 0.5 is one standard error.
+             * @description Increase in the log-likelihood (with the prior) in the last step, or the increase expected from a further step, in nats. An estimate that is one standard error away from the maximum lies 0.5 nats below the maximum.
              */
             change: number;
         };
@@ -2367,7 +2367,7 @@ export interface components {
             options: components["schemas"]["ExportOption"][];
         };
         ExportOption: {
-            /** @description The `format` parameter of an export. */
+            /** @description The name of the export's query parameter for this option. */
             name: string;
             meaning: string;
         };
@@ -2450,7 +2450,7 @@ export interface components {
             form: components["schemas"]["Form"];
             /** @description Number of open tasks, which would use the new form. */
             open_tasks: number;
-            /** @description Number of leased tasks, which keep the form that was shown. */
+            /** @description Number of open leases, which keep the form that was shown. */
             in_hand: number;
         };
         FormRequest: {
@@ -2645,7 +2645,7 @@ export interface components {
             mapping: {
                 [key: string]: string;
             };
-            /** @description Whether `mapping` is remembered from the project's last import with the same columns. To import the file in this way, send `mapping` with it. */
+            /** @description Whether `mapping` comes from the project's last import with the same columns. To import the file with this mapping, send it as `mapping`. */
             remembered: boolean;
             /** @description The first three tasks. */
             tasks: components["schemas"]["PreviewTask"][];
@@ -2665,7 +2665,7 @@ export interface components {
             format: string;
             /** @description If true, nothing was stored; the counts show what a real import would store. */
             dry_run: boolean;
-            /** @description Number of rows in the file. */
+            /** @description Number of rows that were read. */
             read: number;
             /** @description Number of new prompts. `responses`, `tasks` and `rankings` also count only new objects. */
             prompts: number;
@@ -2680,7 +2680,7 @@ export interface components {
             /** @description The rejected rows by reason. Reasons that differ only in quoted values and numbers count as the same. */
             reasons: components["schemas"]["ReasonCount"][];
             quirks: components["schemas"]["QuirkCount"][];
-            /** @description The limit at which the import stopped, or empty if all rows were read. */
+            /** @description Explains which limit stopped the import; empty if all rows were read. */
             stopped: string;
         };
         ImportSummary: {
@@ -3189,11 +3189,11 @@ export interface components {
             scopes: components["schemas"]["ScopesEnum"][];
             /**
              * Format: date-time
-             * @description Default: 90 days from now. Null (never) is allowed only if the account's `token_max_days` is null.
+             * @description Default: 90 days from now, or `token_max_days` days if that is sooner. Null (never) is allowed only if the account's `token_max_days` is null.
              */
             expires_at?: string | null;
             /**
-             * @description Required if the second factor is off.
+             * @description Required if the second factor is off and the account has a password.
              * @default
              */
             password?: string;
@@ -3225,14 +3225,14 @@ export interface components {
             } | null;
             /** @description The draft's version, to be sent with the next draft. */
             draft_version: number;
-            /** @description True for a qualification task, which shows feedback after the answer. */
+            /** @description True for a qualification task: `getFeedback` returns feedback after the answer. */
             practice: boolean;
             /** @description The leases that follow the current lease, up to the requested number. */
             prefetched: components["schemas"]["Assignment"][];
         };
         NextRequest: {
             /**
-             * @description Number of further tasks to lease in advance. Prefetched leases are released like any other lease.
+             * @description Number of further tasks to lease in advance. Prefetched leases expire and are released like any other lease.
              * @default 0
              */
             prefetch?: number;
@@ -3262,7 +3262,7 @@ export interface components {
              * @description Median time per task over the last 100 tasks.
              */
             median_seconds: number | null;
-            /** @description Null if the user need not qualify or has already qualified. */
+            /** @description Null if the user need not qualify, has qualified, or has no attempt left. */
             qualification: components["schemas"]["Qualification"] | null;
         };
         PaginatedAuditEntryList: {
@@ -3756,7 +3756,7 @@ export interface components {
             /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
             files: string[];
             name: components["schemas"]["QuirkCountNameEnum"];
-            /** @description The quirk, and how the import handled it. */
+            /** @description Describes the quirk and how the import handled it. */
             text: string;
         };
         /**
@@ -3984,7 +3984,7 @@ export interface components {
             /** Format: uuid */
             task: string;
             annotator: string;
-            /** @description False if the task has been answered or skipped. */
+            /** @description False once the annotator has answered or skipped the task. */
             open: boolean;
             /** Format: date-time */
             created_at: string;
@@ -4252,7 +4252,7 @@ export interface components {
         SecondFactor: {
             enabled: boolean;
             recovery_codes_left: number;
-            /** @description The second factor can't be decrypted. An administrator must reset it. */
+            /** @description True if the second factor can't be decrypted; an administrator must then reset it. */
             unreadable: boolean;
         };
         SetLoopRequest: {
@@ -4315,7 +4315,7 @@ export interface components {
             selection: {
                 [key: string]: unknown;
             };
-            /** @description Counts of the snapshot's contents. */
+            /** @description The card: counts of the snapshot's contents, its selection and its origin. */
             card: {
                 [key: string]: unknown;
             };
@@ -4499,7 +4499,7 @@ export interface components {
             /** Format: uuid */
             task: string;
             task_state: components["schemas"]["TaskState"];
-            /** @description The last part of the task's conversation. */
+            /** @description The start of the prompt's last message. */
             readonly excerpt: string;
             /** Format: date-time */
             created_at: string;
@@ -4635,7 +4635,7 @@ export interface components {
             failing_since: string | null;
             /** Format: date-time */
             former_secret_until: string | null;
-            /** @description Deliveries can't be signed, because the secret can't be decrypted. Create a new secret. */
+            /** @description True if the secret can't be decrypted, so deliveries can't be signed. Create a new secret. */
             readonly secret_unreadable: boolean;
             /** Format: date-time */
             created_at: string;

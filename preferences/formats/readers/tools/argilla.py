@@ -267,8 +267,8 @@ FORMAT = ImportFormat(
     "ranking's comment and rewrite. Without ranks, the answer to a question such as `preference` is a vote "
     "if it names a response or a tie. The values of all other questions are kept with the ranking. A "
     "response without ranks and without such a vote becomes a ranking without an order.",
-    loses="Drafts and discarded responses. Flat rows from the SDK have no ranks. Their tasks are imported "
-    "without rankings and are open for annotation.",
+    loses="Drafts, discarded responses and vectors. Flat rows from the SDK have no ranks, so their tasks are "
+    "imported without rankings and are open for annotation.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
     ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'
     ' {"value": "resp_b", "rank": 1}]}}}]}',

@@ -59,7 +59,8 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target. If the KL rises above it, the weights also move back towards the reference.",
+        " KL at this target. If the KL is about to exceed it, the weights also move back towards the"
+        " reference.",
     )
     kl_ceiling: float | None = Field(
         None,

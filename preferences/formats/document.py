@@ -20,11 +20,11 @@ HEAD = """# Formats
 
 Import a file with `manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]` or on the Data
 page. The file can be JSON Lines, a JSON array, CSV or Parquet, plain or gzipped. A zip archive of such files,
-for example a dataset folder, can also be imported. Files are recognised by their content, not by their name.
-Unless you specify the format, it is recognised from the first rows. All files in an archive must have the
-same format. Rows that can't be read are reported with their line number and the reason. All other rows are
-imported. A dry run (`--dry-run`) gives the same report but stores nothing. With `--hub`, FILE is the name of
-a dataset on the Hugging Face Hub (OWNER/NAME).
+for example a dataset folder, can also be imported. The type of a file is recognised by its content, not by
+its name. Unless you specify the format, it is recognised from the first rows. All files in an archive must
+have the same format. Rows that can't be read are reported with their line number and the reason. All other
+rows are imported. A dry run (`--dry-run`) gives the same report but stores nothing. With `--hub`, FILE is the
+name of a dataset on the Hugging Face Hub (OWNER/NAME).
 
 Text can be UTF-8, UTF-16 or UTF-32. Convert files in other encodings, such as Windows-1252, first. CSV needs
 a header that names the columns. The delimiter can be a comma, semicolon, tab or vertical bar. Lines can end
@@ -37,7 +37,7 @@ columns is at its end.
 The columns of a table can have any names. If a column looks like a vote, the file is read in the format
 `table`. If no such column can be read, the file is rejected, and the error names the columns. Without this
 check, responses that have already been ranked would become open tasks. The check covers the first 50 rows. If
-a field has a vote only in a later row, that row is rejected.
+a column contains votes only in later rows, these rows are rejected.
 
 If columns can't be inferred, choose them on the Data page, which shows the first tasks, or with `--map`:
 
@@ -80,19 +80,20 @@ OUT = """## Export
 Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or use the
 Data page. An export streams a frozen snapshot, so memory use is small for files of any size. The same
 snapshot always gives the same bytes. Annotators are identified by pseudonyms. An export that would be empty
-is refused, and the error gives the reason. For each format, "Loses" names the parts of a ranking that are
-missing or changed when the export is imported again; a test verifies each list. An import creates new IDs for
-tasks, prompts and responses. It does not use the columns `touched`, `kind`, `form_version`, `created_at` and
-`decided_by`, which only `ranking`, `csv`, `parquet` and `dataset` contain. It does not store `weight`,
-`round`, `source` and `votes`, which only training on a file reads, and it derives `split` from the prompt.
+is refused with the reason. For each format, "Loses" names the parts of a ranking that are missing or changed
+when the export is imported again; a test verifies each list. An import creates new IDs for tasks, prompts and
+responses. It does not use the columns `touched`, `kind`, `form_version`, `created_at` and `decided_by`, which
+only `ranking`, `csv`, `parquet` and `dataset` contain. It does not store `weight`, `round`, `source` and
+`votes`, which are read only if a reward model is trained directly on the file. It derives `split` from the
+prompt.
 
 Every format except `parquet` and `dataset` accepts `--option split=train` or `--option split=heldout`, which
 export only that split.
 """
 SNAPSHOT = """## The snapshot
 
-A snapshot is a Parquet file with one row per ranking. The file never changes, its SHA-256 is recorded, and
-training reads it. New columns are added only at the end, and columns are read by name.
+A snapshot is a Parquet file with one row per ranking. The file never changes, and its SHA-256 is recorded.
+Training reads this file. New columns are added only at the end, and columns are read by name.
 """
 
 

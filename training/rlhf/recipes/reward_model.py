@@ -49,8 +49,8 @@ class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
     )
     ties: Literal["ignore", "rao_kupper", "davidson"] = Field(
         "ignore",
-        description="Model for tied pairs, with a learned parameter. ignore: only pairs from"
-        " different tiers are used.",
+        description="How to use tied pairs. ignore: only pairs from different tiers are used. rao_kupper and"
+        " davidson: models of ties with a learned parameter.",
     )
     strength: Literal["ignore", "cumulative", "margin"] = Field(
         "ignore",
@@ -66,8 +66,8 @@ class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
     )
     annotators: Literal["alike", "crowd_bt"] = Field(
         "alike",
-        description="How far to trust annotators. alike: trust all annotators equally. crowd_bt: trust each"
-        " annotator according to a learned reliability (CrowdBT).",
+        description="How much to trust each annotator. alike: trust all annotators equally. crowd_bt: trust"
+        " each annotator according to a learned reliability (CrowdBT).",
     )
     prior_right: float = Field(
         8.0,

@@ -65,8 +65,9 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target. If the KL rises above it, the weights also move back towards the reference. At"
-        " the end, the KL is measured on up to 512 answers, and reduced to the target if it may exceed it.",
+        " KL at this target. If the KL is about to exceed it, the weights also move back towards the"
+        " reference. At the end, the KL is measured on up to 512 answers. If it may exceed the target, the"
+        " weights move back before the policy is saved.",
     )
     kl_ceiling: float | None = Field(
         None,

@@ -66,7 +66,7 @@ KINDS: dict[str, RunKind] = {
     TrainingRun.Kind.RLOO: RunKind(
         "RLOO",
         "Improves the policy with the reward model by comparing several responses to each prompt (RLOO or "
-        "GRPO). It needs less memory than PPO, because it trains no critic.",
+        "GRPO). RLOO needs less memory than PPO, because it trains no critic.",
         RLOORecipe,
         ("policy", "reward_model"),
         improves_policy=True,

@@ -41,8 +41,8 @@ The time estimate is computed from the same sizes and then scaled to match earli
 earlier runs on this installation are used. These runs are of the same kind and started from the same base
 model. Without earlier runs, the estimate assumes a computing speed, which is shown with the estimate. The
 range is then from one third of the estimate to three times the estimate. Every successful run records its
-machine and its peak memory. If a server generates the answers, the estimate contains neither its time nor
-memory for keys and values, and earlier runs with a server are not used.
+machine and its peak memory. If a server generates the answers, the estimate includes neither the server's
+time nor memory for keys and values. Earlier runs with a server are not used.
 """
 
 

@@ -120,9 +120,9 @@ def _cut(start: int, end: int, size: int) -> list[range]:
 FORMAT = ImportFormat(
     name="rewardbench",
     title="RewardBench 2: a prompt, the best responses and all others (JSON Lines, Parquet)",
-    reads="Each row becomes a task and a ranking. The `chosen` texts tie. The `rejected` texts rank below "
-    "the chosen texts and are not ordered among themselves. `models` lists the model of each response, "
-    "starting with the chosen responses.",
+    reads="Each row becomes a task and a ranking. The `chosen` responses are tied. The `rejected` "
+    "responses rank below them, without an order. `models` lists the model of each response, starting with "
+    "the chosen responses.",
     loses="The response counts, which follow from the lists. A row with more than ten responses becomes "
     "several tasks. Together, the tasks contain every pair of a chosen and a rejected response.",
     example='{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "subset": "…"}',

@@ -107,7 +107,7 @@ FORMAT = ImportFormat(
     "Content can be a list of text parts; a row with an image, audio or a file is rejected. A battle "
     "without a judge is identified by its `id` or `question_id`.",
     loses="The structure of the turns after the first assistant turn, which become part of the response's "
-    "text. "
+    "text. If a row has a `turn`, the turns after this turn are left out. "
     "Other fields of turns are kept as `turn_fields` in the metadata.",
     example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'
     ' [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "conversation_b":'

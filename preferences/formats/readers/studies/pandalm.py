@@ -58,7 +58,7 @@ FORMAT = ImportFormat(
     name="pandalm",
     title="PandaLM test set: two responses, several annotators (JSON)",
     reads="Each row becomes a task with two responses and a ranking for each column `annotator1`, "
-    "`annotator2`, …; 0 is a tie.",
+    "`annotator2`, …; 0 is a tie. `cmp_key` names the models of the responses.",
     loses="Nothing: `idx`, `cmp_key` and other fields are kept with the task.",
     example='{"instruction": "…", "input": "", "response1": "a", "response2": "b", "cmp_key": "x_y",'
     ' "annotator1": 1, "annotator2": 2, "annotator3": 0}',

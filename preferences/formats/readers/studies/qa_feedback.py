@@ -115,7 +115,7 @@ FORMAT = ImportFormat(
     name="qa-feedback",
     title="QA-feedback: four predictions with judgements of their six pairs (JSON)",
     reads="Each row becomes one ranking of all predictions, with ties. If the judgements of the pairs don't "
-    "fit any such ranking, each pair becomes a ranking. The prompt is the passages and the question.",
+    "fit any such ranking, each pair becomes a ranking. The prompt contains the passages and the question.",
     loses="Nothing. The gold answer, the passages and the span feedback are kept with the prompt.",
     example='{"question": "…", "passages": [["Title", "Sentence."]], "prediction 1": "a", "prediction 2":'
     ' "b", "preference": [1]}',

@@ -88,7 +88,8 @@ FORMAT = ImportFormat(
     name="ultrafeedback",
     title="UltraFeedback: an instruction with scored completions (JSON Lines)",
     reads="Each row becomes a ranking by `fine-grained_score`, or by `overall_score` if a completion has no"
-    " fine-grained score. Equal scores tie. The rating of each aspect and the scores are kept as ratings.",
+    " fine-grained score. Equal scores are ties. The rating of each aspect and the scores are kept as"
+    " ratings.",
     loses="Nothing. The annotations with their rationales, the critique, the principle and the system prompt"
     " are kept as metadata of the response. Other fields are kept as metadata of the prompt.",
     example='{"instruction": "Q", "completions": [{"model": "x", "response": "a", "fine-grained_score": 4.5},'

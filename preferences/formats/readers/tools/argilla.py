@@ -267,7 +267,7 @@ FORMAT = ImportFormat(
     "ranking's comment and rewrite. Without ranks, the answer to a question such as `preference` is a vote "
     "if it names a response or a tie. The values of all other questions are kept with the ranking. A "
     "response without ranks and without such a vote becomes a ranking without an order.",
-    loses="Vectors, drafts, and discarded or empty responses. Flat rows from the SDK have no ranks. Their "
+    loses="Vectors, drafts, and discarded or empty responses. Flat rows from the SDK have no ranks, so their "
     "tasks are imported without rankings and are open for annotation.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
     ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'

@@ -185,8 +185,8 @@ FORMAT = ImportFormat(
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
     reads="Every prompter message becomes a prompt. The path to the message is the conversation. The "
     "replies are the responses, and their ranks (0 is best) are the ranking. If `events` contains "
-    "individual rankings, these are used instead. Replies without any rank are open for ranking; single "
-    "replies are imported without a task.",
+    "individual rankings, these are used instead. If none of the replies has a rank, their task is open for "
+    "ranking. A single reply is imported without a task.",
     loses="Nothing. The other fields of each message are kept with its prompt or response. If some "
     "siblings have no rank, the ranking covers only the siblings with a rank.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'

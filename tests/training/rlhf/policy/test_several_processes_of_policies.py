@@ -31,7 +31,7 @@ OFFLINE = {"epochs": 2, "learning_rate": 3e-3, "checkpoint_steps": 1, "sample_pr
 DPO = OFFLINE | {"batch_rankings": 4, "micro_batch_tokens": 24, "sft_coefficient": 0.2, "kl_samples": 0}
 SFT = OFFLINE | {"batch_size": 5, "micro_batch_tokens": 16, "heldout_share": 0.25}
 REJECTION = SFT | {
-    "learning_rate": 1e-3,
+    "learning_rate": 3e-4,  # the recipe's default for a model of this size
     "samples_per_prompt": 4,
     "max_new_tokens": 3,
     "rounds": 2,
@@ -54,9 +54,6 @@ SHARDED = {f"{name}, sharded": name for name in ("rloo", "ppo", "dpo", "sft", "r
 TOGETHER = KINDS | {
     name: (KINDS[same_as][0], KINDS[same_as][1] | {"sharding": "full"}) for name, same_as in SHARDED.items()
 }
-# The number of weights that may differ by 1e-5 to 2e-5. One of 19,424 weights differed by 1.35e-5, and all
-# others by at most 1.4e-7. With a learning rate of 3e-4, the largest difference was 5e-8.
-MAGNIFIED = {"rejection sampling, sharded": 1}
 # Only the second process runs out of memory.
 FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "rloo out of memory": ("rloo", RLOO | {"steps": 2, "micro_batch_tokens": 1000}),
@@ -121,10 +118,10 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one(name: str, made:
     assert made[alone]["ends"] == ["finished"], made["stderr"]
     assert made[together]["ends"] == ["finished", "finished"], made["stderr"]
     one, two = weights(made, alone), weights(made, together)
-    difference = (one - two).abs()
-    # Adam divides a gradient by its own size, so it magnifies the rounding of a gradient near 0.
-    assert (difference >= 1e-5).sum() <= MAGNIFIED.get(name, 0)
-    assert difference.max() < 2e-5
+    # Adam divides a gradient by its own size, so it magnifies the rounding of a gradient near 0, in
+    # proportion to the learning rate. With 1e-3 in place of 3e-4, one of 19,424 weights of the sharded
+    # rejection sampling differed by 1.35e-5.
+    assert (one - two).abs().max() < (1e-6 if "rejection" in name else 1e-5)
     assert torch.equal(two, weights(made, together, rank=1))
     expected, found = (saved(made, run)["metrics"] for run in (alone, together))
     assert len(expected) > 0

@@ -250,6 +250,7 @@ def main() -> None:
         desk = working = Desk(url, tokens, options.think)
         time.sleep(2 * options.think)
         ratios: dict[tuple[str, str], list[float]] = {}
+        pooled: dict[tuple[str, str], list[float]] = {}
         print(f"{'round':6}{'request':8}{'phase':12}{'number':>8}{'p50 ms':>8}{'p95 ms':>8}{'× idle':>8}")
         for number in range(1, options.rounds + 1):
             desk.seconds.clear()
@@ -283,13 +284,16 @@ def main() -> None:
                     times = desk.seconds[phase, kind]
                     ratio = p(times, 95) / idle
                     ratios.setdefault((kind, phase), []).append(ratio)
+                    pooled.setdefault((kind, phase), []).extend(times)
                     print(
                         f"{number:<6}{kind:8}{phase:12}{len(times):8}{p(times, 50):8.1f}{p(times, 95):8.1f}"
                         f"{ratio:8.2f}",
                         flush=True,
                     )
         for (kind, phase), found_ratios in ratios.items():
-            print(f"{kind}, {phase}: p95 × idle: {', '.join(f'{ratio:.2f}' for ratio in found_ratios)}")
+            all_rounds = p(pooled[kind, phase], 95) / p(pooled[kind, "idle"], 95)
+            each = ", ".join(f"{ratio:.2f}" for ratio in found_ratios)
+            print(f"{kind}, {phase}: p95 × idle: {each}; all rounds together: {all_rounds:.2f}")
     finally:
         if working is not None:
             working.stop()

@@ -71,8 +71,8 @@ def spawn(
 
     The child's output is appended to `log`, or goes to the parent's output if `log` is None. `open_log`
     replaces the plain file with another output. The calling thread must live at least as long as the
-    child should live (see the module's docstring). A child that detects the end of its parent on its
-    own needs no `death_signal`.
+    child should live (see the module's docstring). A child that itself detects when its parent
+    exits needs no `death_signal`.
     """
     output = None if log is None else (open_log or append_to)(log)
     try:

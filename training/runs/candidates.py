@@ -94,8 +94,12 @@ def ask_for_rankings(
     )
     if not counts.tasks and not counts.unchanged:
         reasons = dict.fromkeys(refused.reason for refused in counts.refused)
-        why = "; ".join(reasons) or "no prompt has two distinct finished answers"
-        raise Problem(f"No ranking task can be created from this run's candidates: {why}.")
+        why = (
+            f"Each possible task was refused: {'; '.join(reasons)}."
+            if reasons
+            else "No prompt has two distinct finished answers."
+        )
+        raise Problem(f"No ranking task can be created from this run's candidates. {why}")
     return counts
 
 

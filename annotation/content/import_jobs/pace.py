@@ -11,12 +11,12 @@ from annotation.models import Assignment
 # writes 6 MB to the write-ahead log. In a measurement, most answers therefore waited while a part of a batch
 # was written (docs/measurements.md).
 YIELDING_LINES = 100
-MAX_PAUSE_SECONDS = 1.0
+PAUSE_FACTOR, MAX_PAUSE_SECONDS = 3, 3.0
 
 
 class Pace:
-    """While an annotator holds a task, batches are small, and the import pauses after each batch for as long
-    as the batch took, but for at most MAX_PAUSE_SECONDS."""
+    """While an annotator holds a task, batches are small, and the import pauses after each batch for
+    PAUSE_FACTOR times as long as the batch took, but for at most MAX_PAUSE_SECONDS."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self.yielding = False
@@ -30,4 +30,4 @@ class Pace:
         """Pauses after a batch that took `seconds`, if an annotator holds a task."""
         self.yielding = Assignment.objects.running().exists()
         if self.yielding:
-            self._stopped.wait(min(seconds, MAX_PAUSE_SECONDS))
+            self._stopped.wait(min(PAUSE_FACTOR * seconds, MAX_PAUSE_SECONDS))

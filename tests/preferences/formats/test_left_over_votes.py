@@ -105,7 +105,7 @@ def test_win_of_one_model_is_not_read_as_a_response_number() -> None:
     ],
 )
 def test_name_that_can_mean_different_responses_is_refused(row: dict[str, Any]) -> None:
-    assert f"winner ('{row['winner']}' can name several responses)" in refusal(row)
+    assert f"winner ('{row['winner']}' is ambiguous: it could mean several responses)" in refusal(row)
 
 
 def test_response_that_is_a_letter_can_still_win() -> None:
@@ -142,9 +142,9 @@ def test_none_is_not_read_as_a_tie() -> None:
         ({**PAIR, "evaluation_a": "better", "evaluation_b": "worse"}, "evaluation_a ("),
         ({**PAIR, "votes": "3:1"}, "votes ("),
         # signed numbers and signs
-        ({**PAIR, "margin": -1.5}, "margin (it isn't known which response a number above 0 prefers)"),
-        ({**PAIR, "delta": 0.5}, "delta (it isn't known which response a number above 0 prefers)"),
-        ({**PAIR, "strength": -2}, "strength (it isn't known which response a number above 0 prefers)"),
+        ({**PAIR, "margin": -1.5}, "margin (it isn't known which response a positive number favours)"),
+        ({**PAIR, "delta": 0.5}, "delta (it isn't known which response a positive number favours)"),
+        ({**PAIR, "strength": -2}, "strength (it isn't known which response a positive number favours)"),
         ({**PAIR, "relation": ">"}, "relation (it isn't known which response is on the left of the sign)"),
         # numbers of responses
         ({**PAIR, "result": 1}, "result ("),

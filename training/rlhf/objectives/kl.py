@@ -41,8 +41,8 @@ def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
     """Return log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
 
     The mean of this estimator over samples from pi is KL(pi || ref). Individual values can be negative. As a
-    reward, the estimator gives the correct policy gradient. As a loss, the estimator's gradient has mean 0.
-    Schulman, "Approximating KL divergence".
+    reward, the estimator gives the correct policy gradient. As a loss, the estimator has a gradient with mean
+    0. Schulman, "Approximating KL divergence".
     """
     return log_probs - reference
 

@@ -30,8 +30,8 @@ def shards(recipe: Recipe, given: Conditions) -> int:
 
 
 def weights(name: str, shape: Shape, *, processes: int, number: int = FLOAT) -> Part:
-    """Return a process's part of a model. Trained weights are float32, and frozen weights have the size
-    `number`."""
+    """Return a process's part of a model. `number` is the size of one weight, in bytes: 4 for trained
+    weights, and the size of the run's data type for frozen weights."""
     return Part(f"weights: part of the {name}", number * shape.weights / processes)
 
 

@@ -18,7 +18,8 @@ from training.rlhf.rollouts.steps import Progress, no_progress, observed
 
 # Number of standard errors added to the estimate: the KL then exceeds the target in about 1 of 40 runs.
 STANDARD_ERRORS = 2.0
-# After a pull of at least this share of the way, the KL is measured again, at most this many times in all.
+# After a pull over at least LONG_PULL of the distance to the reference, the KL is measured again, but at most
+# MEASUREMENTS times in total.
 # Near the reference, the KL is proportional to the square of the distance (`objectives.kl.KLController`). Far
 # from it, the power is lower, and is estimated from the measurements. A pull of 30 % that should have led to
 # 1 nat led to 1.5 nats.

@@ -36,8 +36,8 @@ DIRECTIONS = {
     "from-1": "the number 1 is the first response",
     "higher": "a higher number is better",
     "lower": "a lower number is better",
-    "negative-first": "a number below 0 prefers the first response",
-    "positive-first": "a number above 0 prefers the first response",
+    "negative-first": "a negative number means that the first response is better",
+    "positive-first": "a positive number means that the first response is better",
 }
 
 

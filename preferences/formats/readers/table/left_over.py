@@ -168,7 +168,7 @@ def _differences(sample: Sample, names: Sequence[str]) -> Found:
             continue
         below = any(float(value) < 0 for value, _ in sample.values(name))
         if key_of(name) in DIFFERENCE_NAMES or (below and key_of(name) in SIGNED_NAMES):
-            found[name] = "it isn't known which response a number above 0 prefers"
+            found[name] = "it isn't known which response a positive number favours"
     return found
 
 

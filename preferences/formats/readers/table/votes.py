@@ -247,7 +247,7 @@ def _read_as_name(text: str, answers: Answers, first: int | None) -> set[Verdict
 
 def _only(verdicts: Collection[Verdict], text: str) -> Verdict:
     if len({(verdict.tiers, verdict.all_bad) for verdict in verdicts}) > 1:
-        raise RowError(f"{text[:40]!r} can name several responses")
+        raise RowError(f"{text[:40]!r} is ambiguous: it could mean several responses")
     return next(iter(verdicts))
 
 

@@ -129,7 +129,8 @@ def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes,
             )
     adapted = dict(_adapted(found))
     stored = {module: base.shapes_of(f"{module}.weight") for module in adapted}
-    # transformers renames many weights of multimodal models. After loading, `loading` compares the names.
+    # transformers renames many weights of multimodal models, so the names of their modules are not compared
+    # here. The package `loading` compares them after it has loaded the model.
     if adapted and not any(stored.values()) and not config.get("text_config"):
         raise adapter_unusable(
             folder,

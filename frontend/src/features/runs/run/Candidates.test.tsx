@@ -47,7 +47,8 @@ it("reports that all tasks already existed", async () => {
 });
 
 it("shows the reason if no task can be created", async () => {
-  const detail = "No ranking task can be created from this run's candidates: it has 3 responses.";
+  const detail =
+    "No ranking task can be created from this run's candidates. No prompt has two distinct finished answers.";
   open(
     Response.json(
       { type: "about:blank", title: "Unprocessable Entity", status: 422, detail, errors: [] },

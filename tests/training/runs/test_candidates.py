@@ -156,7 +156,7 @@ def test_reason_is_given_if_no_task_can_be_created(run: TrainingRun, ada: User, 
     run.result = {"candidates": keep_candidates(run, finished_file(run.folder / CANDIDATES))}
     run.save(update_fields=["result"])
     answer = client_of(ada).post(url(run, "/tasks"))
-    assert (answer.status_code, "no prompt has two distinct finished answers" in answer.json()["detail"]) == (
+    assert (answer.status_code, "No prompt has two distinct finished answers" in answer.json()["detail"]) == (
         422,
         True,
     )

@@ -23,7 +23,7 @@ from rest_framework.test import APIClient
 from annotation.content.importing.imports import import_file
 from annotation.models import DatasetSnapshot, Import, Project, User
 from storage.space import DiskFull
-from tests.annotation.content.jobs import upload
+from tests.annotation.content.imports.jobs import upload
 from tests.storage.small_disk import fill, mounted
 from tests.training.conftest import RunMaker
 from tests.training.rlhf.small_world import untrained_policy

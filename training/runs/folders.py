@@ -25,7 +25,7 @@ from storage import durable
 from training.models import TrainingRun
 
 CHECKPOINTS = "checkpoints"
-REWARDS = "rewards_of_prompts.jsonl"  # measured to choose the prompts (process/varied.py)
+REWARDS = "rewards_of_prompts.jsonl"  # measured to choose the prompts (process/datasets/varied.py)
 KEPT_FOR_RESUMING = timedelta(days=7)
 RESUMABLE = (TrainingRun.State.FAILED, TrainingRun.State.CANCELLED)
 

@@ -11,9 +11,9 @@ from django.conf import settings
 
 from training.rlhf.generation.server.access import ADAPTERS, Access
 from training.rlhf.generation.server.failures import ServerUnusable
-from training.rlhf.recipes.base import Recipe
-from training.rlhf.recipes.servers import UsesServer, server_address
-from training.rlhf.recipes.weights import UsesLora
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.servers import UsesServer, server_address
+from training.rlhf.recipes.parts.weights import UsesLora
 
 LIST = "RANKLOOP_GENERATION_SERVERS"
 

@@ -16,8 +16,8 @@ from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.files import adapters
-from training.rlhf.recipes.base import Recipe
-from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.rewards import UsesRewards
 from training.runs.generation_servers import refused_server
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size

@@ -23,9 +23,9 @@ from training.rlhf.models.checks.probes import ReadingTimedOut
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable
 from training.rlhf.models.checks.reward import check_scale, check_trunk
 from training.rlhf.models.files import adapters
-from training.rlhf.recipes.base import Recipe
-from training.rlhf.recipes.templates import parse_arguments
-from training.rlhf.recipes.weights import TrainsPolicy
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.templates import parse_arguments
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 Kind = TrainingRun.Kind
 # These runs add EOS to a truncated answer before they score it.

@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 from annotation.datasets.api import exports as export_api
 from annotation.datasets.snapshots import snapshot_path
 from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, User
-from tests.annotation.content.jobs import executed, imported, upload
+from tests.annotation.content.imports.jobs import executed, imported, upload
 from tests.annotation.real_data import real_file
 
 ClientOf = Callable[[User | None], APIClient]

@@ -26,7 +26,7 @@ from annotation.models import ApiToken, AuditEntry, Membership, Project, Ranking
 from annotation.projects import projects
 from config.celery import app
 from tests.annotation.answering import claim, strict_order
-from tests.annotation.content.jobs import imported
+from tests.annotation.content.imports.jobs import imported
 
 ClientOf = Callable[[User | None], APIClient]
 

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from annotation.datasets.snapshots import snapshot_path
 from annotation.models import DatasetSnapshot, Project, User
 from preferences.formats.snapshot_parquet import read_rankings
-from tests.annotation.content.jobs import imported
+from tests.annotation.content.imports.jobs import imported
 from tests.annotation.oversight.test_reports_always_answer import PROJECT, strict_json
 
 

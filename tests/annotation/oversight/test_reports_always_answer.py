@@ -18,7 +18,7 @@ from annotation.datasets.snapshots import snapshot_path
 from annotation.models import DatasetSnapshot, Project, User
 from preferences.statistics import reliability
 from preferences.statistics.iterative import newton
-from tests.annotation.content.jobs import imported
+from tests.annotation.content.imports.jobs import imported
 
 ClientOf = Callable[[User | None], APIClient]
 Order = list[list[int]]

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from annotation.models import Import, Project, RankingTask, User
 from annotation.webhooks.delivery import deliver_due
 from tests.annotation.answering import next_of, send
-from tests.annotation.content.jobs import executed, upload
+from tests.annotation.content.imports.jobs import executed, upload
 from tests.annotation.webhooks.receiver import LOOPBACK, receiving
 from tests.config.logs.conftest import Lines
 

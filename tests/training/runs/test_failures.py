@@ -45,10 +45,10 @@ from training.rlhf.models.parts.trunks import head_of
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import ppo, rejection_sampling
 from training.rlhf.recipes.answers import EvaluateConfig
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.rewards import UsesRewards
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
-from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 from training.runs import interruptions, transitions
@@ -56,9 +56,9 @@ from training.runs.failure_texts import CAUSES
 from training.runs.failures import Failure, explain, kind_of, record_of, record_of_exit
 from training.runs.inputs import model_input
 from training.runs.model_files import verify_model, verify_models
+from training.runs.process.datasets.prompts import draw_prompts, prompts_to_sample
 from training.runs.process.job import Job
 from training.runs.process.kinds import perform
-from training.runs.process.prompts import draw_prompts, prompts_to_sample
 from training.runs.process.reporter import DatabaseReporter
 from training.runs.recipes import catalog, run_recipes
 

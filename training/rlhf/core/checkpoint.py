@@ -55,7 +55,7 @@ from training.rlhf.core.loop_state import (
 )
 from training.rlhf.core.reporter import Reporter, StopRequested
 from training.rlhf.core.sharding import shards
-from training.rlhf.recipes.base import CADENCE, Checkpointed
+from training.rlhf.recipes.parts.base import CADENCE, Checkpointed
 
 FORMAT = 2
 WEIGHTS, MOMENTS, GENERATORS = "weights.safetensors", "moments.safetensors", "generators.safetensors"

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from training.rlhf.recipes.base import Schedule
+from training.rlhf.recipes.parts.base import Schedule
 
 SMALL, LARGE = 2e6, 1e9  # parameter counts of the demo policy and of a small real model
 # An adapter's low-rank matrices learn best at about ten times the learning rate of the full weights. TRL also

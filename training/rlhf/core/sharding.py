@@ -39,7 +39,7 @@ from torch.distributed.tensor import DTensor
 
 from training.rlhf.core import distributed
 from training.rlhf.core.reporter import Cancelled, StopRequested
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 
 _apart = False
 

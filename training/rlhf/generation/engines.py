@@ -11,7 +11,7 @@ from training.rlhf.generation.interface import Completion, Engine, Sampling
 from training.rlhf.generation.server.engine import ServerEngine
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.loading.sources import Loaded
-from training.rlhf.recipes.generation import UsesGeneration
+from training.rlhf.recipes.parts.generation import UsesGeneration
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from training.rlhf.recipes.rewards import Floor
+from training.rlhf.recipes.parts.rewards import Floor
 
 LARGEST_VIOLATION = 1.0  # standard deviations
 PROPORTIONAL_GAIN = 2.0  # per standard deviation, as a multiple of the sum of the weights

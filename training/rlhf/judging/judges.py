@@ -27,7 +27,7 @@ from training.rlhf.judging.floors import (
 )
 from training.rlhf.judging.judge import Asked, Judge, open_judge
 from training.rlhf.models.loading.sources import Loaded, ModelSource
-from training.rlhf.recipes.rewards import Floor, UsesRewards
+from training.rlhf.recipes.parts.rewards import Floor, UsesRewards
 
 __all__ = ["Asked", "Judge", "Judged", "Judges", "RewardSources", "open_judges", "sources_of"]
 

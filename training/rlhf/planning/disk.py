@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.trained import bytes_per_weight, trained_weights
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.recipes.weights import TrainsPolicy
 
 CHECKPOINTS_KEPT = 2
 # The bytes of a sampled answer in a checkpoint: those of each token ID, and those of all other columns of

@@ -45,9 +45,9 @@ from training.rlhf.planning.transformer import (
     projection_bytes,
 )
 from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.sft import SFTConfig
-from training.rlhf.recipes.weights import TrainsPolicy
 
 ANSWERS_PER_REJECTION_BATCH = 256  # number of answers per batch in rejection sampling
 HELDOUT_MEASUREMENTS = 10

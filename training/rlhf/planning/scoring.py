@@ -9,10 +9,10 @@ from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.cost import SCORING_TOKENS, Conditions, Cost, Data, Part, Stage
 from training.rlhf.planning.trained import bytes_per_weight
 from training.rlhf.planning.transformer import FLOAT, forward_operations, passing_bytes
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.recipes.weights import TrainsPolicy
 
 MAX_PARTIAL_ANSWERS = 8  # the same value as in judging.shaping, which imports torch
 

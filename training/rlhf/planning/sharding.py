@@ -18,7 +18,7 @@ from __future__ import annotations
 from training.rlhf.models.files.shapes import Shape
 from training.rlhf.planning.cost import Conditions, Part
 from training.rlhf.planning.transformer import FLOAT
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 
 LAYERS_GATHERED = 2
 

@@ -20,7 +20,7 @@ from training.rlhf.planning import sharding
 from training.rlhf.planning.cost import USUAL, Conditions, Part
 from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.transformer import FLOAT, HALF, Pass, adapter_weights, is_tied
-from training.rlhf.recipes.weights import TrainsPolicy
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2

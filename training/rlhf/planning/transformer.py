@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from training.rlhf.models.files.shapes import Shape, count_weights
-from training.rlhf.recipes.weights import UsesLora
+from training.rlhf.recipes.parts.weights import UsesLora
 
 FLOAT, HALF = 4, 2  # bytes
 # The same values as in `forward.projection`, which can't be imported without torch.

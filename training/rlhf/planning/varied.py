@@ -11,10 +11,10 @@ from training.rlhf.planning.answers import answer_length, answering
 from training.rlhf.planning.cost import SCORING_TOKENS, Conditions, Cost, Data, Part, Stage
 from training.rlhf.planning.trained import bytes_per_weight, frozen
 from training.rlhf.planning.transformer import forward_operations, passing_bytes
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.varied import ChoosesVaried
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.recipes.varied import ChoosesVaried
 
 PROMPTS_PER_BATCH = 64  # the same value as in selection.varied, which imports torch
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from training.rlhf.recipes.generation import UsesGeneration
-from training.rlhf.recipes.templates import UsesTemplate
+from training.rlhf.recipes.parts.generation import UsesGeneration
+from training.rlhf.recipes.parts.templates import UsesTemplate
 
 
 class SampleConfig(UsesTemplate, UsesGeneration):

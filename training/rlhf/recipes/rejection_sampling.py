@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.rlhf.recipes.generation import UsesGeneration
-from training.rlhf.recipes.rewards import UsesRewards
-from training.rlhf.recipes.servers import FULL_TRAINING
+from training.rlhf.recipes.parts.generation import UsesGeneration
+from training.rlhf.recipes.parts.rewards import UsesRewards
+from training.rlhf.recipes.parts.servers import FULL_TRAINING
 from training.rlhf.recipes.sft import SFTConfig
 
 

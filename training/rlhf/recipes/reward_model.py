@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
-from training.rlhf.recipes.weights import UsesLora
+from training.rlhf.recipes.parts.base import Checkpointed, Schedule, ShardsModel
+from training.rlhf.recipes.parts.weights import UsesLora
 
 MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 

@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
-from training.rlhf.recipes.generation import UsesGeneration
-from training.rlhf.recipes.rewards import UsesRewards
-from training.rlhf.recipes.servers import FULL_TRAINING
-from training.rlhf.recipes.weights import TrainsPolicy
+from training.rlhf.recipes.parts.base import Checkpointed, Schedule, ShardsModel
+from training.rlhf.recipes.parts.generation import UsesGeneration
+from training.rlhf.recipes.parts.rewards import UsesRewards
+from training.rlhf.recipes.parts.servers import FULL_TRAINING
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 # Number of answers from which the KL of the final policy is estimated if there is a target, and the maximum
 # number of rollouts for them. Near 1 nat, the mean of 512 answers has a standard error of about 0.07 nats.

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.rlhf.recipes.base import Checkpointed, Schedule, ShardsModel
-from training.rlhf.recipes.weights import TrainsPolicy
+from training.rlhf.recipes.parts.base import Checkpointed, Schedule, ShardsModel
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 Packing = Literal["auto", "off"]
 # Which answers in a snapshot the policy imitates.

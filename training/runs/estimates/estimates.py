@@ -20,7 +20,7 @@ from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data, Part, Speed, Stage
 from training.rlhf.planning.disk import Disk
 from training.rlhf.planning.transformer import FLOAT
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 from training.runs.estimates.fitting import fitting_settings
 from training.runs.estimates.machine import Machine, machines
 from training.runs.estimates.plans import Earlier, Plan, earlier_runs, plan_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 
 # A lower limit saves little memory, because a micro-batch contains at least one prompt with its answers.
 FEWEST_TOKENS = 512

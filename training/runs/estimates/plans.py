@@ -18,8 +18,8 @@ from training.rlhf.planning.cost import Conditions, Cost, Data
 from training.rlhf.planning.disk import Disk
 from training.rlhf.planning.scoring import with_scoring
 from training.rlhf.planning.transformer import without_output_layer
-from training.rlhf.recipes.base import Recipe
-from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.rewards import UsesRewards
 from training.runs.estimates.machine import Machine, machine_in
 from training.runs.estimates.reading import data_of
 from training.runs.inputs import further_inputs, is_source, source_of

@@ -14,7 +14,7 @@ from config.problems import FieldProblem, Problem
 from training.models import TrainingRun
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.planning.cost import Data
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 from training.runs.inputs import by_name_or_id, imported_demonstrations
 from training.runs.prompt_selection import matching, n_selected
 from training.runs.recipes.run_recipes import DEMO_WORLD, UsesPrompts

@@ -8,7 +8,7 @@ from typing import Any
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 from training.runs.estimates.estimates import RunEstimate, estimate_settled
 from training.runs.estimates.machine import machines
 

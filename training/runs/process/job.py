@@ -19,7 +19,7 @@ from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.demonstration_files import Demonstrations, read_snapshot
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError, Rankings
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 from training.rlhf.recipes.sft import SnapshotAnswers
 from training.runs.complete import NewModel
 from training.runs.inputs import further_inputs, is_source, model_input, source_of

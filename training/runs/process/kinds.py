@@ -34,11 +34,11 @@ from training.runs.estimates.machine import used_machine
 from training.runs.generation_servers import generation_access, refused_server
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
-from training.runs.process.demonstrations import demonstrations_of, mixed_in
+from training.runs.process.datasets.demonstrations import demonstrations_of, mixed_in
+from training.runs.process.datasets.prompts import counted, drawn_prompts, kept_prompts, prompts_to_sample
 from training.runs.process.earlier_checkpoints import resumed
 from training.runs.process.group import Group
 from training.runs.process.job import Job
-from training.runs.process.prompts import counted, drawn_prompts, kept_prompts, prompts_to_sample
 from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 

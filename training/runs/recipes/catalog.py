@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 from training.runs.recipes.presets import COMMON, PRESETS
 from training.runs.recipes.run_recipes import (
     DPORecipe,

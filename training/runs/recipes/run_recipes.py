@@ -14,16 +14,16 @@ from pydantic import Field, field_validator, model_validator
 
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
-from training.rlhf.recipes.base import Recipe, ShardsModel
 from training.rlhf.recipes.dpo import DPOConfig
-from training.rlhf.recipes.pairs import Pair, parse_pairs
+from training.rlhf.recipes.parts.base import Recipe, ShardsModel
+from training.rlhf.recipes.parts.pairs import Pair, parse_pairs
+from training.rlhf.recipes.parts.servers import UsesServer
+from training.rlhf.recipes.parts.varied import ChoosesVaried
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
-from training.rlhf.recipes.servers import UsesServer
 from training.rlhf.recipes.sft import SFTConfig
-from training.rlhf.recipes.varied import ChoosesVaried
 
 # The name of the tiny model that the demo world creates (training.demo_world). Nothing is downloaded.
 DEMO_WORLD = "demo-world"

@@ -22,7 +22,7 @@ from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
 from training.rlhf.models.tokens.templates import turn_end
 from training.rlhf.recipes.answers import SampleConfig
-from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.parts.rewards import UsesRewards
 from training.rlhf.reward.scoring import load_for_training, score
 
 torch.set_num_threads(1)

@@ -24,7 +24,7 @@ from training.rlhf.generation.server.access import Access
 from training.rlhf.generation.server.engine import ServerEngine
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.loading.sources import Loaded
-from training.rlhf.recipes.servers import UsesServer
+from training.rlhf.recipes.parts.servers import UsesServer
 
 torch.set_num_threads(1)
 PROMPTS = [[2, 10, 11, 12], [2, 20], [2, 30, 31], [2, 40, 41, 42, 43]]

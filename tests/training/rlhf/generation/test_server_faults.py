@@ -35,7 +35,7 @@ from training.rlhf.generation.server.comparison import compare
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.files.adapters import ADAPTER_WEIGHTS
 from training.rlhf.models.loading.sources import Loaded
-from training.rlhf.recipes.servers import server_address
+from training.rlhf.recipes.parts.servers import server_address
 
 torch.set_num_threads(1)
 

@@ -21,7 +21,7 @@ from training.rlhf.judging.floors import (
     settled_state,
 )
 from training.rlhf.judging.judges import open_judges
-from training.rlhf.recipes.rewards import Floor, UsesRewards
+from training.rlhf.recipes.parts.rewards import Floor, UsesRewards
 
 torch.set_num_threads(1)
 START = {"harmless": Floor(True, 0.0)}

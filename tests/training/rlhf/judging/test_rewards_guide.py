@@ -11,7 +11,7 @@ import pytest
 from tests.training.rlhf import tiny
 from tests.training.rlhf.judging.reward_models import reward_model
 from training.rlhf.models.loading.saving import save_model
-from training.rlhf.recipes.rewards import Floor, UsesRewards
+from training.rlhf.recipes.parts.rewards import Floor, UsesRewards
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "rewards.md").read_text()
 

@@ -20,7 +20,7 @@ from training.rlhf.judging.judges import Asked, Judges, open_judges
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.parts.trunks import head_of
 from training.rlhf.models.tokens import chat
-from training.rlhf.recipes.rewards import Floor, UsesRewards
+from training.rlhf.recipes.parts.rewards import Floor, UsesRewards
 from training.rlhf.reward.scoring import score_groups
 
 torch.set_num_threads(1)

@@ -23,7 +23,7 @@ from training.rlhf.judging.shaping import (
 from training.rlhf.models.tokens import chat
 from training.rlhf.objectives.advantages import generalised_advantages
 from training.rlhf.planning import scoring
-from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.parts.rewards import UsesRewards
 
 torch.set_num_threads(1)
 TEXT = 'One costs 3.14 now. "Two," she said! (Three?) Four... five。六！ Seven\n- eight\n\nNine'

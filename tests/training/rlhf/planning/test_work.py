@@ -16,13 +16,13 @@ from training.rlhf.planning.scoring import with_scoring
 from training.rlhf.planning.transformer import FLOAT, forward_operations
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.parts.servers import UsesServer
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rloo import RLOOConfig
-from training.rlhf.recipes.servers import UsesServer
 from training.rlhf.recipes.sft import SFTConfig
-from training.rlhf.recipes.weights import TrainsPolicy
 
 
 def test_encoder_reads_its_prompt_once_for_each_response() -> None:

@@ -16,8 +16,8 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
-from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.parts.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig

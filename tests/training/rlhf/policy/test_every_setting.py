@@ -16,7 +16,7 @@ from tests.training.rlhf.policy.settings import CHANGES, RECIPES, without_effect
 from training.rlhf.core.rates import ADAPTER_RATE_FACTOR
 from training.rlhf.models.loading.trainable import open_trainable
 from training.rlhf.models.parts import lora
-from training.rlhf.recipes.base import CADENCE
+from training.rlhf.recipes.parts.base import CADENCE
 from training.rlhf.recipes.sft import SFTConfig
 
 torch.set_num_threads(1)

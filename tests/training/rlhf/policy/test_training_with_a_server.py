@@ -25,7 +25,7 @@ from training.rlhf.generation.server import engine as server_engine
 from training.rlhf.generation.server.failures import ServerUnusable
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import ppo, ppo_gradients, rejection_sampling, rloo
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig

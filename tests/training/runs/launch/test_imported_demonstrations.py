@@ -20,7 +20,7 @@ from training.models import TrainingRun
 from training.runs.estimates.reading import data_of
 from training.runs.folders import CHECKPOINTS
 from training.runs.launch import launch_run
-from training.runs.process.demonstrations import demonstrations_of
+from training.runs.process.datasets.demonstrations import demonstrations_of
 from training.runs.process.job import Job
 from training.runs.process.kinds import perform
 from training.runs.recipes.run_recipes import SFTRecipe

@@ -20,8 +20,8 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter
 from training.runs.estimates.reading import data_of
 from training.runs.launch import launch_run
+from training.runs.process.datasets.prompts import draw_prompts, prompts_to_sample
 from training.runs.process.kinds import perform
-from training.runs.process.prompts import draw_prompts, prompts_to_sample
 from training.runs.prompt_selection import quotas
 from training.runs.recipes.run_recipes import EvaluateRecipe, PPORecipe, PromptSelection, SampleRecipe
 

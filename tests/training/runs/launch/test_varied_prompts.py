@@ -17,8 +17,8 @@ from training.rlhf.core.reporter import Cancelled
 from training.rlhf.selection.varied import PHASE
 from training.runs.estimates.estimates import estimate_run
 from training.runs.folders import CHECKPOINTS, REWARDS, keep_checkpoints, work_folder
+from training.runs.process.datasets.prompts import PROMPTS
 from training.runs.process.kinds import perform
-from training.runs.process.prompts import PROMPTS
 
 __all__ = ["helpful"]  # a fixture
 

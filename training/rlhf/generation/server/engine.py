@@ -30,7 +30,7 @@ from training.rlhf.generation.server.weights import ServedWeights
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.parts.trunks import vocabulary_rows
 from training.rlhf.models.tokens import chat
-from training.rlhf.recipes.servers import UsesServer
+from training.rlhf.recipes.parts.servers import UsesServer
 
 TICK_SECONDS = 0.2  # between two checks for a cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0

@@ -24,7 +24,7 @@ from training.rlhf.models.parts import lora
 from training.rlhf.models.parts.lora import merged
 from training.rlhf.models.parts.trunks import has_adapters, layers_of, plain
 from training.rlhf.models.tokens.templates import with_arguments
-from training.rlhf.recipes.weights import TrainsPolicy
+from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 logger = logging.getLogger(__name__)
 

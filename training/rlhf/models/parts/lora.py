@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from training.rlhf.core.loop_state import SAMPLED_NUMBERS
 from training.rlhf.core.seeds import seed_for
 from training.rlhf.models.parts.trunks import HEADS, has_adapters, is_classifier, layers_of
-from training.rlhf.recipes.weights import UsesLora
+from training.rlhf.recipes.parts.weights import UsesLora
 
 # Names of adapters on a shared trunk. "default" is peft's name for the first adapter.
 POLICY, START, REFERENCE, CRITIC = "default", "start", "reference", "critic"

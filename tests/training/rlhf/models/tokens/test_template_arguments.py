@@ -29,11 +29,11 @@ from training.rlhf.models.tokens.templates import arguments_of, with_arguments
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.parts.templates import parse_arguments
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
-from training.rlhf.recipes.templates import parse_arguments
 from training.rlhf.reward.scoring import load_for_training
 
 torch.set_num_threads(1)

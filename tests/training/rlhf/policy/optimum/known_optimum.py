@@ -29,7 +29,7 @@ from training.rlhf.models.forward.inputs import Inputs
 from training.rlhf.models.forward.logprobs import token_log_probs
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
-from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.parts.rewards import UsesRewards
 
 NAMES = ("<pad>", "<eos>", "<bos>", "<unk>", "user", "assistant", ":", "good", "bad", "w0", "w1", "w2", "w3")
 EOS, GOOD = NAMES.index("<eos>"), NAMES.index("good")

@@ -26,7 +26,7 @@ from annotation.content.import_jobs.execute import execute_import
 from annotation.content.importing.imports import import_file
 from annotation.models import AuditEntry, Import, Project, Prompt, RankingTask, TaskResponse, User
 from preferences.formats.containers import limits
-from tests.annotation.content.jobs import executed, imported, upload
+from tests.annotation.content.imports.jobs import executed, imported, upload
 from tests.field_cases import case
 
 ClientOf = Callable[[User | None], APIClient]

@@ -24,7 +24,7 @@ from rest_framework.test import APIClient
 from annotation.content.importing.hub import data_files, fetch_dataset
 from annotation.models import Project, Ranking, RankingTask, User
 from config.problems import Problem
-from tests.annotation.content.jobs import executed
+from tests.annotation.content.imports.jobs import executed
 
 COMMIT = "0" * 40
 PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}

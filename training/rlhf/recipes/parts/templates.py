@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from training.rlhf.recipes.base import Recipe
-from training.rlhf.recipes.pairs import parse_pairs
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.pairs import parse_pairs
 
 # Arguments that are set when a prompt is encoded. The encoding also sets the special tokens, whose names end
 # in "_token".

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.rlhf.recipes.base import Recipe
-from training.rlhf.recipes.templates import UsesTemplate
+from training.rlhf.recipes.parts.base import Recipe
+from training.rlhf.recipes.parts.templates import UsesTemplate
 
 
 class UsesLora(Recipe):

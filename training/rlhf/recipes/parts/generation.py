@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from training.rlhf.recipes.servers import UsesServer
+from training.rlhf.recipes.parts.servers import UsesServer
 
 
 class UsesGeneration(UsesServer):

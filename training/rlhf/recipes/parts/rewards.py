@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import Field, field_validator
 
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 
 START = "start"
 MAX_WEIGHT = 100.0

@@ -21,7 +21,7 @@ from annotation.projects.projects import create_project
 from config.problems import Problem
 from preferences.formats.catalog import EXPORT_FORMATS
 from tests.field_cases import case
-from tests.preferences.formats import tiny_trl
+from tests.preferences.formats.exports import tiny_trl
 from training.rlhf.data.files import read_rankings
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,16 @@ import pytest
 
 from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.records import Record
-from tests.preferences.formats.tables import CAT, DOG, PAIR, TIE, orders, ranking_of, records_of, refusal
+from tests.preferences.formats.votes.tables import (
+    CAT,
+    DOG,
+    PAIR,
+    TIE,
+    orders,
+    ranking_of,
+    records_of,
+    refusal,
+)
 
 ASKED = {"prompt": "Best pet?"}
 LIST = {**ASKED, "responses": ["Cat", "Dog"]}

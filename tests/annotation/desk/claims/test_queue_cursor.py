@@ -22,7 +22,7 @@ from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, RankingTask, User
 from config.problems import Conflict
 from tests.annotation.answering import claim_next, strict_order
-from tests.annotation.desk.plans import PlanOf, plan_for_any_values, plan_for_values
+from tests.annotation.desk.claims.plans import PlanOf, plan_for_any_values, plan_for_values
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.parts.base import Recipe
 
 
 class ChoosesVaried(Recipe):

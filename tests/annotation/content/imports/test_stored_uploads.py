@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from annotation.content.import_jobs.uploads import remove_orphaned_uploads, upload_path
 from annotation.ids import uuid7
 from annotation.models import Import, Project, Prompt, User
-from tests.annotation.content.jobs import executed, upload
+from tests.annotation.content.imports.jobs import executed, upload
 
 ROW = b'{"prompt": "Q", "responses": ["yes", "no"]}\n'
 

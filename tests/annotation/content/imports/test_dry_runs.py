@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from annotation.content.importing.imports import import_file
 from annotation.models import AuditEntry, Project, Prompt, Ranking, RankingTask, Response, User
-from tests.annotation.content.jobs import executed, upload
+from tests.annotation.content.imports.jobs import executed, upload
 from tests.annotation.real_data import hh_file, real_file
 
 pytestmark = pytest.mark.django_db

@@ -26,7 +26,7 @@ from annotation.content.importing.imports import import_file
 from annotation.content.importing.lines import BATCH_LINES
 from annotation.content.importing.report import ImportReport
 from annotation.models import Import, Project, Prompt, Ranking, Sweep, User
-from tests.annotation.content.jobs import upload
+from tests.annotation.content.imports.jobs import upload
 from tests.annotation.racing import at_once
 from tests.embedded.running import eventually
 from tests.workers import worker

@@ -8,9 +8,9 @@ from pathlib import Path
 from storage import durable
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
+from training.rlhf.recipes.parts.varied import ChoosesVaried
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
-from training.rlhf.recipes.varied import ChoosesVaried
 from training.rlhf.selection.varied import Rewards, complete_batches, measure, most_varied, spreads_of
 from training.runs.folders import REWARDS
 from training.runs.process.job import Job

@@ -13,7 +13,7 @@ import pytest
 from preferences.formats.recognition import read_records
 from preferences.records import Record
 from tests.field_cases import case
-from tests.preferences.formats.tables import (
+from tests.preferences.formats.votes.tables import (
     CAT,
     DOG,
     PAIR,

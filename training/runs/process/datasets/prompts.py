@@ -23,8 +23,8 @@ from storage import durable
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.runs.folders import take_over_checkpoints
+from training.runs.process.datasets.varied import varied_prompts
 from training.runs.process.job import Job
-from training.runs.process.varied import varied_prompts
 from training.runs.prompt_selection import ALL, counts_of, matching, select
 from training.runs.recipes.run_recipes import PromptSelection, UsesPrompts
 

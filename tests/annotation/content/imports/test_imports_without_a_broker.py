@@ -25,7 +25,7 @@ from annotation.models import Import, Project, User
 from config import wake
 from config.wake import NOT_WOKEN
 from embedded.valkey import Valkey
-from tests.annotation.content.jobs import upload
+from tests.annotation.content.imports.jobs import upload
 from training.models import TrainingRun
 from training.runs.launch import launch_run
 from training.tasks import sweep_orphaned_runs

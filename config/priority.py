@@ -7,8 +7,8 @@ import was running. If the import leaves the first processor free, a claim finds
 and the import stores only 7 % fewer rows per second (docs/measurements.md).
 
 For the same reason, the processes of the embedded Postgres leave the first processor free until the web
-process gives its own connections all processors. The start of a report's connection takes 4 ms of processor
-time, and the report can set the priority of its Postgres process only afterwards.
+process lets the processes of its own connections use all processors. Opening a report's connection takes 4 ms
+of processor time, and the report can set the priority of its Postgres process only after that.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def serve_annotators() -> None:
 
 
 def yield_to_annotators(nice: int) -> None:
-    """Gives this process the niceness and restricts it to all processors but the first. On the embedded
-    stack, the same applies to the Postgres processes of its connections, because they do half of the work.
+    """Raises the nice value of this process to at least `nice` and keeps the process off the first processor.
+    On the embedded stack, the same applies to the Postgres processes of its connections, because they do half
+    of the work.
 
     Call this function once, before the process starts threads or opens connections.
     """
@@ -77,8 +78,9 @@ def _database_process(connection: Any) -> int | None:
 
 
 def _shorten_slice(process: int) -> None:
-    """Lets waking processes replace the process after a tenth of a millisecond. Linux before 6.12 ignores the
-    length of the slice. The structure is `sched_attr` (man 2 sched_setattr)."""
+    """Shortens the process's time slice to a tenth of a millisecond, after which a waking process can run
+    instead. Linux before 6.12 ignores the length of the slice. The structure is `sched_attr` (man 2
+    sched_setattr)."""
     if (number := SCHED_SETATTR.get(platform.machine())) is None:
         return
     nice = os.getpriority(os.PRIO_PROCESS, process)

@@ -52,8 +52,8 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    """Only one thread at a time waits for a broker that is not responding. Other threads report the result of
-    the last check."""
+    """The state of the broker. Only one thread at a time waits for a broker that is not responding. In other
+    threads, the result of the last check is returned."""
     global _broker_state
     if not _checking_broker.acquire(blocking=False):
         return _broker_state

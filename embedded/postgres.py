@@ -41,8 +41,8 @@ NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
 # with zeros while other transactions wait for their commit, which took 60 ms. With these settings, it doesn't
 # fill new segments, and it keeps and reuses segments up to 1 GB.
 WRITE_AHEAD_LOG = ("-c", "wal_init_zero=off", "-c", "min_wal_size=1GB")
-# By default, Postgres 18 reads in separate processes. They have the server's priority, so the reads of
-# reports and imports delayed annotators.
+# By default, Postgres 18 reads data files in separate processes. These processes have the server's priority,
+# so the reads of reports and imports delayed annotators.
 _READS = ("-c", "io_method=sync")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 

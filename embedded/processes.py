@@ -105,7 +105,8 @@ def leave_first_processor(process: int) -> None:
 
 def append_to(log: Path) -> BinaryIO:
     """Open the log for appending. A log of more than 10 MiB is first renamed, and a new log is started. Used
-    for processes that end with a command; `log_files` limits the logs of processes that run for months."""
+    for processes that run only as long as a command; `log_files` limits the logs of processes that run for
+    months."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".1.log"))

@@ -28,14 +28,14 @@ from embedded.valkey import Valkey
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
-_READY_SECONDS = 120.0  # startup takes 3 s on an idle machine with two processors
+_READY_SECONDS = 120.0  # on an idle machine with two processors, the web server is ready after 3 s
 _READY_POLL_SECONDS = 0.05
 # A worker finishes its current message and then ends. The training worker gives its run TRAINING_STOP_SECONDS
 # (config/settings.py, with the same default) to write a checkpoint. A run that takes longer is killed and
 # resumes from its previous checkpoint when Rankloop starts again.
 _GRACE_SECONDS = float(os.environ.get("RANKLOOP_TRAINING_STOP_SECONDS") or 12) + 3
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STEADY_SECONDS = 60.0  # if a child ran longer, it is restarted with the shortest delay
+_STEADY_SECONDS = 60.0  # a child that ran longer than this is restarted after the shortest delay
 # One Python process uses only one processor at a time. With a second web process, sixteen annotators who work
 # without pauses submit 20 to 25 % more answers. The second process starts only when the first process
 # responds, so its startup does not delay the first response.

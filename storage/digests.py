@@ -13,8 +13,9 @@ Manifest = dict[str, dict[str, Any]]
 """The files of a folder: relative path → {"bytes": size, "sha256": digest}."""
 
 # A version of a file is recognised by its device, inode, size and times. A program can set the modification
-# time, but not the change time. The digest of a file that changed less than this time ago is not remembered:
-# a second change within one tick of the kernel's clock (up to 10 ms) would leave both times unchanged.
+# time, but not the change time. The digest of a file is remembered only if the file has not changed within
+# the last _SETTLED_SECONDS: a second change within one tick of the kernel's clock (up to 10 ms) would leave
+# both times unchanged.
 _SETTLED_SECONDS = 0.1
 _KEPT = 10_000
 _BLOCK_BYTES = 1 << 20
@@ -22,7 +23,8 @@ _known: dict[tuple[int, ...], str] = {}
 
 
 class FileChanged(Exception):
-    """Raised if a file has changed since it was stored. `what` names the file and its owner."""
+    """Raised if a file has changed since it was stored. `what` names the file, for example "The file of this
+    import"."""
 
     def __init__(self, what: str, *, expected: str, found: str) -> None:
         super().__init__(f"{what} has changed since it was stored: expected {expected}, found {found}.")

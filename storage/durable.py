@@ -23,7 +23,7 @@ from storage.space import naming_full_disk
 _UNFINISHED = ".{name}.partial-"
 _OPENED_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _ORPHANED_AFTER_SECONDS = 60.0
-# The errors of a rename to a folder that has content.
+# The error codes if the target of a rename is a folder with content.
 _HAS_CONTENT = {errno.ENOTEMPTY, errno.EEXIST}
 
 
@@ -81,8 +81,8 @@ def write_once(target: Path, text: str, *, mode: int = 0o600) -> str:
 
 
 def publish(partial: Path, target: Path, *, synced: bool = False) -> None:
-    """Renames a complete file or folder to `target`, on the same file system. Replaces an existing file or
-    folder. With `synced`, all of its content is already on disk."""
+    """Renames a complete file or folder to `target`, which must be on the same file system. Replaces an
+    existing file or folder. `synced` means that all of the content of `partial` is already on disk."""
     if not synced:
         sync_tree(partial)
     if not _renamed(partial, target):
@@ -92,8 +92,8 @@ def publish(partial: Path, target: Path, *, synced: bool = False) -> None:
 
 
 def publish_once(partial: Path, target: Path) -> None:
-    """Like `publish`, but keeps an existing folder `target` with content. For content that is determined by
-    its name, so that several processes can write it at the same time."""
+    """Like `publish`, but keeps an existing folder `target` with content. Use this function if the folder's
+    name determines its content. Several processes can then write the same folder at the same time."""
     sync_tree(partial)
     _renamed(partial, target)
     sync(target.parent)
@@ -140,7 +140,7 @@ def sync_tree(path: Path) -> None:
         return
     for place, _, names in os.walk(path, topdown=False):
         for name in names:
-            if not os.path.islink(file := os.path.join(place, name)):  # a link is stored in its folder
+            if not os.path.islink(file := os.path.join(place, name)):  # a symlink is part of its folder
                 sync(Path(file))
         sync(Path(place))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-# The error codes of a kernel, a C library or a file system (for example NFS) without this operation.
+# The error codes if the kernel, the C library or the file system (for example NFS) lacks this operation.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 

@@ -57,15 +57,16 @@ def naming_full_disk(folder: Path, *, needed: int | None = None) -> Iterator[Non
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Raises DiskFull if the folder's file system has less free space than `needed` bytes. Otherwise, a large
-    write would fill the disk before it fails, and other programs could no longer write to the disk."""
+    """Raises DiskFull if the folder's file system has less free space than `needed` bytes. Without this
+    check, a large write would fill the disk before it fails, and other programs could no longer write to the
+    disk."""
     if free_bytes(folder) < needed:
         raise DiskFull(folder, needed=needed)
 
 
 def free_bytes(folder: Path) -> int:
-    """The free space of the folder's file system, without the part that is reserved for root. If the folder
-    doesn't exist yet, its nearest existing parent counts."""
+    """The free space of the folder's file system in bytes, without the part that is reserved for root. If the
+    folder doesn't exist yet, its nearest existing parent is used."""
     found = os.statvfs(_existing(folder))
     return found.f_bavail * found.f_frsize
 

@@ -15,8 +15,8 @@ from config.logs.context import current_request_id, enter, leave, request_id_of
 
 logger = logging.getLogger("rankloop.tasks")
 _HEADER = "rankloop_request_id"
-# Periodic tasks run often and rarely have anything to do. Their runs that take less time than this are logged
-# at DEBUG.
+# Periodic tasks run often and rarely have anything to do. Runs of these tasks that take less than
+# _SLOW_SECONDS are logged at DEBUG.
 _SLOW_SECONDS = 5.0
 
 

@@ -29,7 +29,7 @@ Send = Callable[[Message], Awaitable[None]]
 KIB, MIB = 2**10, 2**20
 OPEN_BYTES = 256 * KIB
 # The largest valid JSON body is an answer with a rewrite of 100,000 characters. Some clients escape each
-# character outside ASCII, which takes up to 12 bytes.
+# character outside ASCII; such an escape has up to 12 bytes.
 JSON_BYTES = 2 * MIB
 # The number of bytes that the multipart form can add to an upload.
 FORM_BYTES = MIB

@@ -20,7 +20,8 @@ from config.requests.bodies import LINGER_SECONDS, Refused, refusal
 # Browsers and proxies send about 30 headers. Nginx allows 32 KiB of headers, and Apache allows 100 headers.
 HEAD_BYTES = 32 * 2**10
 HEADERS = 100
-# The time starts when the connection opens, or at the first byte of a later request on the same connection.
+# The head must arrive within this time. The time starts when the connection opens, or at the first byte of a
+# later request on the same connection.
 HEAD_SECONDS = 20.0
 
 _PER_HEADER = len(": \r\n")

@@ -45,7 +45,7 @@ def literal_of(text: str) -> Any:
 
 def _value(text: str, place: int, depth: int) -> tuple[Any, int]:
     if depth > MAX_DEPTH:
-        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(f"the text is nested deeper than {MAX_DEPTH} levels")
     place = _after_space(text, place)
     mark = text[place : place + 1]
     if mark == "[" or mark == "(":
@@ -153,7 +153,7 @@ def _after_space(text: str, place: int) -> int:
 
 def _unexpected(text: str, place: int) -> ValueError:
     if place >= len(text):
-        return ValueError("it ends in the middle of a value")
+        return ValueError("the text ends in the middle of a value")
     if text[place] in "'\"":
         return ValueError(f"the string that starts at character {place} is not closed")
     return ValueError(f"unexpected {text[place : place + 20]!r} at character {place}")

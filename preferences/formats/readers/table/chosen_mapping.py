@@ -138,8 +138,8 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
         return Signed(columns[0], negative_is_first=direction == "negative-first")
     if names_the_loser(columns[0]):
         raise FormatError(
-            f"vote={columns[0]}: the column names the worse response. Replace it with a column that names the"
-            " better response."
+            f"vote={columns[0]}: this column identifies the worse response. Choose a column that identifies"
+            " the better response."
         )
     if columns[0] not in names:
         return Flagged(columns[0])

@@ -43,11 +43,11 @@ ORDER = "its values don't show an order"
 WORSE = "it names the worse response, not the better one"
 SEVERAL = "it contains several votes; write one row per vote"
 OBJECTS = "it contains objects; write one row per vote, with its fields as columns"
-# Fields of Rankloop's own format with feedback that is not an order.
+# Fields of Rankloop's own format that contain feedback other than an order.
 FEEDBACK = ("ratings", "flags", "choices", "rewrite", "comment", "confidence")
 # Words in the names of columns that count votes, such as `vote_count_a`.
 COUNTED = frozenset({"count", "counts", "number", "num", "share", "rate"})
-# OTHER_WORDS that can occur in the name of a vote, such as `chosen_by_annotator`.
+# The OTHER_WORDS that can occur in the name of a vote column, such as `chosen_by_annotator`.
 HARMLESS = frozenset({"by", "name", "number", "num"})
 RATIO = re.compile(r"\s*\d+\s*[:/–-]\s*\d+\s*")
 KNOWN_KEYS = frozenset({"model", "sampling", "metadata", "id", *TEXT_KEYS})
@@ -144,7 +144,7 @@ def _judged_items(sample: Sample) -> Found:
 
 
 def _loser_flags(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns with the number of the worse response."""
+    """Columns that contain the number of the worse response."""
     return {
         name: WORSE
         for name in names
@@ -194,17 +194,18 @@ def _names_of_responses(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _votes_of_people(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns with the number of a response for each annotator, and objects with a number per annotator."""
+    """Columns whose cells could be an annotator's vote, given as the number of a response, and columns of
+    objects with one such number per annotator."""
     found = {}
     for name in names:
         words = set(words_of(name))
         places = _all(sample, name, lambda value: _is_place(value, sample.count))
         if places and words & set(WINNER_WORDS) and words & OTHER_WORDS <= HARMLESS and "id" not in words:
-            found[name] = "it can be the number of a response"
+            found[name] = "it could be the number of a response"
         if not words & PEOPLE_WORDS or words & OTHER_WORDS or "id" in words:
             continue
         if words - PEOPLE_WORDS and places:
-            found[name] = "it can be the vote of an annotator"
+            found[name] = "it could be the vote of an annotator"
         values = [_decoded(value) for value, _ in sample.values(name)]
         if values and all(
             isinstance(value, dict)

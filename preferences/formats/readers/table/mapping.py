@@ -196,7 +196,7 @@ def _winner(sample: Sample, name: str) -> Winner:
         and not {*VERDICT_WORDS, *RANK_WORDS} & set(words_of(name))
         and all(len("".join(words_of(str(value)))) == 1 for value, _ in sample.values(name))
     ):
-        raise RowError("its letters can name responses, but the column's name does not suggest a vote")
+        raise RowError("its letters could name responses, but the column's name does not suggest a vote")
     values = [(value, answers_for(name, answers)) for value, answers in sample.values(name)]
     whole = {
         int(float(value))
@@ -204,7 +204,7 @@ def _winner(sample: Sample, name: str) -> Winner:
         if is_number(value) and float(value).is_integer() and str(value) not in answers.ids
     }
     if whole and any(_is_about_one(name, answers) for _, answers in values):
-        raise RowError("its numbers can say whether a response won, or which response won")
+        raise RowError("its numbers could mean that a response won or lost, or could identify the winner")
     winner = Winner(name, None if sample.numbers or not whole else _first_number(sample, name, whole))
     for value, answers in values:
         winner_of(value, answers, winner.first)

@@ -9,8 +9,8 @@ A vote is one of:
   best, and equal ranks tie.
 
 Nothing is guessed. Whether a higher or a lower score is better, and whether the number 1 means the first or
-the second response, must follow from the names or from the values of the first rows. A cell that can name two
-responses is not read as a vote: for example, A if the text of the second response is the letter A.
+the second response, must follow from the names or from the values of the first rows. A cell that could name
+two responses is not read as a vote: for example, A if the text of the second response is the letter A.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ MAX_NAME_CHARACTERS = 20
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`strength` is given only by values such as "A is slightly better" and "A>>B"."""
+    """The order that a vote expresses. Only values such as "A is slightly better" and "A>>B" give a
+    `strength`."""
 
     tiers: Tiers
     all_bad: bool = False
@@ -184,7 +185,7 @@ def is_index(name: str) -> bool:
 
 
 def answers_for(name: str, answers: Answers) -> Answers:
-    """The values by which this column can identify a response: a column of indices does not hold IDs."""
+    """The values by which this column can identify a response. For a column of indices, IDs are left out."""
     return replace(answers, ids=()) if is_index(name) else answers
 
 
@@ -219,12 +220,13 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
     if len(text) > MAX_VERDICT_CHARACTERS:
         raise RowError(f"{text[:40]!r}… is not the text of any response")
     if text.lower() == "none":
-        raise RowError("'None' can be a missing value, or mean that no response is good")
+        raise RowError("'None' could be a missing value, or could mean that no response is good")
     return _spoken(text, answers, first)
 
 
 def _places_of(text: str, answers: Answers) -> set[int]:
-    """The responses with this text, this model or this column."""
+    """The indices of the responses whose text, model or column is `text`. A text or a model that several
+    responses share is ignored."""
     places: set[int] = set()
     for names in (answers.texts, answers.models, answers.columns):
         same = [place for place, name in enumerate(names) if name.strip() == text]
@@ -234,9 +236,9 @@ def _places_of(text: str, answers: Answers) -> set[int]:
 
 
 def _read_as_name(text: str, answers: Answers, first: int | None) -> set[Verdict]:
-    """The verdict that `text` expresses in words, although it is also the text, the model or the column of a
-    response. For example, the text of response A can be the letter B. The set is empty if there is no such
-    verdict."""
+    """A set that contains the verdict that `text` expresses in words, although `text` is also the text, the
+    model or the column of a response. For example, the text of response A can be the letter B. The set is
+    empty if `text` expresses no verdict."""
     if len(text) > MAX_NAME_CHARACTERS:
         return set()
     try:
@@ -278,7 +280,7 @@ def is_name_of(value: str, answers: Answers) -> bool:
 
 
 def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
-    """The outcome whose column holds 1 or true; None if all columns are empty."""
+    """The verdict for the outcome whose column holds 1 or true; None if all columns are empty."""
     names = [*columns.columns, *filter(None, (columns.tie, columns.both_bad))]
     if not any(given(row.get(name)) for name in names):
         return None
@@ -394,7 +396,7 @@ def _index_of_number(number: int, answers: Answers, first: int | None) -> int | 
     if answers.numbers:
         return answers.numbers.index(number) if number in answers.numbers else None
     if first is None:
-        raise RowError(f"{number} can mean the first or the second response")
+        raise RowError(f"{number} could mean the first or the second response")
     return number - first if first <= number < first + len(answers.texts) else None
 
 

@@ -119,7 +119,7 @@ def test_errors_name_unknown_columns_keys_and_directions() -> None:
 
 def test_column_with_the_worse_response_cannot_be_chosen_as_the_vote() -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "loser": "A"}
-    assert "vote=loser: the column names the worse response" in refusal([row], vote="loser")
+    assert "vote=loser: this column identifies the worse response" in refusal([row], vote="loser")
 
 
 def test_mapping_combined_with_another_format_is_refused() -> None:

@@ -95,13 +95,13 @@ def test_winner_is_read_in_a_row_with_fields_of_the_native_format(field: dict[st
     ["a_better", "a_is_better", "first_wins", "response_1_preferred", "is_preferred", "accepted", "better_b"],
 )
 def test_number_that_can_be_a_truth_value_is_not_read_as_a_response_number(column: str) -> None:
-    reason = "its numbers can say whether a response won, or which response won"
+    reason = "its numbers could mean that a response won or lost, or could identify the winner"
     assert f"{column} ({reason})" in refusal({**PAIR, column: 1}, {**PAIR, column: 0})
 
 
 def test_win_of_one_model_is_not_read_as_a_response_number() -> None:
     rows = [{**PAIR, "model_a": "gpt 4", "model_b": "claude", "gpt_4_wins": number} for number in (1, 0)]
-    assert "gpt_4_wins (its numbers can say" in refusal(*rows)
+    assert "gpt_4_wins (its numbers could mean" in refusal(*rows)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_index_of_a_response_is_not_read_as_its_id() -> None:
 
 
 def test_none_is_not_read_as_a_tie() -> None:
-    assert "winner ('None' can be a missing value" in refusal({**PAIR, "winner": "None"})
+    assert "winner ('None' could be a missing value" in refusal({**PAIR, "winner": "None"})
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_none_is_not_read_as_a_tie() -> None:
         ({**PAIR, "relation": ">"}, "relation (it isn't known which response is on the left of the sign)"),
         # numbers of responses
         ({**PAIR, "result": 1}, "result ("),
-        ({**PAIR, "chosen_by_annotator": 1}, "chosen_by_annotator (it can be the number of a response)"),
+        ({**PAIR, "chosen_by_annotator": 1}, "chosen_by_annotator (it could be the number of a response)"),
         ({**PAIR, "rater_1": 1, "rater_2": 0}, "rater_2 ("),
         ({**PAIR, "chose_first": True}, "chose_first (true and false name no response)"),
-        ({**PAIR, "grade_a": "B+", "grade_b": "A"}, "grade_a (its letters can name responses"),
-        ({**PAIR, "category": "A"}, "category (its letters can name responses"),
+        ({**PAIR, "grade_a": "B+", "grade_b": "A"}, "grade_a (its letters could name responses"),
+        ({**PAIR, "category": "A"}, "category (its letters could name responses"),
         # several votes
         ({**PAIR, "annotations": ["A", "A", "B"]}, "annotations (it contains several votes"),
         ({**PAIR, "annotations": {"mia": 1, "tom": 0}}, "annotations (it contains several votes"),

@@ -1,4 +1,4 @@
-"""Checks of the records that readers return, for every format. A failed check raises a RowError."""
+"""Checks that the records of every import format must pass. A failed check raises a RowError."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ TURNS_AS_TEXT = re.compile(
     r"""\s*(?:(?:np\.|numpy\.)?array\(\s*)?(\[\s*)?\{\s*["'](role|from|content|value|name|weight)["']\s*:"""
 )
 BEFORE_TURNS = frozenset("[{an \t\r\n")
-# The fields of turns in addition to role and content, by the index of the turn.
+# For each turn, by its index: the fields other than role and content.
 TurnFields = dict[int, dict[str, Any]]
 
 

@@ -61,7 +61,7 @@ class Option:
     is_number: bool = False
 
     def parse(self, text: str) -> Any:
-        """Raises ValueError if the text is invalid."""
+        """Return the option's value from its text. Raises ValueError if the text is invalid."""
         if self.is_number:
             value = float(text)
             if not math.isfinite(value):
@@ -73,7 +73,7 @@ class Option:
 
 
 SPLITS = ("train", "heldout")
-SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}", SPLITS)
+SPLIT = Option("split", f"the split to export ({' or '.join(SPLITS)}); by default both splits", SPLITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +153,15 @@ def answer(text: str) -> list[dict[str, str]]:
 
 
 def needs_answers(card: Mapping[str, Any], options: Options) -> None:
-    """Check for demonstration formats: the snapshot must contain a rewrite, or a ranking that puts one
+    """The `check` of demonstration formats: the snapshot must contain a rewrite, or a ranking that puts one
     response above another."""
     if not card.get("rewrites"):
         needs_rankings(card, options)
 
 
 def needs_rankings(card: Mapping[str, Any], options: Options) -> None:
-    """Check for pair formats: a snapshot that contains only ties or not-rankable answers would give an empty
-    file."""
+    """The `check` of pair formats: a snapshot that contains only ties or not-rankable answers would give an
+    empty file."""
     if card["comparisons"] <= card["ties"]:
         raise ExportRefused(
             "No ranking in the snapshot puts one response above another, so the file would be empty."

@@ -47,7 +47,7 @@ class Part(StrEnum):
 
 
 ALL_PARTS = frozenset(Part)
-# A format that keeps no more than this number of parts is described by the parts that it keeps.
+# If a format keeps at most this many parts, the documentation lists these parts instead of the lost parts.
 FEW_PARTS = 8
 
 

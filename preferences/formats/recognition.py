@@ -24,7 +24,8 @@ from preferences.text import printable
 RECOGNITION_ROWS = 50
 MEDIA_NAMES = frozenset({"image", "images", "audio", "video", "videos"})
 NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
-# Well-known files that can't be ranked: the fields that identify a row, and the content of the file.
+# Well-known files that can't be ranked. Each entry contains the fields by which the file is recognised, and a
+# description of the file's content for the error message.
 NOT_RANKABLE = (
     (
         frozenset({"labeler", "question", "label"}),
@@ -119,12 +120,13 @@ def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
 
 class _WithoutLateVotes:
     """The parser of a file without votes in its first rows. A field that is filled for the first time in a
-    later row can contain a vote. Such a row is rejected, because its responses would become an open task."""
+    later row can contain a vote. A row with such a vote is rejected, because its responses would become an
+    open task."""
 
     def __init__(self, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
         self._parse = parse
         self._fields: set[str] = set()
-        self._keys: dict[str, set[str]] = {}  # the keys of the objects in each list
+        self._keys: dict[str, set[str]] = {}  # for each field that contains lists: the keys of their objects
         for row in head:
             self._add(row)
 

@@ -33,8 +33,8 @@ MAX_STEPS = 500
 TOLERANCE = 1e-4
 # Lower bound for probabilities before their logarithm is taken, because log(0) is −∞.
 TINY = 1e-300
-# If more items than this are connected, no intervals are computed, because computing the covariance of the
-# strengths would take too long.
+# The maximum number of connected items for which intervals are computed. With more items, computing the
+# covariance of the strengths would take too long.
 MAX_BLOCK = 2000
 
 

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from preferences.statistics.intervals import LEVEL, percentiles, resampled_totals, sum_by
 
 Metric = Literal["nominal", "ordinal", "interval"]
-# For ordinal α, bootstrap samples are computed from coincidence tables if there are at most this many
-# distinct values. Otherwise, they are computed from the individual values.
+# The maximum number of distinct values for which bootstrap samples of ordinal α are computed from
+# coincidence tables. With more values, the samples are computed from the individual values.
 MAX_TABLE_VALUES = 16
 # The sum of values with a larger magnitude could overflow.
 LARGE = 1e150

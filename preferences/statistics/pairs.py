@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 UNRANKED = 127
 # Marks a pair on which a ranking gives no verdict.
 NO_VERDICT = 2
-# With this limit, comparing 100,000 rankings of a hundred tasks takes less than 1 GB of memory.
+# The default of `most` in `rankings_that_meet`. Comparing 100,000 rankings of a hundred tasks then takes less
+# than 1 GB of memory.
 MOST_MET = 50
 
 

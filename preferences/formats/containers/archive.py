@@ -151,8 +151,8 @@ def unpacked(member: io.BufferedReader, expanded: Expanded) -> BinaryIO:
 
 
 class _Member:
-    """A stream of a file in the archive. If the file is damaged, reading raises FormatError. The reason is
-    then reported as the last row. `checksum` is None if it is unknown."""
+    """A stream of a file in the archive. If the file is damaged, reading raises FormatError, and the caller
+    reports the reason as the last row. `checksum` is None if it is unknown."""
 
     def __init__(self, member: IO[bytes], checksum: int | None) -> None:
         self._read = some_of(member)

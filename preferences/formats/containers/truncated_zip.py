@@ -16,8 +16,8 @@ from typing import IO, BinaryIO, Protocol, Self, cast
 
 HEADER = struct.Struct("<4s5H3I2H")
 FILE_MAGIC = b"PK\x03\x04"
-SIZE_MAGIC = b"PK\x07\x08"  # before the checksum and the sizes that follow a file
-SIZE_LENGTHS = (16, 24)  # the lengths of a record with sizes of 4 and of 8 bytes
+SIZE_MAGIC = b"PK\x07\x08"  # starts the record of checksum and sizes that follows a file
+SIZE_LENGTHS = (16, 24)  # the lengths of this record with 4-byte and with 8-byte sizes
 SIZE_FOLLOWS = 0x8
 UTF8_NAME = 0x800
 UNKNOWN_SIZE = 0xFFFFFFFF
@@ -42,8 +42,8 @@ def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
         position = start + packed
         if flags & SIZE_FOLLOWS or packed == UNKNOWN_SIZE:
             found = _size_after(stream, start)
-            # The size is one byte more than the archive contains. Unless the data itself marks its end,
-            # reading then fails at the break, as for a file with a known size.
+            # If no size is found, the size is set to one byte more than the archive contains. Unless the data
+            # itself marks its end, reading then fails at the break, as for a file with a known size.
             packed, position, checksum = found or (max(end - start, 0) + 1, end, None)
             entry.file_size = UNKNOWN_SIZE
         entry.compress_size = packed

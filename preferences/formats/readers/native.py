@@ -93,7 +93,7 @@ def has_ranking(row: Row) -> bool:
 
 
 def has_order(row: Row) -> bool:
-    """Whether the row gives an order in this format's fields, or is exported from Rankloop."""
+    """Whether the row gives an order in this format's fields, or was exported from Rankloop."""
     exported = "tiers" in row and given(row.get("ranking_id"))
     return exported or any(given(row.get(name)) for name in ORDER_FIELDS)
 

@@ -135,8 +135,9 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
 
 
 def _signed_preference(row: Row, count: int) -> tuple[Tiers, int | None]:
-    """Read HelpSteer2's `preference_strength`: a negative number prefers the first of two responses, and a
-    positive number prefers the second. The absolute value is the strength, and 0 is a tie."""
+    """Return the tiers and the strength that HelpSteer2's `preference_strength` expresses. If the number is
+    negative, the first of the two responses is better. If it is positive, the second response is better. 0 is
+    a tie, and the absolute value is the strength."""
     signed = int_of(row["preference_strength"], "preference_strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
     if count != 2 or signed is None:
         raise RowError(f"`preference_strength` needs two responses; the row has {count}")
@@ -158,8 +159,8 @@ def _duration(row: Row) -> int | None:
 
 
 def by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
-    """Read `ratings` or `flags`, whose keys in the file are response IDs or indices. A model's name is also a
-    key if only one response has this model."""
+    """Return the values of `ratings` or `flags` by response index. In the file, the keys are response IDs or
+    indices. A model's name is also a valid key if only one response has this model."""
     given_values = object_of(row.get(name), name)
     if not given_values:
         return {}

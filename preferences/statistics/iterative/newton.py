@@ -24,7 +24,7 @@ SUFFICIENT = 1e-4
 MAX_HALVINGS = 30
 # The relative rounding error of the log-likelihood.
 ROUNDING = 1e-14
-# If rounding prevents further progress, the estimate counts as converged if another step would increase the
+# When rounding prevents further progress, the estimate counts as converged if another step would increase the
 # log-likelihood by at most this many nats. Such an estimate is less than 0.002 standard errors away from the
 # maximum.
 NEGLIGIBLE = 1e-6
@@ -87,8 +87,8 @@ def _search(
     problems: Problems, active: NDArray[np.int64], at: Array, step: Array, gain: Array
 ) -> tuple[Array, Slopes, NDArray[np.bool_]]:
     """Try the full step, half of the step, a quarter and so on, until the log-likelihood increases enough.
-    Returns the new parameters, their slopes, and whether each problem's parameters changed. If rounding
-    prevents an increase, a problem's parameters do not change, and the slopes leave out the problem.
+    Returns the new parameters, their slopes, and whether each problem's parameters changed. For a problem in
+    which rounding prevents an increase, the parameters do not change, and no slopes are returned.
 
     If the log-likelihood still rises at the end of a step, it has risen along the whole step, because it is
     concave. Its value is therefore needed only for steps that pass the maximum.

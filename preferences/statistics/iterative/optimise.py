@@ -18,7 +18,7 @@ MAX_BACKTRACKS = 30
 SUFFICIENT = 1e-4
 
 Vector = NDArray[np.float64]
-# If rounding prevents further progress, the search counts as converged if another step would decrease the
+# When rounding prevents further progress, the search counts as converged if another step would decrease the
 # value by at most this amount.
 NEGLIGIBLE = 1e-6
 

@@ -151,7 +151,7 @@ ASPECT_WORDS = frozenset(
         " stars points"
     )
 )
-# Words in the names of columns with measurements of the responses, which are not judgements.
+# Words in the names of columns that contain measurements of the responses, not judgements.
 MEASURE_WORDS = frozenset(
     words_of(
         "token tokens length len lengths chars characters words temperature temperatures top seed seeds cost"
@@ -166,7 +166,7 @@ APPROVAL_WORDS = frozenset(
         " approved helpful safe best"
     )
 )
-# Values that approve or disapprove of a response.
+# Values that express approval or disapproval of a response.
 APPROVALS = frozenset(
     {"👍", "👎", "+", "-", "+1", "-1", "good", "bad", "like", "dislike", "liked", "disliked"}
     | {"thumbs up", "thumbs down", "thumbs_up", "thumbs_down", "upvote", "downvote", "correct", "incorrect"}
@@ -187,9 +187,9 @@ NUMBER_NAMES = frozenset(
 DIFFERENCE_NAMES = frozenset({"margin", "delta", "diff", "difference", "advantage", "logit", "reward_margin"})
 DIFFERENCE_NAMES |= {"likert", "slider", "preference_margin", "gap"}
 SIGNED_NAMES = frozenset({"strength", "scale", "value"})
-# Signs between two responses: "A > B" is written as ">".
+# Values that compare two responses with a sign: ">" stands for "A > B".
 SIGNS = frozenset({">", "<", "=", "==", ">>", "<<", ">=", "<=", "≻", "≺", "~", "≈"})
-# Words in the names of columns with the judgements of annotators.
+# Words in the names of columns that contain annotators' judgements.
 PEOPLE_WORDS = frozenset(
     words_of(
         "annotator annotators annotation annotations rater raters judge judges worker workers labeler"

@@ -28,7 +28,7 @@ OTHER_WORD = re.compile(
 # single word, the word is not a prompt.
 AMBIGUOUS_WORDS = frozenset({"user", "human", "source", "title", "task", "message", "goal", "body"})
 TURN_FIELDS = frozenset({"role", "from"})
-LONG = 6  # words; a text of this length is rarely a label
+LONG = 6  # words; a label rarely has this many words
 
 
 def without_prompt(prompt: str, texts: Sequence[str]) -> list[str] | None:

@@ -222,8 +222,8 @@ def _shared_prompt(row: Row, read: Sequence[tuple[list[Message], TurnFields]]) -
 
 
 def _prompt_beside(row: Row) -> Prompt:
-    """The row's prompt field. If no field can be read as a prompt, the result contains only the system
-    prompt; the two conversations then contain the prompt."""
+    """The prompt in the row's prompt field. If no field can be read as a prompt, the result contains only the
+    system prompt; the two conversations then contain the prompt."""
     names = prompt_names(row)
     if names:
         try:

@@ -173,7 +173,8 @@ def _ranking(
 
 
 def _voted(values: dict[str, Any], named: Answers) -> Verdict | None:
-    """The vote in the answers to several questions, which is removed from `values`."""
+    """Return the vote in the answers to several questions, and remove this answer from `values`. None if no
+    answer is a vote."""
     for name, value in values.items():
         verdict = verdict_of_answer(name, value, named)
         if verdict is not None:

@@ -158,7 +158,7 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
     """The tiers of one annotator's ranking. The annotator's order has no ties, but the `rank` values can have
-    ties. They are used if they agree with the annotator's order."""
+    ties. The `rank` values are used if they agree with the annotator's order."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}

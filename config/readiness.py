@@ -69,7 +69,8 @@ def answers(checks: Mapping[str, Check]) -> dict[str, str]:
 
 
 def storage_state() -> str:
-    """Checks that the artefacts folder is writable and has at least RANKLOOP_MIN_FREE_BYTES of free space."""
+    """`ok` if the artefacts folder is writable and has at least RANKLOOP_MIN_FREE_BYTES of free space,
+    otherwise a short reason."""
     folder = Path(settings.ARTEFACTS)
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:

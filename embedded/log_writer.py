@@ -36,7 +36,8 @@ class LogFile:
         self._open()
 
     def write(self, data: bytes) -> None:
-        """Never raises an exception and never waits, so that the processes that write to the log continue."""
+        """Writes the data to the log. Never raises an exception and never waits, so that the processes that
+        write to the log continue."""
         try:
             if self._file < 0 or not os.path.exists(self._path):  # somebody has removed the file
                 self._open()

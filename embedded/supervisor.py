@@ -173,7 +173,7 @@ class Supervisor:
 
     def _tend(self, timeout: float | None) -> None:
         """Sleep until a signal arrives or `timeout` seconds pass (None: no limit). Then restart children that
-        have ended."""
+        have ended, each after its delay."""
         signalled = (
             signal.sigwaitinfo(_HANDLED) if timeout is None else signal.sigtimedwait(_HANDLED, timeout)
         )

@@ -62,8 +62,8 @@ def _is_database_error(error: BaseException) -> bool:
 
 
 def _of_database(error: BaseException) -> str:
-    """The SQLSTATE and the first line, without DETAIL, CONTEXT and the statement. A quoted part stays only if
-    it is a name from the schema; invalid input is quoted in the same way."""
+    """The SQLSTATE and the first line, without DETAIL, CONTEXT and the statement. The line ends before the
+    first quoted part that is not a name from the schema, because invalid input is quoted in the same way."""
     diagnosis: Any = getattr(error, "diag", None) or getattr(error.__cause__, "diag", None)
     state = getattr(diagnosis, "sqlstate", None)
     first = str((diagnosis.message_primary if state else None) or error).split("\n", 1)[0]
@@ -91,7 +91,8 @@ def _raised_by_code(error: BaseException) -> bool:
 
 
 def _constants(error: BaseException) -> Iterator[str]:
-    """The string constants of the code that raised the error and of the error's class."""
+    """The constant parts of message texts: the string constants of the functions in the traceback and of the
+    error's class, split at placeholders."""
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     for kind in type(error).__mro__:
         methods = (vars(kind).get(name) for name in ("__init__", "__str__"))

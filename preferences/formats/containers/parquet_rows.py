@@ -120,7 +120,8 @@ def damage(error: Exception) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Convert Arrow's Python values to JSON values: times as ISO 8601, decimals as numbers, NaN as None.
+    """Convert Arrow's Python values to JSON values: times as ISO 8601, NaN as None, and decimals
+    as numbers, or as text if a float would lose digits.
 
     Bytes are text if they are UTF-8, because some programs mark text as binary. Other bytes are kept: fields
     reject them, and metadata contains them as Base64.

@@ -100,7 +100,8 @@ def mapping_with(
 ) -> ColumnMapping | None:
     """Like :func:`mapping_of`, but the columns of the prompt and the responses are already known."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    # In Rankloop's own format, these fields do not contain lists. A list can be a score per response.
+    # In Rankloop's own format, the fields in NOT_VOTES contain no lists. In other files, a list in one of
+    # these fields can contain a score per response.
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
     models = model_columns(rest, len(columns))

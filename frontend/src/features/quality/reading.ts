@@ -2,8 +2,8 @@ import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
 /**
- * An annotator whose adjusted p-value is below this limit is marked as an outlier. With this limit, the
- * probability that a project has any false positive is at most 1 %.
+ * An annotator whose adjusted p-value is below `OUTLIER_P` is marked as an outlier. The probability that a
+ * project has any false positive is therefore at most 1 %.
  */
 const OUTLIER_P = 0.01;
 

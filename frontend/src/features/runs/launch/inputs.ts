@@ -40,7 +40,7 @@ export function defaultInput(
   return { label: texts.noneYet, why: name === "policy" ? texts.noPolicy : texts.noRewardModel };
 }
 
-/** The available inputs, newest first as the server lists them, without archived models. */
+/** The models of a kind that are not archived, in the server's order (newest first). */
 export function offeredModels(models: readonly Model[], kind: string): Model[] {
   return models.filter((model) => model.kind === kind && model.stage !== "archived");
 }

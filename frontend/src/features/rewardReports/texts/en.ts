@@ -95,8 +95,8 @@ export const en = {
     model: "Model",
     people: "Annotators",
     excess: "Excess (percentage points)",
-    correlation: "ρ overall",
-    within: "ρ within rankings",
+    correlation: "Correlation ρ, overall",
+    within: "Correlation ρ, within rankings",
     no: "not significantly more biased than the annotators",
   },
   tie: {
@@ -149,8 +149,8 @@ export const en = {
     pNote: "permutation test by prompt",
     only: "Pairs that only one model got right",
     onlyNote: "this model, other model",
-    logLoss: "Lower log loss",
-    ece: "Lower calibration error",
+    logLoss: "Reduction in log loss",
+    ece: "Reduction in calibration error",
     same: "Same verdict",
   },
 };

@@ -1,6 +1,9 @@
 import type { Leaderboard, LeaderboardRow } from "@/api/types";
 
-/** Returns a function that converts a value to its position from the lowest to the highest bound, in percent. */
+/**
+ * Returns a function that converts a value to its position from the lowest to the highest bound, in
+ * percent.
+ */
 export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {
   const low = Math.min(...rows.map((row) => row.low));
   const high = Math.max(...rows.map((row) => row.high));

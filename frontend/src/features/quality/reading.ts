@@ -74,7 +74,10 @@ export const COLUMNS = {
 export type Column = keyof typeof COLUMNS;
 export type Order = { by: Column; up: boolean };
 
-/** The rows sorted by a column. Rows without a value come last in both directions; equal rows keep their order. */
+/**
+ * The rows sorted by a column. Rows without a value come last in both directions; equal rows keep their
+ * order.
+ */
 export function sorted(people: readonly AnnotatorQuality[], { by, up }: Order): AnnotatorQuality[] {
   const of: (person: AnnotatorQuality) => string | number | null = COLUMNS[by];
   return [...people].sort((a, b) => {

@@ -10,8 +10,8 @@ const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
 
 /**
- * Returns the result of `use`; null if it throws an error, as access to full or disabled storage can. Losing the
- * copy must not break the page.
+ * Returns the result of `use`; null if it throws an error, as access to full or disabled storage can.
+ * Losing the copy must not break the page.
  */
 function quietly<T>(use: () => T): T | null {
   try {

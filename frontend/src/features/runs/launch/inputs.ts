@@ -10,9 +10,9 @@ type Kind = Pick<RecipeKind, "improves_policy">;
 type DefaultInput = { label: string; why: string };
 
 /**
- * The default input for `name`, chosen by the same rules as on the server. For a model, the first choice is the
- * production model. For runs that improve a policy, the second choice is the policy whose responses the reward model was
- * trained on. The last choice is the newest model.
+ * The default input for `name`, chosen by the same rules as on the server. For a model, the first choice is
+ * the production model. For runs that improve a policy, the second choice is the policy whose responses the
+ * reward model was trained on. The last choice is the newest model.
  */
 export function defaultInput(
   name: string,

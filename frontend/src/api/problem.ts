@@ -4,7 +4,7 @@ import { problemTexts } from "./problem.texts";
 
 export type FieldError = { field: string; reason: string };
 
-/** The status if there is no HTTP response, because the network is down or the server is not listening. */
+/** The status of a failure without an HTTP response: the network is down or the server is not listening. */
 const NO_ANSWER = 0;
 
 export class ApiProblem extends Error {
@@ -32,8 +32,8 @@ export class ApiProblem extends Error {
   }
 
   /**
-   * Whether repeating the unchanged request can succeed: the server did not respond, had too many
-   * requests, or failed.
+   * Whether the unchanged request could succeed if repeated, because the server did not respond, had too
+   * many requests, or failed.
    */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;

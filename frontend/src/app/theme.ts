@@ -1,7 +1,7 @@
 import { createTheme, type MantineColorsTuple } from "@mantine/core";
 
 /**
- * The only accent colour. The neutral colours are slightly tinted with it, so that every strong colour carries
+ * The only accent colour, which also slightly tints the neutral colours. Every other strong colour carries
  * meaning.
  */
 const petrol: MantineColorsTuple = [

@@ -84,13 +84,13 @@ export function ago(iso: string, now: number = Date.now()): string {
   });
 }
 
-/** A date and time in the page's language, such as 22 Nov 2026, 14:05; `precise` adds the seconds. */
+/** A date and time in the page's language, such as Nov 22, 2026, 2:05 PM; `precise` adds the seconds. */
 export function moment(iso: string, { precise = false }: { precise?: boolean } = {}): string {
   const timeStyle = precise ? "medium" : "short";
   return new Date(iso).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle });
 }
 
-/** The time of day in the page's language, such as 14:05. */
+/** The time of day in the page's language, such as 02:05 PM. */
 export function timeOfDay(at: number): string {
   return new Date(at).toLocaleTimeString(currentLanguage(), { hour: "2-digit", minute: "2-digit" });
 }

@@ -1,4 +1,4 @@
-/** Run kinds whose name is not the identifier with spaces. The names match the titles in the launch form. */
+/** Run kinds whose name is not just the identifier with spaces. The names match the launch form's titles. */
 const NAMES: Record<string, string> = { sft: "supervised fine-tuning", rloo: "RLOO", ppo: "PPO", dpo: "DPO" };
 
 /** The name of a run kind within a sentence: "rejection sampling" for `rejection_sampling`. */

@@ -4,10 +4,13 @@ import type { en } from "./texts/en";
 
 export type Change = { field: string; before: string | null; after: string | null };
 
-/** Maximum length of a value on screen. Longer values are truncated; the API returns complete values. */
+/**
+ * Maximum length of a value on screen, in characters. Longer values are truncated; the API returns complete
+ * values.
+ */
 const MOST_CHARS = 400;
 
-/** The changed fields, in the entry's order. A value is null if the field did not exist. */
+/** The changed fields, in the entry's order. A value is null if the field did not exist then. */
 export function changesIn({ before, after }: Pick<AuditEntry, "before" | "after">): Change[] {
   const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
   return [...fields].map((field) => ({

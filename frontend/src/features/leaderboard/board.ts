@@ -1,6 +1,9 @@
 import type { Leaderboard, LeaderboardRow } from "@/api/types";
 
-/** Converts a value to its position between the lowest and the highest bound of all rows, in percent. */
+/**
+ * Returns a function that converts a value to its position from the lowest to the highest bound, in
+ * percent.
+ */
 export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {
   const low = Math.min(...rows.map((row) => row.low));
   const high = Math.max(...rows.map((row) => row.high));
@@ -37,8 +40,8 @@ export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
 type Met = { wins: number; losses: number; ties: number };
 
 /**
- * Each pair's wins, losses and ties from the perspective of the row's model. The input contains each pair
- * only once.
+ * Returns a function that looks up the wins, losses and ties of its first model against its second model. The
+ * input contains each pair only once.
  */
 export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: string) => Met | undefined {
   const cells = new Map<string, Met>();

@@ -4,7 +4,7 @@ type Placed = { model: Model; depth: number };
 
 /**
  * Models in lineage order: each model is below its parent, and the newest lineage comes first. If a model's
- * parent is not in the list, the model is at the root. The parent can be archived or on a later page.
+ * parent is not in the list, the model is at the root. The parent may be archived or on a later page.
  */
 export function byDescent(models: readonly Model[]): Placed[] {
   const known = new Set(models.map((model) => model.id));

@@ -2,8 +2,8 @@ import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
 /**
- * An annotator whose adjusted p-value is below this limit is marked as an outlier. With this limit, the
- * probability that a project has any false positive is at most 1 %.
+ * An annotator whose adjusted p-value is below `OUTLIER_P` is marked as an outlier. The probability that a
+ * project has any false positive is therefore at most 1 %.
  */
 const OUTLIER_P = 0.01;
 
@@ -74,7 +74,10 @@ export const COLUMNS = {
 export type Column = keyof typeof COLUMNS;
 export type Order = { by: Column; up: boolean };
 
-/** Rows without a value come last in both directions; equal rows keep their order. */
+/**
+ * The rows sorted by a column. Rows without a value come last in both directions; equal rows keep their
+ * order.
+ */
 export function sorted(people: readonly AnnotatorQuality[], { by, up }: Order): AnnotatorQuality[] {
   const of: (person: AnnotatorQuality) => string | number | null = COLUMNS[by];
   return [...people].sort((a, b) => {
@@ -112,8 +115,8 @@ export function pairMatrix(between: Quality["between"]): {
 }
 
 /**
- * The colour intensity of a cell, from 0 to 1. The intensity is scaled to the range of the given shares, so
- * that small differences are visible.
+ * Returns a function that converts a cell's share to a colour intensity from 0 to 1. The intensity is scaled to
+ * the range of the given shares, so that small differences are visible.
  */
 export function washOf(shares: readonly number[]): (share: number) => number {
   const low = Math.min(...shares);

@@ -115,7 +115,7 @@ describe("the list of unanswered questions", () => {
     ]);
   });
 
-  it("no question is unanswered if the answer is complete, a tie without a strength, or not rankable", () => {
+  it("a complete answer, a tie without a strength, and “not rankable” leave no question unanswered", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),

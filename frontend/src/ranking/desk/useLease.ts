@@ -6,8 +6,8 @@ const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 5_000;
 
 /**
- * The time until the next heartbeat: a third of the remaining lease time, within the limits above. The lease
- * thus survives two lost heartbeats.
+ * The time until the next heartbeat, in milliseconds: a third of the remaining lease time, but at least
+ * `SHORTEST_PAUSE_MS` and at most `LONGEST_PAUSE_MS`. The lease thus survives two lost heartbeats.
  */
 function nextHeartbeatMs(expiresAt: string, now: number): number {
   const left = Date.parse(expiresAt) - now;

@@ -17,14 +17,14 @@ export type Side = {
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
 /**
- * Beyond this length, merely splitting the texts into words noticeably delays the response to a key press
- * (docs/measurements.md).
+ * Maximum total length of two compared texts. Merely splitting longer texts into words noticeably delays the
+ * response to a key press (docs/measurements.md).
  */
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
- * If two longer differences are separated by at most this many shared words, such as "of a", the shared words
- * are considered a coincidence. They are marked too, so that the two differences appear as one mark.
+ * Maximum number of shared words between two longer differences, such as "of a", that are considered a
+ * coincidence. These words are marked too, so that the two differences appear as one mark.
  */
 const CHANCE_WORDS = 3;
 
@@ -78,7 +78,7 @@ function withoutChance(runs: readonly Run[]): Run[] {
   return kept;
 }
 
-/** Marks longer than this are not split by line, because ten thousand lines would become ten thousand elements. */
+/** Maximum length of a mark that is split by line. Ten thousand lines would become ten thousand elements. */
 const MAX_SPLIT_CHARS = 20_000;
 
 /**

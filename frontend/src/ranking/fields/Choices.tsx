@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { useAnswerTexts } from "../texts/answer";
 import styles from "./fields.module.css";
 
-/** If a scale has more steps than this, typing a number is faster than choosing from a row of buttons. */
+/** Maximum number of steps of a scale with buttons. For a scale with more steps, typing a number is faster. */
 const MOST_BUTTONS = 21;
 
 type Option<V> = { value: V; label: string; hint?: string };

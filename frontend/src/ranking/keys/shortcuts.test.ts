@@ -137,7 +137,7 @@ describe("the keyboard", () => {
     }
   });
 
-  it("has keys for every shortcut, and every shortcut has a unique name", () => {
+  it("every shortcut has keys and a unique name", () => {
     expect(new Set(SHORTCUTS.map((shortcut) => shortcut.name)).size).toBe(SHORTCUTS.length);
     for (const shortcut of SHORTCUTS) expect(shortcut.keys.length).toBeGreaterThan(0);
   });
@@ -167,7 +167,7 @@ describe("the focused control", () => {
   });
 });
 
-it("the annotators' guide lists every shortcut with the desk's texts", () => {
+it("the annotators' guide lists every shortcut with its keys and the desk's description", () => {
   const guide = readFileSync("../docs/annotating.md", "utf-8").split("\n");
   const printed = (keys: Shortcut["keys"]) =>
     keys.map((chord) => chord.map((key) => (key === "…" ? key : `\`${key}\``)).join(" ")).join(" ");

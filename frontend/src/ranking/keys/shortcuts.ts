@@ -324,8 +324,8 @@ const TEXT_FIELD =
   "textarea, select, [contenteditable='true'], input:not([type=radio], [type=checkbox], [type=button])";
 
 /**
- * Whether the focused element itself needs this key. Text fields need every key, buttons need Enter, and
- * radio buttons need the arrow keys.
+ * Whether the focused element itself needs this key. Text fields need every key except the submit shortcut,
+ * buttons and links need Enter, and radio buttons need the arrow keys.
  */
 export function belongsToControl(stroke: KeyStroke, target: EventTarget | null): boolean {
   if (!(target instanceof Element)) return false;

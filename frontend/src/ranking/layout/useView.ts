@@ -5,7 +5,10 @@ import { useViewTexts } from "../texts/view";
 import { type Layout, layoutAfter, offeredLayouts, shownLayout } from "./layouts";
 import type { Memory } from "./remembered";
 
-/** Below this width, nothing is shown side by side (desk.module.css and layouts.module.css use the same breakpoint). */
+/**
+ * On narrow screens, nothing is shown side by side. desk.module.css and layouts.module.css use the same
+ * breakpoint.
+ */
 const NARROW = "(max-width: 760px)";
 
 export type ViewCommands = {

@@ -21,8 +21,8 @@ import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
 import type { Ranking } from "../order/rankingReducer";
 
 /**
- * A press on the handle that moves less than `distance` pixels is a click, not a drag. All renders share this
- * object, because new sensor options on each render would cause every card to render again.
+ * A press on the handle is a click, not a drag, if the pointer moves less than `distance` pixels. All renders
+ * share this object, because new sensor options on each render would cause every card to render again.
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 

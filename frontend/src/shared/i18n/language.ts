@@ -25,7 +25,7 @@ export function firstLanguage(): Language {
 
 let current: Language = "en";
 
-/** The language for numbers and dates, for code outside components. */
+/** The current language, for code outside components, such as the formatting of numbers and dates. */
 export function currentLanguage(): Language {
   return current;
 }

@@ -18,7 +18,7 @@ function wordsIn(root: Element): string[] {
 
 export type Listen = (root?: Element) => void;
 
-/** All words that appear on the page while `does` runs, in one language. */
+/** The words on the page, in one language, at the moments when `does` calls `listen`. */
 async function heard(language: "en" | "de", does: (listen: Listen) => Promise<void>): Promise<Set<string>> {
   localStorage.clear();
   localStorage.setItem("rankloop.language", language);

@@ -8,13 +8,13 @@ export const loadRendered = () => import("./Rendered");
 const Rendered = lazy(loadRendered);
 
 /**
- * Parsing takes quadratic time for some texts (30,000 characters of `~~a` took 2.6 s). A response longer than
- * this limit is shown in full as plain text.
+ * Maximum length of a rendered text, in characters. Longer texts are shown in full as plain text, because
+ * parsing takes quadratic time for some texts (30,000 characters of `~~a` took 2.6 s).
  */
 export const MAX_MARKDOWN_CHARS = 20_000;
 
 /**
- * Quotes or lists nested deeper than this limit are unreadable. With 2,000 nested quotes, every move of a
+ * Matches quotes and lists that are nested too deeply to be readable. With 2,000 nested quotes, every move of a
  * card took 5 s of layout, and the page was 27,000 pixels wide.
  */
 const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]{120,}\S/m;

@@ -158,7 +158,7 @@ export function withDollarMath(text: string): string {
 
 const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 
-/** Cache size, sufficient for two tasks with ten responses and a conversation each. */
+/** Maximum number of cached texts: enough for two tasks with ten responses and a conversation each. */
 const MOST_KEPT = 48;
 
 /**

@@ -62,7 +62,7 @@ describe("untrusted Markdown", () => {
     expect(shown.querySelector("pre code")?.textContent).toContain("x = 1");
   });
 
-  it("sets the text direction of each block, always left to right for code", () => {
+  it("sets the text direction of each block, which is always left to right for code", () => {
     const shown = html(
       "English first.\n\nثم بالعربية\n\n- `npm i` שלום\n\n> ציטוט\n\n# כותרת\n\n```\nx = 1\n```\n\n| א |\n|---|\n| ב |",
     );

@@ -35,7 +35,7 @@ export const en = {
     unreadable: "Your second factor can’t be read",
     unreadableText: "The site’s secret key was changed. Ask the site admin to reset your second factor.",
     codeHelp:
-      "Enter a code from your app or a recovery code. A code is required to create new recovery codes or to disable two-factor authentication.",
+      "Enter a recovery code or a code from your app. A code is required to create new recovery codes or to disable two-factor authentication.",
     newCodes: "New recovery codes",
     switchOff: "Disable",
   },
@@ -76,7 +76,7 @@ export const en = {
     },
     yourPassword: "Your password",
     code: "Code",
-    codeHelp: "Enter a code from your authenticator app or a recovery code.",
+    codeHelp: "Enter a recovery code or a code from your authenticator app.",
     create: "Create token",
     copyNow: (name: string) => `Copy the token ${name} now. It is shown only once.`,
     copy: "Copy the token",

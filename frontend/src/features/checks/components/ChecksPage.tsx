@@ -18,8 +18,8 @@ const KINDS: readonly CheckKind[] = ["gold", "attention", "qualification"];
 const EXCERPT_CHARS = 160;
 
 /**
- * If the mean score over at least `ENOUGH_ANSWERS` answers is below this share, the known answer is probably
- * wrong.
+ * If a check has at least `ENOUGH_ANSWERS` answers and their mean score is below `DOUBTFUL_SCORE`, its known
+ * answer is probably wrong.
  */
 const DOUBTFUL_SCORE = 0.5;
 const ENOUGH_ANSWERS = 5;

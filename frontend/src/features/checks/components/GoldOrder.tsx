@@ -9,8 +9,8 @@ import { useTexts } from "../texts";
 import styles from "./checks.module.css";
 
 /**
- * Texts longer than this limit are collapsed. If each of ten responses showed 4,000 characters, their order
- * would be hard to see.
+ * Maximum length of a response that is shown in full, in characters. Longer responses are collapsed. If each
+ * of ten responses showed 4,000 characters, their order would be hard to see.
  */
 const FOLD_CHARS = 500;
 

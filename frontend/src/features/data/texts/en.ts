@@ -132,7 +132,7 @@ export const en = {
     loading: "Loading snapshots",
     empty: "No snapshots yet",
     emptyText:
-      "A snapshot is an immutable, hashed copy of all current rankings, or of a selection. Training reads snapshots, so you can download exactly the data that a model was trained on.",
+      "A snapshot is an immutable, hashed copy of all current rankings or of a selection of them. Training reads snapshots, so you can download exactly the data that a model was trained on.",
     holds: (rankings: number, comparisons: number) =>
       `${plural(rankings, "ranking")}, ${plural(comparisons, "comparison")}`,
     hash: "SHA-256 of the Parquet file",

@@ -21,7 +21,7 @@ describe("autosave", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it("sends one draft after a pause in typing, based on the given version", async () => {
+  it("after a pause in typing, sends one draft that is based on the given version", async () => {
     const send = vi.fn(async (version: number) => version + 1);
     const { subject, statuses } = saver(send);
     subject.change("a");

@@ -9,7 +9,10 @@ export type Kept = { draft: Draft; version: number; savedAt: number };
 const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
 
-/** Access to full or disabled storage can throw an error. Losing the copy must not break the page. */
+/**
+ * Returns the result of `use`; null if it throws an error, as access to full or disabled storage can.
+ * Losing the copy must not break the page.
+ */
 function quietly<T>(use: () => T): T | null {
   try {
     return use();

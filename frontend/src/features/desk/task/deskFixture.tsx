@@ -31,8 +31,8 @@ export const project = { slug: "p", guidelines: "Be fair.", skip_ways: ["others"
 type Sent = { path: string; body: Record<string, unknown> };
 
 /**
- * A fake API for the desk. `refusals` contains response statuses by the last part of the path, such as
- * `heartbeat`; with the status 0, the server is unreachable. All other requests succeed.
+ * A fake API for the desk. `refusals` maps the last part of a path, such as `heartbeat`, to the status of the
+ * response; with the status 0, the server is unreachable. All other requests succeed.
  */
 export function server(refusals: Record<string, number> = {}) {
   const sent: Sent[] = [];

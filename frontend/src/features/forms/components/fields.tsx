@@ -90,7 +90,7 @@ export function SwitchPart({
   );
 }
 
-/** The error about a part of the form as a whole, as opposed to a single field. */
+/** The error about an entire part of the form, as opposed to one of its fields. */
 export function Reasons({ path }: { path: Path }) {
   const { problemAt } = useEditor();
   const reason = problemAt(path);

@@ -45,7 +45,8 @@ export const en = {
     from: (low: string, high: string) => `${low} to ${high}`,
     meaning:
       "Strengths are log odds, centred at 0. If two strengths differ by 1, the stronger model wins 73 % of comparisons. Intervals are computed by resampling tasks. If two intervals overlap widely, the order of the two models is uncertain.",
-    left: (n: number) => `${plural(n, "model")} with fewer comparisons ${n === 1 ? "is" : "are"} not shown.`,
+    left: (n: number) =>
+      `${plural(n, "model")} with fewer comparisons than these ${n === 1 ? "is" : "are"} not shown.`,
   },
   groups: (n: number) =>
     `These models form ${count(n)} groups. Models in different groups have never been compared, directly or indirectly. Strengths are comparable only within a group. A task with responses from two groups would connect these groups.`,

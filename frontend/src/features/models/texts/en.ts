@@ -27,7 +27,8 @@ export const en = {
     "The weights are in safetensors format and can be loaded with transformers (an adapter, with PEFT and its base model). To use the model elsewhere, copy the folder and adjust the path.",
   copy: "Copy the code that loads the model",
   judged: (judge: string) => (judge === "gold" ? "Gold" : `Scored by ${judge}`),
-  mean: (low: string, high: string, prompts: number) => `95 %: ${low} to ${high}, ${prompts} prompts`,
+  mean: (low: string, high: string, prompts: number) =>
+    `95 % interval: ${low} to ${high}, ${prompts} prompts`,
   over: "compared with its parent",
   verdicts: { better: "better", worse: "worse", unclear: "no significant difference" },
   gain: (difference: string, low: string, high: string) => `${difference} (${low} to ${high})`,

@@ -90,7 +90,10 @@ function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"
   return null;
 }
 
-/** The next step of the training loop; undefined until the runs have loaded. Only admins can start runs. */
+/**
+ * The next step of the training loop; undefined until the runs have loaded. For users other than admins, the
+ * step is always "people", because only admins can start runs.
+ */
 function loopStepFor(
   me: Me | null,
   project: Project,

@@ -7,7 +7,7 @@ export const en = {
   computing: "Computing agreement",
   empty: {
     title: "Not enough data yet",
-    action: "Checks and rankings per task",
+    action: "Set checks and rankings per task",
     text: "To measure agreement, set the overlap to 2 or more, or add gold tasks. This page then shows each annotator’s reliability, signs of random answers, and the tasks with the most disagreement.",
     unshared:
       "No task has been ranked by two annotators yet, so agreement cannot be measured. Increase the overlap for new tasks.",

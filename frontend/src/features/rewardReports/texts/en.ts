@@ -53,7 +53,7 @@ export const en = {
     pairs: "Pairs",
     prompts: "Prompts",
     accuracy: "Accuracy",
-    interval: "95 %",
+    interval: "95 % interval",
     confidence: "Confidence",
     everything: "All preferences",
     tooSure: "overconfident",
@@ -95,8 +95,8 @@ export const en = {
     model: "Model",
     people: "Annotators",
     excess: "Excess (percentage points)",
-    correlation: "ρ overall",
-    within: "ρ within rankings",
+    correlation: "Correlation ρ, overall",
+    within: "Correlation ρ, within rankings",
     no: "not significantly more biased than the annotators",
   },
   tie: {
@@ -114,7 +114,7 @@ export const en = {
   strength: {
     title: "Strengths",
     about:
-      "How often annotators state at least this strength, and how often the model predicts that they do.",
+      "For each strength, how often annotators state it or a higher one, and how often the model predicts that they do.",
     level: "This level or higher",
     stated: "Stated",
     predicted: "Predicted",
@@ -147,10 +147,10 @@ export const en = {
     difference: "Difference (percentage points)",
     p: "p-value",
     pNote: "permutation test by prompt",
-    only: "Only one correct",
+    only: "Pairs that only one model got right",
     onlyNote: "this model, other model",
-    logLoss: "Lower log loss",
-    ece: "Lower calibration error",
+    logLoss: "Reduction in log loss",
+    ece: "Reduction in calibration error",
     same: "Same verdict",
   },
 };

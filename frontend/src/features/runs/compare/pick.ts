@@ -1,6 +1,6 @@
 /** The runs to compare. The run IDs are part of the URL, so that a selection can be shared. */
 
-/** The number of line styles that can be distinguished without colour. */
+/** Maximum number of compared runs: the number of line styles that can be distinguished without colour. */
 export const MAX_COMPARED = 6;
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

@@ -46,8 +46,8 @@ export function sampleRows(columns: readonly Column[], format: (value: number) =
 const SCORE_NAMES: Record<string, string> = { kl: "KL", reward_minus_kl: "reward − β·KL" };
 
 /**
- * The name of a score as shown on the page. The score of one of several reward models is named
- * `rewards/<reward model>`. A reward model's name is shown unchanged.
+ * The name of a score as shown on the page. The score of one of several reward models is stored as
+ * `rewards/<reward model>` and is shown under the unchanged name of the reward model.
  */
 export function scoreName(name: string): string {
   const plain = name.replace(/_(before|after)$/, "");

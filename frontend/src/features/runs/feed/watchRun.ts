@@ -7,7 +7,7 @@ const EVENT_TYPES = ["metrics", "sample", "progress", "state"] as const;
 const OPEN_WITHIN_MS = 6_000;
 const POLL_MS = 2_000;
 const TRY_STREAM_AGAIN_MS = 20_000;
-/** Events are delivered in batches at this interval, so that a burst of events renders the page only once. */
+/** Events are delivered in batches at this interval, so that a burst of events causes only one render. */
 const BATCH_MS = 120;
 
 type Options = {

@@ -93,7 +93,7 @@ it.each([
     { use_peft: true, micro_batch_tokens: 1024 },
     "The run would fit with Use PEFT = true, Micro batch tokens = 1024.",
   ],
-  [null, "No settings that save memory would make the run fit."],
+  [null, "No memory-saving settings would make the run fit."],
 ])("suggests settings with which the run would fit", async (fitting, said) => {
   open({ estimate: { ...ESTIMATE, fits: false, fitting }, refused: [] });
   expect(await screen.findByText(said)).toBeDefined();

@@ -10,9 +10,9 @@ type Kind = Pick<RecipeKind, "improves_policy">;
 type DefaultInput = { label: string; why: string };
 
 /**
- * The default input for `name`, chosen by the same rules as on the server. The first choice is the production
- * model. For runs that improve a policy, the second choice is the policy whose responses the reward model was
- * trained on. The last choice is the newest model.
+ * The default input for `name`, chosen by the same rules as on the server. For a model, the first choice is
+ * the production model. For runs that improve a policy, the second choice is the policy whose responses the
+ * reward model was trained on. The last choice is the newest model.
  */
 export function defaultInput(
   name: string,
@@ -40,7 +40,7 @@ export function defaultInput(
   return { label: texts.noneYet, why: name === "policy" ? texts.noPolicy : texts.noRewardModel };
 }
 
-/** The available inputs, newest first as the server lists them, without archived models. */
+/** The models of a kind that are not archived, in the server's order (newest first). */
 export function offeredModels(models: readonly Model[], kind: string): Model[] {
   return models.filter((model) => model.kind === kind && model.stage !== "archived");
 }

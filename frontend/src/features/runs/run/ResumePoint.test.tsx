@@ -14,7 +14,7 @@ function open(columns: Partial<Run>) {
 it("shows where a cancelled or failed run would resume, and for how long this is possible", () => {
   expect(open({})).toBe(
     "The run would resume after step 40 of 120The checkpoint was saved 3 min ago. " +
-      "It is kept for a week after a run fails or is cancelled.",
+      "Checkpoints are kept for a week after a run fails or is cancelled.",
   );
   expect(screen.getByRole("status")).toBeDefined();
 });

@@ -32,7 +32,7 @@ export function SettingsPage() {
 function SettingsForm({ project }: { project: Project }) {
   const t = useTexts();
   const queryClient = useQueryClient();
-  // This state contains only the user's own changes. The page therefore shows other users' changes and does
+  // `touched` contains only the user's own changes. The page therefore shows other users' changes and does
   // not overwrite them.
   const [touched, setTouched] = useState<Partial<Draft>>({});
   const draft = { ...draftOf(project), ...touched };

@@ -94,7 +94,7 @@ export const en = {
   review: "Review",
   reviewBelow: "Reviewers see tasks with agreement below",
   reviewHelp: (share: string) =>
-    `Percent of pairs on which annotators agree. The value 0 turns review off. If two annotators differ on one of six pairs, their agreement is 83 %. Currently ${share}.`,
+    `Percent of pairs on which annotators agree. The value 0 turns review off. If two annotators differ on one of six pairs, their agreement is 83 %. Current value: ${share}.`,
   percent: "%",
   minutes: "min",
   seeChecks: "View checks",

@@ -3,7 +3,7 @@ import { api, unwrap } from "@/api/client";
 import { cursorOf } from "@/shared/paging";
 import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 
-/** Number of rows per request. This many rows fill about ten screens, and the response is about 40 kB. */
+/** Number of rows per request. One page of rows fills about ten screens and is about 40 kB of data. */
 const PAGE_SIZE = 200;
 
 /**

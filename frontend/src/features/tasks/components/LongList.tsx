@@ -14,12 +14,12 @@ const ROW_PX = { wide: 52, narrow: 92 };
 const OVERSCAN = 12;
 
 /**
- * Rows are added and removed in blocks of this size. Each change to the document costs one layout, no matter
+ * Rows are added and removed in blocks of `STEP` rows. Each change to the document costs one layout, no matter
  * how many rows the change affects.
  */
 const STEP = 8;
 
-/** When fewer loaded rows than this remain below the last rendered row, the next page of rows is fetched. */
+/** The next page is fetched when fewer than `ROWS_AHEAD` loaded rows remain below the last rendered row. */
 const ROWS_AHEAD = 100;
 
 /** Renders a row at its position in the list. The key of the returned element must identify the row. */

@@ -11,7 +11,7 @@ export const en = {
     kind: "Kind",
     round: "Round",
     model: "Model",
-    under: "Agreement below %",
+    under: "Agreement below, %",
     has: "With",
     annotator: "Annotator",
     from: "From",

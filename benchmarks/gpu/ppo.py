@@ -108,6 +108,6 @@ def update_operations(config: PPOConfig, shape: str, lengths: Sequence[Lengths])
 
 
 def _median_after_first(values: Sequence[float]) -> float:
-    """The median without the first step, which is slower because it loads kernels. If there is only one step,
-    its value."""
+    """Return the median without the first step, which is slower because it loads kernels. If there is only
+    one step, return its value."""
     return statistics.median(values[1:] or values)

@@ -17,7 +17,7 @@ from training.rlhf.judging.evaluating import RewardModelJudge
 
 START = "sft"
 POLICIES = ("SmolLM2", START, "rs", "ppo", "dpo")
-TEXTS_SHOWN = 8  # test prompts with sample texts
+TEXTS_SHOWN = 8  # number of test prompts whose answers the report shows
 # The metrics whose curves are listed, by run.
 CURVES = {
     "sft": ("loss", "heldout_loss"),

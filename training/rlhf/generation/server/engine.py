@@ -100,8 +100,8 @@ class ServerEngine:
         pulse: Pulse,
     ) -> tuple[list[list[Completion]], list[int]]:
         """Send one request per prompt until all prompts have answers. The recipe limits how many requests run
-        at the same time. Return the answers, and the prompts that were answered since the server last
-        failed."""
+        at the same time. Return the answers, and the indices of the prompts that were answered since the
+        server last failed."""
         vocabulary = _vocabulary(policy)
         answers: dict[int, list[Completion]] = {}
         newest: list[int] = []

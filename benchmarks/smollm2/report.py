@@ -167,7 +167,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"| {run['silent_seconds']} s ({run['silent_at']}) |"
         for name, run in found["runs"].items()
     ]
-    lines += ["", "| policy | points | gain | complete | finished | words | about | repetition |"]
+    lines += ["", "| policy | points | gain | complete | finished | words | prompt words | repetition |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for name, one in found["policies"].items():
         gain = "{:+.2f} ± {:.2f}".format(*one["gain"]) if "gain" in one else ""

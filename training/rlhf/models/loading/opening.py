@@ -59,7 +59,8 @@ def open_policy(
 
 
 def open_reward_model(source: ModelSource, *, dtype: torch.dtype = torch.float32) -> Loaded:
-    """Return the model in eval mode, like `open_policy`. A model in memory keeps its precision."""
+    """Return the model in eval mode, like `open_policy`. If a model in memory has adapters, a copy into which
+    they are merged is returned."""
     if isinstance(source, Loaded):
         refuse_tokens_without_embedding(type(source.model).__name__, *source)
         return Loaded(lora.merged(source.model).train(False), source.tokenizer)

@@ -28,7 +28,7 @@ from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import load_models
 
 ROUNDS = 3
-USED_SECONDS = 0.6  # no step starts after this share of the time limit
+USED_SECONDS = 0.6  # share of the time limit after which no step starts
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:

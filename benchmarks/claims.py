@@ -67,7 +67,7 @@ def measure(options: argparse.Namespace) -> None:
     from annotation.models import Assignment, RankingTask
 
     call_command("migrate", verbosity=0)
-    print("project                    workers  claims/s   p50 p99 ms   over-served  same person")
+    print("project                    workers  claims/s   p50 p99 ms   over-served   two leases")
     for policy in ("finish_started", "fifo"):
         project = filled(policy, policy, options.tasks)
         per_worker = int(options.seconds * CLAIMS_PER_SECOND_AT_MOST)

@@ -78,7 +78,7 @@ REPORTED_AFTER_MS = 250
 
 
 def first_load(page: Page, address: str) -> None:
-    for cache in ("an empty", "a full"):
+    for cache in ("an empty", "a warm"):
         if cache == "an empty":
             page.context.new_cdp_session(page).send("Network.clearBrowserCache")
         page.goto("about:blank")

@@ -164,7 +164,7 @@ def fault_of(tried: Input) -> str:
         except Exception:
             return traceback.format_exc()
     seconds = time.perf_counter() - began
-    return f"it took {seconds:.0f} s" if seconds > MAX_SECONDS else ""
+    return f"reading took {seconds:.0f} s" if seconds > MAX_SECONDS else ""
 
 
 def _fault_of_line(item: NumberedRecords) -> str:

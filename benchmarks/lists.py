@@ -2,14 +2,14 @@
 
     .venv/bin/python -m benchmarks.lists --project large [--state .rankloop] [--seconds 15]
 
-Needs a running stack with the given state folder, the demo's accounts, and Chromium. The stack must contain a
-large project (`manage.py import_responses`). The benchmark scrolls each list from the top while pages of rows
-load.
+Needs Chromium, and a running stack with the given state folder and the demo's accounts. The stack must
+contain a large project, for example one filled with `manage.py import_responses`. The benchmark scrolls each
+list from the top while pages of rows load.
 
-The benchmark prints the longest main-thread tasks in milliseconds of processor time. Processor time does not
-depend on other load on the machine. The benchmark also prints the number of tasks with more than 50 ms of
-elapsed time, which does depend on other load. Target: no task over 50 ms of processor time. For each list and
-filter, the benchmark also prints the median time of three requests.
+The benchmark prints the three longest main-thread tasks in milliseconds of processor time. Processor time
+does not depend on other load on the machine. The benchmark also prints the number of tasks with more than 50
+ms of elapsed time, which does depend on other load. Target: no task over 50 ms of processor time. For each
+list and filter, the benchmark also prints the median time of three requests.
 """
 
 from __future__ import annotations

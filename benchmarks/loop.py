@@ -101,7 +101,7 @@ class StepKLs(NullReporter):
 
     def highest(self) -> str:
         means = [sum(self.kl[i : i + 3]) / 3 for i in range(len(self.kl) - 2)]
-        return f"  highest KL of three steps {max(means):.2f}" if means else ""
+        return f"  highest mean KL of three steps {max(means):.2f}" if means else ""
 
 
 def chain(

@@ -1,16 +1,16 @@
 """Compare the estimated peak memory of training runs with their measured peak memory on a CPU.
 
-    python -m benchmarks.memory_estimates [--only NAME …]
+    python -m benchmarks.memory_estimates [--only NUMBER …] [--parts]
 
 Each combination of a run kind, a model shape and settings runs in a process of its own, with one thread, for
 two or three steps. Before the run, the process imports all libraries and trains a tiny model. The measured
 figure is the growth of its resident memory from that point to the peak; a thread samples the memory every 2
 ms. The figure therefore includes the run's models, but not the interpreter and its libraries. Frozen weights
 are pages of the model's file, so anonymous memory alone would not include them. The models have random
-weights and 34 to 144 million parameters, so that weights and activations take much more than this baseline.
-The estimate is that of `training.rlhf.planning` for the same recipe, shapes and text lengths, without the
-part for torch and Python. It assumes answers of full length, because a policy with random weights hardly ever
-ends an answer.
+weights and 34 to 144 million parameters, so that weights and activations take much more memory than the
+libraries. The estimate is that of `training.rlhf.planning` for the same recipe, shapes and text lengths,
+without the part for torch and Python. It assumes answers of full length, because a policy with random weights
+hardly ever ends an answer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SHAPES: Mapping[str, tuple[int, int, int, int, int, int, int]] = {
     "qwen3-144m": (768, 12, 2304, 12, 6, 128, 49_152),
 }
 PROMPTS, PROMPT, RESPONSE, RESPONSES = 32, 96, 64, 4  # PROMPT and RESPONSE in tokens, with EOS
-ENDS = 16  # in rejection sampling, one in 16 tokens ends an answer, so nearly all answers end
+ENDS = 16  # in rejection sampling, one in 16 token IDs ends an answer, so nearly all answers end
 TEMPLATE = 6  # tokens of the prompt's template
 ON_POLICY = {"steps": 2, "max_new_tokens": RESPONSE, "samples": 0, "learning_rate": 1e-6}
 FEW = {"sample_prompts": 2, "sample_tokens": 8}

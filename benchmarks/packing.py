@@ -4,8 +4,8 @@
 
 Each batch consists of 16 demonstrations of the demo world, as in the default recipe. Each batch is processed
 with every layout in turn, so other work on the machine affects all layouts equally. The benchmark prints the
-CPU milliseconds of one forward and backward pass on one thread, the ratio to one demonstration per row, and
-the share of padding. The benchmark stops with an error if the gradients differ.
+CPU milliseconds of one forward and backward pass on one thread, the ratio of this time to that with one
+demonstration per row, and the share of padding. The benchmark stops with an error if the gradients differ.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ different selections of these candidates, with the same settings and the same nu
 A separate run takes several rounds (RAFT) from the same first policy.
 
 All policies answer the same new prompts four times each. The benchmark prints the gold reward (0–4 points)
-with its standard error, and the gain over the first policy with the standard error of the difference per
-prompt. It also prints the run's best-of-n curve, in rewards of the reward model and in gold rewards.
+with its standard error, and the gain over the first policy. The gain's standard error is computed from the
+differences per prompt. The benchmark also prints the run's best-of-n curve, in rewards of the reward model
+and in gold rewards.
 """
 
 from __future__ import annotations

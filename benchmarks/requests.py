@@ -169,7 +169,7 @@ def main() -> None:
     stack, url = start_stack(home / "state", home / "output")
     try:
         print(
-            "annotators  drain   answers/s   next p50 p95 ms   submit p50 p95 ms   over under repeats  × peer"
+            "annotators  drain   answers/s  claim p50 p95 ms   submit p50 p95 ms   over under repeats  × peer"
         )
         for count, kind in itertools.product(options.annotators, options.drains):
             overlap, tasks = map(int, kind.split("x"))

@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.stopping [--kinds ppo,rloo]
 
 The loops run on the demo's policy with the default settings of their recipes, for a few steps. The time
-before the first call is not counted, because it only loads models. Prints a table for docs/measurements.md.
+before the first call is not counted, because only models are loaded then. Prints a table for
+docs/measurements.md.
 """
 
 from __future__ import annotations

@@ -18,8 +18,9 @@ shape of Qwen2.5-7B, and only LoRA adapters are trained. Both compute in bfloat1
 - `cuda graphs`: decoding with `cuda_graphs`, compared with decoding without it, for all answers and for a
   single answer.
 
-Model FLOP utilisation (MFU) counts the necessary operations, as in `operations`, relative to the measured
-matrix products. Peak memory is the allocator's maximum. The estimates come from `training.rlhf.planning`.
+Model FLOP utilisation (MFU) is the number of necessary operations per second (`operations`), divided by the
+measured FLOP/s of matrix products. Peak memory is the allocator's maximum. The estimates come from
+`training.rlhf.planning`.
 
 On a GPU, each section runs in its own process, with its own time limit. A section that fails, runs out of
 memory or hangs does not affect the others, and the table states the reason. If a section does not fit into

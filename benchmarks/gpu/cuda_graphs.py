@@ -27,7 +27,7 @@ class Failures(logging.Handler):
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
     """Compare the decoding speed with and without CUDA graphs, first for all answers of the section
     `rollouts`, then for a single answer, where kernel launches limit the speed. Raises RuntimeError if a
-    graph can't be captured. On a CPU, there are no graphs."""
+    graph can't be captured. On a CPU, both measurements are without graphs."""
     deadline = time.monotonic() + USED_SECONDS * seconds
     sizes = policy_shape(shape)
     work = work_on(shape, device, lambda one: needed_bytes(one, sizes))

@@ -28,7 +28,7 @@ from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.rollouts.rollout import load_models
 
 ROUNDS = 3
-USED_SECONDS = 0.6  # no step starts after this share of the time limit
+USED_SECONDS = 0.6  # share of the time limit after which no step starts
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:
@@ -108,6 +108,6 @@ def update_operations(config: PPOConfig, shape: str, lengths: Sequence[Lengths])
 
 
 def _median_after_first(values: Sequence[float]) -> float:
-    """The median without the first step, which is slower because it loads kernels. If there is only one step,
-    its value."""
+    """Return the median without the first step, which is slower because it loads kernels. If there is only
+    one step, return its value."""
     return statistics.median(values[1:] or values)

@@ -23,7 +23,7 @@ from training.rlhf.reward import losses
 from training.rlhf.reward.scoring import batches, rewards_of
 
 ROUNDS = 5
-USED_SECONDS = 0.6  # no step starts after this share of the time limit
+USED_SECONDS = 0.6  # share of the time limit after which no step starts
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:

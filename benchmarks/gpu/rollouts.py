@@ -19,7 +19,7 @@ from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
 
 ROUNDS = 3
-USED_SECONDS = 0.6  # no round starts after this share of the time limit
+USED_SECONDS = 0.6  # share of the time limit after which no round starts
 
 
 def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> Figures:

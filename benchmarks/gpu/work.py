@@ -21,7 +21,7 @@ USED_SHARE = 0.9
 
 
 class DoesNotFit(Exception):
-    """Raised if even one prompt needs more memory than the device has."""
+    """Raised if even one prompt needs more memory than a section may use."""
 
 
 @dataclass(frozen=True)

@@ -152,8 +152,8 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
     """Yield (predictor name, accuracy, ECE, log loss) over all pairs whose gold rewards differ.
 
-    The first tuple is for the scores, where P(i > j) is the probability for a noise-free annotator. If the
-    model has an ensemble, a second tuple is for the ensemble.
+    The first tuple evaluates the scores alone, which give P(i > j) for a noise-free annotator. If the model
+    has an ensemble, a second tuple evaluates the ensemble's probabilities.
     """
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)

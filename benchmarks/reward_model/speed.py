@@ -39,7 +39,7 @@ def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str,
 
 def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) -> None:
     """Print the median rankings per second and the speed relative to `base`. The relative speed compares
-    measurements of the same repetition, so that a temporary slowdown of the machine affects both."""
+    measurements of the same repetition, so that a temporary slowdown of the machine affects both times."""
     for name, values in seconds.items():
         ratios = sorted(b / v for b, v in zip(seconds[base], values, strict=True))
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -90,8 +90,8 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """Compare the forward and backward passes of one optimiser step in `ours` and `once` for every mix of
-    lengths."""
+    """Print the speed of `ours` relative to `once` for every mix of lengths, in training (the forward and
+    backward passes of one step) and in scoring."""
     loaded = load_for_training(work.folder)
 
     def step(groups: list[Group], layout: Any, *, train: bool) -> float:

@@ -232,7 +232,7 @@ def _set(draw: st.DrawFn, case: Any, parameter: Mapping[str, Any]) -> None:
         case.headers[parameter["name"]] = value
     else:
         # Half of these requests have no other query parameters, because the server could refuse an invalid
-        # one before it reads this one.
+        # parameter before it reads the hostile one.
         others = case.query if draw(st.booleans()) else {}
         case.query = {
             **others,

@@ -75,7 +75,7 @@ def shortness(words: int) -> float:
 
 def share_of_content_words(prompt: str, text: str) -> float:
     """The share of the prompt's content words that the text contains, or 1 if the prompt has no content
-    words. Words with the same first letters count as equal."""
+    words. Words with the same first five letters count as equal."""
     wanted = stems(prompt)
     return len(wanted & stems(text)) / len(wanted) if wanted else 1.0
 

@@ -36,7 +36,8 @@ def rows_of(file: Path) -> list[dict[str, Any]]:
 
 
 def write_demonstrations(file: Path, data: Path, count: int) -> int:
-    """Write up to `count` short demonstrations, starting with those of Open-Assistant."""
+    """Write up to `count` short demonstrations, starting with those of Open-Assistant. Return the number
+    written."""
     from_trees = [demo for tree in rows_of(data / TREES) for demo in best_replies([tree["prompt"]])]
     from_questions = [
         ([{"role": "user", "content": row["question"]}], str(row["gold"]))
@@ -59,8 +60,10 @@ def fits(answer: str) -> bool:
 
 
 def best_replies(turns: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, str]], str]]:
-    """Yield the conversation and the best-ranked reply for the last of these turns, if it is a prompt, and
-    for every prompt below it in the message tree."""
+    """Yield a conversation and the best-ranked reply to it for each prompt that has a ranked reply.
+
+    `turns` is a path from the root of the message tree. The search covers the last of these turns and all
+    turns below it."""
     last = turns[-1]
     replies = last.get("replies", [])
     if last["role"] == "prompter":
@@ -74,8 +77,8 @@ def best_replies(turns: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, s
 
 
 def write_prompts(file: Path, data: Path, *, public: int, long: int) -> int:
-    """Write this benchmark's own prompts, `public` short public prompts and `long` long public prompts. The
-    metadata field `set` distinguishes training prompts from test prompts."""
+    """Write this benchmark's own prompts, and up to `public` short and `long` long prompts from public data.
+    Return the number written. The metadata field `set` distinguishes training prompts from test prompts."""
     found = [row["prompt"] for row in rows_of(data / INSTRUCTIONS)]
     draw = random.Random(0)
     draw.shuffle(found)

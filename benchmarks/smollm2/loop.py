@@ -84,7 +84,7 @@ class Walk:
 
     @property
     def models(self) -> dict[str, str]:
-        """The model that each run created."""
+        """The name of the model that each run created, by the name of the run."""
         made = {name: one.run["result"].get("model") for name, one in self.watched.items()}
         return {name: model["name"] for name, model in made.items() if model}
 

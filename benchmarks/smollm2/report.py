@@ -17,7 +17,7 @@ from training.rlhf.judging.evaluating import RewardModelJudge
 
 START = "sft"
 POLICIES = ("SmolLM2", START, "rs", "ppo", "dpo")
-TEXTS_SHOWN = 8  # test prompts with sample texts
+TEXTS_SHOWN = 8  # number of test prompts whose answers the report shows
 # The metrics whose curves are listed, by run.
 CURVES = {
     "sft": ("loss", "heldout_loss"),
@@ -167,7 +167,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"| {run['silent_seconds']} s ({run['silent_at']}) |"
         for name, run in found["runs"].items()
     ]
-    lines += ["", "| policy | points | gain | complete | finished | words | about | repetition |"]
+    lines += ["", "| policy | points | gain | complete | finished | words | prompt words | repetition |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for name, one in found["policies"].items():
         gain = "{:+.2f} ± {:.2f}".format(*one["gain"]) if "gain" in one else ""

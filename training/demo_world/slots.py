@@ -48,9 +48,9 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 KINDS = tuple(VALUES)
 
-# One regular expression per kind. Names, cities and products are matched against lists. Values of other kinds
-# are recognised by their form. Therefore, an order number or amount that never occurs in the demo world is
-# still recognised and is scored as an incorrect value.
+# One regular expression per kind. Names, cities, products and weekdays are matched against lists. Dates,
+# amounts and order numbers are recognised by their form. Therefore, an order number or amount that never
+# occurs in the demo world is still recognised and is scored as an incorrect value.
 PATTERNS: dict[str, str] = {
     "name": "|".join(NAMES),
     "city": "|".join(CITIES),

@@ -43,7 +43,8 @@ def turn_loops() -> None:
 
 @transaction.atomic
 def turn_loop(*, loop: Loop) -> TrainingRun | None:
-    """Launch the loop's next run if it is due. Of two concurrent calls, only one launches the run."""
+    """Launch the loop's next run if it is due, and return the run. Return None if no run is due. Of two
+    concurrent calls, only one launches the run."""
     loop = Loop.objects.select_for_update(no_key=True).select_related("project").get(pk=loop.pk)
     unfinished = TrainingRun.objects.filter(project=loop.project, state__in=[State.QUEUED, State.RUNNING])
     if not loop.enabled or unfinished.exists():

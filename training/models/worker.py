@@ -8,8 +8,8 @@ from typing import Any
 from django.db import connection, models
 from django.db.models.functions import Now
 
-# A worker that has not reported for this long counts as stopped. A running worker reports every
-# REPORT_SECONDS (training/runs/workers.py). The limit is longer than that, so that a worker does not count as
+# The time without a report after which a worker counts as stopped. A running worker reports every
+# REPORT_SECONDS (training/runs/workers.py). The limit is longer, so that a worker does not count as
 # stopped while the database restarts.
 SILENT_AFTER = timedelta(seconds=90)
 FORGOTTEN_AFTER = timedelta(days=7)

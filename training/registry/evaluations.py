@@ -11,8 +11,8 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 Z_95 = 1.96
 NEWEST = 500  # maximum number of evaluations read
-# Two evaluations are comparable if these settings are equal. The numbers of prompts and answers affect only
-# the standard error.
+# Two evaluations are comparable if these settings and the judging reward model, if any, are equal. The
+# numbers of prompts and answers affect only the standard error.
 TERMS = ("judge", "split", "temperature", "top_p", "max_new_tokens")
 
 
@@ -80,7 +80,8 @@ def judged_policies(
 
 
 def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]], Evaluation]:
-    """Each policy's newest evaluation for each combination of the settings in TERMS."""
+    """Each policy's newest evaluation for each combination of the settings in TERMS and the judging reward
+    model."""
     found: dict[tuple[str, tuple[object, ...]], Evaluation] = {}
     for run in runs:
         evaluation = _evaluation(run)

@@ -60,7 +60,8 @@ def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
 
 
 def comparable_to(model: ModelVersion) -> list[ModelVersion]:
-    """The project's other reward models with saved scores, newest first."""
+    """The project's other reward models with saved scores, newest first. Empty if this model's scores were
+    not saved."""
     if not (model.folder / SCORED_NAME).is_file():
         return []
     others = ModelVersion.objects.filter(project=model.project_id, kind=ModelVersion.Kind.REWARD_MODEL)

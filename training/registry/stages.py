@@ -18,7 +18,8 @@ Stage = ModelVersion.Stage
 def promote_model(*, model: ModelVersion) -> ModelVersion:
     """Make the model the project's production model of its kind. The previous production model becomes a
     candidate; promote that model again to roll back. Promoting the current production model is a no-op.
-    Raises Problem if the model's weights are missing, or if a file was added, removed or changed in size."""
+    Raises Problem if the model's weights are missing, if a file was added or removed, or if a file's size has
+    changed."""
     if reason := missing_weights(model) or changed_size(model):
         raise Problem(f"{reason} It can't be promoted.")
     # Of two concurrent promotions, the second waits here and then replaces the model promoted by the first.

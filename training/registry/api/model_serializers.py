@@ -60,7 +60,7 @@ class EvaluationSerializer(serializers.Serializer[Evaluation]):
 
 
 class GainSerializer(serializers.Serializer[Gain]):
-    over = serializers.CharField(source="parent.policy", help_text="The parent policy.")
+    over = serializers.CharField(source="parent.policy", help_text="The name of the parent policy.")
     parent_run = serializers.UUIDField(source="parent.run.id")
     parent_mean = serializers.FloatField(source="parent.mean")
     difference = serializers.FloatField()

@@ -51,8 +51,8 @@ class TopOfSet(serializers.Serializer[Any]):
 class PeopleBeside(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     prompts = serializers.IntegerField()
-    others = Estimate(help_text="An annotator's agreement with the majority of the other annotators.")
-    model = Estimate(help_text="The model's agreement with the same annotator.")
+    others = Estimate(help_text="Share of preferences with which the majority of the other rankings agrees.")
+    model = Estimate(help_text="Share of the same preferences with which the model agrees.")
 
 
 class TiePrediction(serializers.Serializer[Any]):

@@ -24,7 +24,7 @@ from training.rlhf.core.sharding import divided, fill, local, whole
 SAMPLED_NUMBERS = 1024
 
 Modules = Mapping[str, nn.Module]
-Optimisers = Mapping[str, torch.optim.Optimizer]  # the names contain no dots
+Optimisers = Mapping[str, torch.optim.Optimizer]  # no key contains a dot
 
 
 def fingerprint(modules: Modules) -> str:

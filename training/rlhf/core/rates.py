@@ -33,7 +33,7 @@ def rate_for(model: nn.Module, *, at_2m: float, at_1b: float, adapter: bool = Fa
 
 def rate_factor(schedule: Schedule, done: int, total: int, *, warmup: int = 0) -> float:
     """Return the learning rate, as a fraction of its peak, for the step after ``done`` of ``total`` steps.
-    The rate rises linearly from 0 during the warm-up, then stays at its peak (``constant``) or falls to 0."""
+    The rate rises linearly during the warm-up, then stays at its peak (``constant``) or falls to 0."""
     if done < warmup:
         return (done + 1) / warmup
     left = 1.0 - (done - warmup) / max(total - warmup, 1)

@@ -77,8 +77,8 @@ def shard(
         precision = MixedPrecisionPolicy(
             param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
-        # The weights outside the layers are freed after the forward pass, too. They could otherwise be read
-        # or replaced between two passes without any effect on the sharded weights.
+        # The gathered weights outside the layers are freed after the forward pass, too. Otherwise, code could
+        # replace these copies between two passes, without any effect on the sharded weights.
         one = fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=precision)
         # The losses are already divided by the entire batch's weight, so gradients are summed.
         one.set_gradient_divide_factor(1.0)
@@ -119,8 +119,8 @@ def in_step(model: object, parts: Iterable[Item], spare: Callable[[], Item]) -> 
 
 @contextmanager
 def stopping_together(*, sharded: bool) -> Iterator[None]:
-    """If one process is asked to stop inside this block, all processes raise StopRequested at its end. The
-    block must not contain an exchange. Without sharding, the block has no effect."""
+    """If one process is asked to stop inside this block, all processes raise StopRequested at the end of the
+    block. The block must not contain an exchange. Without sharding, the block has no effect."""
     global _apart
     if not sharded:
         yield
@@ -152,8 +152,8 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def whole(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return the complete tensor. All processes must call this function for the same sharded tensor. Any
-    other tensor is returned unchanged."""
+    """Return the complete tensor, converted to ``dtype`` if it is given. If the tensor is sharded, all
+    processes must call this function for the same tensor."""
     if not isinstance(tensor, DTensor):
         return tensor if dtype is None else tensor.to(dtype)
     part = local(tensor).detach().to(dtype or tensor.dtype)

@@ -74,7 +74,8 @@ class SharedReporter:
             self.check()
 
     def check_together(self) -> None:
-        """Like `check`, but all processes must call this method at the same point, and all of them raise."""
+        """Like `check`, but all processes must call this method at the same point. If one of them was asked
+        to stop, all of them raise."""
         mine: Exception | None = None
         try:
             self._report.check()

@@ -68,8 +68,8 @@ class Line:
 def read_rankings(path: str | Path) -> Rankings:
     """Read and check all rankings in a file.
 
-    If rows are broken, raises a RankingFileError with the first broken rows and the total number of broken
-    rows. If no row of the file contains an answer with an order, raises a RankingFileError with the detected
+    If rows are broken, raises a RankingFileError that lists the first broken rows and gives their total
+    number. If every row lacks a ranking or an order, raises a RankingFileError that names the detected
     format.
     """
     file = Path(path)

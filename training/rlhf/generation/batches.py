@@ -117,7 +117,8 @@ def free_memory(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an allocation failed. On a CPU, torch raises a plain RuntimeError."""
+    """Return whether the error says that an allocation failed. On a CPU, torch raises a plain
+    RuntimeError."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     if isinstance(error, OSError):

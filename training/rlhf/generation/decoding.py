@@ -41,8 +41,8 @@ from training.rlhf.models.tokens import chat
 
 log = logging.getLogger(__name__)
 
-# Finished rows are dropped once they make up this share of the batch. Rows are not dropped one by one,
-# because each drop copies the cache.
+# The share of finished rows in a batch at which the finished rows are dropped. Rows are not dropped one by
+# one, because each drop copies the cache.
 FINISHED_SHARE = 0.25
 # The number of tokens between two checks for finished rows. On a GPU, a check waits until all queued
 # operations are done.

@@ -2,8 +2,8 @@
 
 Four metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
 `finished_share` is the share of answers that ended with a stop token. `distinct_share` is the share of
-answers that remain after duplicate answers to the same prompt are removed. `tokens_per_second` is the number
-of generated tokens per second.
+answers that remain after empty answers and duplicate answers to the same prompt are removed.
+`tokens_per_second` is the number of generated tokens per second.
 """
 
 from collections.abc import Sequence

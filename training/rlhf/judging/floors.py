@@ -33,9 +33,9 @@ from training.rlhf.recipes.parts.rewards import Floor
 
 LARGEST_VIOLATION = 1.0  # standard deviations
 PROPORTIONAL_GAIN = 2.0  # per standard deviation, as a multiple of the sum of the weights
-# A reward model with this multiplier provides about 95 % of the reward. Without this limit, the multiplier of
-# a floor that can't be reached would rise without bound, and would then take as long to fall again as it took
-# to rise.
+# The largest multiplier, as a multiple of the sum of the weights. A reward model with the largest multiplier
+# provides about 95 % of the reward. Without the limit, the multiplier of a floor that can't be reached would
+# rise without bound, and would then take as long to fall again as it took to rise.
 MOST_OF_WEIGHTS = 20.0
 SETTLING_ROUNDS, SETTLING_PRECISION = 4, 1e-3
 

@@ -22,8 +22,8 @@ from training.rlhf.core.memory import is_out_of_memory, reason_of
 
 log = logging.getLogger(__name__)
 
-# A graph is used for at most this many tokens. Masked columns cost as much as others, and a capture takes
-# about as long as two steps.
+# The maximum number of tokens for which a graph is used. Masked columns cost as much as others, and a capture
+# takes about as long as two steps.
 COLUMNS = 128
 
 

@@ -22,7 +22,7 @@ from training.rlhf.models.parts.trunks import has_adapters, plain, vocabulary_ro
 
 log = logging.getLogger(__name__)
 
-# The prefix of the class names, by the name of the architecture in transformers.
+# The names of the family's architectures in transformers, and the prefixes of their class names.
 FAMILY = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 # The norms in a layer, whose weights `Trunk` reads.
 NORMS = ("input_layernorm", "post_attention_layernorm", "q_norm", "k_norm")

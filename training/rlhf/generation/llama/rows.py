@@ -208,7 +208,7 @@ class LlamaBatch:
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all rows except the given ones. Their numbers must be in ascending order."""
+        """Drop all rows except the given ones. `rows` must be in ascending order."""
         if self.graphs is not None:
             self.graphs.forget()
         device = self.trunk.device

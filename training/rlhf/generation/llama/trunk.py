@@ -16,9 +16,9 @@ from torch.nn.functional import embedding, rms_norm, silu
 from training.rlhf.models.forward.recompute import is_recomputed
 from training.rlhf.models.parts.products import is_linear, use_onednn
 
-# On a CPU, matrices are copied into oneDNN's layout if they take at most this many bytes. With 32 rows on an
-# AMD EPYC, oneDNN reached 190 GFLOP/s per thread, and MKL, torch's default, reached 95. With weights that
-# were not in the processor's cache, oneDNN reached 63 to 150, and MKL reached 33 to 54.
+# The maximum total size of the matrices, in bytes, for copying them into oneDNN's layout on a CPU. With 32
+# rows on an AMD EPYC, oneDNN reached 190 GFLOP/s per thread, and MKL, torch's default, reached 95. With
+# weights that were not in the processor's cache, oneDNN reached 63 to 150, and MKL reached 33 to 54.
 COPIED_BYTES = 2**30
 ROWS = 32  # the layout depends little on the number of rows
 

@@ -36,7 +36,8 @@ TICK_SECONDS = 0.2  # between two checks for a cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 JITTER = 0.2  # spreads the attempts of several runs that wait for the same server
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
-# A request that fails this often while the server answers other requests will probably never succeed.
+# The number of failures of a request, while the server answers other requests, at which the run fails. Such a
+# request will probably never succeed.
 MAX_ATTEMPTS = 5
 # Different tokenizers usually split this text into different tokens.
 PROBE = "Tokenizers differ: naïve café, 12345 + 67.89, isn't it? 你好\n\tdef f(x): return x"
@@ -100,8 +101,8 @@ class ServerEngine:
         pulse: Pulse,
     ) -> tuple[list[list[Completion]], list[int]]:
         """Send one request per prompt until all prompts have answers. The recipe limits how many requests run
-        at the same time. Return the answers, and the prompts that were answered since the server last
-        failed."""
+        at the same time. Return the answers, and the indices of the prompts that were answered since the
+        server last failed."""
         vocabulary = _vocabulary(policy)
         answers: dict[int, list[Completion]] = {}
         newest: list[int] = []

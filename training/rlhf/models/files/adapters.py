@@ -16,7 +16,7 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 # adapter's folder contained a config.json, transformers would treat the folder as a complete model and would
 # look for weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
-# The key of `lora.base_digest` in this metadata.
+# The key in ADAPTER_NOTES under which the base model's digest is stored (`lora.base_digest`).
 BASE_DIGEST = "base_digest"
 # The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
 # themselves adapters.

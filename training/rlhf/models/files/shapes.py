@@ -100,8 +100,9 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 
 
 def count_weights(shape: Shape, *, tied: bool) -> int:
-    """Count a decoder's weights. A decoder has embeddings, and each layer has four attention matrices, two or
-    three MLP matrices and two norms. Models like GPT-2 also have biases and learned position embeddings."""
+    """Count the weights of a model of this shape: embeddings, a final norm and, in each layer, four attention
+    matrices, two or three MLP matrices and two norms. Models like GPT-2 also have biases and learned position
+    embeddings. If ``tied``, the output layer shares the input embeddings."""
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size
     layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d

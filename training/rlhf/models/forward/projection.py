@@ -23,7 +23,7 @@ from training.rlhf.models.parts import products
 # tokens, because the projection of fewer tokens spends most of its time on reading the weights.
 CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU = 2**24, 2**26
 MIN_CHUNK_TOKENS = 256
-# The softmax is computed for this many logits at a time. On a CPU, they then stay in the cache.
+# Number of logits for which the softmax is computed at a time. On a CPU, these logits stay in the cache.
 BLOCK_LOGITS, BLOCK_LOGITS_ON_GPU = 2**17, 2**25
 # Number of weights that are converted to fp32 at a time, if the weights have half precision.
 CONVERTED_WEIGHTS = 2**23

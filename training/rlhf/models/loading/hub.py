@@ -9,7 +9,7 @@ import httpx2
 from huggingface_hub import constants, get_session
 
 TIMEOUT_S = 5.0
-# The client's own limit for files (HF_HUB_DOWNLOAD_TIMEOUT).
+# As long as the client's own default limit for files (HF_HUB_DOWNLOAD_TIMEOUT).
 REQUEST_TIMEOUT_S = 10.0
 # Phrases in the hub client's errors that indicate a failed connection.
 UNREACHABLE = re.compile(

@@ -59,7 +59,8 @@ def open_policy(
 
 
 def open_reward_model(source: ModelSource, *, dtype: torch.dtype = torch.float32) -> Loaded:
-    """Return the model in eval mode, like `open_policy`. A model in memory keeps its precision."""
+    """Return the model in eval mode, like `open_policy`. If a model in memory has adapters, a copy into which
+    they are merged is returned."""
     if isinstance(source, Loaded):
         refuse_tokens_without_embedding(type(source.model).__name__, *source)
         return Loaded(lora.merged(source.model).train(False), source.tokenizer)
@@ -122,9 +123,9 @@ def open_classifier(
     reward model whose head is missing is refused.
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
-    the pad token were EOS, it would skip the EOS at which a new reward model's score is read. A new reward
-    model therefore gets a pad token other than EOS. A reward model that was trained with other software keeps
-    its pad token, so its score is read at the position used in its training.
+    the pad token were EOS, this class would skip the EOS at which a new reward model's score is read. A new
+    reward model therefore gets a pad token other than EOS. A reward model that was trained with other
+    software keeps its pad token, so its score is read at the position used in its training.
     """
     opened = _load(purpose, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer

@@ -32,9 +32,9 @@ class Shared(NamedTuple):
 def share_trunk(policy: Any, source: ModelSource) -> Shared | None:
     """Return the reward model on the policy's trunk, or None if it needs a trunk of its own.
 
-    The trunk is shared if both are adapters of the same base model, and if the base model in memory has the
-    weights with which the reward model was trained. Otherwise, nothing is changed. Raises ModelNotFound if
-    the adapter's files can't be used.
+    The trunk is shared if the policy and the reward model are adapters of the same base model, and if the
+    base model in memory has the weights with which the reward model was trained. Otherwise, nothing is
+    changed. Raises ModelNotFound if the adapter's files can't be used.
     """
     if isinstance(source, Loaded) or not has_adapters(policy) or not _same_base(policy, Path(source)):
         return None

@@ -45,8 +45,8 @@ def open_trainable(
     the base model.
 
     Without ``use_peft``, an adapter is merged into its base. The recipe then trains all weights or the last
-    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes, unless the
-    caller does it later (``divide``).
+    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes. If
+    ``divide`` is false, the caller must divide it.
 
     A model in memory is changed in place. Raises ModelNotFound, and UnusableInput for settings that don't fit
     the model.

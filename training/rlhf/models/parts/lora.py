@@ -131,7 +131,8 @@ def fill_adapter(model: nn.Module, name: str, weights: Mapping[str, Tensor]) -> 
 
 
 def start_of(model: Any) -> str | None:
-    """Return the adapter with which training began, or None if it began with the base model."""
+    """Return the name of the adapter with which training began, or None if training began with the base
+    model."""
     return START if START in model.peft_config else None
 
 

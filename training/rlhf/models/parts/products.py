@@ -1,6 +1,6 @@
 """Matrix products of linear layers by oneDNN, on a CPU in fp32.
 
-torch multiplies fp32 matrices with MKL, which reaches only half of the speed of recent AMD processors. With
+torch multiplies fp32 matrices with MKL, which is about half as fast as oneDNN on recent AMD processors. With
 2,048 rows on an AMD EPYC, MKL reached 65 to 100 GFLOP/s per thread, and oneDNN reached 100 to 220. The
 figures for oneDNN include rearranging the weights in every call.
 """

@@ -223,7 +223,7 @@ def test_suggested_settings_are_the_cheapest_that_fit() -> None:
     assert fits == {"generation_memory": 2.0}
 
 
-def test_sharding_is_suggested_only_to_several_processes_that_train_all_weights() -> None:
+def test_sharding_is_suggested_only_if_several_processes_train_all_weights() -> None:
     def search(fits: Callable[[Any], bool | None], **settings: Any) -> dict[str, Any] | None:
         return fitting_settings(parse_recipe(kind="ppo", settings=settings), fits, stage="update")
 

@@ -111,9 +111,8 @@ def test_tie_models_with_zero_tie_probability_equal_bradley_terry() -> None:
     assert torch.allclose(losses.davidson(values, strict, torch.tensor(-60.0, dtype=torch.float64)), plain)
 
 
-HALF = torch.tensor(
-    [0.3, 0.9, 2.0], dtype=torch.float64
-)  # upper half of the thresholds, for ties and 3 levels
+# The positive thresholds of a model with ties and three strength levels.
+HALF = torch.tensor([0.3, 0.9, 2.0], dtype=torch.float64)
 STATED = torch.tensor([2, 0, 3, 1])
 
 

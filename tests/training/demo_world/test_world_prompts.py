@@ -1,4 +1,5 @@
-"""Demo world prompts are parsed from their text alone and depend only on the seed."""
+"""The intent and the values of a demo world prompt are parsed from its text alone. The seed determines all
+prompts."""
 
 import random
 import subprocess

@@ -284,7 +284,7 @@ def test_restarted_server_with_different_weights_is_refused(policy: Loaded, serv
         asked(engine, policy)
 
 
-def test_key_is_sent_and_never_shown(
+def test_server_key_is_sent_and_never_shown(
     policy: Loaded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "key-of-the-server-4711"

@@ -1,4 +1,5 @@
-"""A reward that is spread over sentences has the same sum and the same expected policy gradient."""
+"""A reward that is spread over sentences has the same sum and the same expected policy gradient as a reward
+at the end of the answer."""
 
 from __future__ import annotations
 

@@ -128,8 +128,8 @@ def test_controller_keeps_the_kl_of_simulated_policies_at_the_target(
 
 
 def test_weights_are_pulled_back_only_beyond_the_target() -> None:
-    """If a policy stays at the distance x = sqrt(KL / target) and x is above 1.03, the pull is 1 - 1.03 / x. In
-    the last case, x is sqrt(2.25) = 1.5."""
+    """If a policy stays at the distance x = sqrt(KL / target) and x is above 1.03, the pull is 1 - 1.03 / x.
+    In the last case, x is sqrt(2.25) = 1.5."""
     for kl, pull in ((0.5, 0.0), (1.0, 0.0), (2.25, 1 - 1.03 / 1.5)):
         still = kl_module.KLController(0.1, 1.0, 0.1, distance=math.sqrt(kl), measured=100)
         assert still.after(kl).pull == pytest.approx(pull)

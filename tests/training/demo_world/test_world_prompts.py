@@ -1,4 +1,5 @@
-"""Demo world prompts are parsed from their text alone and depend only on the seed."""
+"""The intent and the values of a demo world prompt are parsed from its text alone. The seed determines all
+prompts."""
 
 import random
 import subprocess
@@ -120,7 +121,7 @@ def test_every_value_has_one_token_per_word() -> None:
     tokenizer = demo_world.build_tokenizer()
     for kind, values in slots.VALUES.items():
         for value in values:
-            expected = 2 if kind == "order" else len(value.split())  # a letter and a number
+            expected = 2 if kind == "order" else len(value.split())  # an order is a letter and a number
             assert len(tokenizer(f" {value}")["input_ids"]) == expected, value
 
 

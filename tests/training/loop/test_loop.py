@@ -57,7 +57,7 @@ def test_round_waits_for_comparisons_then_runs_its_three_steps(
     assert turn_loop(loop=loop) is None  # the loop waits for new comparisons
 
 
-def test_no_run_follows_a_failed_run_without_new_comparisons(loop: Loop, alice: User, rank: Rank) -> None:
+def test_loop_waits_for_new_comparisons_after_a_failed_run(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)
     end(turn_loop(loop=loop), "failed")
     assert turn_loop(loop=loop) is None

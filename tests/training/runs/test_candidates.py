@@ -128,7 +128,7 @@ def test_missing_or_changed_file_is_refused(run: TrainingRun, ada: User, client_
     assert (missing.status_code, "Restore it from a backup" in missing.json()["detail"]) == (404, True)
 
 
-def test_tasks_have_answers_spread_over_the_rewards_and_are_added_once(
+def test_tasks_contain_answers_across_the_range_of_rewards_and_are_added_once(
     run: TrainingRun, ada: User, lab: Project, client_of: Clients
 ) -> None:
     asked = {"responses_per_task": 3, "overlap": 2, "priority": 5}

@@ -134,7 +134,7 @@ def test_estimate_applies_to_the_running_worker(lab: Project) -> None:
     assert (told.machine.basis, told.machine.worker, told.workers) == ("worker", "training@gpu", 1)
     assert (told.machine.device, told.machine.gpus, told.machine.memory_bytes) == ("cuda", 2, 24 * GB)
     assert told.host_memory is not None
-    # Weights in bfloat16 on the GPU. Main memory holds them only while they are loaded.
+    # The GPU stores the weights in bfloat16. Main memory holds them only while they are loaded.
     assert 16 * GB < told.memory.expected < told.machine.memory_bytes
     assert [stage.name for stage in told.stages] == ["load", "update", "generate", "log-probs", "save"]
 
@@ -223,7 +223,7 @@ def test_suggested_settings_are_the_cheapest_that_fit() -> None:
     assert fits == {"generation_memory": 2.0}
 
 
-def test_sharding_is_suggested_only_to_several_processes_that_train_all_weights() -> None:
+def test_sharding_is_suggested_only_if_several_processes_train_all_weights() -> None:
     def search(fits: Callable[[Any], bool | None], **settings: Any) -> dict[str, Any] | None:
         return fitting_settings(parse_recipe(kind="ppo", settings=settings), fits, stage="update")
 

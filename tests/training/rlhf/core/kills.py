@@ -133,8 +133,8 @@ def _ended(folder: Path, name: str, kills: int) -> Ended:
 
 
 def _said(attempts: list[list[Any]], what: str) -> list[Any]:
-    """The reports of all attempts without repeated steps, like `RunEventQuerySet.said_of`: a report is left
-    out if a later attempt began at or before its step."""
+    """The reports of all attempts, but only the last report of a repeated step, like
+    `RunEventQuerySet.said_of`: a report is left out if a later attempt began at or before its step."""
     said: list[Any] = []
     for rows in attempts:
         mine = [row for row in rows if row[0] == what]

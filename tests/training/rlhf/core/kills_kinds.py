@@ -157,7 +157,8 @@ KINDS: dict[str, Loop] = {
     "rloo": train_rloo,
 }
 
-# Loops check for a stop at least once per micro-batch and per generated token.
+# The minimum number of `check` calls of each loop. A loop calls `check` at least once per micro-batch and per
+# generated token.
 FEWEST_CHECKS = {"reward_model": 20, "sft": 16, "rejection_sampling": 40, "dpo": 20, "ppo": 80, "rloo": 80}
 
 

@@ -1,5 +1,5 @@
-"""Answers that share their prompt have the same log-probabilities, values and gradients as in rows of their
-own."""
+"""Answers that share their prompt in one row have the same log-probabilities, values and gradients as answers
+in separate rows."""
 
 from __future__ import annotations
 
@@ -106,5 +106,5 @@ def test_architectures_without_full_attention_use_separate_rows() -> None:
     )
     assert shared_layout(windowed) == shared_layout(softcapped) == "separate"
     assert shared_layout(tiny.policy()) == shared_layout(tiny.gpt2_policy(), tiny.policy()) == "flat"
-    # All models must support the layout, for example the policy and the critic.
+    # The layout must be supported by every model that uses it, for example the policy and the critic.
     assert shared_layout(tiny.policy(), windowed) == "separate"

@@ -1,4 +1,5 @@
-"""Batches stay within the memory limit for keys and values. Answers don't depend on the batches."""
+"""Batches stay within the memory limit for keys and values. Answers don't depend on the division
+into batches."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class _Recorder(TorchDispatchMode):
 
 def _copy(kept: Any, found: Any) -> None:
     if isinstance(kept, Tensor):
-        if kept.data_ptr() != found.data_ptr():  # equal for views and in-place operations
+        if kept.data_ptr() != found.data_ptr():  # views and in-place operations share memory
             kept.copy_(found)
     elif isinstance(kept, (list, tuple)):
         for one, other in zip(kept, found, strict=True):

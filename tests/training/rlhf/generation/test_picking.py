@@ -46,7 +46,7 @@ def test_top_p_keeps_exactly_the_smallest_set_in_a_large_vocabulary() -> None:
     assert picked.tolist() == likely[[0, 511, 1023]].tolist()
 
 
-def test_tokens_with_zero_probability_are_not_picked_at_either_end() -> None:
+def test_extreme_random_numbers_never_pick_tokens_with_zero_probability() -> None:
     weights = torch.zeros(1, 1000)
     weights[0, 300:600] = torch.rand(300, generator=torch.Generator().manual_seed(2)) + 0.1
     ends = torch.tensor([0.0, 1 - 2.0**-53], dtype=torch.float64)

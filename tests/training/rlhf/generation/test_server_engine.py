@@ -133,7 +133,7 @@ def test_request_fixes_every_setting_that_changes_the_distribution(
 def test_ids_without_text_are_never_sampled() -> None:
     model = tiny.policy(seed=1, vocab_size=80)  # the tokenizer's largest ID is 68
     with torch.no_grad():
-        model.lm_head.weight[69:] *= 4  # makes these IDs likely
+        model.lm_head.weight[69:] *= 4  # makes the IDs without text likely
     wide = Loaded(model, tiny.tokenizer())
     with serving(wide) as running:
         engine = engine_for(running)

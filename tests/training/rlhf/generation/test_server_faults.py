@@ -92,7 +92,7 @@ def test_run_waits_for_a_killed_server_without_losing_answers(policy: Loaded) ->
     page, found = Page(), list[list[list[Completion]]]()
     with serving(policy, local_seeds=True) as running, waits_shown_by(page.show):
         engine = engine_for(running, server_connections=1)
-        killed_after(running, 3)  # one request reads the probe text, and two answer prompts
+        killed_after(running, 3)  # one request for the probe text, and two for answers
         thread = threading.Thread(target=lambda: found.append(asked(engine, policy)))
         thread.start()
         wait_until(lambda: bool(page.now))
@@ -284,7 +284,7 @@ def test_restarted_server_with_different_weights_is_refused(policy: Loaded, serv
         asked(engine, policy)
 
 
-def test_key_is_sent_and_never_shown(
+def test_server_key_is_sent_and_never_shown(
     policy: Loaded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "key-of-the-server-4711"
@@ -311,10 +311,10 @@ def test_log_probabilities_at_a_different_temperature_are_left_out(policy: Loade
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_log_probability_temperature_is_determined_only_if_the_noise_is_small(
+def test_temperature_of_log_probabilities_is_determined_only_if_noise_is_small(
     policy: Loaded, raw: bool
 ) -> None:
-    """The first temperatures are close to 1, as can happen in a run with `temperature_end`."""
+    """The first two temperatures are close to 1, as can happen in a run with `temperature_end`."""
     with serving(policy, raw=raw, noise=0.02) as running:
         engine = engine_for(running)
         for temperature, is_known in ((0.998, False), (0.995, False), (0.6, True), (0.998, True)):

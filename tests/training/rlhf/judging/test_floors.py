@@ -62,11 +62,11 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     floors = {"harmless": Floor(True, 0.0), "polite": Floor(False, 1.0)}
     means = {"harmless": 0.3, "polite": -5.0}
     state = adapted_state(initial_state(floors), floors, means, total_weight=1.0, rate=0.3, acts=False)
-    assert state["floors"] == {"harmless": 0.3, "polite": 1.0}  # the first step still measures `start`
+    assert state["floors"] == {"harmless": 0.3, "polite": 1.0}  # `start` is measured nevertheless
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 
 
-def test_floor_holds_where_the_helpful_reward_alone_violates_it() -> None:
+def test_floor_holds_where_training_on_the_helpful_reward_alone_violates_it() -> None:
     seeds = range(6)
     free = [train(seed, steps=80, floors={}) for seed in seeds]
     held = [train(seed, steps=80, floors=START) for seed in seeds]

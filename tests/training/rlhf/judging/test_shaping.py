@@ -1,4 +1,5 @@
-"""A reward that is spread over sentences has the same sum and the same expected policy gradient."""
+"""A reward that is spread over sentences has the same sum and the same expected policy gradient as a reward
+at the end of the answer."""
 
 from __future__ import annotations
 
@@ -181,7 +182,8 @@ def test_expected_policy_gradient_is_the_same_as_with_the_reward_at_the_end() ->
     at_end, spread_out = gradients(potentials_late=1)
     torch.testing.assert_close(spread_out, at_end, atol=1e-12, rtol=0)
     assert at_end.abs().max() > 0.01
-    # Paying at the last token of the sentence would use the next token before it is chosen.
+    # If potentials were paid at a sentence's last token, they would depend on the next token, which has not
+    # been chosen yet.
     at_end, biased = gradients(potentials_late=0)
     assert (biased - at_end).abs().max() > 1e-3
 

@@ -40,7 +40,7 @@ def test_token_that_the_policy_never_samples_has_no_weight() -> None:
     assert weights.tolist() == [0.0, 2.0]
 
 
-def test_gap_matches_the_formulas() -> None:
+def test_gap_between_sampler_and_policy_matches_the_formulas() -> None:
     found = sampler_gap(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-1.1, -2.0, -2.6]))
     k3 = [math.exp(0.1) - 1 - 0.1, 0.0, math.exp(-0.4) - 1 + 0.4]
     assert found["sampler/gap_mean"] == pytest.approx(0.5 / 3, rel=1e-5)

@@ -109,8 +109,8 @@ def diffusing(kl: float, beta: float) -> float:
 def test_controller_keeps_the_kl_of_simulated_policies_at_the_target(
     step: Callable[[float, float], float], target: float, coefficient: float
 ) -> None:
-    """The KL that the controller sees is the mean of 64 answers. The variance of an answer's k1 is about
-    twice the KL. Weights that are moved back by a share p have the KL (1 - p)² · KL."""
+    """The controller sees an estimate of the KL: the mean k1 of 64 answers. The variance of an answer's k1
+    is about twice the KL. Weights that are moved back by a share p have the KL (1 - p)² · KL."""
     ends, peaks = [], []
     for seed in range(8):
         noise, controller, kl = random.Random(seed), kl_module.KLController.starting(coefficient, target), 0.0
@@ -128,7 +128,8 @@ def test_controller_keeps_the_kl_of_simulated_policies_at_the_target(
 
 
 def test_weights_are_pulled_back_only_beyond_the_target() -> None:
-    """A policy that stays at a distance x needs a pull of 1 - 1.03 / x. Here, x is sqrt(2.25) = 1.5."""
+    """If a policy stays at the distance x = sqrt(KL / target) and x is above 1.03, the pull is 1 - 1.03 / x.
+    In the last case, x is sqrt(2.25) = 1.5."""
     for kl, pull in ((0.5, 0.0), (1.0, 0.0), (2.25, 1 - 1.03 / 1.5)):
         still = kl_module.KLController(0.1, 1.0, 0.1, distance=math.sqrt(kl), measured=100)
         assert still.after(kl).pull == pytest.approx(pull)
@@ -157,7 +158,7 @@ def test_integral_does_not_change_while_the_coefficient_has_no_effect() -> None:
     assert start.after(9.0).integral != 0.0
 
 
-def test_settings_that_no_controller_can_follow_are_refused() -> None:
+def test_contradictory_controller_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="kl_coefficient, which must then be above 0"):
         PPOConfig.model_validate({"kl_target": 1.0, "kl_coefficient": 0.0})
     with pytest.raises(ValueError, match="kl_ceiling must be above kl_target"):

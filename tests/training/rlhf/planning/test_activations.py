@@ -1,4 +1,5 @@
-"""The estimated activations of a layer are the bytes that autograd stores for the backward pass."""
+"""The estimated size of a layer's activations equals the number of bytes that autograd stores for the
+backward pass."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def stored_bytes(model: Any, inputs: Inputs) -> int:
     """The total size of the storages that the backward pass needs, without the parameters, in bytes."""
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     found: dict[int, int] = {}
-    kept = []  # otherwise, a freed storage's address could be used again
+    kept = []  # keeps all storages alive, because the address of a freed storage could be used again
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         kept.append(tensor)
@@ -68,7 +69,7 @@ def test_estimated_bytes_of_a_layer_equal_the_bytes_that_autograd_stores(
         layout = shared_layout(model)
         assert layout == "flat"
         inputs = lay_out_rows(rows, layout=layout, pad_id=0, device=torch.device("cpu")).inputs
-        token_log_probs(model, inputs, temperature=1.0)  # the first call tests the model's logits
+        token_log_probs(model, inputs, temperature=1.0)  # the first call also tests how logits are computed
         stored.append(stored_bytes(model, inputs))
     per_layer = (stored[1] - stored[0]) / (MANY_LAYERS - FEW_LAYERS) / inputs.places
     keys = keys_per_place(prompt=PROMPT, answer=ANSWER, answers=ANSWERS, gpu=False)

@@ -358,7 +358,7 @@ def test_estimated_largest_micro_batch_matches_the_division_of_a_batch(items: in
     assert cost.largest_part(352.0 * items, item=352.0, limit=limit) == largest
 
 
-def test_moments_stay_in_memory_while_further_reward_models_score() -> None:
+def test_moments_stay_in_memory_while_further_reward_models_score_answers() -> None:
     policy, recipe = shape(), RLOOConfig()
     alone = on_policy.rloo(recipe, policy, policy, data(64))
     cost = with_scoring(alone, policy, [policy], recipe, data(64), given=Conditions())

@@ -89,7 +89,7 @@ def test_qwen3_600m_with_a_separate_critic_does_not_fit_into_16_gb() -> None:
     assert cost.peak.bytes > 24 * GB
 
 
-def test_processes_divide_batches_and_shards_divide_trained_weights() -> None:
+def test_processes_divide_batches_and_sharding_divides_trained_weights() -> None:
     def parts(processes: int, sharding: str = "none") -> dict[str, float]:
         settings = {"micro_batch_tokens": 65_536, "sharding": sharding, **HALF}
         given = Conditions(gpu=True, processes=processes)
@@ -100,7 +100,7 @@ def test_processes_divide_batches_and_shards_divide_trained_weights() -> None:
     one, two, sharded = parts(1), parts(2), parts(2, "full")
     assert two["activations"] == pytest.approx(one["activations"] / 2, rel=0.1)
     assert two["Adam's moments"] == one["Adam's moments"] == 2 * sharded["Adam's moments"]
-    # The float32 parts take the place of the masters.
+    # The float32 parts of a sharded policy replace its masters.
     assert sharded["weights: part of the policy"] == one["weights: float32 masters"] / 2
     assert sharded["weights: reward model"] == one["weights: reward model"]
 

@@ -122,7 +122,9 @@ def test_ppo_and_rloo_sample_at_the_start_at_intervals_and_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("loop", [loops.sft, loops.dpo], ids=["sft", "dpo"])
-def test_divergence_is_measured_on_one_answer_to_each_of_its_prompts(loop: Callable[..., cost.Cost]) -> None:
+def test_kl_from_the_starting_policy_is_measured_on_one_answer_per_prompt(
+    loop: Callable[..., cost.Cost],
+) -> None:
     policy, base = shape(), SFTConfig if loop is loops.sft else DPOConfig
 
     def measuring(**settings: int) -> list[cost.Stage]:

@@ -46,8 +46,8 @@ class Run:
     """A run of the loop `kind`. At call number `kills` of `check`, the last process kills itself. At call
     number `cancels` of `check` after the first step's metrics were reported, the first process is asked to
     stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward
-    pass over more than `memory` tokens fails as on a GPU without enough memory. A `stored` policy is
-    loaded from a folder."""
+    pass over more than `memory` tokens fails as on a GPU without enough memory. If `stored`, the
+    policy is loaded from a folder."""
 
     name: str
     kind: str
@@ -116,7 +116,7 @@ class Recorder(NullReporter):
 
 
 def train(run: Run, policy: ModelSource, folder: Path, report: Recorder) -> dict[str, float]:
-    """Return the distance from the starting policy, if the loop measures it."""
+    """Execute the training loop. Return the distance from the starting policy, if the loop measures it."""
     world = known_optimum.world(0)
     shared: dict[str, Any] = {
         "out_dir": folder / run.name,

@@ -1,5 +1,5 @@
-"""Changes each setting of a loop's recipe, and finds the settings whose change leaves the trained policy the
-same. The test makes the changes that no other test covers, and benchmarks/every_setting.py makes all of
+"""Changes each setting of a loop's recipe, and finds the settings whose change does not affect the trained
+policy. The test makes the changes that no other test covers, and benchmarks/every_setting.py makes all of
 them."""
 
 from __future__ import annotations

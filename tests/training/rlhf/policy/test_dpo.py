@@ -123,7 +123,7 @@ def test_policy_reaches_the_known_optimum(seed: int, tmp_path: Path) -> None:
 
 
 def sums_of_log_probs(policy: Loaded, rankings: Sequence[Ranking]) -> torch.Tensor:
-    """The log-probability of each response in turn, from the logits of a row without padding."""
+    """The log-probability of each response, computed in a separate row without padding."""
     found = []
     for group in encode_preferences(rankings, policy.tokenizer, ties="ignore", max_length=100)[0]:
         for response in group.responses:
@@ -201,8 +201,8 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
 
 
 def passes_of(policy: Loaded) -> list[tuple[int, int]]:
-    """Records the number of token positions and of responses in each later pass through the policy. A pass
-    without a shared prompt contains one response."""
+    """Return a list to which each later pass through the policy appends its number of token positions and its
+    number of responses. A pass without a shared prompt contains one response."""
     passes: list[tuple[int, int]] = []
 
     def count(module: Any, arguments: Any, named: dict[str, Any], output: Any) -> None:

@@ -28,7 +28,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return build_scene(tmp_path_factory.getbasetemp() / "adapters")
 
 
-# The tests of the settings that need other models or another server, or that change no result.
+# For each setting that needs other models or a server, or that changes no result: the test of this setting.
 POLICY, RLHF = "training/rlhf/policy", "training/rlhf"
 THIS = f"{POLICY}/{Path(__file__).name}"
 ADAPTERS, SERVER = f"{POLICY}/memory/test_adapters.py", f"{POLICY}/test_training_with_a_server.py"
@@ -85,7 +85,7 @@ def test_setting_changes_the_policy(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", RECIPES)
 def test_every_setting_has_a_change_or_a_test(kind: str) -> None:
-    """A new setting needs a change or a test."""
+    """A new setting needs an entry in `CHANGES` or `ELSEWHERE`."""
     others = RECIPES[kind].model_fields.keys() - CHANGES[kind].keys() - CADENCE - {"caution"}
     assert others <= ELSEWHERE.keys()
 

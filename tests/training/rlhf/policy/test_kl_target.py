@@ -35,8 +35,9 @@ METHODS: dict[str, tuple[ModuleType, Any]] = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_kl_stays_near_its_target(method: str, tmp_path: Path) -> None:
-    """The learning rate is high: without control, the first two updates would exceed the target. With a
-    controller of the KL coefficient alone, the means of three steps rose to 1.75 (PPO) and 1.96 (RLOO)."""
+    """The learning rate is high: without control, the first two updates would exceed the target. If only
+    the KL coefficient was controlled, the mean KL of three consecutive steps rose to 1.75 nats (PPO) and 1.96
+    nats (RLOO). The target is 1 nat."""
     torch.set_num_threads(1)
     loop, config = METHODS[method]
     world, report = known_optimum.world(1), ListReporter()
@@ -77,7 +78,7 @@ def test_saved_policy_does_not_exceed_the_target(method: str, tmp_path: Path) ->
     assert result.metrics["kl_pull_final"] > 0.5
 
 
-def test_pull_within_a_target_scales_the_kl_to_it() -> None:
+def test_pull_of_a_kl_above_the_target_scales_it_to_the_target() -> None:
     assert pull_within(1.0, 0.9) == 0.0
     assert (1 - pull_within(1.0, 4.0)) ** 2 * 4.0 == pytest.approx(1.0)
     assert (1 - pull_within(1.0, 4.0, power=0.5)) ** 0.5 * 4.0 == pytest.approx(1.0)

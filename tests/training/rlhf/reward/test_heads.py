@@ -58,7 +58,7 @@ def test_rewards_without_rankings_have_the_prior_standard_deviation() -> None:
     assert per_member.min() > 0.8 * SPREAD
 
 
-def test_members_agree_more_with_more_rankings() -> None:
+def test_members_agree_more_if_there_are_more_rankings() -> None:
     spreads = [spread_of_pairs(one, FRESH) for one in (drawn(), fitted(10), fitted(200))]
     assert spreads == sorted(spreads, reverse=True)
     assert spreads[2] < spreads[1] / 2

@@ -111,9 +111,8 @@ def test_tie_models_with_zero_tie_probability_equal_bradley_terry() -> None:
     assert torch.allclose(losses.davidson(values, strict, torch.tensor(-60.0, dtype=torch.float64)), plain)
 
 
-HALF = torch.tensor(
-    [0.3, 0.9, 2.0], dtype=torch.float64
-)  # upper half of the thresholds, for ties and 3 levels
+# The positive thresholds of a model with ties and three strength levels.
+HALF = torch.tensor([0.3, 0.9, 2.0], dtype=torch.float64)
 STATED = torch.tensor([2, 0, 3, 1])
 
 
@@ -241,7 +240,7 @@ def test_plackett_luce_probabilities_of_all_orders_sum_to_one() -> None:
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_plackett_luce_is_one_choice_for_a_top_one_and_bradley_terry_for_a_pair() -> None:
+def test_plackett_luce_of_top_1_is_one_choice_and_of_a_pair_is_bradley_terry() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)

@@ -103,7 +103,7 @@ def test_seed_determines_the_choice_and_the_order(lab: Project) -> None:
     assert drawn(lab, **settings) == drawn(lab, **settings)
     assert drawn(lab, **settings) != drawn(lab, seed=1, **settings)
     order = [str(sources(lab, [one])) for one in drawn(lab, **settings)]
-    assert order != sorted(order)  # the sources are mixed, not one after the other
+    assert order != sorted(order)  # the prompts are not grouped by source
 
 
 @pytest.mark.parametrize(

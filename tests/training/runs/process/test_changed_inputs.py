@@ -1,4 +1,4 @@
-"""A run whose snapshot or model has changed since it was stored fails before it uses the file."""
+"""A run fails before it uses a snapshot or model that has changed since it was stored."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def supervised(run: TrainingRun, limits: Limits | None = None) -> Iterator[None]
 
 
 def process_of(run: TrainingRun, attempt: int, *, step: int = 1) -> psutil.Process:
-    """The process of an attempt, once it has reached the step."""
+    """Wait until the attempt has reached the step, and return the attempt's process."""
 
     def reached() -> bool:
         run.refresh_from_db()

@@ -223,7 +223,7 @@ def test_sweep_does_not_requeue_runs_right_after_an_outage(claimed: TrainingRun)
     assert [cause["kind"] for cause in claimed.interruptions] == ["worker_lost"]
 
 
-def test_first_pass_of_a_sweep_does_not_requeue_runs(claimed: TrainingRun) -> None:
+def test_first_sweep_after_a_restart_does_not_requeue_runs(claimed: TrainingRun) -> None:
     """After a restart, the stack has no record of how long it was down."""
     TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(days=1))
     assert interruptions.sweep_runs() == []

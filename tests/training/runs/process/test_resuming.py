@@ -102,7 +102,7 @@ def test_requeued_run_resumes_and_reports_each_step_once(ranked: ModelVersion) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requeued_sft_run_resumes_with_the_new_model_of_the_demo_world(
+def test_requeued_sft_run_that_started_from_a_new_demo_model_resumes(
     lab: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = Checkpoints.save
@@ -169,7 +169,7 @@ def test_unreported_checkpoint_is_recorded_when_the_attempt_ends(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_with_unusable_checkpoints_starts_over_without_showing_any(ranked: ModelVersion) -> None:
+def test_run_with_unusable_checkpoints_starts_over_and_shows_no_checkpoint(ranked: ModelVersion) -> None:
     run = launched(ranked, keep="last")
     with once_it_has_checkpoints(run, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         assert attempted(run) == EXIT_CANCELLED

@@ -138,7 +138,7 @@ def test_runs_are_forked_from_one_single_threaded_process(make_run: RunMaker) ->
     assert parents[0].num_threads() == 1
 
 
-def test_hung_fork_server_is_killed_its_run_resumes_and_the_next_run_succeeds(
+def test_hung_fork_server_is_replaced_and_its_run_resumes(
     endless: TrainingRun, sft: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with supervised(endless) as process:

@@ -108,7 +108,7 @@ def test_adapter_with_matrices_for_missing_modules_is_refused_after_loading(
     base: Path, tmp_path: Path
 ) -> None:
     """The files of the base model alone do not show that a module is missing, because transformers renames
-    weights. peft ignores such matrices."""
+    weights. peft ignores matrices for missing modules."""
     adapter = policy_adapter(base, tmp_path / "adapter")
     file = adapter / "adapter_model.safetensors"
     weights = load_file(file)

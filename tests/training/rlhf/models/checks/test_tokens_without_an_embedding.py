@@ -150,7 +150,7 @@ def test_tokens_read_from_the_files_match_transformers(make: Callable[[], Words]
 
 
 SPECIAL_FILES: dict[str, dict[str, dict[str, object]]] = {
-    "the map is read only without added_tokens_decoder": {
+    "the map is ignored if the settings have added_tokens_decoder": {
         "tokenizer_config.json": {
             "added_tokens_decoder": {"0": {"content": "<pad>", "special": True}},
             "eos_token": "<eos>",

@@ -1,4 +1,4 @@
-"""A model's size estimated without loading the model matches the size after loading."""
+"""The size that is estimated without loading a model matches the size after loading."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_error_for_a_missing_path_states_the_problem(tmp_path: Path) -> None:
         opening.load_policy(tmp_path)
 
 
-def test_requests_to_a_hub_that_hangs_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_an_unresponsive_hub_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "REQUEST_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never answers
         hub.limit_requests()
@@ -65,7 +65,7 @@ def test_requests_to_a_hub_that_hangs_time_out(monkeypatch: pytest.MonkeyPatch) 
     assert get_session().event_hooks["request"].count(hub._limit) == 1
 
 
-def test_error_for_a_hub_that_hangs_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_an_unresponsive_hub_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def hangs(*_: object, **__: object) -> None:
         raise httpx2.ReadTimeout("The read operation timed out")
 

@@ -63,7 +63,7 @@ def test_frozen_layer_passes_the_gradient_on_and_gets_none() -> None:
     assert torch.equal(found["input"], expected)
 
 
-def test_torch_still_computes_small_products_and_other_precisions() -> None:
+def test_torch_still_computes_small_products_and_those_in_other_precisions() -> None:
     """MKL and oneDNN round differently, so equal bits show that the same library computed both products."""
     module = linear()
     changed = copy.deepcopy(module)

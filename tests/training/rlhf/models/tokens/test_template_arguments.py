@@ -210,8 +210,8 @@ def judge_in(folder: Path, template: str) -> Path:
 
 
 def test_policy_and_reward_model_are_compared_with_the_same_arguments(tmp_path: Path) -> None:
-    """The reward models have no saved arguments. With the run's arguments, both read the same tokens as the
-    policy."""
+    """The reward models have no saved arguments. With the run's arguments, both reward models read the same
+    tokens as the policy."""
     policy = saved(tmp_path / "policy", template=THINKING)
     off = {"enable_thinking": False}
     same, other = judge_in(tmp_path / "same", THINKING), judge_in(tmp_path / "other", NEVER_THINKS)

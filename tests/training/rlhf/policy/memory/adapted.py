@@ -42,8 +42,8 @@ ROLLOUTS: dict[str, Any] = SHORT | {
 
 @dataclass(frozen=True)
 class Scene:
-    """`base` is a policy with all its weights. `judge` is a reward model that is an adapter of it, and
-    `whole_judge` is a reward model with all its weights."""
+    """`base` is a complete policy. `judge` is a reward model that is saved as an adapter of `base`, and
+    `whole_judge` is a complete reward model."""
 
     base: Path
     judge: Path

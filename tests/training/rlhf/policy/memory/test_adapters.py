@@ -186,7 +186,7 @@ def test_gradients_of_policy_and_critic_are_separate(recompute: bool, scene: Sce
             assert torch.allclose(gradients[name], one.grad, atol=1e-5), name
 
 
-def test_adapter_trained_further_keeps_its_base_and_is_measured_from_its_start(
+def test_adapter_trained_further_keeps_its_base_and_starts_at_distance_zero(
     scene: Scene, adapter: Path, tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -320,7 +320,7 @@ def test_copy_of_an_adapter_with_dropout_gives_the_same_logits(scene: Scene) -> 
     assert torch.equal(copied, logits_of(model))
 
 
-def test_only_the_matrices_of_an_adapter_of_another_tool_are_trained_further(
+def test_only_the_lora_matrices_of_an_external_adapter_are_trained_further(
     scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = LoraConfig(r=4, task_type="CAUSAL_LM", modules_to_save=["lm_head"])
@@ -375,7 +375,7 @@ def test_last_layers_can_be_trained_alone(scene: Scene, tmp_path: Path) -> None:
         LOOPS["sft"](scene, scene.base, tmp_path / "more", num_layers_unfrozen=3)
 
 
-def test_separate_critic_of_a_shared_reward_model_is_the_merged_reward_model(scene: Scene) -> None:
+def test_separate_critic_is_a_merged_copy_of_an_adapted_reward_model(scene: Scene) -> None:
     config, models = models_of(scene, scene.base, critic="separate")
     critic = critic_for(models, config)
     assert critic.adapter is None

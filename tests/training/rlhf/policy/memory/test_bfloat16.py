@@ -57,7 +57,7 @@ def test_second_optimiser_continues_with_the_same_masters() -> None:
     first, second = (optimiser_over(module, lambda found: torch.optim.SGD(found, lr=0.1)) for _ in range(2))
     assert all(one is two for one, two in zip(optimised(first), optimised(second), strict=True))
     module(torch.ones(1, 2, dtype=torch.bfloat16)).sum().backward()
-    assert torch.equal(optimised(second)[0].grad, torch.ones(1, 2))  # a second hook would double it
+    assert torch.equal(optimised(second)[0].grad, torch.ones(1, 2))  # a second hook would double the gradient
 
 
 def test_run_continues_from_restored_weights_and_not_from_old_masters() -> None:

@@ -37,7 +37,7 @@ def test_equal_rewards_do_not_move_the_policy(judge: Path, tmp_path: Path) -> No
     report = train(tmp_path, flat, **settings)
     assert report.series("objective/scores") == [-1.0] * 3
     assert max(abs(kl) for kl in report.series("objective/kl")) < 1e-2
-    assert "val/explained_variance" not in report.metric_rows[0][1]  # it is undefined for equal returns
+    assert "val/explained_variance" not in report.metric_rows[0][1]  # undefined for equal returns
 
 
 def test_nan_rewards_and_nan_logits_end_the_run_and_keep_the_last_checkpoint(
@@ -108,7 +108,7 @@ def test_unusable_prompts_are_refused_or_counted(judge: Path, tmp_path: Path) ->
     assert (result.prompts_cut, result.prompts_refused) == (1, 1)
 
 
-def test_answers_longer_than_a_reward_model_reads_are_refused(judge: Path, tmp_path: Path) -> None:
+def test_answers_too_long_for_a_reward_model_are_refused(judge: Path, tmp_path: Path) -> None:
     short = load_reward_model(judge)
     short.model.config.rankloop = short.model.config.rankloop | {"max_length": 8}
     with pytest.raises(UnusableInput, match=r"reads at most 8 tokens. Lower max_new_tokens") as caught:

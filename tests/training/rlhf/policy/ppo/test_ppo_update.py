@@ -131,7 +131,7 @@ def test_shared_critic_and_policy_are_trained_in_one_pass(judge: Path) -> None:
     [parts] = batch.minibatches
     rolled_out, total = len(passes), sum(int(part.seen.mask.sum()) for part in parts)
     given: dict[str, Any] = {"trains_policy": True, "trains_critic": True, "demonstrations": []}
-    given |= {"spare": lambda: pytest.fail("only sharded models need spare passes")}
+    given |= {"spare": lambda: pytest.fail("only sharded models need a spare micro-batch")}
     metrics, _ = ppo.minibatch_backward(
         config, state, parts, tokens=total, temperature=1.0, place=(1, 0, 0), **given
     )
@@ -315,7 +315,7 @@ def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> Non
     batch = ppo.roll_out(config, state, prompts)
     ends = batch.rollout.rewards(config).tolist()
     rows: list[tuple[list[float], list[float]]] = []  # the rewards and the values of each answer
-    found: list[tuple[list[float], list[float]]] = []  # its advantages and returns
+    found: list[tuple[list[float], list[float]]] = []  # the advantages and the returns of each answer
     for part in (part for parts in batch.minibatches for part in parts):
         for i, number in enumerate(part.seen.numbers):
             real = part.seen.mask[i]

@@ -33,7 +33,7 @@ PROMPTS = demo_world.prompts(6, seed=21)
 
 
 class Killed(Exception):
-    """Ends the loop without a chance to save, like SIGKILL."""
+    """Ends the loop before it can save anything, like SIGKILL."""
 
 
 class KillingReporter(ListReporter):

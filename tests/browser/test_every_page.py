@@ -33,7 +33,8 @@ LOOK = """async (rules) => {
   const why = ({ target, any }) => `${target} ${any.map(({ message }) => message)}`;
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(why).join("; ")}`);
 }"""
-# Any element wider than the screen makes the whole page scroll horizontally.
+# The number of pixels by which the page is wider than the screen. Any element wider than the screen makes the
+# whole page scroll horizontally.
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 

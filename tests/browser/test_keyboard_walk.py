@@ -96,7 +96,7 @@ class Walker:
         return self.page.get_by_test_id("response-text").all_text_contents()
 
     def order(self) -> list[list[str]]:
-        """Returns tiers of texts, best first, according to the rank of each card."""
+        """Returns the texts of the responses in tiers, best first, according to the rank of each card."""
         ranked = self.cards.evaluate_all(
             """cards => cards.map((card) =>
                 [card.dataset.rank, card.querySelector('[data-testid="response-text"]').textContent])"""

@@ -52,7 +52,7 @@ def next_of(client: APIClient, slug: str = "support") -> dict[str, Any]:
 def send(
     client: APIClient, assignment: dict[str, Any], action: str = "submit", *, key: str = "", **changes: Any
 ) -> Response:
-    """Submits the display order as a strict ranking. `changes` replaces other parts of the answer."""
+    """Sends the display order as a strict ranking. `changes` adds or replaces fields of the request body."""
     body = {
         "token": assignment["token"],
         "tiers": [[response["id"]] for response in assignment["responses"]],

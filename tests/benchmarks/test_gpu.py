@@ -48,7 +48,7 @@ def test_every_section_measures_a_tiny_model_on_a_cpu(
             assert isinstance(value, str) or (math.isfinite(value) and value > 0), name
 
 
-def test_failed_section_states_its_reason_and_the_others_continue() -> None:
+def test_reason_for_a_failed_section_is_recorded_and_the_others_continue() -> None:
     def fails() -> dict[str, float | str]:
         raise RuntimeError("no kernel image is available\nfurther lines")
 
@@ -95,8 +95,8 @@ def test_operation_count_matches_that_of_pytorch() -> None:
 
 
 def test_bandwidth_limit_counts_every_byte_that_decoding_reads() -> None:
-    """The limit is summed over the steps. A step reads a prompt's keys and values once for all its
-    answers."""
+    """The limit is summed over the decoding steps. A step reads a prompt's keys and values only once for all
+    answers to that prompt."""
     some = Work(prompts=3, prompt=10, samples=2, answer=5, micro_batch_tokens=64)
     expected = 0.0
     for generated in range(1, 5):
@@ -108,7 +108,7 @@ def test_bandwidth_limit_counts_every_byte_that_decoding_reads() -> None:
     assert rollouts.read_bytes(tied) == rollouts.read_bytes(untied)
 
 
-def test_work_is_halved_until_its_estimate_fits_the_device() -> None:
+def test_work_is_halved_until_its_estimated_memory_fits_the_device() -> None:
     large = work.WORK["7b"]
     found = work.fitting(large, lambda one: 20e9 + 1e9 * one.prompts, 32e9)
     assert (found.prompts, found.micro_batch_tokens) == (8, 2048)

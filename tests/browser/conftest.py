@@ -65,8 +65,8 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def sessions() -> dict[tuple[Path, str], StorageState]:
-    """The cookies of the users who have logged in, by the stack's state folder and the username. Checking
-    a password is deliberately slow, so each user logs in only once."""
+    """The cookies of each user who has logged in, keyed by the stack's state folder and the username.
+    Checking a password is deliberately slow, so each user logs in only once."""
     return {}
 
 

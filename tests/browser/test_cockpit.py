@@ -1,5 +1,5 @@
-"""A manager sets up a project without the command line or an admin. The manager creates the project, edits
-the form, imports real data and invites an annotator. The annotator ranks the first task."""
+"""A manager sets up a project without the command line and without an admin's help. The manager creates the
+project, edits the form, imports real data and invites an annotator. The annotator ranks the first task."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A separate project into which these tests import data, with the demo's annotators."""
+    """A separate project with imported tasks. One of the demo's annotators is its only member."""
     slug = "desk"
     lines = [
         {

@@ -48,7 +48,7 @@ for name, of in json.loads(pathlib.Path("FILE").read_text()).items():
     add_ranking_tasks(project=project, items=[task])
     add_member(project=project, user=User.objects.get(username="annotator-1"), role="annotator")
 """
-# The time from a key press to the frame that shows its effect.
+# Records the milliseconds from each key press to the frame that shows its effect.
 PAINT = """() => {
   window.took = [];
   addEventListener("keydown", ({ timeStamp }) => requestAnimationFrame(() => {
@@ -57,8 +57,8 @@ PAINT = """() => {
     port2.postMessage(0);
   }), { capture: true });
 }"""
-# Scroll events are dispatched before the next frame. If their handlers scroll, further events follow before
-# the frame after that.
+# Waits for four frames. Scroll events are dispatched before the next frame. If their handlers scroll, further
+# events follow before the frame after that.
 DRAWN = """async () => {
   for (let frame = 0; frame < 4; frame += 1) await new Promise(requestAnimationFrame);
 }"""

@@ -33,7 +33,8 @@ LOOK = """async (rules) => {
   const why = ({ target, any }) => `${target} ${any.map(({ message }) => message)}`;
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(why).join("; ")}`);
 }"""
-# Any element wider than the screen makes the whole page scroll horizontally.
+# The number of pixels by which the page is wider than the screen. Any element wider than the screen makes the
+# whole page scroll horizontally.
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -86,7 +87,7 @@ def _faults_on(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]
 
 
 def heard_errors(page: Page) -> list[str]:
-    """Starts collecting the console errors of all tabs."""
+    """Returns a list to which the console errors of all tabs are added from now on."""
     said: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
@@ -176,7 +177,7 @@ def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     page.goto("/projects/demo/runs")
     for number in (0, 1):
         run = page.get_by_role("checkbox", name="Compare").nth(number)
-        run.click()  # check() fails if the box is not yet checked after the click
+        run.click()  # check() would fail if the box is not checked immediately after the click
         expect(run).to_be_checked()
     expect(page).to_have_url(re.compile(r"pick=[0-9a-f-]{36}(,|%2C)[0-9a-f-]{36}$"))
     chosen = page.url.partition("pick=")[2]

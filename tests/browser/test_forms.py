@@ -14,7 +14,7 @@ from tests.embedded.running import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-# The preset or custom form, and the number of responses per task.
+# The number of responses per task for each preset, and for the custom form `best-few`.
 PROJECTS = {"hh": 2, "llama2": 2, "helpsteer2": 2, "arena": 2, "instructgpt": 4, "oasst": 3, "best-few": 5}
 BEST_FEW = {
     "top_k": {"at_least": 1, "at_most": 2},

@@ -96,7 +96,7 @@ class Walker:
         return self.page.get_by_test_id("response-text").all_text_contents()
 
     def order(self) -> list[list[str]]:
-        """Returns tiers of texts, best first, according to the rank of each card."""
+        """Returns the texts of the responses in tiers, best first, according to the rank of each card."""
         ranked = self.cards.evaluate_all(
             """cards => cards.map((card) =>
                 [card.dataset.rank, card.querySelector('[data-testid="response-text"]').textContent])"""
@@ -257,7 +257,8 @@ def skip_one(walker: Walker) -> str:
 
 
 def change_the_last(walker: Walker, question: str) -> list[list[str]]:
-    """Withdraws the last answer and moves the last response to first place."""
+    """Withdraws the last answer, moves its bottom response to the top and submits it again. Returns the new
+    order."""
     page = walker.page
     expect(page.get_by_text(re.compile(r"^Saved · \d+ this session"))).to_be_visible()
     waiting = walker.is_asked()

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 RUN_MS = 600_000
 CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
-HANDED_OUT_BEFORE = 4  # more than the two tasks that an annotator holds (current and prefetched)
+HANDED_OUT_BEFORE = 4  # more than the two earlier tasks that an annotator holds (current and prefetched)
 # As in the README, there are fewer steps than in the default recipes. The gain is still well above its
 # standard error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
@@ -112,13 +112,13 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
     for name in (first_policy, reward_model, by_rejection_sampling, by_ppo):
         expect(admin.get_by_text(name, exact=True).first).to_be_visible()
 
-    # The new policy is better by more than the standard error of the difference.
+    # Each new policy is better than the first policy by more than the standard error of the difference.
     old = first_model_judged_by_gold(demo_stack)
     for name in (by_rejection_sampling, by_ppo):
         gain = compare(judged_by_gold(demo_stack, name), old)
         assert gain.difference > gain.standard_error, (name, gain)
 
-    # The new policy generates the next responses, and an annotator is assigned the resulting tasks.
+    # The policy trained with PPO generates the next responses. An annotator is assigned the resulting tasks.
     launch(admin, "sample", policy=by_ppo)
     assert re.search(r"became \d+ tasks", finished(admin))
     by_keys.open()

@@ -81,7 +81,7 @@ async def ask(
     enough: int | None = None,
 ) -> tuple[int, bytes]:
     """Sends a request with `bodies` and returns the response's status and body. The client disconnects after
-    `enough` messages."""
+    it has received `enough` messages."""
     name, _, query = address.partition("?")
     scope: dict[str, Any] = {
         "type": "http",

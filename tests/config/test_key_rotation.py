@@ -55,7 +55,8 @@ def _second_factor(project: Project, alice: User) -> Works:
     secret = base64.b32encode(secrets.token_bytes(20)).decode()
     allauth_internals.activate_totp(alice, secret)
     codes = allauth_internals.new_recovery_codes(alice)
-    # Each code works only once. The code of the next half minute is also valid.
+    # Each code works only once. The second login therefore uses the code of the next half minute, which is
+    # also valid.
     ahead = [0, 30]
 
     def works() -> bool:
@@ -200,7 +201,7 @@ def test_values_without_a_key_survive_the_loss_of_the_old_key(
     assert Browser().log_in() == 200
 
 
-def test_login_form_from_before_the_change_still_works(alice: User, settings: Settings) -> None:
+def test_login_form_opened_before_the_change_still_works(alice: User, settings: Settings) -> None:
     """The CSRF token does not depend on the key."""
     browser = Browser()
     browser.api.get(ME)
@@ -233,7 +234,7 @@ def test_after_the_command_the_database_contains_nothing_that_needs_the_old_key(
 
 
 def _readable_with(key: str, settings: Settings) -> Iterator[tuple[str, str]]:
-    """The tables and columns with text that this key decrypts or signed."""
+    """The tables and columns that contain text encrypted or signed with this key."""
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = key, []
     for data in Session.objects.values_list("session_data", flat=True):
         if SessionStore().decode(data):

@@ -1,4 +1,5 @@
-"""The server returns the page at each of its URLs, the page's files, and the security headers."""
+"""The server returns the page at each of its URLs, and the page's files. Every response has the security
+headers."""
 
 from __future__ import annotations
 

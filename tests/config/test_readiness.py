@@ -22,8 +22,8 @@ READY = {"status": "ok", "database": "ok", "broker": "ok", "storage": "ok"}
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine, the first connection to the broker takes longer than the usual limit. Tests of the
-    limit set their own."""
+    """Raises the time limit of the checks, because the first connection to the broker can exceed the usual
+    limit on a busy machine. Tests of the limit set their own value."""
     monkeypatch.setattr(readiness, "LIMIT_SECONDS", 30.0)
 
 

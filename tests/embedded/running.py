@@ -114,7 +114,7 @@ class Stack:
 
     def __exit__(self, *failure: object) -> None:
         self.end(signal.SIGKILL)
-        eventually(lambda: not processes_of(self.state), what="its processes are gone")
+        eventually(lambda: not processes_of(self.state), what="the stack's processes are gone")
 
     @property
     def said(self) -> str:

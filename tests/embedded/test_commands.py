@@ -21,7 +21,8 @@ _COUNT = "from django.contrib.auth import get_user_model as u; print('found', u(
 
 @pytest.fixture(scope="module")
 def state() -> Iterator[Path]:
-    """Creating a cluster and its tables takes 8 s of processor time, so the tests share one state folder."""
+    """A state folder that the tests share, because creating a cluster and its tables takes 8 s of processor
+    time."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     yield home / "state"

@@ -1,4 +1,5 @@
-"""Logs of child processes have a limited size while the processes run, and no line is lost."""
+"""The logs of child processes are rotated while the processes run, which limits their size. Apart from the
+oldest file, which is removed, rotation loses no line."""
 
 from __future__ import annotations
 
@@ -130,7 +131,7 @@ def test_full_disk_is_reported_once_there_is_space_again(log: Path) -> None:
 
 
 def test_last_lines_are_written_after_the_parent_was_killed(log: Path) -> None:
-    """The supervisor's children end after the supervisor, and log why."""
+    """If the supervisor is killed, its children are stopped, and their last lines still reach the log."""
     program = f"""
 import signal, sys, time
 from pathlib import Path

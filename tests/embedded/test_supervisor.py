@@ -153,7 +153,7 @@ def test_killed_stack_leaves_no_process_and_keeps_its_data(shared: Stack, folder
         what="the training process runs",
     )
     shared.end(signal.SIGKILL)
-    eventually(lambda: not processes_of(shared.state), what="its processes are gone")
+    eventually(lambda: not processes_of(shared.state), what="the stack's processes are gone")
     with Stack(shared.state, folder / "again.txt") as again:
         again.wait_ready()
         assert again.rows("SELECT slug FROM annotation_project") == [{"slug": "kept"}]

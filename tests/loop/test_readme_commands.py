@@ -59,7 +59,8 @@ def test_readme_commands_run_one_round_of_the_loop(demo_stack: Stack) -> None:
     (judged,) = re.findall(r"\(evaluate\) succeeded\.\s+policy: (\S+)", said)
     assert judged == made[-1]
     assert re.search(r"gold/mean \d", said)
-    # The new policy is better by more than the standard error of the difference. Policies are compared prompt
-    # by prompt. The errors of two independent means would hide the gain of a short run.
+    # The new policy is better than the first policy by more than the standard error of the difference. The
+    # policies are compared prompt by prompt, because the errors of two independent means would hide the gain
+    # of a short run.
     gain = compare(judged_by_gold(demo_stack, judged), first_model_judged_by_gold(demo_stack))
     assert gain.difference > gain.standard_error, (made, gain)

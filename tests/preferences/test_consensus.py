@@ -1,6 +1,6 @@
 """The consensus of several rankings is the majority order if the majorities on pairs are consistent. The
-Borda count resolves cycles. A response that beats every other response is first, and unanimous preferences
-are kept."""
+Borda count resolves cycles. A response that beats every other response is first. If all rankings are
+complete, unanimous preferences are kept."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_gold_ranking_without_strict_pairs_is_rejected() -> None:
 
 
 def test_score_without_ties_is_rescaled_kendall_tau() -> None:
-    """(τ + 1) / 2, with τ counted pair by pair according to Kendall's definition."""
+    """The score is (τ + 1) / 2, with τ counted pair by pair according to Kendall's definition."""
     chance = random.Random(3)
     for _ in range(200):
         gold, answer = chance.sample(range(6), 6), chance.sample(range(6), 6)

@@ -129,7 +129,7 @@ def fill_pages(table: str) -> Iterator[None]:
         yield
 
 
-def test_session_that_cannot_be_updated_is_refused(
+def test_session_change_that_cannot_be_stored_is_refused(
     owner: User, client_of: ClientOf, full_table: FullTable
 ) -> None:
     """The secret of an unfinished enrolment is kept in the session, which is stored after the view."""

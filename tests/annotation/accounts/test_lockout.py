@@ -68,7 +68,7 @@ def known_browser(username: str = "alice") -> Browser:
 
 
 def use_up_the_limit() -> None:
-    """Uses up the guesses for Alice's account, as an attack from many addresses would."""
+    """Uses up the limit for Alice's account across all addresses, as an attack from many addresses would."""
     request = RequestFactory().get("/")
     for number in range(101):
         request.META["REMOTE_ADDR"] = f"203.0.113.{number}"

@@ -168,7 +168,7 @@ def test_user_deactivated_between_the_login_steps_is_refused(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 409
 
 
-def test_disabling_requires_a_code_and_removes_the_recovery_codes(
+def test_disabling_the_second_factor_requires_a_code_and_removes_all_codes(
     enrolled: tuple[str, list[str]], browser: Browser, clock: dict[str, float]
 ) -> None:
     assert browser.post(f"{FACTOR}/disable", code="000000").status_code == 400

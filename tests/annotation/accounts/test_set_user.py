@@ -56,7 +56,7 @@ def test_last_active_admin_cannot_be_removed(option: str, ada: User, alice: User
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_one_of_two_admins_can_be_removed_at_the_same_time(alice: User, ben: User) -> None:
+def test_only_one_of_two_simultaneous_admin_removals_succeeds(alice: User, ben: User) -> None:
     User.objects.filter(pk__in=[alice.pk, ben.pk]).update(is_superuser=True)
     User.objects.filter(is_superuser=True).exclude(pk__in=[alice.pk, ben.pk]).update(is_active=False)
     assert sorted(at_once([partial(_removed, user) for user in (alice, ben)])) == [False, True]

@@ -137,7 +137,7 @@ def test_agreement_on_ratings_counts_each_annotator_once(project: Project) -> No
     assert quality(project=project).ratings == []
     take(project, rated("lee", ratings={"0": {"help": 3, "tone": "kind"}, "1": 2}))
     (help,) = quality(project=project).ratings
-    # Kim's newer ratings are 3 and 2; Lee rated only the first response on the scale.
+    # Kim's newer ratings for `help` are 3 and 2; Lee's only rating for `help` is that of the first response.
     assert (help.scale, help.n_units, help.n_values) == ("help", 1, 2)
     assert help.alpha_interval.value is None
 

@@ -296,7 +296,8 @@ def test_only_managers_and_admins_can_access_data(
 
 
 def test_export_is_streamed_chunk_by_chunk() -> None:
-    """Under ASGI, Django reads a synchronous iterator completely before it sends the first byte."""
+    """Under ASGI, Django would read a synchronous iterator completely before sending the first byte. An
+    export is therefore an asynchronous iterator."""
     import asyncio
 
     made: list[int] = []

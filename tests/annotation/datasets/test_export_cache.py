@@ -49,7 +49,9 @@ def test_checksum_of_an_export_is_computed_from_the_stored_file(snapshot: Datase
     assert export_checksum(snapshot=snapshot, format="ranking") == (size, sha256)
 
 
-def test_formats_and_options_are_kept_separately(snapshot: DatasetSnapshot, folder: Path) -> None:
+def test_each_combination_of_format_and_options_is_cached_separately(
+    snapshot: DatasetSnapshot, folder: Path
+) -> None:
     for format, options in (("ranking", {}), ("trl_preference", {}), ("trl_preference", {"split": "train"})):
         for _ in range(2):
             converted = b"".join(export_snapshot(snapshot=snapshot, format=format, options=options))

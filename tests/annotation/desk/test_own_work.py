@@ -172,7 +172,7 @@ def test_excluded_and_paused_annotators_are_not_offered_revisions(
     assert desk.get(LAST).status_code == 204
 
 
-def test_last_answer_takes_two_queries_for_any_number_of_answers(
+def test_reading_the_last_answer_takes_two_queries_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)

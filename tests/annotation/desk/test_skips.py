@@ -64,9 +64,7 @@ def test_dropped_task_is_assigned_to_nobody(every_way: Project, alice: User, ben
     assert dropped.pk not in _rest(every_way, ben) + _rest(every_way, alice)
 
 
-def test_skip_without_a_way_uses_the_first_way_that_the_project_allows(
-    every_way: Project, alice: User
-) -> None:
+def test_skip_without_a_chosen_way_uses_the_first_allowed_way(every_way: Project, alice: User) -> None:
     every_way.skip_ways = ["drop", "me"]
     every_way.save()
     assert _skip(every_way, alice, None).state == "dropped"

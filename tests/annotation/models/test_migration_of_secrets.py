@@ -38,7 +38,8 @@ TO_THE_OLDER_SCHEMA = """
 
 @pytest.fixture
 def older(db: None) -> tuple[Any, Callable[[], None]]:
-    """The models from before secrets were stored, and a function that runs the migrations that store them."""
+    """The models as they were before the database stored secrets, and a function that runs the migrations
+    that store them."""
     loader = MigrationLoader(connection)
     with connection.cursor() as cursor:
         cursor.execute(TO_THE_OLDER_SCHEMA)

@@ -58,7 +58,7 @@ def fresh(db: None, django_db_blocker: DjangoDbBlocker) -> Iterator[psycopg.Conn
 
 
 def _ours(schema: dict[str, str]) -> dict[str, str]:
-    """The schema without the tables of other apps, because their migrations create objects that no model
+    """The schema without the tables of other apps. The migrations of those apps create objects that no model
     declares."""
     marks = ("annotation_", "training_", "rankloop_")
     return {

@@ -59,7 +59,7 @@ def _from_arrays(read: RankingArrays, ids: list[UUID]) -> Iterator[Pair]:
 
 
 def _response_ids(project: Project) -> list[UUID]:
-    """The project's response IDs, sorted by key as in the arrays."""
+    """The project's response IDs, in the order in which the arrays number the responses."""
     ids = list(Response.objects.filter(prompt__project=project).values_list("pk", flat=True))
     halves = np.array([divmod(id.int, 2**64) for id in ids], dtype=np.uint64).reshape(-1, 2)
     return [ids[i] for i in np.argsort(keys_of(halves))]

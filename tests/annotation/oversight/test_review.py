@@ -120,7 +120,7 @@ def test_agreement_reflects_revisions_and_exclusions(
     assert refresh_agreement() == 0, "nothing is stale, so nothing is recomputed"
 
 
-def test_queue_lists_tasks_below_the_threshold_with_the_lowest_first(
+def test_queue_lists_tasks_below_the_threshold_by_ascending_agreement(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")

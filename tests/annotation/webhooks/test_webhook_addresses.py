@@ -65,7 +65,7 @@ def test_connection_uses_the_checked_address(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DNS rebinding: the name resolves to an internal and to a public address in turn. The sender looks the
+    """DNS rebinding: the name resolves alternately to an internal and a public address. The sender looks the
     name up only once, so it cannot check one address and connect to another."""
     settings.WEBHOOK_NETWORKS = []
     port = receiver.server_address[1]

@@ -1,4 +1,4 @@
-"""Collects the lines that the configured loggers write, in the format of production."""
+"""Collects the lines that the configured loggers write, in the production format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Lines(logging.Handler):
         return "\n".join(self.written)
 
     def of(self, **fields: Any) -> list[dict[str, Any]]:
-        """The lines with these fields."""
+        """The lines in which these fields have these values."""
         parsed = [json.loads(line) for line in self.written]
         return [line for line in parsed if fields.items() <= line.items()]
 

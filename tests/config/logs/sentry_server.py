@@ -24,7 +24,8 @@ class SentryServer(ThreadingHTTPServer):
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events of all envelopes. An envelope is a header line followed by pairs of lines."""
+        """The events of all envelopes. An envelope is a header line, followed by two lines for each item: the
+        item's header and its payload."""
         found = []
         for body in self.received:
             lines = body.split(b"\n")[1:]

@@ -27,7 +27,7 @@ def handler_for(descriptor: int) -> DescriptorHandler:
 
 
 @pytest.mark.parametrize("reopened", [True, False])
-def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines(
+def test_full_pipe_delays_the_process_once_and_missing_lines_are_reported(
     reopened: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = os.pipe()
@@ -80,7 +80,7 @@ def test_long_line_is_written_whole() -> None:
     os.close(writer)
 
 
-def test_full_disk_does_not_raise_an_exception(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logging_to_a_full_disk_raises_no_exception(capsys: pytest.CaptureFixture[str]) -> None:
     descriptor = os.open("/dev/full", os.O_WRONLY)
     handler_for(descriptor).emit(record("lost"))
     os.close(descriptor)

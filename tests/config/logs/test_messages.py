@@ -124,7 +124,7 @@ def test_chained_exceptions_are_logged_without_their_values() -> None:
     assert "was the direct cause" in text
 
 
-def test_recursion_has_a_bounded_traceback() -> None:
+def test_logged_traceback_of_endless_recursion_has_a_limited_length() -> None:
     def endless() -> None:
         endless()
 

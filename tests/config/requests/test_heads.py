@@ -85,7 +85,7 @@ def test_number_of_headers_is_limited(server: Server) -> None:
         pytest.param(head(f"Cookie: {'x' * HEAD_BYTES}"), id="one header"),
         pytest.param(head(*[f"X-{n}: {'x' * 1000}" for n in range(40)]), id="many headers"),
         pytest.param(head(target=f"/?q={'x' * HEAD_BYTES}"), id="address"),
-        pytest.param(head(f"Cookie: {'x' * 200_000}"), id="more than h11 keeps, in one piece"),
+        pytest.param(head(f"Cookie: {'x' * 200_000}"), id="more than h11 buffers, sent in one piece"),
         pytest.param(head(f"Cookie: {'x' * 20_000_000}"), id="more than a socket buffers"),
         pytest.param(head("X: " + "x" * HEAD_BYTES)[:-4], id="unfinished"),
         pytest.param(b"x" * 1_000_000, id="no request line"),

@@ -259,7 +259,7 @@ def test_heavy_routes_are_recognised() -> None:
     assert routes.kind_of("POST", SNAPSHOTS) is Heavy.REPORT
     id = "01890a5d-ac96-774b-bcce-b302099a8057"
     assert routes.kind_of("GET", f"/api/v1/snapshots/{id}/export") is Heavy.DOWNLOAD
-    for part in ("metrics", "samples"):  # the page that compares runs requests these
+    for part in ("metrics", "samples"):  # requested by the page for comparing runs
         assert routes.kind_of("GET", f"/api/v1/runs/{id}/{part}") is Heavy.REPORT
     assert routes.kind_of("GET", f"/api/v1/runs/{id}/") is None
     assert routes.kind_of("POST", CLAIM) is None

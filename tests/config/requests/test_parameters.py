@@ -204,7 +204,7 @@ def test_only_exports_have_a_format_parameter(people: dict[str, User], rows: Ids
             assert client.get(f"{url}?format=x").status_code == client.get(url).status_code, line.route
 
 
-def test_every_refusal_is_returned_at_once(people: dict[str, User], rows: Ids) -> None:
+def test_all_invalid_parameters_are_named_in_one_response(people: dict[str, User], rows: Ids) -> None:
     client = APIClient()
     client.force_login(people["ada"])
     answer = client.get(f"/api/v1/runs/{rows['runs']}/events?after=x", headers={"Last-Event-ID": DIGITS})

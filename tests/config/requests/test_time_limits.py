@@ -80,8 +80,8 @@ def answer_task(server: WebServer, annotator: User) -> None:
 
 @contextmanager
 def blocked(block: Callable[[], None], *, limit: str) -> Iterator[None]:
-    """While the context is open, another transaction holds the lock that `block` takes, and `limit` is 50 ms
-    in this thread."""
+    """While the context is open, another transaction holds the lock that `block` takes, and the Postgres
+    setting named `limit` is 50 ms for this thread's connection."""
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -18,7 +18,8 @@ MANNERS = (RELIABLE, 0.6, CARELESS, INVERSE, CONSTANT, SILENT)
 @dataclass(frozen=True)
 class Crowd:
     """N verdicts of annotators. For each verdict, the arrays contain the pair, the annotator (`who`), the
-    sign and the two items of the pair. All arrays have shape (N,)."""
+    sign (1 if the first item of the pair is preferred, −1 if the second is) and the pair's two items. All
+    arrays have shape (N,)."""
 
     pair: Ints
     who: Ints

@@ -58,7 +58,7 @@ def test_known_strengths_are_recovered() -> None:
     np.testing.assert_allclose(fit(_draw(truth, 20_000, seed=1)), truth, atol=0.04)
 
 
-def test_prior_keeps_undefeated_models_finite_and_barely_changes_others() -> None:
+def test_prior_keeps_strengths_finite_and_barely_changes_large_samples() -> None:
     wins = np.array([[0, 50], [0, 0]])
     with pytest.raises(ValueError, match="prior"):
         fit(wins)

@@ -36,7 +36,7 @@ def test_known_reliabilities_and_strengths_are_recovered() -> None:
     # The nominal coverage of the 150 intervals is 95 %; 2.5 standard deviations are 4.5 percentage points.
     assert np.mean(np.abs(z) < 2) > 0.9
     # The estimates are unbiased. The mean of 25 estimates has a fifth of the standard error of one estimate.
-    # The bound of 0.7 is therefore 3.5 standard errors of the mean.
+    # The bound of 0.7 standard errors of one estimate is therefore 3.5 standard errors of the mean.
     assert (np.abs(z.mean(0)) < 0.7).all()
     large = crowd_bt.fit(*_votes(99, strengths, 20_000), n_items=12, n_annotators=len(ETA))
     np.testing.assert_allclose(large.eta, ETA, atol=0.015)

@@ -89,7 +89,7 @@ def test_davidson_without_ties_equals_bradley_terry() -> None:
         davidson.fit(wins, none)
 
 
-def test_prior_keeps_extreme_results_finite() -> None:
+def test_prior_keeps_strengths_finite_for_extreme_results() -> None:
     ties = np.array([[0.0, 9], [9, 0]])
     found = davidson.fit(np.zeros((2, 2)), ties, prior=0.5)
     np.testing.assert_allclose(found.strength, 0, atol=1e-9)

@@ -29,7 +29,7 @@ def test_every_ranking_of_a_large_task_has_the_same_number_of_comparisons() -> N
     met = {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)}
     assert len(met) == len(first)
     times = np.bincount(np.concatenate([first, second]), minlength=len(tasks))
-    # The task with eleven rankings is just small enough for all comparisons.
+    # In the task with eleven rankings, each ranking is compared with all ten others.
     assert [set(times[tasks == task].tolist()) for task in range(3)] == [{10}, {10}, {2}]
 
 
@@ -40,7 +40,7 @@ def test_agreement_in_a_large_task_is_estimated_from_some_of_the_comparisons() -
     met = meetings_of(verdicts, *rankings_that_meet(tasks))
     assert len(met.first) == 2000 * 50
     same, shared = by_ranking(met, 2000)
-    # All 1,999,000 comparisons have the exact share Σ n(n − 1) / N(N − 1) of equal verdicts.
+    # In all 1,999,000 comparisons together, the share of equal verdicts is exactly Σ n(n − 1) / N(N − 1).
     counts = np.stack([(verdicts == said).sum(0) for said in (-1, 0, 1)])
     exact = (counts * (counts - 1)).sum(0) / (2000 * 1999)
     assert same.sum() / shared.sum() == pytest.approx(exact.mean(), abs=0.01)

@@ -46,7 +46,8 @@ def test_only_the_guesser_is_an_outlier(overlap: int) -> None:
 
 
 def test_z_scores_match_random_reassignment_of_annotators() -> None:
-    """The mean and standard deviation come from 4,000 random reassignments of each task's annotators."""
+    """The expected z-scores use the mean and standard deviation over 4,000 random reassignments of each
+    task's scores to its annotators."""
     score, task, who = _project(2, np.array([0.3, 0.5, 0.7, 1.0, 2.0]), 40, 3)
     found = outliers(score, task, who, 5)
     rng = np.random.default_rng(0)

@@ -44,7 +44,7 @@ def artefacts(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def full_batches() -> bytes:
-    """BATCHES full batches of ranked rows."""
+    """Rows with rankings that fill exactly BATCHES batches."""
     lines = [
         json.dumps({"prompt": f"Question {number}", "responses": ["yes", "no"], "tiers": [[0], [1]]})
         for number in range(BATCHES * BATCH_LINES)
@@ -111,7 +111,7 @@ def test_import_of_a_killed_worker_continues_after_its_last_batch(
     assert list((artefacts / "imports").glob("*")) == []
 
 
-def test_worker_requeues_its_import_when_it_stops(queued: Import, tmp_path: Path) -> None:
+def test_worker_that_is_stopping_requeues_its_import(queued: Import, tmp_path: Path) -> None:
     with worker("imports", tmp_path / "worker.log"):
         eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
     queued.refresh_from_db()

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROW = b'{"prompt": "Q", "responses": ["yes", "no"]}\n'
 SECONDS = 0.5
-# A connection attempt times out after SECONDS, and all requests together take less than a second. By default,
-# Celery would try for six seconds.
+# The upper bound for the time that the three requests take together. With a connection timeout of SECONDS,
+# they take less than a second. With Celery's default settings, they would take at least six seconds.
 WAIT_AT_MOST_SECONDS = 5.0
 
 

@@ -136,8 +136,8 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_a_task_of_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay` contains the places of the leases that annotators keep: none in an archived project, and only
-    the lease of the current task in a paused project."""
+    """`stay` contains the places at which leases may remain: none in an archived project, and only place 0,
+    the current task, in a paused project."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(

@@ -50,8 +50,8 @@ def good_comparisons(data: bytes | Path) -> list[tuple[str, ...]]:
 
 
 def csv_text(header: tuple[str, ...], *rows: tuple[str, ...], end: str = "\n", delimiter: str = ",") -> str:
-    """A CSV file. All cells below the header are quoted, because Python would otherwise quote a line break
-    only if `end` contains it."""
+    """A CSV file. All cells below the header are quoted. Otherwise, Python would quote a cell with a line
+    break only if `end` contains that line break."""
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator=end, delimiter=delimiter).writerow(header)
     csv.writer(stream, lineterminator=end, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(rows)

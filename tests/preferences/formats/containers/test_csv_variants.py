@@ -196,7 +196,7 @@ def test_header_is_recognised_by_its_columns(head: str, dialect: Dialect | None)
 
 
 @pytest.mark.parametrize("name", ["bom_crlf.csv", "semicolon.csv"])
-def test_csv_of_a_spreadsheet_program_keeps_line_breaks_in_cells(name: str) -> None:
+def test_csv_from_a_spreadsheet_program_keeps_line_breaks_in_cells(name: str) -> None:
     assert comparisons(case("18-windows-csv") / name) == [
         ("How are you?\r\nReally?", "Fine,\r\nthanks", "Bad; very"),
         ("=SUM(A1)", "two\r\nlines", "- no"),

@@ -53,7 +53,7 @@ def test_tuples_become_lists_and_nan_infinity_and_nat_become_none() -> None:
         np.array([], dtype=object),
     ],
 )
-def test_arrays_as_numpy_prints_them_are_decoded(array: Any) -> None:
+def test_arrays_printed_by_numpy_are_decoded(array: Any) -> None:
     assert literal_of(str(array)) == array.tolist()
     assert literal_of(repr(array)) == array.tolist()
     assert literal_of(repr([array, array])) == [array.tolist()] * 2

@@ -34,7 +34,7 @@ TOOL = [
 GIVEN_AT = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 REWRITE = "A better answer."
 ANNOTATOR = "annotator-0123456789ab"
-# This order differs from the order by hash, in which readers of pairs list the responses.
+# The order of these texts differs from their order by hash, in which readers of pairs list the responses.
 TEXTS = ("Best", "Worst", "Middle")
 SAID: dict[str, Any] = {
     "strength": 2,
@@ -218,7 +218,8 @@ class Found:
         ]
 
     def described(self, field: str, values: Mapping[str, Any]) -> bool:
-        """Whether each response of the pair has the value given for its text."""
+        """Whether the field of each response of the pair has the value that `values` gives for the response's
+        text."""
         return any(
             {response.text: getattr(response, field) for response in record.responses} == values
             for record in self.of("Pair")

@@ -92,8 +92,8 @@ def said_by_row(row: dict[str, Any]) -> str:
 
 
 def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
-    """A record read from a file, in comparable form. A repeated response appears once, at its best
-    position."""
+    """A ranking read from a file, in the comparable form of `saying`. A repeated response appears once, at
+    its best position."""
 
     def key(item: ResponseRecord) -> tuple[str, str]:
         return item.text, item.model

@@ -11,8 +11,8 @@ BOTH = {"response_a": "Cat", "response_b": "Dog"}
 
 
 class Refused(NamedTuple):
-    """A refused file, with part of the reason. If `mapping` is set, the file can be read with this mapping,
-    and `order` is the resulting order of its responses."""
+    """A refused file, with part of the error message. If `mapping` is set, the file can be read with this
+    mapping, and `order` is the resulting order of its responses."""
 
     data: Row | str
     reason: str

@@ -99,7 +99,7 @@ def test_number_that_can_be_a_truth_value_is_not_read_as_a_response_number(colum
     assert f"{column} ({reason})" in refusal({**PAIR, column: 1}, {**PAIR, column: 0})
 
 
-def test_win_of_one_model_is_not_read_as_a_response_number() -> None:
+def test_column_of_one_models_wins_is_not_read_as_a_response_number() -> None:
     rows = [{**PAIR, "model_a": "gpt 4", "model_b": "claude", "gpt_4_wins": number} for number in (1, 0)]
     assert "gpt_4_wins (its numbers could mean" in refusal(*rows)
 
@@ -113,11 +113,11 @@ def test_win_of_one_model_is_not_read_as_a_response_number() -> None:
         {**ASKED, "response_a": "tie", "response_b": "knot", "winner": "tie"},
     ],
 )
-def test_name_that_can_mean_different_responses_is_refused(row: dict[str, Any]) -> None:
+def test_ambiguous_name_of_a_response_is_refused(row: dict[str, Any]) -> None:
     assert f"winner ('{row['winner']}' is ambiguous: it could mean several responses)" in refusal(row)
 
 
-def test_response_that_is_a_letter_can_still_win() -> None:
+def test_response_whose_text_is_a_letter_can_win() -> None:
     assert orders({**ASKED, "response_a": "A", "response_b": "B", "winner": "A"}) == [[["A"], ["B"]]]
 
 

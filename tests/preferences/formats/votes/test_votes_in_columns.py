@@ -152,7 +152,7 @@ def test_row_with_two_winners_in_outcome_columns_is_rejected() -> None:
     ]
 
 
-def test_rank_per_response_is_read_with_1_as_the_best() -> None:
+def test_rank_per_response_is_read_with_1_as_the_best_rank() -> None:
     columns = {**PAIR, "rank_a": 2, "rank_b": 1.0}
     listed = {"prompt": "Best pet?", "responses": ["Cat", "Dog"], "ranks": [2, 1]}
     items = {
@@ -214,7 +214,7 @@ def test_rows_of_a_table_without_votes_become_open_tasks() -> None:
     assert (name, record.rankings) == ("rankloop", ())
 
 
-def test_annotator_comment_time_and_other_fields_are_kept() -> None:
+def test_row_keeps_its_annotator_its_comment_its_time_and_other_fields() -> None:
     row = {
         **PAIR,
         "winner": "B",
@@ -348,7 +348,7 @@ def test_ratings_without_an_order_are_read_as_a_ranking_without_an_order() -> No
     assert [quirk.name for record in (first, second) for quirk in record.quirks] == ["no-order"] * 2
 
 
-def test_row_without_a_vote_keeps_its_comment_ratings_and_annotator() -> None:
+def test_row_without_a_vote_keeps_its_comment_its_ratings_and_its_annotator() -> None:
     rows = [
         {**PAIR, "winner": "A", "worker_id": "ann"},
         {

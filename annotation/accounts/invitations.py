@@ -144,7 +144,7 @@ def _gone(invitation: Invitation) -> Problem:
     # look valid here.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent it for a new one.",
+        f"{detail} Ask the sender for a new invitation.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

@@ -85,7 +85,7 @@ def _open_key(name: str) -> str:
 
 
 def confirmation_limits(user_id: object) -> tuple[Limit, ...]:
-    """Limits on guesses of the password that confirms a change during a session."""
+    """Limits on guesses of the password that a logged-in user enters to confirm a change."""
     return _growing("confirm", str(user_id))
 
 

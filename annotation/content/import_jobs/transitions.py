@@ -128,7 +128,7 @@ def fail_import(
 
 
 def end_cancelled_import(*, import_id: UUID, attempt: int) -> bool:
-    """running → cancelled, if a user has requested it."""
+    """running → cancelled, if a user has requested the cancellation. Returns whether the state changed."""
     asked = _this_attempt(import_id, attempt).exclude(cancel_requested_at=None)
     changed = asked.update(state=Import.State.CANCELLED, finished_at=timezone.now())
     return _with_upload_removed(changed, import_id)

@@ -57,8 +57,8 @@ def fetch_dataset(
     if most_bytes is not None and total > most_bytes:
         raise _refused(
             f"The chosen files of {dataset} have {total:,} bytes; imports are limited to {most_bytes:,}"
-            " (RANKLOOP_IMPORT_MAX_BYTES). Choose a part or a split, or use manage.py import_responses --hub"
-            " on the server."
+            " bytes (RANKLOOP_IMPORT_MAX_BYTES). Choose a part or a split, or use"
+            " manage.py import_responses --hub on the server."
         )
     for name in chosen:
         with _refusals(dataset, revision):

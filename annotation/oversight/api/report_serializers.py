@@ -115,7 +115,7 @@ class Quality(serializers.Serializer[Any]):
     per_day = DayAgreement(many=True)
     between = Between(
         many=True,
-        help_text="Pairwise agreement between the annotators who share the most tasks with others.",
+        help_text="Pairwise agreement between the annotators who share the most response pairs with others.",
     )
 
 

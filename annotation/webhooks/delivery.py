@@ -46,7 +46,8 @@ PAUSES: Final = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-# Spreads out the retries of deliveries that failed together.
+# Each pause is multiplied by a random factor from 1 − JITTER to 1 + JITTER. This spreads out the retries of
+# deliveries that failed together.
 JITTER = 0.2
 # A claim must last longer than an attempt. An attempt can take safe_post.TOTAL_SECONDS plus the time for a
 # slow name resolution.

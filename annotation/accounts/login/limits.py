@@ -61,7 +61,7 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
         return _growing("login-device", f"{device} {name}")
     address = client_address(request)
     limits = (
-        # When one of these limits is reached, only this address is locked out.
+        # When one of these limits is reached, only this address is locked out of the account.
         *_growing("login-name", f"{address} {name}"),
         # Limits the attempts from one address across all accounts, for example if somebody tries one common
         # password on many accounts.

@@ -38,7 +38,10 @@ class MappingField(serializers.JSONField):
 
 class ImportOptions(serializers.Serializer[Any]):
     format = serializers.ChoiceField(
-        choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Default: detected."
+        choices=sorted(IMPORT_FORMATS),
+        required=False,
+        allow_blank=True,
+        help_text="Default: the detected format.",
     )
     mapping = MappingField(
         required=False,

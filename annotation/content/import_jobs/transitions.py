@@ -33,7 +33,8 @@ from config.problems import Conflict, problem_body
 from config.wake import NOT_WOKEN, send_on_commit
 
 HEARTBEAT_EVERY = timedelta(seconds=2)
-# On a busy machine or during a long transaction, an import can miss some heartbeats.
+# Much longer than HEARTBEAT_EVERY, because an import can miss some heartbeats on a busy machine or during a
+# long transaction.
 STALE_AFTER = timedelta(seconds=60)
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES = 3

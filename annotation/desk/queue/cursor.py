@@ -21,7 +21,8 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# If an annotator has done fewer tasks than this, scanning past them costs less than a cursor.
+# Number of finished tasks from which an annotator gets a cursor. Scanning past fewer tasks costs less than a
+# cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0

@@ -40,7 +40,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """For each format that can't export this snapshot without further options, returns the reason."""
+    """Maps each format that can't export this snapshot without further options to the reason."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:

@@ -132,9 +132,9 @@ class Standing(serializers.Serializer[Any]):
         " their strengths can't be compared."
     )
     level = serializers.IntegerField(
-        help_text="Models at the same level are connected by chains of wins or ties in both directions. Models"
-        " at a better level of a group never lost to models at a worse level, so the data give no upper bound"
-        " for the distance between the levels. The order of the level numbers has no meaning."
+        help_text="Models at the same level are connected by chains of wins or ties in both directions."
+        " Models at a better level of a group never lost to models at a worse level, so the data give no"
+        " upper bound for the distance between the levels. The order of the level numbers has no meaning."
     )
 
 

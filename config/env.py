@@ -27,7 +27,7 @@ def env_positive(name: str, default: int) -> int:
 
 
 def env_limit(name: str, default: int) -> int | None:
-    """A whole number of at least 1. None for the value `unlimited`."""
+    """A whole number of at least 1, or None for the value `unlimited`."""
     return None if env_str(name) == "unlimited" else env_positive(name, default)
 
 

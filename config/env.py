@@ -27,7 +27,7 @@ def env_positive(name: str, default: int) -> int:
 
 
 def env_limit(name: str, default: int) -> int | None:
-    """A whole number of at least 1. None for the value `unlimited`."""
+    """A whole number of at least 1, or None for the value `unlimited`."""
     return None if env_str(name) == "unlimited" else env_positive(name, default)
 
 
@@ -36,8 +36,8 @@ def env_list(name: str) -> list[str]:
 
 
 def env_secret(name: str) -> str:
-    """The value of NAME. If NAME_FILE is set, the result is the content of the file with that path. Secrets
-    are usually passed to containers in such files."""
+    """The value of NAME. If NAME_FILE is set, the value is the content of the file at that path. Secrets are
+    usually passed to containers in such files."""
     file_name = os.environ.get(f"{name}_FILE", "").strip()
     if not file_name:
         return env_str(name)

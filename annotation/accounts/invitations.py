@@ -60,8 +60,9 @@ def invite(
 
 
 def standing(*, token: str) -> Invitation:
-    """Returns the invitation with this token, its project and its creator. Raises Problem with the reason if
-    no such invitation exists or the invitation can no longer be accepted."""
+    """Returns the invitation with this token; its project and its creator are read with the same query.
+    Raises Problem with the reason if no such invitation exists or the invitation can no longer be
+    accepted."""
     found = Invitation.objects.select_related("project", "created_by").filter(digest=digest_of(token))
     invitation = found.first()
     if invitation is None:
@@ -144,7 +145,7 @@ def _gone(invitation: Invitation) -> Problem:
     # look valid here.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent it for a new one.",
+        f"{detail} Ask the sender for a new invitation.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

@@ -1,4 +1,4 @@
-"""The effects of a password change, regardless of the page or command that made it."""
+"""The effects of a password change, regardless of the page or command that made the change."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ def _refuse_past(expires_at: datetime | None) -> None:
 
 
 def refuse_expiry(expires_at: datetime | None) -> None:
-    """Raises Problem for an expiry date that users can't choose: a date in the past. If TOKEN_MAX_DAYS is
-    set, this also includes no date, and dates that are too far in the future."""
+    """Raises Problem if the expiry date is in the past. If TOKEN_MAX_DAYS is set, also raises Problem if the
+    token would never expire or the date is too far in the future."""
     _refuse_past(expires_at)
     most: int | None = settings.TOKEN_MAX_DAYS
     if most is None:

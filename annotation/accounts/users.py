@@ -20,7 +20,7 @@ def create_user(
     *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
 ) -> tuple[User, str]:
     """Creates an account. Returns the account and its password, which is random by default. Raises Conflict
-    if the name is taken, and Problem if the name is invalid."""
+    if the name is taken, and Problem if the name or the email address is invalid."""
     password = password or secrets.token_urlsafe(PASSWORD_BYTES)
     user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
     user.set_password(password)
@@ -40,8 +40,8 @@ def create_user(
 @transaction.atomic
 def set_active(*, user: User, active: bool) -> bool:
     """Deactivates or activates an account. Returns whether anything changed. A deactivated user is logged
-    out, and the user's tokens are refused. Rankings and memberships are kept. Raises LastAdmin if nobody else
-    is an active admin."""
+    out, and the user's tokens are refused. Rankings and memberships are kept. Raises LastAdmin if the only
+    active admin would be deactivated."""
     if not active:
         _refuse_last_admin(user)
     changed = User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active)
@@ -51,7 +51,7 @@ def set_active(*, user: User, active: bool) -> bool:
 @transaction.atomic
 def set_admin(*, user: User, admin: bool) -> bool:
     """Grants the user the site's admin role, or removes this role. Returns whether anything changed. Raises
-    LastAdmin if nobody else is an active admin."""
+    LastAdmin if the role would be removed from the only active admin."""
     if not admin:
         _refuse_last_admin(user)
     others = User.objects.filter(pk=user.pk, is_superuser=not admin)

@@ -29,7 +29,7 @@ class CursorField(serializers.CharField):
     """A page's position in a list, as encoded by DRF: the Base64 form of `o` (an offset), `r` (whether the
     page is read backwards) and `p` (the value of the sort key at the page's beginning).
 
-    DRF passes `p` to the database without checking its type.
+    DRF would pass `p` to the database without checking its type, so the field `position` checks it here.
     """
 
     def __init__(self, position: Field, **options: Any) -> None:
@@ -75,8 +75,9 @@ BY_NUMBER = page_query(WholeNumber())
 
 
 class NewestFirst(CursorPagination):
-    """Pages are ordered by ID, because a cursor requires a sort key that is unique and never changes. An ID
-    is a UUIDv7, which sorts by creation time, or a number from a database sequence."""
+    """Lists the newest rows first. Pages are ordered by ID, because a cursor requires a sort key that is
+    unique and never changes. An ID is a UUIDv7, which sorts by creation time, or a number from a database
+    sequence."""
 
     ordering = "-id"
     query = BY_UUID

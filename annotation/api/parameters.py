@@ -54,7 +54,7 @@ class WholeNumber(serializers.IntegerField):
     """A number from `min_value` to `max_value`, written with the digits 0 to 9 only.
 
     Python's `int` also accepts `1_000`, spaces and the digits of other scripts. For numbers with more than
-    4,300 digits, Python raises a different error.
+    4,300 digits, Python's error names that limit instead of the allowed range.
     """
 
     _DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)

@@ -36,8 +36,8 @@ class Refused:
 
 @dataclass
 class Counts:
-    """Counts of the new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
-    input."""
+    """Counts of the new rows. `unchanged` counts drafts whose task (for :func:`add_prompts`: whose prompt)
+    already exists or appears earlier in the input."""
 
     prompts: int = 0
     responses: int = 0

@@ -74,7 +74,7 @@ def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
     The result has shape (…).
 
     For a million UUIDs, the probability that any two get the same number is 3 in 10⁸. The low half alone has
-    62 random bits. Comparing whole UUIDs takes five times as long.
+    62 random bits. Comparing whole UUIDs takes five times as long as comparing the numbers.
     """
     halves = uuids.astype(np.uint64)
     with np.errstate(over="ignore"):

@@ -79,8 +79,8 @@ def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
 
 
 def _measure(cursor: Any, rankings: RankingQuerySet) -> None:
-    """For each task with two or more of `rankings`, counts the pairs of verdicts on the same two responses.
-    Also counts how many of these pairs agree."""
+    """Creates the temporary table AGREEMENT. For each task with two or more of `rankings`, the table contains
+    the number of pairs of verdicts on the same two responses, and the number of these pairs that agree."""
     sql, parameters = rankings.order_by().values("id", "task_id").query.sql_with_params()
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{AGREEMENT}")
     cursor.execute(

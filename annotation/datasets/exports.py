@@ -20,7 +20,7 @@ OPTIONS = {
     for known in EXPORT_FORMATS.values()
     for option in known.options
 }
-"""Each option with its description."""
+"""Maps each option's name to the option and its description."""
 
 
 def export_snapshot(
@@ -40,7 +40,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """For each format that can't export this snapshot without further options, returns the reason."""
+    """Maps each format that can't export this snapshot without further options to the reason."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:
@@ -96,7 +96,7 @@ def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, 
 
 
 def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Joins lines into chunks, because serving each chunk costs a system call and a thread switch."""
+    """Joins the pieces into chunks, because serving each chunk costs a system call and a thread switch."""
     held = bytearray()
     for piece in pieces:
         held += piece

@@ -54,8 +54,8 @@ def _decided(rows: list[Row]) -> Row:
         "tiers": found.tiers,
         "unranked": found.unranked if found.tiers else [],
         "decided_by": "only" if len(rows) == 1 else found.decided_by,
-        # A row has no tiers if most annotators could not order the responses, if there is no majority order,
-        # or if nobody ordered the responses.
+        # A row without tiers is marked as not rankable, unless it is marked as all bad or no ranking of the
+        # task has an order.
         "not_rankable": not_rankable or (_has_order(rows[0]) and not (found.tiers or all_bad)),
         "all_bad": all_bad,
         "strength": _strength(rows, found.tiers),
@@ -85,8 +85,9 @@ def _describes(row: Row) -> bool:
 
 
 def _person(row: Row) -> str:
-    """A key that identifies the annotator. An annotator can have several rankings without an order in
-    addition to a ranking with an order."""
+    """A key that identifies the annotator. Each ranking without an annotator's name counts as a separate
+    annotator. Rows can't be counted instead, because an annotator can have several rankings without an order
+    in addition to a ranking with an order."""
     return str(row["annotator"] or row["ranking_id"])
 
 
@@ -122,7 +123,8 @@ def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None
 
 
 def _mean_ratings(rows: Sequence[Row]) -> str:
-    """The mean of each response's ratings. Only the newest rating of each annotator counts."""
+    """The mean rating of each response on each scale, as JSON. Only the newest rating of each annotator
+    counts."""
     given: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
         for id, scales in json.loads(row["ratings"]).items():

@@ -35,8 +35,9 @@ NOBODY: Person = (None, "")
 
 @dataclass(frozen=True)
 class Weights:
-    """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all other
-    annotators. `convergence` states how the estimation ended; None if nothing was estimated."""
+    """`of_person` holds the weights of annotators with an estimate; `of_review` is the weight of reviewers'
+    rankings; `usual` is the weight of all other annotators. `convergence` states how the estimation ended;
+    None if nothing was estimated."""
 
     of_person: Mapping[Person, float]
     of_review: float

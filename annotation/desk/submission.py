@@ -33,7 +33,7 @@ class StaleDraft(Conflict):
 
 
 class KeyUsedBefore(Problem):
-    """The idempotency key was already used with a different answer, which is a client error."""
+    """Raised if the idempotency key was already used with a different answer. This is a client error."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "idempotency-key-reused"

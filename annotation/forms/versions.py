@@ -60,8 +60,8 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
             errors=[
                 FieldProblem(
                     "form.responses",
-                    f"This form allows {form.responses} responses, but open tasks have different numbers:"
-                    f" {found}."
+                    f"This form allows {form.responses} responses, but some open tasks have a"
+                    f" different number: {found}."
                     " Finish or drop these tasks, or use another project.",
                 )
             ],

@@ -74,7 +74,8 @@ class Exclusion(models.Model):
 
 
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
-    """Matches rows whose annotator, named in these columns, is not excluded.
+    """Matches rows whose annotator is not excluded. The arguments are lookups of the columns with the row's
+    project, the annotator's account, and the annotator's name in an imported file.
 
     The condition consists of two NOT EXISTS clauses with plain equalities, so Postgres can run each clause as
     a hash anti-join over the few exclusions.

@@ -5,6 +5,6 @@ from django.db.models.lookups import LessThanOrEqual
 
 
 def at_most(field: str, characters: int) -> LessThanOrEqual[int]:
-    """The condition of a check constraint that limits a text to this many characters. The constraint accepts
-    NULL."""
+    """The condition of a check constraint that limits the text in `field` to `characters` characters. The
+    constraint accepts NULL."""
     return LessThanOrEqual(Length(field), characters)

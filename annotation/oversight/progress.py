@@ -46,7 +46,8 @@ class Progress:
 
 
 def progress(*, project: Project) -> Progress:
-    """Counts tasks and valid rankings with an order: in total, per day (UTC) and per annotator."""
+    """Counts the project's tasks. Counts its valid rankings with an order in total, per day (UTC) and per
+    annotator."""
     tasks = (
         RankingTask.objects.asked()
         .filter(project=project)

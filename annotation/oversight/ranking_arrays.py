@@ -80,9 +80,9 @@ class Block:
     person: NDArray[np.int64]
     """The annotator's index in `people`, with shape (R,). UNKNOWN for imported rankings without a name."""
     given_at: NDArray[np.int64]
-    """Microseconds since 1970, with shape (R,)."""
+    """The ranking's time in microseconds since 1970, with shape (R,)."""
     duration_ms: NDArray[np.int64]
-    """Milliseconds, with shape (R,); UNKNOWN if the duration was not measured."""
+    """The time spent on the ranking, in milliseconds, with shape (R,). UNKNOWN if it was not measured."""
     marks: NDArray[np.int64]
     """Bit flags, with shape (R,). UNTOUCHED: the answer was submitted unchanged. CHECK: the task is a check.
     KNOWN: the task's answer is known, and the task is not a qualification task. IMPORTED: the ranking was
@@ -149,7 +149,8 @@ class RankingArrays:
 
 
 def read_rankings(*, project: Project) -> RankingArrays:
-    """All of the project's annotations that count and have an order, without reviews, in five queries.
+    """Reads all of the project's annotations that count and have an order. Reviews are not included. Runs
+    five queries.
 
     Rankings are read first. Tasks and responses are never deleted. The later queries therefore find all tasks
     and responses to which the rankings refer.
@@ -284,7 +285,7 @@ def _by_length(
     lengths: NDArray[Any], wire: NDArray[np.uint8], item: tuple[Any, ...]
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
     """Splits concatenated binary arrays. `lengths`, with shape (R,), holds the arrays' lengths. For each
-    length k, yields the rows of that length and their items, with shape (rows, k)."""
+    length k, yields k, the indices of the arrays with this length, and their items, with shape (rows, k)."""
     width = _ARRAY_HEADER_BYTES + (_LENGTH_BYTES + np.dtype([("value", *item)]).itemsize) * lengths.astype(
         np.int64
     )
@@ -308,7 +309,7 @@ def _block(
     of_shown: NDArray[np.int64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """Sorts rankings by task, so that later sums over tasks need no sort.
+    """Converts a run to a block. The rankings are sorted by task, so that later sums over tasks need no sort.
 
     `of_shown` is sorted by task and position. `begins`, with shape (T,), holds the index in `of_shown` at
     which each task's responses begin.

@@ -49,7 +49,7 @@ SELECT (SELECT count(*) FROM annotation_ranking WHERE project_id = %(project)s),
 
 class _Stored(NamedTuple):
     began: datetime
-    """The time at which the version was read. The result contains all earlier changes."""
+    """The time just before the version was read. The result includes all earlier changes."""
     version: str
     result: Any
 
@@ -109,8 +109,8 @@ def data_version(project: Project) -> tuple[object, ...]:
 
 @once
 def code_version(*packages: ModuleType) -> int:
-    """The modification time of the newest file in the packages that compute stored results. After an upgrade,
-    stored results are stale."""
+    """The modification time of the newest Python file in the packages that compute stored results, in
+    nanoseconds. An upgrade changes this time, so results stored earlier become stale."""
     folders = [Path(str(package.__file__)).parent for package in packages]
     return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))
 

@@ -34,7 +34,7 @@ from config.problems import Conflict, Problem
 
 State = Assignment.State
 MAX_LISTED = 100
-# Number of tasks with the lowest agreement that are tried if other reviewers open tasks at the same time.
+# Maximum number of tasks to try, lowest agreement first, when other reviewers open tasks at the same time.
 TRIED_AT_ONCE = 20
 # States in which the reviewer has no annotation of their own on the task.
 OPENABLE = (State.EXPIRED, State.RELEASED, State.SKIPPED, State.LOOKED_AT, State.REVIEWED)

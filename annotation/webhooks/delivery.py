@@ -46,7 +46,8 @@ PAUSES: Final = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-# Spreads out the retries of deliveries that failed together.
+# Each pause is multiplied by a random factor from 1 − JITTER to 1 + JITTER. This spreads out the retries of
+# deliveries that failed together.
 JITTER = 0.2
 # A claim must last longer than an attempt. An attempt can take safe_post.TOTAL_SECONDS plus the time for a
 # slow name resolution.
@@ -137,8 +138,8 @@ def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
     )
     if not is_new:
         return
-    # If a retry was replayed in the meantime, its number of attempts is 0 again, and the replay's schedule
-    # stays unchanged.
+    # If a retried delivery was replayed while it was being posted, its number of attempts is 0 again. The
+    # updates of `claimed` then match no row, so the replay's schedule stays unchanged.
     claimed = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
     endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)
     if outcome.is_success:

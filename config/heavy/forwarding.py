@@ -33,8 +33,8 @@ SCOPE_KEYS = (
     *("type", "asgi", "http_version", "server", "client", "scheme", "method", "root_path"),
     *("path", "raw_path", "query_string", "headers"),
 )
-# Per web process. A download mostly waits for its client's connection, so more downloads can run at the same
-# time.
+# Per web process. A download mostly waits for its client's connection, so more downloads than reports can run
+# at the same time.
 AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
 # The limits per user are lower, so that one user can't occupy all slots.
 AT_ONCE_PER_USER = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
@@ -68,7 +68,8 @@ class NotStarted(ProcessDied):
 
 
 class TooManyWaiting(Exception):
-    """Raised if MAX_WAITING heavy requests are waiting, or if MAX_OF_USER of one user are unfinished."""
+    """Raised if MAX_WAITING heavy requests are waiting, or if the user has MAX_OF_USER unfinished
+    requests."""
 
 
 @dataclass
@@ -258,7 +259,8 @@ def _as_file(body: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def _forwarded(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """The scope with the request ID, so that the log lines of both processes have the same ID."""
+    """The parts of the scope that the request's process needs, with the request ID as a header. The log lines
+    of both processes therefore have the same ID."""
     name = REQUEST_ID_HEADER.lower().encode()
     headers = [pair for pair in scope["headers"] if pair[0] != name]
     headers.append((name, current_request_id().encode()))

@@ -61,7 +61,7 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
         return _growing("login-device", f"{device} {name}")
     address = client_address(request)
     limits = (
-        # When one of these limits is reached, only this address is locked out.
+        # When one of these limits is reached, only this address is locked out of the account.
         *_growing("login-name", f"{address} {name}"),
         # Limits the attempts from one address across all accounts, for example if somebody tries one common
         # password on many accounts.
@@ -85,7 +85,7 @@ def _open_key(name: str) -> str:
 
 
 def confirmation_limits(user_id: object) -> tuple[Limit, ...]:
-    """Limits on guesses of the password that confirms a change during a session."""
+    """Limits on guesses of the password that a logged-in user enters to confirm a change."""
     return _growing("confirm", str(user_id))
 
 

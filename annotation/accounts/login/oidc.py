@@ -83,8 +83,8 @@ def _named(provider_id: str) -> OidcProvider | None:
 
 
 def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> str:
-    """The URL at the provider to which the browser is redirected. Raises Problem if the provider is not
-    configured or doesn't respond."""
+    """Returns the provider's login URL, to which the browser must be redirected. Raises Problem if the
+    provider is not configured or doesn't respond."""
     if _named(provider_id) is None:
         known = ", ".join(each.id for each in providers()) or "none"
         raise Problem(

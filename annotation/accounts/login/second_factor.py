@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 # A code is valid for its own 30 seconds and, because clocks differ, for the 30 seconds before and after.
 CODE_SECONDS = 90
-# Repeated logins must not fill the audit log.
+# An unreadable second factor is recorded at most once in this period, so that repeated logins don't fill the
+# audit log.
 UNREADABLE_RECORDED_ONCE_IN = timedelta(hours=1)
 RECENT = timedelta(minutes=15)
 
@@ -61,7 +62,8 @@ def state_of(user: User) -> State:
 
 
 def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrolment:
-    """A new secret, kept in the session until a first code proves that the app has the secret."""
+    """Starts an enrolment with a new secret. The session keeps the secret until a first code proves that the
+    app has it. Raises Problem if the password is wrong, and Conflict if the second factor is already on."""
     confirm_password(request=request, user=user, password=password)
     if state_of(user).enabled:
         raise _enabled()
@@ -129,7 +131,8 @@ def confirm_identity(*, request: HttpRequest, user: User, password: str, code: s
 
 
 def complete_log_in(*, request: HttpRequest, code: str) -> None:
-    """The second step of a login. Raises Conflict if the first step is missing or took place too long ago."""
+    """Completes the second step of a login. Raises Conflict if the first step is missing or took place too
+    long ago."""
     stage = LoginStageController.enter(request, AuthenticateStage.key)
     user = stage.login.user if stage else None
     if not isinstance(user, User) or not user.is_active:

@@ -20,12 +20,12 @@ from annotation.models import User
 
 
 class SessionStore(db.SessionStore):
-    """Django's database store with two changes: loading the user can keep the session's key, and a failed
-    update raises the database's error.
+    """Django's database store with two changes: `keeping_cookie` prevents a change of the session's key while
+    the user is loaded, and a failed update raises the database's error.
 
-    If a session is signed with a fallback key, Django signs it with the current key and replaces the
-    session's key, and with it the cookie. If a page sends several requests at once, all requests but the
-    first would then have an invalid cookie, and the user would be logged out.
+    If a session is signed with a fallback SECRET_KEY, Django signs it with the current SECRET_KEY and
+    replaces the session's key, and with it the cookie. If a page sends several requests at once, all requests
+    but the first would then have an invalid cookie, and the user would be logged out.
     """
 
     _keeps_cookie = False

@@ -21,9 +21,11 @@ class MappingField(serializers.JSONField):
         try:
             value = super().to_internal_value(data)
         except RecursionError:
-            raise serializers.ValidationError("It is nested too deeply.") from None
+            raise serializers.ValidationError("The mapping is nested too deeply.") from None
         if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
-            raise serializers.ValidationError("It must be an object whose values are names of columns.")
+            raise serializers.ValidationError(
+                "The mapping must be an object whose values are names of columns."
+            )
         if any(len(columns) > MAX_COLUMNS_CHARACTERS for columns in value.values()):
             reason = (
                 f"The column names of a key can have at most {MAX_COLUMNS_CHARACTERS:,} characters in total."
@@ -36,7 +38,10 @@ class MappingField(serializers.JSONField):
 
 class ImportOptions(serializers.Serializer[Any]):
     format = serializers.ChoiceField(
-        choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Default: detected."
+        choices=sorted(IMPORT_FORMATS),
+        required=False,
+        allow_blank=True,
+        help_text="Default: the detected format.",
     )
     mapping = MappingField(
         required=False,

@@ -33,7 +33,8 @@ from config.problems import Conflict, problem_body
 from config.wake import NOT_WOKEN, send_on_commit
 
 HEARTBEAT_EVERY = timedelta(seconds=2)
-# On a busy machine or during a long transaction, an import can miss some heartbeats.
+# Much longer than HEARTBEAT_EVERY, because an import can miss some heartbeats on a busy machine or during a
+# long transaction.
 STALE_AFTER = timedelta(seconds=60)
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES = 3
@@ -128,7 +129,7 @@ def fail_import(
 
 
 def end_cancelled_import(*, import_id: UUID, attempt: int) -> bool:
-    """running → cancelled, if a user has requested it."""
+    """running → cancelled, if a user has requested the cancellation. Returns whether the state changed."""
     asked = _this_attempt(import_id, attempt).exclude(cancel_requested_at=None)
     changed = asked.update(state=Import.State.CANCELLED, finished_at=timezone.now())
     return _with_upload_removed(changed, import_id)

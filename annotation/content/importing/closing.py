@@ -8,13 +8,13 @@ from django.db import connection
 
 
 def close_ranked_tasks(*, ranked: Mapping[str, Sequence[str]]) -> None:
-    """Closes each task whose only rankings with an order are the new rankings in `ranked` (IDs by task ID).
-    The result is the same whether a row with an order comes before or after other rows with the same
-    responses.
+    """Closes each task whose only rankings with an order are the new rankings in `ranked` (ranking IDs by
+    task ID). The result is the same whether a row with an order comes before or after other rows with the
+    same responses.
 
     Tasks that annotators have started on, or that are reserved for an annotator, stay open. The statement
-    also compares the number of slots, because Postgres evaluates this condition again if a concurrent claim
-    has changed the task.
+    also requires that all slots are open, because Postgres evaluates this condition again if a concurrent
+    claim has changed the task.
     """
     if not ranked:
         return

@@ -24,6 +24,7 @@ SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
 HUB_SECONDS = 30.0  # timeout for listing the files
+_SET_TOKEN = "set RANKLOOP_HUB_TOKEN for the import worker, or HF_TOKEN for manage.py import_responses"
 
 
 def fetch_dataset(
@@ -57,8 +58,8 @@ def fetch_dataset(
     if most_bytes is not None and total > most_bytes:
         raise _refused(
             f"The chosen files of {dataset} have {total:,} bytes; imports are limited to {most_bytes:,}"
-            " (RANKLOOP_IMPORT_MAX_BYTES). Choose a part or a split, or use manage.py import_responses --hub"
-            " on the server."
+            " bytes (RANKLOOP_IMPORT_MAX_BYTES). Choose a part or a split, or use"
+            " manage.py import_responses --hub on the server."
         )
     for name in chosen:
         with _refusals(dataset, revision):
@@ -80,11 +81,11 @@ def _refusals(dataset: str, revision: str | None) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise _refused(f"{dataset} is gated: request access on its page, then set HF_TOKEN.") from error
+        raise _refused(f"{dataset} is gated: request access on its page, then {_SET_TOKEN}.") from error
     except errors.RepositoryNotFoundError as error:
         raise _refused(
-            f"The Hub has no dataset {dataset}, or it is private (then set HF_TOKEN). An ID has the form"
-            " OWNER/NAME."
+            f"The Hub has no dataset {dataset}, or the dataset is private. An ID has the form OWNER/NAME. For"
+            f" a private dataset, {_SET_TOKEN}."
         ) from error
     except (errors.RevisionNotFoundError, errors.RevisionResolutionError) as error:
         raise _refused(f"{dataset} has no revision {revision}.") from error

@@ -103,7 +103,8 @@ def importing(
                         if not dry_run:
                             # Two imports with the same prompts in different orders could deadlock. The lock
                             # is therefore acquired before any row is written. A dry run doesn't acquire the
-                            # lock, because it would block changes to the project's form until its end.
+                            # lock, because changes to the project's form would then wait until the dry run
+                            # ends.
                             acquire(Lock.CONTENT.of(project.pk))
                         store_batch(
                             project=project, batch=batch, report=report, options=placed, stored=stored

@@ -20,8 +20,8 @@ _EMPTY = RankingRecord(())
 
 
 def contents_of(rankings: Sequence[RankingRecord]) -> list[dict[str, Any]]:
-    """The rankings' values as JSON. Tiers, ratings and flags refer to the responses by their index in the
-    file. A ranking that only orders identical responses is omitted."""
+    """The rankings' values as JSON. Tiers, ratings and flags refer to a response by its index among the row's
+    responses in the file. A ranking that only orders identical responses is omitted."""
     return [content for ranking in rankings if not {"tiers"} >= (content := _content(ranking)).keys()]
 
 

@@ -49,7 +49,8 @@ class ImportLimits:
 
 
 def import_limits(*, dry_run: bool, began: float | None = None) -> ImportLimits:
-    """`began` is the time on the monotonic clock at which the import began; the default is now."""
+    """Returns the limits from the settings. `began` is the time on the monotonic clock at which the import
+    began; the default is now."""
     return ImportLimits(
         settings.IMPORT_MAX_ROWS,
         settings.IMPORT_MAX_SECONDS,

@@ -166,8 +166,8 @@ def _parts(item: Ranked) -> frozenset[str]:
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
-    """Tasks created in this transaction have no rankings and are skipped, so a first import runs no query
-    here."""
+    """Reads the existing rankings of the tasks in `by_key`. Tasks created in this transaction have no
+    rankings and are skipped, so a first import runs no query here."""
     old = {key: item for key, item in by_key.items() if not item.task_is_new}
     if not old:
         return _Standing(set(), {})
@@ -207,8 +207,8 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
 
 
 def _import_key(item: Ranked) -> str:
-    """SHA-256 of a ranking's content. Response IDs represent the texts, because a project stores each text
-    once."""
+    """SHA-256 (hex) of a ranking's task and content. The hashed value contains response IDs instead of
+    texts,because a project stores each response once."""
     ids = item.response_ids
     ranking = item.ranking
     content: list[Any] = [
@@ -231,8 +231,8 @@ def _import_key(item: Ranked) -> str:
     ):
         if value or (value == 0 and value is not False):
             content.append([name, value])
-    # Two rankings without an order can be equal except for the metadata, which contains the values of other
-    # controls of an annotation tool.
+    # If two rankings without an order are otherwise equal, their metadata and their time distinguish them.
+    # The metadata contains the values of an annotation tool's other controls.
     if not ranking.has_order:
         content.append(["metadata", ranking.metadata])
         content.append(["given_at", ranking.given_at and ranking.given_at.isoformat()])

@@ -16,15 +16,15 @@ MAX_MAPPINGS = 50
 class ProjectPreview(NamedTuple):
     file: FilePreview
     remembered: bool
-    """Whether the mapping comes from an earlier import. An import uses it only if it is given as the import's
-    `mapping` option."""
+    """Whether the mapping comes from an earlier import. An import uses the mapping only if it is passed as
+    the import's `mapping` option."""
 
 
 def preview_file(
     *, project: Project, file: BinaryIO, mapping: Mapping[str, str] | None = None
 ) -> ProjectPreview:
     """The preview of a file. If no mapping is given, the mapping from the last import with the same columns
-    is used, unless the file can't be read with it."""
+    is used, unless the file can't be read with that mapping."""
     found = preview_of(file, mapping=mapping)
     columns = sorted(found.columns)
     saved = next((one["mapping"] for one in project.import_mappings if one["columns"] == columns), None)

@@ -53,7 +53,7 @@ class _Count:
 
     @property
     def where(self) -> str:
-        """For example `lines 3, 5, 9 …`."""
+        """The places of the first rows as text, for example `lines 3, 5, 9 …`."""
         places = map(Place, self.lines, self.files or [""] * len(self.lines))
         more = " …" if self.count > len(self.lines) else ""
         return f"{'line' if self.count == 1 else 'lines'} {', '.join(map(str, places))}{more}"
@@ -100,7 +100,7 @@ class BatchReport:
 class ImportReport:
     """The result of an import. Each of the `read` rows adds something or is counted in `unchanged` or
     `failed`. A row with several records can both add something and fail. `reasons` groups the failures;
-    `errors` lists the first ones. `stopped` names the limit at which the import stopped, and is otherwise
+    `errors` lists the first failures. `stopped` explains which limit stopped the import, and is otherwise
     empty."""
 
     format: str

@@ -43,8 +43,8 @@ BY_TURN = page_query(CharField(max_length=37))  # one digit and a UUID
 
 
 class OpenFirst(NewestFirst):
-    """Orders reports by one text column that combines state and time, because a cursor needs a single
-    column."""
+    """Lists open reports first. The sort key is one text column that combines state and time, because a
+    cursor needs a single column."""
 
     ordering = "-turn"
 

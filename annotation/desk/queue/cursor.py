@@ -21,7 +21,8 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# If an annotator has done fewer tasks than this, scanning past them costs less than a cursor.
+# Number of finished tasks from which an annotator gets a cursor. Scanning past fewer tasks costs less than a
+# cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0
@@ -91,9 +92,9 @@ def _first_free(
     project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[tuple[object, ...], int] | None:
     """Returns the position of the first task in the queue that is open to the annotator, even if the task is
-    locked. Also returns the number of the oldest transaction still running in the query's snapshot. Returns
-    None if the current transaction has already written to the database, because the position would be wrong
-    after a rollback."""
+    locked; if there is no such task, returns the end of the queue. Also returns the number of the oldest
+    transaction still running in the query's snapshot. Returns None if the current transaction has already
+    written to the database, because the position would be wrong after a rollback."""
     with prepared_cursor() as cursor:
         cursor.execute(
             *look_ahead_statement(project=project, annotator=annotator, policy=policy, known=known)

@@ -55,8 +55,8 @@ class Command(ReportingCommand):
             "--responses-per-task",
             type=int,
             metavar="K",
-            help="divide responses without a ranking among tasks of at most K responses, for example pairs"
-            " (default: 10)",
+            help="divide responses without a ranking among tasks of at most K responses, for example"
+            " 2 for pairs (default: 10)",
         )
         parser.add_argument(
             "--round", type=int, default=0, help="sampling round of the new tasks (default: 0)"

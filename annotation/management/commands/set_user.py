@@ -54,8 +54,11 @@ class Command(ReportingCommand):
             document["active"] = options["activate"]
         if options["admin"] or options["no_admin"]:
             changed = users.set_admin(user=user, admin=options["admin"])
-            state = "an admin" if options["admin"] else "not an admin"
-            lines.append(f"{user.username} is {'now' if changed else 'already'} {state}.")
+            if options["admin"]:
+                state = "now an admin" if changed else "already an admin"
+            else:
+                state = "no longer an admin" if changed else "not an admin"
+            lines.append(f"{user.username} is {state}.")
             document["admin"] = options["admin"]
         if options["reset_second_factor"]:
             was_on = second_factor.reset(user=user)

@@ -96,7 +96,7 @@ class Quality(serializers.Serializer[Any]):
     agreement = Estimate()
     agreement_without_ties = serializers.FloatField(allow_null=True)
     n_pairs_without_ties = serializers.IntegerField()
-    alpha_nominal = Estimate(help_text="Krippendorff's α for verdicts on pairs: worse, tied, better.")
+    alpha_nominal = Estimate(help_text="Krippendorff's nominal α for the verdicts worse, tied and better.")
     alpha_ordinal = Estimate(
         help_text="Krippendorff's ordinal α, with a tie halfway between worse and better."
     )
@@ -115,7 +115,7 @@ class Quality(serializers.Serializer[Any]):
     per_day = DayAgreement(many=True)
     between = Between(
         many=True,
-        help_text="Pairwise agreement between the annotators who share the most tasks with others.",
+        help_text="Pairwise agreement between the annotators who share the most response pairs with others.",
     )
 
 
@@ -132,8 +132,9 @@ class Standing(serializers.Serializer[Any]):
         " their strengths can't be compared."
     )
     level = serializers.IntegerField(
-        help_text="In each group, models at a better level never lost to models at a worse level. The data"
-        " therefore give no upper bound for the distance between the levels."
+        help_text="Models at the same level are connected by chains of wins or ties in both directions."
+        " Models at a better level of a group never lost to models at a worse level, so the data give no"
+        " upper bound for the distance between the levels. The order of the level numbers has no meaning."
     )
 
 

@@ -45,7 +45,8 @@ class TaskView(ProjectView):
 
     @extend_schema(
         operation_id="updateTask",
-        description="To turn a task into a check, send its kind and the correct answer.",
+        description="Changes the task's kind, correct answer, priority or state. To turn a task into a check,"
+        " send its kind and the correct answer.",
         request=task_serializers.TaskChanges,
         responses=task_serializers.TaskDetail,
         tags=["tasks"],

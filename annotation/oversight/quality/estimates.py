@@ -59,5 +59,5 @@ def share_of(part: Any, whole: Any) -> float | None:
 
 
 def number_or_none(value: Any) -> float | None:
-    """Returns None instead of NaN, which JSON can't represent."""
+    """Returns the value as a float, or None instead of NaN, which JSON can't represent."""
     return None if math.isnan(value) else float(value)

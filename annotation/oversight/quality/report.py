@@ -130,7 +130,7 @@ def _per_day(
 
 
 def _between(people: list[str], met: Meetings, person: NDArray[np.int64]) -> list[Between]:
-    """Pairwise agreement between the annotators who share the most tasks with others."""
+    """Pairwise agreement between the annotators who share the most response pairs with others."""
     pairs = sum(
         np.bincount(person[side], weights=met.shared, minlength=len(people))
         for side in (met.first, met.second)

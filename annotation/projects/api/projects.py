@@ -73,7 +73,7 @@ class ProjectDetailView(ProjectView):
 class FormCheckView(ProjectView):
     @extend_schema(
         operation_id="checkForm",
-        description="Checks whether the project can use this form, and reports the effect of such a change."
+        description="Checks whether the project can use this form, and returns the effect of changing to it."
         " Changes nothing.",
         request=form_serializers.FormToCheck,
         responses=form_serializers.FormEffect,

@@ -31,7 +31,8 @@ class WebhooksView(ProjectView):
 
     @extend_schema(
         operation_id="createWebhook",
-        description="Deliveries are signed as in Standard Webhooks. Only this response shows the secret.",
+        description="Creates a webhook. Its deliveries are signed as in Standard Webhooks. Only this response"
+        " shows the secret.",
         request=serializers.NewWebhook,
         responses={201: serializers.WebhookWithSecret},
         tags=["webhooks"],
@@ -48,7 +49,8 @@ class WebhooksView(ProjectView):
 class WebhookView(APIView):
     @extend_schema(
         operation_id="updateWebhook",
-        description="Enabling a webhook delivers pending events; a disabled webhook records no new events.",
+        description="Changes a webhook. When a webhook is enabled, its pending events are delivered. A"
+        " disabled webhook records no new events.",
         request=serializers.WebhookChanges,
         responses=serializers.Webhook,
         tags=["webhooks"],

@@ -96,7 +96,7 @@ def measured(
             check()
             responses = score_responses(model, rows, part)
             found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
-        return found  # 0 outside this process's share
+        return found  # the entries of other processes' shares are 0
 
     sharded = is_sharded(policy.model)
     with complete_model(policy.model) as model, stopping_together(sharded=sharded):

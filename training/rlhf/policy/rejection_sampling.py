@@ -380,7 +380,7 @@ def tune_round(
 
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
-    """Return the settings with the default learning rate filled in. This default is lower than that of
+    """Return the settings. If they contain no learning rate, fill in the default, which is lower than that of
     `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft

@@ -290,14 +290,16 @@ def add_gradients(
 
 
 def counting_tokens(rows: Sequence[Row], what: str) -> AbstractContextManager[None]:
-    """Inside the context, the tokens of this process's share of the rows are counted."""
+    """Inside the context, the tokens of this process's share of the rows are counted
+    (`core.alive.counting`)."""
     return counting(sum(row.length for row in rows) // distributed.count(), what)
 
 
 def parts_of(
     config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> tuple[Iterator[Batch], Callable[[], Batch]]:
-    """Return the micro-batches of this process's share of the rows, and a spare one for `in_step`."""
+    """Return the micro-batches of this process's share of the rows, and a function that returns a spare one
+    for `in_step`."""
     mine = [rows[i] for i in distributed.share([row.length for row in rows])]
     shortest = min(rows, key=lambda row: row.length)
     laid_out_rows = partial(laid_out, config, policy, tokenizer)

@@ -31,7 +31,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 ANSWERS_PER_CHECK = 32  # answers scored between two checks for cancellation
 
 Gold = Callable[[Messages, str], float]
-# Called every few seconds with a number of answers or prompts, and with a note on the current work.
+# Called every few seconds with the number of answers or prompts so far, and with a note on the current work.
 Progress = Callable[[int, str], None]
 
 _PART, _DEVIATION = "part.", "spread."

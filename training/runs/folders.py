@@ -25,7 +25,7 @@ from storage import durable
 from training.models import TrainingRun
 
 CHECKPOINTS = "checkpoints"
-REWARDS = "rewards_of_prompts.jsonl"  # by which the prompts were chosen (process/datasets/varied.py)
+REWARDS = "rewards_of_prompts.jsonl"  # rewards for the choice of prompts (process/datasets/varied.py)
 KEPT_FOR_RESUMING = timedelta(days=7)
 RESUMABLE = (TrainingRun.State.FAILED, TrainingRun.State.CANCELLED)
 

@@ -296,7 +296,7 @@ def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors:
 def update(
     config: PPOConfig, state: PPOState, batch: Batch, demonstrations: Sequence[Row] = ()
 ) -> dict[str, float]:
-    """Run a few epochs of clipped updates, and complete the state of the step. Return the step's metrics."""
+    """Run a few epochs of clipped updates, and update the rest of the state. Return the step's metrics."""
     step = batch.rollout.step
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)

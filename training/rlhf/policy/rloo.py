@@ -176,7 +176,7 @@ def roll_out(
 
 
 def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
-    """Run a few epochs of clipped updates, and complete the state of the step. Return the step's metrics."""
+    """Run a few epochs of clipped updates, and update the rest of the state. Return the step's metrics."""
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
     state.kl = batch.kl
     steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))

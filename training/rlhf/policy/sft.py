@@ -90,7 +90,7 @@ class SFTResult:
 class FitProgress:
     """The position and the results of `fit`, as JSON in checkpoints. The recipe's seed determines the data
     order, so the number of completed steps also gives the position in the data. `metrics` are those of the
-    last step. If the run was stopped in that step's evaluation, `reported` is lower than `step`."""
+    last step. If the run was stopped during that step's evaluation, `reported` is lower than `step`."""
 
     step: int = 0
     reported: int = 0

@@ -51,8 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="policy to start from: a folder, or a name on the Hugging Face hub",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder in which the model is saved")
-    parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md lists them)")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        help="file with the settings as a JSON object (docs/recipes.md lists the settings)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one setting, which takes precedence over the file",
+    )
     parser.add_argument(
         "--checkpoints",
         type=Path,

@@ -79,9 +79,12 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
 
 @transaction.atomic
 def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
-    """The weights are put into place inside the transaction. If the transaction doesn't commit, the folder
-    has no row. The folder is then replaced by the repeated transaction, by the next attempt, or by another
-    run's model of the same name. The attempt's own folder therefore keeps the weights."""
+    """Do the work of `complete_run` in one transaction.
+
+    The weights are put into place inside the transaction. If the transaction doesn't commit, the model's
+    folder has no row. The folder is then replaced by the repeated transaction, by the next attempt, or by
+    another run's model of the same name. The attempt's own folder therefore keeps the weights.
+    """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
     # Lock the run first. Heartbeats have stopped, and writing many tasks takes time. Without the lock, the
     # sweep could consider this run lost, and another worker could then claim the run.

@@ -25,7 +25,7 @@ from storage import durable
 from training.models import TrainingRun
 
 CHECKPOINTS = "checkpoints"
-REWARDS = "rewards_of_prompts.jsonl"  # measured to choose the prompts (process/datasets/varied.py)
+REWARDS = "rewards_of_prompts.jsonl"  # rewards for the choice of prompts (process/datasets/varied.py)
 KEPT_FOR_RESUMING = timedelta(days=7)
 RESUMABLE = (TrainingRun.State.FAILED, TrainingRun.State.CANCELLED)
 
@@ -35,8 +35,8 @@ def work_folder(run: TrainingRun, attempt: int) -> Path:
 
 
 def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
-    """Return the attempt's own checkpoint folder, with the checkpoints of the newest earlier attempt. The
-    folder might not exist yet."""
+    """Move the checkpoints of the newest earlier attempt that has any to the attempt's own checkpoint folder,
+    unless that folder exists. Return the folder, which might not exist yet."""
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
         # Parts of a run, such as the members of an ensemble, keep their checkpoints in subfolders.

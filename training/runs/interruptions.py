@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 # machine swaps. The run must not be treated as lost in this case.
 STALE_AFTER = timedelta(seconds=60)
 SWEEP = "training runs"
-# If a queued run is not claimed within this time, the sweep repeats the message that wakes a worker. If both
-# messages arrive, the second message has no effect, because the run is already claimed.
+# If a queued run is not claimed within REWAKE_AFTER, the sweep repeats the message that wakes a worker. If
+# both messages arrive, the second message has no effect, because the run is already claimed.
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES_OUT_OF_MEMORY = 2
 RESUMING = "resuming"
@@ -86,11 +86,11 @@ def interrupt_run(*, run_id: UUID, attempt: int, error: Record, max_tries: int =
 
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:
     """Handle the runs on which no worker is working. Returns the IDs of the runs that need a worker."""
-    silence = f"without a heartbeat for {stale_after.total_seconds():.0f} s."
-    lost = record(FailureKind.WORKER_LOST, f"The training worker was lost, {silence}")
+    silence = f"no heartbeat arrived for {stale_after.total_seconds():.0f} s."
+    lost = record(FailureKind.WORKER_LOST, f"The training worker was lost: {silence}")
     lost_again = record(
         FailureKind.WORKER_LOST,
-        f"The run was interrupted {MAX_TRIES} times. The last time, the training worker was lost, {silence}",
+        f"The run was interrupted {MAX_TRIES} times. The last time, the training worker was lost: {silence}",
     )
     with transaction.atomic():
         since = Sweep.objects.note_pass(SWEEP)
@@ -108,7 +108,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         requeued = move(
             "state = 'queued', phase = 'waiting after a lost worker', eta_seconds = NULL, "
             f"woken_at = clock_timestamp(), interruptions = {INTERRUPTED}, {SPENT}",
-            # If cancellation is requested after the first of these statements, the next sweep cancels the
+            # If cancellation is requested after the statement that cancels runs, the next sweep cancels the
             # run.
             f"{IS_STALE} AND {NOT_CANCELLED}",
             error=json.dumps(lost),

@@ -28,7 +28,7 @@ from training.rlhf.recipes.parts.templates import parse_arguments
 from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 Kind = TrainingRun.Kind
-# These runs add EOS to a truncated answer before they score it.
+# Kinds of runs that add EOS to a truncated answer before they score it.
 ADDS_EOS = {Kind.RLOO, Kind.PPO}
 # Number of check results cached in memory. The launch form requests an estimate, with the same checks, after
 # every change.
@@ -165,7 +165,7 @@ def _refused(check: Callable[[], None], folder: Path) -> Refused | None:
 
 
 def _state(folder: Path) -> State:
-    """Return the state of the model's files, and of an adapter's base model."""
+    """Return the state of the model's files (`state_of`). For an adapter, include its base model's files."""
     state = state_of(folder)
     if adapters.is_adapter(folder):
         try:

@@ -62,7 +62,9 @@ def verify_model(model: ModelVersion) -> None:
 
 def _record_checksums(model: ModelVersion, files: Manifest) -> None:
     if ModelVersion.objects.filter(pk=model.pk, files__isnull=True).update(files=files):
-        logger.warning("Model %s had no stored checksums. Its current files are now recorded.", model.name)
+        logger.warning(
+            "Model %s had no stored checksums. The checksums of its current files are now stored.", model.name
+        )
     model.refresh_from_db(fields=["files"])
 
 

@@ -25,7 +25,7 @@ from training.runs.progress.events import CHANNEL, storable
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-MAX_TRIES = 3  # claims since the launch, so a run is resumed automatically at most twice
+MAX_TRIES = 3  # claims since the launch or the last manual resume: at most two automatic resumes
 MOVE = """
 WITH moved AS (
     UPDATE training_trainingrun SET {changes}, last_seq = last_seq + 1
@@ -39,8 +39,8 @@ SELECT id, attempt, state, pg_notify(%(channel)s, id::text) FROM moved
 """
 IS_THIS_ATTEMPT = "id = %(run)s AND attempt = %(attempt)s AND state = 'running'"
 NOT_CANCELLED = "cancel_requested_at IS NULL"
-# Uses the time of the last heartbeat instead of the current time, because a lost run has not been running
-# since its last heartbeat.
+# An attempt's time ends at its last heartbeat rather than now, because a lost run has not been running since
+# its last heartbeat.
 SPENT = (
     "spent_seconds = spent_seconds + greatest(0, coalesce(extract(epoch FROM heartbeat_at - started_at), 0))"
 )

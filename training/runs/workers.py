@@ -33,7 +33,8 @@ def report_worker(*, name: str) -> None:
 
 
 def keep_reporting(*, name: str, stopping: threading.Event) -> threading.Thread:
-    """Report in a thread until the worker is stopping. A failed report is logged and repeated."""
+    """Call `report_worker` every REPORT_SECONDS in a thread, until the worker is stopping. Failures are
+    logged."""
 
     def work() -> None:
         while True:

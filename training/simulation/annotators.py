@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 30.0
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.2  # doubled with each retry
 WORTH_RETRYING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 500, 502, 503, 504})
-# Responses whose points differ by less than this are tied. Floating-point sums can differ in the last digits.
+# Responses are tied if their points differ by less than SAME_POINTS, because floating-point sums are rounded.
 SAME_POINTS = 1e-9
 
 JUDGES: dict[str, Judge] = {

@@ -37,7 +37,7 @@ You see a customer's question and several replies. Put the best reply first.
 
 Replies that are equally good belong in one tier.
 """
-# None: a site admin without a membership.
+# None stands for a site admin without a membership in the project.
 PEOPLE: dict[str, Role | None] = {
     "admin": None,
     "manager": Role.MANAGER,

@@ -25,10 +25,10 @@ LARGEST_PULL = 0.5  # maximum share of the way back to the reference in one step
 LOOKAHEAD = 2.0  # steps for which an optimiser's momentum continues to move the policy
 # Limit of the error 2 · (distance - 1), which is about KL / target - 1 near the target.
 LARGEST_ERROR = 1.0
-# The integral doesn't change while the policy moves towards the target so fast that it arrives within this
-# number of steps. Otherwise, beta would fall during the first steps, and the KL would overshoot.
+# The integral doesn't change while the policy moves towards the target so fast that it would reach the target
+# within ARRIVES_WITHIN steps. Otherwise, beta would fall during the first steps, and the KL would overshoot.
 ARRIVES_WITHIN = 4.0
-# The integral changes beta by at most this factor, in both directions.
+# Maximum factor by which the integral raises or lowers beta.
 LARGEST_CHANGE = 1000.0
 
 

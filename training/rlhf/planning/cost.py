@@ -72,9 +72,9 @@ class Data:
     response_deviation: float = 0.0
 
     def in_largest(self, items: float) -> Data:
-        """Return the data with the mean lengths that are expected in the largest of several batches of this
-        many items. These lengths are LARGEST standard errors above the overall mean. The difference matters
-        if a few prompts are much longer than the others."""
+        """Return the data with the mean lengths that are expected in the largest of several batches of
+        `items` items. These lengths are LARGEST standard errors above the overall mean. The difference
+        matters if a few prompts are much longer than the others."""
         errors = LARGEST / math.sqrt(max(1.0, items))
         return replace(
             self,

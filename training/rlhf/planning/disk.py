@@ -21,7 +21,7 @@ from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.rollouts import RolloutConfig
 
 CHECKPOINTS_KEPT = 2
-# The bytes of a sampled answer in a checkpoint: those of each token ID, and those of all other columns of
+# Size of a sampled answer in a checkpoint: bytes per token ID, and bytes per answer for all other columns of
 # `selection.candidates.Candidates` together.
 TOKEN_BYTES, ANSWER_BYTES = 4, 37
 RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
@@ -72,7 +72,7 @@ def model_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
 
 
 def checkpoint_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
-    """Return the size of the trained weights, of their float32 masters, if any, and of Adam's moments."""
+    """Return the total size of the trained weights, their float32 masters, if any, and Adam's moments."""
     masters = FLOAT if weight_bytes(recipe) < FLOAT else 0
     return (weight_bytes(recipe) + masters + 2 * FLOAT) * trained_weights(recipe, shape)
 

@@ -283,7 +283,7 @@ def _answering(
         )
         stages.append(replace(asking, parts=(*models, *asking.parts)))
     if measured:
-        # The policy's complete copy is freed before the starting policy is loaded.
+        # A sharded policy's complete copy is freed before the starting policy is loaded.
         start = () if recipe.use_peft else (frozen(recipe, "starting policy", policy),)
         second = complete_weights(recipe, policy, given) or start
         answer = answer_length(recipe.sample_tokens, data, given=given)

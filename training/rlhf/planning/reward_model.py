@@ -90,8 +90,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
     if adapter:
         parts.append(Part("weights: adapter", FLOAT * adapter))
     if autocast:
-        # Autocast converts each matrix. The backward pass needs these copies, but only those of one layer if
-        # layers are recomputed.
+        # Autocast makes a bfloat16 copy of each matrix. The backward pass needs these copies, but only those
+        # of one layer if layers are recomputed.
         matrices = policy.weights - policy.vocabulary * policy.hidden + adapter
         parts.append(Part("weights: bfloat16 copy", HALF * matrices / (policy.layers if again else 1)))
         parts += [] if given.gpu else [HALF_KERNELS]

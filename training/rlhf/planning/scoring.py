@@ -27,10 +27,13 @@ def with_scoring(
     given: Conditions,
     members: Sequence[tuple[Shape, int]] = (),
 ) -> Cost:
-    """Return the cost of the run with further frozen reward models in memory during every stage. These reward
-    models score all sampled answers. If the reward is spread over sentences, all reward models also score
-    partial answers. `members` are the shapes and sizes of the ensembles of adapters that estimate
-    the uncertainty of the reward models. Each ensemble has a trunk of its own, which runs once per member."""
+    """Return the cost of the run, including its additional scoring.
+
+    The `further` reward models are frozen, are in memory during every stage, and score all sampled answers.
+    If the reward is spread over sentences, all reward models also score partial answers. `members` contains
+    the trunk's shape and the number of members of each ensemble of adapters that estimates the uncertainty of
+    a reward model. Each ensemble has a trunk of its own, which runs once per member.
+    """
     spread = getattr(recipe, "reward_spread", "end") == "sentences"
     if first is None or not (further or spread or members):
         return cost

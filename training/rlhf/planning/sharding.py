@@ -30,14 +30,14 @@ def shards(recipe: Recipe, given: Conditions) -> int:
 
 
 def weights(name: str, shape: Shape, *, processes: int, number: int = FLOAT) -> Part:
-    """Return a process's part of a model. `number` is the size of one weight, in bytes: 4 for trained
-    weights, and the size of the run's data type for frozen weights."""
+    """Return the memory of a process's part of a model. `number` is the size of one weight, in bytes: 4 for
+    trained weights, and the size of the run's data type for frozen weights."""
     return Part(f"weights: part of the {name}", number * shape.weights / processes)
 
 
 def gathered(shape: Shape, *, number: int) -> Part:
-    """Return the weights that a process holds during a pass. `number` is the size of one weight during the
-    pass, in bytes."""
+    """Return the memory of the weights that a process gathers in a pass. `number` is the size of one weight
+    during the pass, in bytes."""
     held = outside_weights(shape) + LAYERS_GATHERED * layer_weights(shape)
     return Part("gathered weights", number * held)
 

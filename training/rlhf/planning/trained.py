@@ -24,7 +24,8 @@ from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
-# The sum of gradients over the processes: one bucket of float32 numbers (`distributed.BUCKET_NUMBERS`).
+# Size of the buffer in which the processes sum their gradients: one bucket of float32 numbers
+# (`distributed.BUCKET_NUMBERS`).
 BUCKET_BYTES = 64_000_000
 
 
@@ -94,7 +95,8 @@ def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -
 
 
 def gathered_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
-    """Return the weights that a process of a sharded model gathers for a pass without a backward pass."""
+    """Return the memory of the weights that a process of a sharded model gathers for a pass without a
+    backward pass."""
     if shards(recipe, given) == 1:
         return ()
     return (sharding.gathered(shape, number=bytes_per_weight(recipe)),)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from training.rlhf.models.files.shapes import Shape, count_weights
 from training.rlhf.recipes.parts.weights import UsesLora
 
-FLOAT, HALF = 4, 2  # bytes
+FLOAT, HALF = 4, 2  # bytes per number
 # The same values as in `forward.projection`, which can't be imported without torch.
 CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU, MIN_CHUNK_TOKENS = 2**24, 2**26, 256
 CONVERTED_WEIGHTS = 2**23
@@ -76,7 +76,8 @@ def layer_bytes(shape: Shape, how: Pass) -> float:
     queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     n = HALF if how.autocast else how.number
     copies = how.adapted and how.number == HALF
-    last = FLOAT if copies else n  # the inputs of the two layers that read an input of their own
+    # Bytes per number in the inputs of the attention's output layer and of the MLP's last layer.
+    last = FLOAT if copies else n
     residual = FLOAT if how.autocast else how.number
     normalised = 0 if how.adapted else residual
     norms = 2 * (FLOAT + normalised) * d

@@ -39,7 +39,7 @@ def distance_from_start(
 
     The result is empty if ``start`` is a model in memory and all of its weights were trained, because the
     starting weights no longer exist. Without ``kl_samples``, only the change of an adapter is returned.
-    Otherwise, the optimiser's moments are freed, so no update can follow.
+    With ``kl_samples``, the optimiser's moments are freed, so no update can follow.
     """
     if not has_adapters(policy.model) and isinstance(start, Loaded):
         return {}
@@ -96,7 +96,7 @@ def measured(
             check()
             responses = score_responses(model, rows, part)
             found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
-        return found  # 0 outside this process's share
+        return found  # the entries of other processes' shares are 0
 
     sharded = is_sharded(policy.model)
     with complete_model(policy.model) as model, stopping_together(sharded=sharded):

@@ -362,8 +362,8 @@ def add_gradients(
     """Add the gradients of these rankings, and return the sums for the metrics.
 
     If the device of a process runs out of memory, all processes compute the gradients again with half the
-    limit of token positions (`until_it_fits`). Later steps also use the lower limit. This is impossible with
-    a sharded policy, because the other processes are in the middle of an exchange."""
+    limit of token positions (`until_it_fits`). Later steps also use the lower limit. With a sharded policy,
+    the gradients can't be computed again, because the other processes are in the middle of an exchange."""
 
     def divide() -> int:
         largest = distributed.highest(rows.limited(state.max_tokens).largest(indices))

@@ -23,8 +23,9 @@ sensitive to these choices:
   Neither step is carried out per micro-batch.
 - There is no dropout: models stay in eval mode.
 
-``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and does
-not change the state. ``update(…, state, batch)`` trains on the answers and changes the state.
+The loop is in ``rollouts.on_policy``. One state contains everything that changes during a run.
+``roll_out(…, state)`` samples answers and does not change the state. ``update(…, state, batch)`` trains on
+the answers and changes the state.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ def train(
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
-    run. The folder is not removed. A run that is stopped saves a checkpoint first. However, if the rest of an
-    update takes more than a few seconds, the run ends without a checkpoint.
+    run. The checkpoint folder is not removed. A run that is stopped saves a checkpoint before it ends, unless
+    the rest of an update takes more than a few seconds.
 
     docs/ppo.md lists the metrics.
 
@@ -295,7 +296,7 @@ def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors:
 def update(
     config: PPOConfig, state: PPOState, batch: Batch, demonstrations: Sequence[Row] = ()
 ) -> dict[str, float]:
-    """Run a few epochs of clipped updates, and complete the state of the step. Return the step's metrics."""
+    """Run a few epochs of clipped updates, and update the rest of the state. Return the step's metrics."""
     step = batch.rollout.step
     trains_policy, trains_critic = step > config.warmup_steps, not batch.recovery
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)

@@ -88,7 +88,8 @@ def policy_backward(
         "policy/clipfrac_avg": ((ratio - 1).abs() > config.clip).float(),
         "policy/entropy_avg": entropy.detach(),
         "val/ratio": ratio,
-        "val/ratio_var": ratio.square(),  # becomes the variance when the minibatch is complete
+        # The square of the mean is subtracted when the minibatch is complete, which gives the variance.
+        "val/ratio_var": ratio.square(),
     }
     return (
         {name: float(values.sum()) / tokens for name, values in shares.items()} | of_critic,

@@ -141,8 +141,8 @@ class LoopProgress:
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
     `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
     imitated answers. `loss` and `heldout_loss` are those of the last complete round. `before` contains the
-    sample answers of the starting policy. `floors` is the state of the newest selection. It contains the
-    values of the floors that were set in the first round.
+    sample answers of the starting policy. `floors` is the floors' state after the newest selection. It
+    contains the values of the floors that were set in the first round.
     """
 
     step: int = 0
@@ -380,7 +380,7 @@ def tune_round(
 
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
-    """Return the settings with the default learning rate filled in. This default is lower than that of
+    """Return the settings. If they contain no learning rate, fill in the default, which is lower than that of
     `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft

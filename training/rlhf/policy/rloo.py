@@ -18,8 +18,9 @@ answers are scored with exactly one EOS. Models stay in eval mode. If all answer
 reward, the policy learns nothing from the prompt, except from a KL penalty in the loss.
 ``frac_reward_zero_std`` is the share of such prompts.
 
-``rollouts.on_policy`` runs the loop over an explicit state. ``roll_out(…, state)`` samples answers and does
-not change the state. ``update(…, state, batch)`` trains on the answers and changes the state.
+The loop is in ``rollouts.on_policy``. One state contains everything that changes during a run.
+``roll_out(…, state)`` samples answers and does not change the state. ``update(…, state, batch)`` trains on
+the answers and changes the state.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ def train(
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
-    run. The folder is not removed. A run that is stopped saves a checkpoint first. However, if the rest of an
-    update takes more than a few seconds, the run ends without a checkpoint.
+    run. The checkpoint folder is not removed. A run that is stopped saves a checkpoint before it ends, unless
+    the rest of an update takes more than a few seconds.
 
     docs/rloo.md lists the metrics.
 
@@ -175,7 +176,7 @@ def roll_out(
 
 
 def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
-    """Run a few epochs of clipped updates, and complete the state of the step. Return the step's metrics."""
+    """Run a few epochs of clipped updates, and update the rest of the state. Return the step's metrics."""
     ceiling.keep_below_ceiling(config, state, recovery=batch.recovery)
     state.kl = batch.kl
     steps.set_rate(state.policy_optimiser, rate_factor(config.schedule, state.step, config.steps))

@@ -90,7 +90,7 @@ class SFTResult:
 class FitProgress:
     """The position and the results of `fit`, as JSON in checkpoints. The recipe's seed determines the data
     order, so the number of completed steps also gives the position in the data. `metrics` are those of the
-    last step. If the run was stopped in that step's evaluation, `reported` is lower than `step`."""
+    last step. If the run was stopped during that step's evaluation, `reported` is lower than `step`."""
 
     step: int = 0
     reported: int = 0
@@ -290,14 +290,16 @@ def add_gradients(
 
 
 def counting_tokens(rows: Sequence[Row], what: str) -> AbstractContextManager[None]:
-    """Inside the context, the tokens of this process's share of the rows are counted."""
+    """Inside the context, the tokens of this process's share of the rows are counted
+    (`core.alive.counting`)."""
     return counting(sum(row.length for row in rows) // distributed.count(), what)
 
 
 def parts_of(
     config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> tuple[Iterator[Batch], Callable[[], Batch]]:
-    """Return the micro-batches of this process's share of the rows, and a spare one for `in_step`."""
+    """Return the micro-batches of this process's share of the rows, and a function that returns a spare one
+    for `in_step`."""
     mine = [rows[i] for i in distributed.share([row.length for row in rows])]
     shortest = min(rows, key=lambda row: row.length)
     laid_out_rows = partial(laid_out, config, policy, tokenizer)

@@ -15,9 +15,9 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
 
     loss: Literal["dpo", "ipo"] = Field(
         "dpo",
-        description="Loss of a pair. dpo: the policy's implicit rewards fit the preferences (Bradley–Terry)."
-        " ipo: the target for the difference between the log-ratios of a pair is 1 / (2 beta). IPO overfits"
-        " less if preferences are nearly deterministic.",
+        description="Loss of a pair. dpo: the Bradley–Terry loss of the policy's implicit rewards. ipo: the"
+        " squared error of the difference between the pair's log-ratios, whose target is 1 / (2 beta). IPO"
+        " overfits less if preferences are nearly deterministic.",
     )
     beta: float = Field(
         0.1,

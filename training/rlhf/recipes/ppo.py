@@ -14,11 +14,11 @@ class PPOConfig(RolloutConfig):
 
     critic: Literal["auto", "separate", "adapter", "shared"] = Field(
         "auto",
-        description="The model that predicts rewards. separate: a complete model, which starts as a copy of"
-        " the reward model. All its weights are trained. adapter: a second LoRA adapter on the policy's base"
-        " model. This value requires use_peft. shared: a linear head on the policy's own states. The critic's"
-        " loss, weighted by value_coefficient, then also trains the policy. auto: adapter with use_peft,"
-        " otherwise separate.",
+        description="The model that predicts the remaining reward of an unfinished answer. separate: a"
+        " complete model, which starts as a copy of the reward model. All its weights are trained. adapter: a"
+        " second LoRA adapter on the policy's base model. This value requires use_peft. shared: a linear head"
+        " on the policy's own states. The critic's loss, weighted by value_coefficient, then also trains the"
+        " policy. auto: adapter with use_peft, otherwise separate.",
     )
     value_learning_rate: float | None = Field(
         None,

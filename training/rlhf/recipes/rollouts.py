@@ -54,7 +54,7 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         0.5,
         ge=0,
         le=100,
-        description="Penalty subtracted from the reward per nat of KL divergence from the reference.",
+        description="Weight of the KL penalty, in reward units per nat of KL divergence from the reference.",
     )
     kl_estimator: Literal["k1", "k2", "k3"] = Field(
         "k1",
@@ -82,7 +82,11 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         " moving average of the policy. reset: a copy of the policy, made every reference_steps steps.",
     )
     reference_decay: float = Field(
-        0.99, ge=0, lt=1, description="Share of the reference that each step keeps, with reference=ema."
+        0.99,
+        ge=0,
+        lt=1,
+        description="With reference=ema: weight of the old reference in the moving average at each step. The"
+        " policy has the remaining weight.",
     )
     reference_steps: int = Field(
         20,
@@ -107,8 +111,8 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
     stop_kl: float | None = Field(
         0.05,
         gt=0,
-        description="Maximum approximate KL per token from the policy that sampled the rollout. Above this "
-        "value, the updates in a step end early. If empty, updates never end early.",
+        description="Maximum approximate KL divergence from the policy that sampled the rollout, in nats per "
+        "token. Above this value, the updates in a step end early. If empty, updates never end early.",
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     missing_eos_penalty: float = Field(
@@ -118,7 +122,7 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         0.0,
         ge=0,
         le=10,
-        description="Penalty subtracted from the score per token of the answer.",
+        description="Penalty subtracted from the score for each token of the answer.",
     )
     score_clip: float = Field(5.0, gt=0, description="Scores are clipped to plus or minus this value.")
     importance_cap: float | None = Field(

@@ -53,9 +53,9 @@ class TiePrediction:
     tie.
 
     ``area_under_curve``: how often a tied pair has a higher predicted tie probability than an untied pair
-    (½ for random predictions). ``gain``: the improvement over a constant prediction, in nats per pair. The
-    constant prediction is the share of tied pairs. If the gain is negative, the model is worse than this
-    prediction.
+    (½ for random predictions). ``gain``: the log loss of a constant prediction minus the model's log loss,
+    in nats per pair. The constant prediction is the share of tied pairs. If the gain is negative, the model
+    is worse than this prediction.
     """
 
     pairs: int

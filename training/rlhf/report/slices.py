@@ -13,8 +13,8 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-# A property with more values than this (for example, many rounds) is not reported. Its table would be too
-# long to be useful.
+# A property with more than MOST_VALUES values, such as a long series of rounds, is not reported. Its table
+# would be too long to be useful.
 MOST_VALUES = 30
 TWO_THIRDS = 2 / 3
 # Bounds and names of the length ranges. A ratio is the preferred response's length divided by the other

@@ -24,8 +24,8 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 def shared_batches(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
 ) -> Iterator[tuple[Batch, bool]]:
-    """Yield the micro-batches of this process's share of the groups, each with True. If the model is sharded,
-    spare micro-batches follow with False (`in_step`)."""
+    """Yield ``(micro-batch, True)`` for each micro-batch of this process's share of the groups. If the model
+    is sharded, ``(spare micro-batch, False)`` can follow (`in_step`)."""
     read = partial(batches, model, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id)
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     shortest = min(groups, key=lambda group: group.packed_tokens)

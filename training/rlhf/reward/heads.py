@@ -1,14 +1,14 @@
 """An ensemble of small heads on one trunk's features. Many functions fit the same rankings, and the ensemble
 measures how much these functions differ from one another.
 
-Each member starts as a random function of a response's features. Fitting changes a member only as far as the
-rankings require. The source for randomised prior functions is Osband, Aslanides & Cassirer 2018 (arXiv
-1806.03335). The source for anchored ensembles is Pearce et al. 2020 (arXiv 1810.05546). Members agree where
-rankings provide information, and stay close to their random starts elsewhere. Let the prior of a member's
-weights θ be N(0, I), and let θ₀ be a draw from this prior. The anchored fit minimises Σ wᵢ lossᵢ(θ) + |θ -
-θ₀|²/2. For a linear member, this fit is a draw from the posterior, except for the noise in the data. The
-rankings' weights wᵢ ~ Exp(1) represent the noise in the data. The weights are drawn separately for each
-member (Bayesian bootstrap, Rubin 1981).
+Each member starts as a random function of a response's features (a randomised prior function: Osband,
+Aslanides & Cassirer 2018, arXiv 1806.03335). Fitting changes a member only as far as the rankings require (an
+anchored ensemble: Pearce et al. 2020, arXiv 1810.05546). Members agree where rankings provide information,
+and stay close to their random starts elsewhere. Let the prior of a member's weights θ be N(0, I), and let θ₀
+be a draw from this prior. The anchored fit minimises Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2. For a linear member, this
+fit is a draw from the posterior, except for the noise in the data. The rankings' weights wᵢ ~ Exp(1)
+represent the noise in the data. The weights are drawn separately for each member (Bayesian bootstrap, Rubin
+1981).
 
 Every weight has the prior N(0, 1). Scaling by the layer width is applied to the products, not to the weights.
 Half of a member's prior variance comes from a linear function of the features, and half from one layer of

@@ -7,12 +7,12 @@ the exact second derivative of the negative log-posterior, Λ = λI + Σ Φᵀ H
 is Σ p(1 - p) Δφ Δφᵀ. λ maximises the marginal likelihood of the rankings (MacKay 1992, "The evidence
 framework applied to classification networks", Neural Computation 4, 720-736).
 
-The posterior is centred on the head that was trained together with the trunk. This head is not the posterior
-mode for the trunk's features. The mode would be overconfident. The trunk has already adapted the features to
-the same rankings. Refitting the head to these features would separate the ranked responses even further. In
-the demo world with 50 rankings, calibration was measured on pairs from new prompts. The expected calibration
-error is 0.15 for the mode with the highest evidence and 0.09 for the trained head. If the trained head's
-uncertainty is taken into account, the error is 0.06.
+The posterior is centred on the head that was trained together with the trunk, rather than on the posterior
+mode for the trunk's features. The mode would be overconfident: the trunk has already adapted the features to
+the same rankings, and refitting the head to these features would separate the ranked responses even further.
+We measured the calibration on pairs from new prompts, in the demo world with 50 rankings. The expected
+calibration error is 0.15 for the mode with the highest evidence and 0.09 for the trained head. If the trained
+head's uncertainty is taken into account, the error is 0.06.
 
 Rankings do not determine a reward's additive constant. Every standard deviation is therefore that of a reward
 difference. The difference is either between two responses, or between a response and the training responses'

@@ -109,8 +109,8 @@ class LoopProgress:
     the same values as an uninterrupted run.
 
     ``metrics`` contains the last step's metrics. ``heldout`` contains the held-out metrics of the weights
-    that would be saved now. ``lowest`` contains the held-out metrics at the lowest held-out loss.
-    ``without_gain`` is the number of evaluations since the lowest held-out loss.
+    that would be saved if the run ended now. ``lowest`` contains the held-out metrics at the lowest held-out
+    loss. ``without_gain`` is the number of evaluations since the lowest held-out loss.
     """
 
     step: int = 0

@@ -47,7 +47,7 @@ class Reference:
 
 
 def reference_of(actor: PreTrainedModel, kind: str) -> Reference:
-    """Return the reference at the start of training, which computes exactly what the policy computes.
+    """Return the reference for the start of training. Its outputs are then exactly those of the policy.
 
     A fixed reference of an adapter is the trunk without the adapter. If the policy started with an adapter,
     the reference uses a frozen copy of that adapter. A moving reference has an adapter of its own.
@@ -81,10 +81,10 @@ def move_reference(
 
 @torch.no_grad()
 def pull_back(actor: PreTrainedModel, reference: Reference, share: float) -> None:
-    """Move the policy's weights this share of the way back to the reference's.
+    """Move the policy's weights towards the reference's, by ``share`` of the difference.
 
     An adapter changes the weights of a layer by s B A. If the reference has no adapter, B moves towards 0,
-    and the change shrinks by this share.
+    and the change shrinks by ``share``.
     """
     if share == 0:
         return

@@ -192,9 +192,10 @@ def usable_prompts(
 
 
 def choose_prompts(seed: int, position: Position, *, count: int, of: int) -> tuple[list[int], Position]:
-    """Return the indices of the next `count` of the `of` prompts, and the position after these prompts.
+    """Return the indices of the next `count` prompts, and the position after them.
 
-    Every pass has its own random order, so that each prompt occurs once per pass.
+    `of` is the number of all prompts. Every pass over them has its own random order, so that each prompt
+    occurs once per pass.
     """
     chosen: list[int] = []
     passes, used = position
@@ -391,13 +392,13 @@ def observations(
 
 
 def spare_part(models: Models, rollout: Rollout) -> Together:
-    """Return the shortest row of the rollout."""
+    """Return the shortest row of the rollout, for passes whose results are ignored (`in_step`)."""
     shortest = min(range(len(rollout.rows)), key=lambda number: rollout.rows[number].length)
     return Together(models.layout, [shortest])
 
 
 def spare_micro_batch(models: Models, rollout: Rollout) -> MicroBatch:
-    """Return the shortest row of the rollout, with log-probabilities of 0."""
+    """Return a micro-batch with only the shortest row of the rollout, and with log-probabilities of 0."""
     part = spare_part(models, rollout)
     rows = lay_out_numbers(models, rollout, part)
     zeros = torch.zeros(rows.mask.shape, device=rows.mask.device)

@@ -62,8 +62,8 @@ class OnPolicyState:
     ``position`` is the position in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
     counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
     step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
-    answers did not exceed it. ``pulled`` belongs to a ``kl_target``. ``micro_batch_tokens`` is the recipe's
-    limit, or less if the device ran out of memory.
+    answers did not exceed it. If there is a ``kl_target``, ``pulled`` contains the pulls of the final policy.
+    ``micro_batch_tokens`` is the recipe's limit, or less if the device ran out of memory.
     """
 
     models: Models

@@ -245,7 +245,7 @@ def end_step(
     batch: OnPolicyBatch,
     passes: Mapping[str, float],
 ) -> dict[str, float]:
-    """Complete the state of a step after all passes over its rollout. Return the step's metrics."""
+    """Update the state at the end of a step, after all passes over its rollout. Return the step's metrics."""
     pull_back(state.models.actor, state.models.reference, state.kl.pull)
     # If the final KL will be compared with the ceiling, the last step does not move the reference.
     checked_last = config.kl_ceiling is not None and batch.rollout.step == config.steps

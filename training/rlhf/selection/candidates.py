@@ -31,7 +31,7 @@ from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 ANSWERS_PER_CHECK = 32  # answers scored between two checks for cancellation
 
 Gold = Callable[[Messages, str], float]
-# Called every few seconds with a number of answers or prompts, and with a note on the current work.
+# Called every few seconds with the number of answers or prompts so far, and with a note on the current work.
 Progress = Callable[[int, str], None]
 
 _PART, _DEVIATION = "part.", "spread."
@@ -45,8 +45,8 @@ class Candidates:
     (A,), contains their lengths. Each answer ends with exactly one EOS, even if it was truncated. All other
     columns have shape (A,). `scores` and `spreads` are in standard deviations of the reward model's training
     rewards. A score is NaN if the answer is too long for a reward model. `gold` is NaN where the gold reward
-    is unknown. `parts` maps each reward model's name to its raw rewards, and `deviations` to the spreads of
-    its scores.
+    is unknown. `parts` maps each reward model's name to its raw rewards. `deviations` maps each name to
+    the spreads of that reward model's scores.
     """
 
     n: int

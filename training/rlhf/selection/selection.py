@@ -17,9 +17,9 @@ from training.rlhf.judging.judges import Judges
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.selection.candidates import Candidates, judged_answers
 
-# If the answers to *every* prompt have rewards that differ by less than this, all rewards count as equal. The
-# unit is the standard deviation of the training rewards. The scores of two equal answers can differ by about
-# 1e-6, due to rounding.
+# If, for *every* prompt, the rewards of the answers differ by less than SAME_REWARD, all rewards count as
+# equal. The unit is the standard deviation of the training rewards. The scores of two equal answers can
+# differ by about 1e-6, due to rounding.
 SAME_REWARD = 1e-4
 
 
@@ -197,7 +197,7 @@ def selection_metrics(candidates: Candidates, kept: Sequence[Sequence[int]]) -> 
 
 
 def nothing_kept(config: RejectionSamplingConfig, prompts: int, floors: FloorState | None) -> str:
-    """Return the message of the error for a run in which no answer was kept."""
+    """Return the error message for a run in which no answer was kept."""
     raised = [name for name, value in floors["multipliers"].items() if value] if floors else []
     if floors and raised:  # without these multipliers, answers would have been kept
         named = ", ".join(f"{name} (floor {floors['floors'][name]:.2f})" for name in raised)

@@ -49,9 +49,9 @@ class Measured:
 
 
 def spreads_of(rewards: Tensor) -> Tensor:
-    """Return the population standard deviation of each prompt's rewards, with shape (P,), in the unit of the
-    rewards, which have shape (P, K). NaN rewards are ignored. A spread is 0 if fewer than two rewards are
-    left, or if they differ only by rounding."""
+    """Return the population standard deviation of each prompt's rewards, in the unit of the rewards.
+    `rewards` has shape (P, K), and the result has shape (P,). NaN rewards are ignored. A spread is 0 if fewer
+    than two rewards are left, or if they differ only by rounding."""
     usable = ~rewards.isnan()
     number = usable.sum(dim=1).clamp(min=1)
     filled = rewards.nan_to_num(nan=0.0)

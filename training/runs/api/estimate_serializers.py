@@ -65,8 +65,8 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     )
     fitting = serializers.DictField(
         allow_null=True,
-        help_text="If the run does not fit: settings that would make it fit. Null if it fits or if there are "
-        "none.",
+        help_text="If the run does not fit: settings that would make it fit. Null if the run fits or if no "
+        "such settings were found.",
     )
     disk = DiskSerializer()
     machine = MachineSerializer()

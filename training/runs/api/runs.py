@@ -153,8 +153,8 @@ class ResumeView(RunView):
 
 
 class MetricsView(RunView):
-    # The metrics of a long run are 7 MB of JSON, which takes 0.3 s of CPU time. A comparison reads those of
-    # several runs.
+    # The metrics of a long run are 7 MB of JSON and take 0.3 s of CPU time to serialise. A comparison of runs
+    # requests the metrics of each of them.
     heavy = {"GET": Heavy.REPORT}
 
     @parses(EventsQuery)

@@ -43,7 +43,7 @@ class UsedMachineSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class StoredCandidatesSerializer(serializers.Serializer[dict[str, Any]]):
-    sha256 = serializers.CharField(help_text="The SHA-256 of the file from `runs/{id}/candidates`.")
+    sha256 = serializers.CharField(help_text="The SHA-256 of the file that `runs/{id}/candidates` returns.")
     bytes = serializers.IntegerField()
 
 

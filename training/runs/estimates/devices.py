@@ -45,7 +45,7 @@ def visible_gpus(environment: Mapping[str, str], torch_version: str) -> tuple[GP
     empty if torch was built without CUDA, or if there is no driver.
 
     CUDA_VISIBLE_DEVICES lists indices or UUIDs. As in CUDA, the first unknown entry ends the list. A part of
-    a GPU (MIG) has a size that `nvidia-smi` does not report here, so it is left out.
+    a GPU (MIG) is left out, because this query does not return its size.
     """
     if torch_version.endswith("+cpu"):
         return ()

@@ -141,8 +141,8 @@ def estimate_settled(
     snapshot: str,
     candidates: Sequence[Machine],
 ) -> RunEstimate:
-    """Estimate a run with a validated recipe and input models. Any of the machines in `candidates`, smallest
-    first, could take it. Raises Problem if there is no data, or if a model's size is unknown."""
+    """Estimate a run with a validated recipe and input models. `candidates` contains the machines that could
+    take the run, smallest first. Raises Problem if there is no data, or if a model's size is unknown."""
     source = source_of(kind, recipe, models.get("policy"))
     data = data_of(project=project, kind=kind, recipe=recipe, snapshot=snapshot)
     if data.items == 0:
@@ -253,8 +253,8 @@ def _largest_of_each_name(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _seconds(plan: Plan, machine: Machine, earlier: Sequence[Earlier]) -> tuple[list[float], Range]:
-    """Return the durations of earlier runs, relative to their computed cost, and this run's estimated
-    duration."""
+    """Return two results: for each earlier run, its duration divided by the computed duration, and the
+    estimated duration of this run in seconds."""
     speed = _speed(machine, plan)
     usual = START_SECONDS + cost.seconds(plan.usual, speed)
     slow = [

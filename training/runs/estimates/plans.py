@@ -42,8 +42,8 @@ EARLIER_RUNS, LOOKED_AT = 5, 40
 
 @dataclass(frozen=True)
 class Plan:
-    """The cost of a run with answers of typical length, and with the longest answers that its
-    recipe allows. The cost is that of one process. `processes` is the number of processes."""
+    """Two estimates of a run's cost: `usual` with answers of typical length, and `cautious` with the longest
+    answers that the recipe allows. Both are costs of one process. `processes` is the number of processes."""
 
     usual: Cost
     cautious: Cost

@@ -46,8 +46,8 @@ def data_of(
     snapshot: str = "",
     counts: Mapping[str, int] | None = None,
 ) -> Data:
-    """Return the data that a run reads. `counts` are the recorded counts of a finished run. Raises Problem if
-    the snapshot does not exist."""
+    """Return the data that a run reads. For a finished run, `counts` contains its recorded counts, which are
+    used instead of the project's current numbers. Raises Problem if the snapshot does not exist."""
     if kind == Kind.SFT and getattr(recipe, "demonstrations", "") == DEMO_WORLD.replace("-", "_"):
         items = int(getattr(recipe, "max_demonstrations", 0))
         return Data(

@@ -59,8 +59,8 @@ def reason_of(estimate: RunEstimate) -> str:
         advice = ", ".join(f"{name}={_shown(value)}" for name, value in estimate.fitting.items())
         return f"{said} The run would fit with {advice}. {ANYWAY}"
     return (
-        f"{said} It would not fit with any of the settings that save memory, so use a smaller model or a "
-        f"larger machine. {ANYWAY}"
+        f"{said} The run would not fit with any of the settings that save memory, so use a smaller model or "
+        f"a larger machine. {ANYWAY}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Exit codes of the training process (`main`). Any other code is a crash."""
+"""Exit codes of the training process (`main`). Any other code means that the process crashed."""
 
 from __future__ import annotations
 

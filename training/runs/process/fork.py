@@ -131,8 +131,8 @@ class _Server:
         self._turn = threading.Lock()
 
     def ask(self, question: Mapping[str, object], descriptors: Sequence[int] = ()) -> int:
-        """Return the server's answer. A server that does not answer within ANSWER_SECONDS is killed, because
-        it would block all further runs of this worker."""
+        """Send a question to the server and return its answer. A server that does not answer within
+        ANSWER_SECONDS is killed, because it would block all further runs of this worker."""
         with self._turn:
             self._client.settimeout(ANSWER_SECONDS)
             try:

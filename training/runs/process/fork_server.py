@@ -134,7 +134,7 @@ def _reseed() -> None:
 
 
 def _preload() -> None:
-    gc.disable()  # collections take a quarter of the processor time of these imports and free little
+    gc.disable()  # garbage collection takes a quarter of the CPU time of these imports and frees little
     # A module that fails to import here also fails in the run, whose log then contains the error.
     try:
         for name in PRELOADED:

@@ -32,7 +32,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 
 CHECK_EVERY = 0.25  # seconds between two checks that the other processes are alive
-# When a process is lost, the reason is known within this time. A process that dumps core takes the longest.
+# Maximum wait for the reason why a process was lost. A process that dumps core takes the longest to end.
 REASON_SECONDS = 5.0
 END_SECONDS = 5.0
 READY = True  # sent by another process when it has received a call
@@ -197,7 +197,7 @@ class Group:
                 raise PeerKilled(peer.number, self.count, end.si_status)
 
     def _raise_reason(self) -> None:
-        """Find out why a process was lost, and raise the corresponding exception."""
+        """Raise the exception that states why a process was lost. Return if no reason is known in time."""
         ends = time.monotonic() + REASON_SECONDS
         while time.monotonic() < ends:
             for peer in self.peers:

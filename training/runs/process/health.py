@@ -26,8 +26,8 @@ class Limits:
 
     first_step: timedelta
     step: timedelta
-    # A process without any heartbeat is frozen, for example by SIGSTOP. The time is shorter than STALE_AFTER,
-    # so that the supervisor names the cause before the sweep considers the worker lost.
+    # A process without any heartbeat is frozen, for example by SIGSTOP. `silence` is shorter than
+    # STALE_AFTER, so that the supervisor names the cause before the sweep considers the worker lost.
     silence: timedelta = STALE_AFTER - timedelta(seconds=5)
     # At its time limit, the training process ends the run itself at the next step. If ending takes longer
     # than `overtime`, the process is killed.
@@ -124,8 +124,8 @@ def _frozen(run: TrainingRun, silent: float) -> Verdict:
 
 def _too_long(run: TrainingRun) -> Verdict:
     detail = (
-        f"The run reached its time limit of {run.recipe['max_minutes']:g} minutes and did not end at a step."
-        f" Last reported: {_place(run)}."
+        f"The run reached its time limit of {run.recipe['max_minutes']:g} minutes and did not stop at its"
+        f" next step. Last reported: {_place(run)}."
     )
     return Verdict(record(FailureKind.TIME_LIMIT, detail))
 

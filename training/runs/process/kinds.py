@@ -56,7 +56,9 @@ def perform(
         raise UnusableInput(str(problem)) from problem
     job = Job(run, attempt, recipe, work, report, group or Group())
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
-    if reason := refused_server(job.recipe):  # the operator can have changed the list since the launch
+    if reason := refused_server(
+        job.recipe
+    ):  # the operator can have changed the list of allowed servers since the launch
         raise UnusableInput(reason, FailureKind.GENERATION_SERVER)
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused

@@ -45,7 +45,7 @@ class TimeLimitReached(RunFailure, StopRequested):
 
 @dataclass(frozen=True)
 class _Batch:
-    """The data of one write. A repeated write has the same number."""
+    """The data of one write. If a write is repeated, its `number` stays the same."""
 
     number: int
     events: list[Event]

@@ -34,7 +34,7 @@ from training.runs.transitions import MAX_TRIES, claim_run, fail_run, stop_run, 
 
 logger = logging.getLogger(__name__)
 
-# If a cancelled process does not reach its next step within this time, its process group is killed.
+# If a cancelled process does not reach its next step in CANCEL_GRACE_SECONDS, its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
 # A cancelled process that is writing a checkpoint gets more time. A checkpoint of 14 GB takes about a minute
 # on a disk that writes 250 MB/s.

@@ -101,7 +101,7 @@ KINDS: dict[str, RunKind] = {
         ("policy", "reward_model"),
     ),
 }
-# Retired settings, by run kind. The value of each setting describes the replacement.
+# Retired settings by run kind, each with a sentence that names the replacement.
 _IN_TOKENS = "Use micro_batch_tokens, which limits a forward pass in tokens."
 RETIRED: Mapping[str, Mapping[str, str]] = {
     TrainingRun.Kind.SFT: {"micro_batch_size": _IN_TOKENS},
@@ -165,7 +165,7 @@ def preset_settings(*, kind: str, preset: str) -> dict[str, Any]:
 
 
 def catalog() -> dict[str, dict[str, Any]]:
-    """Every run kind with the JSON Schema of its recipe, for forms and docs."""
+    """Return every run kind with the JSON Schema of its recipe, for forms and docs."""
     return {
         str(kind): {
             "title": entry.title,

@@ -22,7 +22,7 @@ class Preset:
 DEMO_CPU, ONE_24_GB, ONE_80_GB, SEVERAL = "demo_cpu", "gpu_24gb", "gpu_80gb", "several_gpus"
 TRAINING_KINDS = (Kind.SFT, Kind.REWARD_MODEL, Kind.REJECTION_SAMPLING, Kind.RLOO, Kind.PPO, Kind.DPO)
 GENERATES = (Kind.REJECTION_SAMPLING, Kind.RLOO, Kind.PPO)
-# Settings that make a run short on a CPU. The demo world's model learns visibly in this time.
+# Settings that make a run short on a CPU. The demo world's model still improves visibly in such a run.
 SHORT: Mapping[str, Mapping[str, Any]] = {
     Kind.SFT: {"max_demonstrations": 4_000},
     Kind.REWARD_MODEL: {"epochs": 1, "evaluations": 2},
@@ -39,7 +39,7 @@ def device_presets(kind: str) -> tuple[Preset, ...]:
         Preset(
             DEMO_CPU,
             "Demo on a CPU",
-            "A short run of the demo world's model, which needs less than 1 GB of memory.",
+            "A short run with the demo world's model. The run needs less than 1 GB of memory.",
             {**SHORT[kind], **_batches(kind, tokens=1_024, generation=0.25)},
         ),
         Preset(

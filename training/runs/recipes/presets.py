@@ -86,15 +86,15 @@ _BY_KIND: Mapping[str, tuple[Preset, ...]] = {
         Preset(
             "grpo",
             "GRPO",
-            "Scales the rewards of each prompt to the same spread, with one clipped ratio per token and the "
-            "KL penalty in the loss.",
+            "Divides the rewards for each prompt by their standard deviation, with one clipped ratio per "
+            "token and the KL penalty in the loss.",
             {"advantage": "grpo", "ratio": "token", "kl_estimator": "k3", "aggregation": "answer_mean"},
         ),
         Preset(
             "dr_grpo",
             "Dr. GRPO",
-            "GRPO without the divisions by the spread and by the length, because these favour some prompts "
-            "and lengths.",
+            "GRPO without dividing by the standard deviation and by the answer's length, because these "
+            "divisions favour some prompts and lengths.",
             {"advantage": "dr_grpo", "ratio": "token", "kl_estimator": "k3", "aggregation": "fixed_length"},
         ),
         LORA_BFLOAT16,

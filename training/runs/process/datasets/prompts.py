@@ -66,7 +66,7 @@ def prompts_to_sample(
 
 
 def drawn_prompts(job: Job) -> list[Messages]:
-    """Draw the prompts that the run's recipe selects, and add their counts to the job's."""
+    """Draw the prompts that the run's recipe selects, and add their counts to the job's counts."""
     recipe = cast(UsesPrompts, job.recipe)
     drawn = draw_prompts(
         project=job.run.project,

@@ -27,7 +27,7 @@ def varied_prompts(job: Job, folder: Path, prompts: list[Messages]) -> list[Mess
     file = folder / REWARDS
     known = complete_batches(_read(file))
     durable.make_folders(folder)
-    durable.write_text(file, "".join(_line(rewards) for rewards in known))  # without an incomplete batch
+    durable.write_text(file, "".join(_line(rewards) for rewards in known))  # drops an incomplete batch
 
     def keep(rewards: Rewards) -> None:
         with file.open("a") as stream:

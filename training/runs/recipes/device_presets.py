@@ -39,7 +39,7 @@ def device_presets(kind: str) -> tuple[Preset, ...]:
         Preset(
             DEMO_CPU,
             "Demo on a CPU",
-            "A short run of the demo world's model, which needs less than 1 GB of memory.",
+            "A short run with the demo world's model. The run needs less than 1 GB of memory.",
             {**SHORT[kind], **_batches(kind, tokens=1_024, generation=0.25)},
         ),
         Preset(

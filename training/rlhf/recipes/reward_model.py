@@ -34,7 +34,10 @@ class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
         1.0, gt=0, le=1000, description="Learning rate of the head, as a multiple of the trunk's."
     )
     lora_dropout: float = Field(
-        0.0, ge=0, lt=1, description="With use_peft: dropout before the adapter, in training only."
+        0.0,
+        ge=0,
+        lt=1,
+        description="With use_peft: share of the adapter's inputs that are dropped in training.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_fraction: float = Field(

@@ -65,16 +65,16 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target. If the KL is about to exceed it, the weights also move back towards the"
-        " reference. At the end, the KL is measured on up to 512 answers. If it may exceed the target, the"
-        " weights move back before the policy is saved.",
+        " KL at this target. If the KL is about to exceed the target, the weights also move back towards the"
+        " reference. At the end, the KL is measured on up to 512 answers. If the final KL may be above the"
+        " target, the weights move back before the policy is saved.",
     )
     kl_ceiling: float | None = Field(
         None,
         gt=0,
-        description="Maximum KL in nats per answer. In a step whose answers exceed it, the scores are ignored"
-        " and the policy only moves back towards the reference. The measured KL of the saved policy never"
-        " exceeds this maximum.",
+        description="Maximum KL in nats per answer. In a step whose KL exceeds this maximum, the scores are"
+        " ignored, and the policy only moves back towards the reference. The measured KL of the saved"
+        " policy never exceeds this maximum.",
     )
     reference: Literal["fixed", "ema", "reset"] = Field(
         "fixed",

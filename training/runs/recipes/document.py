@@ -24,10 +24,10 @@ overrides both. All other settings keep their defaults.
 ESTIMATES = """## Estimates
 
 The memory estimate is the peak memory of the run's largest stage, on the worker that would take the run. A
-run that can't fit is refused, with settings that would make it fit. [Memory](memory.md) explains the stages,
-the presets for devices and the refusal. The formulas are in `training/rlhf/planning/`. A model's size is read
-from its `config.json` and the headers of its weight files. If these files are not available, the size is
-guessed from a name such as `Qwen3-0.6B`.
+run that can't fit is refused, and the error names settings with which it would fit. [Memory](memory.md)
+explains the stages, the presets for devices and the refusal. The formulas are in `training/rlhf/planning/`. A
+model's size is read from its `config.json` and the headers of its weight files. If these files are not
+available, the size is guessed from a name such as `Qwen3-0.6B`.
 
 The disk estimate covers the model that the run produces and the checkpoints. Checkpoints are deleted when the
 run succeeds, or a week after it failed or was cancelled. A checkpoint contains the trained weights and two

@@ -729,7 +729,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description List policies, each with its newest evaluations and its gain over its parent policy. */
+        /** @description List the newest evaluations of each policy, with its gain over its parent policy. */
         get: operations["models_judged_retrieve"];
         put?: never;
         post?: never;
@@ -962,7 +962,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Checks whether the project can use this form, and reports the effect of such a change. Changes nothing. */
+        /** @description Checks whether the project can use this form, and returns the effect of changing to it. Changes nothing. */
         post: operations["checkForm"];
         delete?: never;
         options?: never;
@@ -1306,7 +1306,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** @description To turn a task into a check, send its kind and the correct answer. */
+        /** @description Changes the task's kind, correct answer, priority or state. To turn a task into a check, send its kind and the correct answer. */
         patch: operations["updateTask"];
         trace?: never;
     };
@@ -1341,7 +1341,7 @@ export interface paths {
          */
         get: operations["listWebhooks"];
         put?: never;
-        /** @description Deliveries are signed as in Standard Webhooks. Only this response shows the secret. */
+        /** @description Creates a webhook. Its deliveries are signed as in Standard Webhooks. Only this response shows the secret. */
         post: operations["createWebhook"];
         delete?: never;
         options?: never;
@@ -1698,7 +1698,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** @description Enabling a webhook delivers pending events; a disabled webhook records no new events. */
+        /** @description Changes a webhook. When a webhook is enabled, its pending events are delivered. A disabled webhook records no new events. */
         patch: operations["updateWebhook"];
         trace?: never;
     };
@@ -2506,7 +2506,7 @@ export interface components {
             exports: components["schemas"]["ExportFormat"][];
         };
         Gain: {
-            /** @description The parent policy. */
+            /** @description The name of the parent policy. */
             over: string;
             /** Format: uuid */
             parent_run: string;
@@ -2525,7 +2525,7 @@ export interface components {
         };
         HubImportRequest: {
             /**
-             * @description Default: detected.
+             * @description Default: the detected format.
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
@@ -2719,7 +2719,7 @@ export interface components {
         };
         ImportUploadRequest: {
             /**
-             * @description Default: detected.
+             * @description Default: the detected format.
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
@@ -3568,9 +3568,9 @@ export interface components {
         PeopleBeside: {
             pairs: number;
             prompts: number;
-            /** @description An annotator's agreement with the majority of the other annotators. */
+            /** @description Share of preferences with which the majority of the other rankings agrees. */
             others: components["schemas"]["Estimate"];
-            /** @description The model's agreement with the same annotator. */
+            /** @description Share of the same preferences with which the model agrees. */
             model: components["schemas"]["Estimate"];
         };
         Preset: {
@@ -3716,7 +3716,7 @@ export interface components {
             /** Format: double */
             agreement_without_ties: number | null;
             n_pairs_without_ties: number;
-            /** @description Krippendorff's α for verdicts on pairs: worse, tied, better. */
+            /** @description Krippendorff's nominal α for the verdicts worse, tied and better. */
             alpha_nominal: components["schemas"]["Estimate"];
             /** @description Krippendorff's ordinal α, with a tie halfway between worse and better. */
             alpha_ordinal: components["schemas"]["Estimate"];
@@ -3733,7 +3733,7 @@ export interface components {
             /** @description How the estimation of the annotators' reliability ended. Null if reliability was not estimated because fewer than three annotators share pairs. */
             reliability_convergence: components["schemas"]["Convergence"] | null;
             per_day: components["schemas"]["DayAgreement"][];
-            /** @description Pairwise agreement between the annotators who share the most tasks with others. */
+            /** @description Pairwise agreement between the annotators who share the most response pairs with others. */
             between: components["schemas"]["Between"][];
         };
         Question: {
@@ -4167,7 +4167,7 @@ export interface components {
             peak_stage: string;
             /** @description Whether the run fits in memory. Null if the machine's memory is unknown or within the estimated range, or if only some of the running workers have enough. */
             fits: boolean | null;
-            /** @description If the run does not fit: settings that would make it fit. Null if it fits or if there are none. */
+            /** @description If the run does not fit: settings that would make it fit. Null if the run fits or if no such settings were found. */
             fitting: {
                 [key: string]: unknown;
             } | null;
@@ -4374,11 +4374,11 @@ export interface components {
             high: number;
             /** @description Models in different groups were never compared, not even through other models, so their strengths can't be compared. */
             group: number;
-            /** @description In each group, models at a better level never lost to models at a worse level. The data therefore give no upper bound for the distance between the levels. */
+            /** @description Models at the same level are connected by chains of wins or ties in both directions. Models at a better level of a group never lost to models at a worse level, so the data give no upper bound for the distance between the levels. The order of the level numbers has no meaning. */
             level: number;
         };
         StoredCandidates: {
-            /** @description The SHA-256 of the file from `runs/{id}/candidates`. */
+            /** @description The SHA-256 of the file that `runs/{id}/candidates` returns. */
             sha256: string;
             bytes: number;
         };
@@ -8433,7 +8433,7 @@ export interface operations {
                 /** @description For trl_unpaired: the rating scale that determines the label; by default the form's first scale. */
                 scale?: string;
                 /**
-                 * @description only the rankings of one split: train or heldout
+                 * @description the split to export (train or heldout); by default both splits
                  *
                  *     * `train` - train
                  *     * `heldout` - heldout

@@ -271,7 +271,8 @@ def test_writes_in_a_session_older_than_the_key_are_attributed_to_its_user(
 
 
 def test_logging_in_again_creates_a_new_session_cookie(alice: User, settings: Settings) -> None:
-    """A session keeps its cookie if a fallback key is replaced, but not at a login (session fixation)."""
+    """A session keeps its cookie if SECRET_KEY is replaced and the old key becomes a fallback. A login always
+    creates a new cookie, to prevent session fixation."""
     browser = Browser()
     session = browser.api.session
     session["planted"] = True

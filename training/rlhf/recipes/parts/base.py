@@ -66,13 +66,13 @@ class ShardsModel(Recipe):
         if self.sharding == "full":
             if getattr(self, "use_peft", False):
                 raise ValueError(
-                    "`sharding` divides a model whose weights are all trained. An adapter is small: set"
-                    " `sharding` to `none`, or `use_peft` to false"
+                    "`sharding` requires that all weights of the model are trained. With an adapter, set"
+                    " `sharding` to `none`, or set `use_peft` to false"
                 )
             if getattr(self, "num_layers_unfrozen", None) is not None:
                 raise ValueError(
-                    "`sharding` divides a model whose weights are all trained. Leave `num_layers_unfrozen`"
-                    " empty, or set `sharding` to `none`"
+                    "`sharding` requires that all weights of the model are trained. Leave"
+                    " `num_layers_unfrozen` empty, or set `sharding` to `none`"
                 )
         return self
 

@@ -5,8 +5,8 @@ import { applyEvents, EMPTY_FEED, type RunFeed } from "./feed";
 import { type Connection, watchRun } from "./watchRun";
 
 /**
- * A run's feed: followed live while the run is active, and fetched completely once the run has ended. Use one
- * component per run ID.
+ * A run's feed: followed live while the run is active, and fetched completely once the run has ended. Mount
+ * a new component for each run ID, for example with `key={id}`, because the feed is not reset if `id` changes.
  */
 export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connection: Connection } {
   const [feed, take] = useReducer(applyEvents, EMPTY_FEED);

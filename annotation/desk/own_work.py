@@ -52,7 +52,7 @@ class Qualification:
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """`left_today` is the number of tasks left today under the project's caps, and None without a cap. The
+    """`left_today` is the number of tasks left today under the project's caps, or None if there is no cap. The
     numbers of answers include answers to checks, but not to qualification tasks."""
 
     answered: int

@@ -33,7 +33,8 @@ def verify_models(*sources: str | Path) -> None:
     """Verify each registered model that is read when these folders or hub names are loaded: the model itself
     and, for an adapter, its base model. Raises ModelChanged.
 
-    Hashing a large model takes minutes, so each access to the database waits for the end of an outage."""
+    Hashing a large model takes minutes. Each access to the database therefore waits if the database can't be
+    reached, so that the hashing done so far is not lost."""
     waiting, seen = [Path(source) for source in sources if source], set[Path]()
     while waiting:
         folder = waiting.pop().resolve()

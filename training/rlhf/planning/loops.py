@@ -256,7 +256,7 @@ def _answering(
     """Return the stages before and after training in which the policy answers prompts. Every process answers
     all of the prompts.
 
-    The policy answers the sample prompts before and after the training. To measure the divergence from the
+    The policy answers the sample prompts before and after training. To measure the divergence from the
     starting policy, it answers `kl_samples` prompts after the training, and both policies process the
     answers. The moments are freed first. An adapter's starting policy is its own trunk, so no further model
     is loaded.

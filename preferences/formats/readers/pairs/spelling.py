@@ -1,4 +1,4 @@
-"""Other names of `chosen` and `rejected`, such as `chosen_response` and `rejected_response`, or OpenAI's
+"""Other names for `chosen` and `rejected`, such as `chosen_response` and `rejected_response`, or OpenAI's
 `preferred_output` and `non_preferred_output`.
 
 A name must contain a word for a response, such as `response` or `output`. If a row has further responses,

@@ -88,7 +88,7 @@ class Beside:
 
 
 def parser_of(rows: Sequence[Row]) -> Callable[[Row], Parsed]:
-    """Return the parser of a file, given its first rows. Raises FormatError if the vote can't be read with
+    """Return the parser for a file, given its first rows. Raises FormatError if the vote can't be read with
     certainty."""
     mapping = mapping_of(rows)
     if mapping is None:

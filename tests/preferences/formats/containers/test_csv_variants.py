@@ -1,4 +1,5 @@
-"""CSV files as spreadsheets and other programs write them: encodings, delimiters, line endings, headers."""
+"""The CSV variants that spreadsheet programs and other software write: encodings, delimiters, line endings and
+headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check whether the Hugging Face hub can be reached, and limit the time of requests to it."""
+"""Check whether the Hugging Face hub can be reached, and limit how long requests to it can take."""
 
 import re
 import socket

@@ -55,7 +55,7 @@ export const en = {
     lookAt: "Check this setting first.",
     launch: "Launch run",
     anyway: "Launch anyway",
-    again: (title: string) => `Same as an earlier run: ${title}`,
+    again: (title: string) => `The earlier run failed: ${title}`,
     againPlain: "Settings and inputs of an earlier run",
     againWhy:
       "The settings and inputs are those of the earlier run. Change the settings as needed, then launch the run.",

@@ -52,8 +52,8 @@ class Qualification:
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """`left_today` is the number of tasks left today under the project's caps, or None if there is no cap. The
-    numbers of answers include answers to checks, but not to qualification tasks."""
+    """`left_today` is the number of tasks left today under the project's caps, or None if there is no cap.
+    The numbers of answers include answers to checks, but not to qualification tasks."""
 
     answered: int
     answered_today: int

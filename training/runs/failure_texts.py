@@ -234,8 +234,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The run made no progress",
         cause="The training process was still running, but its training loop made no progress for longer "
         "than the time allowed for one step. The process was stopped, and its newest checkpoint was kept. "
-        "Possible reasons are a deadlock, an endless loop, a GPU or a network drive that no longer answers, or a step that is "
-        "too large for the machine.",
+        "Possible reasons are a deadlock, an endless loop, a GPU or a network drive that no longer answers, "
+        "or a step that is too large for the machine.",
         fix="The details show where the process was. If a device or a drive did not answer, fix that and "
         "resume the run. If the steps are too large, lower the batch size or the length of the texts.",
         settings=("batch_size", "batch_rankings", "rollout_prompts", "max_length", "max_new_tokens"),

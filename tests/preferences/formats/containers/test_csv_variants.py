@@ -1,4 +1,4 @@
-"""The CSV variants that spreadsheet programs and other software write: encodings, delimiters, line endings and
+"""The CSV variants that spreadsheet programs and other software write: encodings, delimiters, line endings
 headers."""
 
 from __future__ import annotations

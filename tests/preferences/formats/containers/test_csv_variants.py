@@ -1,5 +1,5 @@
 """The CSV variants that spreadsheet programs and other software write: encodings, delimiters, line endings
-headers."""
+and headers."""
 
 from __future__ import annotations
 

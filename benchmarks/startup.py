@@ -1,8 +1,8 @@
-"""Measure the time until `scripts/up` is ready when everything is installed.
+"""Measure how long `scripts/up` takes to become ready if everything is already installed.
 
     .venv/bin/python -m benchmarks.startup [--starts 5]
 
-All starts are without the demo. The first start creates a temporary state folder. The following starts are
+No start includes the demo. The first start creates a temporary state folder. The following starts are
 warm starts. Each start is measured from the command until the address is printed. The stack is then stopped
 with Ctrl-C. The target for a warm start is 5 s.
 """

@@ -59,5 +59,5 @@ def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Networ
         return [ipaddress.ip_network(part) for part in env_list(name)]
     except ValueError as error:
         raise BadEnvironment(
-            f"{name} must be networks such as 10.1.0.0/16, separated by commas: {error}."
+            f"{name} must be a comma-separated list of networks, such as 10.1.0.0/16: {error}."
         ) from None

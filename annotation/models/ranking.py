@@ -49,7 +49,8 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
         )
 
     def with_order(self) -> RankingQuerySet:
-        """Rankings with tiers or with a reason for having none: the input of all statistics on orders."""
+        """Rankings that have tiers, or that are marked `not_rankable` or `all_bad`. All statistics about the
+        order of responses use these rankings."""
         return self.exclude(WITHOUT_ORDER)
 
     def annotations(self) -> RankingQuerySet:

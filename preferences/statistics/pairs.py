@@ -1,7 +1,7 @@
 """Convert rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
 
 Rankings are *places*: (R, K) integers. A row contains the tier of each of the K responses in a ranking's
-task. All rankings of a task list the responses in the same order. Place 0 is best, and responses with equal
+task. The responses are in the same order in all rankings of a task. Place 0 is best, and responses with equal
 places are tied. UNRANKED is below all tiers; unranked responses have no order among themselves. Responses are
 matched by identity, never by their position on the page or in a ranking. If the k-th entries of two lists
 were compared instead, agreement figures would be meaningless.

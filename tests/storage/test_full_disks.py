@@ -141,7 +141,7 @@ def test_writing_a_checkpoint_that_does_not_fit_keeps_the_previous_one(small_dis
     changed_at = (small_disk / "checkpoints").stat().st_mtime_ns
     with pytest.raises(DiskFull, match=rf"which holds {small_disk}/checkpoints, has .* but 404\.0 kB are"):
         store.save(2, {"model": model}, optimisers, {})
-    # Nothing was written, so the disk was not filled up for other programs.
+    # Nothing was written, so the failed save took no disk space from other programs.
     assert (small_disk / "checkpoints").stat().st_mtime_ns == changed_at
     assert [path.name for path in (small_disk / "checkpoints").iterdir()] == ["step-00000001"]
     assert Checkpoints(small_disk / "checkpoints", of={}).resume({"model": model}, optimisers) == ({}, {})

@@ -90,8 +90,8 @@ def _until(turns: Sequence[Message], turn: int) -> list[Message]:
 
 
 def _id_of(row: Row) -> str:
-    """The battle's ID if the judge is unknown, otherwise empty. With the ID, two equal anonymous votes become
-    two rankings."""
+    """The battle's ID if the judge is unknown, otherwise empty. Without the ID, two
+    identical anonymous votes would be treated as one vote that was imported twice."""
     if given(row.get("judge")):
         return ""
     value: Any = next((row[name] for name in ID_NAMES if isinstance(row.get(name), (str, int))), None)

@@ -19,8 +19,8 @@ from training.rlhf.models.files.headers import BrokenWeights, shapes_in_files
 from training.rlhf.models.files.json_files import BrokenFile, object_in, reading
 
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
-# Models whose weights are counted like those of GPT-2 and BERT, with two matrix products in the MLP, biases
-# and learned position embeddings.
+# Models whose weights are counted like those of GPT-2 and BERT: with biases, learned position embeddings, and
+# two matrix products in the MLP.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
 ENCODERS = {
     *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert"),

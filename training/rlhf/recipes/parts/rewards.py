@@ -38,8 +38,8 @@ class UsesRewards(Recipe):
         ge=0,
         le=10,
         description="Each score is reduced by this multiple of its standard deviation. Answers with"
-        " uncertain scores are then favoured less. Values above 0 require a reward model whose"
-        " uncertainty setting is not none.",
+        " uncertain scores are then favoured less. Values above 0 require a reward model"
+        " with an uncertainty setting other than none.",
     )
     reward_weights: str = Field(
         "",

@@ -125,9 +125,10 @@ def test_earlier_attempts_count_towards_the_time_limit(run: TrainingRun) -> None
 
 @pytest.fixture
 def idle_of(run: TrainingRun) -> Iterator[Callable[[], float]]:
-    """idle_of(): the time without progress in the run's latest heartbeat."""
+    """idle_of(): the time without progress in the run's next heartbeat."""
 
     def idle() -> float:
+        run.refresh_from_db()
         before = run.heartbeat_at
         deadline = time.monotonic() + 10
         while run.heartbeat_at == before and time.monotonic() < deadline:

@@ -49,7 +49,7 @@ def make_run(lab: Project) -> RunMaker:
 
 @pytest.fixture
 def make_model(lab: Project) -> ModelMaker:
-    """A factory for registered models whose folder contains no weights, only a config.json."""
+    """A factory for registered models whose folders contain no weights, only a config.json."""
 
     def make(
         *, name: str, kind: str = "policy", project: Project | None = None, **columns: Any
@@ -69,8 +69,8 @@ def rank() -> Rank:
     responses of every task that they can claim. They rank the first imported response best; with `tied`, they
     rank all responses equal.
 
-    Annotators see the responses in random order. If they ranked them in this order, about half of the
-    rankings would contradict the other half, and the effect of training on them would be unpredictable.
+    Annotators see the responses in random order. If they submitted this order, about half of the rankings
+    would contradict the other half, and the effect of training on these rankings would be unpredictable.
     """
 
     def rank_them(project: Project, annotator: User, *, n: int, tied: bool = False) -> None:

@@ -121,7 +121,7 @@ def test_every_value_has_one_token_per_word() -> None:
     tokenizer = demo_world.build_tokenizer()
     for kind, values in slots.VALUES.items():
         for value in values:
-            expected = 2 if kind == "order" else len(value.split())  # an order is a letter and a number
+            expected = 2 if kind == "order" else len(value.split())  # order: a letter and a number
             assert len(tokenizer(f" {value}")["input_ids"]) == expected, value
 
 

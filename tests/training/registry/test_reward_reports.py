@@ -36,7 +36,7 @@ def held_out(*, noise: float = 0.0) -> ScoredRankings:
 
 @pytest.fixture
 def trained(make_model: ModelMaker) -> Trained:
-    """A factory for reward models whose folder contains a report and held-out scores, as saved by a run."""
+    """A factory for reward models whose folders contain a report and held-out scores, as saved by a run."""
 
     def make(name: str, scored: ScoredRankings, **columns: Any) -> ModelVersion:
         model = make_model(name=name, kind="reward_model", **columns)

@@ -108,7 +108,7 @@ def test_step_of_ppo_in_bfloat16_is_close_to_that_in_float32(settings: dict[str,
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rloo", "ppo"])
 def test_run_on_a_gpu_resumes_close_to_an_uninterrupted_run(kind: str, scene: Scene, tmp_path: Path) -> None:
-    """On a GPU, the order in which a sum is added up can differ between two runs."""
+    """On a GPU, the terms of a sum can be added in a different order in each run."""
     report = ListReporter()
     path, _ = LOOPS[kind](scene, scene.base, tmp_path / "whole", report, **LORA)
     stopping = ListReporter(cancel_after=report.checks // 2 + 1)

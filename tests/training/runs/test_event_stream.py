@@ -242,7 +242,7 @@ def test_last_stream_can_close_at_any_moment(run: TrainingRun) -> None:
             leaving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await leaving
-        gc.collect()  # an exception that no task retrieves is reported when the task is deleted
+        gc.collect()  # asyncio reports an unretrieved exception when its task is deleted
         await asyncio.sleep(0.1)
         assert await sync_to_async(event_connections)() == 0
         seen: Seen = []

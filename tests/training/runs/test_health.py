@@ -51,7 +51,7 @@ def beat(run: TrainingRun, *, idle: float, step: int = 0, phase: str = "train") 
     append_events(run_id=run.pk, attempt=1, progress=progress, idle_seconds=idle)
 
 
-def test_every_run_kind_has_limits_and_a_time_limit_in_its_recipe() -> None:
+def test_every_run_kind_has_progress_limits_and_a_total_time_limit() -> None:
     assert set(health.LIMITS) == set(TrainingRun.Kind)
     for kind, limits in health.LIMITS.items():
         assert limits.step < limits.first_step

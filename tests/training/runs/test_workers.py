@@ -75,7 +75,7 @@ def test_reported_gpus_are_those_that_cuda_shows(driver: Callable[..., dict[str,
         "2,0": (large, small),
         "GPU-99990000": (large,),
         "1,7,2": (small,),  # CUDA ignores everything after an unknown entry
-        "GPU-1111": (),  # ambiguous
+        "GPU-1111": (),  # the start of more than one UUID
         "-1": (),
         "": (),
     }

@@ -47,8 +47,8 @@ FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdi
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: the reports that count, the returned figures, and the digest of every file of the
-    model.
+    """How a run ended: the reports that no later attempt repeated, the returned figures, and the digest of
+    every file of the model.
 
     For each attempt, `resumed_after` contains the step before its first metrics (0 without metrics), and
     `reported` contains the number of its metrics. `kills` counts the attempts that were killed. `longest_gap`
@@ -133,8 +133,8 @@ def _ended(folder: Path, name: str, kills: int) -> Ended:
 
 
 def _said(attempts: list[list[Any]], what: str) -> list[Any]:
-    """The reports of all attempts, but only the last report of a repeated step, like
-    `RunEventQuerySet.said_of`: a report is left out if a later attempt began at or before its step."""
+    """The reports of all attempts. As in `RunEventQuerySet.said_of`, a report is left out if a later attempt
+    began at or before its step, so only the last report of a repeated step remains."""
     said: list[Any] = []
     for rows in attempts:
         mine = [row for row in rows if row[0] == what]

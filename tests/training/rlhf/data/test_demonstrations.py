@@ -21,7 +21,7 @@ def asked(text: str, response: str = "w1") -> Demonstration:
     return Demonstration([{"role": "user", "content": text}], response)
 
 
-def test_each_reason_to_leave_out_a_demonstration_is_counted() -> None:
+def test_demonstrations_that_are_left_out_are_counted_by_reason() -> None:
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = ONE_TURN_ONLY
     two_turns = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}]
@@ -58,7 +58,7 @@ def test_each_reason_to_leave_out_a_demonstration_is_counted() -> None:
         ([asked("w1", words(*range(12)))], FailureKind.TEXTS_TOO_LONG),
     ],
 )
-def test_error_for_missing_usable_demonstrations_contains_the_reasons(
+def test_error_without_usable_demonstrations_states_how_many_were_given(
     given: list[Demonstration], kind: FailureKind
 ) -> None:
     with pytest.raises(UnusableInput, match=rf"no demonstrations to train on: {len(given)} given") as raised:
@@ -66,7 +66,7 @@ def test_error_for_missing_usable_demonstrations_contains_the_reasons(
     assert raised.value.kind == kind
 
 
-def test_all_demonstrations_of_a_prompt_are_on_the_same_side() -> None:
+def test_all_demonstrations_of_a_prompt_are_in_the_same_split() -> None:
     given = [
         asked(f"w{n}{space}w{n}", f"w{answer}")
         for answer in range(4)

@@ -69,7 +69,7 @@ def test_keys_and_values_stay_within_the_budget(name: str, n: int, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_run_continues_with_half_the_batch_if_memory_is_exhausted(
+def test_run_continues_with_half_the_batch_size_if_memory_is_exhausted(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     make, kind = KINDS[name]

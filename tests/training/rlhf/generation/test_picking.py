@@ -14,9 +14,10 @@ torch.set_num_threads(1)
 QWEN = 151_936
 
 
-def test_total_variation_is_below_one_millionth_with_a_large_vocabulary() -> None:
+def test_total_variation_distance_is_below_1e_6_with_a_large_vocabulary() -> None:
     """The interval of random numbers that picks a token is measured by bisection, for tokens at the start of
-    a block and for other tokens. Half the sum of the intervals' errors is the total variation."""
+    a block and for other tokens. Half the sum of the errors of all interval lengths is the total variation
+    distance."""
     logits = torch.randn(1, QWEN, generator=torch.Generator().manual_seed(0))
     exact = torch.softmax(logits.double(), dim=-1).cumsum(dim=-1)[0]
     groups = torch.arange(1, 17) * 36 * BLOCK, torch.arange(1, 17) * 36 * BLOCK + 100

@@ -160,7 +160,7 @@ def test_run_that_waits_for_a_server_can_be_cancelled(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_failed_requests_are_repeated(policy: Loaded, server: OpenAIServer, status: int) -> None:
+def test_failed_requests_are_retried(policy: Loaded, server: OpenAIServer, status: int) -> None:
     failed: list[str] = []
 
     def before(path: str) -> None:

@@ -1,4 +1,4 @@
-"""A reward model gives answers in a batch the same scores as answers that are scored one by one."""
+"""A reward model gives answers the same scores in a batch as when they are scored one by one."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     floors = {"harmless": Floor(True, 0.0), "polite": Floor(False, 1.0)}
     means = {"harmless": 0.3, "polite": -5.0}
     state = adapted_state(initial_state(floors), floors, means, total_weight=1.0, rate=0.3, acts=False)
-    assert state["floors"] == {"harmless": 0.3, "polite": 1.0}  # `start` is measured nevertheless
+    # The starting policy's mean is measured anyway.
+    assert state["floors"] == {"harmless": 0.3, "polite": 1.0}
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 
 
@@ -129,7 +130,7 @@ def test_state_survives_a_checkpoint_and_continues_exactly() -> None:
     assert not torch.equal(judges.score(asked(), state).scores, judged.scores)
 
 
-def test_metrics_contain_the_floor_mean_and_multiplier_of_each_reward_model() -> None:
+def test_metrics_contain_each_mean_and_the_floors_with_their_multipliers() -> None:
     judges = open_judges(
         {"helpful": reward_model(1), "harmless": reward_model(2)},
         UsesRewards(reward_floors="harmless=0.5"),  # type: ignore[call-arg]

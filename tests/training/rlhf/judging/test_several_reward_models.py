@@ -51,7 +51,7 @@ def test_reward_is_the_weighted_mean_of_standardised_scores() -> None:
     assert expected.std() > 0.05
 
 
-def test_multiplier_adds_the_distance_to_the_floor_and_keeps_the_scale() -> None:
+def test_multiplier_weights_the_distance_to_the_floor_and_keeps_the_scale() -> None:
     judges = two(reward_floors="harmless=0.25")
     found = judges.score(asked(), state(0.25, 3.0))
     z = {name: scores.double() for name, scores in found.standard.items()}

@@ -145,9 +145,9 @@ def test_return_of_a_token_differs_from_the_end_reward_only_by_its_potential() -
 
 
 def gradients(potentials_late: int) -> tuple[Tensor, Tensor]:
-    """The exact expected policy gradient of a random policy over all answers of four tokens, with the reward
-    at the end and with the reward spread over sentences. Each potential is paid `potentials_late` tokens
-    late."""
+    """The exact expected policy gradients of a random policy over all answers of four tokens: first with the
+    reward at the end, then with the reward spread over sentences. Each potential is paid `potentials_late`
+    tokens late."""
     words = byte_level_tokenizer()
     tokens = [chat.encode_response(words, text)[0] for text in ("!", "it")]
     tokens.append(words.convert_tokens_to_ids("Ġ"))

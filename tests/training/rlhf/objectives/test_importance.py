@@ -35,7 +35,7 @@ def test_weighted_policy_gradient_over_the_sampler_equals_the_exact_gradient() -
     torch.testing.assert_close(found, exact, atol=1e-15, rtol=0)
 
 
-def test_token_that_the_policy_never_samples_has_no_weight() -> None:
+def test_token_that_the_policy_never_samples_has_a_weight_of_zero() -> None:
     weights = truncated_weights(torch.tensor([-9999.0, 0.0]), torch.tensor([0.0, -9999.0]), cap=2.0)
     assert weights.tolist() == [0.0, 2.0]
 
@@ -55,6 +55,6 @@ def test_mean_of_the_kl_estimate_is_the_kl_of_the_sampler_from_the_policy() -> N
     assert float((Q * torch.tensor(each, dtype=torch.float64)).sum()) == pytest.approx(exact, abs=1e-12)
 
 
-def test_values_of_answers_with_different_lengths_are_summed() -> None:
+def test_token_values_are_summed_per_answer_for_answers_of_any_length() -> None:
     values, lengths = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), torch.tensor([1, 3, 2])
     assert answer_sums(values, lengths).tolist() == [1.0, 9.0, 11.0]

@@ -110,7 +110,7 @@ def test_controller_keeps_the_kl_of_simulated_policies_at_the_target(
     step: Callable[[float, float], float], target: float, coefficient: float
 ) -> None:
     """The controller sees an estimate of the KL: the mean k1 of 64 answers. The variance of an answer's k1
-    is about twice the KL. Weights that are moved back by a share p have the KL (1 - p)² · KL."""
+    is about twice the KL. Moving the weights back by a share p multiplies the KL by (1 - p)²."""
     ends, peaks = [], []
     for seed in range(8):
         noise, controller, kl = random.Random(seed), kl_module.KLController.starting(coefficient, target), 0.0

@@ -368,7 +368,7 @@ def test_moments_stay_in_memory_while_further_reward_models_score_answers() -> N
     assert parts["weights: 1 further reward model"] == 4 * policy.weights
 
 
-def test_models_that_measure_spreads_have_the_precision_of_the_recipe() -> None:
+def test_models_that_measure_reward_spreads_have_the_precision_of_the_recipe() -> None:
     policy = shape()
 
     def parts_of(dtype: str) -> dict[str, float]:

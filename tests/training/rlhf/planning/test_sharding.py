@@ -66,7 +66,7 @@ def test_estimated_layer_sizes_match_the_layers_of_a_model() -> None:
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo", "reward_model"])
 @pytest.mark.parametrize("processes", [2, 8])
-def test_process_stores_its_part_and_gathers_two_layers_and_outside_weights(
+def test_process_stores_its_part_and_gathers_two_layers_and_all_other_weights(
     kind: str, processes: int
 ) -> None:
     shape, half = small(), kind != "reward_model"
@@ -85,7 +85,7 @@ def test_process_stores_its_part_and_gathers_two_layers_and_outside_weights(
     assert sum(held.values()) < sum(whole.values())
 
 
-def test_gradients_of_one_layer_or_of_the_outside_weights_are_complete() -> None:
+def test_gradients_of_one_layer_or_of_weights_outside_layers_are_complete() -> None:
     shape, processes = small(), 8
     layer, outside = sharding.layer_weights(shape), sharding.outside_weights(shape)
     few, many = (
@@ -136,5 +136,5 @@ def test_models_are_read_and_checkpoints_are_gathered_in_main_memory(gpu: bool) 
         assert stages["save"].bytes == pytest.approx(stored + saved / processes)
 
 
-def test_one_process_has_nothing_to_divide() -> None:
+def test_sharding_with_a_single_process_does_not_change_the_estimate() -> None:
     assert cost_of("ppo", processes=1, sharding="full") == cost_of("ppo", processes=1)

@@ -78,7 +78,7 @@ def test_saved_policy_does_not_exceed_the_target(method: str, tmp_path: Path) ->
     assert result.metrics["kl_pull_final"] > 0.5
 
 
-def test_pull_of_a_kl_above_the_target_scales_it_to_the_target() -> None:
+def test_pull_reduces_a_kl_above_the_target_to_the_target() -> None:
     assert pull_within(1.0, 0.9) == 0.0
     assert (1 - pull_within(1.0, 4.0)) ** 2 * 4.0 == pytest.approx(1.0)
     assert (1 - pull_within(1.0, 4.0, power=0.5)) ** 0.5 * 4.0 == pytest.approx(1.0)

@@ -25,7 +25,7 @@ from training.runs.recipes.device_presets import (
 )
 
 GUIDE = Path(__file__).resolve().parents[4] / "docs" / "memory.md"
-# The total memory that torch reports for an RTX 4090 and an A100 80 GB.
+# The total memory, in bytes, that torch reports for an RTX 4090 and an A100 80 GB.
 CARDS = {ONE_24_GB: 25.3e9, ONE_80_GB: 84.9e9, SEVERAL: 84.9e9}
 MODELS = {
     ONE_24_GB: qwen3(2560, 36, 32, 9728, tied=True),  # Qwen3-4B

@@ -1,4 +1,4 @@
-"""A database outage never costs a run its result, and no work is done twice afterwards."""
+"""A run never loses its result because of a database outage, and no work is repeated after the outage."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def assert_completed_once(run: TrainingRun) -> None:
 
 
 def test_completion_waits_for_the_database(claimed: TrainingRun, outage: Outage) -> None:
-    connection.ensure_connection()  # a connection from before the outage
+    connection.ensure_connection()  # opened before the outage
     outcome = trained(claimed)
     outage.begin()
     later = threading.Timer(1.0, outage.end)
@@ -166,8 +166,9 @@ def test_first_attempt_succeeds_despite_an_outage_that_outlasts_its_last_step(
 def test_lost_connection_at_any_statement_does_not_fail_the_run(
     test_database: None, ranked: ModelVersion, make_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each statement of the main thread loses the connection the first time that it is executed. The run is a
-    PPO run, which reads everything that runs can read: prompts, models and a snapshot."""
+    """At each statement of the main thread, the connection is lost when the statement is executed for the
+    first time. The run is a PPO run, which reads everything that runs can read: prompts, models and a
+    snapshot."""
     project, recipe = (
         ranked.project,
         {"steps": 1, "rollout_prompts": 2, "max_new_tokens": 2, "max_prompts": 2},

@@ -163,7 +163,7 @@ def test_unreported_checkpoint_is_recorded_when_the_attempt_ends(
         transitions.stop_run(run_id=run.pk, attempt=attempt)
         run.refresh_from_db()
         assert run.checkpoint_step == 12
-    folders.tidy(run, 1)  # an attempt that was replaced changes nothing
+    folders.tidy(run, 1)  # tidying up a replaced attempt changes nothing
     run.refresh_from_db()
     assert run.checkpoint_step == 12
 

@@ -142,7 +142,7 @@ def test_shared_trunk_does_not_change_the_rewards_of_a_reward_model(scene: Scene
     [alone] = score(*load_reward_model(scene.judge), items)
     assert torch.allclose(judge.rewards_of_texts(items).raw, alone, atol=1e-5)
     assert float((alone[0] - alone[1]).abs()) > 0.01
-    # The judge's adapter doesn't stay active.
+    # The judge's adapter is inactive again after scoring.
     assert torch.equal(logits_of(models.actor), logits_of(load_policy(scene.base).model))
 
 

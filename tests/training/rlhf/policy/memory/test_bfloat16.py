@@ -39,7 +39,7 @@ def test_masters_keep_changes_that_bfloat16_cannot_represent() -> None:
     [master] = optimised(optimiser)
     assert (master.dtype, module.weight.dtype) == (torch.float32, torch.bfloat16)
     for _ in range(50):
-        for _ in range(2):  # two micro-batches, whose gradients add up
+        for _ in range(2):  # the gradients of two micro-batches are added
             module(torch.full((1, 4), 0.5, dtype=torch.bfloat16)).sum().backward()
         assert module.weight.grad is None
         assert master.grad is not None

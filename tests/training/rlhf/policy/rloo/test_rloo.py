@@ -177,7 +177,8 @@ def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path)
 def test_run_stopped_after_the_final_kl_check_keeps_the_result_of_the_check(
     world: World, tmp_path: Path
 ) -> None:
-    """If the resumed run measured the KL again, it would find the restored weights within the ceiling."""
+    """If the resumed run measured the KL again, it would find the restored weights within the ceiling, and
+    its metrics would differ."""
     settings = {"steps": 3, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.3}
     settings |= {"schedule": "constant", "samples": 2, "sample_every": 1000, "checkpoint_steps": 1000}
     uninterrupted = ListReporter()

@@ -155,8 +155,8 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """Refuses a check that an annotator answered twice. If the task became a ranking task, both answers would
-    count."""
+    """Raises Conflict if an annotator has answered the check twice. If the check became a ranking task, both
+    answers would count."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(

@@ -310,8 +310,8 @@ def _block(
     of_shown: NDArray[np.int64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """Converts the rankings of `run` to a block. They are sorted by task, so that later sums over tasks need no
-    sort.
+    """Converts the rankings of `run` to a block. They are sorted by task, so that later sums over tasks
+    need no sort.
 
     `of_shown` is sorted by task and position. `begins`, with shape (T,), holds the index in `of_shown` at
     which each task's responses begin.

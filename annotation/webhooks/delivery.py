@@ -86,7 +86,8 @@ def deliver_due(*, seconds: float = 20.0) -> int:
         while time.monotonic() < until and (batch := _claim()):
             # The threads only post; all database access stays in this thread.
             for delivery, outcome in zip(batch, threads.map(_attempt, batch), strict=True):
-                # Retried during a database outage: if the outcome were lost, the delivery would be posted again.
+                # Retried during a database outage: if the outcome were lost, the delivery would be posted
+                # again.
                 through_outages(partial(_record, delivery, outcome, timezone.now()))
             attempts += len(batch)
     return attempts

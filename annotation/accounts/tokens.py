@@ -21,8 +21,8 @@ from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
-# `last_used_at` is informational and is therefore written at most once in this period. Writing the time on
-# each request would take longer than handling most requests.
+# Minimum time between two updates of `last_used_at`, which is only informational. Writing the time on each
+# request would take longer than handling most requests.
 LAST_USED_STEP = timedelta(minutes=1)
 DEFAULT_LIFE = timedelta(days=90)
 # Browser and server clocks differ: one year from now by a browser's clock can be more than a year away by the

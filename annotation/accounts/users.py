@@ -59,7 +59,7 @@ def set_admin(*, user: User, admin: bool) -> bool:
 
 
 def _refuse_last_admin(user: User) -> None:
-    # The rows of all admins are locked, so that two admins can't be removed at the same time.
+    # Locks the rows of all active admins, so that two simultaneous changes can't remove the last two admins.
     admins = set(
         User.objects.select_for_update()
         .filter(is_superuser=True, is_active=True)

@@ -22,7 +22,8 @@ from rest_framework.request import Request
 from annotation.api.permissions import RULES, Action, Who, require, require_anywhere, require_scope
 from annotation.models import ApiToken
 
-if TYPE_CHECKING:  # rest_framework.views loads this module, for its default permission
+# Not imported at run time, because rest_framework.views itself loads this module for its default permission.
+if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

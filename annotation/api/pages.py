@@ -29,7 +29,7 @@ class CursorField(serializers.CharField):
     """A page's position in a list, as encoded by DRF: the Base64 form of `o` (an offset), `r` (whether the
     page is read backwards) and `p` (the value of the sort key at the page's beginning).
 
-    DRF would pass `p` to the database without checking its type, so the field `position` checks it here.
+    DRF would pass `p` to the database without checking its type, so the field `position` validates `p` here.
     """
 
     def __init__(self, position: Field, **options: Any) -> None:

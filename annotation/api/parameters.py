@@ -14,7 +14,7 @@ The rules for all endpoints:
 
 - An empty value means that the parameter was not given.
 - A parameter can be given only once. Otherwise, a proxy and this server could read different values.
-- Unknown parameters are ignored, because links are often extended with parameters for other programs. An
+- Unknown parameters are ignored, because other programs often add their own parameters to links. An
   endpoint that must not ignore a misspelt parameter sets `refuses_unknown`.
 """
 

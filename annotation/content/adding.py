@@ -22,7 +22,7 @@ from annotation.models.project import MAX_OVERLAP
 from config.problems import FieldProblem, Problem
 
 BATCH_DRAFTS = 1000
-# After this many new tasks, the Postgres planner's statistics are too stale for fast claims.
+# Number of new tasks after which the Postgres planner's statistics are too stale for fast claims.
 ANALYZE_AFTER_TASKS = 1000
 
 
@@ -132,7 +132,7 @@ def checked_overlap(project: Project, overlap: int | None) -> int:
 
 
 def misfit(count: int, fits: object) -> str:
-    return f"it has {count} responses, but this project's answer form requires {fits}"
+    return f"the task has {count} responses, but this project's answer form requires {fits}"
 
 
 def analyze_content() -> None:

@@ -50,8 +50,8 @@ class StoredContent:
     new_tasks: set[str] = field(default_factory=set)
 
     def brings(self, wanted: Wanted) -> bool:
-        """Whether any part of the draft is new. If two drafts in one batch are identical, the result is True
-        for both drafts."""
+        """Whether any part of the draft is new. If a batch contains the same new draft twice, the result is
+        True for both copies."""
         prepared = wanted.prepared
         if wanted.state is not None:
             return self.tasks[prepared.content_key] in self.new_tasks

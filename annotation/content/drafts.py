@@ -61,7 +61,7 @@ def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])
     if len(set(hashes)) < len(hashes):
-        raise BadDraft("two of its responses have the same text and the same model name")
+        raise BadDraft("two responses have the same text and the same model name")
     p_hash = prompt_hash(draft.messages)
     return Prepared(draft, p_hash, hashes, content_key(p_hash, hashes))
 
@@ -90,7 +90,9 @@ def split_of(prompt_hash: str) -> Split:
 
 def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
     if as_task and not MIN_RESPONSES <= len(draft.responses) <= MAX_RESPONSES:
-        return f"it has {len(draft.responses)} responses; a task must have {MIN_RESPONSES} to {MAX_RESPONSES}"
+        return (
+            f"the task has {len(draft.responses)} responses; it must have {MIN_RESPONSES} to {MAX_RESPONSES}"
+        )
     for number, response in enumerate(draft.responses):
         if fault := text_fault(response.text):
             return f"response {number} {fault}"
@@ -99,7 +101,7 @@ def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
     if draft.gold_tiers is not None:
         gold = sorted(index for tier in draft.gold_tiers for index in tier)
         if gold != list(range(len(draft.responses))) or not all(draft.gold_tiers):
-            return "its gold tiers must name each response exactly once"
+            return "the gold tiers must name each response exactly once"
     if RankingTask.Kind(draft.kind).is_check and len(draft.gold_tiers or ()) < 2:
         return f"a {draft.kind} task needs gold_tiers that put at least one response above the others"
     return None
@@ -107,7 +109,7 @@ def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
 
 def reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None:
     if not messages:
-        return "its prompt has no messages"
+        return "the prompt has no messages"
     for number, message in enumerate(messages):
         if set(message) != {"role", "content"} or not isinstance(message["content"], str):
             return f"message {number} must consist of a role and text content"

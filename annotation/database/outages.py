@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 OUTAGE_ERRORS = (OperationalError, InterfaceError)
 # How long work waits for the database: longer than a restart, a failover or an upgrade takes.
 OUTAGE_LIMIT = timedelta(minutes=30)
-# The last pause is repeated. It is much shorter than the time after which a run counts as lost, because a run
-# that is being completed sends no heartbeat.
+# The last pause is repeated. A run that is being completed sends no heartbeat, so this pause is much shorter
+# than the time after which a run without a heartbeat counts as lost.
 PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 Result = TypeVar("Result")

@@ -32,8 +32,8 @@ class Request(NamedTuple):
 
 
 class Lock(StrEnum):
-    """All named locks. A transaction that needs several locks acquires them in this order. Two transactions
-    then never wait for each other."""
+    """All named locks. Transactions that need several locks acquire them in this order, so that they don't
+    deadlock."""
 
     GATE = "gate"
     """Per project. Claims take the lock in shared mode. A change of the project's state takes the lock in
@@ -67,7 +67,7 @@ class Lock(StrEnum):
 
 
 def acquire(*requests: Request) -> None:
-    """Waits for all locks, in the order given, in one statement. Must be called inside a transaction.
+    """Acquires all locks, in the order given, in one statement. Must be called inside a transaction.
 
     The snapshot of this statement is older than the locks. Data that the locks protect must therefore be read
     by a later statement.
@@ -79,7 +79,7 @@ def acquire(*requests: Request) -> None:
 
 
 def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
-    """Like :func:`acquire`, but uses an open prepared cursor. A claim then uses the same cursor for its
+    """Like :func:`acquire`, but uses an open prepared cursor. A claim uses one cursor for its locks and its
     reads."""
     calls = [
         f"pg_advisory_xact_lock{'_shared' if request.shared else ''}(hashtextextended(%s, 0))"

@@ -29,7 +29,7 @@ from storage import durable
 
 logger = logging.getLogger(__name__)
 UNFINISHED = ".unfinished"
-# A killed process leaves an unfinished file behind. After this time, no conversion is still running.
+# Age at which an unfinished file is removed. No conversion takes this long, so its process was killed.
 ABANDONED_SECONDS = 24 * 3600
 
 
@@ -129,7 +129,8 @@ class _Copy:
 
 
 def _evict(folder: Path) -> None:
-    """Removes abandoned files, and the least recently used ones beyond the limit."""
+    """Removes abandoned files. If the other files exceed the size limit, removes the least recently used of
+    them."""
     found = []
     for path in folder.iterdir():
         with suppress(OSError):  # another process may have removed the file in the meantime

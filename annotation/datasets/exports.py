@@ -96,7 +96,8 @@ def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, 
 
 
 def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Joins the pieces into chunks, because serving each chunk costs a system call and a thread switch."""
+    """Joins the pieces into larger chunks, because serving each chunk costs a system call and a thread
+    switch."""
     held = bytearray()
     for piece in pieces:
         held += piece

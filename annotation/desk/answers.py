@@ -166,7 +166,7 @@ def _ratings(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterato
             if scale is None:
                 yield FieldProblem(f"ratings.{response}.{name}", _unknown("scale", list(scales)))
             elif not scale.min <= value <= scale.max:
-                reason = f"{value} is outside {scale.min} to {scale.max}."
+                reason = f"{value} is not in the range {scale.min} to {scale.max}."
                 yield FieldProblem(f"ratings.{response}.{name}", reason)
     required = [scale for scale in form.ratings if scale.required and not answer.not_rankable]
     for response in shown:
@@ -223,7 +223,9 @@ def _texts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
         elif asked and asked.required and not text.strip() and not answer.not_rankable:
             yield FieldProblem(name, f"This is required: {asked.label}")
     if answer.duration_ms is not None and not 0 <= answer.duration_ms <= MAX_DURATION_MS:
-        yield FieldProblem("duration_ms", f"{answer.duration_ms} is outside 0 to {MAX_DURATION_MS} (a week).")
+        yield FieldProblem(
+            "duration_ms", f"{answer.duration_ms} is not in the range 0 to {MAX_DURATION_MS} (a week)."
+        )
 
 
 def _unknown(what: str, known: Sequence[str]) -> str:

@@ -2,8 +2,8 @@
 qualification checks before annotation.
 
 Answers to checks are scored when they are submitted. Code that records a skip or an answer to a check must
-hold the annotator's desk lock (`Lock.DESK`). If an attempt is finished in two tabs simultaneously, the
-attempt is then judged once, with both answers.
+hold the annotator's desk lock (`Lock.DESK`). Because of this lock, an attempt that is finished in two tabs
+simultaneously is judged once, with both answers.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """Refuses a check that an annotator answered twice. If the task became a ranking task, both answers would
-    count."""
+    """Raises Conflict if an annotator has answered the check twice. If the check became a ranking task, both
+    answers would count."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(

@@ -95,7 +95,7 @@ class Scale(_Part):
             raise ValueError("'min' must be less than 'max'")
         if outside := [str(point.value) for point in self.points if not self.min <= point.value <= self.max]:
             be = "is" if len(outside) == 1 else "are"
-            raise ValueError(f"points: {', '.join(outside)} {be} outside {self.min} to {self.max}")
+            raise ValueError(f"points: {', '.join(outside)} {be} outside the range {self.min} to {self.max}")
         _refuse_twice(points=[str(point.value) for point in self.points])
         return self
 

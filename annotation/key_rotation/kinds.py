@@ -23,7 +23,7 @@ from config.keys import Unreadable, Use
 
 
 class Kind(ABC):
-    """One use of the key. `advice` says what to do about an unreadable value."""
+    """A kind of stored value that depends on the key. `advice` says what to do about an unreadable value."""
 
     use: ClassVar[Use]
     plural: ClassVar[str]

@@ -33,7 +33,7 @@ class Count:
     renewed: int = 0
     current: int = 0
     busy: int = 0
-    """Rows that changed during every try. They need another run."""
+    """Rows that changed during every attempt. The command must be run again for these rows."""
     unreadable: int = 0
     owners: list[str] = field(default_factory=list)
     """The owners of unreadable values. Sessions have no named owner."""

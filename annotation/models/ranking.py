@@ -40,7 +40,8 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 
     def counted(self) -> RankingQuerySet:
-        """Current rankings of annotators who are not excluded: the input of all statistics and datasets.
+        """Current rankings of annotators who are not excluded. Only these rankings count in statistics
+        and datasets.
 
         Imported rankings that don't order the responses are included; see :meth:`with_order`.
         """

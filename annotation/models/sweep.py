@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db import connection, models
 
-# Three passes of a sweep that runs every 15 s (CELERY_BEAT_SCHEDULE). After a shorter interruption, a healthy
-# job's heartbeat is not old enough to look stale.
+# Three times the interval of a sweep, which runs every 15 s (CELERY_BEAT_SCHEDULE). After a shorter
+# interruption, a healthy job's heartbeat is not old enough to look stale.
 LONGEST_GAP = timedelta(seconds=45)
 _NOTE_PASS = """
 INSERT INTO annotation_sweep AS known (name, passed_at, unbroken_since)

@@ -46,8 +46,8 @@ class Progress:
 
 
 def progress(*, project: Project) -> Progress:
-    """Counts the project's tasks. Counts its valid rankings with an order in total, per day (UTC) and per
-    annotator."""
+    """Counts the project's tasks. Also counts the project's valid rankings with an order: in total, per day
+    (UTC) and per annotator."""
     tasks = (
         RankingTask.objects.asked()
         .filter(project=project)

@@ -233,7 +233,8 @@ def date_of(day: int) -> date:
 
 @dataclass(frozen=True)
 class _Run:
-    """Rankings as read from the database: places by position, and response keys in display order."""
+    """Rankings of tasks with the same number of responses, as read from the database. `places` is in the
+    order of the responses' positions, and `shown` holds the response keys in display order."""
 
     task: NDArray[np.uint64]
     person: NDArray[np.int64]
@@ -245,7 +246,7 @@ class _Run:
 
 
 def _runs(rankings: Any) -> Iterator[_Run]:
-    """Splits the rankings into one block per number of responses."""
+    """Reads the rankings and yields one run for each number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
         + _mark(CHECK, is_check("task"))
@@ -309,7 +310,8 @@ def _block(
     of_shown: NDArray[np.int64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """Converts a run to a block. The rankings are sorted by task, so that later sums over tasks need no sort.
+    """Converts the rankings of `run` to a block. They are sorted by task, so that later sums over tasks
+    need no sort.
 
     `of_shown` is sorted by task and position. `begins`, with shape (T,), holds the index in `of_shown` at
     which each task's responses begin.

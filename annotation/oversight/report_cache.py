@@ -91,7 +91,7 @@ def cached_result(*, identity: object, version: Callable[[], object], compute: C
 
 
 def _database_time() -> datetime:
-    """The time by the clock that all web servers share."""
+    """The current time by the database's clock, which all web servers share."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (found,) = cursor.fetchone()

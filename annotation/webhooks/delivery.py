@@ -86,7 +86,8 @@ def deliver_due(*, seconds: float = 20.0) -> int:
         while time.monotonic() < until and (batch := _claim()):
             # The threads only post; all database access stays in this thread.
             for delivery, outcome in zip(batch, threads.map(_attempt, batch), strict=True):
-                # If the outcome were lost, the delivery would be posted again.
+                # Retried during a database outage: if the outcome were lost, the delivery would be posted
+                # again.
                 through_outages(partial(_record, delivery, outcome, timezone.now()))
             attempts += len(batch)
     return attempts
@@ -129,8 +130,8 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
 
 @transaction.atomic
 def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
-    """Records the outcome of an attempt, which `at` identifies. A call that is repeated because the
-    database's reply to the commit was lost therefore records nothing."""
+    """Records the outcome of an attempt. `at` identifies the attempt. If the call is repeated because the
+    database's reply to the commit was lost, the attempt is not recorded again."""
     _, is_new = WebhookAttempt.objects.get_or_create(
         delivery=delivery,
         at=at,

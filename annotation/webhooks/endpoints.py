@@ -21,7 +21,7 @@ from annotation.webhooks import signing
 from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
-# During this time, deliveries carry both signatures, so that a receiver can switch to the new secret.
+# How long deliveries carry both signatures after a new secret is created, so that the receiver can switch.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})

@@ -158,5 +158,5 @@ def _connected(host: str, port: int, ends: float) -> socket.socket:
 
 
 def _cut(line: socket.socket) -> None:
-    with suppress(OSError):  # the connection is already closed
+    with suppress(OSError):  # the connection may already be closed
         line.shutdown(socket.SHUT_RDWR)

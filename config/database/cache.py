@@ -1,4 +1,4 @@
-"""The cache in the database, which counts login attempts."""
+"""The database cache, which stores the counts of login attempts."""
 
 from __future__ import annotations
 

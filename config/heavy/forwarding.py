@@ -33,8 +33,8 @@ SCOPE_KEYS = (
     *("type", "asgi", "http_version", "server", "client", "scheme", "method", "root_path"),
     *("path", "raw_path", "query_string", "headers"),
 )
-# Per web process. A download mostly waits for its client's connection, so more downloads than reports can run
-# at the same time.
+# Maximum number of running requests per web process. A download mostly waits for its client's connection, so
+# more downloads than reports can run at the same time.
 AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
 # The limits per user are lower, so that one user can't occupy all slots.
 AT_ONCE_PER_USER = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
@@ -196,7 +196,7 @@ class HeavyRequests:
             raise NotStarted from None
         except TimeoutError:
             if self._server is server:
-                logger.error("The process for heavy requests hangs and is started again.")
+                logger.error("The process for heavy requests is not responding and will be started again.")
                 self._forget_server()
             raise NotStarted from None
 
@@ -220,8 +220,8 @@ class HeavyRequests:
             self._control, theirs = socket.socketpair()
             self._control.setblocking(False)  # a hung server must not block the event loop
             with theirs:
-                # The parent-death signal is tied to this thread. This is the event loop's thread, which lives
-                # as long as the process.
+                # The kernel sends the parent-death signal when the thread that started the fork server ends.
+                # This thread runs the event loop, so it lives as long as the process.
                 self._server = spawn(
                     [sys.executable, "-m", "config.heavy.fork_server", str(theirs.fileno())],
                     log=None,

@@ -99,12 +99,16 @@ class Account(serializers.Serializer[Any]):
 
 
 class PasswordChange(serializers.Serializer[Any]):
-    current = Password(allow_blank=True, help_text="Empty if the account has no password.")
+    current = Password(
+        allow_blank=True, help_text="The current password; can be empty if the account has none."
+    )
     new = Password()
 
 
 class BeginEnrolment(serializers.Serializer[Any]):
-    password = Password(allow_blank=True, help_text="Empty if the account has no password.")
+    password = Password(
+        allow_blank=True, help_text="The current password; can be empty if the account has none."
+    )
 
 
 class Enrolment(serializers.Serializer[Any]):

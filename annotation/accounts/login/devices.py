@@ -22,7 +22,7 @@ from annotation.models import User
 COOKIE = "known-device"
 COOKIE_PATH = "/api/v1/"
 COOKIE_SECONDS = 180 * 24 * 3600  # renewed at each login
-MAX_ACCOUNTS = 5  # per browser; older accounts are dropped
+MAX_ACCOUNTS = 5  # per browser; the accounts with the oldest logins are dropped
 _SALT = "rankloop known device"
 
 

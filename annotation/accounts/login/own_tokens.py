@@ -22,9 +22,9 @@ def create_own_token(
     code: str,
     expires_at: datetime | tokens.Default | None = tokens.DEFAULT,
 ) -> tuple[ApiToken, str]:
-    """Creates a token after confirming the user's identity. Otherwise, a stranger at an unlocked screen could
-    create a token and keep access after the session ends. Raises Problem if the user's identity can't be
-    confirmed, or if the token's settings are invalid."""
+    """Creates a token after confirming the user's identity. Without the confirmation, a stranger at an
+    unlocked screen could create a token and keep access after the session ends. Raises Problem if the user's
+    identity can't be confirmed, or if the token's settings are invalid."""
     ends = tokens.default_expiry() if expires_at is tokens.DEFAULT else expires_at
     tokens.refuse_expiry(ends)
     confirm_identity(request=request, user=user, password=password, code=code)

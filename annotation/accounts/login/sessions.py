@@ -20,12 +20,12 @@ from annotation.models import User
 
 
 class SessionStore(db.SessionStore):
-    """Django's database store with two changes: `keeping_cookie` prevents a change of the session's key while
-    the user is loaded, and a failed update raises the database's error.
+    """Django's database store with two changes: within `keeping_cookie`, the session's key does not change,
+    and a failed update raises the database's error.
 
     If a session is signed with a fallback SECRET_KEY, Django signs it with the current SECRET_KEY and
     replaces the session's key, and with it the cookie. If a page sends several requests at once, all requests
-    but the first would then have an invalid cookie, and the user would be logged out.
+    but the first then have an invalid cookie, and the user is logged out. `keeping_cookie` prevents this.
     """
 
     _keeps_cookie = False

@@ -177,7 +177,7 @@ def sweep_imports() -> None:
     since = Sweep.objects.note_pass(SWEEP)
     stale = Import.objects.filter(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
     if since > now - STALE_AFTER:
-        # Right after an outage of the database, the heartbeats of all imports are old.
+        # Right after a database outage, all heartbeats are old, so no import counts as lost yet.
         stale = stale.none()
     for id in _ids(stale.exclude(cancel_requested_at=None)):
         cancelled = stale.filter(pk=id).update(state=Import.State.CANCELLED, finished_at=now)

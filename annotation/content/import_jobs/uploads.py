@@ -21,8 +21,8 @@ from storage.digests import FileChanged, copy_hashed, verify_file
 
 logger = logging.getLogger(__name__)
 
-# A file is stored before its row is inserted. If the web server dies in between, no row ever refers to the
-# file.
+# Minimum age of a file that is removed because no unfinished import needs it. A new file has no row yet: the
+# file is stored first. If the web server dies before it inserts the row, no row ever refers to the file.
 ORPHANED_AFTER = timedelta(hours=1)
 
 

@@ -43,7 +43,7 @@ def store_batch(
         stored(report)
         # The commit does not wait for the disk. If Postgres crashes, the last batches and their part of the
         # report are lost together, and the import resumes at the first lost batch. The commit that ends the
-        # import waits for all of them.
+        # import waits until all batches are on disk.
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL synchronous_commit = off")
 

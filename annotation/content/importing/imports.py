@@ -69,7 +69,7 @@ def importing(
     written, when the file can't be read or its format is unknown.
 
     The other arguments are for imports in a worker. `so_far` is the report of an interrupted import of the
-    same file, which continues after the rows in this report. `stored` is called with the report in each
+    same file; the import continues after the rows in this report. `stored` is called with the report in each
     batch's transaction; an exception rolls the batch back. `check` is called while rows are read; an
     exception ends the import. The limit on the duration counts from `began`, a time on the monotonic clock.
     `lines_per_batch` gives the number of lines at which the current batch is complete.

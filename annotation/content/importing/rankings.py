@@ -208,7 +208,7 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
 
 def _import_key(item: Ranked) -> str:
     """SHA-256 (hex) of a ranking's task and content. The hashed value contains response IDs instead of
-    texts,because a project stores each response once."""
+    texts, because a project stores each response once."""
     ids = item.response_ids
     ranking = item.ranking
     content: list[Any] = [

@@ -37,7 +37,7 @@ class Few(serializers.DictField):
 
     def to_internal_value(self, data: Any) -> dict[Any, Any]:
         if isinstance(data, dict) and len(data) > answer_form.MAX_CHOICES:
-            reason = f"It has {len(data)} entries; at most {answer_form.MAX_CHOICES} are allowed."
+            reason = f"This field has {len(data)} entries; at most {answer_form.MAX_CHOICES} are allowed."
             raise serializers.ValidationError(reason)
         given: dict[Any, Any] = super().to_internal_value(data)
         return given

@@ -21,8 +21,8 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# Number of finished tasks from which an annotator gets a cursor. Scanning past fewer tasks costs less than a
-# cursor.
+# Minimum number of tasks that an annotator must have finished to get a cursor. Scanning past fewer tasks
+# costs less than a cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0

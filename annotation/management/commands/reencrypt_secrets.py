@@ -74,11 +74,11 @@ def _next_step(counts: Sequence[Count], *, dry_run: bool) -> str:
     if dry_run:
         return "Nothing was changed."
     if any(count.busy for count in counts):
-        return "Some rows changed during every try. Run the command again before you remove the old key."
+        return "Some rows changed during every attempt. Run the command again before you remove the old key."
     if settings.SECRET_KEY_FALLBACKS:
         return (
             "No stored value needs SECRET_KEY_FALLBACKS any more. Password reset links that were created"
-            " before the change still need it until they expire after a day. Then remove SECRET_KEY_FALLBACKS"
-            " and restart."
+            " before the change still need it until they expire, at most a day after the change. After that,"
+            " remove SECRET_KEY_FALLBACKS and restart."
         )
     return "All readable values use the current SECRET_KEY."

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from preferences.statistics.intervals import Shares, percentiles, resampled_totals
 from preferences.statistics.krippendorff import Alpha
 
-# With this many samples, a different seed moves the ends of an interval by a few hundredths of the interval's
-# width.
+# Number of bootstrap samples. A different seed moves the ends of an interval by only a few hundredths of the
+# interval's width.
 SAMPLES = 400
 
 

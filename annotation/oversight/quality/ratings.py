@@ -10,7 +10,8 @@ from annotation.models import Project, Ranking
 from annotation.oversight.quality.estimates import SAMPLES, Estimate
 from preferences.statistics.krippendorff import Metric, alpha
 
-# α over this many tasks is accurate to about ±0.01. In a large project, reading all tasks would take seconds.
+# Maximum number of tasks to read. With 3000 tasks, α is accurate to about ±0.01. Reading all tasks
+# of a large project would take seconds.
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 

@@ -1,12 +1,12 @@
 """The quality report: inter-annotator agreement, reliability and biases.
 
 The report covers rankings that count (`Ranking.objects.counted()`). Reviewers' decisions are left out,
-because reviewers see the other answers. Apart from the number and the duration of an annotator's rankings,
-checks count only towards gold accuracy, because many annotators rank them and their answers were chosen to be
-clear. Qualification tasks don't count towards gold accuracy. If the answer to a task is known, the task's
-rankings also count towards gold accuracy, even if the task is not a check. Imported votes without a name are
-excluded from agreement, because their authors are unknown. Imported rankings are excluded from position bias,
-because their display order is unknown.
+because reviewers see the other answers. Checks count only towards gold accuracy and towards the number and
+the duration of an annotator's rankings. They would distort the other figures, because many annotators rank
+each check and the correct answers were chosen to be clear. Qualification tasks don't count towards gold
+accuracy. If the answer to a task is known, the task's rankings also count towards gold accuracy, even if the
+task is not a check. Imported votes without a name are excluded from agreement, because their authors are
+unknown. Imported rankings are excluded from position bias, because their display order is unknown.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_tasks_that_do_not_fit_the_form_are_refused(
 def test_error_states_the_actual_and_the_allowed_size(db: None) -> None:
     report = _take(create_project(slug="pairs", preset="hh"), _row(4))
     assert [error.reason for error in report.errors] == [
-        "it has 4 responses, but this project's answer form requires 2"
+        "the task has 4 responses, but this project's answer form requires 2"
     ]
     draft = TaskDraft(
         messages=[{"role": "user", "content": "Hi"}],
@@ -64,7 +64,7 @@ def test_error_states_the_actual_and_the_allowed_size(db: None) -> None:
         project=create_project(slug="many", preset="instructgpt"), items=[draft]
     )
     assert [refused.reason for refused in counts.refused] == [
-        "it has 3 responses, but this project's answer form requires 4 to 9"
+        "the task has 3 responses, but this project's answer form requires 4 to 9"
     ]
 
 

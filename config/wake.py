@@ -33,8 +33,8 @@ def connection_for_one_try(**limits: float) -> Any:
 def send_on_commit(task: str, *args: str, failed: Callable[[], None] | None = None) -> None:
     """Sends the message after the transaction commits, because workers can't see the work before the commit.
 
-    If the broker is down or hung, the work stays queued, and a sweep wakes a worker later. `failed` is called
-    in this case.
+    If the broker is down or hung, `failed` is called. The work stays queued, and a sweep wakes a worker
+    later.
     """
 
     def send() -> None:

@@ -42,7 +42,7 @@ WITHOUT_VOTES = frozenset({native.FORMAT.name, demonstrations.FORMAT.name, promp
 
 
 class NotRankable(FormatError):
-    """Raised for a well-known file that can't be ranked, regardless of the chosen columns."""
+    """Raised for a well-known file whose content can't be ranked, whichever columns are chosen."""
 
 
 @dataclass(frozen=True, slots=True)

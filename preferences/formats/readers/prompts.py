@@ -54,8 +54,8 @@ class Prompt(NamedTuple):
     others: tuple[str, ...] = ()
 
 
-# A row with a field of such a name contains responses in an unknown format. Reading the row as a prompt would
-# silently drop the responses.
+# A row with a field whose name begins with one of these words has responses in an unknown format. Reading the
+# row as a prompt would silently drop the responses.
 ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|prediction|sample|model")
 
 

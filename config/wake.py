@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 # After a failure, no message is sent for this long. Otherwise, every request that launches something would
 # wait for the broker's time limit. A sweep wakes a worker later.
 PAUSE_SECONDS = 15.0
-# The phase of a run or an import that waits for the broker.
+# The phase that a run or an import shows while the broker is not responding.
 NOT_WOKEN = "waiting for the message queue, which is not responding"
 
 _paused_until = 0.0

@@ -73,7 +73,7 @@ def _cipher(use: Use, key: str) -> Fernet:
 
 def session_fingerprint(value: str, *, secret: str | None) -> str:
     """The keyed hash of an account's state. If this hash changes, the account's sessions end. Django also
-    computes it with each fallback key as `secret`; None means SECRET_KEY."""
+    computes the hash with each fallback key as `secret`. If `secret` is None, SECRET_KEY is used."""
     salt = "annotation.models.User.get_session_auth_hash"
     return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 

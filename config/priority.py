@@ -6,9 +6,10 @@ percentile of the time that a claim takes, because the kernel made claims wait f
 import was running. If the import leaves the first processor free, a claim finds a free processor immediately,
 and the import stores only 7 % fewer rows per second (docs/measurements.md).
 
-For the same reason, the processes of the embedded Postgres leave the first processor free until the web
-process lets the processes of its own connections use all processors. Opening a report's connection takes 4 ms
-of processor time, and the report can set the priority of its Postgres process only after that.
+For the same reason, all processes of the embedded Postgres are initially kept off the first processor. The
+web process then lets the Postgres processes of its own connections use all processors. Restricting only the
+Postgres processes of reports would not be enough: opening a report's connection takes 4 ms of processor time,
+and the report can restrict its Postgres process only after that.
 """
 
 from __future__ import annotations

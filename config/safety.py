@@ -36,12 +36,12 @@ def unsafe(
     if not secret_key:
         yield "SECRET_KEY is missing. The key protects all logins. Create one: openssl rand -base64 48"
     elif reason := _weakness(secret_key):
-        yield f"SECRET_KEY {reason} Create one: openssl rand -base64 48"
+        yield f"SECRET_KEY {reason} Create a new key: openssl rand -base64 48"
     for number, key in enumerate(secret_key_fallbacks, start=1):
         if reason := _weakness(key):
             yield (
                 f"SECRET_KEY_FALLBACKS: key {number} {reason} A fallback key is as powerful as SECRET_KEY."
-                " Remove it."
+                " Remove this key."
             )
     yield from _unsafe_hosts(allowed_hosts)
     yield from _unsafe_origins(csrf_trusted_origins)
@@ -133,7 +133,7 @@ def _unsafe_login(variable: str, url: str, *, is_open: bool) -> Iterator[str]:
             " server and in the URL."
         )
     elif password.lower() in _WELL_KNOWN_PASSWORDS or password == unquote(parts.username or ""):
-        yield f"{variable} has a password that can be guessed. Create one: openssl rand -hex 24"
+        yield f"{variable} has a password that can be guessed. Create a random password: openssl rand -hex 24"
 
 
 def _is_loopback(parts: SplitResult) -> bool:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 # After a failure, no message is sent for this long. Otherwise, every request that launches something would
 # wait for the broker's time limit. A sweep wakes a worker later.
 PAUSE_SECONDS = 15.0
-# The phase of a run or an import that waits for the broker.
+# The phase that a run or an import shows while the broker is not responding.
 NOT_WOKEN = "waiting for the message queue, which is not responding"
 
 _paused_until = 0.0
@@ -33,8 +33,8 @@ def connection_for_one_try(**limits: float) -> Any:
 def send_on_commit(task: str, *args: str, failed: Callable[[], None] | None = None) -> None:
     """Sends the message after the transaction commits, because workers can't see the work before the commit.
 
-    If the broker is down or hung, the work stays queued, and a sweep wakes a worker later. `failed` is called
-    in this case.
+    If the broker is down or hung, `failed` is called. The work stays queued, and a sweep wakes a worker
+    later.
     """
 
     def send() -> None:

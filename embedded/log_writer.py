@@ -2,13 +2,14 @@
 `python log_writer.py LIMIT OLD_FILES DESCRIPTOR:PATH …`
 
 Each descriptor is the read end of a pipe. A file that reaches LIMIT bytes is renamed (`web-1.log` becomes
-`web-1.1.log`), and a new file is started; OLD_FILES renamed files are kept. Files are switched between two
-lines, so no line is lost or split.
+`web-1.1.log`), and a new file is started; OLD_FILES renamed files are kept. The log writer
+changes files only at the end of a line, so no line is lost or split.
 
-This is a process, not a thread of the supervisor, for two reasons. If the supervisor is suspended, the pipes
-are still read, so that no program waits for a full pipe. If the supervisor is killed, the last lines of its
-children are still written. The process ends when the last writer has closed its end of the pipe. It imports
-only modules that the interpreter has already loaded or that load in a few milliseconds.
+The log writer is a process, not a thread of the supervisor, for two reasons. If the supervisor is suspended,
+the pipes are still read, so that no program waits for a full pipe. If the supervisor is killed, the last
+lines of its children are still written. The log writer ends when all processes that write to it have closed
+their ends of the pipes. It imports only modules that the interpreter has already loaded or that load in a few
+milliseconds.
 """
 
 from __future__ import annotations

@@ -59,8 +59,9 @@ class Postgres:
         open_log: OpenLog | None = None,
         leave_first_processor: bool = False,
     ) -> None:
-        """With `leave_first_processor`, all processes of the server leave the first processor free until a
-        client moves the process of its own connection (see config/priority.py)."""
+        """With `leave_first_processor`, all processes of the server are initially kept off the first
+        processor. A client can then let the process of its own connection use all processors (see
+        config/priority.py)."""
         self.folder = folder
         self.log = log
         self._open_log = open_log

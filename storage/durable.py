@@ -23,7 +23,7 @@ from storage.space import naming_full_disk
 _UNFINISHED = ".{name}.partial-"
 _OPENED_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _ORPHANED_AFTER_SECONDS = 60.0
-# The error codes if the target of a rename is a folder with content.
+# The error codes of a rename whose target is a folder with content.
 _HAS_CONTENT = {errno.ENOTEMPTY, errno.EEXIST}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-# The error codes if the kernel, the C library or the file system (for example NFS) lacks this operation.
+# These error codes mean that the kernel, the C library or the file system (such as NFS) can't exchange paths.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 

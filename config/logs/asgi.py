@@ -20,7 +20,7 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 access = logging.getLogger(ACCESS)
 logger = logging.getLogger(__name__)
 _HEADER = REQUEST_ID_HEADER.lower().encode()
-# Requests that monitors and browsers send constantly.
+# The beginnings of paths that monitors and browsers request constantly.
 _ROUTINE = ("/healthz", "/readyz", "/metrics", "/static/")
 _MAX_PATH = 500
 

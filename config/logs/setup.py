@@ -42,9 +42,9 @@ def run_log_handler() -> logging.Handler:
 
 
 def logging_config(*, level: str) -> dict[str, Any]:
-    """A dictConfig. `level` applies to Rankloop's own loggers. Libraries never log below WARNING, because
-    their lines can contain values, such as signed URLs. Only uvicorn and Celery also log their start and
-    end."""
+    """A dictConfig. `level` applies to Rankloop's own loggers. Libraries log nothing below WARNING, because
+    their lines can contain values, such as signed URLs. The exceptions are uvicorn and Celery, which also log
+    their start and end."""
     handlers = ["service", "run_log"] if SERVICE_LOG_VARIABLE in os.environ else ["service"]
     ours = {"level": level}
     announced = {"level": "INFO" if LEVELS.index(level) < LEVELS.index("WARNING") else level}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from config.logs.messages import safe_message
 
-# Docker splits longer lines. The first frames show where the work began, and the last frames show where it
-# failed.
+# Docker splits lines of more than 16 KiB. The first frames show where the work began, and the last frames
+# show where it failed.
 _MAX_CHARACTERS = 14_000
 _FIRST_FRAMES, _LAST_FRAMES = 5, 40
 

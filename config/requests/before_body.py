@@ -40,7 +40,7 @@ class BeforeBody(MiddlewareMixin):
         if not getattr(request, "scope", {}).get(BEFORE_BODY):
             return None
         if not hasattr(view, "cls"):
-            raise Http404("Only the API's views take large bodies.")
+            raise Http404("Only the API's views accept large bodies.")
         api = view.cls(**view.initkwargs)
 
         def bodiless(*_: Any, **__: Any) -> Request:

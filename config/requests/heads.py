@@ -20,8 +20,8 @@ from config.requests.bodies import LINGER_SECONDS, Refused, refusal
 # Browsers and proxies send about 30 headers. Nginx allows 32 KiB of headers, and Apache allows 100 headers.
 HEAD_BYTES = 32 * 2**10
 HEADERS = 100
-# The head must arrive within this time. The time starts when the connection opens, or at the first byte of a
-# later request on the same connection.
+# The head must arrive within this time, which is measured from the opening of the connection, or from the
+# first byte of a later request on the same connection.
 HEAD_SECONDS = 20.0
 
 _PER_HEADER = len(": \r\n")
@@ -40,8 +40,8 @@ def check_head(scope: Mapping[str, Any]) -> None:
 
 
 class LimitedHeads(H11Protocol):
-    """Uvicorn's protocol, for `uvicorn --http`. It refuses an unfinished head that is too large with status
-    431, and one that takes too long with 408."""
+    """Uvicorn's protocol, for `uvicorn --http`. It responds with 431 to an unfinished head that is too large,
+    and with 408 to a head that takes too long."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

@@ -36,7 +36,7 @@ def _fault(request: HttpRequest) -> FieldProblem | None:
     try:
         query = unquote_to_bytes(request.META.get("QUERY_STRING", "")).decode()
     except UnicodeDecodeError:
-        # Django would replace the bytes, and the view would search for text that nobody sent.
+        # Django would replace the invalid bytes, and the view would search for text that nobody sent.
         return FieldProblem("query", "The URL is not valid UTF-8.")
     if NUL in request.path_info or NUL in query:
         return FieldProblem("query", "The URL contains a NUL character (%00), which can't be stored.")

@@ -85,9 +85,9 @@ def _weights(card: Mapping[str, Any]) -> str:
         return ""
     return (
         "**The weights are not final.** The estimate of the annotators' reliability did not converge within"
-        f" {convergence['steps']} steps. The weights follow from the best estimate that was found. If"
-        " annotators answer nearly at random or share few pairs, their rankings hardly determine who is"
-        " reliable."
+        f" {convergence['steps']} steps. The weights are computed from the best estimate that was"
+        " found. If annotators answer nearly at random or share few pairs, their rankings contain little"
+        " information about who is reliable."
     )
 
 

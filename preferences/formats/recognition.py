@@ -42,7 +42,7 @@ WITHOUT_VOTES = frozenset({native.FORMAT.name, demonstrations.FORMAT.name, promp
 
 
 class NotRankable(FormatError):
-    """Raised for a well-known file that can't be ranked, regardless of the chosen columns."""
+    """Raised for a well-known file whose content can't be ranked, whichever columns are chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,9 @@ class _WithoutLateVotes:
         if not (new or lists) or native.has_order(row):
             return
         if (has_winner(row) or not native.has_ranking(row)) and _has_vote(row):
-            raise RowError(f"{', '.join(new or lists)} looks like a vote, but {LATE_VOTE}")
+            names = new or lists
+            which = names[0] if len(names) == 1 else f"one of the fields {', '.join(names)}"
+            raise RowError(f"{which} looks like a vote, but {LATE_VOTE}")
         self._add(row)
 
     def _add(self, row: Row) -> None:

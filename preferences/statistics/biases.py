@@ -29,7 +29,8 @@ def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wi
     count measures length bias.
 
     `sizes` has shape (R, K). Pairs of responses of equal size are left out. If the larger response wins half
-    of the pairs, there is no sign of bias. Longer responses can also win more often because they are better.
+    of the pairs, there is no sign of bias. A larger share does not prove a bias, because longer responses can
+    also be better.
     """
     verdicts = verdicts_of(places)
     first, second = pair_columns(places.shape[1])

@@ -45,7 +45,9 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> BradleyTerry:
     shape, models, problems = wins.shape, wins.shape[-1], math.prod(wins.shape[:-2])
     wins = (wins * (1 - np.eye(models))).reshape(problems, models, models)
     if prior == 0 and not _strongly_connected(wins):
-        raise ValueError("Some models never won or never lost, even indirectly; use a prior above 0.")
+        raise ValueError(
+            "Chains of wins or ties don't connect all models in both directions; use a prior above 0."
+        )
     strength, convergence = newton.maximise(
         _Problems(wins, prior), np.zeros(wins.shape[:-1]), sharing_offset=models
     )

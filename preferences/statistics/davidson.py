@@ -143,6 +143,8 @@ class _Problems:
 def _check_determined(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:
     points = half_ties(wins, ties).reshape(-1, *wins.shape[-2:])
     if any(ground_of(one).level.max(initial=0) > 0 for one in points):
-        raise ValueError("Some models never won or never lost, even indirectly; use a prior above 0.")
+        raise ValueError(
+            "Chains of wins or ties don't connect all models in both directions; use a prior above 0."
+        )
     if (ties.sum((-1, -2)) == 0).any() or (wins.sum((-1, -2)) == 0).any():
         raise ValueError("The comparisons contain either no ties or nothing but ties; use a prior above 0.")

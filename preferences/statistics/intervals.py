@@ -88,8 +88,8 @@ def clustered_shares(
         deviation = won - np.where(tried > 0, share[group], 0.0) * tried
         scatter = np.bincount(group, weights=deviation**2, minlength=n_groups)
         clusters = np.bincount(group, weights=tried > 0, minlength=n_groups)
-        # The effective number of trials is p(1−p)/var, without the correction C/(C−1). Without the
-        # correction, the effective number equals the number of trials exactly if each cluster has one trial.
+        # The effective number of trials is p(1−p)/var, without the correction C/(C−1). If each cluster
+        # has one trial, the effective number without this correction is exactly the number of trials.
         effective = np.where(scatter > 0, share * (1 - share) * total**2 / scatter, clusters)
         effective = np.clip(effective, np.minimum(clusters, total), total)
     low, high = wilson(share, effective, level=level)

@@ -199,8 +199,8 @@ def _chunks(
     rows: NDArray[np.int64], sizes: NDArray[np.int64], costs: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Divide `rows` into chunks of whole groups. A chunk costs at most CHUNK_CELLS or consists of a single
-    group. `sizes` contains the number of rows of each group, and `costs` its cost. Yields each chunk with the
-    numbers of its rows' groups, counted from 0 in each chunk."""
+    group. `sizes` contains the number of rows of each group, and `costs` its cost. Yields each chunk and,
+    for each of its rows, the number of the row's group, counted from 0 within the chunk."""
     ends, cost, start = np.cumsum(sizes), np.cumsum(costs), 0
     while start < len(sizes):
         before = int(cost[start - 1]) if start else 0

@@ -33,8 +33,8 @@ TEXT_NAMES = (
 )
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 _PLACE = {name: place for place, name in enumerate(PROMPT_NAMES)}
-# These fields do not replace a conversation that ends with an answer: beside such a conversation, `context`,
-# for example, is background, not the prompt.
+# These fields do not take the place of a conversation that ends with an answer. For example, a `context`
+# field beside such a conversation contains background, not the prompt.
 WEAK_NAMES = (*CONVERSATION_NAMES, "context")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message")
 _SYSTEM = frozenset(SYSTEM_NAMES)
@@ -54,8 +54,8 @@ class Prompt(NamedTuple):
     others: tuple[str, ...] = ()
 
 
-# A row with a field of such a name contains responses in an unknown format. Reading the row as a prompt would
-# silently drop the responses.
+# A row with a field whose name begins with one of these words has responses in an unknown format. Reading the
+# row as a prompt would silently drop the responses.
 ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|prediction|sample|model")
 
 

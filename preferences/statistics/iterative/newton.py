@@ -50,8 +50,8 @@ def maximise(problems: Problems, start: Array, *, sharing_offset: int) -> tuple[
     """Maximise B problems, starting at `start`, which has shape (B, P).
 
     The search for a problem ends when no parameter changes by more than TOLERANCE, or after MAX_STEPS steps.
-    The test ignores a common offset of the first `sharing_offset` parameters, because it can be nearly
-    undetermined.
+    The test ignores a common offset of the first `sharing_offset` parameters, because this offset can
+    be nearly undetermined.
     """
     found, remaining = start.copy(), np.zeros(len(start))
     done = np.ones(len(start), dtype=bool)

@@ -34,7 +34,10 @@ def parse(row: Row) -> Parsed:
         row.get("overall_preference"), "overall_preference", low=-MAX_PREFERENCE, high=MAX_PREFERENCE
     )
     if signed is None:
-        raise RowError("overall_preference is missing; it must be from -3 (the first is better) to 3")
+        raise RowError(
+            "overall_preference is missing; it must be from -3 (the first response is better) to 3 (the"
+            " second is better)"
+        )
     tiers: Tiers = ((0, 1),) if signed == 0 else ((0,), (1,)) if signed < 0 else ((1,), (0,))
     individual = {"individual_preference": row.get("individual_preference")}
     return [

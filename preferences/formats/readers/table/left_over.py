@@ -100,8 +100,8 @@ def _scores(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _scores_per_response(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns, lists and keys with a number, or an approval, per response. Measurements, such as the length
-    of each response, are left out."""
+    """Columns, lists and keys that contain a number or an approval for each response. Measurements, such as
+    the length of each response, are left out."""
     found = [
         name
         for group in groups_for(names, sample.count)
@@ -124,7 +124,7 @@ def _scores_per_response(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _judged_items(sample: Sample) -> Found:
-    """The keys of listed responses with a judgement of each response."""
+    """The keys of listed responses that contain a judgement of each response, such as a score."""
     items = sample.all_items()
     found: Found = {}
     for key in dict.fromkeys(key for item in items for key in item if key not in KNOWN_KEYS):

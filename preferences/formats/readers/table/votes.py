@@ -236,9 +236,9 @@ def _places_of(text: str, answers: Answers) -> set[int]:
 
 
 def _read_as_name(text: str, answers: Answers, first: int | None) -> set[Verdict]:
-    """A set that contains the verdict that `text` expresses in words, although `text` is also the text, the
-    model or the column of a response. For example, the text of response A can be the letter B. The set is
-    empty if `text` expresses no verdict."""
+    """Return a set with the verdict that `text` expresses in words, or an empty set if it expresses none. The
+    same `text` is also the text, the model or the column of a response. For example, the text of response A
+    can be the letter B."""
     if len(text) > MAX_NAME_CHARACTERS:
         return set()
     try:

@@ -65,7 +65,7 @@ def _api_record(row: Row) -> Parsed:
     answers = list_of(row.get("responses"), "responses")
     question, options = _question(answers)
     if question is None:
-        check_no_vote(fields, "no response contains it")
+        check_no_vote(fields, "no answer in `responses` contains it")
         # Without an answer, any text field other than the prompt can be an option.
         options = [
             name

@@ -152,7 +152,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
     projected = places * data.responses * (width - prompt) / ranking
     micro_batches = max(steps, trained * read / places)
     evaluations = min(recipe.evaluations, steps) * heldout
-    passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
+    passed = data.items + evaluations  # rankings in the reference pass and the evaluations
     held = in_training(recipe, policy, given)
     keys = keys_per_place(prompt=prompt, answer=width - prompt, answers=data.responses, gpu=given.gpu)
     learning = trained_weights(recipe, policy)

@@ -36,7 +36,7 @@ class Bias:
 def bias_towards(
     scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap
 ) -> Bias | None:
-    """Measure the bias towards responses with larger ``sizes``, which has shape (N, K).
+    """Measure the bias towards responses with larger sizes. ``sizes`` has shape (N, K).
 
     The measurements use the strict ``pairs`` and all responses in the rankings of these pairs.
     """

@@ -358,7 +358,7 @@ def missing_weights(model: ModelVersion) -> str:
     if not base:
         return ""
     what = (
-        "it is an adapter"
+        "the model is an adapter"
         if adapters.is_adapter(model.folder)
         else "the members of its ensemble are adapters"
     )

@@ -72,8 +72,8 @@ def rejection_sampling(
     adapter on the policy's trunk. During fine-tuning, the reward model stays in memory, too. After the first
     round, the moments stay in memory during sampling.
 
-    With `keep=threshold`, the number of kept answers is unknown. The estimate assumes half of the answers or,
-    in the worst case, all of them.
+    With `keep=threshold`, the number of kept answers is unknown. The estimate assumes that half of the
+    answers are kept or, in the worst case, all of them.
     """
     n, number = recipe.samples_per_prompt, bytes_per_weight(recipe)
     beside = frozen(recipe, "reward model", judge)

@@ -131,7 +131,7 @@ def critic_loss(
 
 
 def spare_part(models: Models, rollout: Rollout) -> Part:
-    """Return a micro-batch for passes that have no effect."""
+    """Return a micro-batch for passes whose results are ignored."""
     seen = spare_micro_batch(models, rollout)
     zeros = torch.zeros_like(seen.log_probs)
     return Part(seen, zeros, zeros, zeros)

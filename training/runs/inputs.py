@@ -331,7 +331,8 @@ def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
 
 
 def _adapter_of_new_model(recipe: Recipe) -> list[FieldProblem]:
-    """Check that an adapter's base model is stored. The demo world's new model is never saved."""
+    """Check that an adapter's base model is stored. The demo world's new model is never saved, so it can't be
+    the base model."""
     if getattr(recipe, "base_model", "") != DEMO_WORLD:
         return []
     reason = (

@@ -95,7 +95,7 @@ def ask_for_rankings(
     if not counts.tasks and not counts.unchanged:
         reasons = dict.fromkeys(refused.reason for refused in counts.refused)
         why = (
-            f"Each possible task was refused: {'; '.join(reasons)}."
+            f"All tasks were refused: {'; '.join(reasons)}."
             if reasons
             else "No prompt has two distinct finished answers."
         )

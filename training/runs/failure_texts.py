@@ -155,7 +155,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.INPUT_CHANGED: Cause(
         "A file has changed since it was stored",
         cause="Rankloop stores the SHA-256 of each snapshot and of each model's files, and verifies them "
-        "before a run reads them. A file of this run's inputs is no longer the file that was stored.",
+        "before a run reads them. One of this run's input files has changed since it was stored.",
         fix="Restore the file from a backup. Otherwise, launch the run again with a new snapshot or another "
         "model.",
     ),

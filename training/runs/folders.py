@@ -131,7 +131,7 @@ def _keep_checkpoints(work: Path) -> None:
 
 
 def _is_resumable(checkpoints: Path) -> bool:
-    """Return whether the folder contains work that the next attempt would otherwise repeat."""
+    """Return whether the folder contains work from which the next attempt can continue."""
     return (checkpoints / REWARDS).exists() or any(checkpoints.rglob("step-*"))
 
 

@@ -331,7 +331,8 @@ def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
 
 
 def _adapter_of_new_model(recipe: Recipe) -> list[FieldProblem]:
-    """Check that an adapter's base model is stored. The demo world's new model is never saved."""
+    """Check that an adapter's base model is stored. The demo world's new model is never saved, so it can't be
+    the base model."""
     if getattr(recipe, "base_model", "") != DEMO_WORLD:
         return []
     reason = (
@@ -358,7 +359,7 @@ def missing_weights(model: ModelVersion) -> str:
     if not base:
         return ""
     what = (
-        "it is an adapter"
+        "the model is an adapter"
         if adapters.is_adapter(model.folder)
         else "the members of its ensemble are adapters"
     )

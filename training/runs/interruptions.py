@@ -1,4 +1,4 @@
-"""Runs whose training process or worker has died: which of them are resumed automatically.
+"""Determine which runs are resumed automatically after their training process or worker has died.
 
 Failures and how they are handled:
 

@@ -25,7 +25,7 @@ from training.runs.progress.events import CHANNEL, storable
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-MAX_TRIES = 3  # claims since the launch or the last manual resume: at most two automatic resumes
+MAX_TRIES = 3  # maximum number of claims per launch or manual resume; allows two automatic resumes
 MOVE = """
 WITH moved AS (
     UPDATE training_trainingrun SET {changes}, last_seq = last_seq + 1
@@ -106,7 +106,7 @@ def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
 
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
     """Stop a running run and return the new state. If a user requested cancellation, the run becomes
-    cancelled. If only the worker is stopping, the run becomes queued, and this try is not counted. Returns
+    cancelled. If only the worker is stopping, the run becomes queued, and this claim is not counted. Returns
     None, and changes nothing, if the attempt is stale or has ended.
 
     The check and the change are a single statement, so that no request to cancel can arrive between them.
@@ -155,7 +155,7 @@ def forget_checkpoint(*, run_id: UUID, attempt: int) -> None:
 
 
 def requeue_finished(*, run: TrainingRun) -> None:
-    """failed | cancelled → queued, with the number of tries reset. Raises Conflict in any other state."""
+    """failed | cancelled → queued. The number of claims is reset. Raises Conflict in any other state."""
     if not move(
         "state = 'queued', tries = 0, cancel_requested_at = NULL, finished_at = NULL, error = NULL, "
         "phase = '', step = 0, total_steps = 0, woken_at = clock_timestamp()",

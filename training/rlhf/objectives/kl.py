@@ -21,8 +21,8 @@ DISTANCE_GAIN, SPEED_GAIN = 0.5, 0.2  # the filter's gains after the first few s
 PROPORTIONAL_GAIN, INTEGRAL_GAIN = 1.0, 0.2  # the controller's gains per step, in units of log beta
 # Distance beyond which the weights are pulled back. With 1, noise would cause too many pulls.
 PULL_FROM = 1.03
-LARGEST_PULL = 0.5  # maximum share of the way back to the reference in one step
-LOOKAHEAD = 2.0  # steps for which an optimiser's momentum continues to move the policy
+LARGEST_PULL = 0.5  # maximum share of the way back to the reference that one pull covers
+LOOKAHEAD = 2.0  # number of steps for which an optimiser's momentum continues to move the policy
 # Limit of the error 2 · (distance - 1), which is about KL / target - 1 near the target.
 LARGEST_ERROR = 1.0
 # The integral doesn't change while the policy moves towards the target so fast that it would reach the target
@@ -127,8 +127,8 @@ class KLController:
         """Return the controller for a step, given `kl`, the mean KL of the step's answers in nats per answer.
 
         `rate` is the policy's learning rate in this step's update, as a fraction of its peak. `acted` states
-        whether the update depends on beta. During warm-up and beyond the ceiling, it does not. The KL then
-        says nothing about beta, and the integral doesn't change.
+        whether the update depends on beta. It does not depend on beta during warm-up, or in a step whose KL
+        exceeds the ceiling. The KL then says nothing about beta, so the integral doesn't change.
         """
         if self.target is None or (kl == 0.0 and not self.measured):
             return self

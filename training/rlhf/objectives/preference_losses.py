@@ -51,8 +51,8 @@ def ranking_loss(
 
     As in the reward model's losses, the mean gives a ranking of nine responses the same weight as a ranking
     of two. All pairs of responses in different tiers count. With ``ties="half"``, a tied pair also counts, as
-    half a preference in each direction: l(h) / 2 + l(-h) / 2. This loss is lowest at h = 0. The ranking's
-    other pairs keep their weight, so a tied pair weighs as much as a preference.
+    half a preference in each direction: l(h) / 2 + l(-h) / 2. This loss is lowest at h = 0. All pairs of a
+    ranking have the same weight, so a tied pair weighs as much as a preference.
     """
     real = ratios.masked_fill(tiers < 0, 0.0)  # 0 * nan would make the gradient nan
     margins = real[:, :, None] - real[:, None, :]

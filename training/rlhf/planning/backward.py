@@ -1,11 +1,12 @@
 """The memory of a forward and a backward pass in training: gradients, activations and logits.
 
 The backward pass computes the gradients layer by layer and frees the activations, so the peak is at one of
-three moments. At its start, all activations are in memory, with the logits and the gradient of the output
-layer. In the last layer, the gradients of two products of the MLP are in memory in addition to the
-activations. At its end, all gradients are in memory, and so is the embedding's gradient before it is added to
-them. If a step has several micro-batches, all gradients are in memory at the start, too. For a sharded model,
-complete gradients exist for only one layer at a time (`planning.sharding`).
+three moments. At the start of the backward pass, all activations are in memory, with the logits and the
+gradient of the output layer. In the last layer, the gradients of two products of the MLP are in memory in
+addition to the activations. At the end of the backward pass, all gradients are in memory, and so is the
+embedding's gradient before it is added to them. If a step has several micro-batches, all gradients are
+already in memory at the start of every pass but the first. For a sharded model, complete gradients exist for
+only one layer at a time (`planning.sharding`).
 
 Pure functions without torch.
 """
@@ -31,16 +32,16 @@ from training.rlhf.planning.transformer import (
 # On a CPU, the C library's allocator reuses freed blocks only in part, because blocks that are still needed
 # lie between them. `benchmarks.memory_estimates` measured the growth of resident memory: 1.2 to 1.9 times the
 # stored activations if all weights are trained, and 1.7 to 2.4 times for adapters, whose layers allocate
-# about four times as many blocks. If large blocks are never reused (MALLOC_MMAP_THRESHOLD_=1048576), there
-# are no gaps, but training an adapter takes 1.4 to 1.6 times as long. On a GPU, torch has an allocator of its
-# own.
+# about four times as many blocks. If large blocks are returned to the system instead
+# (MALLOC_MMAP_THRESHOLD_=1048576), the heap is not fragmented, but training an adapter takes 1.4 to 1.6 times
+# as long. On a GPU, torch has an allocator of its own.
 HEAP_GAPS, HEAP_GAPS_OF_ADAPTERS = 1.3, 2.0
 
 
 @dataclass(frozen=True)
 class Backward:
     """One micro-batch of `places` token positions, in rows of `row` tokens. `projected` is the number of
-    tokens that are projected onto the vocabulary, or 0 for a model with a head of one output.
+    tokens that are projected onto the vocabulary, or 0 for a model whose head has one output.
 
     `learning` is the number of weights that get gradients, and `layers` is the number of layers through which
     the backward pass runs. `head` and `embedding` state whether the output layer and the embedding are
@@ -61,7 +62,7 @@ class Backward:
 
     @property
     def gradients(self) -> float:
-        """The bytes of the gradients that a process stores."""
+        """The size of the gradients that a process stores, in bytes."""
         return gradient_bytes(self.learning, self.shards)
 
 

@@ -72,8 +72,8 @@ def rejection_sampling(
     adapter on the policy's trunk. During fine-tuning, the reward model stays in memory, too. After the first
     round, the moments stay in memory during sampling.
 
-    With `keep=threshold`, the number of kept answers is unknown. The estimate assumes half of the answers or,
-    in the worst case, all of them.
+    With `keep=threshold`, the number of kept answers is unknown. The estimate assumes that half of the
+    answers are kept or, in the worst case, all of them.
     """
     n, number = recipe.samples_per_prompt, bytes_per_weight(recipe)
     beside = frozen(recipe, "reward model", judge)
@@ -152,7 +152,7 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USU
     projected = places * data.responses * (width - prompt) / ranking
     micro_batches = max(steps, trained * read / places)
     evaluations = min(recipe.evaluations, steps) * heldout
-    passed = data.items + evaluations  # rankings with only a forward pass: reference and evaluations
+    passed = data.items + evaluations  # rankings in the reference pass and the evaluations
     held = in_training(recipe, policy, given)
     keys = keys_per_place(prompt=prompt, answer=width - prompt, answers=data.responses, gpu=given.gpu)
     learning = trained_weights(recipe, policy)

@@ -288,5 +288,5 @@ def _models(
         models += critic_in_training(recipe, critic, given)
     if recipe.kl_ceiling:
         kept = FLOAT if recipe.use_peft or divided > 1 else number
-        models.append(Part("weights: policy within kl_ceiling", kept * learning / divided))
+        models.append(Part("weights: copy of the policy within kl_ceiling", kept * learning / divided))
     return tuple(models)

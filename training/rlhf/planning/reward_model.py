@@ -101,7 +101,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
     parts += backward(step, before=before, given=given)
     # Held-out rankings are scored during training, so the moments are in memory.
     held = [part for part in parts if part.name.startswith((model.name, "weights: adapter", "Adam"))]
-    if step.shards > 1:  # the final scores need a complete copy, but no moments
+    if step.shards > 1:  # the final scoring needs a complete copy of the model, but no moments
         moments = held.pop().bytes
         gathered = sharding.gathered(policy, number=FLOAT).bytes + moments
         held.append(Part("complete weights", max(gathered, sharding.complete(policy, number=FLOAT).bytes)))

@@ -60,5 +60,5 @@ def layer_weights(shape: Shape) -> int:
 
 
 def outside_weights(shape: Shape) -> int:
-    """Return the number of weights outside the layers, at least those of one embedding."""
+    """Return the number of weights outside the layers. The result is at least the number in one embedding."""
     return max(shape.vocabulary * shape.hidden, shape.weights - shape.layers * layer_weights(shape))

@@ -58,7 +58,7 @@ def trained_weights(recipe: TrainsPolicy, shape: Shape) -> float:
 
 
 def trains_vocabulary(recipe: TrainsPolicy, shape: Shape) -> tuple[bool, bool]:
-    """Return whether the output layer and the embedding are trained."""
+    """Return two values: whether the output layer is trained, and whether the embedding is trained."""
     if recipe.use_peft:
         return False, False
     if recipe.num_layers_unfrozen is None:
@@ -95,7 +95,7 @@ def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -
 
 
 def gathered_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
-    """Return the memory of the weights that a process of a sharded model gathers for a pass without a
+    """Return the memory of the weights that a process of a sharded model gathers for a forward pass without a
     backward pass."""
     if shards(recipe, given) == 1:
         return ()

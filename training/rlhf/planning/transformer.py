@@ -51,7 +51,7 @@ def keys_per_place(*, prompt: float, answer: float, answers: float, gpu: bool) -
 
     On a CPU, attention is computed segment by segment (`models.segments`). The keys of the prompt are copied
     for each answer, next to the answer's own keys, and the copies are needed in the backward pass. On a GPU,
-    one attention call with a mask reads the keys where they are.
+    one attention call with a mask reads the keys without copying them.
     """
     if gpu:
         return 1.0

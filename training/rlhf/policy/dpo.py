@@ -217,7 +217,7 @@ def train(
 
     def save() -> None:
         report.flush()
-        # A checkpoint's number must rise during the reference pass, too.
+        # Checkpoint numbers must increase during the reference pass, too.
         number, data = state.referenced + state.step, {"reference": state.reference}
         if store.save(number, state.modules, state.optimisers, state.counters, data):
             report.checkpoint(state.step)

@@ -12,9 +12,9 @@ sensitive to these choices:
   and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
-- The critic is a separate model, which starts as a copy of the reward model's trunk, or an adapter of its own
-  on the policy's trunk. Its head starts at zero, so the explained variance of its first values is exactly 0.
-  The critic's gradient doesn't affect the policy, and each of the two has its own optimiser. With
+- The critic is either a separate model, which starts as a copy of the reward model's trunk, or a second
+  adapter on the policy's trunk. Its head starts at zero, so the explained variance of its first values is
+  exactly 0. The critic's gradient doesn't affect the policy, and each of the two has its own optimiser. With
   ``critic=shared``, the critic is only a head on the policy's states, and its gradient also trains the
   policy's trunk.
 - Scores are in standard deviations of the rewards of the reward model's training responses. The KL

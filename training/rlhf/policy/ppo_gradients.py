@@ -131,14 +131,15 @@ def critic_loss(
 
 
 def spare_part(models: Models, rollout: Rollout) -> Part:
-    """Return a micro-batch for passes that have no effect."""
+    """Return a micro-batch for passes whose results are ignored."""
     seen = spare_micro_batch(models, rollout)
     zeros = torch.zeros_like(seen.log_probs)
     return Part(seen, zeros, zeros, zeros)
 
 
 def explained_variance(parts: Sequence[Part]) -> dict[str, float]:
-    """Return the share of the returns' variance that the critic predicted, unless the returns are equal."""
+    """Return the metric `val/explained_variance`: the share of the returns' variance that the critic
+    predicted. The result is empty if all returns are equal."""
     explained = advantages.explained_variance(
         distributed.joined([part.values[part.seen.mask] for part in parts]),
         distributed.joined([part.returns[part.seen.mask] for part in parts]),

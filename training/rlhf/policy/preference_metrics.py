@@ -14,7 +14,7 @@ from training.rlhf.reward.losses import preferred_pairs
 def pair_sums(rewards: Tensor, responses: Responses) -> dict[str, float]:
     """Return sums over the pairs of responses in different tiers. ``rewards`` has shape (B, K)."""
     pairs, log_probs = preferred_pairs(responses.tiers), responses.log_probs.detach()
-    # For each response, the number of pairs in which it is the chosen or the rejected one.
+    # For each response: in how many pairs it is chosen, and in how many it is rejected.
     chosen, rejected = pairs.sum(dim=2), pairs.sum(dim=1)
     margins = (rewards[:, :, None] - rewards[:, None, :])[pairs]
     return {

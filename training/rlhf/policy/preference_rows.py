@@ -96,7 +96,7 @@ class RankingRows:
         return [min(indices, key=lambda index: self.groups[index].packed_tokens)]
 
     def places(self, indices: Sequence[int]) -> Tensor:
-        """Return the indices of these rankings' responses into a tensor of R entries."""
+        """Return the positions of these rankings' responses in a tensor of R entries."""
         return torch.cat([torch.arange(len(self.groups[i].responses)) + self.first[i] for i in indices])
 
 

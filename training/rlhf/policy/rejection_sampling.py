@@ -99,7 +99,7 @@ from training.rlhf.selection.selection import (
 # It rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
-ANSWERS_PER_BATCH = 256  # answers sampled between two reports, and between two possible checkpoints
+ANSWERS_PER_BATCH = 256  # number of answers between two reports, and between two possible checkpoints
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class LoopProgress:
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
     `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
     imitated answers. `loss` and `heldout_loss` are those of the last complete round. `before` contains the
-    sample answers of the starting policy. `floors` is the floors' state after the newest selection. It
-    contains the values of the floors that were set in the first round.
+    sample answers of the starting policy. `floors` is the floors' state after the newest selection. This
+    state contains the floors' values, which were determined in the first round.
     """
 
     step: int = 0

@@ -15,8 +15,8 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
 
     loss: Literal["dpo", "ipo"] = Field(
         "dpo",
-        description="Loss of a pair. dpo: the Bradley–Terry loss of the policy's implicit rewards. ipo: the"
-        " squared error of the difference between the pair's log-ratios, whose target is 1 / (2 beta). IPO"
+        description="Loss of a pair. dpo: the Bradley–Terry loss of the policy's implicit rewards. ipo: a"
+        " squared error whose target for the difference between the pair's log-ratios is 1 / (2 beta). IPO"
         " overfits less if preferences are nearly deterministic.",
     )
     beta: float = Field(
@@ -41,8 +41,8 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
     ties: Literal["ignore", "half"] = Field(
         "ignore",
         description="How to use tied pairs. ignore: only pairs from different tiers are used. half: a tied "
-        "pair counts as half a preference in each direction, so the policy learns to keep the two responses "
-        "equally likely.",
+        "pair counts as half a preference in each direction, so the policy learns to favour neither "
+        "response more than the starting policy does.",
     )
     sft_coefficient: float = Field(
         0.0,

@@ -18,9 +18,9 @@ class Bias:
     shown earlier) get higher rewards. ``within_rankings``: Spearman's ρ after each ranking's
     mean is subtracted from both variables. This value is not confounded by differences between prompts.
 
-    The next two shares cover the preferences between responses that differ in length (or position).
-    ``by_model``: the share in which the model gives the longer response (or the response shown first) the
-    higher reward. ``by_people``: the share in which annotators preferred that response.
+    The shares ``by_model`` and ``by_people`` cover only preferences between responses that differ in length
+    (or position). ``by_model``: the share in which the model gives the longer response (or the response shown
+    first) the higher reward. ``by_people``: the share in which annotators preferred that response.
     ``excess``: ``by_model`` minus ``by_people``. Only this excess is the model's own bias, because even an
     accurate model shares the annotators' bias.
     """
@@ -36,7 +36,7 @@ class Bias:
 def bias_towards(
     scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap
 ) -> Bias | None:
-    """Measure the bias towards responses with larger ``sizes``, which has shape (N, K).
+    """Measure the bias towards responses with larger sizes. ``sizes`` has shape (N, K).
 
     The measurements use the strict ``pairs`` and all responses in the rankings of these pairs.
     """

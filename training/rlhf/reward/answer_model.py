@@ -276,8 +276,8 @@ def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
     """Return the initial value of ``tie``.
 
     With this value, responses with equal rewards are tied as often as pairs in the given rankings. A short
-    run does not converge from a poor initial value. For example, if the initial value is 0, responses with
-    equal rewards are tied with probability 1/3. From this value, the model predicted 20 % ties after one
+    run does not converge from a poor initial value. For example, an initial value of 0 means that responses
+    with equal rewards are tied with probability 1/3. Starting from 0, the model predicted 20 % ties after one
     epoch on 600 rankings, although only 4 % of their pairs were tied. The probability of a tie between equal
     rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """

@@ -40,8 +40,8 @@ def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery:
 
 
 def update_settings(config: Settings, *, recovery: bool) -> Settings:
-    """Return the settings of an update. In a recovery, the policy only moves back to the reference, so
-    nothing else is added to its loss."""
+    """Return the settings of an update. In a recovery, the policy only moves back to the reference, so the
+    entropy bonus and the loss on demonstrations are switched off."""
     if not recovery:
         return config
     others = {"entropy_coefficient": 0.0, "ptx_coefficient": 0.0}
@@ -54,7 +54,7 @@ def stay_below_ceiling(
     """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, restore the
     newest weights whose KL was within the ceiling."""
     if config.kl_ceiling is None or "objective/kl_final" in state.metrics:
-        return  # a run that resumes after the measurement keeps its result
+        return  # the KL was measured before the run was resumed
     rollout, _ = next_rollout(config, state, prompts, progress)
     kl = ceiling_kl(observed(config, state, rollout))
     went_back = not kl <= config.kl_ceiling  # also true if the KL is NaN

@@ -57,9 +57,9 @@ class Critic(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, inputs: Inputs, *, trains_policy: bool = True) -> Tensor:
-        """Return the value of the state before each wanted token, with shape (N,). The caller must
-        also run the backward pass inside `active`. Unless ``trains_policy``, the gradient does not reach a
-        shared trunk."""
+        """Return the value of the state before each wanted token, with shape (N,). The caller must also run
+        the backward pass inside `active`. If ``trains_policy`` is false, no gradient flows into a shared
+        trunk."""
         alive()
         learns = torch.is_grad_enabled() and (trains_policy or not self.shared)
         with self.active(), torch.set_grad_enabled(learns):

@@ -38,9 +38,9 @@ class Pulled:
 
     ``rollouts``, ``answers``, ``total`` and ``squares`` belong to the current measurement of the KL: the
     number of rollouts and answers so far, the sum of the answers' KL, and the sum of its squares. After a
-    measurement, ``kl`` is its mean, ``pull`` is the share of the way back to the reference that followed,
-    and ``power`` is the power of the distance to which the KL is proportional. ``kept`` is the share of the
-    initial distance that remains after all pulls.
+    measurement, ``kl`` is its mean, ``pull`` is the share of the way back to the reference that the following
+    pull covered, and the KL is assumed to be proportional to the distance raised to ``power``. ``kept`` is
+    the share of the initial distance that remains after all pulls.
     """
 
     measurements: int = 0

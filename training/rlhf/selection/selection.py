@@ -170,8 +170,8 @@ def kl_of_best_of(n: int) -> float:
 
 
 def curves(candidates: Candidates) -> tuple[dict[int, float], dict[int, float], int]:
-    """Return the mean best-of-n curve over the prompts with a usable answer, the same curve on gold (empty if
-    unknown), and the number of other prompts."""
+    """Return the mean best-of-n curve over the prompts with a usable answer, the same curve for gold rewards
+    (empty if they are unknown), and the number of prompts without a usable answer."""
     n, usable = candidates.n, candidates.usable
     columns = (torch.split(column, n) for column in (candidates.scores, usable, candidates.gold))
     split = zip(*columns, strict=True)

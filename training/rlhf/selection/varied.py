@@ -104,7 +104,8 @@ def measure(
     # One position is reserved for the EOS that is appended to a truncated answer.
     room = chat.context_length(loaded.model) - config.max_new_tokens - 1
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
-    # A server can't be used here: if the policy is an adapter, it has been merged into its base model.
+    # A server can't be used here: an adapter has been merged into its base model, so the server can't load
+    # it.
     engine = local_engine(config)
     rewards = complete_batches(known or [])
     total = len(asked.ids)

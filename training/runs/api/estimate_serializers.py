@@ -31,7 +31,7 @@ class MachineSerializer(serializers.Serializer[Any]):
     device = serializers.ChoiceField(choices=["cpu", "cuda"])
     name = serializers.CharField(allow_blank=True)
     memory_bytes = serializers.IntegerField(
-        help_text="Memory of one GPU, or main memory, in bytes. 0 if it is unknown."
+        help_text="Memory of one GPU or, on a machine without GPUs, main memory, in bytes. 0 if unknown."
     )
     threads = serializers.IntegerField()
     host_memory_bytes = serializers.IntegerField()

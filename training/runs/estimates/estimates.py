@@ -36,8 +36,8 @@ CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
 UNSURE = 3.0
-# The assumed range of the ratio between two runs' durations, if the runs are of the same kind and on the same
-# machine. Durations differ because of other load on the machine.
+# The assumed range of the ratio between the durations of two runs of the same kind on the same machine.
+# Durations differ because of other load on the machine.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
 LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # the assumed range if only one earlier run was measured
 # The estimates of `benchmarks.memory_estimates` are within 20 % of the measured peaks.

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from training.rlhf.recipes.parts.base import Recipe
 
-# A lower limit saves little memory, because a micro-batch contains at least one prompt with its answers.
+# The lowest limit tried for micro-batches. A lower one would save little memory, because a micro-batch
+# contains at least one prompt with its answers.
 FEWEST_TOKENS = 512
 GENERATION_MEMORIES = (8.0, 2.0, 0.5)  # GB
-# The values that other settings need together with a change. For example, `sharding` can't be used with an
-# adapter.
+# For each changed setting, the values that other settings must then have. For example, `sharding` can't be
+# used with an adapter.
 BESIDE: Mapping[str, Mapping[str, Any]] = {
     "critic": {"sharding": "none"},
     "use_peft": {"critic": "auto", "num_layers_unfrozen": None, "sharding": "none"},

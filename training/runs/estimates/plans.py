@@ -82,8 +82,8 @@ def _measured(
     run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion], machine: Machine
 ) -> Earlier | None:
     """Return the run's measurements. `machine` is assumed for a run that did not record its own. Returns None
-    if the run used another base model, if a server generated its answers, whose time is not in the cost, or
-    if the run's cost can no longer be computed."""
+    if the run used another base model, if a server generated its answers (the cost does not include the
+    server's time), or if the run's cost can no longer be computed."""
     used = {name: models[given] for name, given in run.inputs.items() if given in models}
     policy = used.get("policy")
     try:

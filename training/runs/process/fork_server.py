@@ -8,7 +8,7 @@ children.
 The fork server of Python's multiprocessing module is not suitable, for two reasons. First, that server ends
 only when a pipe from its client is closed. Child processes inherit the pipe and keep it open, so the run of a
 killed worker would continue. Second, that server reaps child processes immediately. When a process has been
-reaped, its process group can't be killed safely, because another group can have received the same ID.
+reaped, its process group can't be killed safely, because another group might have received the same ID.
 """
 
 from __future__ import annotations

@@ -103,8 +103,8 @@ class Group:
     ) -> Result:
         """Call the function in all processes, in one process group, and return the first process's result.
 
-        Only the first process gets `report`. The function and the other arguments are pickled. `folder`
-        receives a temporary file. Raises PeerKilled and PeerFailed, and the RunFailure of another process.
+        Only the first process gets `report`. The function and the other arguments are pickled. A temporary
+        file is created in `folder`. Raises PeerKilled and PeerFailed, and the RunFailure of another process.
         """
         if not self.peers:
             return function(report=report, **arguments)

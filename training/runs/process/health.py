@@ -98,7 +98,7 @@ class Health:
 
 def remaining_seconds(run: TrainingRun) -> float | None:
     """Return the number of seconds that the run's current attempt may take, or None if there is no limit. A
-    recipe that was stored before the setting existed has no limit."""
+    recipe that was stored before `max_minutes` existed has no limit."""
     minutes = run.recipe.get("max_minutes")
     return None if minutes is None else max(0.0, 60.0 * minutes - run.spent_seconds)
 

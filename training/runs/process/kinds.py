@@ -58,7 +58,7 @@ def perform(
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
     if reason := refused_server(
         job.recipe
-    ):  # the operator can have changed the list of allowed servers since the launch
+    ):  # the operator might have changed the list of allowed servers since the launch
         raise UnusableInput(reason, FailureKind.GENERATION_SERVER)
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused

@@ -1,7 +1,7 @@
 """A run's log on a full disk: the lines are lost, but the run continues.
 
-Losing log lines is better than losing hours of training. The run can still end before space is needed again,
-or an operator can free space in the meantime. However, a run does end if a model or a checkpoint can't be
+Losing log lines is better than losing hours of training. The run might end before it needs more space, or an
+operator might free space in the meantime. However, a run does end if a model or a checkpoint can't be
 written.
 """
 

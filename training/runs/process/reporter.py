@@ -179,8 +179,8 @@ class DatabaseReporter:
             self._wake.notify_all()
 
     def _expected_end(self, phase: str, step: int, total: int, now: float) -> float | None:
-        """Return the expected end of the phase if its steps keep their speed. The result is None before the
-        second step.
+        """Return the expected end of the phase, assuming that its steps keep their speed. The result is None
+        before the second step.
 
         A resumed run can start in the middle of a phase. The speed is therefore measured from the attempt's
         own first step. If a phase repeats its first step, the measurement starts again."""

@@ -28,7 +28,8 @@ PING_SECONDS = 15.0  # short enough for proxies, which often close a silent conn
 RETRY_MILLISECONDS = 2000
 PING = ": ping\n\n"
 RECONNECT_SECONDS = 1.0
-# Errors during an outage: of the reader's connection, and of Django's, which reads the run in its API form.
+# Errors during an outage, from the reader's connection and from Django's connection. The latter reads the run
+# in its API form.
 OUTAGE_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, *outages.OUTAGE_ERRORS)
 BATCH_EVENTS = 500
 MAX_STREAMS = 500  # maximum number of streams per process; a refused browser polls `metrics?after=` instead

@@ -102,7 +102,8 @@ class PromptSelection:
 
 
 def parse_weights(text: str) -> dict[str, float]:
-    """Parse `value=weight, value=weight`. Raises ValueError unless all weights are positive numbers."""
+    """Parse `value=weight, value=weight`. Raises ValueError if a weight is not a positive number, or if a
+    value occurs twice."""
     weights: dict[str, float] = {}
     for name, weight in parse_pairs(text):
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < MAX_WEIGHT:

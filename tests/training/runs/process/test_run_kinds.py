@@ -112,7 +112,9 @@ def test_adapter_is_usable_as_a_reward_model_until_its_base_is_removed(policy: M
     assert parts["weights: critic"] == parts["weights: reward model"] > 0.9 * parts["weights: policy"]
 
     shutil.rmtree(policy.folder)
-    with pytest.raises(Problem, match=r"weights of lab-rm-1 are missing: it is an adapter of .*lab-sft-1"):
+    with pytest.raises(
+        Problem, match=r"weights of lab-rm-1 are missing: the model is an adapter of .*lab-sft-1"
+    ):
         launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
     with pytest.raises(Problem, match=r"adapter of .*It can't be promoted"):
         promote_model(model=judge)
@@ -160,7 +162,9 @@ def test_adapters_of_one_base_model_complete_a_training_round(policy: ModelVersi
     with pytest.raises(Problem, match=r"use_peft: An adapter depends on the files of its base model"):
         launch_run(project=policy.project, kind="sft", recipe=lora, inputs={}, user=None)
     shutil.rmtree(policy.folder)
-    with pytest.raises(Problem, match=r"weights of lab-dpo-1 are missing: it is an adapter of .*lab-sft-1"):
+    with pytest.raises(
+        Problem, match=r"weights of lab-dpo-1 are missing: the model is an adapter of .*lab-sft-1"
+    ):
         launch_run(project=policy.project, kind="sample", recipe=few, inputs={}, user=None)
 
 

@@ -23,7 +23,10 @@ def parse_pairs(text: str) -> list[Pair]:
     while at < len(text.rstrip()):
         named = NAME.match(text, at)
         if named is None:
-            raise ValueError(f"expected name=value, separated by commas, but got {text[at:].strip()!r}")
+            rest = text[at:].strip()
+            raise ValueError(
+                f"expected entries of the form name=value, separated by commas, but got {rest!r}"
+            )
         value, at = _value(named[1], text, named.end())
         found.append(Pair(named[1], value))
     return found

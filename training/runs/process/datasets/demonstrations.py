@@ -39,7 +39,7 @@ def demonstrations_of(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations
 
 def _imported(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
     """Return the imported demonstrations. An attempt with checkpoints uses the demonstrations of the previous
-    attempt, because more can have been imported since then."""
+    attempt, because more might have been imported since then."""
     file = take_over_checkpoints(job.run, job.attempt) / IMPORTED
     if not file.exists():
         rows = imported_demonstrations(job.run.project).order_by("id").values_list("prompt__messages", "text")

@@ -80,8 +80,8 @@ def drawn_prompts(job: Job) -> list[Messages]:
 
 def kept_prompts(job: Job) -> list[Messages]:
     """Like `drawn_prompts`, but an attempt with checkpoints uses the prompts of the previous attempt. The
-    project's prompts can have changed since then, and checkpoints are only valid with the same prompts. With
-    `varied_share`, the prompts are those with the most varied rewards."""
+    project's prompts might have changed since then, and checkpoints are only valid with the same prompts.
+    With `varied_share`, the prompts are those with the most varied rewards."""
     folder = take_over_checkpoints(job.run, job.attempt)
     if (folder / PROMPTS).exists():
         return _read(job, folder / PROMPTS)

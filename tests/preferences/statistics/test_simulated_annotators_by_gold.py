@@ -70,8 +70,8 @@ def test_estimated_reliability_matches_known_quality(gold: NDArray[np.float64]) 
     assert np.argsort(-found.accuracy)[[0, 1, 2]].tolist() == [0, 1, 2]
     assert found.accuracy.argmin() == 4
     assert found.low[4] < 0.55
-    # How often each annotator agrees with the gold reward on pairs with different gold rewards. The estimate
-    # of an annotator's accuracy does not use the gold reward.
+    # How often each annotator agrees with the gold reward, over pairs of replies with different gold rewards.
+    # The estimate of an annotator's accuracy does not use the gold reward.
     first, second = pair_columns(K)
     better = np.sign(gold[:, first] - gold[:, second])[project.task]
     clear = np.abs(gold[:, first] - gold[:, second])[project.task] > 0.05

@@ -77,8 +77,8 @@ def quick_settings() -> Iterator[None]:
     """Makes thousands of requests and logins fast.
 
     Passwords are hashed with MD5, because the real password hash is slow on purpose. The real hash stays
-    available, because processes that tests start use it. The page counts as not built. Otherwise, loading the
-    middleware, which every test client does, would read all of the page's files and take 10 ms.
+    available, because processes that tests start use it. The page is treated as not built. Every test client
+    loads the middleware, which would otherwise read all of the page's files and take 10 ms.
     """
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"

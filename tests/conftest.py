@@ -74,11 +74,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_settings() -> Iterator[None]:
-    """Settings that make thousands of requests and logins fast.
+    """Makes thousands of requests and logins fast.
 
-    The real password hash is slow on purpose. The real hash stays available, because processes that tests
-    start use it. Every test client loads the middleware. With the built page, the middleware would read all
-    of the page's files and take 10 ms per client.
+    Passwords are hashed with MD5, because the real password hash is slow on purpose. The real hash stays
+    available, because processes that tests start use it. The page is treated as not built. Every test client
+    loads the middleware, which would otherwise read all of the page's files and take 10 ms.
     """
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"
@@ -90,9 +90,9 @@ def quick_settings() -> Iterator[None]:
 def quick_cleaning() -> Iterator[None]:
     """After a transactional test, deletes the rows of all tables that have rows.
 
-    By default, Django truncates all tables, which replaces the files of every table and index, and creates
-    the content types and the permissions again. Truncating takes 40 ms of processor time in the test process
-    alone; deleting takes 1 ms. Deleted rows keep their space, which would change the query plans that some
+    By default, Django truncates all tables, and creates the content types and permissions again. Truncating
+    replaces the files of every table and index. It takes 40 ms of processor time in the test process alone;
+    deleting takes 1 ms. Deleted rows keep their space, which would change the query plans that some
     tests check. If a table has grown, all tables are therefore truncated.
     """
     truncate = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]

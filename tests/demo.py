@@ -1,5 +1,5 @@
-"""A pytest plugin (`-p tests.demo`) that starts complete stacks. Each stack has the demo project as a new
-user finds it.
+"""A pytest plugin (`-p tests.demo`) that starts complete stacks. Each stack contains the demo project
+in the state in which a new user finds it.
 
 Creating the demo trains its first policy, which takes a minute of processor time. The first worker that needs
 the demo creates it for all workers. Each stack runs on a copy of the demo's state folder. Starting a stack

@@ -108,7 +108,7 @@ def test_bandwidth_limit_counts_every_byte_that_decoding_reads() -> None:
     assert rollouts.read_bytes(tied) == rollouts.read_bytes(untied)
 
 
-def test_work_is_halved_until_its_estimated_memory_fits_the_device() -> None:
+def test_work_is_halved_until_its_estimated_memory_use_fits_the_device() -> None:
     large = work.WORK["7b"]
     found = work.fitting(large, lambda one: 20e9 + 1e9 * one.prompts, 32e9)
     assert (found.prompts, found.micro_batch_tokens) == (8, 2048)

@@ -108,7 +108,7 @@ class Desk:
         expect(self.page.get_by_test_id("responses")).to_have_attribute("data-dragging", "true")
 
     def over(self, response_id: str) -> None:
-        """Waits until the dragged card would take the place of this card."""
+        """Waits until dropping the dragged card would put it in the place of this card."""
         expect(self.page.locator(f'[data-place="{response_id}"]')).to_have_attribute("data-over", "true")
 
     def dropped(self) -> None:

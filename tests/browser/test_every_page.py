@@ -177,7 +177,7 @@ def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     page.goto("/projects/demo/runs")
     for number in (0, 1):
         run = page.get_by_role("checkbox", name="Compare").nth(number)
-        run.click()  # check() would fail if the box is not checked immediately after the click
+        run.click()  # check() fails if the box is not checked immediately after the click
         expect(run).to_be_checked()
     expect(page).to_have_url(re.compile(r"pick=[0-9a-f-]{36}(,|%2C)[0-9a-f-]{36}$"))
     chosen = page.url.partition("pick=")[2]

@@ -91,8 +91,8 @@ class Walker:
         return self.page.get_by_test_id("response-card")
 
     def reads(self) -> list[str]:
-        """The responses from top to bottom. Content outside the viewport is not laid out and has no inner
-        text."""
+        """The texts of the responses, from top to bottom. The text content is read, because responses outside
+        the viewport are not laid out and have no inner text."""
         return self.page.get_by_test_id("response-text").all_text_contents()
 
     def order(self) -> list[list[str]]:

@@ -53,8 +53,8 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def newborn_model(folder: Path, corpus: Path) -> str:
-    """A base model of the kind that a user could supply, with a byte-level tokenizer trained on the corpus
-    and random weights."""
+    """A base model of the kind that a user could supply, with random weights and a byte-level tokenizer that
+    was trained on the corpus."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()

@@ -18,9 +18,10 @@ from training.rlhf.generation.evaluation import compare
 pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 
 RUN_MS = 600_000
-CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
+CREATED = re.compile(r"^Created demo-")  # shown on the page of a run that has created a model
 RANKED_BY_HAND = 3  # tasks per annotator
-HANDED_OUT_BEFORE = 4  # more than the two earlier tasks that an annotator holds (current and prefetched)
+# Before the new tasks, an annotator can still get two earlier tasks: the current and the prefetched task.
+HANDED_OUT_BEFORE = 4
 # As in the README, there are fewer steps than in the default recipes. The gain is still well above its
 # standard error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16

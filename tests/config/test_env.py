@@ -14,7 +14,7 @@ def test_list_variable_ignores_empty_items(monkeypatch: pytest.MonkeyPatch) -> N
     assert env_list("A_VARIABLE") == []
 
 
-def test_several_secrets_come_from_a_list_or_from_the_lines_of_a_file(
+def test_secrets_are_read_from_a_list_or_from_the_lines_of_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KEYS_FILE", raising=False)

@@ -1,4 +1,4 @@
-"""Processes that annotators must not wait for have a low priority and leave the first processor free."""
+"""Processes that must not delay annotators have a low priority and leave the first processor free."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Runs manage.py commands on a running stack, each in a fork of a process that has already loaded Django and
 the commands. Loading them takes longer than most commands run.
 
-The program reads lines with JSON objects {"argv": […], "out": PATH, "err": PATH}. It runs each command with
-its output in these files, and answers with a line that contains the exit code.
+The program reads lines with JSON objects {"argv": […], "out": PATH, "err": PATH}. It runs each command,
+writes the command's output to these files, and answers with a line that contains the exit code.
 """
 
 from __future__ import annotations

@@ -101,8 +101,8 @@ def test_existing_log_is_continued(files: LogFiles, log: Path) -> None:
 
 
 def test_no_line_is_lost_while_the_writer_is_restarted(files: LogFiles, log: Path) -> None:
-    # The writer is stopped first, because a writer killed between a read and a write loses the lines that it
-    # has read.
+    # The writer is paused before it is killed, because a writer killed between a read and a write loses the
+    # lines that it has read.
     os.kill(files.process.pid, signal.SIGSTOP)
     assert child(files, log, 0, COUNT).wait(30) == 0
     files.process.kill()

@@ -18,7 +18,7 @@ FRESH_PROMPTS, FRESH_SEED = 300, 77
 
 
 def first_model(stack: Stack) -> str:
-    """The policy with which the demo was created."""
+    """The name of the policy that was trained when the demo was created."""
     name: str = _said(stack, "create_demo", "--json")["models"][0]
     return name
 

@@ -1,5 +1,5 @@
-"""One round of the loop on a GPU: the commands in the README, executed by the Celery worker, train a better
-policy."""
+"""One round of the loop on a GPU: the README's commands launch runs. The Celery worker executes the
+runs, which train a better policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
     return own_demo_stack
 
 
-def test_runs_on_a_gpu_register_a_model_with_better_answers(demo_stack: Stack) -> None:
+def test_runs_on_a_gpu_create_a_policy_that_is_better_than_the_first(demo_stack: Stack) -> None:
     before = len(demo_stack.rows(RUNS))
     for command in commands("tests/loop runs these lines as they stand"):
         done = manage(demo_stack.state, *command, timeout=900)

@@ -72,7 +72,7 @@ def remove_a_file(folder: Path) -> None:
         remove_a_file,
     ],
 )
-def test_change_is_found_and_named_after_the_checksums_were_remembered(
+def test_change_is_found_even_if_the_checksums_were_remembered(
     folder: Path, spoil: Callable[[Path], None]
 ) -> None:
     settle(folder / "weights")
@@ -102,7 +102,7 @@ def test_unchanged_file_is_read_just_once(folder: Path, monkeypatch: pytest.Monk
     assert len(reads) == 1
 
 
-def test_memory_of_checksums_is_limited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_remembered_checksums_is_limited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "_KEPT", 1)
     settle(folder / "weights")
     manifest_of(folder)

@@ -163,7 +163,7 @@ def test_content_is_synced_before_the_rename_and_its_folder_afterwards(
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("annotation", "config", "embedded", "preferences", "training")
-# Logs are renamed without a sync: a line that a power failure loses is not worth a sync per line.
+# Logs are renamed without a sync: losing some lines in a power failure costs less than syncing each line.
 ALLOWED = {"embedded/log_writer.py", "embedded/processes.py"}
 
 

@@ -114,7 +114,8 @@ def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: 
 
 
 def test_callback_without_a_login_request_is_refused(provider: Provider, alice: User) -> None:
-    """A callback must contain the `state` of a login request from the same browser, and is accepted once."""
+    """A callback must contain the `state` of a login request from the same browser, and is accepted
+    only once."""
     link(alice)
     attacker, victim = Browser(), Browser()
     back = attacker.at_provider(provider)

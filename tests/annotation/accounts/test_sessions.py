@@ -40,7 +40,8 @@ def _logged_in(password: str = PASSWORD) -> APIClient:
 
 
 def test_login_replaces_a_planted_session(alice: User) -> None:
-    """Session fixation: a cookie planted in the browser is useless after the login."""
+    """The login prevents session fixation: a session cookie planted in the browser before the login is
+    useless afterwards."""
     stranger = APIClient(enforce_csrf_checks=True)
     session = stranger.session
     session["planted"] = True
@@ -145,7 +146,8 @@ class WritingBackend(ModelBackend):
 
 
 def test_authentication_backend_can_write_while_it_reads_the_user(alice: User, settings: Settings) -> None:
-    """Each write looks up the actor. Here, the actor is the user who is being read."""
+    """Each write looks up the actor. Here, the actor is the user who is being read, so the lookup must not
+    read the user again."""
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.WritingBackend"]
     browser = APIClient()
     browser.force_login(alice)

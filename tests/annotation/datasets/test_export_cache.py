@@ -1,4 +1,4 @@
-"""A repeated export is read from a stored file, which contains the same bytes."""
+"""A repeated export is read from a stored file, which contains the same bytes as the first export."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""TRL loads the exports and trains on them. If a format can be imported, its exports are imported without
-changes."""
+"""TRL loads the exports and trains on them. Rankings exported in a format that can be imported are unchanged
+after the import."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_identical_selections_give_identical_bytes_and_checksums(wishes: Project
     assert freeze_snapshot(project=wishes, name="three").sha256 != one.sha256
 
 
-def test_rows_are_sorted_by_ranking_regardless_of_row_groups(
+def test_rows_are_sorted_by_ranking_id_regardless_of_row_groups(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(25):

@@ -73,7 +73,7 @@ def test_number_of_answers_left_today_respects_both_caps(
     assert desk.get(MINE).json()["left_today"] == left
 
 
-def test_pace_is_computed_from_recent_answers_without_revisions(
+def test_pace_is_computed_from_recent_answers_and_ignores_revisions(
     desk: APIClient, project: Project, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_work, "PACE_OVER", 2)

@@ -125,7 +125,7 @@ def test_hidden_checks_and_ranking_tasks_have_no_feedback(
 
 
 def _seed_that_asks(project: Project, alice: User) -> object:
-    """A mixing seed that makes the annotator's first task a check."""
+    """Returns a mixing seed with which the annotator's first task is a check."""
     from uuid import UUID
 
     from annotation.desk import allocation

@@ -96,7 +96,7 @@ def test_counted_and_uncounted_rankings_are_complementary(
         other_id=rankings["rater 7"].shown_order[1],
     )
     assert (parts(), said()) == ([3, 0, 0], (7, 7, 7))
-    # Alice's first ranking is both superseded and excluded, but is subtracted only once.
+    # Alice's first ranking is both superseded and excluded, but is subtracted from the count only once.
     Exclusion.objects.create(project=project, annotator=alice, reason="straight-lining")
     assert (parts(), said()) == ([3, 3, 0], (4, 4, 4))
     Exclusion.objects.create(project=project, annotator_label="rater 7", reason="a bot")

@@ -135,7 +135,8 @@ def test_logged_traceback_of_endless_recursion_has_a_limited_length() -> None:
 
 def test_exception_in_a_message_is_logged_without_its_value(lines: Lines) -> None:
     error = error_of(say(ValueError(SECRET)))
-    logger = logging.getLogger("django.db.backends.base")  # logs on_commit errors like this
+    # Django logs errors of on_commit callbacks in this way.
+    logger = logging.getLogger("django.db.backends.base")
     logger.error("Error calling %s (%s).", "function", error)
     logger.error(f"Error calling: {error!r}", exc_info=error)
     assert [line["message"] for line in lines.of()] == [

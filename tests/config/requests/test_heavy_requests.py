@@ -72,7 +72,8 @@ def ranked(project: Project, tasks: list[RankingTask], alice: User) -> Project:
 
 def waiting_for_a_lock() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # otherwise, Postgres repeats the first result
+        # Otherwise, Postgres returns the result of the transaction's first query again.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -125,9 +126,9 @@ def test_refusals_are_the_same_as_in_the_web_process(server: WebServer, ranked: 
 def test_waiting_reports_block_neither_annotators_nor_other_managers(
     own_server: WebServer, ranked: Project, alice: User, mona: User, ada: User
 ) -> None:
-    """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are
-    answered, and the processes end when the manager disconnects. The limit per user applies even if each
-    request has a different token or cookie header."""
+    """One manager's requests for snapshots wait for a lock. Another manager's report and the annotators'
+    claims still get a response, and the waiting processes end when the first manager disconnects. The limit
+    per user applies even if each request has a different token or cookie header."""
     for user in (alice, mona, ada):
         # Tokens created in the transaction below would be invisible to the server.
         own_server.credentials(user)
@@ -170,7 +171,7 @@ def test_waiting_request_gets_a_report_that_was_computed_in_the_meantime(
             threads.submit(server.ask, "POST", SNAPSHOTS, user=admin, body={"name": admin.username})
         eventually(lambda: waiting_for_a_lock() == REPORTS, what="every place is taken")
         waiting = threads.submit(server.ask, "GET", QUALITY, user=mona)
-        time.sleep(0.5)  # the server can't be asked whether the request has arrived
+        time.sleep(0.5)  # enough for the request to arrive; the test can't observe the arrival
         computed = client_of(mona).get(QUALITY).json()
         rank_next(ranked, ben, [0], [1], [2])
         held.close()  # commits the ranking and frees the places

@@ -25,8 +25,8 @@ from tests.preferences.formats.test_any_bytes import ANY_JSON, FILES, spots, wit
 from training.rlhf.data.files import lines_of
 from training.rlhf.data.rankings import Ranking, RankingFileError
 
-# A vote refers to responses in another file. Votes can therefore be read only in a project that contains
-# these responses.
+# MT-Bench votes refer to responses in another file. These votes can therefore be imported only into a project
+# that contains the responses.
 FORMATS = [name for name in IMPORT_FORMATS if name != "mt-bench-votes"]
 Said = tuple[Any, ...]
 Outcome = list[tuple[int, list[Said], str]]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-# The first three values are the probability that a verdict is correct. A constant annotator always prefers
-# the first response, and a silent annotator gives no verdict.
+# The first three values are probabilities that a verdict is correct. The last two values stand for a constant
+# annotator, who always prefers the first response, and a silent annotator, who gives no verdict.
 RELIABLE, CARELESS, INVERSE, CONSTANT, SILENT = 0.95, 0.5, 0.05, -1.0, -2.0
 MANNERS = (RELIABLE, 0.6, CARELESS, INVERSE, CONSTANT, SILENT)
 

@@ -18,8 +18,8 @@ class Votes(NamedTuple):
     people: NDArray[np.int64]
     values: NDArray[np.int64]
     names: list[tuple[str, str]]
-    """The two models of each item. A value of 1 means that the first model is preferred, −1 that the second
-    is, and 0 means a tie."""
+    """The two models of each item. In `values`, 1 means that the annotator prefers the first model, −1 means
+    that the annotator prefers the second model, and 0 means a tie."""
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:

@@ -136,7 +136,7 @@ def test_dawid_skene_returns_distributions(crowd: Crowd, n_labels: int, smoothin
     np.testing.assert_allclose(rows[known], 1)
     assert known.all() or smoothing == 0
     assert -np.inf < found.log_likelihood <= 1e-9
-    # The same votes twice, with twice the prior, have the same posterior mode.
+    # The fit also ends if each vote is repeated and the smoothing is doubled. The posterior mode is the same.
     twice = [np.tile(part, 2) for part in (crowd.pair, crowd.who, label)]
     double = dawid_skene.fit(*twice, **sizes, smoothing=2 * smoothing)
     states_its_end(double.convergence, dawid_skene.MAX_STEPS)
@@ -233,7 +233,7 @@ def test_percentiles_ignore_undefined_samples_in_each_column() -> None:
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[Floats, Floats, float]:
-    """Wins and ties of up to eight models, from none to a billion, and a prior."""
+    """Numbers of wins and ties (each from 0 to a billion) for up to eight models, and a prior."""
     models = draw(st.integers(0, 8))
     counts = st.sampled_from([0, 0, 0, 1, 2, 50, 100_000, 1_000_000_000])
     cells = st.lists(counts, min_size=models * models, max_size=models * models)

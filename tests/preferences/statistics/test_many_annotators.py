@@ -1,4 +1,4 @@
-"""The cost of agreement and reliability is limited for tasks with very many rankings."""
+"""The cost of computing agreement and reliability is limited for tasks with very many rankings."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_concordance_follows_from_the_mean_spearman_correlation() -> None:
     assert concordance(tied) == pytest.approx(12 * spread / (m**2 * (k**3 - k) - m * ties))
 
 
-def test_concordance_by_task_equals_that_of_each_task_alone() -> None:
+def test_concordance_by_task_equals_the_concordance_of_each_task_alone() -> None:
     rng = np.random.default_rng(4)
     places, tasks = rng.integers(0, 5, (200, 4)), rng.integers(0, 30, 200)
     each = kendall_w_by_task(places, tasks, 31)

@@ -49,8 +49,8 @@ def test_mt_bench_strengths_match_the_reference_values() -> None:
         "alpaca-13b": -0.726,
         "llama-13b": -1.543,
     }
-    # Davidson's strengths have the same order as Bradley–Terry's, but larger absolute values, because a tie
-    # is no longer half a win.
+    # Davidson's strengths have the same order as Bradley–Terry's, but larger absolute values, because
+    # Davidson's model does not count a tie as half a win.
     with_ties = davidson.fit(*table)
     assert [names[i] for i in np.argsort(-with_ties.strength)] == [names[i] for i in np.argsort(-strengths)]
     assert (np.abs(with_ties.strength) > np.abs(strengths)).all()

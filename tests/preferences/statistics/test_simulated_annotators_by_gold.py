@@ -19,8 +19,8 @@ from preferences.statistics.pairs import pair_columns, rankings_that_meet, verdi
 from preferences.statistics.reliability import pair_reliability
 from training import demo_world
 
-# The scale of each annotator's Gumbel noise, in gold points (of 4). The fifth annotator guesses, and the
-# sixth prefers the response shown first.
+# The scale of each annotator's Gumbel noise, in points of the gold reward (0 to 4). The fifth annotator
+# guesses, and the sixth prefers the response shown first.
 NOISE = np.array([0.15, 0.3, 0.6, 1.0, 30.0, 0.3])
 LEAN = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 TASKS, K, OVERLAP = 500, 4, 3
@@ -29,8 +29,8 @@ STYLES = list(demo_world.STYLES)[:K]
 
 @pytest.fixture(scope="module")
 def gold() -> NDArray[np.float64]:
-    """The gold points of the replies to each prompt, with shape (TASKS, K). Each prompt has one reply in each
-    of four styles."""
+    """The gold rewards of the replies to each prompt, with shape (TASKS, K). Each prompt has one reply in
+    each of four styles."""
     rng = random.Random(0)
     points = []
     while len(points) < TASKS:
@@ -70,8 +70,8 @@ def test_estimated_reliability_matches_known_quality(gold: NDArray[np.float64]) 
     assert np.argsort(-found.accuracy)[[0, 1, 2]].tolist() == [0, 1, 2]
     assert found.accuracy.argmin() == 4
     assert found.low[4] < 0.55
-    # How often each annotator agrees with the gold reward on pairs with different gold rewards. The estimate
-    # of an annotator's accuracy does not use the gold reward.
+    # How often each annotator agrees with the gold reward, over pairs of replies with different gold rewards.
+    # The estimate of an annotator's accuracy does not use the gold reward.
     first, second = pair_columns(K)
     better = np.sign(gold[:, first] - gold[:, second])[project.task]
     clear = np.abs(gold[:, first] - gold[:, second])[project.task] > 0.05

@@ -33,7 +33,8 @@ def test_progress_increases_until_the_report_is_returned(project: Project, data:
     assert [step.read for step in steps] == [0, BATCH_LINES, 2 * BATCH_LINES, len(ROWS)]
     shares = [step.share for step in steps]
     assert shares[0] == 0
-    assert shares[-1] > 0.9  # the last share can be below 1, because a Parquet file's footer is read first
+    # The last share can be below 1, because the end of a Parquet file, its footer, is read first.
+    assert shares[-1] > 0.9
     assert all(before <= after for before, after in pairwise(shares))
     assert Prompt.objects.filter(project=project).count() == len(ROWS)
 

@@ -75,7 +75,7 @@ def test_concurrent_annotators_answer_each_task_as_often_as_required(
 
 
 def test_all_slots_of_the_last_task_are_assigned(project: Project, add_tasks: AddTasks) -> None:
-    """With SKIP LOCKED, a claim must not report an empty queue while a slot is free."""
+    """Claims use SKIP LOCKED, but must not report an empty queue while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
     got = _at_once([partial(claim_next, project=project, annotator=who) for who in crowd])

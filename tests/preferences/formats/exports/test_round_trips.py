@@ -333,7 +333,7 @@ FOREIGN = sorted(
 
 
 @pytest.mark.parametrize("format", FOREIGN)
-def test_strict_pairs_survive_other_formats(wishes: Project, format: str) -> None:
+def test_strict_pairs_survive_a_round_trip_through_other_formats(wishes: Project, format: str) -> None:
     snapshot = odd_rows(wishes)
     known = EXPORT_FORMATS[format]
     assert known.imports_as in IMPORT_FORMATS

@@ -127,7 +127,7 @@ def test_index_of_a_response_is_not_read_as_its_id() -> None:
     assert orders({**row, "chosen_id": 0}) == [DOG]
 
 
-def test_none_is_not_read_as_a_tie() -> None:
+def test_winner_given_as_none_is_not_read_as_a_tie() -> None:
     assert "winner ('None' could be a missing value" in refusal({**PAIR, "winner": "None"})
 
 

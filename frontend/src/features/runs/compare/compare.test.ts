@@ -16,7 +16,7 @@ describe("the runs in the URL", () => {
     expect(picked(many.join(","))).toHaveLength(MAX_COMPARED);
   });
 
-  it("runs are added and removed, up to the maximum", () => {
+  it("runs can be removed, and added up to the maximum", () => {
     expect(toggled([id(1)], id(2))).toEqual([id(1), id(2)]);
     expect(toggled([id(1), id(2)], id(1))).toEqual([id(2)]);
     const full = Array.from({ length: MAX_COMPARED }, (_, n) => id(n));

@@ -61,7 +61,7 @@ describe("a comparison of runs", () => {
     ]);
   });
 
-  it("labels each run with a letter and the model it created, or with its kind if it created none", () => {
+  it("labels each run with a letter, followed by the model it created or else by its kind", () => {
     const made = run({ result: { model: { id: "1", name: "demo-ppo-1" } } });
     const labels = labelsOf([made, run({ kind: "sft" })], (kind) => kind.toUpperCase());
     expect(labels).toEqual(["A · demo-ppo-1", "B · SFT"]);

@@ -36,7 +36,7 @@ export const en = {
     level: "Level",
     strength: "Strength",
     interval: "95 % interval",
-    chance: "Beats the best",
+    chance: "Beats best model",
     won: "Won",
     lost: "Lost",
     tied: "Tied",

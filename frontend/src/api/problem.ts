@@ -32,8 +32,8 @@ export class ApiProblem extends Error {
   }
 
   /**
-   * Whether the unchanged request could succeed if repeated: the server did not respond, refused the request
-   * because there were too many, or failed with an internal error.
+   * Whether repeating the unchanged request could succeed: the server did not respond, refused the request
+   * because of a rate limit (429), or returned a server error.
    */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;

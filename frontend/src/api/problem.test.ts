@@ -9,12 +9,12 @@ describe("error responses", () => {
       detail: "The answer doesn't fit the task that was shown.",
       errors: [
         { field: "tiers", reason: "Not ranked: B." },
-        { field: "tiers", reason: "C is there twice." },
+        { field: "tiers", reason: "C occurs twice." },
         { field: 7, reason: "not ours" },
       ],
     });
     expect(problem.detail).toBe("The answer doesn't fit the task that was shown.");
-    expect(problem.byField()).toEqual({ tiers: "Not ranked: B. C is there twice." });
+    expect(problem.byField()).toEqual({ tiers: "Not ranked: B. C occurs twice." });
     expect(problem.title).toBe("Some of the input is invalid");
     expect(problem.transient).toBe(false);
   });

@@ -32,8 +32,8 @@ export class ApiProblem extends Error {
   }
 
   /**
-   * Whether the unchanged request could succeed if repeated, because the server did not respond, had too
-   * many requests, or failed.
+   * Whether repeating the unchanged request could succeed: the server did not respond, refused the request
+   * because of a rate limit (429), or returned a server error.
    */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;

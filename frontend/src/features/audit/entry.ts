@@ -10,7 +10,10 @@ export type Change = { field: string; before: string | null; after: string | nul
  */
 const MOST_CHARS = 400;
 
-/** The changed fields, in the entry's order. A value is null if the field did not exist then. */
+/**
+ * The changed fields, in the entry's order. `before` or `after` is null if the field did not exist before or
+ * after the change.
+ */
 export function changesIn({ before, after }: Pick<AuditEntry, "before" | "after">): Change[] {
   const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
   return [...fields].map((field) => ({

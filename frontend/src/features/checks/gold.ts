@@ -11,8 +11,8 @@ export function goldToEdit(task: TaskDetail): Ranking {
 }
 
 /**
- * Whether at least one response is better than another. If all responses are tied, the server refuses the
- * known answer, and the button is disabled.
+ * Whether at least one response is better than another. Otherwise, the save button is disabled, because the
+ * server refuses a known answer in which all responses are tied.
  */
 export function saysSomething({ tiers }: Pick<Ranking, "tiers">): boolean {
   return tiers.length > 1;

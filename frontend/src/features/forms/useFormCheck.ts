@@ -47,7 +47,7 @@ function refusedFor(error: unknown): FormCheck {
   return { settled: true, effect: null, problems, failure };
 }
 
-/** `form.ratings.0.max` refers to `ratings.0.max`, and `form` to the whole form. */
+/** The errors by path within the form: `form.ratings.0.max` becomes `ratings.0.max`; `form` becomes `""`. */
 function problemsByPath(problem: ApiProblem): Record<string, string> {
   return Object.fromEntries(
     Object.entries(problem.byField()).map(([field, reason]) => [field.replace(/^form\.?/, ""), reason]),

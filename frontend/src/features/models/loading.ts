@@ -12,7 +12,7 @@ const CLASSES: Record<Model["kind"], string> = {
 export function loadLine({ kind, folder, weights }: Pick<Model, "kind" | "folder" | "weights">): string {
   const adapter = weights === "adapter";
   const name = adapter ? CLASSES[kind].replace("Auto", "AutoPeft") : CLASSES[kind];
-  // If an adapter's base model is a language model, the number of outputs must be passed explicitly.
+  // The adapter's base model can be a language model, so the number of outputs is passed explicitly.
   const outputs = adapter && kind === "reward_model" ? ", num_labels=1" : "";
   const call = `${name}.from_pretrained(${JSON.stringify(folder)}${outputs})`;
   return `from ${adapter ? "peft" : "transformers"} import ${name}; model = ${call}`;

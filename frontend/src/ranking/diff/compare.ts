@@ -23,8 +23,8 @@ export type Comparison = { readonly first: Side; readonly second: Side } | null;
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
- * Maximum number of shared words between two longer differences, such as "of a", that are considered a
- * coincidence. These words are marked too, so that the two differences appear as one mark.
+ * Maximum length, in words, of a shared segment (such as "of a") that is considered a coincidence if it lies
+ * between two longer differences. The segment is marked too, so that the two differences appear as one mark.
  */
 const CHANCE_WORDS = 3;
 
@@ -78,7 +78,10 @@ function withoutChance(runs: readonly Run[]): Run[] {
   return kept;
 }
 
-/** Maximum length of a mark that is split by line. Ten thousand lines would become ten thousand elements. */
+/**
+ * Maximum length, in characters, of a mark that is split by line. A longer mark stays whole, because ten
+ * thousand lines would become ten thousand elements.
+ */
 const MAX_SPLIT_CHARS = 20_000;
 
 /**

@@ -8,9 +8,9 @@ const cardsIn = (list: HTMLElement) => [...list.querySelectorAll<HTMLElement>("[
 const roomBelow = (card: HTMLElement) => card.scrollHeight - card.clientHeight;
 
 /**
- * Handles cards that each have their own scroll position. If `together` is set, scrolls all cards to the same
- * relative position. If a card is moved in the document or hidden, browsers scroll it to the top. The hook
- * then restores its scroll position.
+ * Manages the scroll positions of cards that scroll separately. If `together` is set and one card is
+ * scrolled, the hook scrolls all cards to the same relative position. Browsers scroll a card to the top when
+ * the card is hidden or moved in the document; the hook then restores the card's position.
  */
 export function useScrollTogether(
   list: RefObject<HTMLElement | null>,

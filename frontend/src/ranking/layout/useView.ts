@@ -37,7 +37,7 @@ export type View = ViewCommands & {
   /** Whether the responses take the whole width, with the conversation above them. */
   readonly wide: boolean;
   choose: (layout: Layout) => void;
-  /** Keeps this response in view; unlike `hold`, a second call does not release it. */
+  /** Keeps this response in view. Unlike `hold`, does not release the response when called again. */
   holdOnly: (id: string) => void;
   toggleKeyLine: () => void;
 };

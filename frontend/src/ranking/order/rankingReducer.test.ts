@@ -193,7 +193,7 @@ describe("a ranking of the best few", () => {
     expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
   });
 
-  it("a draft restores the ranking and leaves all other responses unranked", () => {
+  it("restoring a draft ranks its responses and leaves all other responses unranked", () => {
     const rules = { ties: true, atMost: 2 };
     const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
     expect(back && all(back)).toBe("C A | BD");

@@ -19,7 +19,7 @@ const LIVES = [
 const USUAL_DAYS = 90;
 const DAY_MS = 86_400_000;
 
-/** The periods that the form offers. An empty value means that the token never expires. */
+/** The validity periods that the form offers. An empty value means that the token never expires. */
 function livesUpTo(maxDays: number | null, texts: ReturnType<typeof useTexts>["tokens"]) {
   const known = LIVES.filter(({ days }) => maxDays === null || days <= maxDays).map(({ days, name }) => ({
     value: String(days),

@@ -13,7 +13,7 @@ export const en = {
   loading: "Loading the log",
   actor: "Who",
   actorHelp:
-    "Enter a username, or an actor’s identifier, such as task:annotation.tasks.expire_leases. The list shows identifiers as tooltips.",
+    "Enter a username, or an actor’s identifier, such as task:annotation.tasks.expire_leases. In the list, each actor’s tooltip shows the identifier.",
   action: "Action",
   anyAction: "any",
   table: "Object",

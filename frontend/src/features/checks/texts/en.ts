@@ -63,7 +63,7 @@ export const en = {
         ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} rescored against the new order. The new scores can pause an annotator only after the annotator’s next answer.`
         : "No answers yet.",
     leaves:
-      "The task leaves the regular queue. Each annotator can get the task once; qualification tasks can return in a new attempt. By default, snapshots exclude answers to checks.",
+      "The task leaves the regular queue. Each annotator can get the task once, or once per attempt if it is a qualification task. By default, snapshots exclude answers to checks.",
     backs:
       "The task becomes a regular task again. Its scores are deleted, and its answers become regular rankings.",
     save: "Save check",

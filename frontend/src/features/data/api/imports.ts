@@ -42,7 +42,7 @@ export async function cancelImport(id: string): Promise<Import> {
 
 export type HubDataset = { dataset: string; part: string; split: string; revision: string };
 
-/** Queues the download and the import of a dataset. Empty fields keep their defaults. */
+/** Queues the download and the import of a dataset. The server uses its defaults for empty fields. */
 export async function importDataset(
   slug: string,
   hub: HubDataset,

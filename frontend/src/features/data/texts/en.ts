@@ -40,7 +40,7 @@ export const en = {
     prompt: "Prompt",
     system: "System turn",
     responses: "Responses",
-    responsesHint: "One column per response, or one column with a list.",
+    responsesHint: "One column per response, or one column with a list of responses.",
     vote: "Vote",
     voteHint: "The column with the winner, or one column of numbers per response.",
     direction: "Meaning of the numbers",

@@ -10,8 +10,8 @@ const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
 
 /**
- * Returns the result of `use`; null if it throws an error, as access to full or disabled storage can.
- * Losing the copy must not break the page.
+ * Returns the result of `use`, or null if `use` throws an error, for example because storage is full or
+ * disabled. Losing the copy must not break the page.
  */
 function quietly<T>(use: () => T): T | null {
   try {
@@ -44,7 +44,7 @@ export function forget(assignmentId: string): void {
   quietly(() => localStorage.removeItem(PREFIX + assignmentId));
 }
 
-/** Deletes all copies of unfinished answers that are older than `MAX_AGE_MS`. */
+/** Deletes every copy that is unreadable or was saved more than `MAX_AGE_MS` ago. */
 export function forgetOld(now: number = Date.now()): void {
   quietly(() => {
     for (const key of Object.keys(localStorage)) {

@@ -28,7 +28,7 @@ export function toRank(assignment: Assignment): Hand {
   return { assignment, how: "submit", answer: null, refusal: null, lost: false };
 }
 
-/** Identifies a lease by task and token: a new token means a new lease. */
+/** A key that identifies a lease by its task and its token. A new token means a new lease. */
 export const leaseOf = ({ id, token }: Pick<Assignment, "id" | "token">) => `${id} ${token}`;
 
 type Claimed = {

@@ -5,9 +5,9 @@ import type { OutboxState } from "../outbox/outbox";
 import type { Hand } from "./flow";
 
 /**
- * Returns the last answer to the desk. An answer that is still in the outbox is read from the outbox, which
- * needs no connection. The revision is then sent after the original answer. Otherwise, the answer is
- * requested from the server, which returns it only if it can be revised.
+ * Puts the last answer back on the desk. If the answer is still in the outbox, it is read from there, which
+ * needs no connection, and the revision is sent after the original answer. Otherwise, the answer is requested
+ * from the server, which returns it only if it can be revised.
  */
 export function useTakeBack(
   slug: string,

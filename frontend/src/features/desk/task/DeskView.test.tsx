@@ -105,7 +105,7 @@ describe("the layout of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("the two-at-a-time layout shows the current response and the one kept in view, or else a neighbour", () => {
+  it("the two-at-a-time layout shows the current response with the one kept in view or a neighbour", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);

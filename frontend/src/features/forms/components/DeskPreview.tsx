@@ -93,7 +93,7 @@ function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): A
   } as Assignment;
 }
 
-/** During editing, a form passes through invalid states that the desk can't show. */
+/** Shows `otherwise` if rendering fails, because a form can be invalid while it is being edited. */
 class Unbreakable extends Component<{ otherwise: ReactNode; children: ReactNode }, { failed: boolean }> {
   override state = { failed: false };
 

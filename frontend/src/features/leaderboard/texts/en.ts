@@ -36,7 +36,7 @@ export const en = {
     level: "Level",
     strength: "Strength",
     interval: "95 % interval",
-    chance: "Beats the best",
+    chance: "Beats best model",
     won: "Won",
     lost: "Lost",
     tied: "Tied",
@@ -46,7 +46,7 @@ export const en = {
     meaning:
       "Strengths are log odds, centred at 0. If two strengths differ by 1, the stronger model wins 73 % of comparisons. Intervals are computed by resampling tasks. If two intervals overlap widely, the order of the two models is uncertain.",
     left: (n: number) =>
-      `${plural(n, "model")} with fewer comparisons than these ${n === 1 ? "is" : "are"} not shown.`,
+      `${plural(n, "model")} with fewer comparisons than those in the table ${n === 1 ? "is" : "are"} not shown.`,
   },
   groups: (n: number) =>
     `These models form ${count(n)} groups. Models in different groups have never been compared, directly or indirectly. Strengths are comparable only within a group. A task with responses from two groups would connect these groups.`,
@@ -68,7 +68,7 @@ export const en = {
   slices: {
     title: (name: string) => name || "(empty)",
     round: (name: string) => `Round ${name}`,
-    none: "No compared prompts have this metadata key.",
+    none: "No prompt with compared responses has this metadata key.",
     left: (n: number) => `and ${plural(n, "smaller slice")}`,
   },
 };

@@ -24,7 +24,7 @@ export const en = {
   noMetrics: "The run recorded no metrics.",
   load: "Load",
   loadWhy:
-    "The weights are in safetensors format and can be loaded with transformers (an adapter, with PEFT and its base model). To use the model elsewhere, copy the folder and adjust the path.",
+    "The weights are in safetensors format and can be loaded with transformers. An adapter also requires PEFT and its base model. To use the model elsewhere, copy the folder and adjust the path.",
   copy: "Copy the code that loads the model",
   judged: (judge: string) => (judge === "gold" ? "Gold" : `Scored by ${judge}`),
   mean: (low: string, high: string, prompts: number) =>

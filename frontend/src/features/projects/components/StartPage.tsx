@@ -14,8 +14,8 @@ type Place = "data" | "members" | "settings/form";
 type Step = { title: string; text: string; done: boolean; action: ReactNode; more?: ReactNode };
 
 /**
- * The steps that follow the creation of a project. Users can open this page at any time, because each step
- * can be repeated.
+ * The steps that follow the creation of a project. Each step can be repeated, so users can return to this
+ * page at any time.
  */
 export function StartPage() {
   const t = useTexts().start;

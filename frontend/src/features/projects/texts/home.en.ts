@@ -18,7 +18,7 @@ export const en = {
   rank: "Rank",
   first: "Create your first project",
   firstText:
-    "A project contains prompts and the responses to rank, the questions for annotators, and the models trained on their answers.",
+    "A project contains prompts and the responses to rank, the questions for annotators, and the models trained on the answers.",
   none: "You are not a member of any project yet",
   noneText: (username: string) =>
     `A project appears here when its manager adds you. Your username is ${username}.`,

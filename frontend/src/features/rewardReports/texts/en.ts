@@ -104,7 +104,7 @@ export const en = {
     about: "How often annotators tie two responses, and how well the model predicts these ties.",
     tied: "Observed",
     predicted: "Predicted",
-    area: "Area under the curve",
+    area: "Area under the ROC curve",
     areaNote: "½ is chance",
     gain: "Gain over a constant prediction",
     gainNote: "nats per pair",

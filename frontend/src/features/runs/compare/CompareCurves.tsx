@@ -18,8 +18,8 @@ const ROWS_SHOWN = 12;
 const SMOOTHING = { none: 0, light: 0.6, strong: 0.9 };
 
 /**
- * One chart per metric, with a line for each run that reports the metric. Users can show the same numbers as
- * tables.
+ * One chart per metric, with a line for each run that reports the metric. Users can switch to tables
+ * of the same numbers.
  */
 export function CompareCurves({ feeds, labels }: { feeds: readonly RunFeed[]; labels: readonly string[] }) {
   const texts = useTexts().compare;

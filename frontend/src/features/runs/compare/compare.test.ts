@@ -16,7 +16,7 @@ describe("the runs in the URL", () => {
     expect(picked(many.join(","))).toHaveLength(MAX_COMPARED);
   });
 
-  it("runs are added and removed, up to the maximum", () => {
+  it("runs can be removed, and added up to the maximum", () => {
     expect(toggled([id(1)], id(2))).toEqual([id(1), id(2)]);
     expect(toggled([id(1), id(2)], id(1))).toEqual([id(2)]);
     const full = Array.from({ length: MAX_COMPARED }, (_, n) => id(n));
@@ -61,7 +61,7 @@ describe("a comparison of runs", () => {
     ]);
   });
 
-  it("labels each run with a letter and the model it created, or with its kind if it created none", () => {
+  it("labels each run with a letter, followed by the model it created or else by its kind", () => {
     const made = run({ result: { model: { id: "1", name: "demo-ppo-1" } } });
     const labels = labelsOf([made, run({ kind: "sft" })], (kind) => kind.toUpperCase());
     expect(labels).toEqual(["A · demo-ppo-1", "B · SFT"]);

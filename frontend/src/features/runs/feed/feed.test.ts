@@ -147,7 +147,7 @@ describe("groups of metrics", () => {
     });
   });
 
-  it("shares, counts and rewards in different units are in separate charts", () => {
+  it("shares, counts, rewards and raw rewards are in separate charts", () => {
     expect(titles(["finished_share", "unfinished_prompts", "reward_mean", "reward_raw/rm-1"])).toEqual({
       Reward: ["reward_mean"],
       "Finished responses": ["finished_share"],

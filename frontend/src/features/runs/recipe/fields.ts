@@ -19,7 +19,7 @@ export type RecipeField = {
   choices: readonly (string | number)[];
   minimum?: number;
   maximum?: number;
-  /** Exclusive bounds: a value equal to the bound is invalid. */
+  /** Exclusive bounds: a value equal to a bound is invalid. */
   above?: number;
   below?: number;
   maxLength?: number;

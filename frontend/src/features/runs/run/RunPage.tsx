@@ -24,7 +24,10 @@ import { ResumePoint } from "./ResumePoint";
 import styles from "./run.module.css";
 import { Samples } from "./Samples";
 
-/** Twice the time limit that the run has reached; undefined for a run that has not reached its limit. */
+/**
+ * The new time limit, in minutes, for resuming a run that has reached its limit: twice the old limit.
+ * Undefined for all other runs.
+ */
 function higherLimitOf(run: Run): number | undefined {
   const limit = run.recipe.max_minutes;
   return run.failure?.kind === "time_limit" && typeof limit === "number" ? 2 * limit : undefined;

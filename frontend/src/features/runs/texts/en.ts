@@ -178,7 +178,7 @@ export const en = {
   bestOf: {
     title: (most: number) => `Best of n responses, n = 1 to ${most}`,
     chart: "Expected reward",
-    axis: "The horizontal axis shows ln n − (n − 1)/n, which is an upper bound, in nats, on the KL divergence from the policy that generated the responses.",
+    axis: "The horizontal axis shows ln n − (n − 1)/n, which is an upper bound, in nats, on the KL divergence of best-of-n selection from the policy that generated the responses.",
     reward: "Reward model (standard deviations)",
     gold: "Gold",
   },

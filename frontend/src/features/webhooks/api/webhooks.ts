@@ -4,7 +4,7 @@ import type { Webhook, WebhookDelivery, WebhookEvent } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 
 const PAGE = 20;
-/** Polling interval while the next attempt of a delivery is due. */
+/** Polling interval while the next attempt of a delivery is due within ten seconds. */
 const WATCH_MS = 2_000;
 
 export const webhooksQuery = (slug: string) =>

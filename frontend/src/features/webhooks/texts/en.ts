@@ -14,7 +14,7 @@ const states: Record<WebhookDelivery["state"], string> = {
 
 export const en = {
   title: "Webhooks",
-  lead: "Send events to your own services. Deliveries are signed as specified by Standard Webhooks and retried for three days.",
+  lead: "Send events to your own services. Deliveries are signed as specified by Standard Webhooks. Failed deliveries are retried for three days.",
   loading: "Loading webhooks",
   loadingDeliveries: "Loading deliveries",
   events,

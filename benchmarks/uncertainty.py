@@ -117,7 +117,7 @@ def main() -> None:
                             judge(Path(folder) / "rm", None, fresh) | {"share": 0}
                         )
                     table[n, kind].append(judge(Path(folder) / "rm", kind, fresh) | {"share": share})
-    print("| rankings | P(i ≻ j) by | calibration error | log loss | extra processor time |")
+    print("| rankings | P(i ≻ j) predicted from | calibration error | log loss | extra processor time |")
     print("|---:|---|---:|---:|---:|")
     for (n, kind), rows in table.items():
         means = {name: statistics.mean(row[name] for row in rows) for name in rows[0]}

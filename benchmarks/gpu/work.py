@@ -26,8 +26,8 @@ class DoesNotFit(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """The number of prompts, their length in tokens, the number and length of their answers, and the maximum
-    number of token positions in a micro-batch."""
+    """The number of prompts and their length in tokens, the number of answers per prompt and their length in
+    tokens, and the maximum number of token positions in a micro-batch."""
 
     prompts: int
     prompt: int

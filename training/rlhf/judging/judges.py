@@ -33,7 +33,7 @@ __all__ = ["Asked", "Judge", "Judged", "Judges", "RewardSources", "open_judges",
 
 # One reward model, or several by name.
 RewardSources: TypeAlias = ModelSource | Mapping[str, ModelSource]
-ONLY = "reward_model"  # the name of a reward model that has no other name
+ONLY = "reward_model"  # the default name if there is only one reward model
 
 
 @dataclass(frozen=True, slots=True)

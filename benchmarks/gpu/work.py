@@ -59,7 +59,8 @@ WORK = {
 
 
 def fitting(work: Work, needed: Callable[[Work], float], available: float) -> Work:
-    """Halve the work until it needs at most USED_SHARE of the available memory. Raises DoesNotFit."""
+    """Return the work, halved until it needs at most USED_SHARE of the available memory. Raises
+    DoesNotFit."""
     while (bytes_needed := needed(work)) > USED_SHARE * available:
         if work.prompts == 1:
             raise DoesNotFit(

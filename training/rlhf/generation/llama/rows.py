@@ -5,7 +5,7 @@
 - Keys and values are written into one buffer with room for the whole answer. A prompt's keys and values are
   stored once for all samples. The samples' queries are multiplied with them in one matrix product.
 - The query heads of a group share its keys and values, which are not copied for each head.
-- Nothing waits for the device: no shape depends on a value.
+- No operation makes the CPU wait for the device, because no tensor's shape depends on a computed value.
 - On a GPU, steps can be repeated as CUDA graphs (`graphs`).
 """
 

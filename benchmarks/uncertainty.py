@@ -38,7 +38,7 @@ from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
 POINTS = 1.5  # reward units that a simulated annotator assigns to one gold point
-FRESH = 300  # evaluation prompts
+FRESH = 300  # number of evaluation prompts
 
 
 def ranked(asked: sampling.SampledPrompt, draw: np.random.Generator) -> tuple[Ranking, np.ndarray]:

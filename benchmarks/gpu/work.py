@@ -104,7 +104,7 @@ def _random(kind: Any, config: LlamaConfig, device: Device, dtype: torch.dtype) 
             model = kind(config)
     finally:
         torch.set_default_dtype(before)
-    model.name_or_path = "random weights"  # an adapter stores the name of its base
+    model.name_or_path = "random weights"  # stored in an adapter as the name of its base model
     return model.eval()
 
 

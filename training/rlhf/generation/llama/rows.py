@@ -256,7 +256,7 @@ def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def _in_huge_pages(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return an empty tensor on the CPU. Reading keys and values from pages of 2 MiB saved an eighth of the
-    time of a generation, because pages of 4 KiB don't fit into the processor's page table cache."""
+    time of a generation, because the processor's TLB has too few entries for that many pages of 4 KiB."""
     size = math.prod(shape)
     memory = mmap.mmap(-1, max(1, size * dtype.itemsize))
     if hasattr(mmap, "MADV_HUGEPAGE"):

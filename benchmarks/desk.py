@@ -71,7 +71,7 @@ PAINTED = f"""() => {{
 SCRIPTS = """() => performance.getEntriesByType("resource")
   .filter((entry) => entry.name.endsWith(".js"))
   .map((entry) => [entry.name.split("/").pop(), entry.encodedBodySize])"""
-RENDERER = ("rich-", "Rendered-")  # Markdown, formulas, highlighting
+RENDERER = ("rich-", "Rendered-")  # scripts that render Markdown, formulas and highlighted code
 LAYOUTS = ("Column", "Side by side", "Two at a time")
 KEYS_EACH = 20
 REPORTED_AFTER_MS = 250

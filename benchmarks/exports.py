@@ -1,4 +1,5 @@
-"""Measure the time and memory needed to freeze rankings in a temporary Postgres and export every format.
+"""Measure the time and memory needed to freeze rankings in a temporary Postgres and export them in every
+format.
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 

@@ -3,9 +3,9 @@
     .venv/bin/python -m benchmarks.kills [--moments 20] [--kinds ppo,rloo] [--seed 0]
 
 The moments are uniform over the time that an uninterrupted run takes, so SIGKILL can arrive at any
-instruction. About half of the tries are killed a second time after they have resumed. A try counts as equal
-if all metrics and samples, the returned figures and every byte of the saved model match those of the
-uninterrupted run. The loops are tiny and write a checkpoint after every step. Prints a table for
+instruction. In about half of the trials, the loop is killed a second time after it has resumed. A trial
+counts as equal if all metrics and samples, the returned figures and every byte of the saved model match those
+of the uninterrupted run. The loops are tiny and write a checkpoint after every step. Prints a table for
 docs/measurements.md.
 """
 
@@ -23,7 +23,7 @@ from tests.training.rlhf.core.kills_kinds import KINDS, make_inputs
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.splitlines()[0])
-    parser.add_argument("--moments", type=int, default=20, help="tries per kind")
+    parser.add_argument("--moments", type=int, default=20, help="trials per kind")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -36,16 +36,16 @@ def main() -> int:
         for kind in options.kinds.split(","):
             chance = random.Random(f"{options.seed} {kind}")
             whole = killer.run(kind, folder, f"{kind}-whole")
-            tries = [
+            trials = [
                 killer.run(kind, folder, f"{kind}-{number}", *_moments(chance, whole.seconds))
                 for number in range(options.moments)
             ]
-            equal = sum(each.result == whole.result for each in tries)
-            unequal += len(tries) - equal
-            kills = sum(each.kills for each in tries)
+            equal = sum(each.result == whole.result for each in trials)
+            unequal += len(trials) - equal
+            kills = sum(each.kills for each in trials)
             print(
-                f"| `{kind}` | {whole.seconds:.1f} | {kills} | {_resumed(tries, whole)} | "
-                f"{equal} of {len(tries)} |",
+                f"| `{kind}` | {whole.seconds:.1f} | {kills} | {_resumed(trials, whole)} | "
+                f"{equal} of {len(trials)} |",
                 flush=True,
             )
     return int(unequal > 0)
@@ -55,9 +55,9 @@ def _moments(chance: random.Random, seconds: float) -> list[Moment]:
     return [("after", "", chance.uniform(0, seconds)) for _ in range(chance.choice((1, 2)))]
 
 
-def _resumed(tries: list[Ended], whole: Ended) -> int:
-    """The number of tries whose last attempt resumed from a checkpoint instead of starting over."""
-    return sum(each.reported[-1] < len(whole.metrics) for each in tries)
+def _resumed(trials: list[Ended], whole: Ended) -> int:
+    """The number of trials whose last attempt resumed from a checkpoint instead of starting over."""
+    return sum(each.reported[-1] < len(whole.metrics) for each in trials)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
 
 
 class StepKLs(NullReporter):
-    """Keeps the KL of each step of an on-policy loop."""
+    """Records the KL of each step of an on-policy loop."""
 
     def __init__(self) -> None:
         self.kl: list[float] = []
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--kl-target", type=float, help="KL target of RLOO and PPO, in nats per answer")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     options = parser.parse_args()
-    torch.set_num_threads(1)  # as in Rankloop's training runs of a model of this size
+    torch.set_num_threads(1)  # Rankloop's training runs also use one thread for a model of this size
     for seed in options.seeds:
         with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as folder:
             chain(

@@ -38,7 +38,7 @@ from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
 POINTS = 1.5  # reward units that a simulated annotator assigns to one gold point
-FRESH = 300  # evaluation prompts
+FRESH = 300  # number of evaluation prompts
 
 
 def ranked(asked: sampling.SampledPrompt, draw: np.random.Generator) -> tuple[Ranking, np.ndarray]:
@@ -117,7 +117,7 @@ def main() -> None:
                             judge(Path(folder) / "rm", None, fresh) | {"share": 0}
                         )
                     table[n, kind].append(judge(Path(folder) / "rm", kind, fresh) | {"share": share})
-    print("| rankings | P(i ≻ j) by | calibration error | log loss | extra processor time |")
+    print("| rankings | P(i ≻ j) predicted from | calibration error | log loss | extra processor time |")
     print("|---:|---|---:|---:|---:|")
     for (n, kind), rows in table.items():
         means = {name: statistics.mean(row[name] for row in rows) for name in rows[0]}

@@ -6,8 +6,9 @@ et al. 2022, arXiv 2204.02311, appendix B). The backward pass costs twice as muc
 cost 6 operations per weight and token. With LoRA, the weights need no gradient, and the backward pass costs
 as much as the forward pass.
 
-Only necessary work counts: a prompt once for all its answers, causal pairs, and the tokens that are projected
-onto the vocabulary. Padding, masked pairs and recomputed activations take time but are not counted.
+Only necessary work is counted. A prompt is counted once for all its answers, attention is counted only for
+causal pairs, and the projection onto the vocabulary is counted only for the tokens that need it. Padding,
+masked pairs and recomputed activations take time but are not counted.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ class DoesNotFit(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """The number of prompts, their length in tokens, the number and length of their answers, and the maximum
-    number of token positions in a micro-batch."""
+    """The number of prompts and their length in tokens, the number of answers per prompt and their length in
+    tokens, and the maximum number of token positions in a micro-batch."""
 
     prompts: int
     prompt: int
@@ -59,7 +59,8 @@ WORK = {
 
 
 def fitting(work: Work, needed: Callable[[Work], float], available: float) -> Work:
-    """Halve the work until it needs at most USED_SHARE of the available memory. Raises DoesNotFit."""
+    """Return the work, halved until it needs at most USED_SHARE of the available memory. Raises
+    DoesNotFit."""
     while (bytes_needed := needed(work)) > USED_SHARE * available:
         if work.prompts == 1:
             raise DoesNotFit(
@@ -103,7 +104,7 @@ def _random(kind: Any, config: LlamaConfig, device: Device, dtype: torch.dtype) 
             model = kind(config)
     finally:
         torch.set_default_dtype(before)
-    model.name_or_path = "random weights"  # an adapter stores the name of its base
+    model.name_or_path = "random weights"  # stored in an adapter as the name of its base model
     return model.eval()
 
 

@@ -53,7 +53,7 @@ RESPONSES = 4
 FRESH_RANKINGS = 200  # demo-world rankings for the evaluation, ordered by the gold reward
 WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
 # The annotators of each variant, and the variant's changes to WORLD_RECIPE. A model with `uncertainty` is
-# evaluated twice: by its scores alone and with its uncertainty.
+# evaluated twice: once using its scores alone, and once using its uncertainty as well.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "clean": ("clean", {"uncertainty": "heads"}),
     "noisy": ("noisy", {"uncertainty": "heads"}),

@@ -46,7 +46,7 @@ def hh_helpful(split: str) -> list[Ranking]:
 
 
 def oasst_trees() -> list[Ranking]:
-    """A ranking for each position in a conversation tree with several ranked assistant answers."""
+    """Rankings from conversation trees: one for each message that has several ranked assistant answers."""
 
     def walk(message: dict[str, Any], before: list[dict[str, str]]) -> Iterator[Ranking]:
         turns = [*before, {"role": _role(message), "content": message["text"]}]

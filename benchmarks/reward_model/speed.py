@@ -109,7 +109,8 @@ def measure_mixes(work: Work, repeat: int) -> None:
         clock.progress("", 0, 0)
         return clock.seconds
 
-    print("| K, prompt, response (words, half to one and a half times) | train | score |\n|---|---|---|")
+    print("| K, mean prompt and response length (words; range 50 to 150 % of the mean) | train | score |")
+    print("|---|---|---|")
     for k, (prompt, response) in MIXES:
         drawn = draw_rankings(
             MIXED_RANKINGS, k, prompt=_around(prompt), response=_around(response), seed=prompt * response + k

@@ -11,7 +11,7 @@ from schemathesis.schemas import APIOperation
 
 from benchmarks.schema_fuzz.cases import Identity
 
-SECONDS = 2.0  # some requests announce more bytes than they send, so the server waits for more
+SECONDS = 2.0  # time limit; if a request announces more bytes than it sends, the server keeps waiting
 QUERIES = [
     b"?a=%",
     b"?a=%f",

@@ -86,7 +86,8 @@ def stems(text: str) -> set[str]:
 
 
 def careless(spread: float, seed: str) -> Callable[[Messages, str], float]:
-    """The rule with random errors: each judgement has an error with this standard deviation."""
+    """The rule with random errors: each judgement has a normally distributed error whose standard deviation
+    is `spread` points."""
     dice = random.Random(seed)
     return lambda messages, text: rule(messages, text) + dice.gauss(0.0, spread)
 

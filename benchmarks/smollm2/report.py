@@ -161,7 +161,10 @@ def texts(by_policy: Mapping[str, Mapping[str, Answers]]) -> list[dict[str, Any]
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    lines = ["| run | time | peak memory | estimate | longest silence |", "|---|---|---|---|---|"]
+    lines = [
+        "| run | time | peak memory | estimate | longest time without visible progress |",
+        "|---|---|---|---|---|",
+    ]
     lines += [
         f"| {name} | {run['seconds']} s | {run['peak_gb']} GB | {run['estimate']} "
         f"| {run['silent_seconds']} s ({run['silent_at']}) |"

@@ -14,8 +14,8 @@ clipped to 0 … 4 points. Each part lies between 0 and 1 (courtesy: between -1 
     fluency   1 if nearly all pairs of adjacent words are also adjacent in some template; less for fewer pairs
 
 Fluency multiplies all other parts. Lists of keywords, shuffled words and foreign text therefore earn nothing.
-If no fact of the correct answer is stated, the other parts earn only a quarter of their points. Polite but
-empty answers must not score well.
+If no fact of the correct answer is stated, the other parts earn only a quarter of their points, so that
+polite but empty answers do not score well.
 """
 
 import re

@@ -21,7 +21,7 @@ def promote_model(*, model: ModelVersion) -> ModelVersion:
     Raises Problem if the model's weights are missing, if a file was added or removed, or if a file's size has
     changed."""
     if reason := missing_weights(model) or changed_size(model):
-        raise Problem(f"{reason} It can't be promoted.")
+        raise Problem(f"{reason} The model can't be promoted.")
     # Of two concurrent promotions, the second waits here and then replaces the model promoted by the first.
     Project.objects.select_for_update(no_key=True).get(pk=model.project_id)
     siblings = ModelVersion.objects.filter(project=model.project_id, kind=model.kind)

@@ -92,7 +92,9 @@ class Command(QuickCommand):
             f"The project now has {done['comparisons']} comparisons.",
         ]
         if tally.refused:
-            sentences.insert(1, f"{tally.refused} rankings were refused because their leases had expired.")
+            sentences.insert(
+                1, f"{tally.refused} rankings were refused because their tasks' leases had expired."
+            )
         sentences += [
             f"{name} was assigned no more tasks: {why}" for name, why in sorted(tally.stopped.items())
         ]

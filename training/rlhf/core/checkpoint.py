@@ -356,8 +356,8 @@ def reading_state() -> Iterator[None]:
 
 @contextmanager
 def saving_when_stopped(save: Callable[[], None]) -> Iterator[None]:
-    """Call `save` if the loop is asked to stop in this block. The block must not have changed the state that
-    `save` writes: use it around a rollout, but not around an update."""
+    """Call `save` if the loop is asked to stop in this block. The block must not change the state that `save`
+    writes. It can therefore contain a rollout, but not an update."""
     try:
         yield
     except StopRequested:

@@ -245,7 +245,7 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def sum_tensors(*tensors: Tensor) -> None:
-    """Replace each tensor, on the CPU, with its sum over all processes."""
+    """Replace each tensor with its sum over all processes. The tensors must be on the CPU."""
     if count() > 1:
         for tensor in tensors:
             _all_reduce(tensor)

@@ -65,8 +65,10 @@ def master_weights(modules: Modules, optimisers: Optimisers) -> dict[str, Tensor
 
 @torch.no_grad()
 def fill_masters(modules: Modules, optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> None:
-    """Restore the masters of 16-bit weights. Sharded weights are float32 and have no masters. A checkpoint of
-    a sharded run can therefore be read by a run without sharding, and vice versa."""
+    """Restore the masters of 16-bit weights. A checkpoint of a sharded run contains no masters, because
+    sharded weights are float32. In this case, the masters are set to the checkpoint's weights, so that a run
+    without sharding can resume from it. A sharded run that resumes from a checkpoint with masters gets them
+    as its weights."""
     if any(name.startswith("masters.") for name in tensors):
         for part, optimiser in optimisers.items():
             for number, parameter in enumerate(optimised(optimiser)):

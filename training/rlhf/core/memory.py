@@ -51,8 +51,8 @@ def until_it_fits(
     """Call ``add_gradients`` and return its result.
 
     If the device runs out of memory, the gradients are discarded, ``divide`` makes the micro-batches smaller,
-    and the gradients are computed again. ``divide`` returns the new limit of token positions. If nothing is
-    ``divisible``, the error is raised.
+    and the gradients are computed again. ``divide`` returns the new limit of token positions. If
+    ``divisible`` returns False, the error is raised.
 
     If one of several processes runs out of memory, all processes compute their gradients again with the new
     limit, so that their limits stay equal. ``add_gradients`` must not wait for other processes.

@@ -18,7 +18,7 @@ ADAPTER_RATE_FACTOR = 10.0
 
 
 def rate_for(model: nn.Module, *, at_2m: float, at_1b: float, adapter: bool = False) -> float:
-    """Interpolate between two peak rates that are known to work.
+    """Return the peak learning rate for the model, interpolated between two rates that are known to work.
 
     The log rate is linear in the log of the parameter count. A rate that trains a model with 2M parameters
     within a minute destroys a model with 1B parameters within ten steps. No single rate is therefore a sound

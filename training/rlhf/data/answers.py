@@ -152,8 +152,8 @@ def lay_out(groups: Sequence[Group], *, layout: Layout, pad_id: int, device: tor
     mask = behind < lengths[:, None]
     sources = first[:, None] + behind - 1
     if layout != "separate":
-        # The last token of a prompt predicts the first token of each response. It is the token before the
-        # prompt's first response.
+        # The last token of a prompt predicts the first token of each response. In the row, this last token
+        # comes directly before the first response to the prompt.
         sources[:, 0] = (first - 1)[batch.slot == 0][batch.owner]
     targets = batch.input_ids.flatten()[(first[:, None] + behind)[mask]]
     inputs = Inputs(

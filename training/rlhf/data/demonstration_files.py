@@ -103,7 +103,7 @@ def _demonstration(row: Any) -> Demonstration:
     messages = [{"role": one["role"], "content": one["content"]} for one in row["messages"]]
     texts = [row["response"], *(text for message in messages for text in message.values())]
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a role, a content or the response is not a string")
+        raise TypeError("a message's role or content, or the response, is not a string")
     return Demonstration(messages, row["response"])
 
 

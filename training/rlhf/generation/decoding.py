@@ -13,8 +13,8 @@ The differences from `model.generate` are:
 Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
 length). With `top_p` = 1, the sampling distribution is therefore the one for which training later computes
 log-probabilities. The only exceptions are the IDs beyond the tokenizer's largest ID, which are never sampled
-unless they are stop tokens. These IDs have no text, and a reward model can have fewer of them. A trained
-model gives these IDs almost no probability.
+unless they are stop tokens. These IDs have no text, and a reward model can lack embeddings for them. A
+trained model gives these IDs almost no probability.
 """
 
 import logging

@@ -58,7 +58,7 @@ class ForwardBatch:
         hooks = [layer.register_forward_pre_hook(lambda *_: beat()) for layer in layers]
         ids, mask, n = self.ids, self.mask, self.n
         repeatable = all(hasattr(layer, "batch_repeat_interleave") for layer in self.cache.layers)
-        if not repeatable:  # true, for example, for a cache of recurrent states
+        if not repeatable:  # for example, a cache of recurrent states
             ids, mask = ids.repeat_interleave(n, dim=0), mask.repeat_interleave(n, dim=0)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         try:

@@ -68,7 +68,7 @@ class Engine(Protocol):
       (`chat.stop_ids`, `chat.id_limit`).
     - An answer is determined by the weights, the prompt, its seed and `sampling`. It does not depend on the
       other prompts or on how prompts are batched. A local engine gives the same IDs in every call. An engine
-      that can't guarantee this passes the seed on, and returns `log_probs`.
+      that can't guarantee this passes the seed to its server, and returns `log_probs`.
     - A prompt that leaves no room for `max_new_tokens` in the context is truncated on the left
       (`chat.cut_prompts`).
     - `check` is called before the first prompt and every few seconds. It can raise an exception to stop.

@@ -33,7 +33,7 @@ __all__ = ["Asked", "Judge", "Judged", "Judges", "RewardSources", "open_judges",
 
 # One reward model, or several by name.
 RewardSources: TypeAlias = ModelSource | Mapping[str, ModelSource]
-ONLY = "reward_model"  # the name of a reward model that has no other name
+ONLY = "reward_model"  # the default name if there is only one reward model
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Judged:
     """The scores of N answers, on the CPU, in the order of the prompts and of their answers.
 
     `scores`, with shape (N,), is the run's reward: in standard deviations, after the deduction for caution,
-    and combined if there are several reward models. `spreads`, with shape (N,), is the standard deviation of
-    the uncertainty, in the same unit. It is 0 without an uncertainty estimate. `parts` maps each reward
-    model's name to its raw rewards. `standard` maps the name to the reward model's scores in standard
-    deviations, and `deviations` maps it to the uncertainty of these scores. All have shape (N,). `truncated`
-    and `refused` count answers by reward model, as in `judge.Rewards`.
+    and combined if there are several reward models. `spreads`, with shape (N,), contains the standard
+    deviation of each score, in the same unit. The standard deviations are 0 without an uncertainty estimate.
+    `parts` maps each reward model's name to its raw rewards. `standard` maps the name to the reward model's
+    scores in standard deviations, and `deviations` maps it to the uncertainty of these scores. All have shape
+    (N,). `truncated` and `refused` count answers by reward model, as in `judge.Rewards`.
     """
 
     scores: Tensor

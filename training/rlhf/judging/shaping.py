@@ -58,11 +58,10 @@ def token_scores(
 ) -> list[Tensor]:
     """Return the reward of every token of the answers, one tensor of shape (T,) per answer.
 
-    `ends`, with shape (N,), is the reward of each whole answer, after any clipping and penalties. Answers are
-    in the order of the prompts and of their answers. `lengths` is the number of sampled tokens of each
-    answer, because an EOS that was appended to a truncated answer gets no reward. Potentials are clipped to
-    ±`clip`. `max_new_tokens` determines the distance between two scored
-    partial answers.
+    `ends`, with shape (N,), is the reward of each whole answer, after any clipping and penalties. `ends` and
+    the result are both in the order of the prompts and of their answers. `lengths` is the number of sampled
+    tokens of each answer, because an EOS that was appended to a truncated answer gets no reward. Potentials
+    are clipped to ±`clip`. `max_new_tokens` determines the distance between two scored partial answers.
     """
     potentials = potentials_of(judges, asked, max_new_tokens=max_new_tokens, state=state)
     return [

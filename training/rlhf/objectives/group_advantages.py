@@ -60,7 +60,7 @@ def group_advantages(rewards: Tensor, *, kind: Advantage, normalise: bool) -> Te
 
 
 def share_without_spread(rewards: Tensor) -> float:
-    """Return the share of prompts whose answers all have the same reward, up to rounding. These rewards
+    """Return the share of prompts whose answers all have the same reward, up to rounding. These prompts
     contribute almost nothing to the policy gradient."""
     return float((rewards.std(dim=1) < STD_EPSILON).float().mean())
 
@@ -76,8 +76,8 @@ def token_weights(lengths: Tensor, *, kind: Aggregation, answers: int, tokens: i
     - token_mean: every token has the same weight, 1 / tokens (DAPO, arXiv 2503.14476, and PPO here).
     - answer_mean: every answer has the same weight, so each of its tokens has the weight 1 / (length ·
       answers). This is the loss of GRPO (arXiv 2402.03300). Tokens of long answers count less.
-    - fixed_length: 1 / (limit · answers), where ``limit`` is the maximum length of an answer. This is the
-      loss of Dr. GRPO (arXiv 2503.20783), which has no length bias.
+    - fixed_length: every token has the weight 1 / (limit · answers), where ``limit`` is the maximum length of
+      an answer. This is the loss of Dr. GRPO (arXiv 2503.20783), which has no length bias.
     """
     match kind:
         case "token_mean":

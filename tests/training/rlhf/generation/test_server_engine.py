@@ -222,5 +222,5 @@ def test_policy_that_was_trained_without_an_adapter_is_refused(policy: Loaded, s
     optimiser = torch.optim.Adam(moving.model.parameters(), lr=1e-3)
     moving.model(input_ids=torch.tensor([[2, 10, 11]])).logits.sum().backward()
     optimiser.step()
-    with pytest.raises(ServerUnusable, match="still has its old weights"):
+    with pytest.raises(ServerUnusable, match="still has the old weights"):
         asked(engine, moving)

@@ -116,7 +116,7 @@ def test_adapter_is_usable_as_a_reward_model_until_its_base_is_removed(policy: M
         Problem, match=r"weights of lab-rm-1 are missing: the model is an adapter of .*lab-sft-1"
     ):
         launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
-    with pytest.raises(Problem, match=r"adapter of .*It can't be promoted"):
+    with pytest.raises(Problem, match=r"adapter of .*The model can't be promoted"):
         promote_model(model=judge)
 
 

@@ -5,8 +5,8 @@ executing them. A graph launches all of them at once, on the memory that they us
 captured. The step therefore has static shapes: attention reads a fixed number of columns, and columns that no
 token has been written to yet are masked.
 
-A graph is captured for the present rows and the next COLUMNS columns. When rows are dropped or the columns
-are used up, the next graph is captured. If a capture fails, decoding continues without graphs.
+A graph is captured for the current rows and the next COLUMNS columns. When rows are dropped or the
+columns are used up, the next graph is captured. If a capture fails, decoding continues without graphs.
 """
 
 from __future__ import annotations

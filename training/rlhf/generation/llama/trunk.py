@@ -20,7 +20,7 @@ from training.rlhf.models.parts.products import is_linear, use_onednn
 # rows on an AMD EPYC, oneDNN reached 190 GFLOP/s per thread, and MKL, torch's default, reached 95. With
 # weights that were not in the processor's cache, oneDNN reached 63 to 150, and MKL reached 33 to 54.
 COPIED_BYTES = 2**30
-ROWS = 32  # the layout depends little on the number of rows
+ROWS = 32  # number of rows for which the layout is chosen; other numbers give nearly the same layout
 
 Projection = Callable[[Tensor], Sequence[Tensor]]
 Added = Callable[[Tensor, Tensor], Tensor]

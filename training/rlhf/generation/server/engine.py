@@ -34,10 +34,10 @@ from training.rlhf.recipes.parts.servers import UsesServer
 
 TICK_SECONDS = 0.2  # between two checks for a cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-JITTER = 0.2  # spreads the attempts of several runs that wait for the same server
+JITTER = 0.2  # largest share by which a pause is extended, so that waiting runs don't retry all at once
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
-# The number of failures of a request, while the server answers other requests, at which the run fails. Such a
-# request will probably never succeed.
+# The maximum number of times that one request can fail while the server answers other requests. After that,
+# the request will probably never succeed, so the run fails.
 MAX_ATTEMPTS = 5
 # Different tokenizers usually split this text into different tokens.
 PROBE = "Tokenizers differ: naïve café, 12345 + 67.89, isn't it? 你好\n\tdef f(x): return x"

@@ -196,6 +196,6 @@ class ServedWeights:
             self._complete = versions
         if versions != self._complete:
             raise ServerUnusable(
-                "the policy was trained, but the server still has its old weights, and it can't load all"
-                " weights of a policy. Train an adapter (use_peft), or leave server empty"
+                "the policy was trained, but the server still has the old weights, and a server can't load"
+                " all weights of a policy. Train an adapter (use_peft), or leave server empty"
             )

@@ -1,8 +1,9 @@
 """Check whether a model has an embedding for every token of its tokenizer.
 
 A tokenizer with an added token, such as `[PAD]`, can be saved with a model whose embeddings were not resized.
-Training works as long as no text contains the token. The trained model's pad token then has no embedding, so
-the model can't be loaded. On a GPU, the first such token stops the run without a useful message.
+Training works as long as no text contains the token. However, if the token is the trained model's pad token,
+the trained model can't be loaded, because its pad token has no embedding. If a text contains the token, a
+run on a GPU stops without a useful message.
 """
 
 from __future__ import annotations

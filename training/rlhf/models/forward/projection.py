@@ -160,7 +160,7 @@ def _fill(
     if _multiplies_halves(states, weight):
         logits.copy_(torch.mm(states, weight.t(), out_dtype=torch.float32)).mul_(factor)
     else:
-        scaled = states.to(logits.dtype) * factor  # there are fewer states than logits
+        scaled = states.to(logits.dtype) * factor  # scaling the states is cheaper than scaling the logits
         for rows in _blocks_of(weight, logits):
             torch.mm(scaled, weight[rows].to(logits.dtype).t(), out=logits[:, rows])
     if bias is not None:

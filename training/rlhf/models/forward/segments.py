@@ -86,7 +86,7 @@ def attention_by_segment(
 
 
 class _Run(NamedTuple):
-    """Adjacent segments of the same length. ``prompt`` is the number of the run that contains only their
+    """Adjacent segments of the same length. ``prompt`` is the index of the run that contains only their
     prompt, or None if the segments attend only to themselves."""
 
     length: int

@@ -9,7 +9,7 @@ import httpx2
 from huggingface_hub import constants, get_session
 
 TIMEOUT_S = 5.0
-# As long as the client's own default limit for files (HF_HUB_DOWNLOAD_TIMEOUT).
+# The hub client's own default limit for downloads of files (HF_HUB_DOWNLOAD_TIMEOUT).
 REQUEST_TIMEOUT_S = 10.0
 # Phrases in the hub client's errors that indicate a failed connection.
 UNREACHABLE = re.compile(
@@ -39,7 +39,7 @@ def answers() -> bool:
 
 
 def limit_requests() -> None:
-    """In this process, give a time limit to all requests of the hub client that have none.
+    """Set a time limit for every request that this process's hub client would otherwise send without one.
 
     The client lists a model's chat templates, for example, without a time limit. If the hub hung, loading the
     model would never end.

@@ -122,10 +122,11 @@ def open_classifier(
     language model or an encoder has no head, a new head with transformers' random initialisation is added. A
     reward model whose head is missing is refused.
 
-    Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
-    the pad token were EOS, this class would skip the EOS at which a new reward model's score is read. A new
-    reward model therefore gets a pad token other than EOS. A reward model that was trained with other
-    software keeps its pad token, so its score is read at the position used in its training.
+    Plain ``AutoModelForSequenceClassification`` reads the score at the last token that differs from
+    ``pad_token_id``. If the pad token were EOS, this class would skip the EOS at which a new reward model's
+    score is read. A new reward model therefore gets a pad token other than EOS. A reward model that was
+    trained with other software keeps its pad token, so its score is read at the position used in its
+    training.
     """
     opened = _load(purpose, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer

@@ -1,4 +1,4 @@
-"""Refuse a model that can't be used, for reasons that become apparent only when it is loaded.
+"""Refuse unusable models for reasons that become apparent only when the model is loaded.
 
 `models.checks` refuses a model because of the contents of its files, without loading it.
 """

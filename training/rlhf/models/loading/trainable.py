@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def dtype_of(config: TrainsPolicy) -> torch.dtype:
-    """Return the precision of the recipe's models."""
+    """Return the data type of the recipe's models."""
     return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
 
 

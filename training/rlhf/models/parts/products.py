@@ -1,4 +1,4 @@
-"""Matrix products of linear layers by oneDNN, on a CPU in fp32.
+"""Matrix products of linear layers, computed with oneDNN on a CPU in fp32.
 
 torch multiplies fp32 matrices with MKL, which is about half as fast as oneDNN on recent AMD processors. With
 2,048 rows on an AMD EPYC, MKL reached 65 to 100 GFLOP/s per thread, and oneDNN reached 100 to 220. The
@@ -30,8 +30,8 @@ def limit_kernels() -> None:
 
 limit_kernels()
 
-# Smaller products take longer with oneDNN, because it rearranges the weights, and because of the calls in
-# Python: about 40 µs for a forward and a backward pass.
+# Smaller products take longer with oneDNN than with MKL, because oneDNN rearranges the weights, and because
+# the calls in Python take about 40 µs for a forward and a backward pass.
 SMALLEST_ROWS, SMALLEST_PRODUCT = 128, 2**21
 
 

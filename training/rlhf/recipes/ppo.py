@@ -74,7 +74,7 @@ class PPOConfig(RolloutConfig):
         " (PPO-ptx). With this loss, the policy retains what it has learned from the demonstrations.",
     )
     ptx_batch_size: int = Field(
-        16, ge=1, le=65_536, description="Number of demonstrations per optimiser step, for ptx_coefficient."
+        16, ge=1, le=65_536, description="With ptx_coefficient: number of demonstrations per optimiser step."
     )
 
     @model_validator(mode="after")

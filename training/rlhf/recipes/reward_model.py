@@ -113,7 +113,7 @@ class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
     layout: Literal["auto", "packed", "separate"] = Field(
         "auto",
         description="How responses are laid out as token rows. packed: all responses to a prompt share one "
-        "row. separate: each response has its own row. auto: the cheaper of the two layouts.",
+        "row. separate: each response has its own row. auto: the layout that needs less computation.",
     )
     max_length: int = Field(
         2048,

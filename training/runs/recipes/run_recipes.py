@@ -133,8 +133,8 @@ class UsesPrompts(Recipe):
     prompt_mixture: str = Field(
         "",
         max_length=2000,
-        description="Weights of the values of mixture_key, for example support=2, coding=1. The prompts "
-        "used have these proportions, so the number of prompts can be below max_prompts. Prompts with other "
+        description="Weights of the values of mixture_key, for example support=2, coding=1. The selected "
+        "prompts have these proportions, so their number can be below max_prompts. Prompts with other "
         "values are not used. If empty, prompts are used in the proportions of the project.",
     )
     mixture_key: str = Field(

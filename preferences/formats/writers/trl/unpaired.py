@@ -129,9 +129,9 @@ FORMAT = ExportFormat(
         "rating is undesirable. Without a threshold, the middle of the form's scale is used, and a response "
         "rated exactly in the middle is left out. A flagged response is undesirable regardless of its "
         "rating. If the form asks for flags but not for ratings, a response without a flag is desirable. A "
-        "ranking without an order is exported only if it has ratings or flags. If the snapshot has neither "
-        "ratings nor flags, the export is refused, because the order does not show whether a response is "
-        "good."
+        "ranking without an order is exported only if it has ratings or flags. If no response in the "
+        "snapshot was rated or flagged, the export is refused, because the order alone does not show whether "
+        "a response is good."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

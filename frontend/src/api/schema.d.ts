@@ -2005,7 +2005,7 @@ export interface components {
          */
         BasisEnum: "worker" | "worker_gone" | "earlier_run" | "server";
         BeginEnrolmentRequest: {
-            /** @description Empty if the account has no password. */
+            /** @description The current password; can be empty if the account has none. */
             password: string;
         };
         BeginOidcRequest: {
@@ -2905,7 +2905,7 @@ export interface components {
         };
         Lean: {
             pairs: number;
-            /** @description Spearman's ρ over all responses. */
+            /** @description Spearman's ρ between a response's reward and length (or how early it was shown). */
             correlation: components["schemas"]["Estimate"];
             /** @description Spearman's ρ after each ranking's mean is subtracted from both variables. */
             within_rankings: components["schemas"]["Estimate"];
@@ -2990,7 +2990,7 @@ export interface components {
         Machine: {
             device: components["schemas"]["DeviceEnum"];
             name: string;
-            /** @description Memory of one GPU, or main memory, in bytes. 0 if it is unknown. */
+            /** @description Memory of one GPU or, on a machine without GPUs, main memory, in bytes. 0 if unknown. */
             memory_bytes: number;
             threads: number;
             host_memory_bytes: number;
@@ -3518,7 +3518,7 @@ export interface components {
             bytes: number;
         };
         PasswordChangeRequest: {
-            /** @description Empty if the account has no password. */
+            /** @description The current password; can be empty if the account has none. */
             current: string;
             new: string;
         };

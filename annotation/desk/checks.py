@@ -2,8 +2,8 @@
 qualification checks before annotation.
 
 Answers to checks are scored when they are submitted. Code that records a skip or an answer to a check must
-hold the annotator's desk lock (`Lock.DESK`). Because of this lock, an attempt that is finished in two tabs
-simultaneously is judged once, with both answers.
+hold the annotator's desk lock (`Lock.DESK`). Because of this lock, a qualification attempt whose last two
+answers are submitted simultaneously from two tabs is judged once, with both answers.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def read_bytes(model: Any) -> int:
 
 
 def seconds_at_bandwidth(work: Work, *, weight_bytes: float, token_bytes: float, bandwidth: float) -> float:
-    """Return the time that the memory reads of decoding take at the given bandwidth, in bytes per second.
+    """Return how long decoding's memory reads take, in seconds. `bandwidth` is in bytes per second.
 
     The first token of each answer comes from processing the prompts, which the bandwidth does not limit.
     Every later step reads the weights, the keys and values of each prompt once for all its answers, and the

@@ -105,7 +105,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="The LoRA adapter lacks some of its weights, or it was trained on a base model of another "
         "shape.",
         fix="Save the adapter again together with its head (modules_to_save), or correct "
-        "base_model_name_or_path in adapter_config.json. The details name the weights.",
+        "base_model_name_or_path in adapter_config.json. If weights are missing or have the wrong shape, the "
+        "details list them.",
         settings=("base_model",),
     ),
     FailureKind.TOKENIZER_DOES_NOT_FIT: Cause(

@@ -134,7 +134,7 @@ def test_estimate_applies_to_the_running_worker(lab: Project) -> None:
     assert (told.machine.basis, told.machine.worker, told.workers) == ("worker", "training@gpu", 1)
     assert (told.machine.device, told.machine.gpus, told.machine.memory_bytes) == ("cuda", 2, 24 * GB)
     assert told.host_memory is not None
-    # The GPU stores the weights in bfloat16. Main memory holds them only while they are loaded.
+    # The GPU stores the weights in bfloat16. Main memory holds them only while they are being loaded.
     assert 16 * GB < told.memory.expected < told.machine.memory_bytes
     assert [stage.name for stage in told.stages] == ["load", "update", "generate", "log-probs", "save"]
 

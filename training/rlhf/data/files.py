@@ -2,7 +2,7 @@
 
 `preferences.formats` defines the formats that can be imported. Every row is read before training begins, with
 the same readers and error messages as in an import. If rows are broken, one error names the first of them.
-Some rows are valid, but a loss can't learn from them. These rows are left out and counted by reason:
+Some rows are valid but contain nothing that a loss can use. These rows are left out and counted by reason:
 
 - ``not_rankable``: the annotator marked the responses as not rankable.
 - ``all_bad``: the annotator marked all responses as bad and gave no order.

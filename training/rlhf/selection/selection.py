@@ -202,8 +202,8 @@ def nothing_kept(config: RejectionSamplingConfig, prompts: int, floors: FloorSta
     if floors and raised:  # without these multipliers, answers would have been kept
         named = ", ".join(f"{name} (floor {floors['floors'][name]:.2f})" for name in raised)
         return (
-            f"none of the {prompts} prompts has an answer worth keeping: the kept answers can't reach "
-            f"the floor of {named}. With the multiplier of the floor, no answer reaches threshold "
+            f"none of the {prompts} prompts has an answer worth keeping: no selection of the answers can "
+            f"reach the floor of {named}. With the multiplier of the floor, no answer reaches threshold "
             f"({config.threshold}) and min_gain ({config.min_gain}). Lower reward_floors, threshold or "
             "min_gain."
         )

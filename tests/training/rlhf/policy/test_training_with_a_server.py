@@ -83,7 +83,7 @@ def test_rloo_with_a_server_gives_the_same_result_as_a_local_run(world: World, t
     local, expected = trained(world, tmp_path / "local", None)
     with serving(world.policy(), local_seeds=True) as server:
         remote, found = trained(world, tmp_path / "remote", server)
-        # Each step loads the adapter once. The first step uses its initial weights.
+        # Each step loads the adapter once. The first step loads it with its initial weights.
         assert server.counts["/v1/load_lora_adapter"] == SETTINGS["steps"]
         assert server.adapters == {}
     assert local.series("objective/scores") == remote.series("objective/scores")

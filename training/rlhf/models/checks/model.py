@@ -76,7 +76,7 @@ def refuse_wrong_architecture(model: Path | str, config: Mapping[str, Any], purp
         )
     if config.get("quantization_config"):
         raise unreadable(
-            model, "its weights are quantised, so they can't be trained. Use the model before quantisation."
+            model, "its weights are quantised, so they can't be trained. Use the unquantised model."
         )
     if purpose != Purpose.POLICY:
         return

@@ -46,8 +46,9 @@ def refuse_unknown_tokens(
 
 
 def refuse_unknown_pad(model: Path | str, pad: object, *, kind: str, rows: int) -> None:
-    """Raise Refused if the pad token in `config.json` is beyond the model's last embedding row, and torch
-    therefore can't create the embedding of a model of this kind (its `model_type`)."""
+    """Raise Refused if the ID of the pad token in `config.json` is beyond the model's last embedding row, and
+    models of type `kind` (`model_type`) use this ID when they create the embedding. torch can't create the
+    embedding in that case."""
     if isinstance(pad, int) and pad >= rows and kind not in NO_PADDING_INDEX:
         raise Refused(
             f"The settings of {str(model)!r} do not fit the model: config.json has pad_token_id={pad}, but "

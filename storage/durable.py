@@ -92,8 +92,9 @@ def publish(partial: Path, target: Path, *, synced: bool = False) -> None:
 
 
 def publish_once(partial: Path, target: Path) -> None:
-    """Like `publish`, but if `target` is an existing non-empty folder, that folder is kept. Use this function if the folder's
-    name determines its content. Several processes can then write the same folder at the same time."""
+    """Like `publish`, but if `target` is an existing non-empty folder, that folder is kept. Use this
+    function if the folder's name determines its content. Several processes can then write the same folder
+    at the same time."""
     sync_tree(partial)
     _renamed(partial, target)
     sync(target.parent)

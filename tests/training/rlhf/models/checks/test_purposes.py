@@ -30,8 +30,8 @@ WRONG, UNREADABLE = FailureKind.WRONG_KIND_OF_MODEL, FailureKind.MODEL_UNREADABL
 
 
 def refused(load: Callable[[Path], Any], folder: Path, purpose: Purpose) -> ModelNotFound:
-    """Check that the model's files fail the checks and that loading the model fails for the same reason. Return
-    the error."""
+    """Check that the model's files fail the checks and that loading the model fails for the same reason.
+    Return the error."""
     with pytest.raises(Refused) as early:
         check_model(folder, purpose)
     with pytest.raises(ModelNotFound) as caught:

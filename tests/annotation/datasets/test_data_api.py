@@ -195,7 +195,7 @@ def test_upload_that_is_too_large_is_refused_with_advice(
     settings.IMPORT_MAX_BYTES = 10
     response = upload(client_of(mona), ranked(1))
     assert response.status_code == 413
-    assert "limited to 10 (RANKLOOP_IMPORT_MAX_BYTES)" in response.json()["detail"]
+    assert "limited to 10 bytes (RANKLOOP_IMPORT_MAX_BYTES)" in response.json()["detail"]
     assert "import_responses" in response.json()["detail"]
     preview = client_of(mona).post(
         "/api/v1/projects/support/imports/preview",

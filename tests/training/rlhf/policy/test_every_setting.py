@@ -58,7 +58,7 @@ ELSEWHERE: dict[str, str] = {
     "sample_tokens": f"{POLICY}/test_dpo.py::training_learns_the_order_of_held_out_responses",
     "evaluations": f"{POLICY}/test_dpo.py::training_learns_the_order_of_held_out_responses",
     "heldout_share": f"{RLHF}/data/test_demonstrations.py::"
-    "all_demonstrations_of_a_prompt_are_on_the_same_side",
+    "all_demonstrations_of_a_prompt_are_in_the_same_split",
     "kl_samples": f"{POLICY}/test_dpo.py::measured_kl_equals_the_divergence_of_the_two_distributions",
 }
 CAUTION = {

@@ -54,6 +54,16 @@ SHARDED = {f"{name}, sharded": name for name in ("rloo", "ppo", "dpo", "sft", "r
 TOGETHER = KINDS | {
     name: (KINDS[same_as][0], KINDS[same_as][1] | {"sharding": "full"}) for name, same_as in SHARDED.items()
 }
+# Adapters need a base that is loaded from a folder, and only the adapter is saved.
+LORA = {"use_peft": True, "lora_r": 4}
+ADAPTED: dict[str, tuple[str, dict[str, Any]]] = {
+    "rloo by LoRA": ("rloo", RLOO | LORA | {"steps": 2}),
+    "ppo by LoRA": ("ppo", PPO | LORA | {"steps": 2}),
+    "ppo by LoRA, shared critic": ("ppo", PPO | LORA | {"steps": 2, "critic": "shared"}),
+    "dpo by LoRA": ("dpo", DPO | LORA | {"epochs": 1}),
+    "sft by LoRA": ("sft", SFT | LORA | {"epochs": 1}),
+    "rejection sampling by LoRA": ("rejection", REJECTION | LORA | {"rounds": 1}),
+}
 # Only the second process runs out of memory.
 FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "rloo out of memory": ("rloo", RLOO | {"steps": 2, "micro_batch_tokens": 1000}),
@@ -77,6 +87,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("groups")
     runs = [Run(f"{name}-1", kind, 1, settings) for name, (kind, settings) in KINDS.items()]
     runs += [Run(f"{name}-2", kind, 2, settings) for name, (kind, settings) in TOGETHER.items()]
+    for name, (kind, settings) in ADAPTED.items():
+        runs += [Run(f"{name}-{n}", kind, n, settings, stored=True) for n in (1, 2)]
     for name, (kind, settings) in FULL.items():
         runs.append(Run(f"{name}-1", kind, 1, settings))
         runs.append(Run(f"{name}-2", kind, 2, settings, memory=MEMORY))
@@ -129,6 +141,16 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one(name: str, made:
         assert step == same_step
         assert same == pytest.approx(values, abs=1e-4, rel=1e-4)
     assert saved(made, together, rank=1) == {"metrics": [], "checkpoints": [], "distance": {}}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_two_processes_give_the_same_adapter_as_one(name: str, made: dict[str, Any]) -> None:
+    assert made[f"{name}-1"]["ends"] == ["finished"], made["stderr"]
+    assert made[f"{name}-2"]["ends"] == ["finished", "finished"], made["stderr"]
+    one, two = (load_file(made["folder"] / f"{name}-{n}" / "adapter_model.safetensors") for n in (1, 2))
+    assert one.keys() == two.keys()
+    assert any(one[weight].abs().max() > 1e-4 for weight in one if "lora_B" in weight)  # it was trained
+    assert max(float((one[weight] - two[weight]).abs().max()) for weight in one) < 1e-5
 
 
 @pytest.mark.parametrize("name", SHARDED)

@@ -138,8 +138,8 @@ def test_prompts_to_rank_are_selected_among_those_with_the_fewest_tasks(lab: Pro
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"prompt_filter": "language"}, "expected name=value"),
-        ({"prompt_mixture": "support"}, "expected name=value"),
+        ({"prompt_filter": "language"}, "expected entries of the form name=value"),
+        ({"prompt_mixture": "support"}, "expected entries of the form name=value"),
         ({"prompt_mixture": "support=0"}, "must be a number above 0"),
         ({"prompt_mixture": "support=a"}, "must be a number above 0"),
         ({"prompt_mixture": "support=true"}, "must be a number above 0"),

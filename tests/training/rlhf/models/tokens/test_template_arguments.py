@@ -78,9 +78,9 @@ def test_argument_values_are_json_or_strings(text: str, arguments: dict[str, Any
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("enable_thinking", "expected name=value"),
-        ("=1", "expected name=value"),
-        ("a=1, , b=2", "expected name=value"),
+        ("enable_thinking", "expected entries of the form name=value"),
+        ("=1", "expected entries of the form name=value"),
+        ("a=1, , b=2", "expected entries of the form name=value"),
         ("a=", "a has no value"),
         ("a=1, a=2", "a is given twice"),
         ("messages=[]", "messages can't be set"),

@@ -149,5 +149,5 @@ def test_floor_alone_does_not_lift_an_answer_over_the_threshold(tmp_path: Path) 
 
 
 def test_error_names_the_floor_that_leaves_no_answer_above_the_threshold(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"can't reach the floor of harmless \(floor 5\.00\)"):
+    with pytest.raises(ValueError, match=r"can reach the floor of harmless \(floor 5\.00\)"):
         run(tmp_path, ListReporter(), keep="threshold", threshold=0.0, reward_floors="harmless=5")

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -21,6 +22,7 @@ from rest_framework.test import APIClient
 from annotation.models import Project, User
 from config.problems import Problem
 from training.models import TrainingRun, TrainingWorker
+from training.runs.estimates import devices
 from training.runs.estimates.devices import GPU, host_memory, visible_gpus
 from training.runs.estimates.estimates import RunEstimate, estimate_run
 from training.runs.estimates.fitting import fitting_settings
@@ -83,6 +85,15 @@ def test_reported_gpus_are_those_that_cuda_shows(driver: Callable[..., dict[str,
         assert visible_gpus(driver(CUDA_VISIBLE_DEVICES=given), CUDA_TORCH) == expected, given
     assert visible_gpus(driver(), "2.13.0+cpu") == ()  # this build of torch can't use them
     assert visible_gpus(driver("echo 'driver not loaded' >&2; exit 9"), CUDA_TORCH) == ()
+
+
+def test_driver_that_hangs_is_given_up(
+    driver: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "QUERY_SECONDS", 0.2)
+    began = time.monotonic()
+    assert visible_gpus(driver("exec sleep 30"), CUDA_TORCH) == ()
+    assert time.monotonic() - began < 10
 
 
 def test_machine_without_a_driver_reports_no_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

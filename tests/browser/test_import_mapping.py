@@ -52,6 +52,8 @@ def test_manager_chooses_the_columns_that_contain_scores(
     setup.get_by_label("Annotator").select_option("rater")
     setup.get_by_label("Rankings in the file").select_option("keep")
     setup.get_by_label("Rankings per new task").fill("2")
+    setup.get_by_label("Round").fill("3")
+    setup.get_by_label("Priority").fill("7")
     setup.get_by_role("button", name="Apply and check all rows").click()
     tasks = page.get_by_test_id("import-preview").get_by_role("listitem")
     expect(tasks.filter(has_text="What is rain?").first).to_contain_text(
@@ -65,6 +67,8 @@ def test_manager_chooses_the_columns_that_contain_scores(
     expect(page.get_by_test_id("import-setup")).to_have_count(0)
     state = page.request.get(f"/api/v1/projects/{project}/").json()
     assert state["overlap"] != 2
+    made = page.request.get(f"/api/v1/projects/{project}/tasks/").json()["results"]
+    assert [(task["round"], task["priority"], task["overlap"]) for task in made] == [(3, 7, 2)] * 2
     next_file = tmp_path / "next.csv"
     next_file.write_text(SCORES.replace("Why snow?", "Why hail?"))
     page.get_by_label("File to import").set_input_files(next_file)

@@ -73,13 +73,13 @@ function Row({
         <td className={styles.file}>
           {row.file_name} <span className={ui.dim}>{bytes(row.size)}</span>
         </td>
-        <td>
+        <td className={styles.cell}>
           <Badge tone={jobTone[row.state]}>{texts.states[row.state]}</Badge>{" "}
           {row.dry_run && <span className={ui.dim}>{texts.check}</span>}
         </td>
         <td className={ui.number}>{count(row.progress.read)}</td>
         <td className={ui.number}>{count(row.progress.failed)}</td>
-        <td className={styles.when}>{moment(row.created_at)}</td>
+        <td className={styles.cell}>{moment(row.created_at)}</td>
         <td>{row.created_by ?? "–"}</td>
         <td>
           <Button

@@ -5,6 +5,7 @@ import type { Import } from "@/api/types";
 import { Notice, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
+import styles from "./data.module.css";
 import { news, Report } from "./Report";
 
 /**
@@ -32,7 +33,7 @@ export function Outcome({
       {row.problem && <ProblemNotice error={problemFrom(Number(row.problem.status), row.problem)} />}
       {report && <Report report={report} file={row.file_name} complete={row.state === "succeeded"} />}
       {report && (
-        <div className={ui.actions}>
+        <div className={styles.import}>
           {row.dry_run && onImport && news(report) > 0 && (
             <>
               <Button disabled={edited} onClick={onImport}>

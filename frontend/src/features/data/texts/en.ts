@@ -61,9 +61,9 @@ export const en = {
     none: "None",
     votes: "Rankings in the file",
     votesChoices: {
-      close: "Close their tasks",
-      keep: "Keep them and rank the tasks again",
-      ignore: "Ignore them",
+      close: "Keep and close tasks",
+      keep: "Keep and rank again",
+      ignore: "Ignore",
     } as Record<string, string>,
     overlap: "Rankings per new task",
     overlapDefault: "Project default",

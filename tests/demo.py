@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.running import Stack, eventually
+from tests.hub import hub_server
 
 _DEMO_SECONDS = 400.0
 
@@ -57,7 +58,9 @@ def _make(stack: Stack) -> None:
 
 @pytest.fixture(scope="session")
 def demo_stack(made_demo: Path) -> Iterator[Stack]:
-    yield from _copy(made_demo)
+    """A stack whose import worker downloads datasets from a local server in place of the Hub."""
+    with hub_server() as address:
+        yield from _copy(made_demo, HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +68,11 @@ def own_demo_stack(made_demo: Path) -> Iterator[Stack]:
     yield from _copy(made_demo)
 
 
-def _copy(made_demo: Path) -> Iterator[Stack]:
+def _copy(made_demo: Path, **variables: str) -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="demo-", dir=made_demo.parents[1]))
     home.chmod(0o711)
     subprocess.run(["cp", "-a", made_demo, home / "state"], check=True)
-    stack = Stack(home / "state", home / "output", demo=True)
+    stack = Stack(home / "state", home / "output", demo=True, **variables)
     try:
         yield stack.wait_ready()
     finally:

@@ -1,6 +1,7 @@
 """A manager imports a table whose votes can't be inferred. The manager chooses the columns, sees the first
 tasks and imports them. On the same page, the manager chooses how the rankings are used, sets the overlap of
-the new tasks, and follows imports that run on the server."""
+the new tasks, divides many responses among tasks, imports a dataset from the Hub, and follows imports that
+run on the server."""
 
 from __future__ import annotations
 
@@ -81,6 +82,52 @@ def test_manager_chooses_the_columns_that_contain_scores(
     assert not faults, "\n".join(faults)
 
 
+def test_manager_divides_many_responses_and_imports_a_dataset_from_the_hub(
+    log_in: Callable[[str], Page], project: str, tmp_path: Path
+) -> None:
+    row = {"prompt": "Name a tree.", "responses": ["Oak.", "Elm.", "Fir.", "Ash.", "Yew."]}
+    file = tmp_path / "many.jsonl"
+    file.write_text(json.dumps(row))
+    page = log_in("admin")
+    page.goto(f"/projects/{project}/data")
+    page.get_by_label("File to import").set_input_files(file)
+    setup, report = page.get_by_test_id("import-setup"), page.get_by_test_id("import-report")
+    previews = page.get_by_test_id("import-preview").locator(":scope > li")
+    expect(report).to_contain_text("new tasks1", timeout=WORK_MS)
+    expect(previews).to_have_count(1)
+    setup.get_by_label("Responses per new task").fill("3")
+    expect(page.get_by_role("button", name="Import 1 row")).to_be_disabled()
+    setup.get_by_role("button", name="Apply and check all rows").click()
+    expect(previews).to_have_count(2, timeout=WORK_MS)
+    expect(report).to_contain_text("new tasks2", timeout=WORK_MS)
+    expect(setup.get_by_role("button", name="Apply and check all rows")).to_be_focused()
+    page.get_by_role("button", name="Import 1 row").click()
+    expect(report).to_contain_text("many.jsonl was imported: 1 row read as rankloop", timeout=WORK_MS)
+    assert _responses(page, project, "Name a tree.") == [["Fir.", "Ash.", "Yew."], ["Oak.", "Elm."]]
+
+    hub = page.get_by_test_id("import-hub")
+    hub.locator("summary").click()
+    hub.get_by_label("Dataset").fill("people/nothing")
+    hub.get_by_role("button", name="Check all rows").click()
+    results = page.get_by_test_id("import-results")
+    expect(results).to_contain_text("The Hub has no dataset people/nothing", timeout=WORK_MS)
+    hub.get_by_label("Dataset").fill("people/pairs")
+    hub.get_by_label("Split").fill("train")
+    hub.get_by_label("Rankings in the file").select_option("keep")
+    hub.get_by_label("Rankings per new task").fill("3")
+    hub.get_by_label("Round").fill("5")
+    hub.get_by_role("button", name="Check all rows").click()
+    expect(report).to_contain_text("people/pairs: 2 rows read as trl-preference", timeout=WORK_MS)
+    hub.get_by_role("button", name="Import dataset").click()
+    expect(report).to_contain_text("people/pairs was imported: 2 rows", timeout=WORK_MS)
+    expect(report).to_contain_text("new rankings2")
+    tasks = page.request.get(f"/api/v1/projects/{project}/tasks/?round=5").json()["results"]
+    assert [(task["state"], task["overlap"]) for task in tasks] == [("open", 3)] * 2
+    expect(page.get_by_test_id("import-history").get_by_role("row").nth(1)).to_contain_text("people/pairs")
+    faults = faults_of(page, f"/projects/{project}/data")
+    assert not faults, "\n".join(faults)
+
+
 def test_running_import_is_still_shown_after_a_reload_and_can_be_stopped(
     log_in: Callable[[str], Page], project: str
 ) -> None:
@@ -123,3 +170,11 @@ def _choose(page: Page, label: str, *options: str) -> None:
     for option in options:
         page.locator("[data-combobox-option]").filter(has_text=option, visible=True).click()
     field.press("Escape")
+
+
+def _responses(page: Page, project: str, prompt: str) -> list[list[str]]:
+    """The responses of each task with this prompt."""
+    address = f"/api/v1/projects/{project}/tasks/"
+    tasks = page.request.get(f"{address}?says={prompt}").json()["results"]
+    details = [page.request.get(f"{address}{task['id']}/").json() for task in tasks]
+    return sorted([response["text"] for response in task["responses"]] for task in details)

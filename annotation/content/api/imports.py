@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
@@ -20,13 +21,14 @@ from annotation.content.api import serializers
 from annotation.content.import_jobs.launch import launch_hub_import, launch_import
 from annotation.content.import_jobs.transitions import cancel_import
 from annotation.content.importing import remembered_mappings
-from annotation.content.importing.lines import ImportedVotes
+from annotation.content.importing.lines import ImportedVotes, tasks_of
 from annotation.content.importing.options import ImportOptions
 from annotation.models import Import
 from annotation.models.imports import ImportQuerySet
 from config.heavy.routes import Heavy
 from config.problems import FieldProblem, Problem
-from preferences.formats.preview import FilePreview
+from preferences.formats.preview import SHOWN_RECORDS, FilePreview
+from preferences.records import RankingRecord, Record
 
 
 class ImportsView(ProjectView, ListAPIView[Import]):
@@ -112,8 +114,10 @@ class ImportPreviewView(ProjectView):
         found = remembered_mappings.preview_file(
             project=self.project, file=data["file"], mapping=data.get("mapping")
         )
-        data = preview_data(found.file) | {"remembered": found.remembered}
-        return Response(serializers.ImportPreview(data).data)
+        votes, per_task = ImportedVotes(data["votes"]), data.get("responses_per_task")
+        tasks = [task for record in found.file.records for task in tasks_of(record, votes, per_task)]
+        shown = preview_data(found.file, tasks[:SHOWN_RECORDS]) | {"remembered": found.remembered}
+        return Response(serializers.ImportPreview(shown).data)
 
 
 def _accepted(queued: Import) -> Response:
@@ -125,22 +129,37 @@ def _accepted(queued: Import) -> Response:
     )
 
 
-def preview_data(found: FilePreview) -> dict[str, Any]:
+def preview_data(found: FilePreview, tasks: Sequence[Record]) -> dict[str, Any]:
     return {
         "format": found.format and found.format.name,
         "title": found.format.title if found.format else "",
         "problem": found.problem,
         "columns": [{"name": name, "example": example} for name, example in found.columns.items()],
         "mapping": found.mapping,
-        "tasks": [
+        "tasks": [_task_data(task) for task in tasks],
+    }
+
+
+def _task_data(task: Record) -> dict[str, Any]:
+    ranking = task.ranking or RankingRecord(())
+    return {
+        "messages": task.messages,
+        "responses": [
             {
-                "messages": record.messages,
-                "responses": record.responses,
-                "tiers": record.ranking and record.ranking.tiers,
-                "annotator": record.ranking.annotator if record.ranking else "",
+                "text": response.text,
+                "model": response.model,
+                "ratings": ranking.ratings.get(index) or {},
+                "flags": ranking.flags.get(index) or [],
             }
-            for record in found.records
+            for index, response in enumerate(task.responses)
         ],
+        "tiers": ranking.tiers if task.ranking else None,
+        "annotator": ranking.annotator,
+        "strength": ranking.strength,
+        "not_rankable": ranking.not_rankable,
+        "all_bad": ranking.all_bad,
+        "comment": ranking.comment,
+        "rewrite": ranking.rewrite,
     }
 
 

@@ -9,6 +9,7 @@ from annotation.content.importing.lines import ImportedVotes
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.readers.table.chosen_mapping import KEYS
 from preferences.quirks import QUIRKS
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 
 MAX_HUB_CHARACTERS = 200
 MAX_COLUMNS_CHARACTERS = 2000
@@ -100,6 +101,14 @@ class PreviewUpload(serializers.Serializer[Any]):
         help_text="The file, or the beginning of a text file.", allow_empty_file=True
     )
     mapping = MappingField(required=False, help_text="As in an import.")
+    votes = serializers.ChoiceField(
+        choices=[str(choice) for choice in ImportedVotes],
+        default=str(ImportedVotes.CLOSE),
+        help_text="As in an import.",
+    )
+    responses_per_task = serializers.IntegerField(
+        required=False, min_value=MIN_RESPONSES, max_value=MAX_RESPONSES, help_text="As in an import."
+    )
 
 
 class PreviewColumn(serializers.Serializer[Any]):
@@ -115,6 +124,8 @@ class PreviewTurn(serializers.Serializer[Any]):
 class PreviewResponse(serializers.Serializer[Any]):
     text = serializers.CharField()
     model = serializers.CharField()
+    ratings = serializers.JSONField(help_text="The ranking's ratings of this response.")
+    flags = serializers.JSONField(help_text="The ranking's flags of this response.")
 
 
 class PreviewTask(serializers.Serializer[Any]):
@@ -123,9 +134,15 @@ class PreviewTask(serializers.Serializer[Any]):
     tiers = serializers.ListField(
         child=serializers.ListField(child=serializers.IntegerField()),
         allow_null=True,
-        help_text="Indices of the responses, best first; null if the row has no ranking.",
+        help_text="Indices of the responses, best first; responses that are not listed rank below all others."
+        " Empty if the ranking has no order; null if the row has no ranking.",
     )
     annotator = serializers.CharField()
+    strength = serializers.IntegerField(allow_null=True)
+    not_rankable = serializers.BooleanField()
+    all_bad = serializers.BooleanField()
+    comment = serializers.CharField()
+    rewrite = serializers.CharField(allow_null=True)
 
 
 class ImportPreview(serializers.Serializer[Any]):

@@ -141,12 +141,9 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
         closed = votes == ImportedVotes.CLOSE and not RankingTask.Kind(record.task_kind).is_check
         answered = any(ranking.has_order for ranking in record.rankings)
         state = RankingTask.State.DONE if answered and closed else RankingTask.State.OPEN
-    pieces = [record]
-    # The known answer of a check covers all responses, so a check can't be divided.
-    if as_task and not record.rankings and record.gold_tiers is None:
-        if count > MAX_RESPONSES and responses_per_task is None:
-            line.quirks.append(TOO_MANY_RESPONSES)
-        pieces = _divided(record, responses_per_task or MAX_RESPONSES)
+    pieces = _pieces(record, responses_per_task)
+    if len(pieces) > 1 and responses_per_task is None:
+        line.quirks.append(TOO_MANY_RESPONSES)
     for piece in pieces:
         draft = _draft(piece)
         line.characters += sum(len(message["content"]) for message in draft.messages)
@@ -157,6 +154,22 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
             line.reason = line.reason or str(error)
         else:
             line.parts.append(Part(wanted, piece.rankings, piece.task_optional, left_out))
+
+
+def tasks_of(given: Record, votes: ImportedVotes, responses_per_task: int | None) -> list[Record]:
+    """The tasks that an import would create from a record. A record without a task is returned unchanged."""
+    record, _ = distinct(given)
+    if votes == ImportedVotes.IGNORE:
+        record = replace(record, rankings=())
+    return _pieces(record, responses_per_task)
+
+
+def _pieces(record: Record, responses_per_task: int | None) -> list[Record]:
+    as_task = record.rankable and len(record.responses) >= MIN_RESPONSES
+    # The known answer of a check covers all responses, so a check can't be divided.
+    if not as_task or record.rankings or record.gold_tiers is not None:
+        return [record]
+    return _divided(record, responses_per_task or MAX_RESPONSES)
 
 
 def _draft(record: Record) -> TaskDraft:

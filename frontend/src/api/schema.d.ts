@@ -3596,13 +3596,22 @@ export interface components {
         PreviewResponse: {
             text: string;
             model: string;
+            /** @description The ranking's ratings of this response. */
+            ratings: unknown;
+            /** @description The ranking's flags of this response. */
+            flags: unknown;
         };
         PreviewTask: {
             messages: components["schemas"]["PreviewTurn"][];
             responses: components["schemas"]["PreviewResponse"][];
-            /** @description Indices of the responses, best first; null if the row has no ranking. */
+            /** @description Indices of the responses, best first; responses that are not listed rank below all others. Empty if the ranking has no order; null if the row has no ranking. */
             tiers: number[][] | null;
             annotator: string;
+            strength: number | null;
+            not_rankable: boolean;
+            all_bad: boolean;
+            comment: string;
+            rewrite: string | null;
         };
         PreviewTurn: {
             role: string;
@@ -3616,6 +3625,17 @@ export interface components {
             file: string;
             /** @description As in an import. */
             mapping?: unknown;
+            /**
+             * @description As in an import.
+             *
+             *     * `close` - close
+             *     * `keep` - keep
+             *     * `ignore` - ignore
+             * @default close
+             */
+            votes?: components["schemas"]["VotesEnum"];
+            /** @description As in an import. */
+            responses_per_task?: number;
         };
         Progress: {
             tasks: number;

@@ -132,15 +132,40 @@ def test_preview_shows_columns_and_tasks_and_stores_nothing(
     mapping = {"prompt": "frage", "responses": "x,y", "vote": "wahl", "annotator": "wer"}
     chosen = preview(mapping=json.dumps(mapping)).json()
     assert (chosen["format"], chosen["problem"], chosen["mapping"]) == ("table", "", mapping)
-    assert chosen["tasks"] == [
-        {
-            "messages": [{"role": "user", "content": "Best pet?"}],
-            "responses": [{"text": "Cat", "model": ""}, {"text": "Dog", "model": ""}],
-            "tiers": [[1], [0]],
-            "annotator": "mia",
-        }
-    ]
+    [task] = chosen["tasks"]
+    assert task["messages"] == [{"role": "user", "content": "Best pet?"}]
+    assert [response["text"] for response in task["responses"]] == ["Cat", "Dog"]
+    assert (task["tiers"], task["annotator"], task["all_bad"]) == ([[1], [0]], "mia", False)
     assert not Prompt.objects.exists()
+
+
+def test_preview_shows_ratings_and_the_tasks_that_the_options_create(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    rated = {
+        "prompt": "P",
+        "responses": ["a", "b"],
+        "ratings": {"1": {"help": 4}},
+        "flags": {"0": ["unsafe"]},
+    }
+    ordered = {"prompt": "Q", "responses": ["c", "d", "e"], "tiers": [[2]], "strength": 3, "comment": "clear"}
+
+    def tasks(*rows: object, **options: str) -> Any:
+        file = SimpleUploadedFile("rows.jsonl", "\n".join(map(json.dumps, rows)).encode())
+        response = client_of(mona).post(
+            "/api/v1/projects/support/imports/preview", {"file": file, **options}, format="multipart"
+        )
+        return response.json()["tasks"]
+
+    first, second = tasks(rated, ordered)
+    assert [(one["ratings"], one["flags"]) for one in first["responses"]] == [
+        ({}, ["unsafe"]),
+        ({"help": 4}, []),
+    ]
+    assert (first["tiers"], second["tiers"], second["strength"], second["comment"]) == ([], [[2]], 3, "clear")
+    ignored = tasks(ordered, votes="ignore", responses_per_task="2")
+    assert [[one["text"] for one in task["responses"]] for task in ignored] == [["c", "d"], ["d", "e"]]
+    assert [task["tiers"] for task in ignored] == [None, None]
 
 
 def test_preview_contains_the_inferred_mapping(project: Project, mona: User, client_of: ClientOf) -> None:

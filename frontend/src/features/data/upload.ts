@@ -27,54 +27,57 @@ export const defaultOptions: ImportOptions = {
 const WHOLE = /\.(parquet|zip|gz)$/i;
 const PREVIEW_BYTES = 4 * 1024 * 1024;
 
+type Sent = { onShare: (share: number) => void; signal?: AbortSignal };
+
 /** Uploads the beginning of a file and returns its format, columns and first tasks. Nothing is stored. */
-export async function previewFile(slug: string, file: File, mapping: Mapping): Promise<ImportPreview> {
+export function previewFile(
+  slug: string,
+  file: File,
+  { mapping, votes, responsesPerTask }: ImportOptions,
+  sent: Sent,
+): Promise<ImportPreview> {
   const form = new FormData();
   form.set("file", WHOLE.test(file.name) ? file : file.slice(0, PREVIEW_BYTES), file.name);
+  form.set("votes", votes);
+  if (responsesPerTask !== null) form.set("responses_per_task", String(responsesPerTask));
   if (Object.keys(mapping).length > 0) form.set("mapping", JSON.stringify(mapping));
-  const response = await fetch(`/api/v1/projects/${encodeURIComponent(slug)}/imports/preview`, {
-    method: "POST",
-    headers: { "X-CSRFToken": rememberedCsrfToken() },
-    body: form,
-  }).catch(() => {
-    throw unreachable();
-  });
-  const body = parsed(await response.text());
-  if (!response.ok) throw problemFrom(response.status, body);
-  return body as ImportPreview;
+  return send(`/api/v1/projects/${encodeURIComponent(slug)}/imports/preview`, form, 200, sent);
 }
 
-/**
- * Uploads a file and returns the queued import. Uses XMLHttpRequest, because `fetch` does not report upload progress.
- */
+/** Uploads a file and returns the queued import. */
 export function uploadFile(
   slug: string,
   file: File,
-  {
-    dryRun,
-    options = defaultOptions,
-    onShare,
-    signal,
-  }: { dryRun: boolean; options?: ImportOptions; onShare: (share: number) => void; signal?: AbortSignal },
+  { dryRun, options = defaultOptions, ...sent }: Sent & { dryRun: boolean; options?: ImportOptions },
 ): Promise<Import> {
+  const form = new FormData();
+  form.set("file", file, file.name);
+  for (const [name, value] of Object.entries(bodyOf(options, dryRun))) {
+    form.set(name, typeof value === "string" ? value : JSON.stringify(value));
+  }
+  return send(`/api/v1/projects/${encodeURIComponent(slug)}/imports/`, form, 202, sent);
+}
+
+/** Posts a form. Uses XMLHttpRequest, because `fetch` does not report upload progress. */
+function send<Body>(
+  path: string,
+  form: FormData,
+  expected: number,
+  { onShare, signal }: Sent,
+): Promise<Body> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/v1/projects/${encodeURIComponent(slug)}/imports/`);
+    request.open("POST", path);
     request.setRequestHeader("X-CSRFToken", rememberedCsrfToken());
     request.upload.onprogress = ({ loaded, total }) => onShare(total > 0 ? loaded / total : 0);
     request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
     request.onload = () => {
       const body = parsed(request.responseText);
-      if (request.status === 202) resolve(body as Import);
+      if (request.status === expected) resolve(body as Body);
       else reject(problemFrom(request.status, body));
     };
     signal?.addEventListener("abort", () => request.abort(), { once: true });
-    const form = new FormData();
-    form.set("file", file, file.name);
-    for (const [name, value] of Object.entries(bodyOf(options, dryRun))) {
-      form.set(name, typeof value === "string" ? value : JSON.stringify(value));
-    }
     onShare(0);
     request.send(form);
   });

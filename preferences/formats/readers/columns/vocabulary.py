@@ -36,6 +36,8 @@ ANNOTATOR_NAMES = (
     "completed_by",
     "bewerter",
     "bewerterin",
+    "bearbeiter",
+    "bearbeiterin",
     "annotatorin",
     "email_address",
     "e_mail_adresse",
@@ -171,6 +173,9 @@ APPROVALS = frozenset(
     {"👍", "👎", "+", "-", "+1", "-1", "good", "bad", "like", "dislike", "liked", "disliked"}
     | {"thumbs up", "thumbs down", "thumbs_up", "thumbs_down", "upvote", "downvote", "correct", "incorrect"}
     | {"better", "worse", "best", "worst", "win", "won", "lose", "lost", "pass", "fail", "passed", "failed"}
+    | {"up", "down", "positive", "negative", "approve", "approved", "disapprove", "disapproved", "reject"}
+    | {"accept", "acceptable", "unacceptable", "helpful", "unhelpful", "okay", "excellent", "poor", "gut"}
+    | {"schlecht", "✓", "✔", "✅", "✗", "✘", "❌", "❤", "❤️", "🙂", "🙁", "😀", "☹"}
 )
 # Words in the names of columns whose letters name responses, although the names do not say that a response is
 # better. In a column of any other name, such as `category`, A and B can have another meaning.

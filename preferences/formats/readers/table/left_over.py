@@ -6,7 +6,6 @@ check returns the columns that look like votes, with the reasons why they are no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from preferences.fields import given, parsed_of, whole_of
 from preferences.formats.readers.columns.names import groups_of, key_of, words_of
 from preferences.formats.readers.columns.vocabulary import (
     APPROVAL_WORDS,
-    APPROVALS,
     ASPECT_WORDS,
     COUNT_WORDS,
     DIFFERENCE_NAMES,
@@ -31,6 +29,7 @@ from preferences.formats.readers.columns.vocabulary import (
 )
 from preferences.formats.readers.ranking_fields import by_response
 from preferences.formats.readers.table.cells import TEXT_KEYS, listed
+from preferences.formats.readers.table.left_over_cells import is_judgement, is_ratio, order_in
 from preferences.formats.readers.table.numbers_in_cells import is_number, named_numbers
 from preferences.formats.readers.table.unread import Sample, groups_for, is_flag
 from preferences.formats.readers.table.votes import Answers, is_name_of, names_the_loser, vote_names
@@ -49,7 +48,6 @@ FEEDBACK = ("ratings", "flags", "choices", "rewrite", "comment", "confidence")
 COUNTED = frozenset({"count", "counts", "number", "num", "share", "rate"})
 # The OTHER_WORDS that can occur in the name of a vote column, such as `chosen_by_annotator`.
 HARMLESS = frozenset({"by", "name", "number", "num"})
-RATIO = re.compile(r"\s*\d+\s*[:/–-]\s*\d+\s*")
 KNOWN_KEYS = frozenset({"model", "sampling", "metadata", "id", *TEXT_KEYS})
 Found = dict[str, str]
 
@@ -59,9 +57,10 @@ def left_over_votes(sample: Sample, names: Sequence[str], people: Sequence[str])
     checks: tuple[Callable[[Sample, Sequence[str]], Found], ...] = (
         _scores,
         _scores_per_response,
-        _loser_flags,
+        loser_columns,
         _differences,
         _names_of_responses,
+        _orders,
         _votes_of_people,
         _votes_inside,
     )
@@ -93,7 +92,7 @@ def _scores(sample: Sample, names: Sequence[str]) -> Found:
         for name in suspicious
         if name not in lists and sample.values(name) and not ORDER_WORDS & set(words_of(name))
     ]
-    single += [name for name in names if COUNT_WORDS & set(words_of(name)) and _all(sample, name, _is_ratio)]
+    single += [name for name in names if COUNT_WORDS & set(words_of(name)) and _all(sample, name, is_ratio)]
     single += [name for name in names if key_of(name) in NUMBER_NAMES and _all(sample, name, is_number)]
     found = dict.fromkeys([*groups, *dict.fromkeys(keys), *lists, *single])
     return {name: _unclear(sample, name) for name in found}
@@ -107,7 +106,7 @@ def _scores_per_response(sample: Sample, names: Sequence[str]) -> Found:
         for group in groups_for(names, sample.count)
         if all(
             (_can_be_scores(group.words) and _all(sample, name, _judges(group.words)))
-            or _all(sample, name, _approves)
+            or _all(sample, name, is_judgement)
             for name in group.columns
         )
         for name in group.columns
@@ -130,7 +129,7 @@ def _judged_items(sample: Sample) -> Found:
     for key in dict.fromkeys(key for item in items for key in item if key not in KNOWN_KEYS):
         words = words_of(key)
         values = [item[key] for item in items if given(item.get(key))]
-        if values and all(map(_approves, values)):
+        if values and all(map(is_judgement, values)):
             found[key] = ORDER
         if not values or OTHER_WORDS & set(words):
             continue
@@ -143,7 +142,7 @@ def _judged_items(sample: Sample) -> Found:
     return found
 
 
-def _loser_flags(sample: Sample, names: Sequence[str]) -> Found:
+def loser_columns(sample: Sample, names: Sequence[str]) -> Found:
     """Columns that contain the number of the worse response."""
     return {
         name: WORSE
@@ -190,6 +189,16 @@ def _names_of_responses(sample: Sample, names: Sequence[str]) -> Found:
             for items, answers in lists
         ):
             found[name] = SEVERAL
+    return found
+
+
+def _orders(sample: Sample, names: Sequence[str]) -> Found:
+    """Columns whose cells contain an order of the responses."""
+    found = {}
+    for name in names:
+        reasons = [order_in(value, answers) for value, answers in sample.values(name)]
+        if name not in FEEDBACK and sum(map(bool, reasons)) * 2 > len(reasons):
+            found[name] = next(filter(None, reasons))
     return found
 
 
@@ -354,23 +363,14 @@ def _judges(words: Iterable[str]) -> Callable[[object], bool]:
     approves = bool(APPROVAL_WORDS & set(words))
 
     def judges(value: object) -> bool:
-        return is_number(value) or _approves(value) or (approves and is_flag(value))
+        return is_number(value) or is_judgement(value) or (approves and is_flag(value))
 
     return judges
-
-
-def _approves(value: object) -> bool:
-    return isinstance(value, str) and value.strip().lower() in APPROVALS
 
 
 def _is_score_list(value: object, answers: Answers, judges: Callable[[object], bool]) -> bool:
     items = listed(value)
     return items is not None and len(items) == len(answers.texts) and all(map(judges, items))
-
-
-def _is_ratio(value: object) -> bool:
-    """Whether the value is text such as "3:1"."""
-    return isinstance(value, str) and RATIO.fullmatch(value) is not None
 
 
 def _is_place(value: object, count: int) -> bool:

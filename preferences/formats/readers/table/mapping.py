@@ -29,7 +29,7 @@ from preferences.formats.readers.columns.vocabulary import (
 )
 from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
 from preferences.formats.readers.table.cells import Replies, ids_of, listed
-from preferences.formats.readers.table.left_over import left_over_votes
+from preferences.formats.readers.table.left_over import left_over_votes, loser_columns
 from preferences.formats.readers.table.numbers_in_cells import is_number, named_numbers
 from preferences.formats.readers.table.unread import (
     Sample,
@@ -163,8 +163,10 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
         raise refused(dict.fromkeys(candidates, "the listed responses already contain a vote"))
     best = sorted(readable, key=winner_priority)
     top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
-    if len(top) == 1 and not any(winner_priority(name) < winner_priority(top[0]) for name in reasons):
-        return readable[top[0]], tuple(name for name in candidates if name != top[0])
+    if len(top) == 1 and not any(_competes(name, top[0], names) for name in reasons):
+        # With two responses, the worse one follows from the better one.
+        losers = loser_columns(sample, names) if sample.count > 2 else ()
+        return readable[top[0]], tuple(name for name in (*candidates, *losers) if name != top[0])
     if top:
         raise refused(
             {name: reasons.get(name, "several columns can be read as the vote") for name in candidates}
@@ -172,6 +174,14 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
     if reasons:
         raise refused(reasons)
     return _ranks(sample, names), ()
+
+
+def _competes(unread: str, chosen: str, names: Sequence[str]) -> bool:
+    """Whether a column that can't be read could be the vote rather than the chosen column: its name suggests
+    a vote more clearly, or both columns belong to one group, such as `annotator_1` and `annotator_2`."""
+    return winner_priority(unread) < winner_priority(chosen) or any(
+        {unread, chosen} <= set(group.columns) for group in groups_of(names)
+    )
 
 
 def _looks_like_winner(sample: Sample, name: str) -> bool:

@@ -1,20 +1,12 @@
-"""A dataset on the Hub is imported by its ID. If the import fails, the error message suggests a fix.
-
-Tests can't reach the Hub, so a small local server answers the two calls that the Hub client makes.
-"""
+"""A dataset on the Hub is imported by its ID. If the import fails, the error message suggests a fix."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -25,57 +17,16 @@ from annotation.content.importing.hub import data_files, fetch_dataset
 from annotation.models import Project, Ranking, RankingTask, User
 from config.problems import Problem
 from tests.annotation.content.imports.jobs import executed
-
-COMMIT = "0" * 40
-PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
-FILES = {
-    "README.md": b"# card",
-    "data/train-00000-of-00002.jsonl": json.dumps(PAIR).encode(),
-    "data/train-00001-of-00002.jsonl": json.dumps({**PAIR, "prompt": "R"}).encode(),
-    "data/same.jsonl": json.dumps({**PAIR, "prompt": "S"}).encode(),
-    "data/test.jsonl": json.dumps({**PAIR, "prompt": "S"}).encode(),
-}
-
-
-class Hub(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        path = urlsplit(self.path).path
-        if path == "/api/datasets/people/pairs":
-            files = [{"rfilename": name, "size": len(data)} for name, data in FILES.items()]
-            self._answer(json.dumps({"id": "people/pairs", "sha": COMMIT, "siblings": files}).encode())
-        elif path.startswith(held := f"/datasets/people/pairs/resolve/{COMMIT}/"):
-            self._answer(FILES[path.removeprefix(held)])
-        else:
-            self._answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
-
-    do_HEAD = do_GET  # noqa: N815 (required by http.server)
-
-    def _answer(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+from tests.hub import FILES, hub_server
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("HF_ENDPOINT", address)
-    yield address
-    server.shutdown()
-    server.server_close()
+    with hub_server() as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        yield address
 
 
 @pytest.mark.django_db

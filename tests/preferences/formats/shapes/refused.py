@@ -186,4 +186,32 @@ REFUSED: dict[str, Refused] = {
         {"caption": "A cat", "jpg_0": "", "jpg_1": "", "label_0": 1.0, "label_1": 0.0, "user_id": 7},
         "the file contains preferences between images, as in Pick-a-Pic",
     ),
+    "Approval per response": Refused(
+        {**ASKED, **BOTH, "thumbs_a": "down", "thumbs_b": "up"},
+        "thumbs_a (it isn't known which response its values refer to); thumbs_b",
+    ),
+    "Order as text": Refused(
+        {**ASKED, **BOTH, "response_c": "Ant", "preferences": "B>A=C"},
+        "preferences (it contains an order as text",
+    ),
+    "Matrix of pairs": Refused(
+        {**ASKED, "responses": ["Cat", "Dog"], "pairwise": [[0, 0], [1, 0]]},
+        "pairwise (it compares the responses in pairs",
+    ),
+    "One column per annotator": Refused(
+        {**ASKED, **BOTH, "annotator_1": "B", "annotator_2": "tie", "annotator_3": "B"},
+        "annotator_2 (several columns can be read as the vote)",
+    ),
+    "allenai/multipref": Refused(
+        {
+            "comparison_id": "1",
+            "text": "Best pet?",
+            "completion_a": "Cat",
+            "completion_b": "Dog",
+            "model_a": "m",
+            "model_b": "n",
+            "normal_worker_annotations": [{"overall_pref": "B-is-clearly-better", "evaluator": "w1"}],
+        },
+        "The format is not recognised",
+    ),
 }

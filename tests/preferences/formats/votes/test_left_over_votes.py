@@ -185,6 +185,36 @@ def test_vote_that_no_rule_reads_is_refused(row: dict[str, Any], named: str) -> 
     assert named in refusal(row)
 
 
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({**PAIR, "thumbs_a": "up", "thumbs_b": "down"}, "thumbs_a"),
+        ({**PAIR, "view_a": "positive", "view_b": "negative"}, "view_a"),
+        ({**PAIR, "stars_a": "★★★★", "stars_b": "★"}, "stars_a"),
+        ({**PAIR, "eval_a": "4/5", "eval_b": "2 out of 5"}, "eval_a"),
+        ({**PAIR, "eval_a": "4 stars", "eval_b": "80 %"}, "eval_a"),
+        (items("feedback", "positive", "negative"), "feedback"),
+        (items("check", "✅", "❌"), "check"),
+        ({**PAIR, "response_c": "Ant", "sequence": "B>A=C"}, "sequence"),
+        ({**PAIR, "response_c": "Ant", "sequence": "response_b, response_a, response_c"}, "sequence"),
+        ({**PAIR, "response_c": "Ant", "sequence": "C ≻ A ≻ B"}, "sequence"),
+        ({**LIST, "sequence": "2>1"}, "sequence"),
+        ({**LIST, "pairwise": [[0, 1], [0, 0]]}, "pairwise"),
+        ({**LIST, "duels": [[1, 0]]}, "duels"),
+        ({**PAIR, "annotator_1": "A", "annotator_2": "tie", "annotator_3": "B"}, "annotator_1"),
+    ],
+)
+def test_judgement_or_order_that_no_rule_reads_is_refused(row: dict[str, Any], named: str) -> None:
+    assert f"{named} (" in refusal(row)
+
+
+def test_worst_of_several_responses_is_reported_as_another_vote() -> None:
+    row = {**ASKED, "response_1": "Cat", "response_2": "Dog", "response_3": "Ant", "best": 3, "worst": 1}
+    (record,) = records_of([row])
+    assert (record.rankings[0].tiers, record.rankings[0].metadata) == (((2,),), {"worst": 1})
+    assert [quirk.name for quirk in record.quirks] == ["other-votes"]
+
+
 def test_letters_in_a_column_of_results_are_a_vote() -> None:
     assert orders({**PAIR, "result": "b"}, {**PAIR, "result": "A"}) == [DOG, CAT]
     assert orders({**PAIR, "winner": "B", "category": "A"}) == [DOG]

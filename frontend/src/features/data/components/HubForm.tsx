@@ -43,7 +43,7 @@ export function HubForm({
       <summary>{texts.title}</summary>
       <div className={ui.stack}>
         <p className={ui.dim}>{texts.hint}</p>
-        <div className={styles.choices}>
+        <div className={styles.fields}>
           {field("dataset", texts.datasetExample)}
           {field("part", texts.all)}
           {field("split", texts.all)}

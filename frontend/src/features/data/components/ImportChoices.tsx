@@ -28,6 +28,7 @@ export function ImportChoices({
       />
       <NumberInput
         label={texts.responsesPerTask}
+        description={texts.responsesPerTaskHint}
         placeholder={texts.responsesPerTaskDefault}
         min={2}
         max={10}

@@ -9,6 +9,7 @@ import { MoreButton } from "@/shared/ui/MoreButton";
 import ui from "@/shared/ui/ui.module.css";
 import { importQuery, importsQuery } from "../api/imports";
 import { useTexts } from "../texts";
+import styles from "./data.module.css";
 import { Outcome } from "./Outcome";
 import { Running } from "./Running";
 
@@ -21,8 +22,8 @@ export function ImportHistory({ slug }: { slug: string }) {
   if (rows.length === 0) return null;
   return (
     <Panel title={texts.title} flush>
-      <TableScroll label={texts.title}>
-        <table className={ui.table} data-testid="import-history">
+      <div data-testid="import-history">
+        <TableScroll label={texts.title}>
           <thead>
             <tr>
               <th>{texts.file}</th>
@@ -47,8 +48,8 @@ export function ImportHistory({ slug }: { slug: string }) {
               />
             ))}
           </tbody>
-        </table>
-      </TableScroll>
+        </TableScroll>
+      </div>
       <MoreButton query={imports} />
     </Panel>
   );
@@ -69,16 +70,16 @@ function Row({
   return (
     <>
       <tr>
-        <td>
+        <td className={styles.file}>
           {row.file_name} <span className={ui.dim}>{bytes(row.size)}</span>
         </td>
-        <td>
+        <td className={styles.cell}>
           <Badge tone={jobTone[row.state]}>{texts.states[row.state]}</Badge>{" "}
           {row.dry_run && <span className={ui.dim}>{texts.check}</span>}
         </td>
         <td className={ui.number}>{count(row.progress.read)}</td>
         <td className={ui.number}>{count(row.progress.failed)}</td>
-        <td>{moment(row.created_at)}</td>
+        <td className={styles.cell}>{moment(row.created_at)}</td>
         <td>{row.created_by ?? "–"}</td>
         <td>
           <Button

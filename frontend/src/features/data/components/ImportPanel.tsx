@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type DragEvent, useEffect, useRef, useState } from "react";
-import type { Import } from "@/api/types";
+import type { Import, ImportPreview } from "@/api/types";
 import { isFinal } from "@/shared/jobs";
 import { meQuery, projectQuery } from "@/shared/session";
 import { Notice, Panel, ProblemNotice } from "@/shared/ui";
@@ -18,7 +18,9 @@ import { Outcome } from "./Outcome";
 import { Running, Sending } from "./Running";
 
 type Upload = { file: File; options: ImportOptions; dryRun: boolean; signal: AbortSignal };
-type Looked = { file: File; options: ImportOptions };
+type Look = { file: File; options: ImportOptions; signal: AbortSignal };
+/** A file whose beginning has been read. Each chosen file has its own `key`. */
+type Looked = { key: number; file: File; preview: ImportPreview; options: ImportOptions };
 
 function Known() {
   const { import: texts } = useTexts();
@@ -77,12 +79,26 @@ function useCurrentImport(slug: string) {
   };
 }
 
+/** Moves the focus to the results if it was lost, because the focused button was removed during an operation. */
+function useFocusWhenDone(busy: boolean) {
+  const results = useRef<HTMLDivElement>(null);
+  const wasBusy = useRef(false);
+  useEffect(() => {
+    const lost = document.activeElement === null || document.activeElement === document.body;
+    if (wasBusy.current && !busy && lost) results.current?.focus({ preventScroll: true });
+    wasBusy.current = busy;
+  }, [busy]);
+  return results;
+}
+
 export function ImportPanel({ slug }: { slug: string }) {
   const { import: texts } = useTexts();
   const input = useRef<HTMLInputElement>(null);
   const stop = useRef<AbortController | null>(null);
   const [over, setOver] = useState(false);
   const [share, setShare] = useState(0);
+  const [looked, setLooked] = useState<Looked | null>(null);
+  const [edited, setEdited] = useState(false);
   const { current, error, follow, clear } = useCurrentImport(slug);
   const upload = useMutation({
     mutationFn: ({ file, options, dryRun, signal }: Upload) =>
@@ -92,13 +108,23 @@ export function ImportPanel({ slug }: { slug: string }) {
   // If the preview reports no problem, all rows are checked immediately. Otherwise, the user first chooses the
   // columns.
   const look = useMutation({
-    mutationFn: ({ file, options }: Looked) => previewFile(slug, file, options.mapping),
-    onSuccess: ({ problem, remembered, mapping }, { file, options }) => {
+    mutationFn: ({ file, options, signal }: Look) =>
+      previewFile(slug, file, options, { signal, onShare: setShare }),
+    onSuccess: (preview, { file, options }) => {
+      setLooked((last) => ({
+        key: last?.file === file ? last.key : (last?.key ?? 0) + 1,
+        file,
+        preview,
+        options,
+      }));
+      setEdited(false);
+      const { problem, remembered, mapping } = preview;
       if (problem === "") send(file, remembered ? { ...options, mapping } : options, true);
     },
   });
   const running = current && !isFinal(current.state) ? current : undefined;
   const busy = upload.isPending || look.isPending || running !== undefined;
+  const results = useFocusWhenDone(busy);
 
   function send(file: File, options: ImportOptions, dryRun: boolean) {
     stop.current = new AbortController();
@@ -106,11 +132,15 @@ export function ImportPanel({ slug }: { slug: string }) {
     upload.mutate({ file, options, dryRun, signal: stop.current.signal });
   }
 
-  function take(file: File | undefined) {
-    if (!file || busy) return;
+  function preview(file: File, options: ImportOptions) {
+    stop.current = new AbortController();
     upload.reset();
     clear();
-    look.mutate({ file, options: defaultOptions });
+    look.mutate({ file, options, signal: stop.current.signal });
+  }
+
+  function take(file: File | undefined) {
+    if (file && !busy) preview(file, defaultOptions);
   }
 
   function onDrop(event: DragEvent) {
@@ -122,6 +152,10 @@ export function ImportPanel({ slug }: { slug: string }) {
   // The file of the shown import, if it was chosen on this page.
   const chosen = upload.data && upload.data.id === current?.id ? upload.variables : undefined;
   const done = current && isFinal(current.state) ? current : undefined;
+  const abort = () => stop.current?.abort();
+  const failed = look.error ?? upload.error;
+  // While another file is being read, and if it can't be read, the settings of the previous file are hidden.
+  const shown = looked && (look.variables === undefined || look.variables.file === looked.file);
   return (
     <Panel title={texts.title}>
       <div className={ui.stack}>
@@ -137,8 +171,14 @@ export function ImportPanel({ slug }: { slug: string }) {
           onDragLeave={() => setOver(false)}
           onDrop={onDrop}
         >
-          {upload.isPending ? (
-            <Sending file={upload.variables.file} share={share} onStop={() => stop.current?.abort()} />
+          {look.isPending ? (
+            <Sending says={texts.looking(look.variables.file.name)} share={share} onStop={abort} />
+          ) : upload.isPending ? (
+            <Sending
+              says={texts.sending(upload.variables.file.name, upload.variables.file.size)}
+              share={share}
+              onStop={abort}
+            />
           ) : running ? (
             <Running key={running.id} row={running} />
           ) : (
@@ -157,45 +197,46 @@ export function ImportPanel({ slug }: { slug: string }) {
             className="visually-hidden"
             aria-label={texts.input}
             tabIndex={-1}
-            accept=".jsonl,.ndjson,.json,.gz,.csv,.parquet,.zip"
+            accept=".jsonl,.ndjson,.json,.gz,.csv,.tsv,.txt,.parquet,.zip"
             onChange={(event) => {
               take(event.currentTarget.files?.[0]);
               event.currentTarget.value = "";
             }}
           />
         </div>
-        {look.isError && <ProblemNotice error={look.error} />}
-        {look.isSuccess && (!done || done.dry_run) && (
-          <ImportSetup
-            key={look.submittedAt}
-            preview={look.data}
-            options={look.variables.options}
-            busy={busy}
-            onApply={(options) => {
-              upload.reset();
-              clear();
-              look.mutate({ file: look.variables.file, options });
-            }}
-          />
-        )}
-        {upload.isError &&
-          (wasStopped(upload.error) ? (
-            <Notice tone="info" title={texts.uploadStopped} />
-          ) : (
-            <ProblemNotice error={upload.error} />
-          ))}
-        {error && <ProblemNotice error={error} />}
-        {done && (
-          <Outcome
-            slug={slug}
-            row={done}
-            onImport={chosen?.dryRun ? () => send(chosen.file, chosen.options, false) : undefined}
-          />
-        )}
+        <div ref={results} tabIndex={-1} className={styles.results} data-testid="import-results">
+          {shown && (!done || done.dry_run) && (
+            <ImportSetup
+              key={looked.key}
+              file={looked.file.name}
+              preview={looked.preview}
+              options={looked.options}
+              busy={busy}
+              onEdit={() => setEdited(true)}
+              onApply={(options) => preview(looked.file, options)}
+            />
+          )}
+          {failed &&
+            (wasStopped(failed) ? (
+              <Notice tone="info" title={texts.uploadStopped} />
+            ) : (
+              <ProblemNotice error={failed} />
+            ))}
+          {error && <ProblemNotice error={error} />}
+          {done && (
+            <Outcome
+              slug={slug}
+              row={done}
+              edited={edited}
+              onImport={chosen?.dryRun ? () => send(chosen.file, chosen.options, false) : undefined}
+            />
+          )}
+        </div>
         <HubForm
           slug={slug}
           busy={busy}
           onQueued={(queued) => {
+            setLooked(null);
             look.reset();
             upload.reset();
             follow(queued);

@@ -16,14 +16,18 @@ const IGNORED = "none";
  * properties of the new tasks.
  */
 export function ImportSetup({
+  file,
   preview,
   options,
   busy,
+  onEdit,
   onApply,
 }: {
+  file: string;
   preview: ImportPreview;
   options: ImportOptions;
   busy: boolean;
+  onEdit: () => void;
   onApply: (options: ImportOptions) => void;
 }) {
   const { setup: texts } = useTexts();
@@ -31,7 +35,10 @@ export function ImportSetup({
   const [rest, setRest] = useState(options);
   const isTable = preview.format === "table" || (preview.problem !== "" && preview.columns.length > 0);
 
+  const isRefused = preview.problem !== "" && !isTable;
+
   function apply() {
+    if (busy) return;
     const ignored = rest.votes === "ignore" && isTable;
     const chosen = { ...mapping, ...(ignored ? { vote: IGNORED, direction: "" } : {}) };
     const filled = Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== ""));
@@ -40,10 +47,13 @@ export function ImportSetup({
 
   return (
     <section className={ui.stack} aria-label={texts.title} data-testid="import-setup">
+      <div>
+        <h3 className={styles.heading}>{file}</h3>
+        {preview.title && <p className={ui.dim}>{preview.title}</p>}
+      </div>
       {preview.problem && (
         <Notice tone="warn" title={isTable ? texts.problem : texts.refused}>
-          {/* Shows only the first line of the problem; the page lists the known formats separately. */}
-          <p>{preview.problem.split("\n")[0]?.replace(/ Known formats:$/, "")}</p>
+          <p>{problemText(preview.problem)}</p>
         </Notice>
       )}
       {preview.remembered && <p className={ui.dim}>{texts.remembered}</p>}
@@ -51,18 +61,45 @@ export function ImportSetup({
         <Columns
           preview={preview}
           mapping={mapping}
-          onChange={(more) => setMapping({ ...mapping, ...more })}
+          onChange={(more) => {
+            setMapping({ ...mapping, ...more });
+            onEdit();
+          }}
         />
       )}
-      <div className={styles.choices}>
-        <ImportChoices options={rest} onChange={(more) => setRest({ ...rest, ...more })} />
-        <Button variant="default" disabled={busy} onClick={apply}>
-          {texts.apply}
-        </Button>
-      </div>
+      {!isRefused && (
+        <>
+          <div className={styles.fields}>
+            <ImportChoices
+              options={rest}
+              onChange={(more) => {
+                setRest({ ...rest, ...more });
+                onEdit();
+              }}
+            />
+          </div>
+          <div className={ui.actions}>
+            {/* The button is not disabled, because a disabled button loses the focus. */}
+            <Button
+              variant="default"
+              aria-disabled={busy}
+              {...(busy && { "data-disabled": true })}
+              onClick={apply}
+            >
+              {texts.apply}
+            </Button>
+          </div>
+        </>
+      )}
       <TaskPreviews tasks={preview.tasks} />
     </section>
   );
+}
+
+/** The first line of the problem, without the options of the command line. The page lists the known formats itself. */
+function problemText(problem: string): string {
+  const [first = ""] = problem.split("\n");
+  return first.replace(/ Known formats:$/, "").replace(/ \(on the command line: [^)]*\)/, "");
 }
 
 function Columns({

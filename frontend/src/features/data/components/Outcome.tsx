@@ -5,16 +5,22 @@ import type { Import } from "@/api/types";
 import { Notice, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
+import styles from "./data.module.css";
 import { news, Report } from "./Report";
 
-/** The result of an import. `onImport` imports the file after a dry run. */
+/**
+ * The result of an import. `onImport` imports the file after a dry run. If the settings were `edited` after the
+ * dry run, they must be applied first.
+ */
 export function Outcome({
   slug,
   row,
+  edited = false,
   onImport,
 }: {
   slug: string;
   row: Import;
+  edited?: boolean;
   onImport?: (() => void) | undefined;
 }) {
   const { import: texts } = useTexts();
@@ -27,9 +33,14 @@ export function Outcome({
       {row.problem && <ProblemNotice error={problemFrom(Number(row.problem.status), row.problem)} />}
       {report && <Report report={report} file={row.file_name} complete={row.state === "succeeded"} />}
       {report && (
-        <div className={ui.actions}>
+        <div className={styles.import}>
           {row.dry_run && onImport && news(report) > 0 && (
-            <Button onClick={onImport}>{texts.go(report.read - report.failed)}</Button>
+            <>
+              <Button disabled={edited} onClick={onImport}>
+                {texts.go(report.read - report.failed)}
+              </Button>
+              {edited && <p className={ui.dim}>{texts.applyFirst}</p>}
+            </>
           )}
           {row.dry_run && !onImport && news(report) > 0 && <p className={ui.dim}>{texts.chooseAgain}</p>}
           {row.dry_run && news(report) === 0 && <p className={ui.dim}>{texts.nothing}</p>}

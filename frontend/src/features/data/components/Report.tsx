@@ -10,25 +10,31 @@ const SHOWN_LINES = 5;
 function Quirks({ quirks }: { quirks: ImportReport["quirks"] }) {
   const { report: texts } = useTexts();
   return (
-    <table className={ui.table} data-testid="import-quirks">
-      <caption className="visually-hidden">{texts.quirks}</caption>
-      <thead>
-        <tr>
-          <th className={ui.number}>{texts.rows}</th>
-          <th>{texts.quirk}</th>
-          <th>{texts.lines}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {quirks.map((quirk) => (
-          <tr key={quirk.name}>
-            <td className={ui.number}>{count(quirk.count)}</td>
-            <td>{quirk.text}</td>
-            <td>{linesOf(quirk)}</td>
+    <section
+      className={styles.errors}
+      aria-label={texts.quirks}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
+      tabIndex={0}
+    >
+      <table className={ui.table} data-testid="import-quirks">
+        <thead>
+          <tr>
+            <th className={ui.number}>{texts.rows}</th>
+            <th>{texts.quirk}</th>
+            <th>{texts.lines}</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {quirks.map((quirk) => (
+            <tr key={quirk.name}>
+              <td className={ui.number}>{count(quirk.count)}</td>
+              <td>{quirk.text}</td>
+              <td>{linesOf(quirk)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
   );
 }
 
@@ -94,7 +100,12 @@ export function Report({
         title={
           complete && news(report) === 0 && report.failed === 0
             ? already
-            : texts.read(file, report.read, report.format, report.failed)
+            : (report.dry_run || !complete ? texts.read : texts.imported)(
+                file,
+                report.read,
+                report.format,
+                report.failed,
+              )
         }
       >
         {report.dry_run && <p>{texts.trial}</p>}

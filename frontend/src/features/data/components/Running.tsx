@@ -19,10 +19,10 @@ function Seconds({ since }: { since: number }) {
   return <>{duration(Math.max(0, now - since) / 1000)}</>;
 }
 
-export function Sending({ file, share, onStop }: { file: File; share: number; onStop: () => void }) {
+/** The progress of an upload. `says` names the operation and the file. */
+export function Sending({ says, share, onStop }: { says: string; share: number; onStop: () => void }) {
   const { import: texts } = useTexts();
   const [since] = useState(Date.now);
-  const says = texts.sending(file.name, file.size);
   return (
     <div className={styles.running} data-testid="import-running">
       <p role="status">{says}</p>

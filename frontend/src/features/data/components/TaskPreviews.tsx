@@ -22,7 +22,7 @@ export function TaskPreviews({ tasks }: { tasks: readonly Task[] }) {
             {task.messages.map((message, turn) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: the order of the turns never changes
               <p key={turn} className={styles.turn}>
-                <b>{message.role}</b> {message.content}
+                <b>{message.role}</b> {message.content || <i className={ui.dim}>{texts.empty}</i>}
               </p>
             ))}
             <ul>
@@ -31,13 +31,24 @@ export function TaskPreviews({ tasks }: { tasks: readonly Task[] }) {
                 <li key={index} className={styles.response}>
                   <span className={styles.rank}>{rankText(task, index, texts)}</span>
                   <span>
-                    {response.text}
-                    {response.model && <span className={ui.dim}> {response.model}</span>}
+                    {response.text || <i className={ui.dim}>{texts.empty}</i>}
+                    {[response.model, ...valuesOf(response.ratings), ...valuesOf(response.flags)]
+                      .filter((text) => text !== "")
+                      .map((text) => (
+                        <span key={text} className={ui.dim}>
+                          {" "}
+                          {text}
+                        </span>
+                      ))}
                   </span>
                 </li>
               ))}
             </ul>
-            {task.annotator && <p className={ui.dim}>{texts.by(task.annotator)}</p>}
+            {detailsOf(task, texts).map((text) => (
+              <p key={text} className={ui.dim}>
+                {text}
+              </p>
+            ))}
           </li>
         ))}
       </ol>
@@ -45,11 +56,30 @@ export function TaskPreviews({ tasks }: { tasks: readonly Task[] }) {
   );
 }
 
-function rankText(
-  task: Task,
-  index: number,
-  texts: { unranked: string; rank: (rank: number) => string },
-): string {
-  const tier = task.tiers?.findIndex((members) => members.includes(index)) ?? -1;
-  return tier < 0 ? texts.unranked : texts.rank(tier + 1);
+type Texts = ReturnType<typeof useTexts>["setup"];
+
+function rankText({ tiers, not_rankable, all_bad }: Task, index: number, texts: Texts): string {
+  if (tiers === null) return texts.unranked;
+  if (tiers.length === 0) return not_rankable ? texts.notRankable : all_bad ? texts.allBad : texts.noOrder;
+  const tier = tiers.findIndex((members) => members.includes(index));
+  return tier < 0 ? texts.below : texts.rank(tier + 1);
+}
+
+/** What the ranking contains besides the order. */
+function detailsOf({ annotator, strength, tiers, all_bad, comment, rewrite }: Task, texts: Texts): string[] {
+  return [
+    annotator && texts.by(annotator),
+    strength !== null && texts.strength(strength),
+    all_bad && tiers?.length && texts.allBadDetail,
+    comment && texts.comment(comment),
+    rewrite && texts.rewrite(rewrite),
+  ].filter((text) => typeof text === "string" && text !== "") as string[];
+}
+
+/** The ratings or flags of a response as short texts, such as "helpful: 4". */
+function valuesOf(values: unknown): string[] {
+  const text = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  if (Array.isArray(values)) return values.map(text);
+  if (typeof values !== "object" || values === null) return [text(values)];
+  return Object.entries(values).map(([name, value]) => `${name}: ${text(value)}`);
 }

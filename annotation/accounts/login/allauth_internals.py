@@ -37,8 +37,8 @@ class Usage(Protocol):
 
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
-    """Counts one use of the limit `name`. Returns None if the limit has been reached, and otherwise an object
-    that can roll the use back."""
+    """Counts one attempt against the limit `name`. Returns None if the limit has been reached, and otherwise
+    an object that can roll the count back."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )

@@ -1,4 +1,4 @@
-"""Known devices: browsers in which an account has logged in before.
+"""Known devices: browsers in which a user has logged in to an account before.
 
 A login stores a signed cookie in the browser. The cookie grants no access. Failed logins on a known device
 are counted separately, so that nobody can lock an account's owner out by guessing the password elsewhere.
@@ -27,7 +27,7 @@ _SALT = "rankloop known device"
 
 
 def known_device(request: HttpRequest, username: str) -> str | None:
-    """The ID of the browser if the account has logged in there before, otherwise None."""
+    """The browser's ID if the user has logged in there before, otherwise None."""
     device, accounts = _read(request)
     return device if _account(username) in accounts else None
 

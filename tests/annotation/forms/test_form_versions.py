@@ -164,7 +164,7 @@ def test_ranking_without_an_assignment_has_a_form_version_of_its_project(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_form_change_during_an_import_leaves_no_task_that_does_not_fit(
+def test_every_task_fits_the_form_after_a_change_during_an_import(
     add_tasks: Callable[..., list[RankingTask]],
 ) -> None:
     pairs = AnswerForm(responses=Span(min=2, max=2))

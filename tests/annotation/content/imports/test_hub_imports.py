@@ -125,7 +125,7 @@ def test_invalid_dataset_id_is_reported(hub: str) -> None:
 
 def test_dataset_above_the_size_limit_is_refused(hub: str) -> None:
     with pytest.raises(
-        Problem, match=r"have 47 bytes; imports are limited to 40 bytes \(RANKLOOP_IMPORT_MAX_BYTES"
+        Problem, match=r"total 47 bytes, but imports are limited to 40 bytes \(RANKLOOP_IMPORT_MAX_BYTES"
     ):
         list(fetch_dataset(dataset="people/pairs", split="test", endpoint=hub, most_bytes=40))
 

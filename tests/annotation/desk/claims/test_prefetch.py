@@ -21,7 +21,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_request_without_prefetch_leases_one_task(desk: APIClient) -> None:
+def test_claim_without_prefetching_leases_one_task(desk: APIClient) -> None:
     assert next_of(desk)["prefetched"] == []
     assert Assignment.objects.count() == 1
 
@@ -61,7 +61,7 @@ def test_prefetched_lease_behaves_like_any_other_lease(desk: APIClient) -> None:
     assert Assignment.objects.leased().count() == 1
 
 
-def test_request_without_prefetch_does_not_renew_prefetched_leases(
+def test_claim_without_prefetching_does_not_renew_prefetched_leases(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     allocation.claim_tasks(project=project, annotator=alice, prefetch=1)

@@ -36,7 +36,7 @@ def _login(browser: APIClient, username: str = "alice", password: str = PASSWORD
     return browser.post(LOGIN, body, headers=_token(browser)).status_code
 
 
-def test_me_endpoint_returns_401_and_a_csrf_cookie_without_a_login(browser: APIClient, db: None) -> None:
+def test_me_endpoint_returns_401_and_a_csrf_cookie_to_anonymous_users(browser: APIClient, db: None) -> None:
     response = browser.get(ME)
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"

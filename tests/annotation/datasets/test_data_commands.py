@@ -186,7 +186,7 @@ def test_freeze_accepts_a_selection(wishes: None) -> None:
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")
 
 
-def test_snapshot_name_used_in_two_projects_requires_the_project(
+def test_snapshot_name_used_in_two_projects_requires_the_project_option(
     wishes: None, rows: Path, tmp_path: Path
 ) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")

@@ -50,7 +50,7 @@ def test_heartbeat_that_is_late_or_has_a_wrong_token_is_a_conflict(desk: APIClie
     assert Assignment.objects.get().expires_at < timezone.now()
 
 
-def test_released_task_is_free_at_once(desk: APIClient) -> None:
+def test_released_task_is_available_at_once(desk: APIClient) -> None:
     shown = next_of(desk)
     assert _free_slots() == 3
     assert _act(desk, shown, "release") == 204

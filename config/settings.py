@@ -108,7 +108,8 @@ def _database(url: str) -> dict[str, object]:
             "tcp_user_timeout": 60_000,
             **query,
             "options": f"{connection_options(PROCESS)} {query.get('options', '')}".strip(),
-            "pool": _POOL if PROCESS != "heavy" else False,  # a heavy request has its own process
+            # Each heavy request has its own process, so a pool would be useless.
+            "pool": _POOL if PROCESS != "heavy" else False,
             "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }

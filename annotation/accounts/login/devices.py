@@ -21,8 +21,9 @@ from annotation.models import User
 
 COOKIE = "known-device"
 COOKIE_PATH = "/api/v1/"
-COOKIE_SECONDS = 180 * 24 * 3600  # renewed at each login
-MAX_ACCOUNTS = 5  # per browser; the accounts with the oldest logins are dropped
+# The cookie is renewed at each login. It names the MAX_ACCOUNTS accounts with the most recent logins.
+COOKIE_SECONDS = 180 * 24 * 3600
+MAX_ACCOUNTS = 5
 _SALT = "rankloop known device"
 
 

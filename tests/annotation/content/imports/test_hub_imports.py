@@ -85,7 +85,7 @@ def test_split_is_imported_file_by_file(project: Project, hub: str) -> None:
         "import_responses", "people/pairs", "--hub", "--split", "train", "--project", "support", stdout=out
     )
     assert Ranking.objects.count() == 2
-    assert "data/train-00001-of-00002.jsonl:\nImported 1 rows (trl-preference) into support" in out.getvalue()
+    assert "data/train-00001-of-00002.jsonl:\nImported 1 row (trl-preference) into support" in out.getvalue()
 
 
 @pytest.mark.django_db

@@ -143,8 +143,8 @@ class Postgres:
                 self.folder.mkdir(mode=0o700)
             else:
                 # Each new state folder gets a cluster folder with a random name. If the name were derived
-                # from the state folder's path, deleted data would come back after a user deleted the state
-                # folder and started again.
+                # from the state folder's path, a user who deletes the state folder and starts again would
+                # get the old data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(

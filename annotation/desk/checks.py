@@ -2,8 +2,8 @@
 qualification checks before annotation.
 
 Answers to checks are scored when they are submitted. Code that records a skip or an answer to a check must
-hold the annotator's desk lock (`Lock.DESK`). Because of this lock, a qualification attempt whose last two
-answers are submitted simultaneously from two tabs is judged once, with both answers.
+hold the annotator's desk lock (`Lock.DESK`). If two tabs submit the last two answers of a qualification
+attempt simultaneously, the lock ensures that the attempt is judged once, with both answers.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def test_another_attempt_starts_with_unseen_tasks(short_exam: Project, alice: Us
     assert claim(short_exam, alice).task.kind == "ranking"
 
 
-def test_released_qualification_task_returns(short_exam: Project, alice: User) -> None:
+def test_released_qualification_task_returns_to_its_annotator(short_exam: Project, alice: User) -> None:
     for _ in range(2):
         _attempt(short_exam, alice, False, True)
     held = claim(short_exam, alice)

@@ -91,7 +91,7 @@ def test_revision_is_checked_against_the_form_of_its_assignment(desk: APIClient,
 
 def test_reassigned_task_uses_the_new_form(desk: APIClient, project: Project) -> None:
     shown = next_of(desk)
-    past = timezone.now() - timedelta(seconds=1)
+    past = timezone.now() - timedelta(hours=1)
     Assignment.objects.update(expires_at=past, state=Assignment.State.EXPIRED)
     _ask(project)
     again = next_of(desk)

@@ -18,8 +18,8 @@ def main() -> None:
             from annotation.database.acting import act_as, command_actor
 
             act_as(command_actor(sys.argv[1] if len(sys.argv) > 1 else "help"))
-            # Migrate the database first, because commands need up-to-date tables. Only `migrate` and similar
-            # commands must see the database as it is.
+            # Migrate the database first, because commands need up-to-date tables. The exceptions are
+            # `migrate` and similar commands, which must see the database as it is.
             if own and "migrat" not in sys.argv[1]:
                 execute_from_command_line([sys.argv[0], "migrate", "--verbosity=0"])
             execute_from_command_line(sys.argv)

@@ -1,4 +1,4 @@
-"""The checks of `/readyz`, which tell whether this server can do its work. Each check has a time limit.
+"""The checks of `/readyz`, which determine whether this server is ready. Each check has a time limit.
 
 A call to a hung server or a hung network file system can block for minutes. Each check therefore runs in its
 own thread. While a check hangs, no second thread is started for it, so probes can't use up threads.

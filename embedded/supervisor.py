@@ -35,7 +35,8 @@ _READY_POLL_SECONDS = 0.05
 # resumes from its previous checkpoint when Rankloop starts again.
 _GRACE_SECONDS = float(os.environ.get("RANKLOOP_TRAINING_STOP_SECONDS") or 12) + 3
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STEADY_SECONDS = 60.0  # a child that ran longer than this is restarted after the shortest delay
+# A child that ran longer than this is restarted after the shortest delay.
+_STEADY_SECONDS = 60.0
 # One Python process uses only one processor at a time. With a second web process, sixteen annotators who work
 # without pauses submit 20 to 25 % more answers. The second process starts only when the first process
 # responds, so its startup does not delay the first response.

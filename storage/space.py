@@ -84,8 +84,8 @@ def _detail(folder: Path, needed: int | None, quota: bool) -> str:
     place = _existing(folder)
     mount = next(each for each in (place, *place.parents) if os.path.ismount(each))
     found = os.statvfs(place)
-    inodes = " and no inode" if found.f_files and not found.f_favail else ""
-    free = f"{size_text(found.f_bavail * found.f_frsize)}{inodes} free"
+    inodes = " and no free inodes" if found.f_files and not found.f_favail else ""
+    free = f"{size_text(found.f_bavail * found.f_frsize)} free{inodes}"
     wanted = f", but {size_text(needed)} are needed" if needed is not None else ""
     if quota:
         return (

@@ -27,7 +27,7 @@ SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
 
 
 def user_of(request: Request) -> User:
-    """The logged-in user. Only for views that require a login."""
+    """The logged-in user. The view must require a login."""
     return cast(User, request.user)
 
 

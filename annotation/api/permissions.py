@@ -172,7 +172,8 @@ def paused_reason(state: str | None, reason: str | None) -> str | None:
 
 
 def require_scope(action: Action, method: str, *, held: Collection[str]) -> None:
-    """Raises PermissionDenied unless the token scopes `held` allow `action` with the HTTP method `method`."""
+    """Raises PermissionDenied unless one of the token's scopes (`held`) allows `action` with the HTTP method
+    `method`."""
     wanted = scopes_for(action, method)
     if not wanted:
         raise PermissionDenied(f"Tokens can't {action.value}. Log in with a browser.", code="scope")

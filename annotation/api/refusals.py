@@ -46,9 +46,9 @@ class QualificationFailed(Conflict):
     type = "qualification-failed"
 
     def __init__(self, attempts: int) -> None:
-        tries = "the only attempt" if attempts == 1 else f"any of {attempts} attempts"
+        tries = "your only attempt" if attempts == 1 else f"any of your {attempts} attempts"
         super().__init__(
-            f"You did not reach the project's pass mark in {tries} to qualify, so you can't rank here. "
+            f"You did not reach the project's pass mark in {tries}, so you can't rank in this project. "
             "A manager can grant another attempt."
         )
 

@@ -24,7 +24,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "request_id": {
             "type": "string",
             "description": "The ID of the request, as in the response header X-Request-ID and in the server's"
-            " log. Missing only from stored errors of background work that was not started by a request.",
+            " log. It is missing only if the error comes from background work that no request started.",
         },
         "errors": {
             "type": "array",

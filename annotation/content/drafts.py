@@ -90,9 +90,7 @@ def split_of(prompt_hash: str) -> Split:
 
 def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
     if as_task and not MIN_RESPONSES <= len(draft.responses) <= MAX_RESPONSES:
-        return (
-            f"the task has {len(draft.responses)} responses; it must have {MIN_RESPONSES} to {MAX_RESPONSES}"
-        )
+        return f"the task must have {MIN_RESPONSES} to {MAX_RESPONSES} responses, not {len(draft.responses)}"
     for number, response in enumerate(draft.responses):
         if fault := text_fault(response.text):
             return f"response {number} {fault}"

@@ -24,7 +24,7 @@ AGREEMENT = "frozen_agreement"
 @dataclass(frozen=True)
 class Agreement:
     """`pairs` is the number of pairs of verdicts on the same two responses, over all `tasks`. `share` is the
-    share of these pairs that agree. A tie is a verdict."""
+    share of these pairs that agree. A tie counts as a verdict."""
 
     share: float | None
     pairs: int

@@ -134,11 +134,11 @@ def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[
     ranked, wanted = len(shown) - len(missing), form.top_k
     if ranked < wanted.at_least:
         yield FieldProblem(
-            "tiers", f"{ranked} responses are ranked; this project requires at least {wanted.at_least}."
+            "tiers", f"This project requires at least {wanted.at_least} ranked responses, not {ranked}."
         )
     elif ranked > wanted.at_most:
         yield FieldProblem(
-            "tiers", f"{ranked} responses are ranked; this project allows at most {wanted.at_most}."
+            "tiers", f"This project allows at most {wanted.at_most} ranked responses, not {ranked}."
         )
 
 

@@ -2,8 +2,8 @@
 qualification checks before annotation.
 
 Answers to checks are scored when they are submitted. Code that records a skip or an answer to a check must
-hold the annotator's desk lock (`Lock.DESK`). Because of this lock, a qualification attempt whose last two
-answers are submitted simultaneously from two tabs is judged once, with both answers.
+hold the annotator's desk lock (`Lock.DESK`). If two tabs submit the last two answers of a qualification
+attempt simultaneously, the lock ensures that the attempt is judged once, with both answers.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Se
 
 
 def note_skip(*, assignment: Assignment, way: str) -> None:
-    """Ends the qualification attempt if this skip finishes it. A permanently skipped qualification task is
-    scored as an incorrect answer. Skips of other checks are not scored."""
+    """Ends the qualification attempt if the skipped task was its last one. A permanently skipped
+    qualification task is scored as an incorrect answer. Skips of other checks are not scored."""
     if way != SkipWay.ME and assignment.task.kind == RankingTask.Kind.QUALIFICATION:
         judge_attempt(project=assignment.project, annotator_id=assignment.annotator_id)
 

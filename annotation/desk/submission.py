@@ -42,7 +42,7 @@ class KeyUsedBefore(Problem):
 def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict[str, Any]) -> int:
     """Saves unfinished work that is based on draft `version`. Returns the new version.
 
-    Raises StaleDraft if another tab has saved a draft since, and LeaseLost if the lease is no longer held.
+    Raises StaleDraft if another tab has saved a newer draft, and LeaseLost if the lease is no longer held.
     """
     if len(json.dumps(draft)) > MAX_DRAFT_CHARACTERS:
         reason = f"A draft has at most {MAX_DRAFT_CHARACTERS} characters."

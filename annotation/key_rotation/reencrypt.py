@@ -12,8 +12,8 @@ from annotation.key_rotation.kinds import KINDS, Kind
 from config.keys import Unreadable
 
 BATCH_ROWS = 200
-# Number of attempts to re-encrypt a row. A row that has changed in the meantime is read again before the next
-# attempt.
+# Maximum number of attempts to re-encrypt a row. A row that has changed in the meantime is read again before
+# the next attempt.
 TRIES = 5
 
 

@@ -54,6 +54,11 @@ class ReportingCommand(QuickCommand):
             self.stdout.write("\n".join(lines))
 
 
+def counted(number: int, noun: str) -> str:
+    """For example `1 task` or `2 tasks`. The plural of `noun` must end in -s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def project_named(slug: str) -> Project:
     project = Project.objects.filter(slug=slug).first()
     if project is None:

@@ -33,7 +33,7 @@ class Role(models.TextChoices):
 
 
 class SkipWay(models.TextChoices):
-    """The destination of a skipped task. The first of a project's `skip_ways` is the default."""
+    """The ways to skip a task. The first of a project's `skip_ways` is the default."""
 
     ME = "me", "Returns to the same annotator when no other task is left for them"
     OTHERS = "others", "Goes to other annotators"

@@ -34,8 +34,8 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
         """Rankings that no revision has superseded.
 
-        Uses NOT EXISTS instead of `superseded_by=None`, for which Postgres estimates that the outer join
-        leaves one row. Postgres would then look up the comparisons of 100,000 rankings one by one.
+        With `superseded_by=None`, Postgres would expect a single row from the outer join. It would then look
+        up the comparisons of 100,000 rankings one by one. This method therefore uses NOT EXISTS.
         """
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 

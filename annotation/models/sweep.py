@@ -23,7 +23,7 @@ RETURNING unbroken_since
 
 class SweepQuerySet(models.QuerySet["Sweep"]):
     def note_pass(self, name: str, *, longest_gap: timedelta = LONGEST_GAP) -> datetime:
-        """Records a pass and returns the time since which the sweep has run without a gap.
+        """Records a pass and returns the time of the first pass after the latest gap.
 
         During an outage, no heartbeat is renewed. Right after the outage, the heartbeats of all healthy jobs
         are therefore old. The sweep doesn't run during the outage either, whether the database is restarting,

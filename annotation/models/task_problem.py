@@ -23,8 +23,8 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.exclude(settled_at=None)
 
     def sought(self, *, state: str | None = None, task: UUID | None = None) -> TaskProblemQuerySet:
-        """Problems with the given state (`open` or `settled`) and the given task. None matches any state or
-        any task."""
+        """Problems with the given state (`open` or `settled`) and the given task. If an argument is None, it
+        does not filter the problems."""
         rows = {None: self, "open": self.unsettled(), "settled": self.settled()}[state]
         return rows if task is None else rows.filter(task=task)
 

@@ -1,8 +1,8 @@
 """Caches reports until their data changes.
 
-The version of a project's data is read from the database in a fraction of the time that a report takes. If
+Reading the version of a project's data from the database takes a fraction of the time that a report takes. If
 several requests need the same report, one request computes it and the others wait for the result. While
-annotators are working, this result is already outdated when it is stored. It is still the response to every
+annotators are working, this result is already outdated when it is stored. It is still returned to every
 request that arrived before its computation began. Otherwise, 20 waiting managers would cause 20 computations.
 The reports are files in the state folder, because they are too large for the cache table.
 """

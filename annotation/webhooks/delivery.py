@@ -139,8 +139,8 @@ def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
     )
     if not is_new:
         return
-    # If a retried delivery was replayed while it was being posted, its number of attempts is 0 again. The
-    # updates of `claimed` then match no row, so the replay's schedule stays unchanged.
+    # If the delivery was replayed during a retry, its number of attempts is 0 again. The updates of `claimed`
+    # then match no row, so the replay's schedule stays unchanged.
     claimed = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
     endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)
     if outcome.is_success:

@@ -111,7 +111,8 @@ if __name__ == "__main__":
     from config.logs.asgi import LoggedRequests
 
     priority.yield_to_annotators(priority.REPORTS_NICE)
-    gc.freeze()  # otherwise, a child's first garbage collection would copy every page it visits
+    # Without this call, a child's first garbage collection would copy every page that it visits.
+    gc.freeze()
     # The web process writes the request's line in the access log.
     served = LoggedRequests(OneThreadPerRequest(), access_lines=False)
     serve(socket.socket(fileno=int(sys.argv[1])), served)

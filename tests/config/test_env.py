@@ -7,7 +7,7 @@ import pytest
 from config.env import BadEnvironment, env_list, env_secrets
 
 
-def test_list_variable_ignores_empty_items(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_items_of_a_list_variable_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_VARIABLE", " a.example , ,b.example,")
     assert env_list("A_VARIABLE") == ["a.example", "b.example"]
     monkeypatch.setenv("A_VARIABLE", " ")

@@ -190,7 +190,7 @@ def test_nothing_fails_without_an_explanation_if_the_old_key_is_lost(
     assert not works()
 
 
-def test_values_without_a_key_survive_the_loss_of_the_old_key(
+def test_values_independent_of_the_key_survive_its_loss(
     project: Project, alice: User, settings: Settings
 ) -> None:
     _, token = create_token(user=alice, name="script")

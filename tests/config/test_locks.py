@@ -1,8 +1,8 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
 `pip check` covers only the Python that runs it. Packages state their requirements for every Python version.
-These tests can therefore check all versions, not only the running one. These tests do not check whether a
-package index offers the wheels.
+These tests can therefore check all versions, not only the running one. They do not check whether a package
+index offers the wheels.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def installed(name: str, python: str) -> set[str]:
 
 
 def needed(name: str, python: str) -> list[tuple[str, Requirement]]:
-    """All requirements of our own files and of the locked packages. Each requirement comes with the file or
-    package that states it."""
+    """All requirements of our own files and of the locked packages. Each requirement is paired with the
+    file or package that states it."""
     pins = installed(name, python)
     files = [f"{one}.in" for one in NAMES[: NAMES.index(name) + 1]]
     found: dict[tuple[str, str], Requirement] = {}

@@ -34,7 +34,7 @@ def artefacts(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_server_is_ready_if_database_broker_and_storage_are_available(client: Client) -> None:
+def test_server_is_ready_if_every_component_is_available(client: Client) -> None:
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (200, READY)
     assert "no-store" in response["Cache-Control"]

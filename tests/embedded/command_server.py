@@ -1,5 +1,5 @@
 """Runs manage.py commands on a running stack, each in a fork of a process that has already loaded Django and
-the commands. Loading them takes longer than most commands run.
+the commands. Loading them takes longer than running most commands.
 
 The program reads lines with JSON objects {"argv": […], "out": PATH, "err": PATH}. It runs each command,
 writes the command's output to these files, and answers with a line that contains the exit code.

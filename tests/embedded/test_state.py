@@ -30,7 +30,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_secrets_artefacts_and_logs_are_private(tmp_path: Path) -> None:
+def test_secrets_and_artefacts_and_logs_are_private(tmp_path: Path) -> None:
     state = StateFolder(tmp_path / "state")
     state.secret_key()
     state.keep_private("demo-logins.txt", "mona: …")

@@ -45,7 +45,7 @@ def test_server_is_healthy_if_it_responds_with_ok(serve: Serve) -> None:
     assert not web.healthy(serve(503))
 
 
-def test_closed_port_is_not_healthy() -> None:
+def test_server_on_a_closed_port_is_not_healthy() -> None:
     with web.listen(0) as listener:
         port = web.port_of(listener)
     assert not web.healthy(port)

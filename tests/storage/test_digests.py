@@ -93,7 +93,7 @@ def test_change_right_after_the_first_read_is_found(tmp_path: Path) -> None:
         assert sha256_of(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_unchanged_file_is_read_just_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_file_is_read_only_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(folder / "weights")
     reads = []
     real = hashlib.file_digest

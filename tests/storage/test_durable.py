@@ -126,14 +126,14 @@ def test_failed_block_keeps_the_old_version_and_removes_the_new_one(tmp_path: Pa
     assert os.listdir(tmp_path) == ["target"]
 
 
-def test_leftovers_of_other_targets_are_kept(tmp_path: Path) -> None:
+def test_unfinished_files_of_other_targets_are_kept(tmp_path: Path) -> None:
     (tmp_path / ".other.partial-1").write_text("of a running process")
     (tmp_path / ".a[b].partial-1").write_text("of a killed process")
     durable.write_text(tmp_path / "a[b]", NEW)
     assert sorted(os.listdir(tmp_path)) == [".other.partial-1", "a[b]"]
 
 
-def test_folder_is_replaced_where_the_file_system_cannot_exchange_names(
+def test_folder_is_replaced_even_if_the_file_system_cannot_exchange_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durable, "exchange", lambda one, other: False)

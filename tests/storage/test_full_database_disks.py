@@ -71,7 +71,9 @@ def is_refused(response: Any) -> bool:
     return DETAIL in problem["detail"]
 
 
-def test_new_row_is_refused(ada: User, project: Project, client_of: ClientOf, full_table: FullTable) -> None:
+def test_row_that_does_not_fit_on_the_disk_is_refused(
+    ada: User, project: Project, client_of: ClientOf, full_table: FullTable
+) -> None:
     guidelines = os.urandom(30_000).hex()  # can't be compressed
     with full_table("annotation_project"):
         body = {"slug": "big", "name": "Big", "guidelines": guidelines}

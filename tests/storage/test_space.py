@@ -35,7 +35,7 @@ def test_error_names_a_disk_without_free_inodes(tmp_path: Path) -> None:
         for name in ("a", "b"):
             (disk / name).touch()
         durable.write_text(disk / "c", "text")
-        with pytest.raises(DiskFull, match="MB and no inode free"):
+        with pytest.raises(DiskFull, match="MB free and no free inodes"):
             durable.write_text(disk / "d", "text")
         with pytest.raises(DiskFull):
             durable.make_folders(disk / "one" / "two")

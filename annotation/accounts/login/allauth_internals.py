@@ -28,8 +28,10 @@ from django.http import HttpRequest
 from annotation.models import User
 from config.keys import Unreadable
 
-NO_MAIL = "none"  # email addresses are not verified, because the site's operators create the accounts
-_TOTP_SECRET = "mfa.totp.secret"  # session key that holds an unfinished enrolment's secret
+# Email addresses are not verified, because the site's operators create the accounts.
+NO_MAIL = "none"
+# The session key under which the secret of an unfinished enrolment is stored.
+_TOTP_SECRET = "mfa.totp.secret"
 
 
 class Usage(Protocol):
@@ -37,8 +39,8 @@ class Usage(Protocol):
 
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
-    """Counts one use of the limit `name`. Returns None if the limit has been reached, and otherwise an object
-    that can roll the use back."""
+    """Counts one attempt against the limit `name`. Returns None if the limit has been reached, and otherwise
+    an object that can roll the count back."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )

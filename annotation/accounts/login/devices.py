@@ -1,4 +1,4 @@
-"""Known devices: browsers in which an account has logged in before.
+"""Known devices: browsers in which a user has logged in to an account before.
 
 A login stores a signed cookie in the browser. The cookie grants no access. Failed logins on a known device
 are counted separately, so that nobody can lock an account's owner out by guessing the password elsewhere.
@@ -21,13 +21,14 @@ from annotation.models import User
 
 COOKIE = "known-device"
 COOKIE_PATH = "/api/v1/"
-COOKIE_SECONDS = 180 * 24 * 3600  # renewed at each login
-MAX_ACCOUNTS = 5  # per browser; the accounts with the oldest logins are dropped
+# The cookie is renewed at each login. It names the MAX_ACCOUNTS accounts with the most recent logins.
+COOKIE_SECONDS = 180 * 24 * 3600
+MAX_ACCOUNTS = 5
 _SALT = "rankloop known device"
 
 
 def known_device(request: HttpRequest, username: str) -> str | None:
-    """The ID of the browser if the account has logged in there before, otherwise None."""
+    """The browser's ID if the user has logged in there before, otherwise None."""
     device, accounts = _read(request)
     return device if _account(username) in accounts else None
 

@@ -34,8 +34,8 @@ class Limit:
     counted per client address."""
 
     def use(self, request: HttpRequest) -> Usage | None:
-        """Counts one use of the limit. Returns the usage, which can be rolled back, or None if the limit is
-        reached."""
+        """Counts one attempt against the limit. Returns None if the limit has been reached, and otherwise an
+        object that can roll the count back."""
         per = "key" if self.key else "ip"
         rate = f"{self.amount}/{self.seconds}s/{per}"
         return use_rate(request, name=self.name, rate=rate, key=self.key)

@@ -183,7 +183,7 @@ def _check_size(size: int) -> None:
     if size <= most:
         return
     raise Problem(
-        f"The file has {size:,} bytes; uploads are limited to {most:,} bytes"
+        f"The file is {size:,} bytes, but uploads are limited to {most:,} bytes"
         " (RANKLOOP_IMPORT_MAX_BYTES). Use manage.py import_responses on the server instead.",
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         errors=[FieldProblem("file", "The file is too large.")],

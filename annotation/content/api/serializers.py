@@ -66,7 +66,8 @@ class ImportOptions(serializers.Serializer[Any]):
     )
     round = serializers.IntegerField(default=0, help_text="Sampling round of the new tasks.")
     priority = serializers.IntegerField(
-        default=0, help_text="New tasks with a higher priority are served first."
+        default=0,
+        help_text="Priority of the new tasks. Tasks with a higher priority are served first.",
     )
     dry_run = serializers.BooleanField(
         default=False, help_text="Report what an import would do, without importing anything."
@@ -237,8 +238,8 @@ class ImportSummary(serializers.Serializer[Any]):
     )
     state = serializers.ChoiceField(choices=models.Import.State.choices)
     phase = serializers.CharField(
-        help_text="What a queued import waits for, such as a message queue that is not responding. Empty if"
-        " it waits for a free worker."
+        help_text="The reason why a queued import can't start, such as a message queue that is not"
+        " responding. Empty if the import is waiting for a free worker."
     )
     progress = ImportProgress(source="*")
     cancel_requested = serializers.SerializerMethodField()

@@ -21,8 +21,8 @@ from storage.digests import FileChanged, copy_hashed, verify_file
 
 logger = logging.getLogger(__name__)
 
-# Minimum age of a file that is removed because no unfinished import needs it. A new file has no row yet: the
-# file is stored first. If the web server dies before it inserts the row, no row ever refers to the file.
+# Files older than this are removed if no unfinished import needs them. A newer file can lack a row, because
+# the file is stored first. If the web server dies before it inserts the row, no row ever refers to the file.
 ORPHANED_AFTER = timedelta(hours=1)
 
 

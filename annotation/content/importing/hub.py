@@ -43,10 +43,10 @@ def fetch_dataset(
     `part` is a configuration or a folder. The part and the split are recognised from the files' paths.
     `cache` is the folder of the downloaded files (default: the Hub's cache). `token` is an access token, or
     False for none (default: the token of the Hub's client). Raises Problem if the Hub can't be reached, the
-    dataset doesn't exist, no file matches, or the files have more than `most_bytes` bytes.
+    dataset doesn't exist, no file matches, or the files total more than `most_bytes` bytes.
     """
     with _refusals(dataset, revision):
-        # A single request without retries, because without a network connection the retries would take 23 s.
+        # The request is sent only once, because retries would take 23 s if there is no network connection.
         found = HfApi(endpoint=endpoint, token=token).dataset_info(
             dataset, revision=revision, timeout=HUB_SECONDS, files_metadata=most_bytes is not None
         )
@@ -57,7 +57,7 @@ def fetch_dataset(
     total = sum(sizes[name] for name in chosen)
     if most_bytes is not None and total > most_bytes:
         raise _refused(
-            f"The chosen files of {dataset} have {total:,} bytes; imports are limited to {most_bytes:,}"
+            f"The chosen files of {dataset} total {total:,} bytes, but imports are limited to {most_bytes:,}"
             " bytes (RANKLOOP_IMPORT_MAX_BYTES). Choose a part or a split, or use"
             " manage.py import_responses --hub on the server."
         )

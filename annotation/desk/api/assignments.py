@@ -156,8 +156,9 @@ class SubmitView(AssignmentView):
         operation_id="submitRanking",
         description="201: the answer was stored. 200: the same answer was stored earlier with this"
         " key, and the earlier ranking is returned. 409: the lease is no longer held, the annotator is"
-        " paused, or the task already has an answer that was not sent with this key. In the first two cases,"
-        " the answer is saved as the draft, unless there is a newer draft.",
+        " paused, or the task already has an answer that was not sent with this key. If the lease is no"
+        " longer held or the annotator is paused, the answer is saved as the draft, unless there is a newer"
+        " draft.",
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},
         tags=["assignments"],

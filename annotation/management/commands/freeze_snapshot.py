@@ -6,7 +6,7 @@ from typing import Any
 
 from annotation.datasets.selection import CHOICES, CONDITIONS
 from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
-from annotation.management.reporting import ReportingCommand, project_named
+from annotation.management.reporting import ReportingCommand, counted, project_named
 from annotation.models import Ranking
 
 
@@ -59,8 +59,9 @@ class Command(ReportingCommand):
         )
         card, path = snapshot.card, snapshot_path(snapshot)
         lines = [
-            f"Froze {snapshot.rows} rankings as {snapshot.name}: {snapshot.comparisons} comparisons"
-            f" ({card['ties']} ties), {card['prompts']} prompts, {card['annotators']} annotators.",
+            f"Froze {counted(snapshot.rows, 'ranking')} as {snapshot.name}:"
+            f" {counted(snapshot.comparisons, 'comparison')} ({counted(card['ties'], 'tie')}),"
+            f" {counted(card['prompts'], 'prompt')}, {counted(card['annotators'], 'annotator')}.",
             f"sha256 {snapshot.sha256}",
             str(path),
         ]

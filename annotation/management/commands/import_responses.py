@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from annotation.content.importing.imports import import_file
 from annotation.content.importing.lines import ImportedVotes
 from annotation.content.importing.report import ImportReport
-from annotation.management.reporting import ReportingCommand, project_named
+from annotation.management.reporting import ReportingCommand, counted, project_named
 from annotation.models import Project
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.readers.table.chosen_mapping import DIRECTIONS
@@ -115,11 +115,12 @@ class Command(ReportingCommand):
         for reason in report.reasons[:SHOWN_REASONS]:
             self.stderr.write(str(reason))
         if len(report.reasons) > SHOWN_REASONS:
-            self.stderr.write(f"… and {len(report.reasons) - SHOWN_REASONS} more reasons (see --json)")
+            more = counted(len(report.reasons) - SHOWN_REASONS, "more reason")
+            self.stderr.write(f"… and {more} (see --json)")
         if report.stopped:
             raise CommandError(f"{_summary(report, project.slug)}\n{report.stopped}")
         if report.read and report.failed == report.read:
-            raise CommandError(f"None of the {report.read} rows could be imported as {report.format}.")
+            raise CommandError(f"None of the file's rows could be imported as {report.format}.")
         return report
 
 
@@ -140,7 +141,8 @@ def _lines(report: ImportReport, slug: str) -> list[str]:
 def _summary(report: ImportReport, slug: str) -> str:
     did = "Would import" if report.dry_run else "Imported"
     return (
-        f"{did} {report.read} rows ({report.format}) into {slug}: {report.prompts} new prompts,"
-        f" {report.responses} responses, {report.tasks} tasks, {report.rankings} rankings;"
+        f"{did} {counted(report.read, 'row')} ({report.format}) into {slug}:"
+        f" {counted(report.prompts, 'new prompt')}, {counted(report.responses, 'response')},"
+        f" {counted(report.tasks, 'task')}, {counted(report.rankings, 'ranking')};"
         f" {report.unchanged} unchanged, {report.failed} failed."
     )

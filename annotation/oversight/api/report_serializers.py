@@ -23,8 +23,8 @@ class Convergence(serializers.Serializer[Any]):
     steps = serializers.IntegerField(help_text="Number of steps that the search took.")
     change = serializers.FloatField(
         help_text="Increase in the log-likelihood (with the prior) in the last step, or the increase expected"
-        " from a further step, in nats. An estimate that is one standard error away from the maximum lies 0.5"
-        " nats below the maximum."
+        " from a further step, in nats. At one standard error from the maximum, the log-likelihood is 0.5"
+        " nats lower than at the maximum."
     )
 
 

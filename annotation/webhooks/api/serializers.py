@@ -50,7 +50,7 @@ class Webhook(serializers.Serializer[models.WebhookEndpoint]):
 
 class WebhookWithSecret(serializers.Serializer[Any]):
     webhook = Webhook()
-    secret = serializers.CharField(help_text="The secret that verifies signatures; shown only once.")
+    secret = serializers.CharField(help_text="The secret for verifying signatures; shown only once.")
 
 
 class WebhookAttempt(serializers.Serializer[models.WebhookAttempt]):

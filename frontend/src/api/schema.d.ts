@@ -285,7 +285,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: the answer was stored. 200: the same answer was stored earlier with this key, and the earlier ranking is returned. 409: the lease is no longer held, the annotator is paused, or the task already has an answer that was not sent with this key. In the first two cases, the answer is saved as the draft, unless there is a newer draft. */
+        /** @description 201: the answer was stored. 200: the same answer was stored earlier with this key, and the earlier ranking is returned. 409: the lease is no longer held, the annotator is paused, or the task already has an answer that was not sent with this key. If the lease is no longer held or the annotator is paused, the answer is saved as the draft, unless there is a newer draft. */
         post: operations["submitRanking"];
         delete?: never;
         options?: never;
@@ -2180,7 +2180,7 @@ export interface components {
             steps: number;
             /**
              * Format: double
-             * @description Increase in the log-likelihood (with the prior) in the last step, or the increase expected from a further step, in nats. An estimate that is one standard error away from the maximum lies 0.5 nats below the maximum.
+             * @description Increase in the log-likelihood (with the prior) in the last step, or the increase expected from a further step, in nats. At one standard error from the maximum, the log-likelihood is 0.5 nats lower than at the maximum.
              */
             change: number;
         };
@@ -2573,7 +2573,7 @@ export interface components {
              */
             round?: number;
             /**
-             * @description New tasks with a higher priority are served first.
+             * @description Priority of the new tasks. Tasks with a higher priority are served first.
              * @default 0
              */
             priority?: number;
@@ -2609,7 +2609,7 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
-            /** @description What a queued import waits for, such as a message queue that is not responding. Empty if it waits for a free worker. */
+            /** @description The reason why a queued import can't start, such as a message queue that is not responding. Empty if the import is waiting for a free worker. */
             phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
@@ -2701,7 +2701,7 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             state: components["schemas"]["JobState"];
-            /** @description What a queued import waits for, such as a message queue that is not responding. Empty if it waits for a free worker. */
+            /** @description The reason why a queued import can't start, such as a message queue that is not responding. Empty if the import is waiting for a free worker. */
             phase: string;
             progress: components["schemas"]["ImportProgress"];
             readonly cancel_requested: boolean;
@@ -2767,7 +2767,7 @@ export interface components {
              */
             round?: number;
             /**
-             * @description New tasks with a higher priority are served first.
+             * @description Priority of the new tasks. Tasks with a higher priority are served first.
              * @default 0
              */
             priority?: number;
@@ -4302,7 +4302,7 @@ export interface components {
             /** @default  */
             reason?: string;
             /**
-             * @description The destination of the task: one of the project's `skip_ways`; the default is the first.
+             * @description The way to skip the task: one of the project's `skip_ways`. The default is the first one.
              *
              *     * `me` - Returns to the same annotator when no other task is left for them
              *     * `others` - Goes to other annotators
@@ -4707,7 +4707,7 @@ export interface components {
         WebhookState: "active" | "disabled";
         WebhookWithSecret: {
             webhook: components["schemas"]["Webhook"];
-            /** @description The secret that verifies signatures; shown only once. */
+            /** @description The secret for verifying signatures; shown only once. */
             secret: string;
         };
         /**
@@ -4729,7 +4729,7 @@ export interface components {
             status: number;
             /** @description A human-readable explanation of the problem and what to do. */
             detail: string;
-            /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. Missing only from stored errors of background work that was not started by a request. */
+            /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. It is missing only if the error comes from background work that no request started. */
             request_id?: string;
             errors: {
                 /** @description Dotted path of the field; empty for the body as a whole. */

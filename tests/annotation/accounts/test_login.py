@@ -36,7 +36,7 @@ def _login(browser: APIClient, username: str = "alice", password: str = PASSWORD
     return browser.post(LOGIN, body, headers=_token(browser)).status_code
 
 
-def test_me_endpoint_returns_401_and_a_csrf_cookie_without_a_login(browser: APIClient, db: None) -> None:
+def test_me_endpoint_returns_401_and_a_csrf_cookie_to_anonymous_users(browser: APIClient, db: None) -> None:
     response = browser.get(ME)
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"
@@ -141,7 +141,7 @@ def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient
     assert statuses == [400] * 100 + [429]
 
 
-def test_many_uses_of_other_limits_do_not_reset_a_limit(rf: RequestFactory) -> None:
+def test_many_guesses_under_other_names_do_not_reset_a_limit(rf: RequestFactory) -> None:
     limit = Limit("code-hour", 2, 3600, "victim")
     request = rf.post("/")
     assert [limit.use(request) is None for _ in range(3)] == [False, False, True]

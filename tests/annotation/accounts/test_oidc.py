@@ -100,7 +100,7 @@ def test_oidc_login_ends_at_the_requested_page_in_a_new_session(provider: Provid
     assert browser.api.cookies["sessionid"].value != before
 
 
-def test_state_nonce_and_challenge_are_new_for_each_login(provider: Provider, alice: User) -> None:
+def test_each_login_has_a_new_state_and_nonce_and_challenge(provider: Provider, alice: User) -> None:
     for _ in range(2):
         Browser().at_provider(provider)
     first, second = provider.asked

@@ -154,7 +154,7 @@ def created(*options: str) -> Any:
     return json.loads(out.getvalue())["token_expires_at"]
 
 
-def test_token_of_a_new_account_expires_unless_token_days_is_never(db: None) -> None:
+def test_token_of_a_new_account_expires_unless_requested_otherwise(db: None) -> None:
     assert (datetime.fromisoformat(created("zoe")) - timezone.now()).days == 89
     assert (datetime.fromisoformat(created("yan", "--token-days", "5")) - timezone.now()).days == 4
     assert created("xia", "--token-days", "never") is None

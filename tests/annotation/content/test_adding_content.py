@@ -64,8 +64,8 @@ def test_tasks_are_added_in_input_order(project: Project) -> None:
     ("draft", "reason"),
     [
         (TaskDraft([], [ResponseDraft("a"), ResponseDraft("b")]), "no messages"),
-        (_draft("?", "only one"), "1 responses"),
-        (_draft("?", *[str(n) for n in range(11)]), "11 responses"),
+        (_draft("?", "only one"), "2 to 10 responses, not 1"),
+        (_draft("?", *[str(n) for n in range(11)]), "2 to 10 responses, not 11"),
         (_draft("?", "same", "same"), "the same"),
         (_draft("?", "a", "b\x00"), "NUL"),
         (_draft("half \ud800", "a", "b"), "lone surrogate"),

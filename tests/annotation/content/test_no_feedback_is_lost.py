@@ -159,7 +159,7 @@ def test_rankings_of_a_single_distinct_response_are_kept_in_its_metadata(project
     }
 
 
-def test_both_ratings_of_a_repeated_response_are_kept_if_there_is_no_task(project: Project) -> None:
+def test_repeated_response_without_a_task_keeps_both_ratings(project: Project) -> None:
     take(project, {"prompt": "Best pet?", "responses": ["Cat", "Cat"], "ratings": {"0": 4, "1": 2}})
     assert Response.objects.get().metadata == {"left_out_rankings": [{"ratings": {"0": 4, "1": 2}}]}
 

@@ -170,7 +170,7 @@ def test_review_shows_rankings_without_an_order_but_needs_ordered_rankings(
     ]
 
 
-def test_api_lists_rankings_without_an_order_with_zero_tiers(
+def test_rankings_without_an_order_are_listed_with_zero_tiers(
     project: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     take(project, rated(comment="Rude.", flags={"0": ["unsafe"], "1": True}))

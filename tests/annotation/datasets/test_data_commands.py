@@ -144,7 +144,11 @@ def test_import_options_apply_to_the_tasks() -> None:
         ('{"foo": 1}', [], "(?s)not recognised.*hh-rlhf.*oasst-models.*rankloop.*prompts"),
         ("", [], "empty"),
         (None, [], "can't be read: No such file"),
-        ('{"prompt": 1, "responses": ["a", "b"]}', [], "None of the 1 rows could be imported as rankloop"),
+        (
+            '{"prompt": 1, "responses": ["a", "b"]}',
+            [],
+            "None of the file's rows could be imported as rankloop",
+        ),
         (json.dumps(RANKED), ["--overlap", "99"], "overlap is out of bounds"),
         (json.dumps(RANKED), ["--round", "-1"], "round is out of bounds"),
         (json.dumps(RANKED), ["--project", "nope"], "There is no project 'nope'"),
@@ -163,7 +167,7 @@ def test_invalid_import_is_refused_with_a_reason(
 
 def test_freeze_and_export_commands_report_the_contents(wishes: None, tmp_path: Path) -> None:
     frozen = run("freeze_snapshot", "--project", "wishes", "--name", "v1")
-    assert "Froze 3 rankings as v1: 9 comparisons (3 ties), 3 prompts, 1 annotators." in frozen
+    assert "Froze 3 rankings as v1: 9 comparisons (3 ties), 3 prompts, 1 annotator." in frozen
     out = tmp_path / "pairs.jsonl"
     said = run("export_snapshot", "v1", "--format", "trl_preference", "--out", str(out))
     assert "6 pairs, 3 ties left out" in said
@@ -186,7 +190,7 @@ def test_freeze_accepts_a_selection(wishes: None) -> None:
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")
 
 
-def test_snapshot_name_used_in_two_projects_requires_the_project(
+def test_snapshot_name_used_in_two_projects_requires_the_project_option(
     wishes: None, rows: Path, tmp_path: Path
 ) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")

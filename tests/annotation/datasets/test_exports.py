@@ -167,13 +167,13 @@ def _content(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_export_imported_into_its_own_project_adds_nothing(wishes: Project) -> None:
+def test_import_of_an_export_into_its_own_project_adds_nothing(wishes: Project) -> None:
     snapshot = frozen(wishes)
     report = import_file(project=wishes, file=io.BytesIO(exported(snapshot, "ranking")))
     assert (report.rankings, report.tasks, report.unchanged, report.failed) == (0, 0, len(ROWS), 0)
 
 
-def test_real_hh_comparisons_survive_import_snapshot_and_export(wishes: Project) -> None:
+def test_real_hh_comparisons_are_exported_unchanged(wishes: Project) -> None:
     pairs = set()
     for name in ("helpful-base.train", "helpful-rejection-sampled.test"):
         report = import_file(project=wishes, file=hh_file(name))

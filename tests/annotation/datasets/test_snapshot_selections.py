@@ -241,7 +241,7 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     # Agreement covers the whole task, not only the selected rankings. Agreement is undefined for one
     # annotator.
     assert kept("kims", min_agreement=0.9, annotators=["kim"]) == {str(agreed.pk)}
-    # If the review determines a task's row, the task passes the agreement threshold.
+    # A task whose row is determined by a review is kept even if the annotators disagree.
     assert kept("settled", min_agreement=0.9, aggregation="majority") == {str(agreed.pk), str(decided.pk)}
     card, _ = frozen(project, "card")
     assert card["agreement"] == {"share": pytest.approx(5 / 9), "pairs": 9, "tasks": 3}

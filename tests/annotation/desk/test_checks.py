@@ -74,7 +74,7 @@ def test_checks_are_assigned_at_the_configured_rates(
     assert len({after - before for before, after in pairwise(places)}) > 3
 
 
-def test_check_goes_to_every_annotator_and_is_never_finished(
+def test_check_is_assigned_to_every_annotator_and_is_never_done(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
     RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all annotators

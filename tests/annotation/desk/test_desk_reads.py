@@ -83,7 +83,7 @@ def test_project_is_returned_only_to_users_who_can_see_it(
                 assert getattr(found, name) == getattr(wanted, name)
 
 
-def test_own_assignment_is_read_with_its_task_its_project_and_its_form(
+def test_own_assignment_is_read_with_its_task_and_project_and_form(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

@@ -44,7 +44,7 @@ def test_stale_tab_does_not_overwrite_a_newer_draft(desk: APIClient) -> None:
 
 def test_saving_a_draft_after_the_lease_ends_is_a_conflict(desk: APIClient) -> None:
     shown = next_of(desk)
-    Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    Assignment.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     response = _save(desk, shown, 0, comment="late")
     assert (response.status_code, response.json()["type"]) == (409, "lease-lost")
 

@@ -67,7 +67,7 @@ def test_annotator_who_fails_twice_gets_the_reason(
     for _ in range(2):
         refused = client_of(alice).post("/api/v1/projects/support/assignments/next")
         assert (refused.status_code, refused.json()["type"]) == (409, "qualification-failed")
-        assert "any of 2 attempts" in refused.json()["detail"]
+        assert "any of your 2 attempts" in refused.json()["detail"]
     assert Membership.objects.get(user=alice).state == "active"
     _attempt(exam, ben, True, True, True)
 
@@ -142,7 +142,7 @@ def test_number_of_attempts_is_configurable(exam: Project, alice: User) -> None:
     exam.qualification_attempts = 1
     exam.save()
     _attempt(exam, alice, False, False, False)
-    with pytest.raises(QualificationFailed, match="the only attempt"):
+    with pytest.raises(QualificationFailed, match="your only attempt"):
         claim_next(project=exam, annotator=alice)
 
 
@@ -178,7 +178,7 @@ def test_another_attempt_starts_with_unseen_tasks(short_exam: Project, alice: Us
     assert claim(short_exam, alice).task.kind == "ranking"
 
 
-def test_released_qualification_task_returns(short_exam: Project, alice: User) -> None:
+def test_released_qualification_task_returns_to_its_annotator(short_exam: Project, alice: User) -> None:
     for _ in range(2):
         _attempt(short_exam, alice, False, True)
     held = claim(short_exam, alice)

@@ -119,7 +119,7 @@ def test_second_submit_is_a_conflict(desk: APIClient, key: str) -> None:
 @pytest.mark.parametrize("swept", [False, True])
 def test_answer_after_expiry_is_a_conflict_and_is_kept_as_a_draft(desk: APIClient, swept: bool) -> None:
     shown = next_of(desk)
-    past = timezone.now() - timedelta(seconds=1)
+    past = timezone.now() - timedelta(hours=1)
     Assignment.objects.update(expires_at=past, **({"state": "expired"} if swept else {}))
     response = send(desk, shown, comment="two minutes of work")
     assert (response.status_code, response.json()["type"]) == (409, "lease-lost")
@@ -132,7 +132,7 @@ def test_answer_after_expiry_is_a_conflict_and_is_kept_as_a_draft(desk: APIClien
 
 def test_answer_with_an_old_token_does_not_overwrite_the_newer_draft(desk: APIClient) -> None:
     old = next_of(desk)
-    Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    Assignment.objects.update(expires_at=timezone.now() - timedelta(hours=1))
     new = next_of(desk)
     draft = {"token": new["token"], "version": new["draft_version"], "draft": {"comment": "newer"}}
     assert desk.put(f"/api/v1/assignments/{new['id']}/draft", draft).status_code == 200

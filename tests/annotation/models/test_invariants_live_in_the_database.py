@@ -106,7 +106,7 @@ def test_assignment_must_belong_to_the_project_of_its_task(
         ("released", 1, 0, "open"),
     ],
 )
-def test_slots_follow_assignment_states_even_in_bulk_updates(
+def test_slots_match_assignment_states_after_bulk_updates(
     tasks: list[RankingTask], alice: User, state: str, slots: int, answered: int, task_state: str
 ) -> None:
     _assign(tasks[0], alice)

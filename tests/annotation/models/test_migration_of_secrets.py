@@ -60,7 +60,7 @@ def _derived(salt: str, value: str) -> bytes:
     return salted_hmac(salt, value, algorithm="sha256").digest()
 
 
-def test_existing_secrets_pseudonyms_and_links_stay_valid(older: tuple[Any, Callable[[], None]]) -> None:
+def test_existing_secrets_and_pseudonyms_and_links_stay_valid(older: tuple[Any, Callable[[], None]]) -> None:
     apps, migrate = older
     user = apps.get_model("annotation", "User").objects.create(username="alice")
     project = apps.get_model("annotation", "Project").objects.create(slug="old", name="Old")

@@ -30,7 +30,7 @@ WINS = np.array([[0.0, 4, 12], [8, 0, 8], [0, 0, 0]])
 TIES = np.array([[0.0, 0, 0], [0, 0, 4], [0, 4, 0]])
 
 
-def test_leaderboard_orders_models_and_counts_wins_losses_and_ties(ranked: Project) -> None:
+def test_leaderboard_orders_models_and_counts_their_results(ranked: Project) -> None:
     board = leaderboard(project=ranked)
     assert [row.model for row in board.standings] == ["model-1", "model-0", "model-2"]
     assert [(row.wins, row.losses, row.ties) for row in board.standings] == [
@@ -95,7 +95,7 @@ def test_models_that_were_never_compared_are_in_separate_groups(project: Project
     assert len({row.level for row in board.standings}) == 4
 
 
-def test_leaderboard_has_slices_for_rounds_splits_and_metadata_values(
+def test_leaderboard_has_slices_by_round_or_split_or_metadata_value(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 5, k=2, round=0)

@@ -91,7 +91,7 @@ def answered(
     return project
 
 
-def test_arrays_hold_exactly_the_pairs_of_the_rankings(answered: Project) -> None:
+def test_arrays_contain_exactly_the_pairs_of_the_rankings(answered: Project) -> None:
     read = read_rankings(project=answered)
     assert sorted(_from_arrays(read, _response_ids(answered)), key=repr) == _from_rows(answered)
     assert sorted(block.k for block in read.blocks) == [2, 3, 5, 10]

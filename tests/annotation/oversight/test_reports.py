@@ -18,7 +18,7 @@ from tests.annotation.answering import claim, rank_next
 AddTasks = Callable[..., list[RankingTask]]
 
 
-def test_progress_counts_tasks_rankings_and_annotators(
+def test_progress_counts_tasks_and_rankings_and_annotators(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     for seconds in (10, 20, 90):

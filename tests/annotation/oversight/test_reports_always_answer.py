@@ -122,7 +122,7 @@ def freeze(client: APIClient) -> Any:
 
 @pytest.mark.parametrize("kind", [*KINDS, "empty"])
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_reports_snapshots_and_exports_succeed_for_every_kind_of_annotator(
+def test_reports_and_snapshots_and_exports_succeed_for_every_kind_of_annotator(
     kind: str, project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)

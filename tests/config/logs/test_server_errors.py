@@ -160,7 +160,9 @@ def test_error_outside_django_is_logged_and_gets_a_response(ask: Callable[..., A
     assert line["request_id"] == REQUEST_ID
 
 
-def test_refusal_before_django_contains_the_request_id(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_response_to_a_request_refused_before_django_has_the_request_id(
+    ask: Callable[..., Answer], lines: Lines
+) -> None:
     status, headers, body = ask("fine", length=2**60)
     assert (status, json.loads(body)["request_id"]) == (413, REQUEST_ID)
     assert headers["x-request-id"] == REQUEST_ID
@@ -168,7 +170,7 @@ def test_refusal_before_django_contains_the_request_id(ask: Callable[..., Answer
     assert (access["status"], access["request_id"]) == (413, REQUEST_ID)
 
 
-def test_error_in_a_stream_reaches_the_server_which_logs_it(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_error_in_a_stream_is_passed_to_the_server(ask: Callable[..., Answer], lines: Lines) -> None:
     with pytest.raises(ValueError, match="fault in the stream"):
         ask("stream")
     (access,) = lines.of(logger="rankloop.access")

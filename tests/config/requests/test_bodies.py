@@ -283,7 +283,7 @@ def test_each_user_can_send_a_few_uploads_at_a_time(
     assert application._uploads._open.total() == 0
 
 
-def test_table_of_limits_names_exactly_the_uploads() -> None:
+def test_exactly_the_upload_endpoints_have_the_upload_limit() -> None:
     table = [line for line in lines(get_resolver()) if isinstance(line, Line)]
     for line in table:
         path = "/" + re.sub(r"<uuid:\w+>", str(UUID(int=7)), line.route)

@@ -163,6 +163,6 @@ def test_unknown_transfer_encoding_is_not_a_server_error(server: Server, value: 
     assert found == (400, "Invalid HTTP request received.")
 
 
-def test_all_web_servers_limit_heads() -> None:
+def test_every_web_server_limits_request_heads() -> None:
     for command in server_commands():
         assert f"--http={PROTOCOL}" in command or command[command.index("--http") + 1] == PROTOCOL

@@ -72,7 +72,7 @@ def ranked(project: Project, tasks: list[RankingTask], alice: User) -> Project:
 
 def waiting_for_a_lock() -> int:
     with connection.cursor() as cursor:
-        # Otherwise, Postgres returns the result of the transaction's first query again.
+        # Without this statement, Postgres would return the result of the transaction's first query again.
         cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"

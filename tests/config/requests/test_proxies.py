@@ -42,9 +42,12 @@ def test_no_proxy_is_trusted_by_default() -> None:
     ("peer", "forwarded", "address"),
     [
         (PROXY, [CLIENT], CLIENT),
-        (PROXY, [f"1.2.3.4, {CLIENT}"], CLIENT),  # the client forged 1.2.3.4
-        (PROXY, ["1.2.3.4", CLIENT], CLIENT),  # the header appears twice
-        (PROXY, [f"1.2.3.4, {CLIENT}, {SECOND}"], CLIENT),  # two proxies
+        # The client forged the address 1.2.3.4.
+        (PROXY, [f"1.2.3.4, {CLIENT}"], CLIENT),
+        # The header appears twice.
+        (PROXY, ["1.2.3.4", CLIENT], CLIENT),
+        # The request passed two proxies.
+        (PROXY, [f"1.2.3.4, {CLIENT}, {SECOND}"], CLIENT),
         (PROXY, [f"{CLIENT}:4711"], CLIENT),
         (PROXY, ["[2001:db8::7]:4711"], "2001:db8::7"),
         (PROXY, ["2001:db8::7"], "2001:db8::7"),

@@ -56,7 +56,7 @@ SCHEMA.app = get_wsgi_application()
 TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}
 OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
 # The number of valid cases per operation. There are just as many invalid cases. Operations with query
-# parameters or headers get twice the number of both.
+# parameters or headers get twice as many of each.
 CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2)
 asked: Counter[str] = Counter()
 words_asked: set[str] = set()
@@ -199,7 +199,8 @@ def _ask(
                 answer = case.call(headers=headers, cookies=dict(identity.cookies))
                 transaction.set_rollback(True)
             case.validate_response(answer, checks=CHECKS)
-            # The schema describes refusals as the `default` response, which would also cover any status.
+            # The schema describes refusals as the `default` response, which matches every status. A
+            # successful status must therefore be documented separately.
             assert answer.status_code >= 400 or str(answer.status_code) in documented
 
         # A request that has neither parameters nor a body can't be made invalid.

@@ -86,7 +86,7 @@ def test_dry_run_works_on_the_command_line(project: Project, tmp_path: Any) -> N
     )
     assert counts() == before
     assert (
-        "Would import 2 rows (rankloop) into support: 1 new prompts, 2 responses, 1 tasks, 1 rankings"
+        "Would import 2 rows (rankloop) into support: 1 new prompt, 2 responses, 1 task, 1 ranking"
         in out.getvalue()
     )
     assert "1 × a response occurs twice" in out.getvalue()

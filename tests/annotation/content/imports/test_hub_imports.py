@@ -36,7 +36,7 @@ def test_split_is_imported_file_by_file(project: Project, hub: str) -> None:
         "import_responses", "people/pairs", "--hub", "--split", "train", "--project", "support", stdout=out
     )
     assert Ranking.objects.count() == 2
-    assert "data/train-00001-of-00002.jsonl:\nImported 1 rows (trl-preference) into support" in out.getvalue()
+    assert "data/train-00001-of-00002.jsonl:\nImported 1 row (trl-preference) into support" in out.getvalue()
 
 
 @pytest.mark.django_db
@@ -76,7 +76,7 @@ def test_invalid_dataset_id_is_reported(hub: str) -> None:
 
 def test_dataset_above_the_size_limit_is_refused(hub: str) -> None:
     with pytest.raises(
-        Problem, match=r"have 47 bytes; imports are limited to 40 bytes \(RANKLOOP_IMPORT_MAX_BYTES"
+        Problem, match=r"total 47 bytes, but imports are limited to 40 bytes \(RANKLOOP_IMPORT_MAX_BYTES"
     ):
         list(fetch_dataset(dataset="people/pairs", split="test", endpoint=hub, most_bytes=40))
 

@@ -121,7 +121,7 @@ def test_uploader_is_the_actor_of_the_imported_rankings(
     assert set(entries.values_list("actor", flat=True)) == {f"user:{mona.pk}"}
 
 
-def test_list_shows_the_newest_import_first_without_reports(manager: APIClient) -> None:
+def test_import_list_is_newest_first_and_omits_reports(manager: APIClient) -> None:
     imported(manager, rows(1), "first.jsonl")
     upload(manager, rows(2), "second.jsonl")
     found = manager.get(IMPORTS).json()["results"]

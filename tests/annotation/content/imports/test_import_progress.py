@@ -39,7 +39,7 @@ def test_progress_increases_until_the_report_is_returned(project: Project, data:
     assert Prompt.objects.filter(project=project).count() == len(ROWS)
 
 
-def test_closed_import_keeps_the_stored_batches(project: Project) -> None:
+def test_import_closed_early_keeps_the_stored_batches(project: Project) -> None:
     steps = importing(project=project, file=io.BytesIO(LINES))
     assert [next(steps).read for _ in range(2)] == [0, BATCH_LINES]
     steps.close()
@@ -48,7 +48,7 @@ def test_closed_import_keeps_the_stored_batches(project: Project) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_closed_dry_run_stores_nothing(project: Project) -> None:
+def test_dry_run_closed_early_stores_nothing(project: Project) -> None:
     steps = importing(project=project, file=io.BytesIO(LINES), dry_run=True)
     assert [next(steps).read for _ in range(2)] == [0, BATCH_LINES]
     assert connection.in_atomic_block

@@ -116,7 +116,7 @@ def test_prompts_import_adds_1033_prompts_and_none_when_repeated(wishes: Project
     assert unchanged(import_file(project=wishes, file=path))
 
 
-def test_ranking_is_imported_with_its_tiers_its_pairs_and_its_annotator(wishes: Project) -> None:
+def test_ranking_is_imported_with_its_tiers_and_pairs_and_annotator(wishes: Project) -> None:
     row = ranked(
         strength=2, comment="why", ratings={"0": {"help": 4}}, flags={"2": ["short"]}, duration_ms=900
     )

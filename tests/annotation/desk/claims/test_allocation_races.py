@@ -62,7 +62,7 @@ def test_annotator_with_many_tabs_reaches_but_never_exceeds_the_cap(
     assert (desk.answered, desk.answered_on_day) == (7, 7)
 
 
-def test_many_prefetching_tabs_hold_three_leases_in_total(
+def test_prefetching_in_many_tabs_leases_three_tasks_in_total(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 20, k=2)

@@ -68,7 +68,7 @@ def test_daily_cap_resets_at_midnight_utc(project: Project, add_tasks: AddTasks,
     assert (desk.answered, desk.answered_on_day) == (2, 1)
 
 
-def test_desk_counters_follow_every_assignment_change(
+def test_every_assignment_change_updates_the_desk_counters(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 6)

@@ -21,7 +21,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_request_without_prefetch_leases_one_task(desk: APIClient) -> None:
+def test_claim_without_prefetching_leases_one_task(desk: APIClient) -> None:
     assert next_of(desk)["prefetched"] == []
     assert Assignment.objects.count() == 1
 
@@ -56,12 +56,12 @@ def test_prefetched_lease_behaves_like_any_other_lease(desk: APIClient) -> None:
     assert desk.post(f"{url}/release", {"token": second["token"]}).status_code == 204
     assert Assignment.objects.leased().count() == 1
     desk.post(NEXT, {"prefetch": 2})
-    Assignment.objects.leased().filter(place__gt=0).update(expires_at=timezone.now() - timedelta(seconds=1))
+    Assignment.objects.leased().filter(place__gt=0).update(expires_at=timezone.now() - timedelta(hours=1))
     assert allocation.expire_leases() == 2
     assert Assignment.objects.leased().count() == 1
 
 
-def test_request_without_prefetch_does_not_renew_prefetched_leases(
+def test_claim_without_prefetching_does_not_renew_prefetched_leases(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     allocation.claim_tasks(project=project, annotator=alice, prefetch=1)

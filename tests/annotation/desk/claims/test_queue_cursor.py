@@ -88,7 +88,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
         elif deed < 0.85:
             allocation.release_lease(**lease)
         else:
-            Assignment.objects.filter(pk=held.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+            Assignment.objects.filter(pk=held.pk).update(expires_at=timezone.now() - timedelta(hours=1))
             allocation.expire_leases()
     task = RankingTask.objects.get(pk=chance.choice(tasks).pk)
     deed = chance.random()

@@ -62,7 +62,7 @@ def test_task_without_reservations_is_open_to_every_annotator(
     assert _drain(project, alice) == [tasks[1].pk]
 
 
-def test_reserved_task_skipped_by_its_only_annotator_goes_to_nobody(
+def test_reserved_task_skipped_by_its_only_annotator_is_not_reassigned(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     _reserve(project, tasks[:1], ben)

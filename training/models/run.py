@@ -57,6 +57,9 @@ class TrainingRun(models.Model):
     # MAX_TRIES, the run is no longer retried automatically.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
+    # The kind of device (cpu or cuda) of the newest attempt that loaded models, and empty before that. Later
+    # attempts must have the same kind, unless the recipe allows another (process/devices.py).
+    device = models.CharField(max_length=10, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
     # The time at which the training loop last made progress, as of the last heartbeat. A loop that hangs
     # still has a heartbeat, because a separate thread sends it.

@@ -183,6 +183,26 @@ CAUSES: Mapping[FailureKind, Cause] = {
         settings=("server", "server_model", "server_timeout", "max_new_tokens", "temperature"),
         again=True,
     ),
+    FailureKind.DEVICE_LOST: Cause(
+        "The GPU failed",
+        cause="The GPU driver reported an error after which the training process could not use its GPU any "
+        "more. The run was resumed automatically as often as allowed. Possible reasons are a hardware fault, "
+        "a driver that was updated or reset during the run, or a GPU that another process uses exclusively.",
+        fix="Check the GPU with nvidia-smi, and look for lines with Xid in the kernel's log (dmesg). If "
+        "nvidia-smi fails, restart the machine. Then resume the run. A run with checkpoints continues from "
+        "the last one.",
+        again=True,
+    ),
+    FailureKind.DEVICE_DIFFERS: Cause(
+        "The run started on another kind of device",
+        cause="The run would have continued on a CPU although it started on a GPU, or the reverse. A CPU "
+        "is much slower, and its results differ slightly. The run kept its checkpoint.",
+        fix="Make a device of the first kind available to the training worker, restart the worker and resume "
+        "the run. If PyTorch can't use a GPU, the details state the reason. To continue on the other kind of "
+        "device, resume the run with other_device.",
+        settings=("other_device",),
+        again=True,
+    ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",
         cause="All of the reward model's training responses got the same reward, so there is nothing for the "

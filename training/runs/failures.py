@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from annotation.database.outages import OUTAGE_ERRORS
 from training.models import TrainingRun
-from training.rlhf.core.failures import FailureKind, RunFailure
+from training.rlhf.core.failures import FailureKind, RunFailure, is_device_error
 from training.runs.failure_texts import CAUSES
 
 # Error messages of third-party software, whose exceptions carry no failure kind. Rankloop's own failures are
@@ -19,7 +19,8 @@ from training.runs.failure_texts import CAUSES
 FOREIGN_MESSAGES = (
     (
         re.compile(
-            r"out of memory|can(?:'t|not) allocate memory|DefaultCPUAllocator|bad_alloc", re.IGNORECASE
+            r"out of memory|can(?:'t|not) allocate memory|DefaultCPUAllocator|bad_alloc|NVML_SUCCESS ==",
+            re.IGNORECASE,
         ),
         FailureKind.OUT_OF_MEMORY,
     ),
@@ -130,4 +131,6 @@ def _foreign_kind(error: BaseException) -> FailureKind | None:
         return FailureKind.OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return FailureKind.DISK_FULL
+    if is_device_error(error):
+        return FailureKind.DEVICE_LOST
     return next((kind for message, kind in FOREIGN_MESSAGES if message.search(str(error))), None)

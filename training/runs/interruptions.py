@@ -7,6 +7,9 @@ Failures and how they are handled:
   from the beginning if there is none. After MAX_TRIES claims, the supervisor fails the run. If memory ran
   out, it fails the run after MAX_TRIES_OUT_OF_MEMORY claims, because another attempt would most likely fail
   in the same way.
+* The training process can't use its GPU any more. The process queues the run again, and the supervisor claims
+  it at once, as after a crash: only a new process can use the GPU again. If the GPU is gone, the new process
+  refuses to continue on a CPU, and the run fails (process/devices.py).
 * The training loop makes no progress, or exceeds its time limit. The supervisor fails the run
   (process/health.py).
 * A user cancels the run. The training loop writes a checkpoint and ends. A cancelled run can be resumed, just
@@ -36,7 +39,15 @@ from training.rlhf.core.failures import FailureKind
 from training.runs.failures import Record, record
 from training.runs.folders import keep_checkpoints
 from training.runs.progress.events import storable
-from training.runs.transitions import ENDED, IS_THIS_ATTEMPT, MAX_TRIES, NOT_CANCELLED, SPENT, move
+from training.runs.transitions import (
+    ENDED,
+    IS_THIS_ATTEMPT,
+    MAX_TRIES,
+    NOT_CANCELLED,
+    SPENT,
+    fail_run,
+    move,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +59,8 @@ SWEEP = "training runs"
 # both messages arrive, the second message has no effect, because the run is already claimed.
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES_OUT_OF_MEMORY = 2
+# The failures that the training process itself records and after which a new process continues the run.
+RESUMED = {FailureKind.DEVICE_LOST}
 RESUMING = "resuming"
 
 # Directly after an outage, all heartbeats are old. A heartbeat counts as stale only if the sweep has also run
@@ -82,6 +95,15 @@ def interrupt_run(*, run_id: UUID, attempt: int, error: Record, max_tries: int =
         max_tries=max_tries,
     )
     return moved[0][2] if moved else None
+
+
+def end_attempt(*, run_id: UUID, attempt: int, error: Record) -> str | None:
+    """Record how a running run's attempt failed, and return the new state. The run is queued again if a new
+    process can continue it, and fails otherwise. Returns None, and changes nothing, if the attempt is stale
+    or has ended."""
+    if error["kind"] in RESUMED:
+        return interrupt_run(run_id=run_id, attempt=attempt, error=error)
+    return TrainingRun.State.FAILED if fail_run(run_id=run_id, attempt=attempt, error=error) else None
 
 
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:

@@ -68,19 +68,23 @@ def launch_run(
     return run
 
 
-def resume_run(*, run: TrainingRun, max_minutes: float | None = None) -> TrainingRun:
-    """Queue a failed or cancelled run again, with a new time limit if `max_minutes` is given. Raises Conflict
-    in any other state. Raises Problem if the run's attempts have already taken as long as the limit allows,
-    or if this version refuses the run's recipe.
+def resume_run(
+    *, run: TrainingRun, max_minutes: float | None = None, other_device: bool | None = None
+) -> TrainingRun:
+    """Queue a failed or cancelled run again. If given, `max_minutes` is the run's new time limit, and
+    `other_device` states whether the run may continue on another kind of device. Raises Conflict in any other
+    state. Raises Problem if the run's attempts have already taken as long as the limit allows, or if this
+    version refuses the run's recipe.
 
     The run resumes from its newest checkpoint, or starts from the beginning if there is none. Checkpoints are
     kept for KEPT_FOR_RESUMING (folders.py).
     """
     recipe = stored_recipe(kind=run.kind, settings=run.recipe).model_dump(mode="json")
     with transaction.atomic():
-        if max_minutes is not None:
-            limited = parse_recipe(kind=run.kind, settings=recipe | {"max_minutes": max_minutes})
-            run.recipe = limited.model_dump(mode="json")
+        given = {"max_minutes": max_minutes, "other_device": other_device}
+        if changes := {name: value for name, value in given.items() if value is not None}:
+            changed = parse_recipe(kind=run.kind, settings=recipe | changes)
+            run.recipe = changed.model_dump(mode="json")
             run.save(update_fields=["recipe"])
         requeue_finished(run=run)
         _refuse_used_time(run)

@@ -147,6 +147,12 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     return run
 
 
+def note_device(*, run_id: UUID, attempt: int, device: str) -> None:
+    """Record the kind of device on which the attempt computes."""
+    mine = TrainingRun.objects.filter(pk=run_id, attempt=attempt, state=TrainingRun.State.RUNNING)
+    mine.update(device=device)
+
+
 def forget_checkpoint(*, run_id: UUID, attempt: int) -> None:
     """Record that the run would start from the beginning, because the attempt has removed the
     checkpoints."""

@@ -4035,6 +4035,8 @@ export interface components {
              * @description A new time limit in minutes, for example for a run that reached its limit. The time of earlier attempts counts towards the limit.
              */
             max_minutes?: number;
+            /** @description Whether the run may continue on another kind of device than the one it started on. */
+            other_device?: boolean;
         };
         ReviewDecided: {
             /** Format: uuid */
@@ -4163,6 +4165,8 @@ export interface components {
             readonly created_by: string | null;
             /** Format: date-time */
             readonly progressed_at: string | null;
+            /** @description The kind of device, cpu or cuda. Empty before the run has started. */
+            readonly device: string;
             /** @description The step after which the run would resume. Null without a checkpoint. */
             readonly checkpoint_step: number | null;
             /**

@@ -34,6 +34,7 @@ from tests.training.rlhf.small_world import (
 )
 from training import demo_world
 from training.models import TrainingRun
+from training.rlhf.core.devices import refuse_other_device
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.reporter import NullReporter, require_finite
 from training.rlhf.data.batching import Group, fit_group
@@ -307,6 +308,12 @@ def score_with_infinite_weights() -> None:
     judges.score([Asked([{"role": "user", "content": "?"}], [5], [[6, 7]])])
 
 
+def lose_the_gpu() -> None:
+    error = torch.AcceleratorError("CUDA error: unspecified launch failure")
+    error.error_code = 719
+    raise error
+
+
 def reach_a_database_that_is_down() -> None:
     settings = connection.settings_dict | {"HOST": "/nowhere"}
     settings["OPTIONS"] = settings["OPTIONS"] | {"pool": False}
@@ -361,6 +368,8 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.VOCABULARIES_DIFFER, improve_a_policy_with_other_tokens),
     (Kind.TEMPLATES_DIFFER, improve_a_policy_with_another_template),
     (Kind.GENERATION_SERVER, lambda scene: ask_a_server_without_the_model()),
+    (Kind.DEVICE_LOST, lambda scene: lose_the_gpu()),
+    (Kind.DEVICE_DIFFERS, lambda scene: refuse_other_device("cuda", "cpu", allowed=False)),
     (Kind.REWARD_IS_FLAT, reward_everything_alike),
     (Kind.REWARD_NOT_FINITE, lambda scene: score_with_infinite_weights()),
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]

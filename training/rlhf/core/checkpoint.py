@@ -11,8 +11,8 @@ A checkpoint is a folder `step-00000040` that contains:
 - `best.safetensors`: the weights of the best evaluation so far, if any. All checkpoints with the same best
   weights share one file through hard links. Each checkpoint is therefore complete, although the best weights
   are stored only once.
-- `state.json`: the run's identity, the loop's own counters, and the states of Python's and NumPy's random
-  generators. This file also contains the size and SHA-256 digest of every other file.
+- `state.json`: the run's identity, the kind of device, the loop's own counters, and the states of Python's
+  and NumPy's random generators. This file also contains the size and SHA-256 digest of every other file.
 
 A checkpoint is written to a temporary folder, which is then synced and renamed. A crash at any moment
 therefore leaves either a complete checkpoint or none. Checkpoints contain no pickles. A checkpoint from an
@@ -38,6 +38,7 @@ from torch import Tensor
 from storage import durable
 from storage.space import require_space
 from training.rlhf.core import distributed
+from training.rlhf.core.devices import device_of, refuse_other_device
 from training.rlhf.core.loop_state import (
     Modules,
     Optimisers,
@@ -145,6 +146,9 @@ class Checkpoints:
     processes, the first process writes checkpoints, and all processes read them. Every process must therefore
     see the same folder. If the model is sharded (`in_step`), all processes save at the same step, because the
     first process gathers the tensors from all of them.
+
+    A run does not resume from a checkpoint that was written on another kind of device, unless `other_device`
+    is true.
     """
 
     def __init__(
@@ -156,7 +160,9 @@ class Checkpoints:
         every_steps: int | None = None,
         every_seconds: float | None = None,
         in_step: bool = False,
+        other_device: bool = False,
     ) -> None:
+        self._other_device = other_device
         self._folder, self._of, self._keep, self._in_step = Path(folder), dict(of), keep, in_step
         self._every_steps, self._every_seconds = every_steps, every_seconds
         self._asked, self._saved_at = 0, time.monotonic()
@@ -169,7 +175,7 @@ class Checkpoints:
         checkpoint is logged and skipped.
 
         Raises CheckpointRefused if all checkpoints are broken, or if the newest intact one belongs to another
-        run.
+        run. Raises DeviceDiffers if that checkpoint was written on another kind of device.
         """
         error: CheckpointRefused | None = None
         step = -1
@@ -185,6 +191,8 @@ class Checkpoints:
             return None
         self._newest = folder = self._folder / _name(step)
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
+        now = device_of(saved_tensors(modules).values())
+        refuse_other_device(state.get("device", ""), now, allowed=self._other_device)
         with reading_state():
             weights = load_file(folder / WEIGHTS)
             fill_modules(modules, weights)
@@ -220,7 +228,8 @@ class Checkpoints:
             weights = complete(saved_tensors(modules) | master_weights(modules, optimisers))
             moments, others = complete(moments_of(optimisers)), complete(data or {})
             if distributed.is_first():
-                self._write(step, weights, moments, counters, others, best=best)
+                device = device_of(saved_tensors(modules).values())
+                self._write(step, weights, moments, counters, others, device=device, best=best)
         self._newest = made
         self._asked, self._saved_at = 0, time.monotonic()
         return True
@@ -239,6 +248,7 @@ class Checkpoints:
         counters: Mapping[str, Any],
         data: dict[str, Tensor],
         *,
+        device: str,
         best: bool,
     ) -> None:
         made = self._folder / _name(step)
@@ -260,7 +270,8 @@ class Checkpoints:
                 _link(self._newest / BEST, partial / BEST)
                 files[BEST] = json.loads((self._newest / STATE).read_text())["files"][BEST]
             saved = {"format": FORMAT, "step": step, "of": self._of, "loop": counters, "files": files}
-            (partial / STATE).write_text(_sealed(saved | {"chance": numbers}))
+            saved |= {"device": device, "chance": numbers}
+            (partial / STATE).write_text(_sealed(saved))
         for old in sorted(self._steps())[: -self._keep]:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
 
@@ -319,6 +330,7 @@ def open_store(folder: str | Path | None, config: Checkpointed, *, of: Mapping[s
         every_steps=config.checkpoint_steps,
         every_seconds=minutes and 60 * minutes,
         in_step=shards(config),
+        other_device=config.other_device,
     )
 
 

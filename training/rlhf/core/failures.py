@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 
@@ -30,6 +31,8 @@ class FailureKind(StrEnum):
     VOCABULARIES_DIFFER = "vocabularies_differ"
     TEMPLATES_DIFFER = "templates_differ"
     GENERATION_SERVER = "generation_server"
+    DEVICE_LOST = "device_lost"
+    DEVICE_DIFFERS = "device_differs"
     REWARD_IS_FLAT = "reward_is_flat"
     REWARD_NOT_FINITE = "reward_not_finite"
     INPUTS_REFUSED = "inputs_refused"
@@ -59,3 +62,43 @@ class UnusableInput(RunFailure, ValueError):
     """Raised if the data, the models or the settings cannot be used for this run."""
 
     kind = FailureKind.INPUTS_REFUSED
+
+
+# CUDA's error codes (cudaError_t) after which a process can't use its GPU any more, and their messages. A new
+# process can use the GPU again if the GPU still works. Errors that a bug usually causes again are left out,
+# such as an illegal memory access (700) or a device-side assertion (710).
+DEVICE_ERRORS = {
+    3: "initialization error",
+    46: "CUDA-capable device(s) is/are busy or unavailable",
+    100: "no CUDA-capable device is detected",
+    101: "invalid device ordinal",
+    214: "uncorrectable ECC error encountered",
+    220: "uncorrectable NVLink error detected during the execution",
+    702: "the launch timed out and was terminated",
+    714: "hardware stack error",
+    719: "unspecified launch failure",
+    721: "Invalid access of peer GPU memory over nvlink or a hardware error",
+    802: "system not yet initialized",
+    803: "system has unsupported display driver / cuda driver combination",
+    999: "unknown error",
+}
+# The messages of the same errors where they have no error code: in PyTorch's start of CUDA (the last five
+# alternatives), in NCCL, and in errors that were passed on as text.
+DEVICE_MESSAGES = re.compile(
+    r"(?:CUDA error: |Cuda failure (?:\d+ )?')"
+    rf"(?:{'|'.join(map(re.escape, DEVICE_ERRORS.values()))})"
+    r"|Unexpected error from cudaGetDeviceCount|CUDA driver initialization failed|CUDA unknown error"
+    r"|No CUDA GPUs are available|Found no NVIDIA driver"
+)
+
+
+def is_device_error(error: BaseException) -> bool:
+    """Return whether the exception says that this process can't use its GPU any more.
+
+    PyTorch's AcceleratorError has CUDA's error code. Other RuntimeErrors are recognised by their messages.
+    This module doesn't import torch, because the supervisor of runs imports this module.
+    """
+    if not isinstance(error, RuntimeError):
+        return False
+    code = getattr(error, "error_code", None)
+    return code in DEVICE_ERRORS if code is not None else DEVICE_MESSAGES.search(str(error)) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import re
@@ -16,15 +17,23 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
-# PyTorch raises a plain RuntimeError if it can't allocate memory on a CPU.
-OF_THE_CPU = re.compile(r"DefaultCPUAllocator|can(?:'t|not) allocate memory|not enough memory", re.IGNORECASE)
+# PyTorch raises other RuntimeErrors if it can't allocate memory on a CPU, if an allocation outside its own
+# allocator fails on a GPU, and if NVML can't tell how much memory a GPU has after a failed allocation
+# (https://github.com/pytorch/pytorch/issues/112377).
+MESSAGES = re.compile(
+    r"DefaultCPUAllocator|can(?:'t|not) allocate memory|not enough memory|CUDA error: out of memory"
+    r"|NVML_SUCCESS ==",
+    re.IGNORECASE,
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether the error says that memory could not be allocated."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and OF_THE_CPU.search(str(error)) is not None
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and MESSAGES.search(str(error)) is not None
 
 
 def reason_of(error: BaseException) -> str:

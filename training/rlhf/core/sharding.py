@@ -38,6 +38,7 @@ from torch.distributed.fsdp import (
 from torch.distributed.tensor import DTensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.devices import default_device
 from training.rlhf.core.reporter import Cancelled, StopRequested
 from training.rlhf.recipes.parts.base import Recipe
 
@@ -66,7 +67,7 @@ def shard(
     ``exact``, which compute in float32. Weights on the CPU are moved to the process's device, one layer at a
     time.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device().type
     mesh = init_device_mesh(device, (distributed.count(),))
     for module in (*exact, *layers, model):
         for parameter in module.parameters():

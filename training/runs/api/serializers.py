@@ -79,10 +79,12 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
         fields = [
             "id", "project", "kind", "state", "attempt", "recipe", "inputs", "phase", "step", "total_steps",
             "eta_seconds", "created_at", "started_at", "finished_at", "cancel_requested_at", "created_by",
-            "progressed_at", "checkpoint_step", "checkpoint_at", "failure", "interruptions", "result",
+            "progressed_at", "device", "checkpoint_step", "checkpoint_at", "failure", "interruptions",
+            "result",
         ]  # fmt: skip
         read_only_fields = fields
         extra_kwargs = {
+            "device": {"help_text": "The kind of device, cpu or cuda. Empty before the run has started."},
             "checkpoint_step": {
                 "help_text": "The step after which the run would resume. Null without a checkpoint."
             },
@@ -122,6 +124,10 @@ class ResumeSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="A new time limit in minutes, for example for a run that reached its limit. The time of "
         "earlier attempts counts towards the limit.",
+    )
+    other_device = serializers.BooleanField(
+        required=False,
+        help_text="Whether the run may continue on another kind of device than the one it started on.",
     )
 
 

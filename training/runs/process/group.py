@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from embedded.processes import die_with_parent
-from training.rlhf.core.failures import FailureKind, RunFailure
+from training.rlhf.core.failures import FailureKind, RunFailure, is_device_error
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 
@@ -64,7 +64,7 @@ class Call(NamedTuple):
 
 class Answer(NamedTuple):
     """The response of another process to a call. `error` is the name of its exception, if any. `kind` is set
-    if the exception is a RunFailure."""
+    if the exception is a RunFailure or says that the process can't use its GPU."""
 
     error: str = ""
     message: str = ""
@@ -286,6 +286,8 @@ def _execute(call: Call, pipe: Connection, rank: int, count: int) -> Answer:
         if not isinstance(error, ProcessLost):
             traceback.print_exc()
         kind = error.kind if isinstance(error, RunFailure) else None
+        if is_device_error(error):
+            kind = FailureKind.DEVICE_LOST
         return Answer(type(error).__name__, str(error), kind)
     return Answer()
 

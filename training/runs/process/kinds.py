@@ -36,6 +36,7 @@ from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.datasets.demonstrations import demonstrations_of, mixed_in
 from training.runs.process.datasets.prompts import counted, drawn_prompts, kept_prompts, prompts_to_sample
+from training.runs.process.devices import keep_device
 from training.runs.process.earlier_checkpoints import resumed
 from training.runs.process.group import Group
 from training.runs.process.job import Job
@@ -54,6 +55,7 @@ def perform(
         recipe = catalog.stored_recipe(kind=run.kind, settings=run.recipe)
     except Problem as problem:
         raise UnusableInput(str(problem)) from problem
+    keep_device(run, attempt, recipe)
     job = Job(run, attempt, recipe, work, report, group or Group())
     verify_models(job.policy_source, *(model.folder for model in job.models.values()))
     if reason := refused_server(

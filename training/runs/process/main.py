@@ -95,12 +95,13 @@ def run_attempt(run_id: UUID, attempt: int, group: Group | None = None) -> int:
     from training.runs import folders
     from training.runs.complete import complete_run
     from training.runs.failures import record_of
+    from training.runs.interruptions import end_attempt
     from training.runs.process import exit_codes
     from training.runs.process.group import PeerKilled
     from training.runs.process.health import remaining_seconds
     from training.runs.process.reporter import DatabaseReporter
     from training.runs.progress.events import LostClaim
-    from training.runs.transitions import fail_run, stop_run
+    from training.runs.transitions import stop_run
 
     run = through_outages(lambda: TrainingRun.objects.select_related("project").get(pk=run_id))
     limit = remaining_seconds(run)
@@ -135,8 +136,9 @@ def run_attempt(run_id: UUID, attempt: int, group: Group | None = None) -> int:
         return exit_codes.EXIT_NOT_MINE
     except Exception as error:
         logger.exception("The run failed.")
-        through_outages(partial(fail_run, run_id=run_id, attempt=attempt, error=record_of(error)))
-        return exit_codes.EXIT_FAILED
+        end = partial(end_attempt, run_id=run_id, attempt=attempt, error=record_of(error))
+        queued = through_outages(end) == TrainingRun.State.QUEUED
+        return exit_codes.EXIT_INTERRUPTED if queued else exit_codes.EXIT_FAILED
     finally:
         folders.tidy(run, attempt)
     return exit_codes.EXIT_DONE

@@ -28,7 +28,12 @@ from training.runs import folders
 from training.runs.failures import record, record_of, record_of_exit, with_log
 from training.runs.interruptions import MAX_TRIES_OUT_OF_MEMORY, interrupt_run
 from training.runs.process import fork
-from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
+from training.runs.process.exit_codes import (
+    EXIT_CANCELLED,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_MINE,
+)
 from training.runs.process.health import LIMITS, Health, Limits, Verdict
 from training.runs.transitions import MAX_TRIES, claim_run, fail_run, stop_run, worker_name
 
@@ -97,13 +102,15 @@ def _attempt(run_id: UUID, attempt: int, limits: Limits | None) -> bool:
         return False
     state = through_outages(partial(_record_end, run, attempt, ended))
     folders.tidy(run, attempt)
+    if ended.code == EXIT_INTERRUPTED:  # the run was queued before the process ended
+        return True
     return state == TrainingRun.State.QUEUED and not ended.asked_to_stop
 
 
 def _record_end(run: TrainingRun, attempt: int, ended: Ended) -> str | None:
     """Record how the process ended, and return the new state. If the process was able to record its own end,
     these compare-and-set statements change nothing, and the result is None."""
-    if ended.code in {EXIT_DONE, EXIT_NOT_MINE}:
+    if ended.code in {EXIT_DONE, EXIT_NOT_MINE, EXIT_INTERRUPTED}:
         return None
     if ended.verdict is None and (ended.asked_to_stop or ended.code == EXIT_CANCELLED):
         stop_run(run_id=run.pk, attempt=attempt)

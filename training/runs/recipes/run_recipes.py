@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.dpo import DPOConfig
-from training.rlhf.recipes.parts.base import Recipe, ShardsModel
+from training.rlhf.recipes.parts.base import KeepsDevice, Recipe, ShardsModel
 from training.rlhf.recipes.parts.pairs import Pair, parse_pairs
 from training.rlhf.recipes.parts.servers import UsesServer
 from training.rlhf.recipes.parts.varied import ChoosesVaried
@@ -73,7 +73,7 @@ class Trains(Recipe):
         return self
 
 
-class Answers(Recipe):
+class Answers(KeepsDevice):
     """A recipe for runs that only generate answers."""
 
     max_minutes: float | None = _max_minutes(days=1)

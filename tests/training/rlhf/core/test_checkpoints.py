@@ -25,6 +25,7 @@ from tests.training.rlhf.core.kills_kinds import FEWEST_CHECKS, KINDS, make_inpu
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core import checkpoint
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints, open_store
+from training.rlhf.core.devices import DeviceDiffers
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading.saving import save_model
@@ -248,3 +249,31 @@ def test_error_for_checkpoints_of_another_run_names_the_difference(folder: Path,
     with pytest.raises(CheckpointRefused, match=r"another run: base model was"):
         run(base_model=other)
     run(checkpoint_minutes=1.0)  # the checkpoint interval does not affect training
+
+
+@pytest.mark.parametrize(
+    ("written_on", "other_device", "resumes"),
+    [("cpu", False, True), ("", False, True), ("cuda", False, False), ("cuda", True, True)],
+)
+def test_checkpoint_of_another_kind_of_device_is_refused_unless_allowed(
+    written_on: str, other_device: bool, resumes: bool, tmp_path: Path
+) -> None:
+    modules = {"model": nn.Linear(2, 1)}
+    optimisers = {"all": torch.optim.AdamW(modules["model"].parameters())}
+    open_store(tmp_path, SFTConfig(), of={}).save(3, modules, optimisers, {"step": 3})
+    record_device(tmp_path / "step-00000003" / "state.json", written_on)
+    store = open_store(tmp_path, SFTConfig(other_device=other_device), of={})
+    if resumes:
+        assert store.resume(modules, optimisers) == ({"step": 3}, {})
+    else:
+        with pytest.raises(DeviceDiffers, match="started on a GPU, but would continue on a CPU"):
+            store.resume(modules, optimisers)
+        assert (tmp_path / "step-00000003").is_dir()
+
+
+def record_device(file: Path, device: str) -> None:
+    """Change a checkpoint's file as if the checkpoint had been written on such a device. Earlier versions
+    recorded no device."""
+    state = json.loads(file.read_text())
+    assert state.pop("device") == "cpu"
+    file.write_text(checkpoint._sealed(state | ({"device": device} if device else {})))

@@ -89,16 +89,6 @@ def test_error_is_raised_if_a_single_row_exhausts_the_memory(monkeypatch: pytest
         generate(tiny.policy(), WORDS, PROMPTS, max_new_tokens=4)
 
 
-def test_only_out_of_memory_errors_are_recognised_as_such() -> None:
-    assert batches.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(2**60, dtype=torch.int8)
-    assert batches.is_out_of_memory(caught.value)
-    with pytest.raises(RuntimeError) as caught:
-        torch.zeros(2, 3) @ torch.zeros(2, 3)
-    assert not batches.is_out_of_memory(caught.value)
-
-
 def test_batches_group_prompts_of_similar_length_and_start_with_the_longest() -> None:
     limits = Limits(cache_bytes=100 * (40 + 2 * 12), rows=100, token_bytes=100, shared=True)
     work, cut = Batches([len(prompt) - 1 for prompt in PROMPTS], n=2, room=12), []

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 import pytest
 import torch
+from django.db import connection
 
 from annotation.content.adding import add_prompts
 from annotation.models import Project
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, wait_until
 from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_policy
+from tests.training.runs.process.database_clients import DatabaseClients
 from tests.training.runs.process.test_training_process import is_training, supervised
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
@@ -63,9 +67,28 @@ def assert_succeeds(run: TrainingRun) -> None:
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 
 
-def test_run_in_two_processes_succeeds(project: Project) -> None:
+@pytest.fixture
+def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseClients]:
+    """Training processes connect to the test database through this socket."""
+    settings = connection.settings_dict
+    folder = tmp_path / "s"  # the path of a socket has at most 107 bytes
+    folder.mkdir()
+    port = settings["PORT"] or 5432
+    between = DatabaseClients(folder, Path(settings["HOST"]) / f".s.PGSQL.{port}")
+    address = f"postgresql://{settings['USER']}@/{settings['NAME']}?{urlencode({'host': str(folder)})}"
+    monkeypatch.setenv("DATABASE_URL", address)
+    yield between
+    between.close()
+
+
+def test_run_in_two_processes_succeeds_and_only_the_first_uses_the_database(
+    project: Project, clients: DatabaseClients
+) -> None:
     # The first process alone chooses the prompts with the most varied rewards.
-    assert_succeeds(launch(project, "rloo", **SMALL, steps=2, varied_share=0.5))
+    run = launch(project, "rloo", **SMALL, steps=2, varied_share=0.5)
+    assert_succeeds(run)
+    # The second process has the same name with the suffix ".2".
+    assert clients.names == {f"run-{str(run.pk)[-8:]}"}
 
 
 def test_launch_with_a_server_and_several_processes_is_refused(lab: Project) -> None:

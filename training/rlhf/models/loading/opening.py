@@ -16,6 +16,7 @@ from transformers import (
 from transformers.utils.hub import cached_file
 
 from storage.space import DiskFull, is_full
+from training.rlhf.core.devices import default_device
 from training.rlhf.models.checks.adapter import refuse_other_base
 from training.rlhf.models.checks.model import CLASSIFIER, check_model
 from training.rlhf.models.checks.refusal import Purpose, Refused
@@ -65,10 +66,6 @@ def open_reward_model(source: ModelSource, *, dtype: torch.dtype = torch.float32
         refuse_tokens_without_embedding(type(source.model).__name__, *source)
         return Loaded(lora.merged(source.model).train(False), source.tokenizer)
     return load_reward_model(source, dtype=dtype)
-
-
-def default_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_policy(

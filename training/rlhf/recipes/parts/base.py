@@ -32,7 +32,18 @@ class Recipe(BaseModel):
     )
 
 
-class Checkpointed(Recipe):
+class KeepsDevice(Recipe):
+    """A recipe of a run that can be resumed on another machine."""
+
+    other_device: bool = Field(
+        False,
+        description="Whether the run may continue on another kind of device than the one it started on, for"
+        " example on a CPU if its GPU is gone. If false, the run fails instead and keeps its checkpoint. The"
+        " results differ slightly between kinds of devices, and a CPU is much slower.",
+    )
+
+
+class Checkpointed(KeepsDevice):
     """A recipe of a training loop that writes checkpoints."""
 
     checkpoint_minutes: float | None = Field(
@@ -82,5 +93,5 @@ class ShardsModel(Recipe):
 CADENCE = {
     *("checkpoint_minutes", "checkpoint_steps", "max_minutes", "processes"),
     *("server", "server_model", "server_connections", "server_timeout"),
-    *("generation_memory", "kl_samples", "cuda_graphs", "sharding"),
+    *("generation_memory", "kl_samples", "cuda_graphs", "sharding", "other_device"),
 }

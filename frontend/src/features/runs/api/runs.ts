@@ -126,13 +126,13 @@ export async function cancelRun(id: string): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/{run_id}/cancel", { params: { path: { run_id: id } } }));
 }
 
-/** Queues the run again, with a new time limit if `maxMinutes` is given. */
-export async function resumeRun(id: string, maxMinutes?: number): Promise<Run> {
+/** The settings that can be changed when a run is resumed. */
+export type ResumeChanges = { max_minutes?: number; other_device?: boolean };
+
+/** Queues the run again. */
+export async function resumeRun(id: string, changes: ResumeChanges): Promise<Run> {
   return unwrap(
-    api.POST("/api/v1/runs/{run_id}/resume", {
-      params: { path: { run_id: id } },
-      body: maxMinutes === undefined ? {} : { max_minutes: maxMinutes },
-    }),
+    api.POST("/api/v1/runs/{run_id}/resume", { params: { path: { run_id: id } }, body: changes }),
   );
 }
 

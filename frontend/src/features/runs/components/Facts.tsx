@@ -17,6 +17,7 @@ export function Facts({ run }: { run: Run }) {
   const { machine } = run.result;
   const rows: [string, string][] = [
     ...inputs.map(([name, value]): [string, string] => [settingName(name), String(value)]),
+    ...(run.device ? [[texts.device, texts.devices[run.device] ?? run.device] as [string, string]] : []),
     ...(machine ? [[texts.peak, memory(machine.peak_bytes)] as [string, string]] : []),
     ...Object.entries(run.recipe)
       .map(([name, value]): [string, string] => [settingName(name), settingText(name, value)])

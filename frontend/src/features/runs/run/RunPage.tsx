@@ -6,7 +6,7 @@ import { ago } from "@/shared/format";
 import { kindTitle } from "@/shared/kinds";
 import { may, meQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
-import { cancelRun, isLive, resumeRun, runQuery } from "../api/runs";
+import { cancelRun, isLive, type ResumeChanges, resumeRun, runQuery } from "../api/runs";
 import { Facts } from "../components/Facts";
 import { StateBadge, Took } from "../components/RunBits";
 import { bestOf } from "../feed/bestOf";
@@ -20,18 +20,10 @@ import { Interruptions } from "./Interruptions";
 import { Log } from "./Log";
 import { ProgressPanel } from "./ProgressPanel";
 import { Result } from "./Result";
+import { ResumeButtons } from "./ResumeButtons";
 import { ResumePoint } from "./ResumePoint";
 import styles from "./run.module.css";
 import { Samples } from "./Samples";
-
-/**
- * The new time limit, in minutes, for resuming a run that has reached its limit: twice the old limit.
- * Undefined for all other runs.
- */
-function higherLimitOf(run: Run): number | undefined {
-  const limit = run.recipe.max_minutes;
-  return run.failure?.kind === "time_limit" && typeof limit === "number" ? 2 * limit : undefined;
-}
 
 function RunView({ run, slug }: { run: Run; slug: string }) {
   const { data: me } = useSuspenseQuery(meQuery);
@@ -40,10 +32,9 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
   const live = isLive(run);
   const { feed, connection } = useRunFeed(run.id, live);
   const curve = bestOf(feed);
-  const higherLimit = higherLimitOf(run);
   const act = useMutation({
-    mutationFn: (verb: "cancel" | "resume") =>
-      verb === "cancel" ? cancelRun(run.id) : resumeRun(run.id, higherLimit),
+    mutationFn: (verb: "cancel" | ResumeChanges) =>
+      verb === "cancel" ? cancelRun(run.id) : resumeRun(run.id, verb),
     onSuccess: (changed) => {
       queryClient.setQueryData(runQuery(run.id).queryKey, changed);
       void queryClient.invalidateQueries({ queryKey: ["runs"] });
@@ -80,18 +71,8 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
               {cancelling ? texts.stopping : texts.cancel}
             </Button>
           )}
-          {acts && (run.state === "failed" || run.state === "cancelled") && (
-            <Button
-              variant={run.failure?.again ? "filled" : "default"}
-              loading={act.isPending}
-              onClick={() => act.mutate("resume")}
-            >
-              {higherLimit !== undefined
-                ? texts.againFor(higherLimit)
-                : (run.checkpoint_step ?? null) === null
-                  ? texts.again
-                  : texts.resume}
-            </Button>
+          {acts && (
+            <ResumeButtons run={run} pending={act.isPending} onResume={(changes) => act.mutate(changes)} />
           )}
           <Button
             variant="default"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,6 +96,27 @@ def test_single_row_that_does_not_fit_ends_the_run(judge: Path, tmp_path: Path, 
     config = config_of(steps=1, critic_warmup_steps=0, samples=0)
     with pytest.raises(torch.OutOfMemoryError):
         ppo.train(config, policy=policy(limited=True), reward_model=judge, prompts=PROMPTS, out_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        torch.AcceleratorError(
+            "CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in https://…"
+        ),
+        # After a failed allocation, NVML could not tell how much memory the GPU has.
+        RuntimeError(
+            'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":995, please '
+            "report a bug to PyTorch."
+        ),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_out_of_memory_errors_of_other_types_are_recognised(error: Exception) -> None:
+    assert is_out_of_memory(error)
 
 
 def test_errors_of_the_cpu_allocator_are_recognised() -> None:

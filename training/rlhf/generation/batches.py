@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -114,13 +113,3 @@ def free_memory(device: torch.device) -> int:
         limit = int((CGROUP / "memory.max").read_text())
         found.append(max(0, limit - int((CGROUP / "memory.current").read_text())))
     return min(found)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the error says that an allocation failed. On a CPU, torch raises a plain
-    RuntimeError."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -77,7 +77,6 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Rollout,
-    counting_observations,
     load_models,
     observations,
     usable_prompts,
@@ -169,14 +168,14 @@ def new_state(config: PPOConfig, models: Models) -> PPOState:
 def roll_out(
     config: PPOConfig, state: PPOState, prompts: EncodedPrompts, progress: steps.Progress = steps.no_progress
 ) -> Batch:
-    """Sample and score answers, and compute their advantages. Doesn't change the state."""
+    """Sample and score answers, and compute their advantages. Changes only the state's limit of token
+    positions, if the device runs out of memory."""
     step, models = state.step + 1, state.models
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
-    split = steps.minibatches_of(config, state, rollout)
-    with counting_observations(split):
-        dealt = [observed_with_values(state, rollout, parts) for parts in split]
+    observe = partial(observed_with_values, state, rollout)
+    dealt = steps.observed_minibatches(config, state, rollout, observe)
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
     rewards = rollout.rewards(config)

@@ -142,7 +142,8 @@ class LoopProgress:
     `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
     imitated answers. `loss` and `heldout_loss` are those of the last complete round. `before` contains the
     sample answers of the starting policy. `floors` is the floors' state after the newest selection. This
-    state contains the floors' values, which were determined in the first round.
+    state contains the floors' values, which were determined in the first round. `micro_batch_tokens` is the
+    limit of token positions in fine-tuning, as in `sft.FitProgress`.
     """
 
     step: int = 0
@@ -154,6 +155,7 @@ class LoopProgress:
     heldout_loss: float | None = None
     before: list[list[int]] | None = None
     floors: FloorState | None = None
+    micro_batch_tokens: int = 0
 
 
 @dataclass
@@ -369,12 +371,13 @@ def tune_round(
         rows_of(candidates, asked, kept),
         ShiftedReporter(report, by=began, phase=phase_name("train", config, progress)),
         optimiser=state.optimiser,
-        progress=sft.FitProgress(**(progress.fit or {})),
+        progress=sft.FitProgress(**(progress.fit or {"micro_batch_tokens": progress.micro_batch_tokens})),
         save=save,
         due=store.due,
     )
     progress.step = began + fitted.step
     progress.loss, progress.heldout_loss = fitted.loss, fitted.heldout_loss
+    progress.micro_batch_tokens = fitted.micro_batch_tokens
     progress.kept += sum(map(len, kept))
     progress.round, progress.tuned_from, progress.fit = progress.round + 1, None, None
 

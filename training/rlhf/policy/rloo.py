@@ -55,9 +55,7 @@ from training.rlhf.rollouts.on_policy import OnPolicyResult, run_on_policy
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
-    counting_observations,
     load_models,
-    observations,
     spare_micro_batch,
     usable_prompts,
 )
@@ -123,17 +121,14 @@ def roll_out(
     prompts: EncodedPrompts,
     progress: steps.Progress = steps.no_progress,
 ) -> Batch:
-    """Sample and score answers, and compare each answer with the other answers to the same prompt. Doesn't
-    change the state."""
+    """Sample and score answers, and compare each answer with the other answers to the same prompt. Changes
+    only the state's limit of token positions, if the device runs out of memory."""
     models = state.models
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
-    split = steps.minibatches_of(config, state, rollout)
-    with counting_observations(split):
-        minibatches = [
-            [seen for seen, _, counts in observations(models, rollout, parts) if counts] for parts in split
-        ]
+    observe = partial(steps.observed_parts, models, rollout)
+    minibatches = steps.observed_minibatches(config, state, rollout, observe)
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
     every = [seen for minibatch in minibatches for seen in minibatch]
     for seen in every:

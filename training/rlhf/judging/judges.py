@@ -168,10 +168,10 @@ class Judges:
         """Metrics of a step, per reward model: `rewards/<name>/mean` and `floor` in standard deviations, and
         the `multiplier` that was used.
 
-        `rewards/<name>/tokens` is the limit of token positions in a pass. It is present only if the device ran
-        out of memory while this reward model scored. `truncated` and `refused` are counts of answers. They
-        are present only if they are above 0. With one reward model, these are the only metrics, because the
-        mean is the loop's own metric.
+        `rewards/<name>/tokens` is the limit of token positions in a pass. It is present only if the device
+        ran out of memory while this reward model scored. `truncated` and `refused` are counts of answers.
+        They are present only if they are above 0. With one reward model, these are the only metrics, because
+        the mean is the loop's own metric.
         """
         found: dict[str, float] = {}
         if len(self.judges) > 1:

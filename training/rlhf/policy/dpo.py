@@ -60,9 +60,9 @@ from training.rlhf.models.loading.saving import save_trained
 from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.loading.trainable import (
     change_from_start,
-    count_trained,
     open_trainable,
     trained_module,
+    trained_weights,
 )
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy.divergence import distance_from_start
@@ -99,6 +99,7 @@ class DPOResult:
     left_out: dict[str, int]
     prompts_cut: int
     trained_parameters: int
+    trained_weights: list[str]
     control_tokens_removed: int
     repeats: dict[str, int]
 
@@ -207,7 +208,7 @@ def train(
         "heldout rankings": digest_of(others),
         "base model": fingerprint({"policy": policy}),
     }
-    trained_parameters = count_trained(state.modules)
+    trained = trained_weights(state.modules)
     if config.gradient_checkpointing:
         recompute_layers(policy)
     store = open_store(checkpoints, config, of=of)
@@ -294,7 +295,8 @@ def train(
         pairs=sum(count_pairs(group, ties=config.ties) for group in groups),
         left_out=left_out,
         prompts_cut=prompts_cut,
-        trained_parameters=trained_parameters,
+        trained_parameters=trained.parameters,
+        trained_weights=trained.names,
         control_tokens_removed=count_control_tokens([*rankings, *heldout], tokenizer),
         repeats=repeats,
     )

@@ -68,7 +68,7 @@ from training.rlhf.models.forward.recompute import recompute_layers
 from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.loading.saving import save_trained
 from training.rlhf.models.loading.sources import Loaded, ModelSource
-from training.rlhf.models.loading.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.loading.trainable import dtype_of, open_trainable, trained_module, trained_weights
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import sft
 from training.rlhf.policy.divergence import distance_from_start
@@ -124,6 +124,7 @@ class RejectionSamplingResult:
     kept: int
     distance: dict[str, float]
     trained_parameters: int
+    trained_weights: list[str]
     reward_mean: float
     reward_best: float
     best_of: dict[int, float]
@@ -224,7 +225,7 @@ def train(
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
     config = with_learning_rate(config, loaded.model)
-    trained_parameters = count_trained({"policy": trained_module(loaded.model)})
+    trained = trained_weights({"policy": trained_module(loaded.model)})
     store = open_store(checkpoints, config, of=identity(loaded, judges, asked))
     if config.gradient_checkpointing:
         recompute_layers(loaded.model)
@@ -273,7 +274,8 @@ def train(
         prompts_unfinished=unfinished,
         kept=progress.kept,
         distance=distance,
-        trained_parameters=trained_parameters,
+        trained_parameters=trained.parameters,
+        trained_weights=trained.names,
         reward_mean=best[1],
         reward_best=best[config.samples_per_prompt],
         best_of=best,

@@ -52,9 +52,9 @@ from training.rlhf.models.loading.saving import save_trained
 from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.loading.trainable import (
     change_from_start,
-    count_trained,
     open_trainable,
     trained_module,
+    trained_weights,
 )
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy.divergence import distance_from_start
@@ -73,7 +73,8 @@ class SFTResult:
     """The final `loss` and `heldout_loss` are in nats per response token. `rows` is the number of usable
     demonstrations. `left_out` counts the other demonstrations by reason (`demonstrations.encode`).
     `prompts_cut` counts truncated prompts. `distance` contains `objective/kl` and `parameters/change`, the
-    distance from the base model (`divergence.distance_from_start`)."""
+    distance from the base model (`divergence.distance_from_start`). `trained_weights` contains the names of the
+    trained weights (`trainable.grouped`)."""
 
     path: Path
     steps: int
@@ -84,6 +85,7 @@ class SFTResult:
     prompts_cut: int
     distance: dict[str, float]
     trained_parameters: int
+    trained_weights: list[str]
     seconds: float
 
 
@@ -133,7 +135,7 @@ def train(
     }
     if config.gradient_checkpointing:
         recompute_layers(policy)
-    trained_parameters = count_trained(modules)
+    trained = trained_weights(modules)
     store = open_store(checkpoints, config, of=of)
     answer = partial(
         likely_texts,
@@ -188,7 +190,8 @@ def train(
         left_out=data.left_out,
         prompts_cut=data.prompts_cut,
         distance=distance,
-        trained_parameters=trained_parameters,
+        trained_parameters=trained.parameters,
+        trained_weights=trained.names,
         seconds=time.monotonic() - started,
     )
 

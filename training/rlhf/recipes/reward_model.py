@@ -7,12 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from training.rlhf.recipes.parts.base import Checkpointed, Schedule, ShardsModel
-from training.rlhf.recipes.parts.weights import UsesLora
+from training.rlhf.recipes.parts.weights import TrainsLayers
 
 MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 
 
-class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
+class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
     """Train a reward model on rankings of any number of responses, ties included."""
 
     epochs: int = Field(

@@ -45,6 +45,7 @@ from training.rlhf.models.forward.recompute import recompute_layers
 from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.trainable import trained_weights
 from training.rlhf.models.parts.trunks import head_of, trained_parameters
 from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -96,6 +97,8 @@ class RewardModelResult:
     annotators: dict[str, Reliability]
     steps: int
     total_steps: int
+    trained_parameters: int
+    trained_weights: list[str]
     report: RewardReport | None
 
 
@@ -179,6 +182,7 @@ def train(
 
     answers = AnswerModel(config, key, groups).to(model.device)
     modules = {"model": model, "answers": answers}
+    counted = trained_weights(modules)
     trained = [
         weight for module in modules.values() for weight in module.parameters() if weight.requires_grad
     ]
@@ -338,6 +342,8 @@ def train(
         annotators=reliabilities,
         steps=progress.step,
         total_steps=total,
+        trained_parameters=counted.parameters,
+        trained_weights=counted.names,
         report=evaluated,
     )
 

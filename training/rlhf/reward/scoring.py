@@ -41,6 +41,7 @@ from training.rlhf.models.forward import segments
 from training.rlhf.models.forward.sharding import shard_model
 from training.rlhf.models.loading.opening import open_classifier
 from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.trainable import freeze_all_but_last
 from training.rlhf.models.parts import products
 from training.rlhf.models.parts.lora import act_on_dropout, add_lora, merged
 from training.rlhf.models.parts.trunks import (
@@ -227,8 +228,8 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     A policy's trunk or an encoder gets a new head. A reward model keeps its own head. A new model's pad token
     differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the base
     is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It keeps
-    its rank and modules. If the recipe does not use LoRA, the adapter is merged and all weights are trained.
-    With ``sharding``, the weights are divided among the processes.
+    its rank and modules. If the recipe does not use LoRA, the adapter is merged, and all weights or the last
+    ``num_layers_unfrozen`` layers and the head are trained. With ``sharding``, the weights are divided among the processes.
     """
     divided = config is not None and shards(config)
     # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
@@ -237,6 +238,8 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
         start_head(opened.model)
     if config is None or not config.use_peft:
         model = merged(opened.model)
+        if config is not None and config.num_layers_unfrozen is not None:
+            freeze_all_but_last(model, config.num_layers_unfrozen)
         if divided:
             shard_model(model, dtype=torch.float32)
         return Loaded(model, opened.tokenizer)

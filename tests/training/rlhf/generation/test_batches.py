@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.training.rlhf import tiny
+from training.rlhf.core.memory import is_out_of_memory
 from training.rlhf.generation import batches, decoding
 from training.rlhf.generation.batches import Batch, Batches, Limits
 from training.rlhf.generation.decoding import generate
@@ -90,13 +91,13 @@ def test_error_is_raised_if_a_single_row_exhausts_the_memory(monkeypatch: pytest
 
 
 def test_only_out_of_memory_errors_are_recognised_as_such() -> None:
-    assert batches.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.int8)
-    assert batches.is_out_of_memory(caught.value)
+    assert is_out_of_memory(caught.value)
     with pytest.raises(RuntimeError) as caught:
         torch.zeros(2, 3) @ torch.zeros(2, 3)
-    assert not batches.is_out_of_memory(caught.value)
+    assert not is_out_of_memory(caught.value)
 
 
 def test_batches_group_prompts_of_similar_length_and_start_with_the_longest() -> None:

@@ -154,6 +154,7 @@ export const en = {
     nothingYet: "The log is empty.",
     recipe: "Recipe",
     peak: "Peak memory",
+    trained: "Trained weights",
     whatToDo: "Suggested action: ",
     logEnd: "End of the log",
     noLog: "The log is empty: the process ended before it wrote anything.",

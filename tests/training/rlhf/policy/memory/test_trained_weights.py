@@ -94,8 +94,8 @@ def test_all_weights_of_the_policy_and_its_critic_are_listed(scene: Scene) -> No
 def test_adapters_on_a_shared_trunk_are_listed_without_the_trunk(scene: Scene) -> None:
     found = listed(scene, **LORA)
     assert set(found.names) == {
-        *(f"policy.base_model.model.model.{name}.default.weight" for name in ADAPTER),
-        *(f"critic.matrices.base_model.model.model.{name}.critic.weight" for name in ADAPTER),
+        *(f"policy.base_model.model.model.{name}.weight" for name in ADAPTER),
+        *(f"critic.matrices.{name}.weight" for name in ADAPTER),
         *("critic.head.weight", "critic.head.bias"),
     }
     shared = listed(scene, **LORA, critic="shared")

@@ -73,8 +73,8 @@ class SFTResult:
     """The final `loss` and `heldout_loss` are in nats per response token. `rows` is the number of usable
     demonstrations. `left_out` counts the other demonstrations by reason (`demonstrations.encode`).
     `prompts_cut` counts truncated prompts. `distance` contains `objective/kl` and `parameters/change`, the
-    distance from the base model (`divergence.distance_from_start`). `trained_weights` contains the names of the
-    trained weights (`trainable.grouped`)."""
+    distance from the base model (`divergence.distance_from_start`). `trained_weights` contains
+    the names of the trained weights (`trainable.grouped`)."""
 
     path: Path
     steps: int

@@ -229,7 +229,8 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the base
     is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It keeps
     its rank and modules. If the recipe does not use LoRA, the adapter is merged, and all weights or the last
-    ``num_layers_unfrozen`` layers and the head are trained. With ``sharding``, the weights are divided among the processes.
+    ``num_layers_unfrozen`` layers and the head are trained. With ``sharding``, the weights are divided among
+    the processes.
     """
     divided = config is not None and shards(config)
     # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.

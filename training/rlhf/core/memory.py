@@ -43,6 +43,10 @@ OF_THE_CPU = re.compile(r"DefaultCPUAllocator|can(?:'t|not) allocate memory|not 
 _limits: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
 
+class OutOfMemoryTogether(torch.OutOfMemoryError):
+    """Raised in all processes of a sharded model, at the same point, if one of them runs out of memory."""
+
+
 class HasLimit(Protocol):
     """The state of a run. `micro_batch_tokens` is the recipe's limit of token positions in a pass, or less if
     the device ran out of memory."""
@@ -89,7 +93,8 @@ def until_it_fits(
     ``divide`` is called after the limit was lowered. ``what`` names the work in the log.
 
     If one of several processes runs out of memory, all processes repeat the work with the new limit. All of
-    them must therefore call this function, and ``work`` must not wait for other processes.
+    them must therefore call this function, and ``work`` must not wait for other processes, except in
+    `sharding.in_step`.
     """
     before = counted_parts()
     while True:
@@ -97,7 +102,10 @@ def until_it_fits(
         try:
             result = work()
         except (RuntimeError, MemoryError, OSError) as error:
-            if not is_out_of_memory(error) or not largest():
+            if not is_out_of_memory(error):
+                raise
+            found = largest()
+            if not (distributed.highest(found) if isinstance(error, OutOfMemoryTogether) else found):
                 raise
             reason = reason_of(error)
         if not distributed.anywhere(bool(reason)):

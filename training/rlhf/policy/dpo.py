@@ -345,13 +345,15 @@ def backward(
     check: Callable[[], None],
 ) -> Counter[str]:
     weight, sums, parts = rows.weight(indices), Counter[str](), rows.micro_batches(indices)
-    for part, counts in in_step(state.policy, parts, lambda: rows.shortest(indices)):
-        check()
+
+    def process(part: list[int], counts: bool) -> None:
         loss, found = summed_loss(config, state.policy, state.reference, rows, part)
         # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
         torch.autograd.backward(loss / weight if counts else 0 * loss)
         sums.update(found if counts else {})
         counted(len(part) if counts else 0)
+
+    in_step(state.policy, parts, lambda: rows.shortest(indices), process, check=check)
     return sums
 
 
@@ -381,7 +383,7 @@ def add_gradients(
 def largest_of(state: DPOState, rows: RankingRows, indices: Sequence[int]) -> int:
     """Return the number of token positions in the largest pass over these rankings that can be divided."""
     limited = rows.limited(state.micro_batch_tokens)
-    return 0 if is_sharded(state.policy) else limited.largest(limited.split(indices))
+    return limited.largest(limited.split(indices), sharded=is_sharded(state.policy))
 
 
 @torch.no_grad()
@@ -409,11 +411,13 @@ def evaluate(
     def work() -> Counter[str]:
         limited, sums = rows.limited(state.micro_batch_tokens), Counter[str]()
         parts = limited.micro_batches(rows.heldout)
-        for part, counts in in_step(state.policy, parts, lambda: rows.shortest(rows.heldout)):
-            check()
+
+        def process(part: list[int], counts: bool) -> None:
             found = summed_loss(config, state.policy, state.reference, limited, part)[1]
             sums.update(found if counts else {})
             counted(len(part) if counts else 0)
+
+        in_step(state.policy, parts, lambda: rows.shortest(rows.heldout), process, check=check)
         return sums
 
     with counting(len(rows.mine(rows.heldout)), "held-out rankings"):

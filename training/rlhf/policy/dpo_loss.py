@@ -24,11 +24,14 @@ def reference_of(
     into micro-batches if the limit of token positions has been lowered. A sharded policy also processes
     ``spare``, because all processes must make the same number of passes. Raises UnusableInput if a
     log-probability is not finite."""
-    found = []
-    for some, counts in in_step(policy, rows.split(part), lambda: list(spare)):
+    found: list[tuple[list[int], Tensor]] = []
+
+    def process(some: list[int], counts: bool) -> None:
         responses = score_responses(policy, rows, some)
         if counts:
             found.append((some, responses.log_probs[responses.slots].cpu()))
+
+    in_step(policy, rows.split(part), lambda: list(spare), process)
     if not all(bool(log_probs.isfinite().all()) for _, log_probs in found):
         raise UnusableInput(
             "before training, the policy's log-probability of a response is NaN or infinite in one of these"

@@ -253,11 +253,9 @@ def observed_with_values(
     state: PPOState, rollout: Rollout, parts: Sequence[Together]
 ) -> list[tuple[MicroBatch, Tensor]]:
     """Run micro-batches through policy, reference and critic."""
-    found = [
-        (seen, values_of(state.critic, seen, states), counts)
-        for seen, states, counts in observations(state.models, rollout, parts)
-    ]
-    return [(seen, values) for seen, values, counts in found if counts]
+    return observations(
+        state.models, rollout, parts, lambda seen, states: (seen, values_of(state.critic, seen, states))
+    )
 
 
 def policy_rate(config: PPOConfig, state: PPOState) -> float:
@@ -391,8 +389,9 @@ def minibatch_backward(
     therefore does not depend on how the minibatch is split into micro-batches. ``place`` is the step, the
     epoch and the number of the minibatch, and determines which demonstrations are mixed in. ``spare`` returns
     a micro-batch for passes that have no effect (`in_step`)."""
-    metrics, largest = defaultdict[str, float](float), 0.0
-    for part, counts in in_step(state.models.actor, minibatch, spare):
+    metrics, log_ratios = defaultdict[str, float](float), [0.0]
+
+    def process(part: Part, counts: bool) -> None:
         found: dict[str, float] = {}
         if trains_policy:
             found, log_ratio = policy_backward(
@@ -404,13 +403,15 @@ def minibatch_backward(
                 critic=state.critic if state.critic.shared and trains_critic else None,
                 counts=counts,
             )
-            largest = max(largest, log_ratio if counts else 0.0)
+            log_ratios.append(log_ratio if counts else 0.0)
         if trains_critic and "loss/value_avg" not in found:
             found |= critic_backward(
                 config, state.critic, part, tokens, trains_policy=trains_policy, counts=counts
             )
         steps.add(metrics, found if counts else {})
         counted(part.size if counts else 0)
+
+    in_step(state.models.actor, minibatch, spare, process)
     if trains_policy and config.ptx_coefficient > 0:
         metrics["loss/ptx"] = ptx_backward(
             config,
@@ -420,4 +421,4 @@ def minibatch_backward(
             generator_for(config.seed, "demonstrations", *place),
             max_tokens=state.micro_batch_tokens,
         )
-    return metrics, largest
+    return metrics, max(log_ratios)

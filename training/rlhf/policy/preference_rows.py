@@ -60,13 +60,14 @@ class RankingRows:
         """Return the same rankings with another limit of token positions."""
         return replace(self, max_tokens=max_tokens)
 
-    def largest(self, parts: Iterable[Sequence[int]]) -> int:
+    def largest(self, parts: Iterable[Sequence[int]], *, sharded: bool = False) -> int:
         """Return the number of token positions in the largest pass over these micro-batches that can be
-        divided, or 0 if there is none. Single responses can't be divided."""
+        divided, or 0 if there is none. Single responses can't be divided, and a sharded policy doesn't divide
+        single rankings."""
         sizes = [
             places_of(groups, self.layouts[part[0]])
             for part in parts
-            if part
+            if len(part) > sharded
             for groups in self.passes(part)
             if sum(len(group.responses) for group in groups) > 1
         ]

@@ -217,9 +217,9 @@ def minibatch_backward(
 ) -> tuple[defaultdict[str, float], float]:
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|. ``tokens`` and ``answers`` count the entire minibatch."""
-    found, largest = defaultdict[str, float](float), 0.0
-    parts = in_step(state.models.actor, minibatch, lambda: spare_micro_batch(state.models, batch.rollout))
-    for part, counts in parts:
+    found, log_ratios = defaultdict[str, float](float), [0.0]
+
+    def process(part: MicroBatch, counts: bool) -> None:
         old = part.log_probs[part.mask]
         log_probs, entropy = log_probs_and_entropies(
             state.models.actor, part.rows.inputs, temperature=batch.rollout.temperature
@@ -236,16 +236,18 @@ def minibatch_backward(
         )
         torch.autograd.backward(loss if counts else 0 * loss)
         if not counts:
-            continue
+            return
         new = log_probs.detach()
-        largest = max(largest, float((new - old).abs().max()))
+        log_ratios.append(float((new - old).abs().max()))
         found["loss/policy_avg"] += surrogate
         found["policy/clipfrac_avg"] += clipped
         found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
         found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
         found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
         counted(part.size)
-    return found, largest
+
+    in_step(state.models.actor, minibatch, lambda: spare_micro_batch(state.models, batch.rollout), process)
+    return found, max(log_ratios)
 
 
 def loss_of(

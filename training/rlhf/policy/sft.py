@@ -41,7 +41,7 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import batches_in_random_order, seed_everything
-from training.rlhf.core.sharding import in_step, is_sharded, shards
+from training.rlhf.core.sharding import in_step, shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.data.packing import Batch, largest_divisible, layout_for, micro_batches
@@ -300,14 +300,16 @@ def add_gradients(
 
     def work(limited: SFTConfig) -> dict[str, float]:
         sums = {"loss": 0.0, "places": 0.0}
-        for batch, counts in in_step(policy, *parts_of(limited, policy, tokenizer, rows)):
-            check()
+
+        def process(batch: Batch, counts: bool) -> None:
             part = summed_loss(policy, batch) / n_tokens
             torch.autograd.backward(part if counts else 0 * part)
             if counts:
                 sums["loss"] += part.item()
                 sums["places"] += batch.places
                 counted(batch.tokens)
+
+        in_step(policy, *parts_of(limited, policy, tokenizer, rows), process, check=check)
         return sums
 
     with counting_tokens(rows, "tokens of the batch"):
@@ -335,8 +337,6 @@ def fitting(
         return config.model_copy(update={"micro_batch_tokens": state.micro_batch_tokens})
 
     def largest() -> int:
-        if is_sharded(policy):
-            return 0
         mine = [rows[i] for i in distributed.share([row.length for row in rows])]
         layout = layout_for(policy, config.packing)
         return largest_divisible(mine, layout=layout, max_tokens=state.micro_batch_tokens)
@@ -385,13 +385,15 @@ def mean_loss(
     """Return the mean loss over all rows, in nats per response token. `progress` is as in `add_gradients`."""
 
     def work(limited: SFTConfig) -> dict[str, float]:
-        total = 0.0
-        for batch, counts in in_step(policy, *parts_of(limited, policy, tokenizer, rows)):
-            check()
+        sums = {"total": 0.0}
+
+        def process(batch: Batch, counts: bool) -> None:
             loss = summed_loss(policy, batch).item()
-            total += loss if counts else 0.0
+            sums["total"] += loss if counts else 0.0
             counted(batch.tokens if counts else 0)
-        return {"total": total}
+
+        in_step(policy, *parts_of(limited, policy, tokenizer, rows), process, check=check)
+        return sums
 
     with counting_tokens(rows, "held-out tokens"):
         found = fitting(config, policy, rows, work, progress, what="the evaluation after step {}")

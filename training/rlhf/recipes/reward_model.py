@@ -123,7 +123,10 @@ class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
         "on the left.",
     )
     micro_batch_tokens: int = Field(
-        8192, ge=1, description="Maximum number of token positions in one forward pass, including padding."
+        8192,
+        ge=1,
+        description="Maximum number of token positions in one forward pass, including padding. If the device "
+        "runs out of memory, the limit is halved and the run continues.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision of the trunk's computation. Weights, head and loss stay in float32."

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
 from training.rlhf.core.memory import HasLimit, until_it_fits
-from training.rlhf.core.sharding import in_step, is_sharded
+from training.rlhf.core.sharding import in_step
 from training.rlhf.data.batching import Batch, Group, micro_batches, places_of
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses
@@ -24,13 +24,13 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 
 def shared_batches(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
-) -> Iterator[tuple[Batch, bool]]:
-    """Yield ``(micro-batch, True)`` for each micro-batch of this process's share of the groups. If the model
-    is sharded, ``(spare micro-batch, False)`` can follow (`in_step`)."""
+) -> tuple[Iterator[Batch], Callable[[], Batch]]:
+    """Return the micro-batches of this process's share of the groups, and a function that returns a spare one
+    for `in_step`."""
     read = partial(batches, model, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id)
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     shortest = min(groups, key=lambda group: group.packed_tokens)
-    yield from in_step(model, (batch for _, batch in read(mine)), lambda: next(read([shortest]))[1])
+    return (batch for _, batch in read(mine)), lambda: next(read([shortest]))[1]
 
 
 def fitting(
@@ -50,8 +50,6 @@ def fitting(
         return config.model_copy(update={"micro_batch_tokens": state.micro_batch_tokens})
 
     def largest() -> int:
-        if is_sharded(model):
-            return 0
         mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
         layouts = choose_layouts(model, mine, config.layout)
         parts = micro_batches(mine, layouts=layouts, max_tokens=state.micro_batch_tokens)
@@ -81,8 +79,8 @@ def add_gradients(
 
     def work(limited: RewardModelConfig) -> Mapping[str, float]:
         summed = Counter(dict.fromkeys(SUMS, 0.0))
-        for batch, counts in shared_batches(limited, model, groups, pad_id):
-            check()
+
+        def process(batch: Batch, counts: bool) -> None:
             rewards = rewards_of(model, batch, precision=config.precision)
             per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
             # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes
@@ -90,6 +88,8 @@ def add_gradients(
             loss = (per_ranking * batch.weights).sum() / weight
             torch.autograd.backward(loss if counts else 0 * loss)
             summed.update(batch_sums(loss.detach(), rewards.detach(), batch) if counts else {})
+
+        in_step(model, *shared_batches(limited, model, groups, pad_id), process, check=check)
         return summed
 
     return fitting(config, model, groups, state, work, optimisers=[optimiser], what=what)
@@ -161,10 +161,13 @@ def evaluate(
 
     def work(limited: RewardModelConfig) -> Mapping[str, float]:
         summed = Counter(dict.fromkeys(SUMS, 0.0))
-        for batch, counts in shared_batches(limited, model, groups, pad_id):
+
+        def process(batch: Batch, counts: bool) -> None:
             rewards = rewards_of(model, batch, precision=config.precision)
             loss = (preference_loss(config, rewards, batch, answers) * batch.weights).sum() / weight
             summed.update(batch_sums(loss, rewards, batch) if counts else {})
+
+        in_step(model, *shared_batches(limited, model, groups, pad_id), process)
         return summed
 
     sums = fitting(config, model, groups, state, work, what=what)

@@ -17,7 +17,6 @@ from training.rlhf.core.masters import optimised
 from training.rlhf.core.memory import lowered_metric, until_it_fits
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
-from training.rlhf.core.sharding import is_sharded
 from training.rlhf.data.answers import Together, largest_divisible
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import KLController
@@ -114,14 +113,14 @@ def observed_minibatches(
 
     def largest() -> int:
         parts = [part for parts in minibatches_of(config, state, rollout) for part in parts]
-        return 0 if is_sharded(state.models.actor) else largest_divisible(rollout.rows, parts)
+        return largest_divisible(rollout.rows, parts)
 
     return until_it_fits(work, state, largest=largest, what=f"step {rollout.step}")
 
 
 def observed_parts(models: Models, rollout: Rollout, parts: Sequence[Together]) -> list[MicroBatch]:
     """Run micro-batches of a rollout through the policy and the reference."""
-    return [seen for seen, _, counts in observations(models, rollout, parts) if counts]
+    return observations(models, rollout, parts, lambda seen, _: seen)
 
 
 def observed(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[MicroBatch]:
@@ -167,15 +166,10 @@ def within_memory(
     computed again (`until_it_fits`). The gradient is the same except for rounding. Later steps also use the
     lower limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
     interrupted run, unless it runs out of memory at another time.
-
-    With sharded models, the processes wait for one another in every layer, so an out-of-memory error is
-    raised instead.
     """
-    sharded = is_sharded(state.models.actor)
 
     def largest() -> int:
-        sizes = [part.places for part in batch.minibatches[number] if part.size > 1]
-        return 0 if sharded else max(sizes, default=0)
+        return max((part.places for part in batch.minibatches[number] if part.size > 1), default=0)
 
     def divide() -> None:
         batch.minibatches[:] = [

@@ -24,6 +24,8 @@ from tests.training.rlhf.policy.memory.adapted import (
     by_reward_model,
     stored,
 )
+from training.rlhf.core.alive import counted, counted_parts, counting
+from training.rlhf.core.memory import until_it_fits
 from training.rlhf.data.demonstrations import Row
 from training.rlhf.data.packing import Packing
 from training.rlhf.models.loading.opening import load_reward_model
@@ -144,3 +146,19 @@ def test_scoring_divides_prompts_and_their_responses(scene: Scene, caplog: pytes
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     assert warnings > 0
     assert caplog.text.count("Out of memory in scoring") == warnings  # the model keeps its limit
+
+
+def test_repeated_work_is_counted_once() -> None:
+    state = sft.FitProgress(micro_batch_tokens=100)
+
+    def work() -> int:
+        counted(3)
+        if state.micro_batch_tokens > 20:
+            raise MemoryError
+        return state.micro_batch_tokens
+
+    with counting(10, "rows"):
+        counted(2)
+        largest = iter([60, 60, 30, 30]).__next__
+        assert until_it_fits(work, state, largest=largest, what="a test") == 15
+        assert counted_parts() == 5

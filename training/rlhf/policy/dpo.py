@@ -388,7 +388,7 @@ def largest_of(state: DPOState, rows: RankingRows, indices: Sequence[int]) -> in
 
 @torch.no_grad()
 def add_to_reference(
-    state: DPOState, rows: RankingRows, part: Sequence[int], *, spare: Sequence[int]
+    state: DPOState, rows: RankingRows, part: Sequence[int], *, spare: Sequence[int] = ()
 ) -> None:
     """Set the reference log-probabilities of these rankings' responses to those under the policy (see
     `reference_of`)."""

@@ -66,7 +66,7 @@ KINDS = LOOPS | {"reward_model": by_reward_model}
 SETTINGS: dict[str, dict[str, Any]] = {
     "sft": {"heldout_share": 0.5, "epochs": 2},
     "dpo": {"heldout_fraction": 0.5, "epochs": 2},
-    "rejection_sampling": {"rounds": 2, "sample_tokens": 3, "samples_per_prompt": 3},
+    "rejection_sampling": {"rounds": 2, "sample_tokens": 3},
     "rloo": {"steps": 1, "samples": 4, "rollout_prompts": 6},
     "ppo": {"steps": 1, "samples": 4, "rollout_prompts": 6},
 }

@@ -60,7 +60,6 @@ from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import dpo, ppo, rloo
-from training.rlhf.policy.dpo_loss import add_to_reference
 from training.rlhf.policy.preference_rows import RankingRows
 from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
@@ -241,11 +240,11 @@ def our_dpo(models: Models, pairs: list[Group]) -> float:
     config = DPOConfig(batch_rankings=len(pairs) // 2)
     rows = RankingRows.of(pairs, [], pad_id=0, max_tokens=config.micro_batch_tokens, policy=policy)
     optimiser = torch.optim.AdamW(policy.parameters(), lr=1e-6, fused=True)
-    state = dpo.DPOState(policy, optimiser, torch.zeros(rows.n_responses))
+    state = dpo.DPOState(policy, optimiser, torch.zeros(rows.n_responses), rows.max_tokens)
     steps = [list(range(0, len(pairs) // 2)), list(range(len(pairs) // 2, len(pairs)))]
     began = time.process_time()
     for part in (part for step in steps for part in rows.micro_batches(step)):
-        add_to_reference(state.reference, state.policy, rows, part)
+        dpo.add_to_reference(state, rows, part)
     for number, step in enumerate(steps, start=1):
         dpo.update(config, state, rows, step, step=number, rate=1e-6, check=lambda: None)
     return time.process_time() - began

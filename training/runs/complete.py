@@ -66,6 +66,7 @@ class Outcome:
     tasks: NewTasks | None = None
     candidates: CandidatesFile | None = None
     machine: Mapping[str, object] = field(default_factory=dict)
+    trained_weights: Sequence[str] = ()
 
 
 def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
@@ -97,6 +98,8 @@ def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     result: dict[str, object] = {"metrics": dict(outcome.metrics), "counts": counts}
     if outcome.machine:
         result["machine"] = dict(outcome.machine)
+    if outcome.trained_weights:
+        result["trained_weights"] = list(outcome.trained_weights)
     if made:
         result["model"] = {"id": str(made.id), "name": made.name}
     if outcome.candidates:

@@ -4244,6 +4244,8 @@ export interface components {
                 [key: string]: number;
             };
             machine?: components["schemas"]["UsedMachine"];
+            /** @description The names of the weights that the run trained. A range such as layers.0-3 stands for several layers. */
+            trained_weights?: string[];
             candidates?: components["schemas"]["StoredCandidates"];
         };
         /**

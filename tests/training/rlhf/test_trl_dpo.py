@@ -27,7 +27,7 @@ from training.rlhf.models.loading.opening import load_policy
 from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
-from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
+from training.rlhf.policy.dpo_loss import summed_loss
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig
 
@@ -97,9 +97,10 @@ def test_loss_gradients_and_metrics_equal_those_of_trl(case: str, tmp_path: Path
     groups, _, _ = encode_preferences(PAIRS, tokenizer, ties="ignore", max_length=100)
     mine = moved_policy()
     rows = RankingRows.of(groups, [], pad_id=chat.pad_id(tokenizer), max_tokens=200, policy=mine)
-    state = dpo.DPOState(tiny.policy(), torch.optim.SGD(mine.parameters()), torch.zeros(rows.n_responses))
+    optimiser = torch.optim.SGD(mine.parameters())
+    state = dpo.DPOState(tiny.policy(), optimiser, torch.zeros(rows.n_responses), rows.max_tokens)
     for part in rows.micro_batches(range(len(groups))):
-        add_to_reference(state.reference, state.policy, rows, part)
+        dpo.add_to_reference(state, rows, part)
     state.policy = mine
     sums = {"loss": 0.0}
     for part in rows.micro_batches(range(len(groups))):

@@ -88,3 +88,14 @@ def counted(number: int) -> None:
     """Signal that an inner loop has finished this number of parts."""
     if _count is not None:
         _count.add(number)
+
+
+def counted_parts() -> int:
+    """Return the number of parts that were counted so far."""
+    return 0 if _count is None else _count.done
+
+
+def count_again(done: int) -> None:
+    """Continue to count from an earlier number, because the parts after it are computed again."""
+    if _count is not None:
+        _count.done = done

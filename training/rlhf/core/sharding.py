@@ -7,7 +7,8 @@ the place of the float32 masters of `core.masters`, and each process gathers the
 
 - A forward pass of a sharded model needs `run`. Its backward pass needs no special call.
 - Gathering is an exchange, so all processes must run the same passes in the same order. `in_step` adds
-  passes without an effect in the processes that have fewer micro-batches than others.
+  passes without an effect in the processes that have fewer micro-batches than others, and completes the
+  exchanges of a process that runs out of memory.
 - All processes must stop at the same point, because a stopped process saves a checkpoint, for which the
   others are needed. They agree before each pass (`SharedReporter.check`) and at the end of each part of the
   loop that has no exchanges, such as the generation of answers (`stopping_together`).
@@ -25,8 +26,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import (
@@ -39,10 +42,13 @@ from torch.distributed.tensor import DTensor
 
 from training.rlhf.core import distributed
 from training.rlhf.core.devices import default_device
+from training.rlhf.core.memory import OutOfMemoryTogether, is_out_of_memory, reason_of, release
 from training.rlhf.core.reporter import Cancelled, StopRequested
 from training.rlhf.recipes.parts.base import Recipe
 
 _apart = False
+# The sharded models of this process.
+_roots: WeakSet[nn.Module] = WeakSet()
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -87,9 +93,9 @@ def shard(
         # Experts that a process did not use contribute zero gradients. Otherwise, processes that use
         # different experts of a layer would exchange the gradients of different weights.
         one.set_reduce_scatter_unused_params(True, recurse=False)
-        if device == "cpu":
-            one.set_custom_all_gather(cast(Any, _Gather()))
-            one.set_custom_reduce_scatter(cast(Any, _Scatter()))
+        one.set_custom_all_gather(cast(Any, _Gather()))
+        one.set_custom_reduce_scatter(cast(Any, _Scatter()))
+    _roots.add(model)
     root: Any = model
     root.read = MethodType(_call, root)
     register_fsdp_forward_method(root, "read")
@@ -105,17 +111,75 @@ def run(model: object, forward: Callable[[], Output]) -> Output:
     return found
 
 
-def in_step(model: object, parts: Iterable[Item], spare: Callable[[], Item]) -> Iterator[tuple[Item, bool]]:
-    """Yield ``(part, True)`` for each part. If the model is sharded, ``(spare(), False)`` follows until every
-    process has had the same number of parts. Callers must ignore the results of the spare parts."""
+def in_step(
+    model: object,
+    parts: Iterable[Item],
+    spare: Callable[[], Item],
+    process: Callable[[Item, bool], None],
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Call ``process(part, True)`` for each part. If the model is sharded, ``process(spare(), False)`` is
+    called until every process has had the same number of parts. Its results must be ignored. ``check`` is
+    called before each part, and ``process`` must not wait for other processes except by running models.
+
+    If a process of a sharded model runs out of memory in a part, the others wait for its next exchange. The
+    process therefore runs the spare part, and leaves out the exchanges that it has already made
+    (`_Exchanges`). All processes then raise OutOfMemoryTogether, and their gradients are useless.
+    """
     if not is_sharded(model):
-        yield from ((part, True) for part in parts)
+        for part in parts:
+            check()
+            process(part, True)
         return
-    mine = list(parts)
-    missing = int(distributed.highest(len(mine))) - len(mine)
-    yield from ((part, True) for part in mine)
-    if missing:
-        yield from [(spare(), False)] * missing
+    mine = [(part, True) for part in parts]
+    mine += [(spare(), False)] * (int(distributed.highest(len(mine))) - len(mine))
+    for part, counts in mine:
+        check()
+        _exchanges.begin()
+        reason = ""
+        try:
+            process(part, counts)
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = reason_of(error)
+        if reason:
+            for root in _roots:
+                _reset(root)
+            release()
+            _exchanges.repeat()
+            process(spare(), False)
+        if distributed.anywhere(bool(reason)):
+            raise OutOfMemoryTogether(reason or "in another process")
+
+
+def _reset(model: Any) -> None:
+    """Free the weights that an interrupted pass has gathered, and forget its state."""
+    if model._get_fsdp_state()._is_root:  # None before the first pass
+        model.reset_iter_state()
+
+
+class _Exchanges:
+    """Counts the exchanges of a part, so that a process can repeat the part without those that the other
+    processes have already completed. The values of these exchanges are replaced by zeros, which is why the
+    results of a repeated part are useless. All parts make the same exchanges in the same order."""
+
+    def __init__(self) -> None:
+        self.made = self.left_out = 0
+
+    def begin(self) -> None:
+        self.made = self.left_out = 0
+
+    def repeat(self) -> None:
+        self.made, self.left_out = 0, self.made
+
+    def leaves_out_next(self) -> bool:
+        self.made += 1
+        return self.made <= self.left_out
+
+
+_exchanges = _Exchanges()
 
 
 @contextmanager
@@ -220,19 +284,25 @@ def _call(model: nn.Module, forward: Callable[[], Output]) -> Output:
 
 
 class _Gather:
-    """Gathers weights for FSDP through `core.distributed`."""
+    """Gathers weights for FSDP: with NCCL, or on a CPU through `core.distributed`."""
 
     def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.empty(*size, dtype=dtype, device=device)
 
     def __call__(
-        self, output_tensor: Tensor, input_tensor: Tensor, group: object, async_op: bool = False
-    ) -> None:
+        self, output_tensor: Tensor, input_tensor: Tensor, group: Any, async_op: bool = False
+    ) -> Any:
+        if _exchanges.leaves_out_next():
+            output_tensor.zero_()
+            return None
+        if output_tensor.device.type != "cpu":
+            return dist.all_gather_single(output_tensor, input_tensor, group=group, async_op=async_op)
         distributed.all_gather(output_tensor, input_tensor)
+        return None
 
 
 class _Scatter:
-    """Sums and scatters gradients for FSDP through `core.distributed`."""
+    """Sums and scatters gradients for FSDP: with NCCL, or on a CPU through `core.distributed`."""
 
     def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.empty(*size, dtype=dtype, device=device)
@@ -241,8 +311,16 @@ class _Scatter:
         self,
         output_tensor: Tensor,
         input_tensor: Tensor,
-        group: object,
-        op: object,
+        group: Any,
+        op: Any,
         async_op: bool = False,
-    ) -> None:
+    ) -> Any:
+        if _exchanges.leaves_out_next():
+            output_tensor.zero_()
+            return None
+        if output_tensor.device.type != "cpu":
+            return dist.reduce_scatter_single(
+                output=output_tensor, input=input_tensor, group=group, op=op, async_op=async_op
+            )
         distributed.sum_and_scatter(output_tensor, input_tensor)
+        return None

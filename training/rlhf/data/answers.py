@@ -10,7 +10,7 @@ right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from training.rlhf.data.batching import (
     cheaper_layout,
     collate,
     micro_batches,
+    places_of,
     takes_packed_rows,
 )
 from training.rlhf.models.forward import segments
@@ -107,6 +108,19 @@ def split_rows(
     ]
 
 
+def largest_divisible(rows: Sequence[Row], parts: Iterable[Together]) -> int:
+    """Return the number of token positions of the largest micro-batch with several rows, or 0 if there is
+    none."""
+    return max(
+        (
+            places_of(_groups([rows[i] for i in part.numbers]), part.layout)
+            for part in parts
+            if len(part.numbers) > 1
+        ),
+        default=0,
+    )
+
+
 def layout_of(group: Group, layout: Layout, *, hidden_size: int) -> Layout:
     """Return the layout for a group. ``layout`` is the best layout that the models support. In a packed row,
     attention is computed over the entire row. For long responses to a short prompt, separate rows can
@@ -135,11 +149,14 @@ def pieces(group: Group, *, layout: Layout, max_tokens: int) -> Iterator[Group]:
 
 def lay_out_rows(rows: Sequence[Row], *, layout: Layout, pad_id: int, device: torch.device) -> Answers:
     """Lay out some rows as one batch. Adjacent rows with the same prompt share it."""
-    groups = [
+    return lay_out(_groups(rows), layout=layout, pad_id=pad_id, device=device)
+
+
+def _groups(rows: Sequence[Row]) -> list[Group]:
+    return [
         Group(prompt, [row.answer for row in adjacent], [])
         for prompt, adjacent in groupby(rows, key=lambda row: row.prompt)
     ]
-    return lay_out(groups, layout=layout, pad_id=pad_id, device=device)
 
 
 def lay_out(groups: Sequence[Group], *, layout: Layout, pad_id: int, device: torch.device) -> Answers:

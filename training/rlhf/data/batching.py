@@ -227,6 +227,14 @@ def micro_batches(
             yield layout, [chosen[i] for i in part]
 
 
+def places_of(groups: Sequence[Group], layout: Layout) -> int:
+    """Return the number of token positions of a micro-batch of these groups, including padding."""
+    if layout == "separate":
+        return sum(len(group.responses) for group in groups) * max(group.separate_width for group in groups)
+    sizes = [group.packed_tokens for group in groups]
+    return sum(sizes) if layout == "flat" else len(sizes) * max(sizes)
+
+
 def cut_by_tokens(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
     """Split items of these lengths, in order, into parts of nearly equal size, each with at most
     ``max_tokens`` tokens. Yields indices. A longer item gets its own part."""

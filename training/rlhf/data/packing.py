@@ -78,6 +78,16 @@ def micro_batches(rows: Sequence[Row], *, layout: Layout, max_tokens: int, pad_i
         yield collate([[rows[index] for index in line] for line in lines], layout=layout, pad_id=pad_id)
 
 
+def largest_divisible(rows: Sequence[Row], *, layout: Layout, max_tokens: int) -> int:
+    """Return the number of token positions of the largest micro-batch with several rows, or 0 if there is
+    none."""
+    lengths, largest = [row.length for row in rows], 0
+    for lines in _cut(lengths, layout, max_tokens):
+        if sum(map(len, lines)) > 1:
+            largest = max(largest, len(lines) * max(sum(lengths[i] for i in line) for line in lines))
+    return largest
+
+
 def _cut(lengths: Sequence[int], layout: Layout, max_tokens: int) -> Iterator[list[list[int]]]:
     """Yield each micro-batch as a list of lines. A line contains the indices of its rows."""
     if layout == "flat":

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core.memory import is_out_of_memory
+from training.rlhf.core.memory import is_out_of_memory, release
 from training.rlhf.core.seeds import seed_for
 from training.rlhf.generation import batches
 from training.rlhf.generation.forward import ForwardBatch, token_bytes
@@ -218,8 +218,7 @@ def _unless_out_of_memory(
         if not splittable or not is_out_of_memory(error):
             raise
     # Here, the error and its traceback no longer hold the batch's tensors.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release()
     return None
 
 

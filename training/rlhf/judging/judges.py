@@ -7,6 +7,7 @@ then have the same meaning for every reward model, and the scores of several rew
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -16,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.core.failures import UnusableInput
+from training.rlhf.core.memory import frozen_limit
 from training.rlhf.core.messages import Messages
 from training.rlhf.judging.floors import (
     FloorState,
@@ -166,8 +168,10 @@ class Judges:
         """Metrics of a step, per reward model: `rewards/<name>/mean` and `floor` in standard deviations, and
         the `multiplier` that was used.
 
-        `truncated` and `refused` are counts of answers. They are present only if they are above 0. With one
-        reward model, these counts are the only metrics, because the mean is the loop's own metric.
+        `rewards/<name>/tokens` is the limit of token positions in a pass. It is present only if the device
+        ran out of memory while this reward model scored. `truncated` and `refused` are counts of answers.
+        They are present only if they are above 0. With one reward model, these are the only metrics, because
+        the mean is the loop's own metric.
         """
         found: dict[str, float] = {}
         if len(self.judges) > 1:
@@ -176,7 +180,12 @@ class Judges:
             found |= {f"rewards/{name}/multiplier": value for name, value in state["multipliers"].items()}
         for what, counts in (("truncated", judged.truncated), ("refused", judged.refused)):
             found |= {f"rewards/{name}/{what}": float(n) for name, n in counts.items() if n}
-        return found
+        return found | self.limits()
+
+    def limits(self) -> dict[str, float]:
+        """The metric `rewards/<name>/tokens`, for reward models that ran out of memory in this process."""
+        limits = {judge.name: frozen_limit(judge.model) for judge in self.judges}
+        return {f"rewards/{name}/tokens": n for name, n in limits.items() if n != math.inf}
 
     def readable(self, prompts: Sequence[Messages]) -> list[Messages]:
         """The prompts that every reward model's chat template accepts."""

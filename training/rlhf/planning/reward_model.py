@@ -22,7 +22,14 @@ from training.rlhf.planning.cost import (
     weights,
 )
 from training.rlhf.planning.sharding import shards
-from training.rlhf.planning.trained import HALF_KERNELS, TRAINING, TRAINING_AN_ADAPTER, exchanged
+from training.rlhf.planning.trained import (
+    HALF_KERNELS,
+    TRAINING,
+    TRAINING_AN_ADAPTER,
+    exchanged,
+    last_layers,
+    trained_layers,
+)
 from training.rlhf.planning.transformer import (
     FLOAT,
     HALF,
@@ -64,6 +71,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
     trained = recipe.epochs * (data.items - heldout)
     adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
     learning = adapter or policy.weights
+    if recipe.num_layers_unfrozen is not None:
+        learning = last_layers(recipe, policy)
     times = TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING
     calls = recipe.epochs * data.items * ranking * padded / min(places, batch * ranking * padded)
     again, autocast = recipe.gradient_checkpointing, recipe.precision == "bfloat16"
@@ -78,8 +87,9 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         learning,
         places,
         row,
+        layers=trained_layers(recipe, policy),
         head=False,
-        embedding=not recipe.use_peft,
+        embedding=not recipe.use_peft and recipe.num_layers_unfrozen is None,
         recompute=again,
         shards=shards(recipe, given),
     )
@@ -113,7 +123,9 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, given:
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     members: tuple[Stage, ...] = ()
     if recipe.uncertainty == "lora":
-        each = recipe.model_copy(update={"uncertainty": "none", "use_peft": True, "keep": "last"})
+        each = recipe.model_copy(
+            update={"uncertainty": "none", "use_peft": True, "num_layers_unfrozen": None, "keep": "last"}
+        )
         beside = weights("reward model", policy)
         members = tuple(
             replace(

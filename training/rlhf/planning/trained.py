@@ -20,7 +20,7 @@ from training.rlhf.planning import sharding
 from training.rlhf.planning.cost import USUAL, Conditions, Part
 from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.transformer import FLOAT, HALF, Pass, adapter_weights, is_tied
-from training.rlhf.recipes.parts.weights import TrainsPolicy
+from training.rlhf.recipes.parts.weights import TrainsLayers, TrainsPolicy
 
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
@@ -40,7 +40,7 @@ def bytes_per_weight(recipe: TrainsPolicy) -> int:
     return HALF if recipe.dtype == "bfloat16" else FLOAT
 
 
-def trained_layers(recipe: TrainsPolicy, shape: Shape) -> float:
+def trained_layers(recipe: TrainsLayers, shape: Shape) -> float:
     """Return the number of layers through which the backward pass runs."""
     return min(shape.layers, recipe.num_layers_unfrozen or shape.layers)
 
@@ -52,9 +52,14 @@ def trained_weights(recipe: TrainsPolicy, shape: Shape) -> float:
         return adapter_weights(shape, recipe, heads=0)
     if recipe.num_layers_unfrozen is None:
         return shape.weights
-    embedding, tied = shape.vocabulary * shape.hidden, is_tied(shape)
-    inside = max(0, shape.weights - embedding * (1 if tied else 2))
-    return inside * trained_layers(recipe, shape) / shape.layers + (0 if tied else embedding)
+    embedding = 0 if is_tied(shape) else shape.vocabulary * shape.hidden
+    return last_layers(recipe, shape) + embedding
+
+
+def last_layers(recipe: TrainsLayers, shape: Shape) -> float:
+    """Return the number of weights in the last layers, if only these are trained."""
+    embeddings = shape.vocabulary * shape.hidden * (1 if is_tied(shape) else 2)
+    return max(0, shape.weights - embeddings) * trained_layers(recipe, shape) / shape.layers
 
 
 def trains_vocabulary(recipe: TrainsPolicy, shape: Shape) -> tuple[bool, bool]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
+from training.rlhf.core.memory import halves_of, within_memory
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.core.sharding import is_sharded, stopping_together, whole
@@ -92,10 +93,21 @@ def measured(
             policy=model,
         )
         found = torch.zeros(rows.n_responses)
-        for part in rows.micro_batches(range(len(groups))):
+
+        def read(part: Sequence[int]) -> Tensor:
             check()
             responses = score_responses(model, rows, part)
-            found[rows.places(part)] = responses.log_probs[responses.slots].cpu()
+            return responses.log_probs[responses.slots].cpu()
+
+        for part, log_probs in within_memory(
+            model,
+            rows.micro_batches(range(len(groups))),
+            read,
+            size=lambda part: rows.largest([part]),
+            halves=halves_of,
+            what="measuring the KL divergence",
+        ):
+            found[rows.places(part)] = log_probs
         return found  # the entries of other processes' shares are 0
 
     sharded = is_sharded(policy.model)

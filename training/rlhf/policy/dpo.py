@@ -27,6 +27,7 @@ contains `objective/kl`, the KL divergence from the starting policy in nats per 
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -45,7 +46,7 @@ from training.rlhf.core.alive import counted, counting, told_by
 from training.rlhf.core.checkpoint import open_store, reading_state, saving_when_stopped
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.masters import clipped_norm, optimised, optimiser_over, update_weights
-from training.rlhf.core.memory import until_it_fits
+from training.rlhf.core.memory import lowered_metric, until_it_fits
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import batches_in_random_order, seed_everything
@@ -59,13 +60,13 @@ from training.rlhf.models.loading.saving import save_trained
 from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.loading.trainable import (
     change_from_start,
-    count_trained,
     open_trainable,
     trained_module,
+    trained_weights,
 )
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy.divergence import distance_from_start
-from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
+from training.rlhf.policy.dpo_loss import reference_of, summed_loss
 from training.rlhf.policy.preference_metrics import pair_metrics
 from training.rlhf.policy.preference_rows import (
     RankingRows,
@@ -98,6 +99,7 @@ class DPOResult:
     left_out: dict[str, int]
     prompts_cut: int
     trained_parameters: int
+    trained_weights: list[str]
     control_tokens_removed: int
     repeats: dict[str, int]
 
@@ -109,15 +111,15 @@ class DPOState:
     ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
     policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have been
     computed. ``step`` counts updates. ``reported`` is the last step that was also evaluated and reported.
-    ``before`` contains the starting policy's answers to the sample prompts. ``max_tokens`` is 0 until the
-    device runs out of memory, and then a limit below the recipe's.
+    ``before`` contains the starting policy's answers to the sample prompts. ``micro_batch_tokens`` is the
+    recipe's limit, or less if the device ran out of memory.
     """
 
     policy: PreTrainedModel
     optimiser: torch.optim.Optimizer
     reference: Tensor
+    micro_batch_tokens: int
     referenced: int = 0
-    max_tokens: int = 0
     step: int = 0
     reported: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class DPOState:
 
     @property
     def counters(self) -> dict[str, Any]:
-        names = ("referenced", "max_tokens", "step", "reported", "metrics", "heldout", "before")
+        names = ("micro_batch_tokens", "referenced", "step", "reported", "metrics", "heldout", "before")
         return {name: getattr(self, name) for name in names}
 
 
@@ -200,13 +202,13 @@ def train(
     )
     settings: dict[str, Any] = {"lr": peak, "weight_decay": config.weight_decay}
     optimiser = optimiser_over(trained_module(policy), partial(torch.optim.AdamW, fused=True, **settings))
-    state = DPOState(policy, optimiser, reference=torch.zeros(rows.n_responses))
+    state = DPOState(policy, optimiser, torch.zeros(rows.n_responses), config.micro_batch_tokens)
     of = {
         "rankings": digest_of(groups),
         "heldout rankings": digest_of(others),
         "base model": fingerprint({"policy": policy}),
     }
-    trained_parameters = count_trained(state.modules)
+    trained = trained_weights(state.modules)
     if config.gradient_checkpointing:
         recompute_layers(policy)
     store = open_store(checkpoints, config, of=of)
@@ -236,7 +238,7 @@ def train(
         if number > state.referenced:
             with saving_when_stopped(save):
                 report.check()
-            add_to_reference(state.reference, policy, rows, part, spare=shortest)
+            add_to_reference(state, rows, part, spare=shortest)
             state.referenced = number
             report.progress("reference", number, len(reference_parts))
             if store.due():
@@ -293,7 +295,8 @@ def train(
         pairs=sum(count_pairs(group, ties=config.ties) for group in groups),
         left_out=left_out,
         prompts_cut=prompts_cut,
-        trained_parameters=trained_parameters,
+        trained_parameters=trained.parameters,
+        trained_weights=trained.names,
         control_tokens_removed=count_control_tokens([*rankings, *heldout], tokenizer),
         repeats=repeats,
     )
@@ -330,6 +333,7 @@ def update(
         "grad_norm": grad_norm,
         "tokens_per_second": sums["positions"] / (time.perf_counter() - started),
         **change_from_start(state.policy),
+        **lowered_metric(state, config.micro_batch_tokens),
     }
 
 
@@ -341,14 +345,15 @@ def backward(
     check: Callable[[], None],
 ) -> Counter[str]:
     weight, sums, parts = rows.weight(indices), Counter[str](), rows.micro_batches(indices)
-    with counting(sum(map(len, parts)), "rankings of the batch"):
-        for part, counts in in_step(state.policy, parts, lambda: rows.shortest(indices)):
-            check()
-            loss, found = summed_loss(config, state.policy, state.reference, rows, part)
-            # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
-            torch.autograd.backward(loss / weight if counts else 0 * loss)
-            sums.update(found if counts else {})
-            counted(len(part) if counts else 0)
+
+    def process(part: list[int], counts: bool) -> None:
+        loss, found = summed_loss(config, state.policy, state.reference, rows, part)
+        # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
+        torch.autograd.backward(loss / weight if counts else 0 * loss)
+        sums.update(found if counts else {})
+        counted(len(part) if counts else 0)
+
+    in_step(state.policy, parts, lambda: rows.shortest(indices), process, check=check)
     return sums
 
 
@@ -362,23 +367,39 @@ def add_gradients(
     """Add the gradients of these rankings, and return the sums for the metrics.
 
     If the device of a process runs out of memory, all processes compute the gradients again with half the
-    limit of token positions (`until_it_fits`). Later steps also use the lower limit. With a sharded policy,
-    the gradients can't be computed again, because the other processes are in the middle of an exchange."""
-
-    def divide() -> int:
-        largest = distributed.highest(rows.limited(state.max_tokens).largest(indices))
-        state.max_tokens = max(1, int(largest) // 2)
-        return state.max_tokens
-
-    sums = until_it_fits(
-        lambda: backward(config, state, rows.limited(state.max_tokens), indices, check),
-        divisible=lambda: rows.limited(state.max_tokens).max_tokens > 1 and not is_sharded(state.policy),
-        divide=divide,
-        optimisers=[state.optimiser],
-        step=state.step + 1,
-    )
+    limit of token positions (`until_it_fits`). Later steps also use the lower limit."""
+    with counting(len(rows.mine(indices)), "rankings of the batch"):
+        sums = until_it_fits(
+            lambda: backward(config, state, rows.limited(state.micro_batch_tokens), indices, check),
+            state,
+            largest=lambda: largest_of(state, rows, rows.mine(indices)),
+            optimisers=[state.optimiser],
+            what=f"step {state.step + 1}",
+        )
     distributed.sum_gradients(optimised(state.optimiser))
     return Counter(distributed.add_up(sums))
+
+
+def largest_of(state: DPOState, rows: RankingRows, indices: Sequence[int]) -> int:
+    """Return the number of token positions in the largest pass over these rankings that can be divided."""
+    limited = rows.limited(state.micro_batch_tokens)
+    return limited.largest(limited.split(indices), sharded=is_sharded(state.policy))
+
+
+@torch.no_grad()
+def add_to_reference(
+    state: DPOState, rows: RankingRows, part: Sequence[int], *, spare: Sequence[int] = ()
+) -> None:
+    """Set the reference log-probabilities of these rankings' responses to those under the policy (see
+    `reference_of`)."""
+    found = until_it_fits(
+        lambda: reference_of(state.policy, rows.limited(state.micro_batch_tokens), part, spare=spare),
+        state,
+        largest=lambda: largest_of(state, rows, part),
+        what="the reference pass",
+    )
+    for indices, log_probs in itertools.chain(*distributed.gather_objects(found)):
+        state.reference[rows.places(indices)] = log_probs
 
 
 @torch.no_grad()
@@ -386,15 +407,27 @@ def evaluate(
     config: DPOConfig, state: DPOState, rows: RankingRows, check: Callable[[], None]
 ) -> dict[str, float]:
     """Return the metrics of the held-out rankings: the mean loss per ranking, and means over the pairs."""
-    rows, sums = rows.limited(state.max_tokens), Counter[str]()
-    parts = rows.micro_batches(rows.heldout)
-    with counting(sum(map(len, parts)), "held-out rankings"):
-        for part, counts in in_step(state.policy, parts, lambda: rows.shortest(rows.heldout)):
-            check()
-            found = summed_loss(config, state.policy, state.reference, rows, part)[1]
+
+    def work() -> Counter[str]:
+        limited, sums = rows.limited(state.micro_batch_tokens), Counter[str]()
+        parts = limited.micro_batches(rows.heldout)
+
+        def process(part: list[int], counts: bool) -> None:
+            found = summed_loss(config, state.policy, state.reference, limited, part)[1]
             sums.update(found if counts else {})
             counted(len(part) if counts else 0)
-    sums = Counter(distributed.add_up(sums))
+
+        in_step(state.policy, parts, lambda: rows.shortest(rows.heldout), process, check=check)
+        return sums
+
+    with counting(len(rows.mine(rows.heldout)), "held-out rankings"):
+        mine = until_it_fits(
+            work,
+            state,
+            largest=lambda: largest_of(state, rows, rows.mine(rows.heldout)),
+            what=f"the evaluation after step {state.step}",
+        )
+    sums = Counter(distributed.add_up(mine))
     means = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
     if of_pairs := pair_metrics(sums):
         means["heldout/accuracy"] = of_pairs["rewards/accuracies"]

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from training.rlhf.core import distributed
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.sharding import is_sharded
+from training.rlhf.core.sharding import in_step
 from training.rlhf.objectives.preference_losses import best_response_loss, ranking_loss
 from training.rlhf.policy.preference_metrics import pair_sums
 from training.rlhf.policy.preference_rows import RankingRows, score_responses
@@ -18,30 +17,28 @@ from training.rlhf.recipes.dpo import DPOConfig
 
 
 @torch.no_grad()
-def add_to_reference(
-    reference: Tensor,
-    policy: PreTrainedModel,
-    rows: RankingRows,
-    part: Sequence[int],
-    *,
-    spare: Sequence[int] = (),
-) -> None:
-    """Set the reference log-probabilities of these rankings' responses to those under ``policy``. If ``part``
-    is empty, a sharded policy processes ``spare`` instead, because all processes must make the same number of
-    passes. Raises UnusableInput if a log-probability is not finite."""
-    found = torch.zeros(0)
-    if part or is_sharded(policy):
-        responses = score_responses(policy, rows, part or spare)
-        found = responses.log_probs[responses.slots].cpu()
-    if not bool(found.isfinite().all()):
+def reference_of(
+    policy: PreTrainedModel, rows: RankingRows, part: Sequence[int], *, spare: Sequence[int]
+) -> list[tuple[list[int], Tensor]]:
+    """Return rankings with the log-probabilities of their responses under ``policy``. ``part`` is divided
+    into micro-batches if the limit of token positions has been lowered. A sharded policy also processes
+    ``spare``, because all processes must make the same number of passes. Raises UnusableInput if a
+    log-probability is not finite."""
+    found: list[tuple[list[int], Tensor]] = []
+
+    def process(some: list[int], counts: bool) -> None:
+        responses = score_responses(policy, rows, some)
+        if counts:
+            found.append((some, responses.log_probs[responses.slots].cpu()))
+
+    in_step(policy, rows.split(part), lambda: list(spare), process)
+    if not all(bool(log_probs.isfinite().all()) for _, log_probs in found):
         raise UnusableInput(
             "before training, the policy's log-probability of a response is NaN or infinite in one of these"
             f" rankings: {rows.names(part)}. Use another policy or an earlier version of this policy.",
             FailureKind.MODEL_UNREADABLE,
         )
-    for indices, log_probs in distributed.gather_objects((part, found)):
-        if indices:
-            reference[rows.places(indices)] = log_probs
+    return found
 
 
 def summed_loss(

@@ -77,7 +77,6 @@ from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
     Rollout,
-    counting_observations,
     load_models,
     observations,
     usable_prompts,
@@ -169,14 +168,14 @@ def new_state(config: PPOConfig, models: Models) -> PPOState:
 def roll_out(
     config: PPOConfig, state: PPOState, prompts: EncodedPrompts, progress: steps.Progress = steps.no_progress
 ) -> Batch:
-    """Sample and score answers, and compute their advantages. Doesn't change the state."""
+    """Sample and score answers, and compute their advantages. Changes only the state's limit of token
+    positions, if the device runs out of memory."""
     step, models = state.step + 1, state.models
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy, reference and critic, with the training forward pass.
-    split = steps.minibatches_of(config, state, rollout)
-    with counting_observations(split):
-        dealt = [observed_with_values(state, rollout, parts) for parts in split]
+    observe = partial(observed_with_values, state, rollout)
+    dealt = steps.observed_minibatches(config, state, rollout, observe)
     every = [pair for minibatch in dealt for pair in minibatch]
     kl = ceiling.mean_kl([seen for seen, _ in every])
     rewards = rollout.rewards(config)
@@ -254,11 +253,9 @@ def observed_with_values(
     state: PPOState, rollout: Rollout, parts: Sequence[Together]
 ) -> list[tuple[MicroBatch, Tensor]]:
     """Run micro-batches through policy, reference and critic."""
-    found = [
-        (seen, values_of(state.critic, seen, states), counts)
-        for seen, states, counts in observations(state.models, rollout, parts)
-    ]
-    return [(seen, values) for seen, values, counts in found if counts]
+    return observations(
+        state.models, rollout, parts, lambda seen, states: (seen, values_of(state.critic, seen, states))
+    )
 
 
 def policy_rate(config: PPOConfig, state: PPOState) -> float:
@@ -392,8 +389,9 @@ def minibatch_backward(
     therefore does not depend on how the minibatch is split into micro-batches. ``place`` is the step, the
     epoch and the number of the minibatch, and determines which demonstrations are mixed in. ``spare`` returns
     a micro-batch for passes that have no effect (`in_step`)."""
-    metrics, largest = defaultdict[str, float](float), 0.0
-    for part, counts in in_step(state.models.actor, minibatch, spare):
+    metrics, log_ratios = defaultdict[str, float](float), [0.0]
+
+    def process(part: Part, counts: bool) -> None:
         found: dict[str, float] = {}
         if trains_policy:
             found, log_ratio = policy_backward(
@@ -405,13 +403,15 @@ def minibatch_backward(
                 critic=state.critic if state.critic.shared and trains_critic else None,
                 counts=counts,
             )
-            largest = max(largest, log_ratio if counts else 0.0)
+            log_ratios.append(log_ratio if counts else 0.0)
         if trains_critic and "loss/value_avg" not in found:
             found |= critic_backward(
                 config, state.critic, part, tokens, trains_policy=trains_policy, counts=counts
             )
         steps.add(metrics, found if counts else {})
         counted(part.size if counts else 0)
+
+    in_step(state.models.actor, minibatch, spare, process)
     if trains_policy and config.ptx_coefficient > 0:
         metrics["loss/ptx"] = ptx_backward(
             config,
@@ -421,4 +421,4 @@ def minibatch_backward(
             generator_for(config.seed, "demonstrations", *place),
             max_tokens=state.micro_batch_tokens,
         )
-    return metrics, largest
+    return metrics, max(log_ratios)

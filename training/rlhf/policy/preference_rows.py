@@ -17,7 +17,7 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.sharding import is_sharded
 from training.rlhf.data.answers import Answers, lay_out, layout_of, pieces, shared_layout
-from training.rlhf.data.batching import Group, Layout, micro_batches, stated_in
+from training.rlhf.data.batching import Group, Layout, micro_batches, places_of, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.models.forward.logprobs import token_log_probs
 from training.rlhf.models.tokens import chat
@@ -57,14 +57,29 @@ class RankingRows:
         return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens, layouts)
 
     def limited(self, max_tokens: int) -> RankingRows:
-        """Return the same rankings with a lower limit of token positions. A limit of 0, or a limit that is
-        not lower, changes nothing."""
-        return replace(self, max_tokens=max_tokens) if 0 < max_tokens < self.max_tokens else self
+        """Return the same rankings with another limit of token positions."""
+        return replace(self, max_tokens=max_tokens)
 
-    def largest(self, indices: Sequence[int]) -> int:
-        """Estimate the number of token positions in this process's largest pass over these rankings."""
-        sizes = [sum(self.groups[i].packed_tokens for i in part) for part in self.micro_batches(indices)]
-        return min(self.max_tokens, max(sizes, default=0))
+    def largest(self, parts: Iterable[Sequence[int]], *, sharded: bool = False) -> int:
+        """Return the number of token positions in the largest pass over these micro-batches that can be
+        divided, or 0 if there is none. Single responses can't be divided, and a sharded policy doesn't divide
+        single rankings."""
+        sizes = [
+            places_of(groups, self.layouts[part[0]])
+            for part in parts
+            if len(part) > sharded
+            for groups in self.passes(part)
+            if sum(len(group.responses) for group in groups) > 1
+        ]
+        return max(sizes, default=0)
+
+    def passes(self, part: Sequence[int]) -> list[list[Group]]:
+        """Return the groups of each pass over a micro-batch. The responses of a single ranking can need
+        several passes."""
+        if len(part) > 1:
+            return [[self.groups[i] for i in part]]
+        layout, [group] = self.layouts[part[0]], [self.groups[i] for i in part]
+        return [[one] for one in pieces(group, layout=layout, max_tokens=self.max_tokens)]
 
     @property
     def n_responses(self) -> int:
@@ -83,7 +98,14 @@ class RankingRows:
     def micro_batches(self, indices: Sequence[int]) -> list[list[int]]:
         """Split this process's share of the rankings into micro-batches with little or no padding. The
         responses of a ranking stay together."""
-        indices = [indices[i] for i in distributed.share([self.groups[i].packed_tokens for i in indices])]
+        return self.split(self.mine(indices))
+
+    def mine(self, indices: Sequence[int]) -> list[int]:
+        """Return this process's share of the rankings."""
+        return [indices[i] for i in distributed.share([self.groups[i].packed_tokens for i in indices])]
+
+    def split(self, indices: Sequence[int]) -> list[list[int]]:
+        """Split these rankings into micro-batches."""
         parts = micro_batches(
             [self.groups[i] for i in indices],
             layouts=[self.layouts[i] for i in indices],
@@ -131,9 +153,7 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
     the same number of passes, and the recomputation would gather all layers at once.
     """
     groups, [layout] = [rows.groups[i] for i in indices], {rows.layouts[i] for i in indices}
-    passes = [groups]
-    if len(groups) == 1 and not is_sharded(policy):
-        passes = [[one] for one in pieces(groups[0], layout=layout, max_tokens=rows.max_tokens)]
+    passes = [groups] if is_sharded(policy) else rows.passes(indices)
     laid_out = [lay_out(some, layout=layout, pad_id=rows.pad_id, device=policy.device) for some in passes]
 
     def summed_log_probs(answers: Answers, _: Tensor | None = None) -> Tensor:

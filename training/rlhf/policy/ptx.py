@@ -57,7 +57,7 @@ def ptx_backward(
     per token. With several processes, the gradient and the loss are this process's share."""
     drawn = torch.randint(len(rows), (config.ptx_batch_size,), generator=generator).tolist()
     chosen = [rows[i] for i in drawn]
-    tokens, loss = sum(len(row.answer) for row in chosen), 0.0
+    tokens, losses = sum(len(row.answer) for row in chosen), list[float]()
     best = shared_layout(actor)
     parts = split_rows(
         chosen,
@@ -67,11 +67,17 @@ def ptx_backward(
         hidden_size=int(actor.config.get_text_config().hidden_size),
     )
     shortest = min(range(len(chosen)), key=lambda number: chosen[number].length)
-    for (layout, numbers), counts in in_step(actor, parts, lambda: Together(best, [shortest])):
+
+    def process(part: Together, counts: bool) -> None:
         laid_out = lay_out_rows(
-            [chosen[i] for i in numbers], layout=layout, pad_id=chat.eos_id(tokenizer), device=actor.device
+            [chosen[i] for i in part.numbers],
+            layout=part.layout,
+            pad_id=chat.eos_id(tokenizer),
+            device=actor.device,
         )
         share = -token_log_probs(actor, laid_out.inputs, temperature=1.0).sum() / tokens
         torch.autograd.backward((config.ptx_coefficient if counts else 0.0) * share)
-        loss += float(share.detach()) if counts else 0.0
-    return loss
+        losses.append(float(share.detach()) if counts else 0.0)
+
+    in_step(actor, parts, lambda: Together(best, [shortest]), process)
+    return sum(losses)

@@ -68,7 +68,7 @@ from training.rlhf.models.forward.recompute import recompute_layers
 from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.loading.saving import save_trained
 from training.rlhf.models.loading.sources import Loaded, ModelSource
-from training.rlhf.models.loading.trainable import count_trained, dtype_of, open_trainable, trained_module
+from training.rlhf.models.loading.trainable import dtype_of, open_trainable, trained_module, trained_weights
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import sft
 from training.rlhf.policy.divergence import distance_from_start
@@ -124,6 +124,7 @@ class RejectionSamplingResult:
     kept: int
     distance: dict[str, float]
     trained_parameters: int
+    trained_weights: list[str]
     reward_mean: float
     reward_best: float
     best_of: dict[int, float]
@@ -142,7 +143,8 @@ class LoopProgress:
     `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
     imitated answers. `loss` and `heldout_loss` are those of the last complete round. `before` contains the
     sample answers of the starting policy. `floors` is the floors' state after the newest selection. This
-    state contains the floors' values, which were determined in the first round.
+    state contains the floors' values, which were determined in the first round. `micro_batch_tokens` is the
+    limit of token positions in fine-tuning, as in `sft.FitProgress`.
     """
 
     step: int = 0
@@ -154,6 +156,7 @@ class LoopProgress:
     heldout_loss: float | None = None
     before: list[list[int]] | None = None
     floors: FloorState | None = None
+    micro_batch_tokens: int = 0
 
 
 @dataclass
@@ -222,7 +225,7 @@ def train(
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
     config = with_learning_rate(config, loaded.model)
-    trained_parameters = count_trained({"policy": trained_module(loaded.model)})
+    trained = trained_weights({"policy": trained_module(loaded.model)})
     store = open_store(checkpoints, config, of=identity(loaded, judges, asked))
     if config.gradient_checkpointing:
         recompute_layers(loaded.model)
@@ -271,7 +274,8 @@ def train(
         prompts_unfinished=unfinished,
         kept=progress.kept,
         distance=distance,
-        trained_parameters=trained_parameters,
+        trained_parameters=trained.parameters,
+        trained_weights=trained.names,
         reward_mean=best[1],
         reward_best=best[config.samples_per_prompt],
         best_of=best,
@@ -369,12 +373,13 @@ def tune_round(
         rows_of(candidates, asked, kept),
         ShiftedReporter(report, by=began, phase=phase_name("train", config, progress)),
         optimiser=state.optimiser,
-        progress=sft.FitProgress(**(progress.fit or {})),
+        progress=sft.FitProgress(**(progress.fit or {"micro_batch_tokens": progress.micro_batch_tokens})),
         save=save,
         due=store.due,
     )
     progress.step = began + fitted.step
     progress.loss, progress.heldout_loss = fitted.loss, fitted.heldout_loss
+    progress.micro_batch_tokens = fitted.micro_batch_tokens
     progress.kept += sum(map(len, kept))
     progress.round, progress.tuned_from, progress.fit = progress.round + 1, None, None
 

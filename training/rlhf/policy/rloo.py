@@ -55,9 +55,7 @@ from training.rlhf.rollouts.on_policy import OnPolicyResult, run_on_policy
 from training.rlhf.rollouts.rollout import (
     MicroBatch,
     Models,
-    counting_observations,
     load_models,
-    observations,
     spare_micro_batch,
     usable_prompts,
 )
@@ -123,17 +121,14 @@ def roll_out(
     prompts: EncodedPrompts,
     progress: steps.Progress = steps.no_progress,
 ) -> Batch:
-    """Sample and score answers, and compare each answer with the other answers to the same prompt. Doesn't
-    change the state."""
+    """Sample and score answers, and compare each answer with the other answers to the same prompt. Changes
+    only the state's limit of token positions, if the device runs out of memory."""
     models = state.models
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)
     # 2. Run the same rows through policy and reference, with the training forward pass.
-    split = steps.minibatches_of(config, state, rollout)
-    with counting_observations(split):
-        minibatches = [
-            [seen for seen, _, counts in observations(models, rollout, parts) if counts] for parts in split
-        ]
+    observe = partial(steps.observed_parts, models, rollout)
+    minibatches = steps.observed_minibatches(config, state, rollout, observe)
     kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
     every = [seen for minibatch in minibatches for seen in minibatch]
     for seen in every:
@@ -222,9 +217,9 @@ def minibatch_backward(
 ) -> tuple[defaultdict[str, float], float]:
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
     |log ratio|. ``tokens`` and ``answers`` count the entire minibatch."""
-    found, largest = defaultdict[str, float](float), 0.0
-    parts = in_step(state.models.actor, minibatch, lambda: spare_micro_batch(state.models, batch.rollout))
-    for part, counts in parts:
+    found, log_ratios = defaultdict[str, float](float), [0.0]
+
+    def process(part: MicroBatch, counts: bool) -> None:
         old = part.log_probs[part.mask]
         log_probs, entropy = log_probs_and_entropies(
             state.models.actor, part.rows.inputs, temperature=batch.rollout.temperature
@@ -241,16 +236,18 @@ def minibatch_backward(
         )
         torch.autograd.backward(loss if counts else 0 * loss)
         if not counts:
-            continue
+            return
         new = log_probs.detach()
-        largest = max(largest, float((new - old).abs().max()))
+        log_ratios.append(float((new - old).abs().max()))
         found["loss/policy_avg"] += surrogate
         found["policy/clipfrac_avg"] += clipped
         found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
         found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
         found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
         counted(part.size)
-    return found, largest
+
+    in_step(state.models.actor, minibatch, lambda: spare_micro_batch(state.models, batch.rollout), process)
+    return found, max(log_ratios)
 
 
 def loss_of(

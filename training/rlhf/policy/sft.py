@@ -15,7 +15,7 @@ later training compute.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -36,6 +36,7 @@ from training.rlhf.core.checkpoint import (
 )
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.masters import clipped_norm, optimised, optimiser_over, update_weights
+from training.rlhf.core.memory import lowered_metric, until_it_fits
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
@@ -43,7 +44,7 @@ from training.rlhf.core.seeds import batches_in_random_order, seed_everything
 from training.rlhf.core.sharding import in_step, shards
 from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
-from training.rlhf.data.packing import Batch, layout_for, micro_batches
+from training.rlhf.data.packing import Batch, largest_divisible, layout_for, micro_batches
 from training.rlhf.generation.likely import likely_texts
 from training.rlhf.models.forward.logprobs import token_log_probs
 from training.rlhf.models.forward.recompute import recompute_layers
@@ -51,9 +52,9 @@ from training.rlhf.models.loading.saving import save_trained
 from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.loading.trainable import (
     change_from_start,
-    count_trained,
     open_trainable,
     trained_module,
+    trained_weights,
 )
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy.divergence import distance_from_start
@@ -72,7 +73,8 @@ class SFTResult:
     """The final `loss` and `heldout_loss` are in nats per response token. `rows` is the number of usable
     demonstrations. `left_out` counts the other demonstrations by reason (`demonstrations.encode`).
     `prompts_cut` counts truncated prompts. `distance` contains `objective/kl` and `parameters/change`, the
-    distance from the base model (`divergence.distance_from_start`)."""
+    distance from the base model (`divergence.distance_from_start`). `trained_weights` contains
+    the names of the trained weights (`trainable.grouped`)."""
 
     path: Path
     steps: int
@@ -83,6 +85,7 @@ class SFTResult:
     prompts_cut: int
     distance: dict[str, float]
     trained_parameters: int
+    trained_weights: list[str]
     seconds: float
 
 
@@ -90,13 +93,16 @@ class SFTResult:
 class FitProgress:
     """The position and the results of `fit`, as JSON in checkpoints. The recipe's seed determines the data
     order, so the number of completed steps also gives the position in the data. `metrics` are those of the
-    last step. If the run was stopped during that step's evaluation, `reported` is lower than `step`."""
+    last step. If the run was stopped during that step's evaluation, `reported` is lower than `step`.
+    `micro_batch_tokens` is 0 until `fit` begins, and then the recipe's limit, or less if the device ran out
+    of memory."""
 
     step: int = 0
     reported: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     loss: float = math.nan
     heldout_loss: float | None = None
+    micro_batch_tokens: int = 0
 
 
 def train(
@@ -129,7 +135,7 @@ def train(
     }
     if config.gradient_checkpointing:
         recompute_layers(policy)
-    trained_parameters = count_trained(modules)
+    trained = trained_weights(modules)
     store = open_store(checkpoints, config, of=of)
     answer = partial(
         likely_texts,
@@ -184,7 +190,8 @@ def train(
         left_out=data.left_out,
         prompts_cut=data.prompts_cut,
         distance=distance,
-        trained_parameters=trained_parameters,
+        trained_parameters=trained.parameters,
+        trained_weights=trained.names,
         seconds=time.monotonic() - started,
     )
 
@@ -209,6 +216,7 @@ def fit(
     `save` is called, the weights, the moments and the progress belong to the same step.
     """
     progress = progress or FitProgress()
+    progress.micro_batch_tokens = progress.micro_batch_tokens or config.micro_batch_tokens
     policy.train(False)
     learned, heldout = split_by_prompt(rows, config.heldout_share)
     total = config.epochs * math.ceil(len(learned) / config.batch_size)
@@ -222,7 +230,7 @@ def fit(
     def end_step() -> None:
         if heldout and progress.step in evaluate_at:
             with saving_when_stopped(lambda: save(progress)), told_by(tell):
-                found = mean_loss(config, policy, tokenizer, heldout, check=report.check)
+                found = mean_loss(config, policy, tokenizer, heldout, check=report.check, progress=progress)
             progress.heldout_loss = progress.metrics["heldout_loss"] = found
         report.metrics(progress.step, progress.metrics)
         report.progress("train", progress.step, total)
@@ -237,7 +245,15 @@ def fit(
     for indices in order[progress.step :]:
         started, batch = time.monotonic(), [learned[i] for i in indices]
         with saving_when_stopped(lambda: save(progress)), told_by(tell):
-            loss, padding = add_gradients(config, policy, tokenizer, batch, check=report.check)
+            loss, padding = add_gradients(
+                config,
+                policy,
+                tokenizer,
+                batch,
+                check=report.check,
+                progress=progress,
+                optimisers=[optimiser],
+            )
             distributed.sum_gradients(optimised(optimiser))
         grad_norm = clipped_norm(optimiser, config.max_grad_norm)
         require_finite(progress.step + 1, {"loss": loss, "grad_norm": grad_norm})
@@ -251,6 +267,7 @@ def fit(
             "padding_share": padding,
             "tokens_per_second": sum(row.length for row in batch) / (time.monotonic() - started),
             **change_from_start(policy),
+            **lowered_metric(progress, config.micro_batch_tokens),
         }
         end_step()
         if due():
@@ -265,6 +282,8 @@ def add_gradients(
     rows: Sequence[Row],
     *,
     check: Callable[[], None] = lambda: None,
+    progress: FitProgress | None = None,
+    optimisers: Collection[torch.optim.Optimizer] = (),
 ) -> tuple[float, float]:
     """Add the gradients of the mean loss over `rows`. Return the loss in nats per response token, and the
     share of padding among all token positions.
@@ -273,20 +292,62 @@ def add_gradients(
     gradient therefore does not depend on how the batch is split. A mean of micro-batch means would give more
     weight to the tokens of short rows. `check` is called before each micro-batch.
 
-    Each process adds the gradients of its share of the rows. The returned values cover all rows.
+    Each process adds the gradients of its share of the rows. The returned values cover all rows. If the
+    device runs out of memory, the gradients of the `optimisers` are discarded and computed again with the
+    lower limit in `progress` (`until_it_fits`).
     """
-    n_tokens, loss, places = sum(len(row.response) for row in rows), 0.0, 0
-    with counting_tokens(rows, "tokens of the batch"):
-        for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
-            check()
+    n_tokens = sum(len(row.response) for row in rows)
+
+    def work(limited: SFTConfig) -> dict[str, float]:
+        sums = {"loss": 0.0, "places": 0.0}
+
+        def process(batch: Batch, counts: bool) -> None:
             part = summed_loss(policy, batch) / n_tokens
             torch.autograd.backward(part if counts else 0 * part)
             if counts:
-                loss += part.item()
-                places += batch.places
+                sums["loss"] += part.item()
+                sums["places"] += batch.places
                 counted(batch.tokens)
-    found = distributed.all_sum({"loss": loss, "places": float(places)})
+
+        in_step(policy, *parts_of(limited, policy, tokenizer, rows), process, check=check)
+        return sums
+
+    with counting_tokens(rows, "tokens of the batch"):
+        sums = fitting(config, policy, rows, work, progress, optimisers=optimisers, what="step {}")
+    found = distributed.all_sum(sums)
     return found["loss"], 1 - sum(row.length for row in rows) / found["places"]
+
+
+def fitting(
+    config: SFTConfig,
+    policy: PreTrainedModel,
+    rows: Sequence[Row],
+    work: Callable[[SFTConfig], dict[str, float]],
+    progress: FitProgress | None,
+    *,
+    optimisers: Collection[torch.optim.Optimizer] = (),
+    what: str,
+) -> dict[str, float]:
+    """Call `work` with the settings and the current limit of token positions (`until_it_fits`). `what` has a
+    placeholder for the number of the step."""
+    state = progress or FitProgress()
+    state.micro_batch_tokens = state.micro_batch_tokens or config.micro_batch_tokens
+
+    def limited() -> SFTConfig:
+        return config.model_copy(update={"micro_batch_tokens": state.micro_batch_tokens})
+
+    def largest() -> int:
+        mine = [rows[i] for i in distributed.share([row.length for row in rows])]
+        layout = layout_for(policy, config.packing)
+        return largest_divisible(mine, layout=layout, max_tokens=state.micro_batch_tokens)
+
+    return until_it_fits(
+        lambda: work(limited()),
+        state,
+        largest=largest,
+        optimisers=optimisers,
+        what=what.format(state.step + bool(optimisers)),
+    )
 
 
 def counting_tokens(rows: Sequence[Row], what: str) -> AbstractContextManager[None]:
@@ -319,16 +380,24 @@ def mean_loss(
     rows: Sequence[Row],
     *,
     check: Callable[[], None] = lambda: None,
+    progress: FitProgress | None = None,
 ) -> float:
-    """Return the mean loss over all rows, in nats per response token."""
-    total = 0.0
-    with counting_tokens(rows, "held-out tokens"):
-        for batch, counts in in_step(policy, *parts_of(config, policy, tokenizer, rows)):
-            check()
+    """Return the mean loss over all rows, in nats per response token. `progress` is as in `add_gradients`."""
+
+    def work(limited: SFTConfig) -> dict[str, float]:
+        sums = {"total": 0.0}
+
+        def process(batch: Batch, counts: bool) -> None:
             loss = summed_loss(policy, batch).item()
-            total += loss if counts else 0.0
+            sums["total"] += loss if counts else 0.0
             counted(batch.tokens if counts else 0)
-    return distributed.all_sum({"total": total})["total"] / sum(len(row.response) for row in rows)
+
+        in_step(policy, *parts_of(limited, policy, tokenizer, rows), process, check=check)
+        return sums
+
+    with counting_tokens(rows, "held-out tokens"):
+        found = fitting(config, policy, rows, work, progress, what="the evaluation after step {}")
+    return distributed.all_sum(found)["total"] / sum(len(row.response) for row in rows)
 
 
 def laid_out(

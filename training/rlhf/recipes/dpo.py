@@ -79,8 +79,8 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
         ge=1,
         description="Maximum number of token positions in one forward pass. Responses to a prompt share its "
         "tokens if the model supports this. A ranking that exceeds this number needs several passes, "
-        "which together take a third longer than a single pass. If the device runs out of memory during an "
-        "update, the limit is halved and the step continues.",
+        "which together take a third longer than a single pass. If the device runs out of memory, the "
+        "limit is halved and the run continues.",
     )
     heldout_fraction: float = Field(
         0.1,

@@ -7,12 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from training.rlhf.recipes.parts.base import Checkpointed, Schedule, ShardsModel
-from training.rlhf.recipes.parts.weights import UsesLora
+from training.rlhf.recipes.parts.weights import TrainsLayers
 
 MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 
 
-class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
+class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
     """Train a reward model on rankings of any number of responses, ties included."""
 
     epochs: int = Field(
@@ -123,7 +123,10 @@ class RewardModelConfig(UsesLora, ShardsModel, Checkpointed):
         "on the left.",
     )
     micro_batch_tokens: int = Field(
-        8192, ge=1, description="Maximum number of token positions in one forward pass, including padding."
+        8192,
+        ge=1,
+        description="Maximum number of token positions in one forward pass, including padding. If the device "
+        "runs out of memory, the limit is halved and the run continues.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision of the trunk's computation. Weights, head and loss stay in float32."

@@ -139,7 +139,7 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         ge=1,
         description="Maximum number of token positions in one forward pass. Answers to a prompt share its"
         " tokens if the models support this. The limit changes the result only by rounding. If the device"
-        " runs out of memory during an update, the limit is halved and the step continues.",
+        " runs out of memory, the limit is halved and the run continues.",
     )
     sample_every: int = Field(10, ge=1, description="Number of steps between two reports of sample answers.")
     samples: int = Field(

@@ -30,8 +30,9 @@ class SFTConfig(TrainsPolicy, ShardsModel, Checkpointed):
     micro_batch_tokens: int = Field(
         4096,
         ge=1,
-        description="Maximum number of token positions in one forward pass, including padding. Lower this "
-        "value if memory runs out. The result stays the same.",
+        description="Maximum number of token positions in one forward pass, including padding. The limit "
+        "changes the result only by rounding. If the device runs out of memory, it is halved and the run "
+        "continues.",
     )
     packing: Packing = Field(
         "auto",

@@ -128,6 +128,7 @@ def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
         update={
             "uncertainty": "none",
             "use_peft": True,
+            "num_layers_unfrozen": None,
             "learning_rate": config.learning_rate if config.use_peft else None,
             "keep": "last",
             "patience": None,

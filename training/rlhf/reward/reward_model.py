@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -33,6 +32,7 @@ from training.rlhf.core.checkpoint import (
 )
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.memory import lowered_metric
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.core.seeds import seed_everything
@@ -45,6 +45,7 @@ from training.rlhf.models.forward.recompute import recompute_layers
 from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.trainable import trained_weights
 from training.rlhf.models.parts.trunks import head_of, trained_parameters
 from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -52,11 +53,8 @@ from training.rlhf.report.reward_report import RewardReport
 from training.rlhf.reward import beliefs, uncertainty
 from training.rlhf.reward.answer_model import AnswerModel, Reliability, answer_key
 from training.rlhf.reward.batch_loss import (
-    SUMS,
-    batch_sums,
+    add_gradients,
     evaluate,
-    preference_loss,
-    shared_batches,
     suspects,
 )
 from training.rlhf.reward.encoding import count_control_tokens, encode_rankings
@@ -65,7 +63,6 @@ from training.rlhf.reward.lora_ensemble import train_members
 from training.rlhf.reward.scoring import (
     RewardScale,
     load_for_training,
-    rewards_of,
     score_with_features,
 )
 
@@ -100,6 +97,8 @@ class RewardModelResult:
     annotators: dict[str, Reliability]
     steps: int
     total_steps: int
+    trained_parameters: int
+    trained_weights: list[str]
     report: RewardReport | None
 
 
@@ -110,7 +109,8 @@ class LoopProgress:
 
     ``metrics`` contains the last step's metrics. ``heldout`` contains the held-out metrics of the weights
     that would be saved if the run ended now. ``lowest`` contains the held-out metrics at the lowest held-out
-    loss. ``without_gain`` is the number of evaluations since the lowest held-out loss.
+    loss. ``without_gain`` is the number of evaluations since the lowest held-out loss. ``micro_batch_tokens``
+    is the recipe's limit of token positions, or less if the device ran out of memory.
     """
 
     step: int = 0
@@ -118,6 +118,7 @@ class LoopProgress:
     heldout: dict[str, float] = field(default_factory=dict)
     lowest: dict[str, float] = field(default_factory=dict)
     without_gain: int = 0
+    micro_batch_tokens: int = 0
 
 
 def train(
@@ -181,6 +182,7 @@ def train(
 
     answers = AnswerModel(config, key, groups).to(model.device)
     modules = {"model": model, "answers": answers}
+    counted = trained_weights(modules)
     trained = [
         weight for module in modules.values() for weight in module.parameters() if weight.requires_grad
     ]
@@ -211,6 +213,7 @@ def train(
     resumed = store.resume(modules, optimisers)
     with reading_state():
         progress = LoopProgress(**(resumed.counters if resumed else {}))
+    progress.micro_batch_tokens = progress.micro_batch_tokens or config.micro_batch_tokens
 
     def save() -> None:
         save_checkpoint(store, report, progress.step, modules, optimisers, asdict(progress))
@@ -228,20 +231,19 @@ def train(
             report.check_together()
         started = time.perf_counter()
         chosen = [groups[i] for i in indices]
-        weight = sum(group.weight for group in chosen)
-        summed = Counter(dict.fromkeys(SUMS, 0.0))
-        for batch, counts in shared_batches(config, model, chosen, pad):
-            with saving_when_stopped(save):
-                report.check()
-            rewards = rewards_of(model, batch, precision=config.precision)
-            per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
-            # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes
-            # simply add up.
-            loss = (per_ranking * batch.weights).sum() / weight
-            torch.autograd.backward(loss if counts else 0 * loss)
-            summed.update(batch_sums(loss.detach(), rewards.detach(), batch) if counts else {})
+        with saving_when_stopped(save):
+            sums = add_gradients(
+                config,
+                model,
+                chosen,
+                answers,
+                pad,
+                state=progress,
+                optimiser=optimiser,
+                what=f"step {step}",
+                check=report.check,
+            )
         distributed.sum_gradients(trained)
-        sums = distributed.all_sum(summed)
         grad_norm = clip_gradients(trained, config.max_grad_norm)
         if not (math.isfinite(sums["loss"]) and math.isfinite(grad_norm)):
             save()
@@ -265,10 +267,11 @@ def train(
             "reward/mean": (mean := sums["reward"] / sums["responses"]),
             "reward/std": math.sqrt(max(sums["reward_squared"] / sums["responses"] - mean**2, 0.0)),
             "tokens_per_second": sums["tokens"] / (time.perf_counter() - started),
+            **lowered_metric(progress, config.micro_batch_tokens),
         }
         best = False
         if heldout_groups and step in evaluate_at:
-            found = evaluate(config, model, heldout_groups, answers, pad)
+            found = evaluate(config, model, heldout_groups, answers, pad, state=progress)
             metrics |= found
             gained = found["heldout/loss"] < progress.lowest.get("heldout/loss", math.inf)
             progress.without_gain = 0 if gained else progress.without_gain + 1
@@ -339,6 +342,8 @@ def train(
         annotators=reliabilities,
         steps=progress.step,
         total_steps=total,
+        trained_parameters=counted.parameters,
+        trained_weights=counted.names,
         report=evaluated,
     )
 

@@ -10,16 +10,19 @@ stored with the weights. The stored mean and standard deviation form the `Reward
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.alive import alive, counted
+from training.rlhf.core.memory import halves_of, within_memory
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.sharding import run, shards
 from training.rlhf.data.batching import (
@@ -31,12 +34,14 @@ from training.rlhf.data.batching import (
     collate,
     fit_group,
     micro_batches,
+    places_of,
 )
 from training.rlhf.models.files.adapters import lasting_name
 from training.rlhf.models.forward import segments
 from training.rlhf.models.forward.sharding import shard_model
 from training.rlhf.models.loading.opening import open_classifier
 from training.rlhf.models.loading.sources import Loaded
+from training.rlhf.models.loading.trainable import freeze_all_but_last
 from training.rlhf.models.parts import products
 from training.rlhf.models.parts.lora import act_on_dropout, add_lora, merged
 from training.rlhf.models.parts.trunks import (
@@ -119,12 +124,14 @@ def score_groups(
 ) -> list[Tensor]:
     """Return the raw rewards of encoded responses. The list contains one fp32 CPU tensor of shape (K,) per
     group, in the order of ``groups``."""
-    scores: list[Tensor] = [torch.empty(0)] * len(groups)
-    for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
-        rewards = rewards_of(model, batch).cpu()
-        for row, index in enumerate(indices):
-            scores[index] = rewards[row, : len(groups[index].responses)].clone()
-    return scores
+    scores: list[list[Tensor]] = [[] for _ in groups]
+    read = partial(rewards_of, model)
+    for pieces, _, rewards in passes(
+        model, groups, read, layout=layout, max_tokens=max_tokens, pad_id=pad_id
+    ):
+        for row, (index, piece) in enumerate(pieces):
+            scores[index].append(rewards[row, : len(piece.responses)].clone())
+    return [torch.cat(one) for one in scores]
 
 
 @torch.no_grad()
@@ -144,16 +151,17 @@ def score_with_features(
     """
     if not keep:
         return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
-    scores: list[Tensor] = [torch.empty(0)] * len(groups)
-    found: list[Tensor] = [torch.empty(0)] * len(groups)
-    for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
-        features = features_of(model, batch)
-        rewards, features, owner = (
-            part.cpu() for part in (head_values(model, features), features, batch.owner)
-        )
-        for row, index in enumerate(indices):
-            scores[index], found[index] = rewards[owner == row], features[owner == row]
-    return scores, found
+    scores: list[list[Tensor]] = [[] for _ in groups]
+    found: list[list[Tensor]] = [[] for _ in groups]
+    read = partial(features_of, model)
+    for pieces, batch, features in passes(
+        model, groups, read, layout=layout, max_tokens=max_tokens, pad_id=pad_id
+    ):
+        rewards, owner = head_values(model, features.to(model.device)).cpu(), batch.owner.cpu()
+        for row, (index, _) in enumerate(pieces):
+            scores[index].append(rewards[owner == row])
+            found[index].append(features[owner == row])
+    return [torch.cat(one) for one in scores], [torch.cat(one) for one in found]
 
 
 def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
@@ -220,8 +228,9 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     A policy's trunk or an encoder gets a new head. A reward model keeps its own head. A new model's pad token
     differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the base
     is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It keeps
-    its rank and modules. If the recipe does not use LoRA, the adapter is merged and all weights are trained.
-    With ``sharding``, the weights are divided among the processes.
+    its rank and modules. If the recipe does not use LoRA, the adapter is merged, and all weights or the last
+    ``num_layers_unfrozen`` layers and the head are trained. With ``sharding``, the weights are divided among
+    the processes.
     """
     divided = config is not None and shards(config)
     # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
@@ -230,6 +239,8 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
         start_head(opened.model)
     if config is None or not config.use_peft:
         model = merged(opened.model)
+        if config is not None and config.num_layers_unfrozen is not None:
+            freeze_all_but_last(model, config.num_layers_unfrozen)
         if divided:
             shard_model(model, dtype=torch.float32)
         return Loaded(model, opened.tokenizer)
@@ -286,12 +297,69 @@ def batches(
     """Yield batches on the model's device, each preceded by the indices of its groups in ``groups``. Every
     group occurs in exactly one batch."""
     layouts = choose_layouts(model, groups, layout)
+    for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
+        yield indices, laid_out(model, [groups[i] for i in indices], kind, pad_id)
+        counted(sum(len(groups[i].responses) for i in indices))
+
+
+def laid_out(model: PreTrainedModel, groups: Sequence[Group], layout: Layout, pad_id: int) -> Batch:
+    """Return the groups as one batch on the model's device."""
+    alive()
     # If a model trained with other software has EOS as its pad token, the model's score is read before EOS,
     # as in transformers. A reward model created by this library has a pad token other than EOS. The score of
     # such a model is read at EOS.
     unread = model.config.get_text_config().pad_token_id
-    for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
-        alive()
-        chosen = [groups[i] for i in indices]
-        yield indices, collate(chosen, layout=kind, pad_id=pad_id, unread=unread).to(model.device)
-        counted(sum(len(group.responses) for group in chosen))
+    return collate(groups, layout=layout, pad_id=pad_id, unread=unread).to(model.device)
+
+
+# A group, or a part of its responses, and the index of the group.
+Piece: TypeAlias = tuple[int, Group]
+Pass: TypeAlias = tuple[Layout, list[Piece]]
+
+
+def passes(
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    read: Callable[[Batch], Tensor],
+    *,
+    layout: LayoutChoice,
+    max_tokens: int,
+    pad_id: int,
+) -> Iterator[tuple[Sequence[Piece], Batch, Tensor]]:
+    """Yield the pieces of each pass, their batch, and the result of ``read`` on the CPU. The pieces of a
+    group are in order.
+
+    If the device runs out of memory, the pass is halved (`within_memory`), and the responses of a single
+    group are divided. Each response has the same score in any pass."""
+
+    def work(one: Pass) -> tuple[Batch, Tensor]:
+        batch = laid_out(model, [piece for _, piece in one[1]], one[0], pad_id)
+        return batch, read(batch).cpu()
+
+    layouts = choose_layouts(model, groups, layout)
+    parts: Iterator[Pass] = (
+        (kind, [(i, groups[i]) for i in indices])
+        for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens)
+    )
+    for (_, pieces), (batch, found) in within_memory(
+        model,
+        parts,
+        work,
+        size=lambda one: places_of([piece for _, piece in one[1]], one[0]),
+        halves=_halves,
+        what="scoring",
+    ):
+        yield pieces, batch, found
+        counted(sum(len(piece.responses) for _, piece in pieces))
+
+
+def _halves(one: Pass) -> list[Pass]:
+    layout, pieces = one
+    if len(pieces) > 1:
+        return [(layout, half) for half in halves_of(pieces)]
+    [(index, group)] = pieces
+    tiers = iter(halves_of(group.tiers)) if group.tiers else repeat([])
+    return [
+        (layout, [(index, replace(group, responses=list(half), tiers=list(next(tiers))))])
+        for half in halves_of(group.responses)
+    ]

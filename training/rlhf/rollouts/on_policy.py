@@ -34,7 +34,7 @@ from training.rlhf.core.shared_reporter import SharedReporter
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.forward.sharding import complete_model
 from training.rlhf.models.loading.saving import save_trained
-from training.rlhf.models.loading.trainable import count_trained
+from training.rlhf.models.loading.trainable import trained_weights
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.ceiling import stay_below_ceiling
 from training.rlhf.rollouts.samples import report_samples, sample_answers
@@ -61,6 +61,7 @@ class OnPolicyResult:
     prompts_cut: int
     prompts_refused: int
     trained_parameters: int
+    trained_weights: list[str]
 
 
 def run_on_policy(
@@ -86,7 +87,7 @@ def run_on_policy(
         "policy": fingerprint({"policy": models.actor}),
         "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
     }
-    trained_parameters = count_trained(state.modules)
+    trained = trained_weights(state.modules)
     store = open_store(checkpoints, config, of={**of, **(inputs or {})})
     if resumed := store.resume(state.modules, state.optimisers):
         with reading_state():
@@ -138,7 +139,8 @@ def run_on_policy(
         metrics=state.metrics | state.first,
         prompts_cut=prompts.cut,
         prompts_refused=prompts.refused,
-        trained_parameters=trained_parameters,
+        trained_parameters=trained.parameters,
+        trained_weights=trained.names,
     )
 
 

@@ -7,11 +7,11 @@ functions has no random state to save.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.rollouts.reference import Reference, reference_of
 from training.rlhf.rollouts.sampler import refuse_unknown_sampler, sampler_log_probs
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,13 +384,23 @@ def counting_observations(minibatches: Sequence[Sequence[Together]]) -> Abstract
 
 
 def observations(
-    models: Models, rollout: Rollout, parts: Sequence[Together]
-) -> Iterator[tuple[MicroBatch, Tensor | None, bool]]:
-    """Yield the observed micro-batches, each with the policy's final states (see `Outputs`) and True. If the
-    models are sharded, spare micro-batches follow with False (`in_step`)."""
-    for part, counts in in_step(models.actor, parts, lambda: spare_part(models, rollout)):
-        yield *observe_states(models, rollout, part), counts
-        counted(len(part.numbers))
+    models: Models,
+    rollout: Rollout,
+    parts: Sequence[Together],
+    use: Callable[[MicroBatch, Tensor | None], Result],
+) -> list[Result]:
+    """Observe micro-batches, and return the result of ``use`` for each of them and the policy's final states
+    (see `Outputs`). ``use`` can run further models."""
+    found: list[Result] = []
+
+    def process(part: Together, counts: bool) -> None:
+        result = use(*observe_states(models, rollout, part))
+        if counts:
+            found.append(result)
+            counted(len(part.numbers))
+
+    in_step(models.actor, parts, lambda: spare_part(models, rollout), process)
+    return found
 
 
 def spare_part(models: Models, rollout: Rollout) -> Together:

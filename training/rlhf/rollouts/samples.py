@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
+from training.rlhf.core.memory import halves_of, within_memory
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.core.seeds import generator_for, seeds_from
 from training.rlhf.data.answers import Row, lay_out_rows
@@ -56,16 +57,27 @@ def sample_answers(
     texts = [chat.decode(models.tokenizer, group[0].content) for group in answers]
     if kl_coefficient is None:
         return [SampleAnswer(text, answer_scores(judged, i)) for i, text in enumerate(texts)]
-    rows = lay_out_rows(
-        [Row(prompt, group[0].ids) for prompt, group in zip(ids, answers, strict=True)],
-        layout=models.layout,
-        pad_id=chat.eos_id(models.tokenizer),
-        device=policy.device,
+    rows = [Row(prompt, group[0].ids) for prompt, group in zip(ids, answers, strict=True)]
+
+    def kl_of(part: Sequence[Row]) -> list[float]:
+        laid_out = lay_out_rows(
+            part, layout=models.layout, pad_id=chat.eos_id(models.tokenizer), device=policy.device
+        )
+        own = token_log_probs(policy, laid_out.inputs, temperature=config.temperature)
+        with models.reference.active() as model:
+            reference = token_log_probs(model, laid_out.inputs, temperature=config.temperature)
+        found = kl_k1(laid_out.per_answer(own), laid_out.per_answer(reference)).sum(dim=1)
+        return found.tolist()
+
+    passes = within_memory(
+        policy,
+        [rows],
+        kl_of,
+        size=lambda part: sum(row.length for row in part),
+        halves=halves_of,
+        what="measuring the KL divergence of the samples",
     )
-    own = token_log_probs(policy, rows.inputs, temperature=config.temperature)
-    with models.reference.active() as model:
-        reference = token_log_probs(model, rows.inputs, temperature=config.temperature)
-    kl = kl_k1(rows.per_answer(own), rows.per_answer(reference)).sum(dim=1).tolist()
+    kl = [one for _, found in passes for one in found]
     return [
         SampleAnswer(text, answer_scores(judged, i, kl=kl[i], kl_coefficient=kl_coefficient))
         for i, text in enumerate(texts)

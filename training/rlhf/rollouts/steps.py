@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol, Self, TypeVar
 
 import torch
@@ -13,11 +14,10 @@ import torch
 from training.rlhf.core import distributed
 from training.rlhf.core.alive import counting
 from training.rlhf.core.masters import optimised
-from training.rlhf.core.memory import until_it_fits
+from training.rlhf.core.memory import lowered_metric, until_it_fits
 from training.rlhf.core.reporter import require_finite
 from training.rlhf.core.seeds import generator_for
-from training.rlhf.core.sharding import is_sharded
-from training.rlhf.data.answers import Together
+from training.rlhf.data.answers import Together, largest_divisible
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.objectives.kl import KLController
 from training.rlhf.recipes.rollouts import RolloutConfig
@@ -94,16 +94,39 @@ def minibatches_of(config: RolloutConfig, state: OnPolicyState, rollout: Rollout
     return split_rollout(config, state.models, rollout, max_tokens=state.micro_batch_tokens)
 
 
+def observed_minibatches(
+    config: RolloutConfig,
+    state: OnPolicyState,
+    rollout: Rollout,
+    observe: Callable[[Sequence[Together]], Result],
+) -> list[Result]:
+    """Divide a rollout's rows into minibatches, and call ``observe`` with the micro-batches of each.
+
+    If the device runs out of memory, the micro-batches are halved, and all of them are observed again
+    (`until_it_fits`). The update then uses the same micro-batches.
+    """
+
+    def work() -> list[Result]:
+        minibatches = minibatches_of(config, state, rollout)
+        with counting_observations(minibatches):
+            return [observe(parts) for parts in minibatches]
+
+    def largest() -> int:
+        parts = [part for parts in minibatches_of(config, state, rollout) for part in parts]
+        return largest_divisible(rollout.rows, parts)
+
+    return until_it_fits(work, state, largest=largest, what=f"step {rollout.step}")
+
+
+def observed_parts(models: Models, rollout: Rollout, parts: Sequence[Together]) -> list[MicroBatch]:
+    """Run micro-batches of a rollout through the policy and the reference."""
+    return observations(models, rollout, parts, lambda seen, _: seen)
+
+
 def observed(config: RolloutConfig, state: OnPolicyState, rollout: Rollout) -> list[MicroBatch]:
     """Run this process's share of a rollout's rows through the policy and the reference."""
-    minibatches = minibatches_of(config, state, rollout)
-    with counting_observations(minibatches):
-        return [
-            seen
-            for parts in minibatches
-            for seen, _, counts in observations(state.models, rollout, parts)
-            if counts
-        ]
+    observe = partial(observed_parts, state.models, rollout)
+    return [seen for part in observed_minibatches(config, state, rollout, observe) for seen in part]
 
 
 def counting_updates(config: RolloutConfig, batch: Divided[Part]) -> AbstractContextManager[None]:
@@ -143,29 +166,24 @@ def within_memory(
     computed again (`until_it_fits`). The gradient is the same except for rounding. Later steps also use the
     lower limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
     interrupted run, unless it runs out of memory at another time.
-
-    With sharded models, the processes wait for one another in every layer, so an out-of-memory error is
-    raised instead.
     """
-    sharded = is_sharded(state.models.actor)
 
-    def divide() -> int:
-        # A micro-batch of a single row can't be divided, so its size does not determine the new limit.
-        divided = [part.places for part in batch.minibatches[number] if part.size > 1]
-        largest = distributed.highest(max(divided, default=0))
-        state.micro_batch_tokens = max(1, min(state.micro_batch_tokens - 1, int(largest) // 2))
+    def largest() -> int:
+        return max((part.places for part in batch.minibatches[number] if part.size > 1), default=0)
+
+    def divide() -> None:
         batch.minibatches[:] = [
             [half for part in parts for half in part.halves(state.models, batch.rollout)]
             for parts in batch.minibatches
         ]
-        return state.micro_batch_tokens
 
     return until_it_fits(
         lambda: add_gradients(batch.minibatches[number]),
-        divisible=lambda: not sharded and any(part.size > 1 for part in batch.minibatches[number]),
+        state,
+        largest=largest,
         divide=divide,
         optimisers=state.optimisers.values(),
-        step=batch.rollout.step,
+        what=f"step {batch.rollout.step}",
     )
 
 
@@ -262,8 +280,7 @@ def end_step(
         "episode": float(state.episodes),
         **change_of(state.models.actor, state.models.reference, config.reference),
     }
-    if state.micro_batch_tokens < config.micro_batch_tokens:
-        state.metrics["micro_batch_tokens"] = float(state.micro_batch_tokens)
+    state.metrics |= lowered_metric(state, config.micro_batch_tokens)
     if not state.first:
         state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
     return state.metrics

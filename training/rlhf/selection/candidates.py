@@ -279,6 +279,7 @@ def batch_metrics(batch: Candidates, judged: Judged, judges: Judges, policy: Loa
     }
     counts = (("truncated", judged.truncated), ("refused", judged.refused))
     values |= {f"rewards/{name}/{what}": float(n) for what, by in counts for name, n in by.items() if n}
+    values |= judges.limits()
     if not bool(usable.any()):
         return values
     lowest = batch.scores.masked_fill(~usable, -math.inf).view(-1, batch.n).max(dim=1).values

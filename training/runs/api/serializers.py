@@ -52,6 +52,12 @@ class RunResultSerializer(serializers.Serializer[dict[str, Any]]):
     counts = serializers.DictField(child=serializers.IntegerField(), required=False)
     metrics = serializers.DictField(child=serializers.FloatField(), required=False)
     machine = UsedMachineSerializer(required=False)
+    trained_weights = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="The names of the weights that the run trained. A range such as layers.0-3 stands for "
+        "several layers.",
+    )
     candidates = StoredCandidatesSerializer(required=False)
 
 

@@ -103,7 +103,9 @@ def perform_sft(job: Job) -> Outcome:
         "trained_parameters": result.trained_parameters,
         **(left_out + Counter(demonstrations.counts)),
     }
-    return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+    return Outcome(
+        metrics, counts, job.new_model(ModelVersion.Kind.POLICY), trained_weights=result.trained_weights
+    )
 
 
 def perform_reward_model(job: Job) -> Outcome:
@@ -122,10 +124,12 @@ def perform_reward_model(job: Job) -> Outcome:
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
         "control_tokens_removed": result.control_tokens_removed,
+        "trained_parameters": result.trained_parameters,
         **left_out,
         **result.repeats,
     }
-    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.REWARD_MODEL))
+    model = job.new_model(ModelVersion.Kind.REWARD_MODEL)
+    return Outcome(result.metrics, counts, model, trained_weights=result.trained_weights)
 
 
 def perform_rejection_sampling(job: Job) -> Outcome:
@@ -168,7 +172,13 @@ def perform_rejection_sampling(job: Job) -> Outcome:
         "trained_parameters": result.trained_parameters,
     }
     model = job.new_model(ModelVersion.Kind.POLICY)
-    return Outcome(metrics, counts, model, candidates=finished_file(candidates))
+    return Outcome(
+        metrics,
+        counts,
+        model,
+        candidates=finished_file(candidates),
+        trained_weights=result.trained_weights,
+    )
 
 
 def perform_rloo(job: Job) -> Outcome:
@@ -200,7 +210,12 @@ def _perform_on_policy(job: Job, train: Callable[..., OnPolicyResult]) -> Outcom
         "prompts_refused": result.prompts_refused,
         "trained_parameters": result.trained_parameters,
     }
-    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+    return Outcome(
+        result.metrics,
+        counts,
+        job.new_model(ModelVersion.Kind.POLICY),
+        trained_weights=result.trained_weights,
+    )
 
 
 def perform_dpo(job: Job) -> Outcome:
@@ -223,7 +238,12 @@ def perform_dpo(job: Job) -> Outcome:
         **left_out,
         **result.repeats,
     }
-    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+    return Outcome(
+        result.metrics,
+        counts,
+        job.new_model(ModelVersion.Kind.POLICY),
+        trained_weights=result.trained_weights,
+    )
 
 
 def perform_sample(job: Job) -> Outcome:

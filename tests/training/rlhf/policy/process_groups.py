@@ -46,8 +46,8 @@ class Run:
     """A run of the loop `kind`. At call number `kills` of `check`, the last process kills itself. At call
     number `cancels` of `check` after the first step's metrics were reported, the first process is asked to
     stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward
-    pass over more than `memory` tokens fails as on a GPU without enough memory. If `stored`, the
-    policy is loaded from a folder."""
+    pass over more than `memory` tokens fails as on a GPU without enough memory or, if `forward`, a forward
+    pass fails in the middle of the model. If `stored`, the policy is loaded from a folder."""
 
     name: str
     kind: str
@@ -57,6 +57,7 @@ class Run:
     cancels: int = 0
     checkpoints: str = ""
     memory: int = 0
+    forward: bool = False
     stored: bool = False
 
 
@@ -65,14 +66,18 @@ class Limited(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, limit: int) -> torch.Tensor:
-        ctx.too_large = states.shape[0] * states.shape[1] > limit
+        ctx.tokens, ctx.limit = states.shape[0] * states.shape[1], limit
         return states.view_as(states)
 
     @staticmethod
     def backward(ctx: Any, *given: torch.Tensor) -> tuple[torch.Tensor, None]:
-        if ctx.too_large:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        refuse(ctx.tokens, ctx.limit)
         return given[0], None
+
+
+def refuse(tokens: int, limit: int) -> None:
+    if tokens > limit:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
 class Held:
@@ -175,7 +180,11 @@ def in_process(run: Run, folder: Path, rank: int) -> str:
     if run.stored:
         start = folder / f"{run.name}.{rank}.start"
         save_model(*policy, start)
-    if run.memory and rank == run.processes - 1:
+    if run.forward and rank == run.processes - 1:
+        policy.model.model.layers[-1].register_forward_pre_hook(
+            lambda module, given: refuse(given[0].shape[0] * given[0].shape[1], run.memory)
+        )
+    elif run.memory and rank == run.processes - 1:
         policy.model.get_input_embeddings().register_forward_hook(
             lambda module, given, out: Limited.apply(out, run.memory)  # type: ignore[no-untyped-call]
         )

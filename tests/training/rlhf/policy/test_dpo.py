@@ -27,7 +27,7 @@ from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.models.tokens import chat
 from training.rlhf.policy import dpo
 from training.rlhf.policy.divergence import measured
-from training.rlhf.policy.dpo_loss import add_to_reference, summed_loss
+from training.rlhf.policy.dpo_loss import summed_loss
 from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
 from training.rlhf.recipes.dpo import DPOConfig
 
@@ -140,10 +140,13 @@ def test_reference_contains_the_log_probability_of_each_response(tmp_path: Path)
     policy = start()
     rows = RankingRows.of(groups[:4], groups[4:], pad_id=0, max_tokens=120, policy=policy.model)
     state = dpo.DPOState(
-        policy.model, torch.optim.SGD(policy.model.parameters()), torch.full([rows.n_responses], math.nan)
+        policy.model,
+        torch.optim.SGD(policy.model.parameters()),
+        torch.full([rows.n_responses], math.nan),
+        rows.max_tokens,
     )
     for part in rows.micro_batches([3, 1, 0, 2]) + rows.micro_batches(rows.heldout):
-        add_to_reference(state.reference, state.policy, rows, part)
+        dpo.add_to_reference(state, rows, part)
     torch.testing.assert_close(state.reference, sums_of_log_probs(policy, RANKINGS[:6]), atol=1e-4, rtol=1e-5)
 
 
@@ -185,7 +188,8 @@ def test_gradients_do_not_depend_on_the_micro_batches() -> None:
     for max_tokens in (1, 60, 150, 4096):
         policy = tiny.policy(seed=1)
         rows = RankingRows.of(groups, [], pad_id=0, max_tokens=max_tokens, policy=policy)
-        state = dpo.DPOState(policy, torch.optim.SGD(policy.parameters()), torch.zeros(rows.n_responses))
+        optimiser = torch.optim.SGD(policy.parameters())
+        state = dpo.DPOState(policy, optimiser, torch.zeros(rows.n_responses), max_tokens)
         losses = []
         for part in rows.micro_batches(range(5)):
             loss, _ = summed_loss(config, state.policy, state.reference, rows, part)

@@ -64,10 +64,23 @@ ADAPTED: dict[str, tuple[str, dict[str, Any]]] = {
     "sft by LoRA": ("sft", SFT | LORA | {"epochs": 1}),
     "rejection sampling by LoRA": ("rejection", REJECTION | LORA | {"rounds": 1}),
 }
-# Only the second process runs out of memory.
-FULL: dict[str, tuple[str, dict[str, Any]]] = {
-    "rloo out of memory": ("rloo", RLOO | {"steps": 2, "micro_batch_tokens": 1000}),
-    "dpo out of memory": ("dpo", DPO | {"epochs": 1, "micro_batch_tokens": 1000}),
+# Only the second process runs out of memory, in a forward or in a backward pass.
+ROOMY = {"micro_batch_tokens": 1000}
+OF_KIND: dict[str, dict[str, Any]] = {
+    "rloo": RLOO | ROOMY | {"steps": 2},
+    "ppo": PPO | ROOMY | {"steps": 1},
+    "dpo": DPO | ROOMY | {"epochs": 1},
+    "sft": SFT | ROOMY | {"epochs": 1},
+}
+FULL: dict[str, dict[str, Any]] = {
+    "rloo, backward": {},
+    "dpo, backward": {},
+    "sft, forward": {"forward": True},
+    "rloo, sharded, forward": {"forward": True, "sharding": "full"},
+    "ppo, sharded, backward": {"sharding": "full"},
+    # A sharded policy processes a ranking in one pass.
+    "dpo, sharded, forward": {"forward": True, "sharding": "full", "memory": 20},
+    "sft, sharded, backward": {"sharding": "full"},
 }
 MEMORY = 12
 # The number of processes and the sharding of the runs whose policy is loaded from a folder.
@@ -89,9 +102,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     runs += [Run(f"{name}-2", kind, 2, settings) for name, (kind, settings) in TOGETHER.items()]
     for name, (kind, settings) in ADAPTED.items():
         runs += [Run(f"{name}-{n}", kind, n, settings, stored=True) for n in (1, 2)]
-    for name, (kind, settings) in FULL.items():
-        runs.append(Run(f"{name}-1", kind, 1, settings))
-        runs.append(Run(f"{name}-2", kind, 2, settings, memory=MEMORY))
+    runs += [Run(f"{kind}, roomy", kind, 1, settings) for kind, settings in OF_KIND.items()]
+    for name, how in FULL.items():
+        kind, sharding = name.split(", ")[0], {"sharding": how.get("sharding", "none")}
+        runs.append(
+            Run(
+                f"{name}-2",
+                kind,
+                2,
+                OF_KIND[kind] | sharding,
+                memory=how.get("memory", MEMORY),
+                forward=how.get("forward", False),
+            )
+        )
     for processes, sharding in STORED:
         settings = SFT | {"epochs": 1, "kl_samples": 4, "sharding": sharding}
         runs.append(Run(f"stored-{processes}-{sharding}", "sft", processes, settings, stored=True))
@@ -195,8 +218,15 @@ def test_all_processes_use_smaller_micro_batches_if_one_runs_out_of_memory(
 ) -> None:
     assert made[f"{name}-2"]["ends"] == ["finished", "finished"], made["stderr"]
     assert "Out of memory in step 1 (in another process)" in made["stderr"]
-    one, two = weights(made, f"{name}-1"), weights(made, f"{name}-2")
+    whole = f"{name.split(', ')[0]}, roomy"
+    one, two = weights(made, whole), weights(made, f"{name}-2")
     assert (one - two).abs().max() < 1e-5
+    for (_, expected), (_, found) in zip(
+        saved(made, whole)["metrics"], saved(made, f"{name}-2")["metrics"], strict=True
+    ):
+        lowered = found.pop("micro_batch_tokens")
+        assert 0 < lowered < 2 * FULL[name].get("memory", MEMORY)
+        assert found == pytest.approx(expected, abs=1e-4, rel=1e-4)
     assert torch.equal(two, weights(made, f"{name}-2", rank=1))
 
 

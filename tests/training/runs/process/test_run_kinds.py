@@ -31,12 +31,18 @@ from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
 from training.runs import transitions
+from training.runs.api.serializers import RunSerializer
 from training.runs.candidates import stored_candidates
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run
 from training.runs.process.main import run_attempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
+LAYER = (
+    *(f"self_attn.{name}_proj" for name in "qkvo"),
+    *(f"mlp.{name}_proj" for name in ("gate", "up", "down")),
+    *("input_layernorm", "post_attention_layernorm"),
+)
 QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
 
 
@@ -136,6 +142,17 @@ def test_adapters_of_one_base_model_complete_a_training_round(policy: ModelVersi
     assert better.run.inputs == {"policy": first.name, "reward_model": judge.name}
     # The critic's adapter and head are trained too.
     assert better.run.result["counts"]["trained_parameters"] == 2 * weights + 33
+    of_policy = imitated.result["trained_weights"]
+    assert of_policy[:2] == [
+        f"model.base_model.model.model.layers.0.self_attn.q_proj.lora_{side}.weight" for side in "AB"
+    ]
+    assert better.run.result["trained_weights"] == [
+        *(name.replace("model.base_model", "policy.base_model", 1) for name in of_policy),
+        *(name.replace("model.base_model.model.model", "critic.matrices", 1) for name in of_policy),
+        *("critic.head.weight", "critic.head.bias"),
+    ]
+    shown = RunSerializer(better.run).data["result"]
+    assert shown["trained_weights"] == better.run.result["trained_weights"]
     ran(first, "dpo", lora | {"kl_samples": 2, "sample_tokens": 4}, policy=better.name)
     last = ModelVersion.objects.get(name="lab-dpo-1")
     for model in (first, judge, better, last):
@@ -221,8 +238,16 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
     compared = ran(
         policy,
         "rloo",
-        {"steps": 2, "rollout_prompts": 2, "max_new_tokens": 8, "samples": 1, "max_prompts": 4},
+        {"steps": 2, "rollout_prompts": 2, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}
+        | {"num_layers_unfrozen": 1},
     )
+    every = {f"model.layers.0.{name}.weight" for name in LAYER}
+    assert set(compared.result["trained_weights"]) == {
+        f"policy.{name}" for name in (*every, "model.norm.weight")
+    }
+    assert set(trained.result["trained_weights"]) == {
+        f"model.{name}" for name in (*every, "model.embed_tokens.weight", "model.norm.weight", "score.weight")
+    }
     assert compared.inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
     assert compared.result["counts"]["prompts"] == 4
     without_critic = ModelVersion.objects.get(name="lab-rloo-1")

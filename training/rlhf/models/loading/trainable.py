@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,11 +22,13 @@ from training.rlhf.models.loading.refusals import refuse_tokens_without_embeddin
 from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.models.parts import lora
 from training.rlhf.models.parts.lora import merged
-from training.rlhf.models.parts.trunks import has_adapters, layers_of, plain
+from training.rlhf.models.parts.trunks import HEADS, has_adapters, is_classifier, layers_of, plain
 from training.rlhf.models.tokens.templates import with_arguments
 from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 logger = logging.getLogger(__name__)
+
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")  # a layer's position in a weight's name
 
 
 def dtype_of(config: TrainsPolicy) -> torch.dtype:
@@ -93,8 +95,8 @@ def adapter_module(model: nn.Module, name: str) -> nn.ParameterDict:
 
 def freeze_all_but_last(model: Any, number: int) -> None:
     """Freeze all weights except those of the last layers, of the modules that follow the layers (the final
-    norm), and of the output layer. An output layer that is also the input embedding stays frozen. Raises
-    UnusableInput if the model has fewer layers."""
+    norm), and of the output layer or a reward model's head. An output layer that is also the input embedding
+    stays frozen. Raises UnusableInput if the model has fewer layers."""
     found = layers_of(model)
     if found is None:
         raise UnusableInput(
@@ -112,6 +114,11 @@ def freeze_all_but_last(model: Any, number: int) -> None:
     model.requires_grad_(False)
     for part in [*layers[-number:], *after]:
         part.requires_grad_(True)
+    if is_classifier(model):
+        for name in HEADS:
+            if isinstance(head := getattr(model, name, None), nn.Module):
+                head.requires_grad_(True)
+        return
     output, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     if output is not None and output.weight is not embedding.weight:
         output.requires_grad_(True)
@@ -179,15 +186,50 @@ def change_from_start(model: Any) -> dict[str, float]:
     return {"parameters/change": lora.adapter_change(model, lora.POLICY, lora.start_of(model))}
 
 
-def count_trained(modules: Mapping[str, nn.Module]) -> int:
-    """Return the number of trained parameters. Their number and names are also written to the log."""
+class Trained(NamedTuple):
+    """The weights that a run trains: their number, and their names (`grouped`)."""
+
+    parameters: int
+    names: list[str]
+
+
+def trained_weights(modules: Mapping[str, nn.Module]) -> Trained:
+    """Return the trained weights of a run's modules, and write their number and names to the log."""
     sizes = {
         f"{part}.{name}".replace("/", "."): one.numel()
         for part, module in modules.items()
         for name, one in module.named_parameters()
         if one.requires_grad
     }
-    groups = Counter(re.sub(r"\.\d+\.", ".*.", name) for name in sizes)
-    listed = [f"{name} ({count})" if count > 1 else name for name, count in groups.items()]
-    logger.info("training %s parameters: %s", f"{sum(sizes.values()):,}", ", ".join(listed))
-    return sum(sizes.values())
+    found = Trained(sum(sizes.values()), grouped(sizes))
+    logger.info("training %s parameters: %s", f"{found.parameters:,}", ", ".join(found.names))
+    return found
+
+
+def grouped(names: Iterable[str]) -> list[str]:
+    """Join names that differ only in the number of the layer. ``layers.0.up.weight`` to
+    ``layers.3.up.weight`` become ``layers.0-3.up.weight``. The result names the same weights, in the same
+    order."""
+    groups: dict[str, list[tuple[int, ...]]] = {}
+    for name in names:
+        numbers = tuple(int(number) for number in NUMBER.findall(name))
+        groups.setdefault(NUMBER.sub("{}", name), []).append(numbers)
+    found: list[str] = []
+    for pattern, places in groups.items():
+        columns = [sorted(set(column)) for column in zip(*places, strict=True)]
+        if math.prod(map(len, columns)) == len(places):
+            found.append(pattern.format(*map(_ranges, columns)))
+        else:
+            found += [pattern.format(*numbers) for numbers in places]
+    return found
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as ranges, such as ``0-3,7``."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    return ",".join("-".join(map(str, one)) for one in ranges)

@@ -46,8 +46,8 @@ class UsesLora(Recipe):
         return targets if targets == "all-linear" else [name.strip() for name in targets.split(",")]
 
 
-class TrainsPolicy(UsesLora, UsesTemplate):
-    """A recipe that trains a policy."""
+class TrainsLayers(UsesLora):
+    """A recipe that trains an adapter, all weights, or the last layers."""
 
     num_layers_unfrozen: int | None = Field(
         None,
@@ -56,6 +56,20 @@ class TrainsPolicy(UsesLora, UsesTemplate):
         description="Without use_peft: train only this many layers at the end of the model, with the norm "
         "and the output layer after them. If empty, all weights are trained.",
     )
+
+    @model_validator(mode="after")
+    def _trains_one_kind_of_weights(self) -> Self:
+        if self.use_peft and self.num_layers_unfrozen is not None:
+            raise ValueError(
+                "`use_peft` trains an adapter and freezes all layers. Leave `num_layers_unfrozen` empty, or "
+                "set `use_peft` to false"
+            )
+        return self
+
+
+class TrainsPolicy(TrainsLayers, UsesTemplate):
+    """A recipe that trains a policy."""
+
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="Precision of the models. With bfloat16, models take half the memory. Adapters, heads, "
@@ -68,12 +82,3 @@ class TrainsPolicy(UsesLora, UsesTemplate):
         "Memory is then needed for the activations of only about one layer, and the updates take"
         " about a third longer.",
     )
-
-    @model_validator(mode="after")
-    def _trains_one_kind_of_weights(self) -> Self:
-        if self.use_peft and self.num_layers_unfrozen is not None:
-            raise ValueError(
-                "`use_peft` trains an adapter and freezes all layers. Leave `num_layers_unfrozen` empty, or "
-                "set `use_peft` to false"
-            )
-        return self

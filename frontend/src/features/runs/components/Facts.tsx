@@ -10,15 +10,16 @@ export function settingText(name: string, value: unknown): string {
   return typeof value === "string" ? valueName(name, value) : JSON.stringify(value);
 }
 
-/** A run's inputs and recipe at launch, and the resources that the run used. */
+/** A run's inputs and recipe at launch, the resources that the run used, and the weights that it trained. */
 export function Facts({ run }: { run: Run }) {
   const texts = useTexts().run;
   const inputs = Object.entries(run.inputs).filter(([, value]) => value);
-  const { machine } = run.result;
+  const { machine, trained_weights: trained } = run.result;
   const rows: [string, string][] = [
     ...inputs.map(([name, value]): [string, string] => [settingName(name), String(value)]),
     ...(run.device ? [[texts.device, texts.devices[run.device] ?? run.device] as [string, string]] : []),
     ...(machine ? [[texts.peak, memory(machine.peak_bytes)] as [string, string]] : []),
+    ...(trained ? [[texts.trained, trained.join(", ")] as [string, string]] : []),
     ...Object.entries(run.recipe)
       .map(([name, value]): [string, string] => [settingName(name), settingText(name, value)])
       .sort(([a], [b]) => a.localeCompare(b)),

@@ -157,6 +157,7 @@ export const en = {
     device: "Device",
     devices: { cpu: "CPU", cuda: "GPU" } as Record<string, string>,
     peak: "Peak memory",
+    trained: "Trained weights",
     whatToDo: "Suggested action: ",
     logEnd: "End of the log",
     noLog: "The log is empty: the process ended before it wrote anything.",

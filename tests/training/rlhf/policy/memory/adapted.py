@@ -136,6 +136,22 @@ def by_ppo(scene: Scene, start: Any, out: Path, report: Reporter | None = None, 
     return result.path, result.metrics
 
 
+def by_reward_model(
+    scene: Scene, start: Any, out: Path, report: Reporter | None = None, **settings: Any
+) -> Any:
+    common = SHORT | {"epochs": 2, "batch_rankings": 4, "evaluations": 2, "keep": "last"}
+    result = reward_model.train(
+        RewardModelConfig.model_validate(common | settings),
+        base_model=start,
+        rankings=RANKINGS,
+        heldout=RANKINGS,
+        out_dir=out / "model",
+        checkpoints=out / "checkpoints",
+        report=report,
+    )
+    return result.path, result.metrics
+
+
 LOOPS: dict[str, Loop] = {
     "sft": by_sft,
     "rejection_sampling": by_rejection_sampling,

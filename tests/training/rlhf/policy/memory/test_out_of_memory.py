@@ -78,7 +78,7 @@ def test_step_halves_its_micro_batches_and_gives_the_same_update(
             )  # fmt: skip
         weights.append(torch.cat([one.detach().flatten() for one in model.model.parameters()]))
     whole, halved = reports
-    assert "continues with micro-batches of at most" in caplog.text
+    assert "The run continues with at most" in caplog.text
     assert "micro_batch_tokens" not in whole.metric_rows[0][1]
     [first, second] = halved.series("micro_batch_tokens")
     assert LIMIT / 2 < first <= 2 * LIMIT
@@ -145,7 +145,7 @@ def test_preference_step_halves_its_micro_batches_and_gives_the_same_update(
             )
         weights.append(torch.cat([one.detach().flatten() for one in model.model.parameters()]))
     # The warning is not repeated in every step.
-    assert caplog.text.count("continues with micro-batches of at most") in (1, 2)
+    assert caplog.text.count("The run continues with at most") in (1, 2)
     for name in ("loss", "grad_norm", "rewards/margins"):
         assert reports[1].series(name) == pytest.approx(reports[0].series(name), abs=1e-4), name
     torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)

@@ -4,7 +4,7 @@
 
 Annotators claim and submit over HTTP on one temporary embedded stack, with `--think` seconds between an
 answer and the next claim. Their project has 5,000 open tasks and `--rankings` rankings. Each round measures
-their requests in phases:
+the annotators' requests in several phases:
 
 * idle: nothing else runs.
 * import: a worker imports comparisons of the same length as those in hh-rlhf.

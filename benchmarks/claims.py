@@ -11,7 +11,8 @@ annotators with two leases on the same task. Both counts must be 0. Targets: 700
 percentile of 50 ms.
 
 Second table: a single annotator claims tasks, first without earlier answers and then after `--history`
-answers. The answered tasks are still open to other annotators. Target: the history does not slow claims down.
+answers. The answered tasks are still open to other annotators. Target: earlier answers do not slow claims
+down.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
     """Rank tasks, and return the milliseconds from each submit to the next task. The first answer is
-    excluded, because the browser compiles the page's code during it."""
+    excluded, because the browser is still compiling the page's code."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

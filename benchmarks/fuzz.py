@@ -10,8 +10,8 @@ Each file must either be read, or be rejected with a reason. Valid files are dam
 
 The files are also packed with gzip and zip. The program prints the number of inputs. It stops if reading an
 input raises an exception other than FormatError or takes longer than ten seconds, or if a record could not be
-stored in the database. The input that caused the fault is then kept in a file. The same seed gives the same
-inputs. The tests read the first inputs of one seed.
+stored in the database. The input that caused the fault is then kept in a file. The same seed produces the
+same inputs. The tests read the first inputs of one seed.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ def inputs(seed: int) -> Iterator[Input]:
 
 
 def fault_of(tried: Input) -> str:
-    """Return a description of the reader's fault with this input, or an empty string if there is no fault."""
+    """Return a description of the fault that this input reveals in the reader, or an empty string if there is
+    none."""
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,8 +10,9 @@ parameters and a vocabulary of 4,096 tokens. `real` samples four answers to each
 SmolLM2-135M-Instruct. The prompts are drawn from a file in which each line is a JSON object with a `prompt`.
 
 The two implementations take turns in one process on one thread, in fp32. The clock counts CPU seconds. Speed
-is the number of generated tokens, up to the stop token, per CPU second. `generate` gets its fastest settings:
-no top-k and, in `real`, prompts sorted by length and the batch size that was fastest in a preliminary test.
+is the number of generated tokens, up to the stop token, per CPU second. `generate` runs with its fastest
+settings: no top-k and, in `real`, prompts sorted by length and the batch size that was fastest in a
+preliminary test.
 """
 
 from __future__ import annotations

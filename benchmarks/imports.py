@@ -42,7 +42,7 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Writer:
-    """Dialogues of random words; the same seed gives the same file."""
+    """Dialogues of random words; the same seed produces the same file."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)

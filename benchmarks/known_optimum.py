@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.known_optimum [--methods rloo grpo …] [--seeds 5]
 
-The environment is that of tests/training/rlhf/policy/optimum/known_optimum.py. It is small enough to list
-every answer, so the figures contain no sampling error. The result is the share of the possible gain that a
-policy has reached: 0 for the initial policy, and 1 for the best possible policy. For methods with a KL
-penalty, the gain is the increase in the reward minus the penalty. For the other methods, it is the increase
-in the reward alone. Each seed has its own initial policy and reward model.
+The environment is that of tests/training/rlhf/policy/optimum/known_optimum.py. Every answer in this
+environment can be listed, so the figures contain no sampling error. The result is the share of the possible
+gain that a policy has reached: 0 for the initial policy, and 1 for the best possible policy. For methods with
+a KL penalty, the gain is the increase in the reward minus the penalty. For the other methods, it is the
+increase in the reward alone. Each seed has its own initial policy and reward model.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ trainers are not timed.
 
 - `ppo`: 32 prompts of 64 tokens, one answer of 64 tokens each, four epochs of one optimiser step, and a
   separate critic, compared with TRL 1.12, the last release with a PPO trainer (installed by `scripts/test`).
-- `ppo-trunk`: like `ppo`, but our critic is a head on the policy's own states (`critic=shared`). TRL's PPO
+- `ppo-trunk`: like `ppo`, but our critic is a head on the policy's hidden states (`critic=shared`). TRL's PPO
   always trains a separate value model, so TRL does the same work as in `ppo`.
 - `ppo-lora`: like `ppo-trunk`, but both sides train a LoRA adapter of rank 16 on all linear layers of the
   policy, and the reference is the policy without its adapter. TRL trains all weights of its value model.

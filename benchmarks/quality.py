@@ -9,8 +9,8 @@ calls.
 
 The row `all at once` is for the whole page. The page's requests run in parallel, each on its own connection,
 and are timed until the last response. The target for `all at once` is 2 s. The column `cpu` is the mean
-processor time of this process in the later calls, without Postgres. The last line shows by how much the
-requests raised the process's peak memory, and the load of the machine.
+processor time of this process in the later calls, without Postgres. The last line shows the increase in the
+process's peak memory during the requests, and the load of the machine.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class GapReporter(NullReporter):
 
 
 def rankings() -> list[Ranking]:
-    """Return rankings in which each demonstration's answer is above the answer "No."."""
+    """Return rankings in which each demonstration's answer ranks above the answer "No."."""
     return [
         Ranking(tuple(messages), (text, "No."), ((0,), (1,)), split="train")
         for messages, text in DEMONSTRATIONS

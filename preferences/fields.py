@@ -44,7 +44,7 @@ def text_of(value: object, name: str) -> str:
 
 def label_of(value: object, name: str) -> str:
     """A short name, such as a model's or an annotator's. The value can be text or a number and has at most
-    200 characters. A missing value gives an empty string."""
+    200 characters. A missing value becomes an empty string."""
     if value is None:
         return ""
     whole = whole_of(value)
@@ -59,8 +59,8 @@ def label_of(value: object, name: str) -> str:
 
 
 def annotator_of(row: Row, field: str = "annotator") -> str:
-    """The annotator's name in a field. The number 17 is read as "17" even if it is written as "17.0", as in a
-    CSV column in which another number is missing."""
+    """The annotator's name in a field. The number 17.0 is read as "17", because pandas writes 17 as 17.0 if
+    another number in its column is missing."""
     name = label_of(row.get(field), field)
     return name.partition(".")[0] if WHOLE_TEXT.fullmatch(name) else name
 
@@ -78,7 +78,7 @@ def list_of(value: object, name: str) -> Sequence[Any]:
 
 
 def object_of(value: object, name: str) -> dict[str, Any]:
-    """`value` as an object with string keys, without null values. A missing value gives an empty object. A
+    """`value` as an object with string keys, without null values. A missing value becomes an empty object. A
     string that contains an object as JSON or as Python code is parsed."""
     if value is None or value == "":
         return {}
@@ -98,7 +98,7 @@ def one_of(value: object, name: str, choices: Collection[str]) -> str:
 
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
     """An integer from `low` to `high`, which can be written as a float (2.0). A missing value or an empty CSV
-    cell gives None."""
+    cell becomes None."""
     if value is None or value == "":
         return None
     whole = isinstance(value, str) and WHOLE_TEXT.fullmatch(value.strip())
@@ -299,8 +299,8 @@ def _index_of(value: object, count: int, name: str) -> int:
 
 
 def _shown(value: object) -> str:
-    """The value in an error message: text and numbers are shortened; for other values, only the type is
-    named."""
+    """The value as shown in an error message. Text and numbers are shortened; for other values, only the type
+    is named."""
     if value is None or isinstance(value, (str, int, float)):
         return repr(value)[:40]
     return kind(value)

@@ -123,10 +123,10 @@ class Record:
 
     `metadata` describes the prompt, and `task_metadata` describes this set of responses. The two fields are
     separate, because a prompt can occur in several rows of a file with different responses. If the format
-    can't tell task metadata from prompt metadata, `task_metadata` is None, and both the prompt and the task
-    get `metadata`. `rankable` is false if the responses were never meant to be ranked against each other.
-    If `task_optional` is true, the responses are imported even if the project's form can't show all of them
-    in one task.
+    does not distinguish task metadata from prompt metadata, `task_metadata` is None, and both the prompt and
+    the task get `metadata`. `rankable` is false if the responses were never meant to be ranked against each
+    other. If `task_optional` is true, the responses are imported even if the project's form can't show all of
+    them in one task.
     """
 
     messages: tuple[Message, ...]

@@ -39,8 +39,8 @@ class Outcome:
 
 
 def measure(name: str, *given: Any, **named: Any) -> Figures:
-    """Import the section's module and call its `measure`. Because the import is late, a missing library fails
-    only the sections that need it."""
+    """Import the section's module and call its `measure`. The module is not imported earlier, so a missing
+    library affects only the sections that need it."""
     module = import_module(f"benchmarks.gpu.{name.replace(' ', '_')}")
     figures: Figures = module.measure(*given, **named)
     return figures

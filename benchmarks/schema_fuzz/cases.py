@@ -1,9 +1,8 @@
 """Requests for every operation of the OpenAPI schema, valid and invalid, with hostile values among them.
 
-Schemathesis generates values from the schema. Its values almost never have an inner structure that the schema
-doesn't describe, such as a cursor that is valid Base64 but contains other text instead of a UUID.
-Schemathesis also generates only the headers that the schema declares. This module adds such values and
-undeclared headers.
+Schemathesis generates values from the schema. It hardly ever generates values with a hidden structure, such
+as a cursor that is valid Base64 but contains other text instead of a UUID. Schemathesis also generates only
+the headers that the schema declares. This module adds such values and undeclared headers.
 """
 
 from __future__ import annotations

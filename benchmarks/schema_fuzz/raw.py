@@ -77,7 +77,7 @@ BODIES = [
 def requests_to(
     operation: APIOperation, known: Mapping[str, str], identities: Sequence[Identity], seed: int, count: int
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield descriptions and requests. The same seed gives the same requests."""
+    """Yield descriptions and requests. The same seed produces the same requests."""
     rng = random.Random(f"{seed} {operation.method} {operation.path}")
     path = operation.path.format(**known).encode()
     for _ in range(count):

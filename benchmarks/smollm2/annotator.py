@@ -93,7 +93,7 @@ def careless(spread: float, seed: str) -> Callable[[Messages, str], float]:
 
 
 def agreement(scores: Sequence[Sequence[float]], points: Sequence[Sequence[float]]) -> tuple[int, int]:
-    """The number of pairs of answers to the same prompt whose scores have the same order as their points, and
+    """The number of pairs of answers to the same prompt that are in the same order by score as by points, and
     the number of all pairs with different points."""
     right = pairs = 0
     for found, true in zip(scores, points, strict=True):

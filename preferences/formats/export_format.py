@@ -52,8 +52,8 @@ class SnapshotFile:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An export option. `choices` lists the valid values; if it is empty, `is_number` tells whether the value
-    must be a finite number."""
+    """An export option. `choices` lists the valid values; if it is empty, `is_number` states whether the
+    value must be a finite number."""
 
     name: str
     meaning: str
@@ -160,8 +160,8 @@ def needs_answers(card: Mapping[str, Any], options: Options) -> None:
 
 
 def needs_rankings(card: Mapping[str, Any], options: Options) -> None:
-    """The `check` of pair formats: a snapshot that contains only ties or not-rankable answers would give an
-    empty file."""
+    """The `check` of pair formats: a snapshot that contains only ties or not-rankable answers would produce
+    an empty file."""
     if card["comparisons"] <= card["ties"]:
         raise ExportRefused(
             "No ranking in the snapshot puts one response above another, so the file would be empty."

@@ -40,7 +40,7 @@ class FilePreview:
 def preview_of(
     stream: BinaryIO, format_name: str | None = None, mapping: Mapping[str, str] | None = None
 ) -> FilePreview:
-    """Read the first rows of a file. A file that can't be read gives a preview with a `problem`."""
+    """Read the first rows of a file. If the file can't be read, the preview has a `problem`."""
     try:
         rows = read_rows(stream, Expanded(HEAD_EXPANDED_BYTES))
         head = list(islice(rows, RECOGNITION_ROWS))

@@ -120,8 +120,8 @@ def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
 
 class _WithoutLateVotes:
     """The parser of a file without votes in its first rows. A field that is filled for the first time in a
-    later row can contain a vote. A row with such a vote is rejected, because its responses would become an
-    open task."""
+    later row can contain a vote. A row with such a vote is rejected, because its responses would otherwise
+    become an open task."""
 
     def __init__(self, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
         self._parse = parse

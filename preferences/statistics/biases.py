@@ -40,8 +40,8 @@ def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wi
 
 
 def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -> Wins:
-    """Measure position bias. The function counts the strict pairs in which the response shown first (further
-    left or higher up) is preferred.
+    """Measure position bias. Count the strict pairs in which the response shown first (further left or higher
+    up) is preferred.
 
     `shown` contains each response's position, counted from 0, and has shape (R, K). Responses are shuffled
     for each annotator. Without a bias, the expected share is therefore exactly one half, regardless of the

@@ -6,11 +6,11 @@ and λ virtual losses of each item against an item of strength 0. Source: Chen, 
 Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). An annotator who always agrees
 with the strengths has η = 1. An annotator who answers at random has η = ½. If an annotator tends to reverse
 the order of the strengths, η is below ½. Ties carry no order and are left out. The estimate is the joint
-maximum over s and η, as in the paper. It needs at least about a hundred verdicts on each item. With fewer
-verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott 1948), and η is
-overestimated. The bias is up to 0.36 with 9 verdicts on each item, up to 0.1 with 48, and up to 0.03 with
-230. For responses with only a few rankings, use `reliability.pair_reliability`. That function sums over the
-unknown truth and does not have this bias.
+maximum over s and η, as in the paper. A reliable estimate needs at least about a hundred verdicts on each
+item. With fewer verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott
+1948), and η is overestimated. The bias is up to 0.36 with 9 verdicts on each item, up to 0.1 with 48, and up
+to 0.03 with 230. For responses with only a few rankings, use `reliability.pair_reliability`. That function
+sums over the unknown truth and does not have this bias.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def resampled_totals(
     into groups of nearly equal size, and the groups are resampled. The cost of a sample is then independent
     of the size of the data. Sums of independent clusters are independent, so the variance of the totals is
     estimated without bias. The relative error of the totals' standard deviation is 1/√(2·groups), which is
-    about 2 % for 1,000 groups. The same seed gives the same samples.
+    about 2 % for 1,000 groups. The same seed produces the same samples.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)

@@ -45,9 +45,9 @@ class Outliers(NamedTuple):
 def outliers(
     scores: NDArray[np.float64], tasks: NDArray[np.int64], annotators: NDArray[np.int64], n_annotators: int
 ) -> Outliers:
-    """Test all annotators. `scores` contains the score of each ranking. The only ranking of a task has the
-    score NaN and is ignored. `tasks` and `annotators` contain integers. All three arrays have shape (R,). An
-    annotator has at most one ranking per task."""
+    """Test all annotators. `scores` contains the score of each ranking. If a task has only one ranking, the
+    ranking's score is NaN, and the ranking is ignored. `tasks` and `annotators` contain integers. All three
+    arrays have shape (R,). An annotator has at most one ranking per task."""
     known = ~np.isnan(scores)
     score, annotator = scores[known], annotators[known]
     if len(score) == 0:

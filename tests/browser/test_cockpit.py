@@ -195,7 +195,7 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     expect(ann.locator("main").get_by_text("paused")).to_be_visible()
 
 
-def test_annotator_cannot_create_projects_and_sees_who_can(
+def test_annotator_cannot_create_projects_and_is_told_who_can(
     log_in: Callable[[str], Page],
 ) -> None:
     page = log_in("annotator-1")

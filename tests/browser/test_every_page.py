@@ -23,7 +23,7 @@ ZOOMED = {"width": 640, "height": 450}  # the desktop viewport at 200 % zoom
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-  // Wait for colour transitions. If an element is removed, its transition is cancelled and rejects.
+  // Wait for colour transitions. If an element is removed, its transition's promise is rejected.
   await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
   // axe describes every element that passed, unless only violations are requested.
   const { violations } = await axe.run(document, {

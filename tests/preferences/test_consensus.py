@@ -75,7 +75,7 @@ def _said(rankings: list[list[list[int]]], one: int, two: int) -> list[int]:
 
 @settings(max_examples=300, deadline=None)
 @given(profiles())
-def test_consensus_satisfies_condorcet_and_pareto(profile: Any) -> None:
+def test_consensus_satisfies_the_condorcet_and_pareto_criteria(profile: Any) -> None:
     count, rankings = profile
     found = consensus(rankings, count)
     place = {index: number for number, tier in enumerate(found.tiers) for index in tier}

@@ -88,7 +88,9 @@ def _pairs() -> list[tuple[str, str, bool, int | None]]:
     return [(str(one), str(two), tie, strength) for one, two, tie, strength in rows]
 
 
-def test_top_one_ranking_is_stored_with_its_pairs(desk: APIClient, project: Project) -> None:
+def test_ranking_of_only_the_best_response_is_stored_with_its_pairs(
+    desk: APIClient, project: Project
+) -> None:
     levels = [Level(value=1, label="a bit"), Level(value=2, label="much")]
     _ask(project, AnswerForm(top_k=TopK(at_least=1, at_most=2), strength=Strength(levels=levels)))
     shown = next_of(desk)

@@ -70,7 +70,7 @@ class DataFile:
 
 def data_files(stream: BinaryIO) -> list[DataFile]:
     """The archive's data files, sorted by name. If the end of the archive is missing, the files before the
-    break are returned. Raises FormatError if the archive can't be read, has no data files, or declares
+    missing part are returned. Raises FormatError if the archive can't be read, has no data files, or declares
     implausible sizes."""
     _check_entries(stream)
     try:
@@ -172,7 +172,7 @@ class _Member:
 
 
 def is_data_file(name: str) -> bool:
-    """Whether the file with this path in a dataset folder contains rows, judged by its name."""
+    """Whether a file in a dataset folder contains rows, according to its name."""
     path = PurePosixPath(name)
     hidden = any(part.startswith((".", "__")) for part in path.parts)
     plain = path.with_suffix("") if path.suffix == ".gz" else path

@@ -20,7 +20,7 @@ NOT_UTF8 = "if the file is in another encoding, such as Windows-1252, save it as
 
 
 def as_utf8(stream: TextStream, head: bytes) -> tuple[TextStream, bytes]:
-    """The stream converted to UTF-8 without a byte order mark, and the first bytes of that stream."""
+    """The stream, converted to UTF-8 and without a byte order mark, and its first bytes."""
     while head.startswith(UTF8_BOM):  # some programs add a second mark
         stream.read(len(UTF8_BOM))
         head = head[len(UTF8_BOM) :]

@@ -30,7 +30,7 @@ from preferences.records import FormatError
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_LINES = 50
-CUT_ARCHIVE = "the zip archive is truncated after this file; further files are missing, if there were any"
+CUT_ARCHIVE = "the zip archive is truncated after this file; any further files are missing"
 # The first bytes of unsupported files that users are likely to upload, for a specific error message.
 UNREAD = {
     b"BZh": "a bzip2 file",

@@ -43,7 +43,8 @@ def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
         if flags & SIZE_FOLLOWS or packed == UNKNOWN_SIZE:
             found = _size_after(stream, start)
             # If no size is found, the size is set to one byte more than the archive contains. Unless the data
-            # itself marks its end, reading then fails at the break, as for a file with a known size.
+            # itself marks its end, reading then fails where the archive is truncated, as for a file with a
+            # known size.
             packed, position, checksum = found or (max(end - start, 0) + 1, end, None)
             entry.file_size = UNKNOWN_SIZE
         entry.compress_size = packed
@@ -53,8 +54,8 @@ def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
 
 
 def opened(stream: BinaryIO, entry: zipfile.ZipInfo) -> IO[bytes]:
-    """The unpacked data of a file that `entries_of` found. Reading returns all data before the break and then
-    raises EOFError. :class:`zipfile.ZipExtFile` would drop the last data before the break."""
+    """The unpacked data of a file that `entries_of` found. Reading returns all data before the missing part
+    and then raises EOFError. :class:`zipfile.ZipExtFile` would drop the end of this data."""
     return cast(IO[bytes], _Unpacked(stream, entry))
 
 

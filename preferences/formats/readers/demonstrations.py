@@ -36,7 +36,7 @@ ANSWER_NAMES = ("completion", "output", "response", "answer")
 # format.
 _CLEAR_NAMES = frozenset({"completion", "output"})
 _IDS = ("id", "idx", "index", "prompt_id")
-# Fields whose names contain one of these words hold verdicts on the answer, or further answers.
+# Fields whose names contain one of these words contain verdicts on the answer, or further answers.
 _VERDICT = re.compile(
     r"score|rating|rank|reward|label|vote|winner|prefer|feedback|rubric|chosen|reject|response|answer",
     re.IGNORECASE,

@@ -7,8 +7,8 @@ objects `{text, model, sampling}`. In CSV, `responses` can be a JSON list. CSV c
 
 A ranking is in `tiers` or `ranking`. `tiers` contains lists of response indices from 0, best first; responses
 in the same list are tied. `ranking` contains one rank number per response; 1 is best, and equal numbers tie.
-Ratings, flags, choices, a confidence, a comment or a rewrite without `tiers` and `ranking` are a ranking
-without an order. `gold_tiers` is the known answer. A row whose `task_kind` is `gold`, `attention` or
+Ratings, flags, choices, a confidence, a comment or a rewrite without `tiers` and `ranking` are read as a
+ranking without an order. `gold_tiers` is the known answer. A row whose `task_kind` is `gold`, `attention` or
 `qualification` becomes a check for annotators. `weight`, `split`, `round` and `votes` are used only to train
 a reward model on the file. The `ranking` export and a snapshot's Parquet file are in this format, so they can
 be imported again.
@@ -66,8 +66,8 @@ KNOWN_FIELDS = frozenset({"responses", "gold_tiers", "task_kind", "metadata"}) |
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
-# The fields that contain an order. `preference_strength`, `not_rankable` and `all_bad` are missing here,
-# because they can occur beside a vote in another column.
+# The fields that contain an order. `preference_strength`, `not_rankable` and `all_bad` are not listed,
+# because they can occur together with a vote in another column.
 ORDER_FIELDS = ("tiers", "ranking", "gold_tiers")
 NOT_TRUE = frozenset({"", "false", "0", "0.0"})
 
@@ -85,7 +85,7 @@ def recognises(row: Row) -> bool:
 
 
 def has_ranking(row: Row) -> bool:
-    """Whether the row gives a ranking, or a known answer, in this format's fields."""
+    """Whether the row contains a ranking, or a known answer, in this format's fields."""
     if has_order(row) or given(row.get("preference_strength")):
         return True
     marks = (row.get("not_rankable"), row.get("all_bad"))
@@ -93,7 +93,7 @@ def has_ranking(row: Row) -> bool:
 
 
 def has_order(row: Row) -> bool:
-    """Whether the row gives an order in this format's fields, or was exported from Rankloop."""
+    """Whether the row contains an order in this format's fields, or was exported from Rankloop."""
     exported = "tiers" in row and given(row.get("ranking_id"))
     return exported or any(given(row.get(name)) for name in ORDER_FIELDS)
 

@@ -1,7 +1,7 @@
-"""CSV for spreadsheets and notebooks, with one complete ranking per line. No text is written that a
+"""CSV for spreadsheets and notebooks, with one complete ranking per line. The file contains no text that a
 spreadsheet would interpret as a formula.
 
-If a cell begins with `=`, `+`, `-`, `@`, a tab or a line end, a spreadsheet can interpret it as a formula
+If a cell begins with `=`, `+`, `-`, `@`, a tab or a line ending, a spreadsheet can interpret it as a formula
 (CWE-1236). The text of such a cell gets a leading apostrophe. Text in which one of these characters follows
 leading apostrophes gets another apostrophe, so removing one apostrophe restores every cell. The import
 applies :func:`restored` to Rankloop's own files.

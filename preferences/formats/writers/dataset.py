@@ -2,8 +2,8 @@
 with `datasets.load_dataset(FOLDER)` and can be pushed to a hub.
 
 Files are stored, not deflated, because Parquet is already compressed. The file is streamed unchanged, so
-memory use does not depend on the snapshot's size. The archive's timestamps are fixed, so equal snapshots give
-equal files.
+memory use does not depend on the snapshot's size. The archive's timestamps are fixed, so equal snapshots
+produce equal files.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def compare(file: Path) -> Outcome | str:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_example_of_each_format_gives_both_readers_the_same_rankings(name: str, tmp_path: Path) -> None:
+def test_both_readers_read_the_same_rankings_from_each_example(name: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(IMPORT_FORMATS[name].example)
     assert isinstance(compare(file), list)
@@ -160,9 +160,7 @@ CONTAINERS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
-def test_both_readers_get_the_same_rankings_and_rejections_from_each_container(
-    kind: str, tmp_path: Path
-) -> None:
+def test_both_readers_agree_on_rankings_and_rejections_in_each_container(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(CONTAINERS[kind]())
     compare(file)
@@ -206,7 +204,7 @@ REAL = [
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_file_gives_both_readers_the_same_rankings(name: str) -> None:
+def test_both_readers_read_the_same_rankings_from_a_real_file(name: str) -> None:
     lines = compare(real_file(name))
     assert isinstance(lines, list)
     assert any(said for _, said, _ in lines)

@@ -238,7 +238,7 @@ def test_prompts_and_responses_accept_the_same_spellings_of_roles(role: str) -> 
     assert turns(record_of({"messages": [ask], "responses": ["a", "b"]}, "rankloop")) == ONCE
 
 
-def test_error_for_an_unknown_role_gives_its_path() -> None:
+def test_error_for_an_unknown_role_states_its_path() -> None:
     reason = parsed(pair(prompt=[{"role": "narrator", "content": "x"}]))[2]
     assert reason == "prompt.0.role is 'narrator'; it must be one of system, user, assistant, tool"
 
@@ -355,7 +355,7 @@ def with_calls(content: str | None, *calls: Any) -> dict[str, Any]:
         ({"role": "assistant", "content": None, "tool_calls": '[{"name": "f"}]'}, '{"name": "f"}'),
     ],
 )
-def test_tool_calls_in_any_notation_give_the_same_text(turn: dict[str, Any], text: str) -> None:
+def test_tool_calls_in_any_notation_become_the_same_text(turn: dict[str, Any], text: str) -> None:
     record = record_of(pair(prompt="Name a river.", chosen=[turn]), "trl-preference")
     assert order(record)[0] == [f"```tool_calls\n{text}\n```"]
 
@@ -370,7 +370,7 @@ def test_text_precedes_the_tool_calls() -> None:
     assert texts == [f"```tool_calls\n{line}\n```" for line in (F, G)]
 
 
-def test_calls_that_differ_only_in_their_id_are_the_same_reply() -> None:
+def test_tool_calls_that_differ_only_in_their_id_are_the_same_reply() -> None:
     row = pair(prompt="Name a river.", chosen=[with_calls(None, call("f", {}, id="1"))])
     record = record_of({**row, "rejected": [with_calls(None, call("f", {}, id="2"))]}, "trl-preference")
     assert names(record) == ["identical-pair"]

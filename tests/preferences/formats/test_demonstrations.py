@@ -44,7 +44,7 @@ def read(row: dict[str, Any], format: str | None = None) -> tuple[str, list[Any]
         ),
     ],
 )
-def test_public_shapes_are_recognised(row: dict[str, Any]) -> None:
+def test_public_schemas_of_demonstrations_are_recognised(row: dict[str, Any]) -> None:
     format, (record,) = read(row)
     assert format == "demonstrations"
     assert isinstance(record, Record)
@@ -87,7 +87,7 @@ def test_rows_that_can_contain_votes_or_model_answers_are_not_recognised(row: di
     assert format != "demonstrations"
 
 
-def test_named_format_reads_answers_of_unknown_origin() -> None:
+def test_answers_of_unknown_origin_are_read_if_the_format_is_named() -> None:
     _, (record,) = read({"question": "Name a colour.", "answer": "Blue."}, "demonstrations")
     assert (record.messages, record.responses[0].text) == ((USER,), "Blue.")
 

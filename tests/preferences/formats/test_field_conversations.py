@@ -142,7 +142,7 @@ def test_sharegpt_conversation_with_one_message_per_answer_is_read() -> None:
     assert order(record) == [["Tea."], ["Mud."]]
 
 
-def test_odd_conversations_are_kept_with_a_quirk() -> None:
+def test_unusual_conversations_are_kept_and_reported_as_quirks() -> None:
     *kept, parted, same = read(case("30-odd-conversations") / "input.jsonl", "trl-preference")
     records = [one([record]) for record in kept]
     assert [turns(record) for record in records] == [

@@ -160,7 +160,7 @@ def test_hh_dialogues_without_a_shared_question_are_refused() -> None:
     assert "have no common prompt" in only_reason(row, "hh-rlhf")
 
 
-def test_oasst_file_gives_177_prompts_with_up_to_8_responses() -> None:
+def test_oasst_file_is_read_as_177_prompts_with_up_to_8_responses() -> None:
     with real_file("kway/oasst-8-models.jsonl.gz").open("rb") as stream:
         found, records = read_records(stream)
         numbered = list(records)
@@ -172,7 +172,7 @@ def test_oasst_file_gives_177_prompts_with_up_to_8_responses() -> None:
     }
 
 
-def test_prompts_file_gives_1033_prompts_with_ids_as_metadata() -> None:
+def test_prompts_file_is_read_as_1033_prompts_with_ids_as_metadata() -> None:
     with real_file("prompts/instructions.jsonl.gz").open("rb") as stream:
         found, records = read_records(stream)
         numbered = [one(item) for item in records]
@@ -201,7 +201,7 @@ def test_unknown_file_is_refused_with_a_list_of_known_formats() -> None:
     assert all(known in str(refusal.value) for known in IMPORT_FORMATS)
 
 
-def test_jsonl_gzip_csv_and_parquet_give_the_same_rows() -> None:
+def test_jsonl_gzip_csv_and_parquet_files_contain_the_same_rows() -> None:
     rows = [
         {
             "prompt": f"Question {n},\nwith “quotes”",

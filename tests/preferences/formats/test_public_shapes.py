@@ -1,6 +1,6 @@
 """Each file in a published schema of a dataset or annotation tool is either read or refused with a reason.
 
-docs/real-files.md describes every shape that these tests use.
+docs/real-files.md describes every schema that these tests use.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def kept(record: Record) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("shape", READ.values(), ids=READ.keys())
-def test_published_shape_is_read(shape: Read) -> None:
+def test_file_in_a_published_schema_is_read(shape: Read) -> None:
     assert lines_of(shape.data)[0] == shape.format
     record = record_of(shape.data)
     assert order(record) == shape.order
@@ -73,7 +73,7 @@ def test_published_shape_is_read(shape: Read) -> None:
 
 
 @pytest.mark.parametrize("shape", REFUSED.values(), ids=REFUSED.keys())
-def test_published_shape_is_refused_with_the_expected_reason(shape: Refused) -> None:
+def test_unsupported_file_is_refused_with_the_expected_reason(shape: Refused) -> None:
     assert shape.reason in refusal(shape.data)
 
 
@@ -81,13 +81,13 @@ def test_published_shape_is_refused_with_the_expected_reason(shape: Refused) -> 
     "shape",
     [pytest.param(shape, id=name) for name, shape in REFUSED.items() if shape.mapping],
 )
-def test_refused_file_is_read_with_a_mapping(shape: Refused) -> None:
+def test_refused_file_can_be_read_with_a_mapping(shape: Refused) -> None:
     record = record_of(shape.data, shape.mapping)
     assert order(record) == shape.order
     assert record.messages == ({"role": "user", "content": "Best pet?"},)
 
 
-def test_every_published_shape_is_documented() -> None:
+def test_every_schema_in_the_tests_is_documented() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert [name for name in (*READ, *REFUSED) if f"| {name} |" not in page] == []
     mapped = {name: shape.mapping for name, shape in REFUSED.items() if shape.mapping}
@@ -217,7 +217,7 @@ def test_ranks_in_a_csv_file_are_read() -> None:
 
 
 @pytest.mark.parametrize(("cell", "all_bad"), [("unentschieden", False), ("beide schlecht", True)])
-def test_german_ties_are_read(cell: str, all_bad: bool) -> None:
+def test_german_words_for_ties_are_read(cell: str, all_bad: bool) -> None:
     record = record_of(f"Eingabe;Ausgabe 1;Ausgabe 2;Gewinner;Annotator\nBest pet?;Cat;Dog;{cell};mia\n")
     assert (order(record), record.rankings[0].all_bad) == ("Cat = Dog", all_bad)
 

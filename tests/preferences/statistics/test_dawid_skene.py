@@ -77,8 +77,8 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k: int = 4) -> Pairs:
     """Simulate whole rankings. An inattentive annotator is inattentive on all pairs of a task. With
-    probability 2p − 1, an annotator gives the true order. Otherwise, the annotator gives a random order. Each
-    verdict is therefore correct with probability p."""
+    probability 2p − 1, an annotator states the true order. Otherwise, the annotator states a random order.
+    Each verdict is therefore correct with probability p."""
     rng = np.random.default_rng(seed)
     i, j = np.triu_indices(k, 1)
     true = np.argsort(rng.random((tasks, k)), axis=1)
@@ -127,7 +127,7 @@ def test_probability_of_each_pair_is_calibrated() -> None:
     assert (truth[sure] == 1).mean() == pytest.approx(found.first_right[sure].mean(), abs=0.01)
 
 
-def test_too_little_overlap_gives_nan() -> None:
+def test_accuracy_is_nan_if_too_few_annotators_share_a_pair() -> None:
     for pairs, people in (([0, 0], [0, 1]), ([0, 1, 2], [0, 1, 2]), ([], [])):
         found = pair_reliability(
             pairs, people, [1] * len(pairs), n_pairs=3, n_annotators=3, clusters=[0] * len(pairs)

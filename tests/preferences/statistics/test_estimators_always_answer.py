@@ -124,7 +124,9 @@ def test_intervals_are_left_out_for_very_many_annotators(monkeypatch: pytest.Mon
 
 @anything
 @given(crowds(), st.integers(1, 4), st.sampled_from([0.0, 0.5, 1.0]))
-def test_dawid_skene_returns_distributions(crowd: Crowd, n_labels: int, smoothing: float) -> None:
+def test_dawid_skene_estimates_are_probability_distributions(
+    crowd: Crowd, n_labels: int, smoothing: float
+) -> None:
     label = (crowd.pair * crowd.verdict) % n_labels
     sizes = {"n_items": crowd.n_pairs, "n_annotators": crowd.people, "n_labels": n_labels}
     found = dawid_skene.fit(crowd.pair, crowd.who, label, **sizes, smoothing=smoothing)
@@ -212,7 +214,7 @@ def test_alpha_of_verdicts_is_at_most_one(crowd: Crowd) -> None:
 
 @anything
 @given(crowds())
-def test_outlier_tests_and_shares_are_probabilities(crowd: Crowd) -> None:
+def test_outlier_p_values_and_shares_are_probabilities(crowd: Crowd) -> None:
     score = (crowd.verdict + 1) / 2
     found = outliers(score, crowd.pair, crowd.who, crowd.people)
     for p in (found.p_value, found.adjusted):

@@ -21,7 +21,7 @@ def test_wilson_interval_matches_scipy(won: int, n: int) -> None:
     np.testing.assert_allclose(wilson(won / n, n), (known.low, known.high), atol=1e-12)
 
 
-def test_clusters_of_one_trial_give_the_plain_wilson_interval() -> None:
+def test_interval_for_clusters_of_one_trial_is_the_plain_wilson_interval() -> None:
     won = (np.random.default_rng(0).random(300) < 0.3).astype(int)
     interval, n = clustered_share(won, np.ones(300, dtype=int))
     known = binomtest(int(won.sum()), 300).proportion_ci(method="wilson")
@@ -51,7 +51,7 @@ def test_clustered_intervals_have_their_nominal_coverage() -> None:
     assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 percentage points
 
 
-def test_groups_are_independent_and_an_empty_group_gives_nan() -> None:
+def test_groups_are_independent_and_the_share_of_an_empty_group_is_nan() -> None:
     found = clustered_shares([1, 2, 0], [2, 2, 1], [0, 0, 2], 3)
     np.testing.assert_allclose(found.share, [0.75, np.nan, 0.0])
     np.testing.assert_array_equal(found.n, [4, 0, 1])

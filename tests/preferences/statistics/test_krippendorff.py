@@ -53,7 +53,7 @@ def test_alpha_matches_the_krippendorff_package(metric: Metric, raters: int, uni
 @pytest.mark.parametrize("metric", METRICS)
 def test_bootstrap_samples_equal_the_estimate_if_all_units_are_equal(metric: Metric) -> None:
     """The bootstrap and the estimate use the same formula, so with equal units, every bootstrap sample equals
-    the estimate. Few and many distinct values are tested, because α is computed differently for many
+    the estimate. The test uses both few and many distinct values, because α is computed differently for many
     values."""
     for values in ([1, 1, 2], [1, 5, 9], np.linspace(0, 1, 20)):
         units = np.repeat(np.arange(40), len(values))

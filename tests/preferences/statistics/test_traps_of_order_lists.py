@@ -29,8 +29,8 @@ def test_agreement_compares_only_rankings_of_the_same_task() -> None:
 
 def test_top_k_responses_rank_above_unranked_responses() -> None:
     """Of five responses, A is best, B is second and the others are unranked. A and B are therefore above C, D
-    and E. There is no order among C, D and E. Using only the responses that both rankings list would keep
-    only one of seven pairs."""
+    and E. There is no order among C, D and E. If only the responses that both rankings list were compared,
+    only one of the seven pairs would remain."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
     met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))
     # The complete ranking has C first and A last. The rankings therefore agree only on B before D and B
@@ -54,7 +54,7 @@ def test_agreement_ignores_names_and_order_of_responses() -> None:
         assert found(order) == pytest.approx(found((0, 1, 2, 3)))
 
 
-def test_cycle_of_votes_gives_equal_strengths() -> None:
+def test_responses_in_a_cycle_of_votes_have_equal_strengths() -> None:
     """A beats B, B beats C and C beats A, so no response is ahead. Breaking the tie by ID would make one
     response the winner."""
     for order in permutations(range(3)):

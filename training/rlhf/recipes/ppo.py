@@ -17,8 +17,8 @@ class PPOConfig(RolloutConfig):
         description="The model that predicts the remaining reward of an unfinished answer. separate: a"
         " complete model, which starts as a copy of the reward model. All its weights are trained. adapter: a"
         " second LoRA adapter on the policy's base model. This value requires use_peft. shared: a linear head"
-        " on the policy's own states. The critic's loss, weighted by value_coefficient, then also trains the"
-        " policy. auto: adapter with use_peft, otherwise separate.",
+        " on the policy's hidden states. The critic's loss, weighted by value_coefficient, then also trains"
+        " the policy. auto: adapter with use_peft, otherwise separate.",
     )
     value_learning_rate: float | None = Field(
         None,
@@ -83,8 +83,8 @@ class PPOConfig(RolloutConfig):
             raise ValueError("a critic of type adapter needs `use_peft`. Set `critic` to auto or separate")
         if self.critic == "shared" and self.sharding == "full":
             raise ValueError(
-                "a shared critic can't read the states of a sharded policy. Set `critic` to auto or separate,"
-                " or `sharding` to none"
+                "a shared critic can't read the hidden states of a sharded policy. Set `critic` to auto or"
+                " separate, or `sharding` to none"
             )
         return self
 

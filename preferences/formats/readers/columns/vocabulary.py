@@ -67,7 +67,7 @@ LIST_NAMES = (
 )
 # Fields of Rankloop's own format that describe a ranking. Without an order, these fields are not a vote.
 NOT_VOTES = frozenset({"ratings", "flags", "choices", "rewrite", "confidence", "strength", "metadata"})
-# Words in the names of columns that hold one response each.
+# Words in the names of columns that contain one response each.
 RESPONSE_WORDS = frozenset(
     words_of(
         "response answer completion output candidate generation reply summary text assistant continuation"
@@ -82,8 +82,8 @@ DESCRIPTION_WORDS = frozenset(
     )
 )
 MODEL_WORDS = ("model", "generator", "source", "system")
-# Words in the name of a column that holds a vote. If there are several such columns, the vote is the column
-# whose word comes first in this list.
+# Words in the name of a column that contains a vote. If there are several such columns, the vote is the
+# column whose word comes first in this list.
 WINNER_WORDS = (
     "winner",
     "win",
@@ -177,8 +177,8 @@ APPROVALS = frozenset(
     | {"accept", "acceptable", "unacceptable", "helpful", "unhelpful", "okay", "excellent", "poor", "gut"}
     | {"schlecht", "✓", "✔", "✅", "✗", "✘", "❌", "❤", "❤️", "🙂", "🙁", "😀", "☹"}
 )
-# Words in the names of columns whose letters name responses, although the names do not say that a response is
-# better. In a column of any other name, such as `category`, A and B can have another meaning.
+# Words in the names of columns in which a letter identifies the better response, although the column's name
+# does not say so. In a column of any other name, such as `category`, A and B can have another meaning.
 VERDICT_WORDS = frozenset(
     words_of("result outcome annotation annotations answer label human gold target truth ergebnis gt correct")
 )

@@ -32,7 +32,7 @@ LONG = 6  # words; a label rarely has this many words
 
 
 def without_prompt(prompt: str, texts: Sequence[str]) -> list[str] | None:
-    """The texts without the prompt that both begin with, or None if they do not repeat it."""
+    """If both texts begin with the prompt, the texts without the prompt; otherwise None."""
     prompt = prompt.strip()
     if not all(text.startswith(prompt) or text[:1].isspace() for text in texts):
         return None

@@ -55,8 +55,8 @@ def respelt(row: Row, names: tuple[str, str]) -> Row:
 
 
 def _name_responses(row: Row) -> bool:
-    """Whether `chosen` and `rejected` only name two further responses of the row, by a letter, a column, a
-    model or an ID."""
+    """Whether `chosen` and `rejected` are not texts, but identify two other responses of the row by a letter,
+    a column, a model or an ID."""
     names = [name for name in row if name not in SIDES]
     if not all(isinstance(row[side], str) for side in SIDES) or not _has_responses(row):
         return False

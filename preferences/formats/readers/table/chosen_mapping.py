@@ -86,7 +86,7 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
 
 
 def choice_of(mapping: ColumnMapping) -> dict[str, str]:
-    """The choice that gives this mapping: the inverse of :func:`chosen_mapping`."""
+    """The choice that produces this mapping: the inverse of :func:`chosen_mapping`."""
     vote = mapping.vote
     named, direction = NO_VOTE, ""
     if isinstance(vote, Winner):

@@ -351,7 +351,7 @@ def _suggests_score(words: Sequence[str]) -> bool:
 
 
 def _can_be_scores(words: Sequence[str]) -> bool:
-    """Whether columns with one value per response can hold scores, given the words that their names share:
+    """Whether columns with one value per response can contain scores, given the words that their names share:
     `helpfulness` for `helpfulness_a` and `helpfulness_b`, and none for `a` and `b`."""
     said = set(words)
     counts = said & COUNTED and said & {*WINNER_WORDS, *COUNT_WORDS}

@@ -317,7 +317,7 @@ def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, 
 def _columns_named_by_votes(
     rows: Sequence[Row], names: list[str]
 ) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-    """The response columns, if they have the names of models. The names must also be the values of a winner
+    """The response columns, if they are named after models. The names must also be the values of a winner
     column, or be part of the names of rank or score columns (`gpt` and `score_gpt`). Raises FormatError if a
     column looks like a vote, but the responses can't be found."""
     columns = tuple(name for name in names if name in numbered_columns(names))

@@ -45,9 +45,9 @@ def number_of(value: object, name: str) -> float | None:
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise RowError(f"{name} holds {str(value)[:40]!r}, which is not a number") from None
+        raise RowError(f"{name} contains {str(value)[:40]!r}, which is not a number") from None
     if isinstance(value, bool) or number != number or abs(number) == float("inf"):
-        raise RowError(f"{name} holds {value}, which is not a finite number")
+        raise RowError(f"{name} contains {value}, which is not a finite number")
     return number
 
 
@@ -61,7 +61,7 @@ def is_number(value: object) -> bool:
 
 
 def named_numbers(item: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The keys of a listed response that hold a rank, and those that hold a score."""
+    """The keys of a listed response that contain a rank, and those that contain a score."""
     numeric = [key for key, value in item.items() if is_number(value) and not isinstance(value, bool)]
     ranks = [
         key for key in numeric if RANK_WORDS & set(words_of(key)) and not OTHER_WORDS & set(words_of(key))

@@ -1,4 +1,4 @@
-"""Find the columns that hold a vote, and read the vote.
+"""Find the columns that contain a vote, and read the vote.
 
 A vote is one of:
 
@@ -78,8 +78,8 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """A column that names the best response. `first` is the number of the first response if the column holds
-    numbers and the names of the response columns contain no numbers."""
+    """A column that names the best response. `first` is the number of the first response if the column
+    contains numbers and the names of the response columns contain no numbers."""
 
     column: str
     first: int | None = None
@@ -127,7 +127,7 @@ VoteColumns = Winner | OneHot | Flagged | Numbers | Signed
 
 @lru_cache(maxsize=256)
 def vote_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns whose names alone show that they hold a vote."""
+    """The columns whose names alone show that they contain a vote."""
     return tuple(
         name
         for name in names
@@ -180,7 +180,7 @@ def names_the_loser(name: str) -> bool:
 
 @lru_cache(maxsize=256)
 def is_index(name: str) -> bool:
-    """Whether a column's name shows that it holds the index of a response."""
+    """Whether a column's name shows that the column contains the index of a response."""
     return not {"index", "idx"}.isdisjoint(words_of(name))
 
 
@@ -236,9 +236,9 @@ def _places_of(text: str, answers: Answers) -> set[int]:
 
 
 def _read_as_name(text: str, answers: Answers, first: int | None) -> set[Verdict]:
-    """Return a set with the verdict that `text` expresses in words, or an empty set if it expresses none. The
-    same `text` is also the text, the model or the column of a response. For example, the text of response A
-    can be the letter B."""
+    """Return a set with the verdict that `text` expresses in words, or an empty set if it expresses none.
+    `text` is also the text, the model or the column of a response: for example, the text of response A can be
+    the letter B."""
     if len(text) > MAX_NAME_CHARACTERS:
         return set()
     try:
@@ -280,7 +280,7 @@ def is_name_of(value: str, answers: Answers) -> bool:
 
 
 def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
-    """The verdict for the outcome whose column holds 1 or true; None if all columns are empty."""
+    """The verdict for the outcome whose column contains 1 or true; None if all columns are empty."""
     names = [*columns.columns, *filter(None, (columns.tie, columns.both_bad))]
     if not any(given(row.get(name)) for name in names):
         return None
@@ -295,7 +295,7 @@ def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
 
 
 def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
-    """The verdict for the response whose key holds 1 or true; None if there is no such response."""
+    """The verdict for the response whose key is 1 or true; None if there is no such response."""
     won = [
         index
         for index, item in enumerate(items)

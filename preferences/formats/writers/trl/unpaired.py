@@ -46,7 +46,7 @@ def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]
     response rated below `bad` is undesirable. If `scale` is empty, flags determine the labels.
 
     Without a threshold, the middle of the scale separates desirable from undesirable responses. A rating
-    exactly in the middle gives no label.
+    exactly in the middle determines no label.
     """
     form, rated = card.get("form") or {}, card.get("ratings") or {}
     bounds = {scale["name"]: (scale["min"], scale["max"]) for scale in form.get("ratings") or []}

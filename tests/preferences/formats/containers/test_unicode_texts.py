@@ -32,7 +32,7 @@ TEXTS = [
 ]
 
 
-def test_each_text_survives_each_container() -> None:
+def test_every_text_is_read_unchanged_from_every_container() -> None:
     rows = [(f"{text} ?", text, f"other {number}") for number, text in enumerate(TEXTS)]
     header = ("prompt", "chosen", "rejected")
     objects = [dict(zip(header, row, strict=True)) for row in rows]

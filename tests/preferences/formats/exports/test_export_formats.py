@@ -116,7 +116,7 @@ def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].loader])
-def test_suggested_loading_line_loads_every_export(
+def test_suggested_line_of_code_loads_every_export(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
     path = saved(frozen(wishes), format, tmp_path)
@@ -125,7 +125,7 @@ def test_suggested_loading_line_loads_every_export(
 
 
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].trainer])
-def test_suggested_training_line_trains_a_model(
+def test_suggested_line_of_code_trains_a_model(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
     import trl
@@ -175,14 +175,14 @@ def test_labels_follow_flags_if_there_are_no_ratings(wishes: Project) -> None:
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
 
 
-def test_comment_without_an_order_gives_no_labels(wishes: Project) -> None:
+def test_no_labels_follow_from_a_comment_without_an_order(wishes: Project) -> None:
     flagged = {"prompt": "Hi?", "responses": ["a", "b"], "flags": {"0": ["unsafe"]}, "annotator": "kim"}
     commented = {"prompt": "Bye?", "responses": ["c", "d"], "comment": "Fine.", "annotator": "kim"}
     rows = lines(frozen(wishes, [flagged, commented]), "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
 
 
-def test_order_alone_gives_no_labels(wishes: Project) -> None:
+def test_no_labels_follow_from_an_order_alone(wishes: Project) -> None:
     snapshot = frozen(wishes, ROWS[5:7])
     with pytest.raises(Problem, match="a chosen response can still be bad") as refusal:
         exported(snapshot, "trl_unpaired")
@@ -194,7 +194,7 @@ def test_order_alone_gives_no_labels(wishes: Project) -> None:
     }
 
 
-def test_ties_of_all_responses_give_no_pairs() -> None:
+def test_ranking_that_ties_all_responses_has_no_pairs() -> None:
     project = create_project(slug="only-ties")
     report = import_file(project=project, file=case("25-k-way-ties-only") / "input.jsonl")
     assert (report.rankings, report.failed) == (4, 0)

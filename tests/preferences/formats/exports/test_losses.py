@@ -218,8 +218,8 @@ class Found:
         ]
 
     def described(self, field: str, values: Mapping[str, Any]) -> bool:
-        """Whether the field of each response of the pair has the value that `values` gives for the response's
-        text."""
+        """Whether, for each response of the pair, the field has the value that `values` contains for the
+        response's text."""
         return any(
             {response.text: getattr(response, field) for response in record.responses} == values
             for record in self.of("Pair")
@@ -285,7 +285,7 @@ def test_export_loses_exactly_the_declared_parts(snapshot: SnapshotFile, name: s
     assert sorted(known.loses - lost) == []  # declared, but kept
 
 
-def test_complete_formats_contain_every_column_of_the_snapshot(snapshot: SnapshotFile) -> None:
+def test_ranking_csv_and_parquet_exports_contain_every_snapshot_column(snapshot: SnapshotFile) -> None:
     written = {
         name: b"".join(EXPORT_FORMATS[name].write(snapshot, {})) for name in ("ranking", "csv", "parquet")
     }
@@ -297,7 +297,7 @@ def test_complete_formats_contain_every_column_of_the_snapshot(snapshot: Snapsho
     assert {"response_3", "model_3", "sampling", "response_metadata"} < {*header}
 
 
-def test_losses_are_named_in_a_sentence() -> None:
+def test_documentation_lists_the_lost_parts_in_a_sentence() -> None:
     assert sentence_of(frozenset()) == "Nothing."
     assert sentence_of({Part.TIES}) == "Ties."
     assert sentence_of({Part.STRENGTH, Part.TIES, Part.RATINGS}) == "Ties, strength and ratings."

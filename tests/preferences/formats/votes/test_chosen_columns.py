@@ -155,7 +155,7 @@ def test_model_names_are_kept_when_the_vote_column_is_chosen(direction: str) -> 
         [{"prompt": "Q", "response_a": "a", "response_b": "b", "winner_a": 1, "winner_b": 0}],
     ],
 )
-def test_choosing_the_inferred_mapping_gives_the_same_records(rows: list[dict[str, Any]]) -> None:
+def test_choosing_the_inferred_mapping_does_not_change_the_records(rows: list[dict[str, Any]]) -> None:
     inferred = preview_of(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
     assert inferred.records
     assert all(record.rankings for record in inferred.records)

@@ -78,7 +78,7 @@ def test_chosen_and_rejected_can_name_responses(row: dict[str, Any], expected: l
     assert orders(row) == [expected]
 
 
-def test_chosen_and_rejected_texts_are_the_pair_despite_other_responses() -> None:
+def test_chosen_and_rejected_texts_form_the_pair_if_they_name_no_response() -> None:
     (record,) = records_of([{**PAIR, "chosen": "Ant", "rejected": "Bee"}])
     assert sorted(response.text for response in record.responses) == ["Ant", "Bee"]
 
@@ -99,7 +99,7 @@ def test_number_that_can_be_a_truth_value_is_not_read_as_a_response_number(colum
     assert f"{column} ({reason})" in refusal({**PAIR, column: 1}, {**PAIR, column: 0})
 
 
-def test_column_of_one_models_wins_is_not_read_as_a_response_number() -> None:
+def test_wins_of_a_single_model_are_not_read_as_a_response_number() -> None:
     rows = [{**PAIR, "model_a": "gpt 4", "model_b": "claude", "gpt_4_wins": number} for number in (1, 0)]
     assert "gpt_4_wins (its numbers could mean" in refusal(*rows)
 
@@ -215,7 +215,7 @@ def test_worst_of_several_responses_is_reported_as_another_vote() -> None:
     assert [quirk.name for quirk in record.quirks] == ["other-votes"]
 
 
-def test_letters_in_a_column_of_results_are_a_vote() -> None:
+def test_letters_in_a_column_of_results_are_read_as_a_vote() -> None:
     assert orders({**PAIR, "result": "b"}, {**PAIR, "result": "A"}) == [DOG, CAT]
     assert orders({**PAIR, "winner": "B", "category": "A"}) == [DOG]
 
@@ -235,14 +235,14 @@ def test_column_in_which_most_cells_name_a_response_is_refused() -> None:
         items("rank", 2, 1),
     ],
 )
-def test_row_is_rejected_if_its_vote_has_no_value_in_the_first_rows(late: dict[str, Any]) -> None:
+def test_row_is_rejected_if_its_vote_field_is_empty_in_the_first_rows(late: dict[str, Any]) -> None:
     *before, last = lines_of(*[PAIR] * 55, late)
     assert [line.reason for line in before] == [""] * 55
     assert last.records == ()
     assert "looks like a vote, but the first rows of the file have no vote" in last.reason
 
 
-def test_later_row_with_other_new_fields_becomes_an_open_task() -> None:
+def test_later_row_with_new_fields_that_are_not_votes_becomes_an_open_task() -> None:
     *_, last = lines_of(*[PAIR] * 55, {**PAIR, "note": "A better one", "topic": {"area": "pets"}})
     (record,) = last.records
     assert isinstance(record, Record)
@@ -263,7 +263,7 @@ def test_measurements_and_labels_of_open_tasks_are_metadata() -> None:
     assert record.rankings == ()
 
 
-def test_ratings_can_name_responses_by_their_columns() -> None:
+def test_ratings_can_refer_to_responses_by_column() -> None:
     ranking = ranking_of({**PAIR, "ratings": {"response_a": 4, "response_b": 2}})
     assert ranking.ratings == {0: 4, 1: 2}
     assert not ranking.has_order
@@ -320,7 +320,7 @@ def test_choice_that_names_a_response_is_read_as_a_vote(
         argilla("preference", "strong"),
     ],
 )
-def test_other_choices_are_read_as_a_ranking_without_an_order(row: dict[str, Any]) -> None:
+def test_choices_that_name_no_response_are_read_as_a_ranking_without_an_order(row: dict[str, Any]) -> None:
     ranking = ranking_of(row)
     assert not ranking.has_order
     assert "strong" in str(ranking.metadata) or "A" in str(ranking.metadata) or "2" in str(ranking.metadata)

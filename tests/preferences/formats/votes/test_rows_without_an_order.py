@@ -61,7 +61,7 @@ def test_other_fields_of_the_row_still_form_a_ranking_without_an_order() -> None
     assert [quirk.name for quirk in record.quirks] == ["no-order", "time-not-understood"]
 
 
-def test_ratings_can_name_responses_by_a_model_that_occurs_once() -> None:
+def test_ratings_can_refer_to_responses_by_a_unique_model_or_by_index() -> None:
     assert read(ratings={"m1": 4, "m2": 1}).rankings[0].ratings == {0: 4, 1: 1}
     same = [{"text": "Cat", "model": "m"}, {"text": "Dog", "model": "m"}]
     assert read(responses=same, ratings={"m": 4}).metadata == {"ratings": {"m": 4}}

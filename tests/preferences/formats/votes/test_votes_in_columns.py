@@ -1,5 +1,5 @@
-"""Votes in columns of any name are read, or the file is refused and the columns are named. A file with votes
-never becomes open tasks without a notice."""
+"""Votes in columns of any name are read, or the file is refused and the columns are named. If rows of a file
+with votes become open tasks, the import reports them."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_csv_table_is_read_like_json() -> None:
     assert (name, order(record)) == ("table", DOG)
 
 
-def test_nectar_answers_are_ranked_by_their_ranks() -> None:
+def test_nectar_answers_are_ordered_by_rank() -> None:
     name, (first, second) = case_of(case("02-nectar-ranked-answers") / "input.jsonl")
     assert name == "table"
     assert first.messages == ({"role": "user", "content": "Why is the sea salty?"},)
@@ -257,7 +257,7 @@ def test_nectar_answers_are_ranked_by_their_ranks() -> None:
     assert second.rankings[0].tiers == ((1,), (3,), (0,), (2,))
 
 
-def test_pku_saferlhf_keeps_both_judgements() -> None:
+def test_both_judgements_of_pku_saferlhf_are_kept() -> None:
     _, (first, second) = case_of(case("03-pku-saferlhf") / "input.jsonl")
     assert (first.rankings[0].tiers, second.rankings[0].tiers) == (((0,), (1,)), ((1,), (0,)))
     assert first.rankings[0].ratings == {0: {"safe": 1}, 1: {"safe": 0}}
@@ -309,7 +309,7 @@ def test_ultrafeedback_completions_are_ranked_and_rated() -> None:
     assert [response.model for response in records[0].responses] == ["m1", "m2", "m3", "m4"]
 
 
-def test_rewardbench_responses_are_in_two_groups() -> None:
+def test_chosen_rewardbench_responses_rank_above_all_others() -> None:
     name, records = case_of(case("28-rewardbench2-lists") / "input.jsonl")
     assert name == "rewardbench"
     assert [record.messages[0]["content"] for record in records] == ["Capital of Chad?", "Name a colour."]

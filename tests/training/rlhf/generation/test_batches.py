@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tests.training.rlhf import tiny
-from training.rlhf.core.memory import is_out_of_memory
 from training.rlhf.generation import batches, decoding
 from training.rlhf.generation.batches import Batch, Batches, Limits
 from training.rlhf.generation.decoding import generate

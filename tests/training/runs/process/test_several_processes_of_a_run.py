@@ -103,7 +103,7 @@ def test_launch_with_a_server_and_several_processes_is_refused(lab: Project) -> 
         ("sft", {"processes": 1}, "divides the model among several processes: set `processes` to at least 2"),
         ("dpo", {"use_peft": True}, "With an adapter, set `sharding` to `none`"),
         ("rloo", {"num_layers_unfrozen": 1}, "Leave `num_layers_unfrozen` empty"),
-        ("ppo", {"critic": "shared"}, "a shared critic can't read the states of a sharded policy"),
+        ("ppo", {"critic": "shared"}, "a shared critic can't read the hidden states of a sharded policy"),
         ("reward_model", {"uncertainty": "lora"}, "trains adapters of the complete model"),
     ],
 )

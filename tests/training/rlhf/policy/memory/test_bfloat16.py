@@ -22,6 +22,7 @@ from tests.training.rlhf.policy.memory.adapted import (
     stored,
 )
 from training.rlhf.core.masters import optimised, optimiser_over
+from training.rlhf.models.loading.opening import load_policy
 from training.rlhf.models.loading.trainable import open_trainable
 from training.rlhf.models.parts import lora
 from training.rlhf.recipes.ppo import PPOConfig
@@ -133,6 +134,22 @@ def test_run_resumes_bitwise_with_its_masters(
     assert {one.dtype for one in stored(path).values()} == {
         torch.float32 if "use_peft" in settings else torch.bfloat16
     }
+
+
+def test_model_in_memory_is_converted_as_if_it_was_loaded_in_bfloat16(scene: Scene, tmp_path: Path) -> None:
+    """The frequencies of rotary positions stay in float32. Otherwise, the saved policy would differ from the
+    trained one."""
+    config = SFTConfig.model_validate(HALF)
+    loaded, converted = (
+        open_trainable(one, config, out_dir=tmp_path).model for one in (scene.base, load_policy(scene.base))
+    )
+    assert {weight.dtype for weight in converted.parameters()} == {torch.bfloat16}
+    ids = torch.arange(4, 64).repeat(2)[None]
+    with torch.no_grad():
+        assert torch.equal(loaded(ids).logits, converted(ids).logits)
+    for (name, one), (_, other) in zip(loaded.named_buffers(), converted.named_buffers(), strict=True):
+        assert torch.equal(one, other), name
+        assert one.dtype == other.dtype == torch.float32
 
 
 @pytest.mark.parametrize("settings", [HALF, ADAPTED], ids=["all weights", "adapter"])

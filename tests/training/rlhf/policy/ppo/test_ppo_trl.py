@@ -37,6 +37,7 @@ from tests.training.rlhf.policy.ppo.test_ppo import (
 )
 from training.rlhf.data.answers import Row, Together
 from training.rlhf.data.batching import LAYOUTS
+from training.rlhf.models.loading.opening import load_policy
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.parts import lora
 from training.rlhf.objectives import advantages, kl
@@ -279,9 +280,11 @@ def test_policy_and_critic_as_adapters_of_one_trunk_have_the_gradients_of_trl(
 ) -> None:
     """TRL trains all weights of two models, into which our adapters are merged. If G is the gradient of a
     weight W + s B A, the gradients of A and B are s Bᵀ G and s G Aᵀ. In bfloat16, the trunk has the same
-    rounded weights. The limit of 5 % is about three times the measured errors."""
-    rounded = tiny.policy(initializer_range=0.1).to(torch.bfloat16).float()
-    base = save_model(rounded, tiny.tokenizer(), tmp_path / "base")
+    rounded weights. The limits are three times the measured errors: 0.034 for log-probabilities and values,
+    0.0014 for losses, and 1.1 % for gradients."""
+    base = save_model(
+        tiny.policy(initializer_range=0.1).to(torch.bfloat16), tiny.tokenizer(), tmp_path / "base"
+    )
     weights = {"use_peft": True, "lora_r": 4, "lora_alpha": 8, "critic": "adapter"}
     settings = weights | {"kl_coefficient": 0.3, "value_coefficient": 0.7, "temperature": TEMPERATURE}
     states: dict[str, ppo.PPOState] = {}
@@ -295,20 +298,17 @@ def test_policy_and_critic_as_adapters_of_one_trunk_have_the_gradients_of_trl(
                 for matrix in lora.adapter_weights(models.actor, name).values():
                     matrix.normal_(std=0.1, generator=generator)
             state.critic.head.weight.normal_(std=0.3, generator=generator)
-    exact = states["float32"]
-    [call, *_], _ = calls_of_trl(tmp_path / "trl", reward, stops=False, models=merged_models(exact, rounded))
+    merged = merged_models(states["float32"], load_policy(base).model)
+    [call, *_], _ = calls_of_trl(tmp_path / "trl", reward, stops=False, models=merged)
     rows, theirs = rows_of(call), call.tensors
     together = list(range(8))
     for dtype, layout in (*(("float32", each) for each in LAYOUTS), ("bfloat16", "flat")):
         config, state, low = config_of(**settings, dtype=dtype), states[dtype], dtype == "bfloat16"
         seen = observe(state.models, rollout_of(rows, TEMPERATURE), Together(layout, together))
         values = ppo.values_of(state.critic, seen)
-        for found, expected in (
-            (seen.log_probs, "logprobs"),
-            (seen.reference, "ref_logprobs"),
-            (values, "values"),
-        ):
-            assert torch.allclose(found, theirs[expected], atol=0.1 if low else 1e-4), (layout, expected)
+        of_tokens = {"logprobs": seen.log_probs, "ref_logprobs": seen.reference, "values": values}
+        for name, one in of_tokens.items():
+            assert torch.allclose(one, theirs[name], atol=0.1 if low else 1e-5), (layout, name)
         for optimiser in state.optimisers.values():
             optimiser.zero_grad()
         old = seen if low else dataclasses.replace(seen, log_probs=theirs["logprobs"])
@@ -316,17 +316,15 @@ def test_policy_and_critic_as_adapters_of_one_trunk_have_the_gradients_of_trl(
         tokens = int(seen.mask.sum())
         policy, _ = ppo_gradients.policy_backward(config, state, part, tokens, TEMPERATURE)
         critic = ppo_gradients.critic_backward(config, state.critic, part, tokens)
-        limit = 0.05 if low else 1e-4
+        limit, of_gradients = (0.004, 0.033) if low else (1e-4, 1e-4)
         assert policy["loss/policy_avg"] == pytest.approx(theirs["pg_loss"].item(), abs=limit)
         assert critic["loss/value_avg"] == pytest.approx(theirs["vf_loss"].item(), abs=limit)
         for adapter, model in ((lora.POLICY, "policy"), (lora.CRITIC, "value_model")):
             found, expected = of_matrices(state, adapter, call.part(model, call.gradients))
             assert float(expected.abs().max()) > 0.01
             error = found - expected
-            assert float(error.norm() / expected.norm() if low else error.abs().max()) < limit, (
-                layout,
-                model,
-            )
+            largest = error.norm() / expected.norm() if low else error.abs().max()
+            assert float(largest) < of_gradients, (layout, model)
 
 
 def merged_models(state: ppo.PPOState, base: Any) -> TheirModels:
@@ -337,7 +335,7 @@ def merged_models(state: ppo.PPOState, base: Any) -> TheirModels:
     value = LlamaForSequenceClassification(config)  # type: ignore[no-untyped-call]
     value.model.load_state_dict(lora.merged_copy(state.critic.trunk, lora.CRITIC).state_dict())
     value.score.weight.data.copy_(state.critic.head.weight)
-    return TheirModels(policy, copy.deepcopy(base), value.eval())
+    return TheirModels(policy, base, value.eval())
 
 
 def of_matrices(state: ppo.PPOState, adapter: str, complete: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

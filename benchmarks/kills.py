@@ -1,12 +1,13 @@
 """Kill training loops at random moments, resume them, and compare their results with uninterrupted runs.
 
-    .venv/bin/python -m benchmarks.kills [--moments 20] [--kinds ppo,rloo] [--seed 0]
+    .venv/bin/python -m benchmarks.kills [--moments 20] [--kinds ppo rloo …] [--seed 0] [--configurations]
 
 The moments are uniform over the time that an uninterrupted run takes, so SIGKILL can arrive at any
 instruction. In about half of the trials, the loop is killed a second time after it has resumed. A trial
 counts as equal if all metrics and samples, the returned figures and every byte of the saved model match those
-of the uninterrupted run. The loops are tiny and write a checkpoint after every step. Prints a table for
-docs/measurements.md.
+of the uninterrupted run. The loops are tiny and write a checkpoint after every step. With --configurations,
+the kinds that train a policy are also run with adapters, in bfloat16 and with other trained weights. Prints a
+table for docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import tempfile
 from pathlib import Path
 
 from tests.training.rlhf.core.kills import Ended, Killer, Moment
-from tests.training.rlhf.core.kills_kinds import KINDS, make_inputs
+from tests.training.rlhf.core.kills_kinds import CONFIGURED, KINDS, make_inputs
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--moments", type=int, default=20, help="trials per kind")
-    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS, *CONFIGURED])
+    parser.add_argument("--configurations", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print("| kind | seconds of a run | kills | resumed from a checkpoint | equal at the end |")
@@ -33,7 +35,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place, Killer() as killer:
         folder = Path(place)
         make_inputs(folder)
-        for kind in options.kinds.split(","):
+        for kind in options.kinds or [*KINDS, *(CONFIGURED if options.configurations else ())]:
             chance = random.Random(f"{options.seed} {kind}")
             whole = killer.run(kind, folder, f"{kind}-whole")
             trials = [

@@ -237,7 +237,7 @@ def _die() -> None:
 def _attempt(kind: str, folder: Path, name: str, moment: Moment | None) -> None:
     import torch
 
-    from tests.training.rlhf.core.kills_kinds import KINDS
+    from tests.training.rlhf.core.kills_kinds import CONFIGURED, KINDS
 
     torch.set_num_threads(1)
     number = 1 + len(list(folder.glob(f"{name}.attempt-*.jsonl")))
@@ -245,7 +245,7 @@ def _attempt(kind: str, folder: Path, name: str, moment: Moment | None) -> None:
     report = FileReporter(folder / f"{name}.attempt-{number}.jsonl", ticks)
     checkpoints = None if name.startswith("in-memory") else folder / f"{name}.checkpoints"
     started = time.monotonic()
-    figures = KINDS[kind](folder, folder / name, checkpoints, report)
+    figures = (KINDS | CONFIGURED)[kind](folder, folder / name, checkpoints, report)
     seconds = time.monotonic() - started
     kept = {
         each: value

@@ -1,15 +1,18 @@
 """One small training loop of each kind for `kills`. Each writes a checkpoint after every step, and uses the
-settings that add to the loop's state."""
+settings that add to the loop's state. Policies can also be trained with other weights (`CONFIGURATIONS`)."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.core.kills import Loop
+from tests.training.rlhf.policy.optimum.configurations import reward_adapter
+from tests.training.rlhf.policy.ppo.test_ppo import GOOD
 from tests.training.rlhf.policy.ppo.test_ppo import reward_model as make_reward_model
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.messages import Demonstration, Messages
@@ -46,10 +49,13 @@ def make_inputs(folder: Path) -> None:
     """Write the models that all loops start from."""
     save_model(tiny.policy(initializer_range=0.05), tiny.tokenizer(), folder / "policy")
     make_reward_model(folder)
+    reward_adapter(folder / "policy", folder / "reward-adapter", good=GOOD)
 
 
-def rewards(folder: Path) -> dict[str, str | Path]:
-    return {"reward": folder / "reward", "other": folder / "reward"}
+def rewards(folder: Path, settings: Mapping[str, Any]) -> dict[str, str | Path]:
+    """Two reward models. If the policy is an adapter, the second one is an adapter of the same base model."""
+    other = "reward-adapter" if settings.get("use_peft") else "reward"
+    return {"reward": folder / "reward", "other": folder / other}
 
 
 def train_reward_model(
@@ -72,10 +78,12 @@ def train_reward_model(
     ).metrics
 
 
-def train_sft(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+def train_sft(
+    folder: Path, out: Path, checkpoints: Path | None, report: Reporter, **settings: Any
+) -> Mapping[str, Any]:
     return dataclasses.asdict(
         sft.train(
-            SFTConfig(heldout_share=0.2, **TUNING),
+            SFTConfig.model_validate({"heldout_share": 0.2} | TUNING | settings),
             base_model=folder / "policy",
             demonstrations=DEMONSTRATIONS,
             out_dir=out,
@@ -86,16 +94,18 @@ def train_sft(folder: Path, out: Path, checkpoints: Path | None, report: Reporte
 
 
 def train_rejection_sampling(
-    folder: Path, out: Path, checkpoints: Path | None, report: Reporter
+    folder: Path, out: Path, checkpoints: Path | None, report: Reporter, **settings: Any
 ) -> Mapping[str, Any]:
     """Two rounds, each of which samples, selects and fine-tunes."""
     return dataclasses.asdict(
         rejection_sampling.train(
-            RejectionSamplingConfig(
-                samples_per_prompt=64, max_new_tokens=6, rounds=2, heldout_share=0.2, min_gain=0.0, **TUNING
+            RejectionSamplingConfig.model_validate(
+                {"samples_per_prompt": 64, "max_new_tokens": 6, "rounds": 2, "heldout_share": 0.2}
+                | {"min_gain": 0.0, **TUNING}
+                | settings
             ),
             policy=folder / "policy",
-            reward_model=folder / "reward",
+            reward_model=rewards(folder, settings)["other"],
             prompts=PROMPTS,
             out_dir=out,
             checkpoints=checkpoints,
@@ -104,11 +114,14 @@ def train_rejection_sampling(
     )
 
 
-def train_dpo(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+def train_dpo(
+    folder: Path, out: Path, checkpoints: Path | None, report: Reporter, **settings: Any
+) -> Mapping[str, Any]:
     return dpo.train(
-        DPOConfig(
-            **{"batch_rankings": 16, "epochs": 2, "learning_rate": 2e-3, "sample_prompts": 1},
-            **{"sample_tokens": 4, "micro_batch_tokens": 256, **EVERY_STEP},
+        DPOConfig.model_validate(
+            {"batch_rankings": 16, "epochs": 2, "learning_rate": 2e-3, "sample_prompts": 1}
+            | {"sample_tokens": 4, "micro_batch_tokens": 256, **EVERY_STEP}
+            | settings
         ),
         base_model=folder / "policy",
         rankings=RANKINGS,
@@ -119,15 +132,18 @@ def train_dpo(folder: Path, out: Path, checkpoints: Path | None, report: Reporte
     ).metrics
 
 
-def train_ppo(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+def train_ppo(
+    folder: Path, out: Path, checkpoints: Path | None, report: Reporter, **settings: Any
+) -> Mapping[str, Any]:
     """The critic warms up in the first step. Demonstrations are mixed in, and a reward has a floor."""
     return ppo.train(
-        PPOConfig(
-            **{"critic_warmup_steps": 1, "ptx_coefficient": 0.5, "ptx_batch_size": 3},
-            **{"reward_floors": "other=start", **ROLLOUTS},
+        PPOConfig.model_validate(
+            {"critic_warmup_steps": 1, "ptx_coefficient": 0.5, "ptx_batch_size": 3}
+            | {"reward_floors": "other=start", **ROLLOUTS}
+            | settings
         ),
         policy=folder / "policy",
-        reward_model=rewards(folder),
+        reward_model=rewards(folder, settings),
         prompts=PROMPTS,
         demonstrations=DEMONSTRATIONS,
         out_dir=out,
@@ -136,11 +152,13 @@ def train_ppo(folder: Path, out: Path, checkpoints: Path | None, report: Reporte
     ).metrics
 
 
-def train_rloo(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+def train_rloo(
+    folder: Path, out: Path, checkpoints: Path | None, report: Reporter, **settings: Any
+) -> Mapping[str, Any]:
     return rloo.train(
-        RLOOConfig(responses_per_prompt=3, **ROLLOUTS),
+        RLOOConfig.model_validate({"responses_per_prompt": 3} | ROLLOUTS | settings),
         policy=folder / "policy",
-        reward_model=rewards(folder),
+        reward_model=rewards(folder, settings),
         prompts=PROMPTS,
         out_dir=out,
         checkpoints=checkpoints,
@@ -155,6 +173,29 @@ KINDS: dict[str, Loop] = {
     "dpo": train_dpo,
     "ppo": train_ppo,
     "rloo": train_rloo,
+}
+
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "adapter": {"use_peft": True, "lora_r": 4},
+    "bfloat16": {"dtype": "bfloat16"},
+    "one trunk, bfloat16": {"use_peft": True, "lora_r": 4, "dtype": "bfloat16"},
+    "last layer": {"num_layers_unfrozen": 1},
+}
+
+
+def configured(kind: str, name: str) -> Loop:
+    """Return a policy's loop with the settings of a configuration."""
+    settings = CONFIGURATIONS[name]
+    if name == "bfloat16" and kind in ("ppo", "rloo"):
+        settings = settings | {"reference": "fixed"}  # weights in bfloat16 can't be averaged
+    return partial(KINDS[kind], **settings)
+
+
+CONFIGURED: dict[str, Loop] = {
+    f"{kind}, {name}": configured(kind, name)
+    for kind in KINDS
+    if kind != "reward_model"
+    for name in CONFIGURATIONS
 }
 
 # The minimum number of `check` calls of each loop. A loop calls `check` at least once per micro-batch and per

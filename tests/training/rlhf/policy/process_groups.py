@@ -47,7 +47,8 @@ class Run:
     number `cancels` of `check` after the first step's metrics were reported, the first process is asked to
     stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward
     pass over more than `memory` tokens fails as on a GPU without enough memory or, if `forward`, a forward
-    pass fails in the middle of the model. If `stored`, the policy is loaded from a folder."""
+    pass fails in the middle of the model. If `stored`, the policy is loaded from a folder. `world` is the
+    seed of the environment."""
 
     name: str
     kind: str
@@ -59,6 +60,7 @@ class Run:
     memory: int = 0
     forward: bool = False
     stored: bool = False
+    world: int = 0
 
 
 class Limited(torch.autograd.Function):
@@ -122,7 +124,7 @@ class Recorder(NullReporter):
 
 def train(run: Run, policy: ModelSource, folder: Path, report: Recorder) -> dict[str, float]:
     """Execute the training loop. Return the distance from the starting policy, if the loop measures it."""
-    world = known_optimum.world(0)
+    world = known_optimum.world(run.world)
     shared: dict[str, Any] = {
         "out_dir": folder / run.name,
         "checkpoints": folder / f"{run.checkpoints or run.name}.checkpoints",
@@ -175,7 +177,7 @@ def train(run: Run, policy: ModelSource, folder: Path, report: Recorder) -> dict
 def in_process(run: Run, folder: Path, rank: int) -> str:
     """Execute one process of a run. Return how it ended."""
     torch.set_num_threads(1)
-    policy, report = known_optimum.world(0).policy(), Recorder(run, rank)
+    policy, report = known_optimum.world(run.world).policy(), Recorder(run, rank)
     start: ModelSource = policy
     if run.stored:
         start = folder / f"{run.name}.{rank}.start"

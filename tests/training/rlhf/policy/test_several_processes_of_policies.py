@@ -13,8 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.rlhf.policy.optimum import known_optimum
+from tests.training.rlhf.policy.optimum.held_kl import ONE_UPDATE, SETTINGS, TARGET
 from tests.training.rlhf.policy.optimum.known_optimum import ROLLOUTS
+from tests.training.rlhf.policy.optimum.solvers import SOLVERS
 from tests.training.rlhf.policy.process_groups import Run, as_json
+from training.rlhf.models.loading.opening import load_policy
 from training.rlhf.objectives.kl import LARGEST_PULL
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -91,7 +95,10 @@ STOPPED: dict[str, tuple[str, dict[str, Any]]] = {
     "cancelled": ("rloo", {"cancels": 3}),
     "killed, sharded": ("dpo, sharded", {"kills": 15}),
     "cancelled, sharded": ("sft, sharded", {"cancels": 1}),
+    "killed, ppo": ("ppo", {"kills": 30}),
+    "killed, adapter": ("ppo by LoRA, shared critic", {"kills": 20, "stored": True}),
 }
+KL_WORLD = 2  # the seed of the environment of the run with a KL target
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +128,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     server = {"rounds": 1, "server": "http://127.0.0.1:9", "server_model": "any"}
     runs.append(Run("server", "rejection", 2, REJECTION | server))
     for name, (same_as, how) in STOPPED.items():
-        kind, settings = TOGETHER[same_as]
+        kind, settings = (TOGETHER | ADAPTED)[same_as]
         runs.append(Run(name, kind, 2, settings, **how))
-        runs.append(Run(f"{name}-again", kind, 2, settings, checkpoints=name))
+        again = Run(f"{name}-again", kind, 2, settings, stored="stored" in how, checkpoints=name)
+        runs.append(again)
+    runs.append(Run("optimum", "rloo", 2, SOLVERS["rloo"].settings))
+    runs.append(Run("target", "rloo", 2, SETTINGS | ONE_UPDATE, world=KL_WORLD))
     done = subprocess.run(
         [sys.executable, "-m", "tests.training.rlhf.policy.process_groups", str(folder), as_json(runs)],
         cwd=ROOT,
@@ -138,7 +148,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def weights(made: dict[str, Any], name: str, rank: int = 0) -> torch.Tensor:
-    tensors = load_file(made["folder"] / f"{name}.{rank}.safetensors")
+    """The trained weights. Of an adapter, they are those that the first process saved."""
+    adapter = made["folder"] / name / "adapter_model.safetensors"
+    tensors = load_file(adapter if adapter.exists() else made["folder"] / f"{name}.{rank}.safetensors")
     return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
 
 
@@ -174,6 +186,18 @@ def test_two_processes_give_the_same_adapter_as_one(name: str, made: dict[str, A
     assert one.keys() == two.keys()
     assert any(one[weight].abs().max() > 1e-4 for weight in one if "lora_B" in weight)  # it was trained
     assert max(float((one[weight] - two[weight]).abs().max()) for weight in one) < 1e-5
+
+
+def test_two_processes_reach_95_percent_of_the_optimum(made: dict[str, Any]) -> None:
+    assert made["optimum"]["ends"] == ["finished", "finished"], made["stderr"]
+    policy = load_policy(made["folder"] / "optimum").model
+    assert SOLVERS["rloo"].share(known_optimum.world(0), policy) > 0.95
+
+
+def test_policy_of_two_processes_does_not_exceed_its_kl_target(made: dict[str, Any]) -> None:
+    assert made["target"]["ends"] == ["finished", "finished"], made["stderr"]
+    policy = load_policy(made["folder"] / "target").model
+    assert 0.25 < known_optimum.world(KL_WORLD).kl(policy) <= TARGET
 
 
 @pytest.mark.parametrize("name", SHARDED)
@@ -235,7 +259,7 @@ def test_server_cannot_be_combined_with_several_processes(made: dict[str, Any]) 
     assert "a server can't generate the answers of a run with several processes" in made["stderr"]
 
 
-@pytest.mark.parametrize("name", ["killed", "killed, sharded"])
+@pytest.mark.parametrize("name", [name for name in STOPPED if name.startswith("killed")])
 def test_run_fails_within_seconds_if_a_process_is_killed(name: str, made: dict[str, Any]) -> None:
     assert made[name]["ends"] == ["ProcessLost", "SIGKILL"], made["stderr"]
     assert made[name]["seconds"] < 10

@@ -76,6 +76,22 @@ def open_trainable(
     return Loaded(model.train(False), with_arguments(tokenizer, config.arguments_of_template))
 
 
+def convert_weights(model: nn.Module, dtype: torch.dtype) -> Any:
+    """Convert a model's weights in place. Buffers that are not saved with the model keep their precision, as
+    in ``from_pretrained``.
+
+    `nn.Module.to` would also round the frequencies of rotary positions. The saved model would then compute
+    other log-probabilities than the trained one, because it is loaded with exact frequencies.
+    """
+    saved = model.state_dict().keys()
+    kept = {name: buffer for name, buffer in model.named_buffers() if name not in saved}
+    model.to(dtype)
+    for name, buffer in kept.items():
+        parent, _, own_name = name.rpartition(".")
+        setattr(model.get_submodule(parent), own_name, buffer)
+    return model
+
+
 def trained_module(model: Any) -> nn.Module:
     """Return a module whose trainable parameters are those that a policy's optimiser trains.
 
@@ -138,7 +154,7 @@ def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None
         )
     if has_adapters(model):
         return model, source.tokenizer, str(model.peft_config[lora.POLICY].base_model_name_or_path)
-    return model.to(dtype), source.tokenizer, str(getattr(plain(model), "name_or_path", ""))
+    return convert_weights(model, dtype), source.tokenizer, str(getattr(plain(model), "name_or_path", ""))
 
 
 def _refuse_trained_biases(model: Any, source: ModelSource) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.tiny import words
 from training.rlhf.core.messages import Demonstration, Messages
-from training.rlhf.core.reporter import Reporter
+from training.rlhf.core.reporter import Cancelled, Reporter
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading.saving import save_model
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
@@ -174,3 +178,30 @@ def stored(folder: Path) -> dict[str, Tensor]:
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Killing(ListReporter):
+    """Kills its process with SIGKILL at check number `after`."""
+
+    after = 0
+
+    def check(self) -> None:
+        super().check()
+        if self.checks == self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupted(kind: str, scene: Scene, out: Path, *, checks: int, **settings: Any) -> None:
+    """Start a run that has this number of checks if it is not interrupted. The first attempt is cancelled
+    after half of them. The second attempt, in a process of its own, is killed after another quarter."""
+    with pytest.raises(Cancelled):
+        LOOPS[kind](scene, scene.base, out, ListReporter(cancel_after=checks // 2), **settings)
+    pid = os.fork()
+    if not pid:
+        report = Killing()
+        report.after = checks // 4
+        try:
+            LOOPS[kind](scene, scene.base, out, report, **settings)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL

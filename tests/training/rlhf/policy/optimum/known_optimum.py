@@ -23,6 +23,8 @@ from transformers import LlamaForSequenceClassification, PreTrainedModel, PreTra
 
 from tests.training.rlhf import tiny
 from training.rlhf.core.messages import Messages
+from training.rlhf.core.seeds import generator_for
+from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation.interface import Completion
 from training.rlhf.judging.judges import Asked, open_judges
 from training.rlhf.models.forward.inputs import Inputs
@@ -99,16 +101,20 @@ def expected(log_probabilities: Tensor, values: Tensor) -> Tensor:
 @cache
 def world(seed: int = 0) -> World:
     """Return an environment whose initial policy and reward model depend on the seed."""
-    start, judge = Loaded(_policy(seed), _tokenizer()), Loaded(_reward_model(seed), _tokenizer())
+    return world_of(Loaded(_policy(seed), _tokenizer()), Loaded(_reward_model(seed), _tokenizer()))
+
+
+def world_of(start: Loaded, judge: Loaded) -> World:
+    """Return the environment with these models. Scores are measured in standard deviations of the initial
+    policy's rewards, as with a trained reward model. The reward model's scale is set accordingly."""
     answers = every_answer()
     reference = log_probs(start.model, answers)
-    # Measure scores in standard deviations of the initial policy's rewards, as a trained reward model does.
     judge.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0}
     raw = _scores(start, judge, answers)
     mean = expected(reference, raw).mean()
     deviation = expected(reference, (raw - mean) ** 2).mean().sqrt()
-    judge.model.config.rankloop = {"reward_mean": float(mean), "reward_std": float(deviation)}
     finished = torch.tensor([answer.finished for answer in answers])
+    judge.model.config.rankloop = {"reward_mean": float(mean), "reward_std": float(deviation)}
     rewards = (raw - mean) / deviation - MISSING_EOS_PENALTY * ~finished
     return World(start, judge, answers, rewards, reference)
 
@@ -140,6 +146,22 @@ def log_probs(model: PreTrainedModel, answers: list[Completion]) -> Tensor:
         per_token = torch.zeros(wanted.shape, dtype=torch.float64).masked_scatter(wanted, flat.double())
         found.append(per_token.sum(dim=1))
     return torch.stack(found)
+
+
+def ranked_answers(world: World, model: PreTrainedModel, seed: int, number: int) -> list[Ranking]:
+    """Return up to 32 rankings per prompt. Each ranking orders 16 sampled answers by reward. Repeated and
+    truncated answers are left out."""
+    found = []
+    for p, probabilities in enumerate(log_probs(model, world.answers).exp()):
+        generator = generator_for(seed, "rankings", number, p)
+        for _ in range(32):
+            drawn = torch.multinomial(probabilities, 16, replacement=True, generator=generator)
+            chosen = [i for i in drawn.unique().tolist() if world.answers[i].finished]
+            if len(chosen) > 1:
+                texts = [chat.decode(world.start.tokenizer, world.answers[i].ids) for i in chosen]
+                order = world.rewards[p, chosen].argsort(descending=True).tolist()
+                found.append(Ranking(tuple(PROMPTS[p]), tuple(texts), tuple((i,) for i in order)))
+    return found
 
 
 def _scores(policy: Loaded, judge: Loaded, answers: list[Completion]) -> Tensor:

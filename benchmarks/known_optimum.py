@@ -4,11 +4,11 @@
     .venv/bin/python -m benchmarks.known_optimum --configurations adapter bfloat16 …
     .venv/bin/python -m benchmarks.known_optimum --kl-target
 
-The environment is that of tests/training/rlhf/policy/optimum/known_optimum.py. Every answer in
-this environment can be listed, so the figures contain no sampling error. The result is the share of the possible gain that a
-policy has reached: 0 for the initial policy, and 1 for the best possible policy. For methods with a KL
-penalty, the gain is the increase in the reward minus the penalty. For the other methods, it is the increase
-in the reward alone. Each seed has its own initial policy and reward model.
+The environment is that of tests/training/rlhf/policy/optimum/known_optimum.py. Every answer in this
+environment can be listed, so the figures contain no sampling error. The result is the share of the possible
+gain that a policy has reached: 0 for the initial policy, and 1 for the best possible policy. For methods with
+a KL penalty, the gain is the increase in the reward minus the penalty. For the other methods, it is the
+increase in the reward alone. Each seed has its own initial policy and reward model.
 
 By default, all weights are trained in float32. The configurations are those of
 tests/training/rlhf/policy/optimum/configurations.py. With --kl-target, RLOO and PPO are trained with a target

@@ -63,6 +63,14 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('open', 'Open'), ('done', 'Done'), ('dropped', 'Dropped')], default='open', max_length=10)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('overlap__gte', 1), ('overlap__lte', 50)), name='task_overlap_in_bounds'),
+                    models.CheckConstraint(condition=models.Q(('open_slots', 0), models.Q(('open_slots__gt', 0), ('open_slots__lte', django.db.models.expressions.CombinedExpression(models.F('overlap'), '-', models.F('answered')))), _connector='OR'), name='task_never_over_overlap'),
+                    models.CheckConstraint(condition=models.Q(('kind', 'ranking'), models.Q(('gold_tiers__isnull', False), ('open_slots', 0), ('reserved', False)), _connector='OR'), name='check_has_gold_and_no_slots'),
+                    models.CheckConstraint(condition=models.Q(('priority__gt', -2147483648)), name='task_priority_has_a_negative'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='WebhookDelivery',
@@ -77,6 +85,15 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'pending')), fields=['next_attempt_at'], name='webhook_due'),
+                    models.Index(condition=models.Q(('state', 'pending'), _negated=True), fields=['finished_at'], name='webhook_over'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(models.Q(('next_attempt_at__isnull', False), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('next_attempt_at__isnull', True)), _connector='OR'), name='webhook_delivery_is_due_or_over'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='User',
@@ -145,6 +162,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='form_versions', to='annotation.project')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('project', 'number'), name='form_version_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Exclusion',
@@ -160,6 +182,16 @@ class Migration(migrations.Migration):
                 ('lifted_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='exclusions', to='annotation.project')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['project', '-id'], name='exclusions_of_project'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(models.Q(('annotator__isnull', False), ('annotator_label', '')), models.Q(('annotator__isnull', True), models.Q(('annotator_label', ''), _negated=True)), _connector='OR'), name='exclusion_is_of_an_account_or_a_label'),
+                    models.CheckConstraint(condition=models.Q(('lifted_by__isnull', True), ('lifted_at__isnull', False), _connector='OR'), name='exclusion_is_lifted_at_a_time'),
+                    models.UniqueConstraint(condition=models.Q(('lifted_at', None)), fields=('project', 'annotator', 'annotator_label'), name='excluded_once', nulls_distinct=False),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Desk',
@@ -172,6 +204,11 @@ class Migration(migrations.Migration):
                 ('annotator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='desks', to=settings.AUTH_USER_MODEL)),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='desks', to='annotation.project')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('project', 'annotator'), name='one_desk_per_annotator'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='DatasetSnapshot',
@@ -188,6 +225,11 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='snapshots', to='annotation.project')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('project', 'name'), name='snapshot_name_in_project'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Assignment',
@@ -213,6 +255,19 @@ class Migration(migrations.Migration):
                 ('form_version', models.ForeignKey(db_index=False, help_text='The form that was shown. Set by a trigger with each new lease.', on_delete=django.db.models.deletion.PROTECT, related_name='assignments', to='annotation.formversion')),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='assignments', to='annotation.project')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('state', 'leased')), fields=['expires_at'], name='lease_expiry'),
+                    models.Index(condition=models.Q(('skip_way', 'me'), ('state', 'skipped')), fields=['project', 'annotator', 'skipped_at'], name='assignment_put_off'),
+                    models.Index(condition=models.Q(('score__isnull', False)), fields=['project', 'annotator', 'scored_at'], name='assignment_scored'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('state', 'leased')), fields=('project', 'annotator', 'place'), name='one_open_lease_per_place'),
+                    models.CheckConstraint(condition=models.Q(('place__gte', 0), ('place__lte', 2)), name='lease_place_in_bounds'),
+                    models.CheckConstraint(condition=models.Q(('score', None), models.Q(('score__gte', 0), ('score__lte', 1)), _connector='OR'), name='score_is_a_share'),
+                    models.UniqueConstraint(condition=models.Q(('state', 'reviewing')), fields=('project', 'annotator'), name='one_open_review'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Prompt',
@@ -225,6 +280,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='prompts', to='annotation.project')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('project', 'content_hash'), name='prompt_once_per_project'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='TaskAgreement',
@@ -234,6 +294,11 @@ class Migration(migrations.Migration):
                 ('agreement', models.FloatField(help_text='Share of annotator pairs with the same verdict, pooled over all response pairs.', null=True)),
                 ('stale', models.BooleanField(default=True)),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('agreement', None), models.Q(('agreement__gte', 0), ('agreement__lte', 1)), _connector='OR'), name='agreement_is_a_share'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='rankingtask',
@@ -277,6 +342,25 @@ class Migration(migrations.Migration):
                 ('supersedes', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='superseded_by', to='annotation.ranking')),
                 ('task', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rankings', to='annotation.rankingtask')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['project', 'created_at'], name='ranking_by_day'),
+                    models.Index(condition=models.Q(('annotator__isnull', False)), fields=['annotator', 'project', '-id'], name='ranking_own_newest'),
+                    models.Index(fields=['project', 'id'], name='ranking_pages'),
+                    models.Index(condition=models.Q(('annotator_label', ''), _negated=True), fields=['project', 'annotator_label', 'id'], name='ranking_pages_of_label'),
+                    models.Index(condition=models.Q(('comment', ''), _negated=True), fields=['project', 'id'], include=('task',), name='ranking_pages_with_comment'),
+                    models.Index(condition=models.Q(('flags', {}), _negated=True), fields=['project', 'id'], include=('task',), name='ranking_pages_with_flags'),
+                    models.Index(condition=models.Q(('rewrite__isnull', False)), fields=['project', 'id'], include=('task',), name='ranking_pages_with_rewrite'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('project', 'import_key'), name='ranking_imported_once'),
+                    models.UniqueConstraint(condition=models.Q(('supersedes', None)), fields=('assignment',), name='one_first_ranking_per_assignment'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('all_bad', False), ('not_rankable', True), ('tiers', [])), models.Q(('not_rankable', False), models.Q(('all_bad', True), models.Q(('tiers', []), _negated=True), _connector='OR')), _connector='OR'), name='ranking_has_tiers_or_says_why_not'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('import_key__isnull', False), ('source', 'import')), ('annotator__isnull', False), _connector='OR'), name='ranking_is_somebodys'),
+                    models.UniqueConstraint(condition=models.Q(('kind', 'review'), ('supersedes', None)), fields=('task',), name='one_first_review_per_task'),
+                    models.CheckConstraint(condition=models.Q(('kind', 'annotation'), models.Q(('annotator__isnull', False), ('assignment__isnull', False), ('kind', 'review')), _connector='OR'), name='review_is_a_reviewers'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='assignment',
@@ -294,6 +378,14 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='annotation.project')),
                 ('task', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='reservations', to='annotation.rankingtask')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('open', True)), fields=['project', 'annotator', 'id'], name='reservation_open'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('task', 'annotator'), name='reserved_once_per_annotator'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Response',
@@ -308,6 +400,14 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('prompt', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='responses', to='annotation.prompt')),
             ],
+            options={
+                'indexes': [
+                    models.Index(condition=models.Q(('model_name', ''), _negated=True), fields=['model_name', 'prompt'], name='response_of_model'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('prompt', 'content_hash'), name='response_once_per_prompt'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='Comparison',
@@ -321,6 +421,12 @@ class Migration(migrations.Migration):
                 ('other', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='losses', to='annotation.response')),
                 ('preferred', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='wins', to='annotation.response')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(models.F('ranking'), django.db.models.functions.comparison.Least('preferred', 'other'), django.db.models.functions.comparison.Greatest('preferred', 'other'), name='pair_once'),
+                    models.CheckConstraint(condition=models.Q(('preferred', models.F('other')), _negated=True), name='pair_is_of_two_responses'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='TaskProblem',
@@ -337,6 +443,17 @@ class Migration(migrations.Migration):
                 ('settled_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('task', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='problems', to='annotation.rankingtask')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['project', '-id'], name='problems_of_project'),
+                    models.Index(condition=models.Q(('settled_at', None)), fields=['project'], name='problems_to_settle'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(fields=('assignment', 'kind'), name='problem_once_per_kind'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('kind', 'other'), _negated=True), models.Q(('text', ''), _negated=True), _connector='OR'), name='other_problem_says_what_it_is'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('note', ''), ('settled_at', None), ('settled_by', None)), models.Q(('settled_at__isnull', False), ('settled_by__isnull', False)), _connector='OR'), name='problem_settled_by_somebody'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='TaskResponse',
@@ -346,6 +463,13 @@ class Migration(migrations.Migration):
                 ('response', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='shown_in', to='annotation.response')),
                 ('task', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='shown', to='annotation.rankingtask')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('task', 'response'), name='response_once_per_task'),
+                    models.UniqueConstraint(fields=('task', 'position'), name='position_once_per_task'),
+                    models.CheckConstraint(condition=models.Q(('position__gte', 0), ('position__lt', 10)), name='task_has_at_most_ten_responses'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='rankingtask',
@@ -379,6 +503,11 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='webhooks', to='annotation.project')),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('events__contained_by', ['ranking.submitted', 'task.finished', 'snapshot.frozen', 'run.finished']), ('events__len__gte', 1)), name='webhook_events_known'),
+                ],
+            },
         ),
         migrations.AddField(
             model_name='webhookdelivery',
@@ -440,106 +569,10 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('accepted_at', None), ('accepted_by', None)), models.Q(('accepted_at__isnull', False), ('accepted_by__isnull', False), ('revoked_at', None)), _connector='OR'), name='invitation_accepted_once_and_by_somebody')],
             },
         ),
-        migrations.AddConstraint(
-            model_name='formversion',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='form_version_once'),
-        ),
-        migrations.AddIndex(
-            model_name='exclusion',
-            index=models.Index(fields=['project', '-id'], name='exclusions_of_project'),
-        ),
-        migrations.AddConstraint(
-            model_name='exclusion',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('annotator__isnull', False), ('annotator_label', '')), models.Q(('annotator__isnull', True), models.Q(('annotator_label', ''), _negated=True)), _connector='OR'), name='exclusion_is_of_an_account_or_a_label'),
-        ),
-        migrations.AddConstraint(
-            model_name='exclusion',
-            constraint=models.CheckConstraint(condition=models.Q(('lifted_by__isnull', True), ('lifted_at__isnull', False), _connector='OR'), name='exclusion_is_lifted_at_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='exclusion',
-            constraint=models.UniqueConstraint(condition=models.Q(('lifted_at', None)), fields=('project', 'annotator', 'annotator_label'), name='excluded_once', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='desk',
-            constraint=models.UniqueConstraint(fields=('project', 'annotator'), name='one_desk_per_annotator'),
-        ),
-        migrations.AddConstraint(
-            model_name='datasetsnapshot',
-            constraint=models.UniqueConstraint(fields=('project', 'name'), name='snapshot_name_in_project'),
-        ),
-        migrations.AddConstraint(
-            model_name='prompt',
-            constraint=models.UniqueConstraint(fields=('project', 'content_hash'), name='prompt_once_per_project'),
-        ),
         migrations.AddField(
             model_name='taskagreement',
             name='project',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotation.project'),
-        ),
-        migrations.AddIndex(
-            model_name='ranking',
-            index=models.Index(fields=['project', 'created_at'], name='ranking_by_day'),
-        ),
-        migrations.AddIndex(
-            model_name='ranking',
-            index=models.Index(condition=models.Q(('annotator__isnull', False)), fields=['annotator', 'project', '-id'], name='ranking_own_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='ranking',
-            index=models.Index(fields=['project', 'id'], name='ranking_pages'),
-        ),
-        migrations.AddIndex(
-            model_name='ranking',
-            index=models.Index(condition=models.Q(('annotator_label', ''), _negated=True), fields=['project', 'annotator_label', 'id'], name='ranking_pages_of_label'),
-        ),
-        migrations.AddIndex(
-            model_name='ranking',
-            index=models.Index(condition=models.Q(('comment', ''), _negated=True), fields=['project', 'id'], include=('task',), name='ranking_pages_with_comment'),
-        ),
-        migrations.AddIndex(
-            model_name='ranking',
-            index=models.Index(condition=models.Q(('flags', {}), _negated=True), fields=['project', 'id'], include=('task',), name='ranking_pages_with_flags'),
-        ),
-        migrations.AddIndex(
-            model_name='ranking',
-            index=models.Index(condition=models.Q(('rewrite__isnull', False)), fields=['project', 'id'], include=('task',), name='ranking_pages_with_rewrite'),
-        ),
-        migrations.AddConstraint(
-            model_name='ranking',
-            constraint=models.UniqueConstraint(fields=('project', 'import_key'), name='ranking_imported_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='ranking',
-            constraint=models.UniqueConstraint(condition=models.Q(('supersedes', None)), fields=('assignment',), name='one_first_ranking_per_assignment'),
-        ),
-        migrations.AddConstraint(
-            model_name='ranking',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('all_bad', False), ('not_rankable', True), ('tiers', [])), models.Q(('not_rankable', False), models.Q(('all_bad', True), models.Q(('tiers', []), _negated=True), _connector='OR')), _connector='OR'), name='ranking_has_tiers_or_says_why_not'),
-        ),
-        migrations.AddConstraint(
-            model_name='ranking',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('import_key__isnull', False), ('source', 'import')), ('annotator__isnull', False), _connector='OR'), name='ranking_is_somebodys'),
-        ),
-        migrations.AddConstraint(
-            model_name='ranking',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'review'), ('supersedes', None)), fields=('task',), name='one_first_review_per_task'),
-        ),
-        migrations.AddConstraint(
-            model_name='ranking',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'annotation'), models.Q(('annotator__isnull', False), ('assignment__isnull', False), ('kind', 'review')), _connector='OR'), name='review_is_a_reviewers'),
-        ),
-        migrations.AddIndex(
-            model_name='assignment',
-            index=models.Index(condition=models.Q(('state', 'leased')), fields=['expires_at'], name='lease_expiry'),
-        ),
-        migrations.AddIndex(
-            model_name='assignment',
-            index=models.Index(condition=models.Q(('skip_way', 'me'), ('state', 'skipped')), fields=['project', 'annotator', 'skipped_at'], name='assignment_put_off'),
-        ),
-        migrations.AddIndex(
-            model_name='assignment',
-            index=models.Index(condition=models.Q(('score__isnull', False)), fields=['project', 'annotator', 'scored_at'], name='assignment_scored'),
         ),
         migrations.AddConstraint(
             model_name='assignment',
@@ -547,79 +580,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='assignment',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'leased')), fields=('project', 'annotator', 'place'), name='one_open_lease_per_place'),
-        ),
-        migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.CheckConstraint(condition=models.Q(('place__gte', 0), ('place__lte', 2)), name='lease_place_in_bounds'),
-        ),
-        migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.CheckConstraint(condition=models.Q(('score', None), models.Q(('score__gte', 0), ('score__lte', 1)), _connector='OR'), name='score_is_a_share'),
-        ),
-        migrations.AddConstraint(
-            model_name='assignment',
             constraint=models.UniqueConstraint(condition=models.Q(('state', 'reviewing')), fields=('task',), name='one_reviewer_at_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='assignment',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'reviewing')), fields=('project', 'annotator'), name='one_open_review'),
-        ),
-        migrations.AddIndex(
-            model_name='reservation',
-            index=models.Index(condition=models.Q(('open', True)), fields=['project', 'annotator', 'id'], name='reservation_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.UniqueConstraint(fields=('task', 'annotator'), name='reserved_once_per_annotator'),
-        ),
-        migrations.AddIndex(
-            model_name='response',
-            index=models.Index(condition=models.Q(('model_name', ''), _negated=True), fields=['model_name', 'prompt'], name='response_of_model'),
-        ),
-        migrations.AddConstraint(
-            model_name='response',
-            constraint=models.UniqueConstraint(fields=('prompt', 'content_hash'), name='response_once_per_prompt'),
-        ),
-        migrations.AddConstraint(
-            model_name='comparison',
-            constraint=models.UniqueConstraint(models.F('ranking'), django.db.models.functions.comparison.Least('preferred', 'other'), django.db.models.functions.comparison.Greatest('preferred', 'other'), name='pair_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='comparison',
-            constraint=models.CheckConstraint(condition=models.Q(('preferred', models.F('other')), _negated=True), name='pair_is_of_two_responses'),
-        ),
-        migrations.AddIndex(
-            model_name='taskproblem',
-            index=models.Index(fields=['project', '-id'], name='problems_of_project'),
-        ),
-        migrations.AddIndex(
-            model_name='taskproblem',
-            index=models.Index(condition=models.Q(('settled_at', None)), fields=['project'], name='problems_to_settle'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskproblem',
-            constraint=models.UniqueConstraint(fields=('assignment', 'kind'), name='problem_once_per_kind'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskproblem',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'other'), _negated=True), models.Q(('text', ''), _negated=True), _connector='OR'), name='other_problem_says_what_it_is'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskproblem',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('note', ''), ('settled_at', None), ('settled_by', None)), models.Q(('settled_at__isnull', False), ('settled_by__isnull', False)), _connector='OR'), name='problem_settled_by_somebody'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskresponse',
-            constraint=models.UniqueConstraint(fields=('task', 'response'), name='response_once_per_task'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskresponse',
-            constraint=models.UniqueConstraint(fields=('task', 'position'), name='position_once_per_task'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskresponse',
-            constraint=models.CheckConstraint(condition=models.Q(('position__gte', 0), ('position__lt', 10)), name='task_has_at_most_ten_responses'),
         ),
         migrations.AddIndex(
             model_name='rankingtask',
@@ -645,41 +606,9 @@ class Migration(migrations.Migration):
             model_name='rankingtask',
             constraint=models.UniqueConstraint(fields=('project', 'content_key'), name='task_once_per_project'),
         ),
-        migrations.AddConstraint(
-            model_name='rankingtask',
-            constraint=models.CheckConstraint(condition=models.Q(('overlap__gte', 1), ('overlap__lte', 50)), name='task_overlap_in_bounds'),
-        ),
-        migrations.AddConstraint(
-            model_name='rankingtask',
-            constraint=models.CheckConstraint(condition=models.Q(('open_slots', 0), models.Q(('open_slots__gt', 0), ('open_slots__lte', django.db.models.expressions.CombinedExpression(models.F('overlap'), '-', models.F('answered')))), _connector='OR'), name='task_never_over_overlap'),
-        ),
-        migrations.AddConstraint(
-            model_name='rankingtask',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'ranking'), models.Q(('gold_tiers__isnull', False), ('open_slots', 0), ('reserved', False)), _connector='OR'), name='check_has_gold_and_no_slots'),
-        ),
-        migrations.AddConstraint(
-            model_name='rankingtask',
-            constraint=models.CheckConstraint(condition=models.Q(('priority__gt', -2147483648)), name='task_priority_has_a_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='webhookendpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('events__contained_by', ['ranking.submitted', 'task.finished', 'snapshot.frozen', 'run.finished']), ('events__len__gte', 1)), name='webhook_events_known'),
-        ),
-        migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['next_attempt_at'], name='webhook_due'),
-        ),
         migrations.AddIndex(
             model_name='webhookdelivery',
             index=models.Index(fields=['endpoint', '-id'], name='webhook_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('state', 'pending'), _negated=True), fields=['finished_at'], name='webhook_over'),
-        ),
-        migrations.AddConstraint(
-            model_name='webhookdelivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('next_attempt_at__isnull', False), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('next_attempt_at__isnull', True)), _connector='OR'), name='webhook_delivery_is_due_or_over'),
         ),
         migrations.AddIndex(
             model_name='taskagreement',
@@ -688,9 +617,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='taskagreement',
             index=models.Index(condition=models.Q(('stale', True)), fields=['project'], name='agreement_stale'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskagreement',
-            constraint=models.CheckConstraint(condition=models.Q(('agreement', None), models.Q(('agreement__gte', 0), ('agreement__lte', 1)), _connector='OR'), name='agreement_is_a_share'),
         ),
     ]

@@ -1,5 +1,9 @@
 """The whole loop in the browser. Annotators rank, and the rankings train a reward model. The reward model
-improves the policy by rejection sampling and PPO. The responses of the new policy become the next tasks."""
+trains policies by rejection sampling and PPO. The responses of a new policy become the next tasks.
+
+The runs are short. `test_readme_commands_run_one_round_of_the_loop` runs the same kinds with more rankings,
+prompts and steps, and compares both policies with the first policy.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack
-from tests.loop.policies import first_model, first_model_judged_by_gold, judged_by_gold, writers_of
+from tests.loop.policies import first_model, writers_of
 from training import demo_world
-from training.rlhf.generation.evaluation import compare
 
 pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 
@@ -22,9 +25,16 @@ CREATED = re.compile(r"^Created demo-")  # shown on the page of a run that has c
 RANKED_BY_HAND = 3  # tasks per annotator
 # Before the new tasks, an annotator can still get two earlier tasks: the current and the prefetched task.
 HANDED_OUT_BEFORE = 4
-# As in the README, there are fewer steps than in the default recipes. The gain is still well above its
-# standard error.
-REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
+# Training the reward model on these rankings takes long enough to follow the run live.
+RANKED_BY_SCRIPTS = 200
+REJECTION_SAMPLING_PROMPTS, PPO_STEPS, SAMPLED_PROMPTS = 16, 3, 16
+PRIORITY = 20  # above the priority of the demo's tasks, which is the default of 10
+LAUNCHED = """
+    SELECT kind, inputs->>'policy' AS policy, inputs->>'reward_model' AS reward_model,
+        COALESCE(recipe->>'steps', recipe->>'max_prompts')::int AS length
+    FROM training_trainingrun
+    WHERE kind IN ('rejection_sampling', 'ppo') AND state = 'succeeded' ORDER BY created_at
+"""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +75,9 @@ def made(page: Page) -> str:
     return page.get_by_text(CREATED).first.inner_text().removeprefix("Created ").split()[0]
 
 
-def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
+def test_rankings_train_a_policy_whose_responses_become_tasks(
+    log_in: Callable[[str], Page], demo_stack: Stack
+) -> None:
     # Two annotators rank, one with the keyboard and one by dragging.
     by_keys = Desk(log_in("annotator-1")).open()
     for _ in range(RANKED_BY_HAND):
@@ -76,10 +88,9 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         by_drag.rank_by_drag(best_first(by_drag))
         by_drag.submit()
 
-    # Scripts rank the remaining tasks through the same API.
-    simulated = demo_stack.manage(
-        "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
-    )
+    # Scripts rank further tasks through the same API.
+    wanted = ("--annotators", "3", "--limit", str(RANKED_BY_SCRIPTS))
+    simulated = demo_stack.manage("simulate_annotators", "--project", "demo", *wanted, timeout=600)
     assert simulated.returncode == 0, simulated.stderr
 
     # An admin trains on the rankings and follows the run live.
@@ -113,14 +124,15 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
     for name in (first_policy, reward_model, by_rejection_sampling, by_ppo):
         expect(admin.get_by_text(name, exact=True).first).to_be_visible()
 
-    # Each new policy is better than the first policy by more than the standard error of the difference.
-    old = first_model_judged_by_gold(demo_stack)
-    for name in (by_rejection_sampling, by_ppo):
-        gain = compare(judged_by_gold(demo_stack, name), old)
-        assert gain.difference > gain.standard_error, (name, gain)
+    inputs = {"policy": first_policy, "reward_model": reward_model}
+    assert demo_stack.rows(LAUNCHED) == [
+        {"kind": "rejection_sampling", **inputs, "length": REJECTION_SAMPLING_PROMPTS},
+        {"kind": "ppo", **inputs, "length": PPO_STEPS},
+    ]
 
-    # The policy trained with PPO generates the next responses. An annotator is assigned the resulting tasks.
-    launch(admin, "sample", policy=by_ppo)
+    # The policy trained with PPO generates the next responses. An annotator is assigned the resulting tasks
+    # before the demo's tasks, which have a lower priority.
+    launch(admin, "sample", {"max_prompts": SAMPLED_PROMPTS, "priority": PRIORITY}, policy=by_ppo)
     assert re.search(r"became \d+ tasks", finished(admin))
     by_keys.open()
     for _ in range(HANDED_OUT_BEFORE):

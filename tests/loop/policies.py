@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pickle
-from pathlib import Path
 
 from tests.embedded.running import Stack
 from training import demo_world
@@ -24,15 +20,7 @@ def first_model(stack: Stack) -> str:
 
 
 def first_model_judged_by_gold(stack: Stack) -> Evaluation:
-    """The first policy's evaluation, computed once for all test workers. One evaluation is enough, because
-    every stack with the demo is a copy of the same state folder."""
-    shared = Path(os.environ["RANKLOOP_STATE"]).parent / "first-model"  # tests/services.py deletes this file
-    with shared.with_suffix(".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shared.exists():
-            shared.write_bytes(pickle.dumps(judged_by_gold(stack, first_model(stack))))
-        found: Evaluation = pickle.loads(shared.read_bytes())
-    return found
+    return judged_by_gold(stack, first_model(stack))
 
 
 def judged_by_gold(stack: Stack, policy: str) -> Evaluation:

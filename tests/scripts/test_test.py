@@ -16,6 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf '%s\\n' "$*"; }
 stamped() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 VENV=.venv
+after_venv
 exec 9>"$VENV/.setup-lock"
 """
 PYTHON = """

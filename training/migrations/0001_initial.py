@@ -26,6 +26,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('project', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='loop', to='annotation.project')),
             ],
+            options={
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('min_new_comparisons__gte', 1)), name='loop_waits_for_something'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='TrainingRun',
@@ -55,6 +60,18 @@ class Migration(migrations.Migration):
                 ('loop', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='runs', to='training.loop')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='training_runs', to='annotation.project')),
             ],
+            options={
+                'indexes': [
+                    models.Index(fields=['project', '-created_at'], name='training_run_newest'),
+                    models.Index(condition=models.Q(('state__in', ['queued', 'running'])), fields=['state', 'heartbeat_at'], name='training_run_unfinished'),
+                ],
+                'constraints': [
+                    models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'running', 'succeeded', 'failed', 'cancelled'])), name='training_run_state_known'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), _negated=True), models.Q(('attempt__gte', 1), ('heartbeat_at__isnull', False)), _connector='OR'), name='training_run_running_was_claimed'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('state__in', ['queued', 'running'])), models.Q(('finished_at__isnull', False), ('state__in', ['succeeded', 'failed', 'cancelled'])), _connector='OR'), name='training_run_finished_when_final'),
+                    models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), ('error__isnull', False), _connector='OR'), name='training_run_failure_has_a_cause'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='RunEvent',
@@ -68,6 +85,11 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='training.trainingrun')),
             ],
+            options={
+                'constraints': [
+                    models.UniqueConstraint(fields=('run', 'seq'), name='run_event_seq_once'),
+                ],
+            },
         ),
         migrations.CreateModel(
             name='ModelVersion',
@@ -85,53 +107,15 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='model_versions', to='annotation.project')),
                 ('run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='made_models', to='training.trainingrun')),
             ],
-        ),
-        migrations.AddConstraint(
-            model_name='loop',
-            constraint=models.CheckConstraint(condition=models.Q(('min_new_comparisons__gte', 1)), name='loop_waits_for_something'),
-        ),
-        migrations.AddIndex(
-            model_name='trainingrun',
-            index=models.Index(fields=['project', '-created_at'], name='training_run_newest'),
-        ),
-        migrations.AddIndex(
-            model_name='trainingrun',
-            index=models.Index(condition=models.Q(('state__in', ['queued', 'running'])), fields=['state', 'heartbeat_at'], name='training_run_unfinished'),
-        ),
-        migrations.AddConstraint(
-            model_name='trainingrun',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'running', 'succeeded', 'failed', 'cancelled'])), name='training_run_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='trainingrun',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), _negated=True), models.Q(('attempt__gte', 1), ('heartbeat_at__isnull', False)), _connector='OR'), name='training_run_running_was_claimed'),
-        ),
-        migrations.AddConstraint(
-            model_name='trainingrun',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('state__in', ['queued', 'running'])), models.Q(('finished_at__isnull', False), ('state__in', ['succeeded', 'failed', 'cancelled'])), _connector='OR'), name='training_run_finished_when_final'),
-        ),
-        migrations.AddConstraint(
-            model_name='trainingrun',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), ('error__isnull', False), _connector='OR'), name='training_run_failure_has_a_cause'),
-        ),
-        migrations.AddConstraint(
-            model_name='runevent',
-            constraint=models.UniqueConstraint(fields=('run', 'seq'), name='run_event_seq_once'),
-        ),
-        migrations.AddIndex(
-            model_name='modelversion',
-            index=models.Index(fields=['project', 'kind', '-created_at'], name='model_version_newest'),
-        ),
-        migrations.AddConstraint(
-            model_name='modelversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('stage', 'production')), fields=('project', 'kind'), name='one_production_model_per_kind'),
-        ),
-        migrations.AddConstraint(
-            model_name='modelversion',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['policy', 'reward_model'])), name='model_version_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='modelversion',
-            constraint=models.CheckConstraint(condition=models.Q(('stage__in', ['candidate', 'production', 'archived'])), name='model_version_stage_known'),
+            options={
+                'indexes': [
+                    models.Index(fields=['project', 'kind', '-created_at'], name='model_version_newest'),
+                ],
+                'constraints': [
+                    models.UniqueConstraint(condition=models.Q(('stage', 'production')), fields=('project', 'kind'), name='one_production_model_per_kind'),
+                    models.CheckConstraint(condition=models.Q(('kind__in', ['policy', 'reward_model'])), name='model_version_kind_known'),
+                    models.CheckConstraint(condition=models.Q(('stage__in', ['candidate', 'production', 'archived'])), name='model_version_stage_known'),
+                ],
+            },
         ),
     ]

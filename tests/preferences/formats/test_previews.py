@@ -6,10 +6,16 @@ import gzip
 import io
 import json
 
+import pytest
+
 from preferences.formats.preview import SHOWN_RECORDS, preview_of
 
 ROW = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "winner": "A"}
-LINES = b"".join(json.dumps(ROW | {"prompt": f"Question {n}?"}).encode() + b"\n" for n in range(200_000))
+
+
+@pytest.fixture(scope="module")
+def lines() -> bytes:
+    return b"".join(json.dumps(ROW | {"prompt": f"Question {n}?"}).encode() + b"\n" for n in range(200_000))
 
 
 class Counted(io.BytesIO):
@@ -28,14 +34,14 @@ class Counted(io.BytesIO):
         return found
 
 
-def test_preview_of_a_large_file_reads_only_its_beginning() -> None:
-    for content in (LINES, gzip.compress(LINES, compresslevel=1)):
+def test_preview_of_a_large_file_reads_only_its_beginning(lines: bytes) -> None:
+    for content in (lines, gzip.compress(lines, compresslevel=1)):
         file = Counted(content)
         found = preview_of(file)
         assert (found.problem, len(found.records)) == ("", SHOWN_RECORDS)
         assert 0 < file.bytes_read < len(content) / 2
 
 
-def test_preview_of_a_large_file_does_not_detect_a_fault_at_its_end() -> None:
-    found = preview_of(io.BytesIO(LINES + b"{broken"))
+def test_preview_of_a_large_file_does_not_detect_a_fault_at_its_end(lines: bytes) -> None:
+    found = preview_of(io.BytesIO(lines + b"{broken"))
     assert (found.problem, len(found.records)) == ("", SHOWN_RECORDS)

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import choix
-import evalica
 import numpy as np
 import pandas as pd
 import pytest
-from crowdkit.aggregation import BradleyTerry as CrowdKit
 from numpy.typing import NDArray
 
 from preferences.statistics import bradley_terry
@@ -99,6 +96,10 @@ def test_input_with_the_wrong_shape_or_sign_is_rejected(wins: NDArray[np.float64
 
 
 def test_strengths_match_choix_evalica_and_crowd_kit() -> None:
+    import choix
+    import evalica
+    from crowdkit.aggregation import BradleyTerry as CrowdKit
+
     wins = _draw(np.array([1.2, 0.5, 0.0, -0.6, -1.1]), 80, seed=4)
     pairs = [(i, j) for i in range(5) for j in range(5) for _ in range(wins[i, j])]
     ours = fit(wins.astype(np.float64))
@@ -116,6 +117,8 @@ def test_strengths_match_choix_evalica_and_crowd_kit() -> None:
 
 
 def test_strengths_with_ties_as_half_wins_match_evalica() -> None:
+    import evalica
+
     rng = np.random.default_rng(6)
     preferred, other = rng.integers(0, 4, (2, 600))
     apart = preferred != other

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import evalica
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -58,6 +57,8 @@ def test_expected_points_and_ties_match_observations_at_the_maximum() -> None:
 def test_davidson_matches_evalica() -> None:
     """evalica's method (Newman 2023) uses the same model with v = ν/2. The method also uses a prior. With
     many games, the prior has almost no effect."""
+    import evalica
+
     wins, ties = _draw(2, TRUTH, 0.6, 20_000)
     xs, ys, winners, weights = [], [], [], []
     for i in range(5):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from crowdkit.aggregation import DawidSkene as CrowdKit
 from numpy.typing import NDArray
 
 from preferences.statistics import dawid_skene
@@ -31,6 +30,8 @@ PRIOR = np.array([0.5, 0.3, 0.2])
 
 @pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit causes pandas warnings
 def test_dawid_skene_matches_crowd_kit() -> None:
+    from crowdkit.aggregation import DawidSkene as CrowdKit
+
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
     # Neither implementation uses smoothing. By default, crowd-kit stops as soon as its lower bound changes
     # little. A tolerance of 0 disables this stopping rule.

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
 from annotation.content.importing.imports import import_file
 from annotation.datasets.exports import export_snapshot
@@ -38,11 +37,6 @@ RANKED = [
     "kway/qa-feedback-4way.jsonl.gz",
 ]
 UNRANKED = ["kway/oasst-8-models.jsonl.gz", "kway/oasst-best-of-11.jsonl.gz", "prompts/instructions.jsonl.gz"]
-
-
-@pytest.fixture(autouse=True)
-def artefacts(settings: Settings, tmp_path: Path) -> None:
-    settings.ARTEFACTS = tmp_path / "artefacts"
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PreTrainedModel
-from trl import GRPOConfig, GRPOTrainer, RLOOTrainer
-from trl import RLOOConfig as TheirConfig
 
 from tests.training.rlhf.policy.optimum import known_optimum
 from tests.training.rlhf.policy.optimum.known_optimum import PROMPTS, ROLLOUTS, World
@@ -129,6 +127,8 @@ def their_trainer(
     adapter: LoraConfig | None,
 ) -> Any:
     """TRL's trainer on the prompts, answers and rewards of a rollout."""
+    import trl
+
     prompts, answers = [row.prompt for row in rollout.rows], [row.answer for row in rollout.rows]
     base: dict[str, Any] = settings | {
         "output_dir": str(out), "use_cpu": True, "bf16": False, "gradient_checkpointing": False,
@@ -138,14 +138,14 @@ def their_trainer(
         "num_iterations": 2, "disable_dropout": True, "model_init_kwargs": {"dtype": "float32"},
     }  # fmt: skip
 
-    class TheirRLOO(RLOOTrainer):
+    class TheirRLOO(trl.RLOOTrainer):
         def _generate_single_turn(self, *_: Any) -> Any:
             return copy.deepcopy(answers)
 
         def _tokenize_prompts(self, _: Any) -> Any:
             return copy.deepcopy(prompts), None, {}
 
-    class TheirGRPO(GRPOTrainer):
+    class TheirGRPO(trl.GRPOTrainer):
         def _generate_single_turn(self, *_: Any) -> Any:
             return copy.deepcopy(answers), None
 
@@ -154,7 +154,7 @@ def their_trainer(
 
     maker: Any
     config: Any
-    maker, config = (TheirRLOO, TheirConfig) if kind.startswith("rloo") else (TheirGRPO, GRPOConfig)
+    maker, config = (TheirRLOO, trl.RLOOConfig) if kind.startswith("rloo") else (TheirGRPO, trl.GRPOConfig)
     trainer = maker(
         model=str(start),
         reward_funcs=lambda **_: rewards,

@@ -1,151 +1,23 @@
-"""Exports work with the tools that read them. The real `datasets` library loads each export. The real TRL
-trainers take a training step on the exports for TRL. Parts of a ranking that a format can't express are left
-out as documented, never invented."""
+"""Each export format writes the parts of a ranking that it can express. The other parts are left out as
+documented, never invented."""
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
 from annotation.content.importing.imports import import_file
-from annotation.datasets.exports import FORMAT_NAMES, export_name, export_snapshot, refused_exports
-from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
-from annotation.models import DatasetSnapshot, Project
+from annotation.datasets.exports import export_snapshot, refused_exports
+from annotation.datasets.snapshots import freeze_snapshot
+from annotation.models import Project
 from annotation.projects.projects import create_project
 from config.problems import Problem
-from preferences.formats.catalog import EXPORT_FORMATS
 from tests.field_cases import case
-from tests.preferences.formats.exports import tiny_trl
-from training.rlhf.data.files import read_rankings
+from tests.preferences.formats.exports.exporting import ROWS, TURNS, exported, frozen, lines
 
 pytestmark = pytest.mark.django_db
-
-TURNS = [
-    {"role": "user", "content": "Hi"},
-    {"role": "assistant", "content": "Yes?"},
-    {"role": "user", "content": "What is 2+2?"},
-]
-ROWS: list[dict[str, Any]] = [
-    {
-        "messages": TURNS,
-        "responses": [
-            {"text": "4", "model": "m1"},
-            {"text": "5", "model": "m2"},
-            {"text": "four", "model": "m1"},
-        ],
-        "tiers": [[0, 2], [1]],
-        "annotator": "kim",
-        "strength": 3,
-        "ratings": {"0": {"help": 4}, "1": {"help": 0}, "2": {"help": 2}},
-        "flags": {"2": ["wordy"]},
-        "duration_ms": 1500,
-    },
-    {
-        "prompt": "Top one",
-        "responses": ["a", "b", "c"],
-        "tiers": [[1]],
-        "annotator": "kim",
-        "comment": "rest bad",
-    },
-    {"prompt": "All alike?", "responses": ["a", "b"], "tiers": [[0, 1]], "annotator": "kim"},
-    {"prompt": "Neither", "responses": ["x", "y"], "not_rankable": True, "annotator": "lee"},
-    {"prompt": "Bad", "responses": ["x", "y"], "tiers": [[0], [1]], "all_bad": True, "rewrite": "Good."},
-    {"prompt": "Again?", "responses": ["a", "b"], "tiers": [[1], [0]], "annotator": "kim"},
-    {"prompt": "Again?", "responses": ["a", "b"], "tiers": [[1], [0]], "annotator": "lee"},
-    {
-        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}],
-        "responses": ["Because.", "No."],
-        "tiers": [[0], [1]],
-    },
-]
-
-
-@pytest.fixture(autouse=True)
-def artefacts(settings: Settings, tmp_path: Path) -> None:
-    settings.ARTEFACTS = tmp_path / "artefacts"
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-@pytest.fixture
-def wishes() -> Project:
-    project = create_project(slug="wishes")
-    project.form["ratings"] = [{"name": "help", "label": "Helpful", "min": 0, "max": 4}]
-    project.save()
-    return project
-
-
-def frozen(project: Project, rows: list[dict[str, Any]] | None = None) -> DatasetSnapshot:
-    data = "\n".join(json.dumps(row) for row in rows or ROWS).encode()
-    report = import_file(project=project, file=io.BytesIO(data))
-    assert not report.failed, report.errors
-    return freeze_snapshot(project=project, name="v1")
-
-
-def exported(snapshot: DatasetSnapshot, format: str, **options: str) -> bytes:
-    return b"".join(export_snapshot(snapshot=snapshot, format=format, options=options))
-
-
-def lines(snapshot: DatasetSnapshot, format: str, **options: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in exported(snapshot, format, **options).splitlines()]
-
-
-def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) -> Path:
-    path = folder / export_name(snapshot=snapshot, format=format)
-    path.write_bytes(exported(snapshot, format, **options))
-    return path
-
-
-@pytest.fixture
-def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables that a suggested line of code can use. The line is run in the download folder."""
-    import datasets
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    return {"datasets": datasets}
-
-
-@pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].loader])
-def test_suggested_line_of_code_loads_every_export(
-    wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
-) -> None:
-    path = saved(frozen(wishes), format, tmp_path)
-    assert path.suffix == EXPORT_FORMATS[format].suffix
-    assert len(eval(EXPORT_FORMATS[format].loads_with(path.name), beside_the_file)) > 0
-
-
-@pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].trainer])
-def test_suggested_line_of_code_trains_a_model(
-    wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
-) -> None:
-    import trl
-
-    known = EXPORT_FORMATS[format]
-    path = saved(frozen(wishes), format, tmp_path)
-    rewards = known.trainer == "RewardTrainer"
-    model = tiny_trl.reward_model() if rewards else tiny_trl.policy()
-    # The model is loaded from a folder, because KTO loads its reference model from the same folder.
-    model.save_pretrained(tmp_path / "model")
-    names = {
-        "trl": trl,
-        "model": type(model).from_pretrained(tmp_path / "model"),
-        "args": getattr(trl, known.trainer.replace("Trainer", "Config"))(
-            **tiny_trl.settings(tmp_path / "trl")
-        ),
-        "tokenizer": tiny_trl.tokenizer(),
-    }
-    result = eval(known.trains_with(path.name), beside_the_file | names)
-    assert result.global_step == 1
 
 
 def test_unranked_responses_lose_only_to_ranked_responses(wishes: Project) -> None:
@@ -351,26 +223,6 @@ def test_argilla_ranking_values_include_the_rank_of_each_response(wishes: Projec
     assert first["fields"]["prompt"] == TURNS
 
 
-def test_unpacked_dataset_export_loads_with_its_card(wishes: Project, tmp_path: Path) -> None:
-    import datasets
-
-    rows = "\n".join(map(json.dumps, ROWS)).encode()
-    import_file(project=wishes, file=io.BytesIO(rows))
-    snapshot = freeze_snapshot(project=wishes, name="v1", license="cc-by-4.0", notes="Gathered in “spring”.")
-    folder = tmp_path / "folder"
-    with zipfile.ZipFile(io.BytesIO(exported(snapshot, "dataset"))) as archive:
-        assert archive.testzip() is None
-        archive.extractall(folder)
-    assert (folder / "rankings.parquet").read_bytes() == snapshot_path(snapshot).read_bytes()
-    assert json.loads((folder / "card.json").read_text()) == snapshot.card
-    readme = (folder / "README.md").read_text()
-    assert 'license: "cc-by-4.0"\n' in readme
-    assert "Gathered in “spring”." in readme
-    data = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
-    assert len(data) == len(ROWS)
-    assert data[0]["tiers"] == [[0, 2], [1]]
-
-
 def test_export_sends_its_first_chunk_before_reading_all_rows(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,67 +240,3 @@ def test_export_sends_its_first_chunk_before_reading_all_rows(
     monkeypatch.setattr(snapshot_parquet, "_rows_of_batch", counted)
     next(export_snapshot(snapshot=snapshot, format="ranking"))
     assert 0 < len(read) < 10
-
-
-@pytest.mark.parametrize("kind", ["dpo", "kto", "sft"])
-def test_trl_trainers_take_a_step_on_the_exports(wishes: Project, tmp_path: Path, kind: str) -> None:
-    import trl
-
-    format = {"dpo": "trl_preference", "kto": "trl_unpaired", "sft": "trl_sft"}[kind]
-    path = saved(frozen(wishes), format, tmp_path)
-    data = tiny_trl.loaded(path, tmp_path / "cache", loader="json")
-    config, trainer = {
-        "dpo": (trl.DPOConfig, trl.DPOTrainer),
-        "kto": (trl.KTOConfig, trl.KTOTrainer),
-        "sft": (trl.SFTConfig, trl.SFTTrainer),
-    }[kind]
-    reference = {} if kind == "sft" else {"ref_model": tiny_trl.policy()}
-    made = trainer(
-        model=tiny_trl.policy(),
-        args=config(**tiny_trl.settings(tmp_path / "trl")),
-        train_dataset=data,
-        processing_class=tiny_trl.tokenizer(),
-        **reference,
-    )
-    result = made.train()
-    assert result.global_step == 1
-    # An untrained policy equals its reference. The DPO loss is therefore ln 2, and the KTO loss is 1 − σ(0).
-    expected = {"dpo": 0.6931, "kto": 0.5}.get(kind)
-    assert expected is None or result.training_loss == pytest.approx(expected, abs=1e-3)
-
-
-PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Because.", "No.")}
-
-
-@pytest.mark.parametrize(
-    ("format", "lost"),
-    [
-        ("ranking", set()),
-        ("parquet", set()),
-        ("trl_preference", set()),
-        ("trl_preference_parquet", set()),
-        ("rewardbench", {("x", "y")}),
-        ("hh_rlhf", {("Because.", "No.")}),
-        ("csv", set()),
-        ("dataset", set()),
-        ("oasst_trees", {("Because.", "No.")}),
-        ("label_studio_pairwise", set()),
-        ("label_studio_ranker", set()),
-        ("argilla", set()),
-    ],
-)
-def test_reward_models_can_be_trained_on_exports_with_preferences(
-    format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
-) -> None:
-    """Training uses all rankings except the documented losses: all-bad answers, and prompts with a system
-    turn."""
-    rankings = read_rankings(saved(frozen(wishes), format, tmp_path))
-    found = {
-        (better, worse)
-        for ranking in rankings
-        for better, above in zip(ranking.responses, ranking.tier_of_each(), strict=True)
-        for worse, below in zip(ranking.responses, ranking.tier_of_each(), strict=True)
-        if above < below
-    }
-    assert found == PREFERRED - lost
-    assert all(ranking.messages[-1]["role"] == "user" for ranking in rankings)

@@ -70,7 +70,7 @@ def process_group(place: Place | None = None) -> Iterator[None]:
     """Join a process group for the duration of the block: the group of `place`, or that of the processes that
     torchrun started. Without either, do nothing.
 
-    On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few.
+    On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few GPUs.
     """
     global _store
     if place is None and "RANK" not in os.environ:

@@ -113,7 +113,7 @@ def whole_bytes(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> float:
 
 
 def exchanged(learning: float) -> Part:
-    """Return the memory in which several processes sum their gradients, one bucket at a time. Sharded
+    """Return the memory that several processes use to sum their gradients, one bucket at a time. Sharded
     gradients are summed in the backward pass."""
     return Part("exchanged gradients", min(BUCKET_BYTES, FLOAT * learning))
 

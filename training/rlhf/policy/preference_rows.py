@@ -138,7 +138,7 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
 
     def summed_log_probs(answers: Answers, _: Tensor | None = None) -> Tensor:
         per_token = token_log_probs(policy, answers.inputs, temperature=1.0)
-        # The sum over a padded row is deterministic. On a GPU, index_add is not.
+        # The sum over a padded row is deterministic, whereas index_add is not deterministic on a GPU.
         return answers.per_answer(per_token).sum(dim=1)
 
     if len(passes) > 1 and torch.is_grad_enabled():

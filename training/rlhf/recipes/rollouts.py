@@ -64,10 +64,10 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
     kl_target: float | None = Field(
         None,
         gt=0,
-        description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
-        " KL at this target. If the KL is about to exceed the target, the weights also move back towards the"
-        " reference. At the end, the KL is measured on up to 512 answers. If the final KL may be above the"
-        " target, the weights move back before the policy is saved.",
+        description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to keep the"
+        " KL near this target. If the KL is about to exceed the target, the weights also move back towards"
+        " the reference. At the end, the KL is measured on up to 512 answers. If the final KL may be above"
+        " the target, the weights move back before the policy is saved.",
     )
     kl_ceiling: float | None = Field(
         None,

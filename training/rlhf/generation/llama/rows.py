@@ -248,7 +248,7 @@ def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
     kv_heads = keys.shape[1]
     group = queries.shape[1] // kv_heads
-    # Each group of heads reads the same memory: a view with stride 0 is no copy.
+    # Each group of heads reads the same memory: a view with stride 0 is not a copy.
     flat = queries.reshape(-1, group, *queries.shape[2:])
     keys, values = (one.flatten(0, 1)[:, None].expand(-1, group, -1, -1) for one in (keys, values))
     return scaled_dot_product_attention(flat, keys, values, is_causal=True).reshape(queries.shape)

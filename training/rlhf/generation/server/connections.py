@@ -92,7 +92,7 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close all connections. Requests that wait for an answer end at once, with ServerTrouble."""
+        """Close all connections. Requests that wait for a response fail at once with ServerTrouble."""
         with self._lock:
             self._closings += 1
             connections, self._idle = [*self._idle, *self._busy], []
@@ -138,9 +138,10 @@ class Connections:
                 data += piece
                 if len(data) > MAX_ANSWER_BYTES:
                     raise ServerUnusable(
-                        f"the server at {self.address} sent more than {MAX_ANSWER_BYTES} bytes in one answer"
+                        f"the server at {self.address} sent more than {MAX_ANSWER_BYTES} bytes in one"
+                        " response"
                     )
-                # A timeout per read would let an answer that arrives byte by byte continue indefinitely.
+                # A timeout per read would let a response that arrives byte by byte continue indefinitely.
                 left = _left(ends)
                 # `sock` is None after the last piece if the server closes the connection.
                 if connection.sock is not None:

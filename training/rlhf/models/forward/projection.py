@@ -231,5 +231,5 @@ def _blocks_of(weight: Tensor, logits: Tensor) -> Iterator[slice]:
 
 
 def _multiplies_halves(states: Tensor, weight: Tensor) -> bool:
-    """Return whether the device multiplies these bf16 matrices and adds up the products in fp32."""
+    """Return whether the device multiplies these bf16 matrices with fp32 accumulation."""
     return states.is_cuda and states.dtype == weight.dtype == torch.bfloat16

@@ -48,8 +48,8 @@ def open_policy(
 ) -> Loaded:
     """Return the model in eval mode. A model in memory is switched to eval mode and keeps its precision.
 
-    `arguments` are added to the template arguments of its tokenizer. Raises Refused for an argument that the
-    chat template does not use.
+    `arguments` are added to the template arguments of the model's tokenizer. Raises Refused for an argument
+    that the chat template does not use.
     """
     if isinstance(source, Loaded):
         refuse_tokens_without_embedding(type(source.model).__name__, *source)

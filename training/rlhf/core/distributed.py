@@ -115,7 +115,7 @@ def stop_was_asked() -> bool:
     """Return whether any process has called `ask_all_to_stop`."""
     try:
         return _store is not None and bool(_store.check([_STOP]))
-    except RuntimeError:  # the process that holds the store has ended
+    except RuntimeError:  # the process that hosts the store has ended
         return False
 
 

@@ -1,7 +1,7 @@
 """Demonstrations as tokens: which demonstrations can be used, and which prompts are held out.
 
 Only the final answer of a demonstration is imitated. Earlier assistant turns of a conversation are part of
-the prompt: nobody chose them as answers to imitate.
+the prompt: they were not chosen as answers to imitate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decoding with a model's own forward pass, for any architecture of transformers.
 
 Each prompt is processed once. Its keys and values are then repeated for its samples, in buffers with room for
-the tokens that are still to be generated: on small models, `generate` spends a third of its time on
+the tokens that are still to be generated: on small models, `generate` spends a third of its time
 concatenating keys and values.
 """
 

@@ -106,7 +106,7 @@ def _on_policy(
         shards(recipe, given),
     )
     generating = (*models, *complete_weights(recipe, policy, given))
-    # With a ceiling or a target, the KL of the final policy is measured on further rollouts.
+    # With a ceiling or a target, the KL of the final policy is measured on additional rollouts.
     rollouts = recipe.steps + (recipe.kl_ceiling is not None) + recipe.final_rollouts
     asking = decoding(
         policy,

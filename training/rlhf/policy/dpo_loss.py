@@ -27,7 +27,7 @@ def add_to_reference(
     spare: Sequence[int] = (),
 ) -> None:
     """Set the reference log-probabilities of these rankings' responses to those under ``policy``. If ``part``
-    is empty, a sharded policy processes ``spare`` instead, because all processes must make the same number of
+    is empty, a sharded policy processes ``spare`` instead, because all processes must run the same number of
     passes. Raises UnusableInput if a log-probability is not finite."""
     found = torch.zeros(0)
     if part or is_sharded(policy):

@@ -127,8 +127,8 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
     backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the
     memory use, and rankings that need several passes take a third longer.
 
-    If the policy is sharded, the responses of a ranking go through it in one pass. All processes must make
-    the same number of passes, and the recomputation would gather all layers at once.
+    If the policy is sharded, the responses of a ranking go through the policy in one pass. All processes must
+    run the same number of passes, and the recomputation would gather all layers at once.
     """
     groups, [layout] = [rows.groups[i] for i in indices], {rows.layouts[i] for i in indices}
     passes = [groups]

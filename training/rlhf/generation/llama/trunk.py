@@ -27,7 +27,7 @@ Added = Callable[[Tensor, Tensor], Tensor]
 
 
 class Layer(NamedTuple):
-    """The parts of one layer. `heads_norm` contains Qwen3's norm weights of queries and keys, one row per
+    """The parts of one layer. `heads_norm` contains Qwen3's norm weights for queries and keys, one row per
     head."""
 
     attention_norm: nn.Module

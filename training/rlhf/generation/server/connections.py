@@ -1,6 +1,6 @@
 """Requests to one server over connections that are kept open.
 
-Redirects are not followed, and proxies from the environment are not used, so a request only reaches the
+Redirects are not followed, and proxies from the environment are not used, so a request reaches only the
 address that the operator has allowed. Every request has a time limit, and every response has a size limit.
 """
 
@@ -97,7 +97,7 @@ class Connections:
             self._closings += 1
             connections, self._idle = [*self._idle, *self._busy], []
         for connection in connections:
-            with suppress(OSError, AttributeError):  # the connection is closed already or not open yet
+            with suppress(OSError, AttributeError):  # the connection is already closed or not open yet
                 connection.sock.shutdown(socket.SHUT_RDWR)
             connection.close()
 

@@ -32,7 +32,7 @@ from training.rlhf.models.parts.trunks import vocabulary_rows
 from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.parts.servers import UsesServer
 
-TICK_SECONDS = 0.2  # between two checks for a cancellation
+TICK_SECONDS = 0.2  # interval between two checks for cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 JITTER = 0.2  # largest share by which a pause is extended, so that waiting runs don't all retry at once
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page

@@ -72,8 +72,8 @@ class ReadingTimedOut(Exception):
 
 
 def reading_of_folder(folder: Path, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> Reading | None:
-    """Return the reading of the tokenizer in a folder with these template arguments, or None if it can't be
-    determined. Raises ReadingTimedOut."""
+    """Return how the tokenizer in a folder reads `PROBES` with these template arguments, or None if this
+    can't be determined. Raises ReadingTimedOut."""
     return _read_elsewhere(folder.absolute(), json.dumps(dict(arguments)), state_of(folder))
 
 

@@ -98,8 +98,8 @@ def open_generator(
 def load_reward_model(
     path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> Loaded:
-    """Load a sequence classifier with one output and its tokenizer, in eval mode. A LoRA adapter is merged
-    into its base.
+    """Load a sequence classifier that has one output, together with its tokenizer. The model is in eval mode.
+    A LoRA adapter is merged into its base.
 
     Missing weights are an error: a random head would silently produce meaningless scores.
     """

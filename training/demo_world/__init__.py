@@ -2,8 +2,8 @@
 
 Prompts and answers are made from templates: 36 kinds of question and 11 kinds of follow-up question.
 Templates contain values that must be copied, such as names, dates and order numbers. Answers come in nine
-styles, eight of them flawed. `gold_reward` scores the text of any answer. A model with 1.3 million parameters
-learns to answer the questions in about a minute. A complete preference-learning loop can therefore be
+styles, eight of them flawed. `gold_reward` scores the text of any answer. In about a minute, a model with 1.3
+million parameters learns to answer the questions. A complete preference-learning loop can therefore be
 measured against known correct answers.
 
     prompts = demo_world.prompts(100, seed=1)

@@ -126,7 +126,7 @@ def _fits(follow_up: Intent, intent: Intent) -> bool:
 
 @cache
 def _inverses(intents: tuple[Intent, ...], openings: tuple[str, ...]) -> list[tuple[re.Pattern[str], Intent]]:
-    """Return one regular expression per template, which matches exactly the texts that the template can
+    """Return one regular expression per template. Each matches exactly the texts that its template can
     produce."""
     return [
         (re.compile(_inverse(opening + question)), intent)

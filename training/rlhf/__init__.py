@@ -5,8 +5,8 @@ package imports only packages listed before it:
 
 - `recipes`: the settings of each kind of run (no torch);
 - `core`: the reporter, checkpoints, seeds, multiple processes, learning rates;
-- `models`: reading a model's files (`files`, no torch), checks that refuse a model that can't work (`checks`,
-  no torch), trunks, heads and adapters (`parts`), chat templates and tokens (`tokens`), log-probabilities
+- `models`: reading a model's files (`files`, no torch), checks that refuse an unusable model (`checks`, no
+  torch), trunks, heads and adapters (`parts`), chat templates and tokens (`tokens`), log-probabilities
   (`forward`), and loading and saving models (`loading`);
 - `data`: reading rankings from files and converting rankings to batches of tokens;
 - `generation`: sampling from a policy and scoring the samples;

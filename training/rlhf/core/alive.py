@@ -1,4 +1,4 @@
-"""Signals with which inner loops show that they are still working and how much of a long step is done.
+"""Let inner loops signal that they are still working, and how much of a long step is done.
 
 A training loop reports progress at every step, but one step can take a long time, for example to generate
 many tokens or to process the whole training set. Inner loops therefore call `alive` once per iteration. A

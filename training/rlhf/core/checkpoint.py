@@ -223,7 +223,7 @@ class Checkpoints:
         best: bool = False,
     ) -> bool:
         made = self._folder / _name(step)
-        # If the checkpoint exists already, nothing is written: the same step always gives the same state.
+        # If the checkpoint already exists, nothing is written: the same step always gives the same state.
         if made != self._newest and (self._in_step or distributed.is_first()):
             weights = complete(saved_tensors(modules) | master_weights(modules, optimisers))
             moments, others = complete(moments_of(optimisers)), complete(data or {})
@@ -318,8 +318,8 @@ class Checkpoints:
 def open_store(folder: str | Path | None, config: Checkpointed, *, of: Mapping[str, Any]) -> CheckpointStore:
     """Return the store for a run's checkpoints. Without a folder, no checkpoints are written.
 
-    The run's identity consists of its recipe and of the digests in `of`. A run with another identity can't
-    resume from these checkpoints.
+    The run's identity consists of its recipe and of the digests in `of`. A run with a different identity
+    can't resume from these checkpoints.
     """
     if folder is None:
         return BestInMemory()
@@ -355,7 +355,7 @@ def save_checkpoint(
 @contextmanager
 def reading_state() -> Iterator[None]:
     """Raise CheckpointRefused if this block can't read the state of a checkpoint, because another version of
-    the library has stored other names or types."""
+    the library stored different names or types."""
     try:
         yield
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
@@ -369,7 +369,7 @@ def reading_state() -> Iterator[None]:
 @contextmanager
 def saving_when_stopped(save: Callable[[], None]) -> Iterator[None]:
     """Call `save` if the loop is asked to stop in this block. The block must not change the state that `save`
-    writes. It can therefore contain a rollout, but not an update."""
+    writes. The block can therefore contain a rollout, but not an update."""
     try:
         yield
     except StopRequested:

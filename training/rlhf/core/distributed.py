@@ -70,7 +70,7 @@ def process_group(place: Place | None = None) -> Iterator[None]:
     """Join a process group for the duration of the block: the group of `place`, or that of the processes that
     torchrun started. Without either, do nothing.
 
-    On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few.
+    On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few GPUs.
     """
     global _store
     if place is None and "RANK" not in os.environ:
@@ -115,7 +115,7 @@ def stop_was_asked() -> bool:
     """Return whether any process has called `ask_all_to_stop`."""
     try:
         return _store is not None and bool(_store.check([_STOP]))
-    except RuntimeError:  # the process that holds the store has ended
+    except RuntimeError:  # the process that hosts the store has ended
         return False
 
 

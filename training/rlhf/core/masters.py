@@ -2,8 +2,8 @@
 
 A step of Adam changes a weight by about the learning rate. bfloat16 has 8 bits of precision, so a weight of 1
 can't change by less than 0.004: most steps would have no effect. The optimiser therefore trains a float32
-copy of each 16-bit weight, its master (Micikevicius et al. 2017, arXiv 1710.03740), and every step rounds the
-masters to the model's weights. Gradients are also accumulated in float32.
+copy of each 16-bit weight, its master (Micikevicius et al. 2017, arXiv 1710.03740), and after every step, the
+model's weights are set to the rounded masters. Gradients are also accumulated in float32.
 
 Float32 weights are their own masters, so a loop needs no second code path.
 """

@@ -21,10 +21,10 @@ def rate_for(model: nn.Module, *, at_2m: float, at_1b: float, adapter: bool = Fa
     """Return the peak learning rate for the model, interpolated between two rates that are known to work.
 
     The log rate is linear in the log of the parameter count. A rate that trains a model with 2M parameters
-    within a minute destroys a model with 1B parameters within ten steps. No single rate is therefore a sound
+    within a minute destroys a model with 1B parameters within ten steps. Therefore, no single rate is a sound
     default for both sizes. A model smaller than SMALL gets the rate for SMALL, and a model larger than LARGE
-    gets the rate for LARGE. If an ``adapter`` of the model is trained, the rate is ADAPTER_RATE_FACTOR
-    times as high. The matrices of adapters don't count as parameters.
+    gets the rate for LARGE. If an ``adapter`` of the model is trained, the rate is ADAPTER_RATE_FACTOR times
+    as high. The matrices of adapters don't count as parameters.
     """
     weights: Any = sum(one.numel() for name, one in model.named_parameters() if ".lora_" not in name)
     share = math.log(min(max(weights, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)

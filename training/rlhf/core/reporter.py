@@ -117,7 +117,7 @@ class PrintReporter(NullReporter):
 
 class ShiftedReporter:
     """A reporter for a part of a loop. The part counts its steps from 1, and the reports use the step numbers
-    and the phase name of the loop. The detail of a phase is kept."""
+    and the phase name of the loop. The detail after a phase's colon is preserved."""
 
     def __init__(self, report: Reporter, by: int, *, phase: str) -> None:
         self._report, self._by, self._phase = report, by, phase

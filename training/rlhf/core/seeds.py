@@ -21,7 +21,7 @@ def seed_for(seed: int, purpose: str, *numbers: int) -> int:
 
 
 def generator_for(seed: int, purpose: str, *numbers: int) -> torch.Generator:
-    """Return a new generator on the CPU, seeded with `seed_for`. A loop that makes a new generator at every
+    """Return a new generator on the CPU, seeded with `seed_for`. A loop that creates a new generator at every
     step has no generator state to save in its checkpoints.
 
     Torch's CPU generator uses only the lower 32 bits of a seed, so the probability that two of 10,000

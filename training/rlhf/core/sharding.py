@@ -1,17 +1,18 @@
 """Fully sharded training with FSDP2: each process stores a part of every weight, gradient and moment.
 
-Before a layer runs, its weights are gathered from all processes. They are freed when the layer has run, in
-the forward pass and again in the backward pass. Each gradient is summed over the processes, and each process
-keeps its part of the sum. The sharded weights are float32. In a model that computes in bfloat16, they take
-the place of the float32 masters of `core.masters`, and each process gathers them in bfloat16.
+Before a layer runs, its weights are gathered from all processes. The gathered weights are freed when the
+layer has run, in the forward pass and again in the backward pass. Each gradient is summed over the processes,
+and each process keeps its part of the sum. The sharded weights are float32. In a model that computes in
+bfloat16, they take the place of the float32 masters of `core.masters`, and each process gathers them in
+bfloat16.
 
 - A forward pass of a sharded model needs `run`. Its backward pass needs no special call.
 - Gathering is an exchange, so all processes must run the same passes in the same order. `in_step` adds
   passes without an effect in the processes that have fewer micro-batches than others, and completes the
   exchanges of a process that runs out of memory.
-- All processes must stop at the same point, because a stopped process saves a checkpoint, for which the
-  others are needed. They agree before each pass (`SharedReporter.check`) and at the end of each part of the
-  loop that has no exchanges, such as the generation of answers (`stopping_together`).
+- All processes must stop at the same point, because a process that stops saves a checkpoint, and saving needs
+  all processes. Before each pass (`SharedReporter.check`), and at the end of each part of the loop that has
+  no exchanges, such as the generation of answers (`stopping_together`), the processes agree whether to stop.
 - A weight is a `DTensor`. `local`, `whole` and `fill` read and write it. Optimisers can use it directly.
 
 On a CPU, FSDP exchanges data through `core.distributed`, so a process that waits still calls `alive` and
@@ -55,7 +56,7 @@ Output = TypeVar("Output")
 
 
 def shards(recipe: Recipe) -> bool:
-    """Return whether the run divides its model. A run with one process has nothing to divide."""
+    """Return whether the run shards its model. A run with one process never shards its model."""
     return getattr(recipe, "sharding", "none") == "full" and distributed.count() > 1
 
 
@@ -66,7 +67,7 @@ def is_sharded(model: object) -> bool:
 def shard(
     model: nn.Module, layers: Sequence[nn.Module], *, dtype: torch.dtype, exact: Sequence[nn.Module] = ()
 ) -> None:
-    """Divide the model's weights among all processes. Each layer is gathered separately, and the remaining
+    """Shard the model's weights across all processes. Each layer is gathered separately, and the remaining
     weights are gathered together.
 
     Trained weights are converted to float32, and the model computes in ``dtype``, except for the modules in
@@ -184,7 +185,7 @@ _exchanges = _Exchanges()
 
 @contextmanager
 def stopping_together(*, sharded: bool) -> Iterator[None]:
-    """If one process is asked to stop inside this block, all processes raise StopRequested at the end of the
+    """If any process is asked to stop inside this block, all processes raise StopRequested at the end of the
     block. The block must not contain an exchange. Without sharding, the block has no effect."""
     global _apart
     if not sharded:

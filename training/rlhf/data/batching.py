@@ -177,7 +177,7 @@ def can_pack(model: PreTrainedModel) -> bool:
 
 def takes_packed_rows(model: PreTrainedModel) -> bool:
     """Return whether a language model, or a classifier with the same trunk, supports a 4-D attention mask and
-    explicit position IDs, which packing needs.
+    explicit position IDs, both of which packing needs.
 
     Packing requires attention in every layer, no sliding window, no mask computed by the model itself and no
     recurrence.

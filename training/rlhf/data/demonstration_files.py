@@ -31,8 +31,9 @@ class Demonstrations(list[Demonstration]):
     """Demonstrations and their counts.
 
     `from/rewrites` and `from/best_responses` count the demonstrations by source. `left_out/heldout_prompts`
-    counts rankings of held-out prompts, `left_out/no_good_answer` counts rankings that give no answer to
-    imitate, and `left_out/repeated` counts answers that an earlier ranking of the same prompt already gave.
+    counts rankings of held-out prompts, `left_out/no_good_answer` counts rankings without an answer worth
+    imitating, and `left_out/repeated` counts answers that an earlier ranking of the same prompt already
+    contributed.
     """
 
     def __init__(self, found: Iterable[Demonstration] = (), counts: Mapping[str, int] | None = None) -> None:
@@ -43,9 +44,9 @@ class Demonstrations(list[Demonstration]):
 def read_snapshot(path: str | Path, *, answers: SnapshotAnswers) -> Demonstrations:
     """Read the demonstrations of a snapshot's training prompts.
 
-    `answers` selects the rewrites, the best responses, or all. With `all`, a ranking gives its rewrite or,
-    without a rewrite, its best responses. If several rankings of a prompt give the same answer, this answer
-    becomes one demonstration. Held-out prompts are left out, because evaluations use them. Raises
+    `answers` selects the rewrites, the best responses, or all. With `all`, a ranking contributes its rewrite
+    or, without a rewrite, its best responses. If several rankings of a prompt contribute the same answer,
+    this answer becomes one demonstration. Held-out prompts are left out, because evaluations use them. Raises
     RankingFileError if the file can't be read.
     """
     file = Path(path)
@@ -108,7 +109,7 @@ def _demonstration(row: Any) -> Demonstration:
 
 
 def choose(demonstrations: Sequence[Demonstration], limit: int, *, seed: int) -> list[Demonstration]:
-    """Return at most `limit` demonstrations, chosen at random with the seed, in their given order."""
+    """Return at most `limit` demonstrations, chosen at random with the seed, in their original order."""
     if len(demonstrations) <= limit:
         return list(demonstrations)
     chosen = random.Random(seed_for(seed, "choice of demonstrations")).sample(

@@ -1,7 +1,7 @@
 """Demonstrations as tokens: which demonstrations can be used, and which prompts are held out.
 
 Only the final answer of a demonstration is imitated. Earlier assistant turns of a conversation are part of
-the prompt: nobody chose them as answers to imitate.
+the prompt: they were not chosen as answers to imitate.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def encode(
 def split_by_prompt(rows: Sequence[Row], heldout_share: float) -> tuple[list[Row], list[Row]]:
     """Split rows into (train, held-out) by the hash of the prompt, as `rankings.split_by_prompt` does.
 
-    All demonstrations of a prompt are on the same side. A prompt stays on its side if the data grows, so a
+    All demonstrations of a prompt are on the same side. A prompt stays on its side when the data grows, so a
     held-out prompt of one round is not trained on in the next. If the split would hold out all prompts, no
     prompt is held out.
     """

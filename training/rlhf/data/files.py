@@ -88,7 +88,9 @@ def read_rankings(path: str | Path) -> Rankings:
             f"{file.name} has broken rows ({len(errors)}): " + "; ".join(errors[:ERRORS_SHOWN]) + more
         )
     if not rankings and set(+Counter(rankings.left_out)) <= {"no_ranking", "no_order"}:
-        raise RankingFileError(f"{file.name} holds no rankings to learn from; detected file format: {title}")
+        raise RankingFileError(
+            f"{file.name} contains no rankings to learn from. Detected file format: {title}"
+        )
     return rankings
 
 
@@ -188,7 +190,8 @@ def _made(
     training: TrainingFields,
     all_bad: bool,
 ) -> Ranking:
-    """A ranking in which the responses outside the given tiers form a last tier, marked as unranked."""
+    """Return a ranking in which the responses outside the given tiers form the last tier, which is marked as
+    unranked."""
     rest = tuple(sorted(set(range(len(texts))) - {index for tier in tiers for index in tier}))
     return Ranking(
         messages=messages,

@@ -36,7 +36,7 @@ class Batch:
     """R rows of T token positions with `tokens` tokens in all; the rest is padding.
 
     `ids`, `positions` and `wanted` have shape (R, T). `wanted` marks the response tokens, including EOS. For
-    separate rows, `positions` is None: not every model takes position IDs.
+    separate rows, `positions` is None: not every model accepts position IDs.
     `mask` has shape (R, T) for separate rows, with 1 for a token. For packed rows, the mask is boolean with
     shape (R, 1, T, T). For a flat row, the mask is a `segments.segment_table`.
     """

@@ -1,8 +1,8 @@
 """Rankings as the training loops use them, with train/held-out splits and counts. The `files` module reads
 rankings.
 
-A ranking whose responses are all tied is kept, because a loss that models ties learns from this ranking. A
-loss that ignores ties leaves this ranking out. The training result (`RewardModelResult`) reports the number
+A ranking whose responses are all tied is kept, because a loss that models ties learns from such rankings. A
+loss that ignores ties leaves these rankings out. The training result (`RewardModelResult`) reports the number
 of rankings left out for this reason.
 """
 
@@ -25,8 +25,8 @@ UNRANKED_TIER = 10_000
 class Ranking:
     """One annotator's order of the responses to one prompt, or a consensus of several annotators.
 
-    ``tiers`` holds indices into ``responses``, best tier first. A tier of two or more responses is a tie.
-    Every response is in exactly one tier. With ``rest_unranked``, the last tier holds the responses that a
+    ``tiers`` contains indices into ``responses``, best tier first. A tier of two or more responses is a tie.
+    Every response is in exactly one tier. With ``rest_unranked``, the last tier contains the responses that a
     top-k ranking left unranked. Unranked responses are below all ranked responses. Unranked responses are not
     tied with each other, because the annotator did not judge them equally good.
 

@@ -100,7 +100,7 @@ def default_limits(
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that this process can still use on the device."""
+    """Return the amount of memory, in bytes, that this process can still use on the device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         # Torch keeps freed memory for its next tensors.

@@ -211,13 +211,13 @@ def _pick(
 def _unless_out_of_memory(
     decode: Callable[[], list[Completion]], *, splittable: bool
 ) -> list[Completion] | None:
-    """Return the answers, or None if the memory was exhausted and a smaller batch is possible."""
+    """Return the answers, or None if memory ran out and a smaller batch is possible."""
     try:
         return decode()
     except Exception as error:
         if not splittable or not is_out_of_memory(error):
             raise
-    # Here, the error and its traceback no longer hold the batch's tensors.
+    # At this point, the error and its traceback no longer reference the batch's tensors.
     release()
     return None
 

@@ -17,8 +17,8 @@ from training.rlhf.recipes.parts.generation import UsesGeneration
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
     """Generates with the policy's own weights, on the policy's device. `cache_bytes` limits the keys and
-    values of one batch. If it is None, they can take a share of the free memory. `cuda_graphs` is as in
-    `decoding.generate`."""
+    values of one batch. If `cache_bytes` is None, keys and values can take a share of the free memory.
+    `cuda_graphs` is as in `decoding.generate`."""
 
     cache_bytes: int | None = None
     cuda_graphs: bool = False

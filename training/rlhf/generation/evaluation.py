@@ -55,7 +55,7 @@ class Evaluation:
     tokens per answer, including EOS. `repetition_rate` is the share of word triples that occurred earlier in
     the same answer. `finished_share` is the share of answers that ended with a stop token. `cut` is the
     number of prompts that were truncated to fit the context. `refused` is the number of prompts that the chat
-    template can't render. They are not among the `n` prompts.
+    template can't render. These prompts are not among the `n` prompts.
     """
 
     mean: float

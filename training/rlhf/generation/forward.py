@@ -1,7 +1,8 @@
 """Decoding with a model's own forward pass, for any architecture of transformers.
 
 Each prompt is processed once. Its keys and values are then repeated for its samples, in buffers with room for
-the tokens to come: on small models, `generate` spends a third of its time on concatenating keys and values.
+the tokens that are still to be generated: on small models, `generate` spends a third of its time
+concatenating keys and values.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _token_bytes: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 class ForwardBatch:
-    """The state of P prompts with n samples each, R = P · n rows. The n rows of a prompt are adjacent.
+    """The state of P prompts with n samples each, in R = P · n rows. The n rows of a prompt are adjacent.
 
     Prompts are padded on the left. A row's positions count only its real tokens, so padding does not change
     the row's output.

@@ -18,7 +18,7 @@ BLOCK = 256
 
 
 class LogitsNotFinite(TrainingDiverged):
-    """Raised if a policy's logits are NaN or infinite, so that no token can be picked."""
+    """Raised if a policy's logits are NaN or infinite, so no token can be picked."""
 
 
 def uniform_numbers(seed: int, n: int, length: int) -> Tensor:

@@ -39,7 +39,7 @@ class SampledPrompt:
 @dataclass(frozen=True)
 class Sampled:
     """The sampled answers. `cut` is the number of prompts that were truncated to fit the context. `refused`
-    is the number of prompts that the chat template can't render. They have no answers."""
+    is the number of prompts that the chat template can't render. These prompts have no answers."""
 
     prompts: list[SampledPrompt]
     cut: int

@@ -63,7 +63,7 @@ class Judge:
     `adapter` names the reward model's adapter if it shares the policy's trunk (`loading.shared_trunk`).
 
     `limit` is the maximum length in tokens of a prompt and an answer together, as in the model's training. If
-    `same_tokens`, the policy's token IDs are scored as they are. Otherwise, the reward model has another
+    `same_tokens`, the policy's token IDs are scored as they are. Otherwise, the reward model has a different
     vocabulary or chat template, and the answer's text is encoded again.
     """
 

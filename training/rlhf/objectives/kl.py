@@ -89,15 +89,16 @@ def kl_k3_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> T
 
 @dataclass(frozen=True, slots=True)
 class KLController:
-    """Holds the KL of a policy near a target, with two quantities: `beta`, the KL coefficient, and `pull`,
-    the share of the way back to the reference by which the weights are moved after a step's update.
+    """Keeps the KL of a policy near a target by means of two quantities: `beta`, the KL coefficient, and
+    `pull`, the share of the way back to the reference by which the weights are moved after a step's update.
 
-    A proportional-integral controller adapts log beta. It needs several steps, and beta can't always hold the
-    KL: the gradient of a penalty in the reward (k1) is noisy, and the noise itself moves the policy away.
-    With RLOO and 64 answers per step on the demo, the KL of steps 11 to 30 was 1.6 times its target, although
-    beta had reached 1000 times its initial value. `pull` adds no such noise. Near the reference, the KL is a
-    quadratic function of the weights, so weights moved back by a share p have the KL (1 - p)² · KL. WARP
-    (arXiv 2406.16768) also interpolates towards the initial weights to trade reward for KL.
+    A proportional-integral controller adapts log beta. The controller needs several steps, and beta alone
+    can't always keep the KL near the target: the gradient of a penalty in the reward (k1) is noisy, and the
+    noise itself moves the policy away. With RLOO and 64 answers per step on the demo, the KL of steps 11 to
+    30 was 1.6 times its target, although beta had reached 1000 times its initial value. `pull` adds no such
+    noise. Near the reference, the KL is a quadratic function of the weights, so weights moved back by a share
+    p have the KL (1 - p)² · KL. WARP (arXiv 2406.16768) also interpolates towards the initial weights to
+    trade reward for KL.
 
     All decisions use the distance sqrt(KL / target), which changes at a constant rate if a policy moves at a
     constant speed. The KL of one step is a noisy mean over its answers, so the distance and its change per
@@ -127,8 +128,8 @@ class KLController:
         """Return the controller for a step, given `kl`, the mean KL of the step's answers in nats per answer.
 
         `rate` is the policy's learning rate in this step's update, as a fraction of its peak. `acted` states
-        whether the update depends on beta. It does not depend on beta during warm-up, or in a step whose KL
-        exceeds the ceiling. The KL then says nothing about beta, so the integral doesn't change.
+        whether the update depends on beta. The update does not depend on beta during warm-up, or in a step
+        whose KL exceeds the ceiling. The KL then says nothing about beta, so the integral doesn't change.
         """
         if self.target is None or (kl == 0.0 and not self.measured):
             return self

@@ -42,7 +42,7 @@ class Conditions:
     answers that the recipe allows. `memory` is the device's memory in bytes, which limits how many answers
     are generated together, or None if it is unknown.
 
-    `processes` is the number of processes that divide each batch among them. Each of them holds all models,
+    `processes` is the number of processes that divide each batch among them. Each process stores all models,
     unless the recipe divides the trained models as well (`planning.sharding`).
     """
 
@@ -151,7 +151,8 @@ def weights(name: str, shape: Shape) -> Part:
 
 def float32_kernels(data: Data, given: Conditions) -> tuple[Part, ...]:
     """Return the memory of the code that oneDNN compiles for products of float32 matrices on a CPU. If the
-    texts differ in length, more kernels are compiled than are kept, so their number reaches the limit."""
+    texts differ in length, more kernels are compiled than are kept, so the number of kept kernels reaches the
+    limit."""
     if given.gpu:
         return ()
     varied = data.prompt_deviation > 0 or data.response_deviation > 0
@@ -167,7 +168,7 @@ def loading_and_saving(
     On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
     memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models
     that each process reads completely before they are divided among the processes, or 0 if no model is
-    divided. If models are divided, the first process gathers the checkpoint in main memory, also on a CPU.
+    divided. If models are divided, the first process gathers the checkpoint in main memory, even on a CPU.
     """
     cost = Cost(tuple(replace(stage, parts=(*stage.parts, *kernels)) for stage in cost.stages))
     held = max(cost.stages, key=lambda stage: stage.bytes).parts

@@ -106,7 +106,7 @@ def _on_policy(
         shards(recipe, given),
     )
     generating = (*models, *complete_weights(recipe, policy, given))
-    # With a ceiling or a target, the KL of the final policy is measured on further rollouts.
+    # With a ceiling or a target, the KL of the final policy is measured on additional rollouts.
     rollouts = recipe.steps + (recipe.kl_ceiling is not None) + recipe.final_rollouts
     asking = decoding(
         policy,
@@ -243,7 +243,7 @@ def _on_policy(
 
 
 def _samples(recipe: RolloutConfig, data: Data) -> tuple[int, int]:
-    """Return how many times the sample prompts are answered, and how many of them there are. They are
+    """Return how many times the sample prompts are answered, and the number of sample prompts. They are
     answered at the start, every `sample_every` steps, and at the end."""
     shown = min(recipe.samples, int(data.items))
     times = 1 + recipe.steps // recipe.sample_every + (recipe.steps % recipe.sample_every > 0)

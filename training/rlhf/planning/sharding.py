@@ -1,16 +1,16 @@
 """The memory of a sharded model in one of several processes (`core.sharding`).
 
 Each process stores 1/n of the float32 weights, gradients and Adam moments, 16 bytes per weight in all. In a
-pass, it also holds the weights that are currently gathered and, in a backward pass, their gradients before
-the exchange:
+pass, each process also stores the weights that are currently gathered and, in a backward pass, their
+gradients before the exchange:
 
 - the weights outside the layers (embedding and output layer), during the entire pass;
 - the weights of two layers, because the next layer is gathered while the current one is computed;
 - the gradients of one layer with a float32 copy for the exchange and, at the end of the backward pass, those
   of the weights outside the layers.
 
-While answers are generated, and for the final scores of a reward model, each process holds a complete copy of
-the weights instead. Pure functions without torch.
+While answers are generated, and for the final scores of a reward model, each process stores a complete copy
+of the weights instead. Pure functions without torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAYERS_GATHERED = 2
 
 
 def shards(recipe: Recipe, given: Conditions) -> int:
-    """Return the number of processes that divide the model among them, or 1 if each process holds the
+    """Return the number of processes that divide the model among them, or 1 if each process stores the
     complete model."""
     return given.processes if getattr(recipe, "sharding", "none") == "full" else 1
 

@@ -93,7 +93,8 @@ def loaded(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tup
 
 
 def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -> tuple[Part, ...]:
-    """Return the memory that a policy takes between two updates: its weights as in `loaded`, and moments."""
+    """Return the memory that a policy takes between two updates: the weights (see `loaded`) and Adam's
+    moments."""
     learning, divided = trained_weights(recipe, shape), shards(recipe, given)
     parts = (*loaded(recipe, shape, given), Part("Adam's moments", 2 * FLOAT * learning / divided))
     return parts if given.processes == divided else (*parts, exchanged(learning))
@@ -118,7 +119,7 @@ def whole_bytes(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> float:
 
 
 def exchanged(learning: float) -> Part:
-    """Return the memory in which several processes sum their gradients, one bucket at a time. Sharded
+    """Return the memory that several processes use to sum their gradients, one bucket at a time. Sharded
     gradients are summed in the backward pass."""
     return Part("exchanged gradients", min(BUCKET_BYTES, FLOAT * learning))
 

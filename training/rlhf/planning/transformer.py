@@ -112,9 +112,9 @@ def passing_bytes(shape: Shape, places: float, number: int = FLOAT) -> float:
     """Return the peak memory, in bytes, of a forward pass without a backward pass: the larger of attention
     and MLP.
 
-    Both hold the layer's input and the output of the norm. Attention holds queries, keys and values, the keys
-    and values of all query heads, and three copies of queries and output in another memory layout. The MLP
-    holds its three products.
+    Both store the layer's input and the output of the norm. Attention stores queries, keys and values, the
+    keys and values of all query heads, and three copies of queries and output in another memory layout. The
+    MLP stores its three products.
     """
     queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     return number * places * (2 * shape.hidden + max(6 * queries + 2 * keys, 3 * shape.intermediate))

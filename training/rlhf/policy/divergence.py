@@ -77,7 +77,7 @@ def measured(
     The estimate is the mean log-ratio of one sampled answer per prompt, like PPO's `objective/kl`. An answer
     has at most ``max_new_tokens`` tokens. ``start`` is a folder or a hub name. The starting policy is loaded
     only after the trained policy has answered, and needs as much memory as the trained policy's weights. If
-    an adapter was trained, the policy's own trunk is the start, and nothing is loaded.
+    an adapter was trained, the policy's own trunk is the starting policy, and nothing is loaded.
     """
     room = min(max_new_tokens, chat.context_length(policy.model) - 1)
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]

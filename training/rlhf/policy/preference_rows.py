@@ -149,8 +149,8 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
     backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the
     memory use, and rankings that need several passes take a third longer.
 
-    If the policy is sharded, the responses of a ranking go through it in one pass. All processes must make
-    the same number of passes, and the recomputation would gather all layers at once.
+    If the policy is sharded, the responses of a ranking go through the policy in one pass. All processes must
+    run the same number of passes, and the recomputation would gather all layers at once.
     """
     groups, [layout] = [rows.groups[i] for i in indices], {rows.layouts[i] for i in indices}
     passes = [groups] if is_sharded(policy) else rows.passes(indices)
@@ -158,7 +158,7 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
 
     def summed_log_probs(answers: Answers, _: Tensor | None = None) -> Tensor:
         per_token = token_log_probs(policy, answers.inputs, temperature=1.0)
-        # The sum over a padded row is deterministic. On a GPU, index_add is not.
+        # The sum over a padded row is deterministic, whereas index_add is not deterministic on a GPU.
         return answers.per_answer(per_token).sum(dim=1)
 
     if len(passes) > 1 and torch.is_grad_enabled():

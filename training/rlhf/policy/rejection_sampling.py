@@ -385,8 +385,8 @@ def tune_round(
 
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
-    """Return the settings. If they contain no learning rate, fill in the default, which is lower than that of
-    `sft`."""
+    """Return the settings. If the settings contain no learning rate, fill in the default, which is lower than
+    the default of `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
     )

@@ -23,7 +23,8 @@ class SampleConfig(UsesTemplate, UsesGeneration):
         1.0,
         gt=0,
         le=1,
-        description="Sample only from the most likely tokens whose probabilities add up to this share.",
+        description="Sample only from the smallest set of likely tokens whose probabilities add up to at"
+        " least this share.",
     )
     max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")
 
@@ -39,6 +40,7 @@ class EvaluateConfig(UsesTemplate, UsesGeneration):
         1.0,
         gt=0,
         le=1,
-        description="Sample only from the most likely tokens whose probabilities add up to this share.",
+        description="Sample only from the smallest set of likely tokens whose probabilities add up to at"
+        " least this share.",
     )
     max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")

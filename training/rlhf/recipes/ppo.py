@@ -33,7 +33,7 @@ class PPOConfig(RolloutConfig):
         ge=0,
         le=100_000,
         description="Number of initial steps that train only the critic, at most steps - 1. The policy's"
-        " learning rate schedule starts after them.",
+        " learning rate schedule starts after these steps.",
     )
     gamma: float = Field(1.0, ge=0, le=1, description="Discount factor per token (γ in GAE).")
     gae_lambda: float = Field(

@@ -14,8 +14,8 @@ from training.rlhf.recipes.parts.servers import FULL_TRAINING
 from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 # Number of answers from which the KL of the final policy is estimated if there is a target, and the maximum
-# number of rollouts for them. Near 1 nat, the mean of 512 answers has a standard error of about 0.07 nats.
-# With the 64 answers of a step, it would be 0.2 nats.
+# number of rollouts that provide these answers. Near 1 nat, the mean of 512 answers has a standard error of
+# about 0.07 nats. With the 64 answers of a step, it would be 0.2 nats.
 FINAL_ANSWERS, FINAL_ROLLOUTS = 512, 8
 
 
@@ -65,9 +65,9 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
         None,
         gt=0,
         description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to keep the"
-        " KL at this target. If the KL is about to exceed the target, the weights also move back towards the"
-        " reference. At the end, the KL is measured on up to 512 answers. If the final KL may be above the"
-        " target, the weights move back before the policy is saved.",
+        " KL near this target. If the KL is about to exceed the target, the weights also move back towards"
+        " the reference. At the end, the KL is measured on up to 512 answers. If the final KL may be above"
+        " the target, the weights move back before the policy is saved.",
     )
     kl_ceiling: float | None = Field(
         None,

@@ -132,8 +132,7 @@ class AnswerLink:
 
 
 def given_either(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """Divide two probabilities by their sum. If both are too small for a floating-point number, nothing
-    distinguishes them, and both results are ½."""
+    """Divide two probabilities by their sum. If both underflow to 0, both results are ½."""
     either = first + second
     return (
         np.divide(first, either, out=np.full_like(either, 0.5), where=either > 0),

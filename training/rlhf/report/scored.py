@@ -97,7 +97,7 @@ class ScoredRankings:
 
     @classmethod
     def of(cls, rankings: Sequence[Ranking], rewards: Sequence[Any], link: AnswerLink) -> ScoredRankings:
-        """Combine rankings with ``rewards``. For each ranking, ``rewards`` holds one array or list of K
+        """Combine rankings with ``rewards``. For each ranking, ``rewards`` contains one array or list of K
         rewards, in the order of the responses.
 
         Raises ValueError if a ranking has too few or too many rewards, or rewards that are not finite.

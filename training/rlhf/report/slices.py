@@ -80,7 +80,7 @@ def slices_of(
     """Return the slices of strict ``pairs``. ``expected`` (P,) contains the predicted probability of the
     more likely preference on each pair.
 
-    A property with a single value gives no slices.
+    A property with a single value has no slices.
     """
     found: list[Slice] = []
     for by, labels, order in _kinds(scored, pairs, statements):

@@ -51,7 +51,7 @@ class Reliability:
     The interval uses the delta method on the log-odds, with fixed rewards. Each ranking is treated as one
     observation, regardless of its number of pairs. A reward model that has memorised its rankings agrees with
     all annotators. This agreement raises every estimated reliability. If the held-out loss stopped falling
-    before training ended, reliabilities should therefore only be compared with one another.
+    before training ended, reliabilities should therefore be compared only with one another.
     """
 
     value: float

@@ -33,7 +33,7 @@ WIDTH = 16  # number of ReLUs per member
 RANKINGS_PER_UPDATE = 64
 PASSES = 5
 # On the demo world's features, 60 updates give the same result as 200 updates at a quarter of the learning
-# rate. This was measured with 50 rankings and with 450 rankings.
+# rate. We measured both settings with 50 rankings and with 450 rankings.
 LEAST_UPDATES = 60
 RATE = 0.2  # Adam's peak rate, with cosine decay to 0; in prior standard deviations per update
 

@@ -233,7 +233,7 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     the processes.
     """
     divided = config is not None and shards(config)
-    # A model that will be sharded is loaded to the CPU, because it may be too large for one GPU.
+    # A model that will be sharded is loaded onto the CPU, because it may be too large for one GPU.
     opened = open_classifier(base_model, device=torch.device("cpu") if divided else None)
     if opened.new:
         start_head(opened.model)

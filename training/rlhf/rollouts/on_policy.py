@@ -2,9 +2,9 @@
 
 Everything that the loop changes is in one state, which checkpoints contain. A method's ``roll_out`` samples
 and scores answers but does not change the state, so a run that is stopped during a rollout saves the state
-and loses only that rollout. A method's ``update`` changes the state, and between its optimiser steps, the
-state can't be saved. If a run is stopped during an update, the update therefore gets UPDATE_GRACE seconds to
-end. If it takes longer, the run resumes from its newest checkpoint.
+and loses only that rollout. A method's ``update`` changes the state, which can't be saved between the
+update's optimiser steps. If a run is stopped during an update, the update therefore gets UPDATE_GRACE seconds
+to end. If the update takes longer, the run resumes from its newest checkpoint.
 
 With several processes (`core.distributed`), each process computes its share of every rollout and update. All
 processes have the same state, and the first one saves it.

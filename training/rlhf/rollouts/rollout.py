@@ -196,7 +196,7 @@ def usable_prompts(
 def choose_prompts(seed: int, position: Position, *, count: int, of: int) -> tuple[list[int], Position]:
     """Return the indices of the next `count` prompts, and the position after them.
 
-    `of` is the total number of prompts. Every pass over them has its own random order, so that each prompt
+    `of` is the total number of prompts. Every pass over the prompts has its own random order, and each prompt
     occurs once per pass.
     """
     chosen: list[int] = []

@@ -33,7 +33,7 @@ def end_within_target(
     """Estimate the KL of the final policy, and move its weights back towards the reference if the KL may
     exceed ``kl_target``.
 
-    The controller holds the KL of each step near the target, within the noise of the step's answers. Without
+    The controller keeps the KL of each step near the target, within the noise of the step's answers. Without
     this correction, four runs of RLOO on the demo ended at 0.77 to 1.09 times their target. ``state.pulled``
     contains all results, so a run that is stopped here loses at most one rollout.
     """

@@ -74,8 +74,8 @@ def settled(
     of the floors. `state` is the state after the previous round.
 
     If no answer is kept without multipliers, the state remains the same, so floors never turn an empty
-    selection into a selection with answers. The result depends only on the candidates and on the values of
-    the floors. It can therefore be computed again after a resume.
+    selection into a non-empty one. The result depends only on the candidates and on the values of the floors.
+    It can therefore be computed again after a resume.
     """
     usable = candidates.usable
     if not judges.floors or not bool(usable.any()):

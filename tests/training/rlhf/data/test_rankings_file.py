@@ -157,7 +157,7 @@ def test_tasks_without_a_ranking_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_file_without_rankings_is_refused(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    with pytest.raises(RankingFileError, match=r"prompts.jsonl holds no rankings to learn from"):
+    with pytest.raises(RankingFileError, match=r"prompts.jsonl contains no rankings to learn from"):
         read_rankings(jsonl(tmp_path / "prompts.jsonl", *rows))
 
 

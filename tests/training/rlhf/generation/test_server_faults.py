@@ -214,7 +214,7 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "unknown ID": (changed(token_ids=[5, 500, 6, 7, 8, 9], logprobs=None), "contains the token ID 500"),
     "no IDs": (without_token_ids, "contains no token IDs. The server must support return_token_ids"),
     "not numbers": (changed(token_ids=["5", "6"]), "not a list of whole numbers"),
-    "other prompt": (changed(prompt_token_ids=[2, 3]), "has read a different prompt"),
+    "other prompt": (changed(prompt_token_ids=[2, 3]), "the prompt that the server has read differs"),
     "too short": (changed(token_ids=[5, 6], logprobs=None, finish_reason="length"), "--max-model-len"),
     "other end": (changed(token_ids=[5, 6], logprobs=None, finish_reason="stop"), "not a stop token"),
     "other counts": (

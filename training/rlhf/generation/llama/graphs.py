@@ -28,10 +28,10 @@ COLUMNS = 128
 
 
 class Graph(Protocol):
-    """One call of a function, which can be repeated on the same memory."""
+    """A captured call of a function, which can be repeated on the same memory."""
 
     def replay(self) -> Tensor:
-        """Repeat the call. Return its result, in the same memory every time."""
+        """Repeat the call and return its result, which is in the same memory every time."""
 
 
 Capture = Callable[[Callable[[], Tensor]], Graph]

@@ -3,7 +3,7 @@
 - Prompts are read without padding. In the last layer, only the last token of each prompt is passed to the
   MLP.
 - Keys and values are written into one buffer with room for the whole answer. A prompt's keys and values are
-  stored once for all samples. The samples' queries are multiplied with them in one matrix product.
+  stored once for all samples. The samples' queries are multiplied by them in one matrix product.
 - The query heads of a group share its keys and values, which are not copied for each head.
 - No operation makes the CPU wait for the device, because no tensor's shape depends on a computed value.
 - On a GPU, steps can be repeated as CUDA graphs (`graphs`).
@@ -248,7 +248,7 @@ def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
     kv_heads = keys.shape[1]
     group = queries.shape[1] // kv_heads
-    # Each group of heads reads the same memory: a view with stride 0 is no copy.
+    # Each group of heads reads the same memory: a view with stride 0 is not a copy.
     flat = queries.reshape(-1, group, *queries.shape[2:])
     keys, values = (one.flatten(0, 1)[:, None].expand(-1, group, -1, -1) for one in (keys, values))
     return scaled_dot_product_attention(flat, keys, values, is_causal=True).reshape(queries.shape)
@@ -256,7 +256,7 @@ def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def _in_huge_pages(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return an empty tensor on the CPU. Reading keys and values from pages of 2 MiB saved an eighth of the
-    time of a generation, because the processor's TLB has too few entries for that many pages of 4 KiB."""
+    generation time, because the processor's TLB has too few entries for that many pages of 4 KiB."""
     size = math.prod(shape)
     memory = mmap.mmap(-1, max(1, size * dtype.itemsize))
     if hasattr(mmap, "MADV_HUGEPAGE"):

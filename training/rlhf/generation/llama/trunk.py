@@ -27,7 +27,8 @@ Added = Callable[[Tensor, Tensor], Tensor]
 
 
 class Layer(NamedTuple):
-    """The parts of one layer. `heads_norm` are Qwen3's norm weights of queries and keys, one row per head."""
+    """The parts of one layer. `heads_norm` contains Qwen3's norm weights for queries and keys, one row per
+    head."""
 
     attention_norm: nn.Module
     queries_keys_values: Projection
@@ -123,7 +124,8 @@ class Trunk:
 
 
 def _projection(modules: Sequence[Any], copied: bool) -> Projection:
-    """Return a function that applies all modules to the same input. Copies are joined into one matrix."""
+    """Return a function that applies all modules to the same input. If the weights are `copied`, the copies
+    are joined into one matrix."""
     if not copied or not all(_is_plain(module) for module in modules):
         return lambda hidden: [module(hidden) for module in modules]
     apply = _in_layout_of_onednn(modules)
@@ -170,7 +172,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def is_altered(module: nn.Module) -> bool:
-    """Return whether the module may compute something different from what its class computes."""
+    """Return whether the module's output may differ from the output that its class computes."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     replaced = "forward" in vars(module) and not is_recomputed(module)
     return any(hooks) or replaced or hasattr(module, "_hf_hook")

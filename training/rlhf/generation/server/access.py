@@ -29,7 +29,7 @@ class Access:
     def parsed(cls, key: str, adapters: str) -> Access:
         """Return the access with this key and this folder, which is given as `folder` or `folder:folder on
         the server`. Raises ServerUnusable if one of them is invalid."""
-        # The error must not contain the key, because it is shown on the run's page.
+        # The error must not contain the key, because the error is shown on the run's page.
         if not (key.isascii() and key.isprintable()):
             raise ServerUnusable(f"{KEY} must consist of printable ASCII characters")
         here, _, there = adapters.partition(":")

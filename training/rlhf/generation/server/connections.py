@@ -1,6 +1,6 @@
 """Requests to one server over connections that are kept open.
 
-Redirects are not followed, and proxies from the environment are not used, so a request only reaches the
+Redirects are not followed, and proxies from the environment are not used, so a request reaches only the
 address that the operator has allowed. Every request has a time limit, and every response has a size limit.
 """
 
@@ -92,12 +92,12 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close all connections. Requests that wait for an answer end at once, with ServerTrouble."""
+        """Close all connections. Requests that wait for a response fail at once with ServerTrouble."""
         with self._lock:
             self._closings += 1
             connections, self._idle = [*self._idle, *self._busy], []
         for connection in connections:
-            with suppress(OSError, AttributeError):  # the connection is closed already or not open yet
+            with suppress(OSError, AttributeError):  # the connection is already closed or not open yet
                 connection.sock.shutdown(socket.SHUT_RDWR)
             connection.close()
 
@@ -138,9 +138,10 @@ class Connections:
                 data += piece
                 if len(data) > MAX_ANSWER_BYTES:
                     raise ServerUnusable(
-                        f"the server at {self.address} sent more than {MAX_ANSWER_BYTES} bytes in one answer"
+                        f"the server at {self.address} sent more than {MAX_ANSWER_BYTES} bytes in one"
+                        " response"
                     )
-                # A timeout per read would let an answer that arrives byte by byte continue indefinitely.
+                # A timeout per read would let a response that arrives byte by byte continue indefinitely.
                 left = _left(ends)
                 # `sock` is None after the last piece if the server closes the connection.
                 if connection.sock is not None:

@@ -32,9 +32,9 @@ from training.rlhf.models.parts.trunks import vocabulary_rows
 from training.rlhf.models.tokens import chat
 from training.rlhf.recipes.parts.servers import UsesServer
 
-TICK_SECONDS = 0.2  # between two checks for a cancellation
+TICK_SECONDS = 0.2  # interval between two checks for cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-JITTER = 0.2  # largest share by which a pause is extended, so that waiting runs don't retry all at once
+JITTER = 0.2  # largest share by which a pause is extended, so that waiting runs don't all retry at once
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
 # The maximum number of times that one request can fail while the server answers other requests. After that,
 # the request will probably never succeed, so the run fails.
@@ -59,8 +59,9 @@ class ServerEngine:
         self._connections = Connections(settings.server, key=access.key, timeout=settings.server_timeout)
         self._weights = ServedWeights(self._connections, settings.server_model, access)
         self._greeted = self._compared = False
-        # Whether log-probabilities are at the sampling temperature, or None if this is unknown. In that case,
-        # the server's noise hides the difference from temperature 1, so either assumption is nearly right.
+        # Whether log-probabilities are at the sampling temperature, or None if this is unknown. If it is
+        # unknown, the server's noise hides the difference from temperature 1, so either assumption is nearly
+        # right.
         self._tempered: bool | None = None
         weakref.finalize(self, _leave, self._weights, self._connections)
 
@@ -155,7 +156,8 @@ class ServerEngine:
     def _until_it_answers(
         self, policy: Loaded, pulse: Pulse, trouble: ServerTrouble | None = None, *, attempts: int = 1
     ) -> bool:
-        """Wait until the server answers and offers the policy's weights. Return whether it was unavailable.
+        """Wait until the server answers and offers the policy's weights. Return whether the server was
+        unavailable.
 
         `trouble` is a failure that has just occurred, after `attempts` attempts at the same request.
         """
@@ -199,7 +201,7 @@ class ServerEngine:
         return None
 
     def _forget_checks(self) -> None:
-        """Make the next request repeat all checks. A server can come back with a different model and
+        """Make the next request repeat all checks. After an outage, a server can have a different model and
         different options."""
         self._greeted, self._compared, self._tempered = False, False, None
 

@@ -30,7 +30,7 @@ NOT_COMPARED = re.compile("[\ufffd\\s]+")
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The token IDs that a policy can answer with: IDs below `known`, and the stop tokens `stops`. `banned`
+    """The token IDs that a policy can generate: IDs below `known`, and the stop tokens `stops`. `banned`
     are the other IDs of the model's output, which have no text."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -72,13 +72,13 @@ def completion_request(
 
 
 def json_of(answer: Answer, what: str) -> Any:
-    """Return the JSON of a successful answer. Raises ServerUnusable if the body is not JSON."""
+    """Return the JSON of a successful response. Raises ServerUnusable if the body is not JSON."""
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError):
         raise ServerUnusable(
-            f"the server's answer to {what} is not JSON: {answer.words!r}. Check that `server` is the address"
-            " of an OpenAI-compatible server"
+            f"the server's response to {what} is not JSON: {answer.words!r}. Check that `server` is the"
+            " address of an OpenAI-compatible server"
         ) from None
 
 
@@ -108,7 +108,9 @@ def _completion(
         raise ServerTrouble(f"it ended an answer with finish_reason {reason!r}")
     given = choice.get("prompt_token_ids")
     if given is not None and given != list(prompt):
-        _unusable(f"the server has read a different prompt from the {len(prompt)} tokens that it was sent")
+        _unusable(
+            f"the prompt that the server has read differs from the {len(prompt)} tokens that were sent to it"
+        )
     ids, log_probs = _ids_of(choice), _log_probs_of(choice)
     if log_probs is not None and len(log_probs) != len(ids):
         _unusable(f"it has {len(ids)} token IDs, but {len(log_probs)} log-probabilities")

@@ -22,7 +22,7 @@ VOCABULARY = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|l
 HEADS = ("score", "classifier")
 SCORES = "SEQ_CLS"  # peft's task type for a reward model
 ANOTHER_BASE = (
-    "The adapter was trained on another base model. Correct base_model_name_or_path in "
+    "The adapter was trained on a different base model. Correct base_model_name_or_path in "
     f"{ADAPTER_CONFIG}, or use the model from which the adapter was trained."
 )
 

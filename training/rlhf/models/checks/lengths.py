@@ -10,7 +10,7 @@ from training.rlhf.models.checks.files import config_in, number_in
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.files import adapters
 
-# Models that number positions from the pad token's ID plus one, so that the lower positions are unusable.
+# Models that number positions from the pad token's ID plus one, so the lower positions are unusable.
 PADDED_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 

@@ -1,4 +1,4 @@
-"""Check whether a policy and a reward model encode conversations identically, which PPO needs.
+"""Check whether a policy and a reward model encode conversations identically, as PPO requires.
 
 PPO gives the sampled token IDs to the reward model, because decoding and re-encoding can change them. The
 scores are right only if the reward model's own tokenizer and chat template give the same IDs for the same
@@ -47,9 +47,9 @@ def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int])
 def refuse_fewer_rows(known: int, *, policy_rows: int, judge_rows: int) -> None:
     """Raise Refused if the policy can sample a token for which the reward model has no embedding.
 
-    ``known`` is the largest ID of the tokenizer and of the stop tokens, plus one. Rows beyond it do not
-    matter, because they are never sampled: Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has 151,936, but both
-    have the same 151,665 tokens.
+    ``known`` is the largest ID of the tokenizer and of the stop tokens, plus one. Rows from this ID on do not
+    matter, because their IDs are never sampled: Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has 151,936, but
+    both have the same 151,665 tokens.
     """
     sampled = min(policy_rows, known)
     if 0 < judge_rows < sampled:
@@ -148,7 +148,7 @@ def _id(tokens: Mapping[str, int], token: str) -> str:
 
 
 def _tokenizer_folder(folder: Path) -> Path:
-    """The folder that holds the tokenizer. An adapter without a tokenizer uses that of its base model."""
+    """The folder that contains the tokenizer. An adapter without a tokenizer uses that of its base model."""
     own = (folder / TOKENIZER_CONFIG).is_file()
     return folder if own or not adapters.is_adapter(folder) else Path(adapters.base_of(folder))
 

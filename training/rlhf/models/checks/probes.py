@@ -43,8 +43,8 @@ PROBES: Mapping[str, Messages] = {
 NO_ARGUMENTS: Mapping[str, Any] = {}
 # Probes that are compared only if both templates accept them.
 OPTIONAL = {"the result of a tool"}
-# The date in every probe. Templates such as that of Llama 3.1 write the current date. The readings of two
-# models are cached, so they could otherwise contain different dates.
+# The date that templates see in every probe. Templates such as that of Llama 3.1 write the current date. The
+# readings of two models are cached, so they could otherwise contain different dates.
 NOW = datetime(2024, 7, 26)
 READING_SECONDS = 20  # elapsed time; usually enough even on a busy machine
 CPU_SECONDS = 10
@@ -72,8 +72,8 @@ class ReadingTimedOut(Exception):
 
 
 def reading_of_folder(folder: Path, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> Reading | None:
-    """Return the reading of the tokenizer in a folder with these template arguments, or None if it can't be
-    determined. Raises ReadingTimedOut."""
+    """Return how the tokenizer in a folder reads `PROBES` with these template arguments, or None if this
+    can't be determined. Raises ReadingTimedOut."""
     return _read_elsewhere(folder.absolute(), json.dumps(dict(arguments)), state_of(folder))
 
 

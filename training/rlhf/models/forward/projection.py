@@ -20,7 +20,7 @@ from torch import Tensor
 from training.rlhf.models.parts import products
 
 # Number of logits in a chunk. More logits per chunk take more memory. A chunk has at least MIN_CHUNK_TOKENS
-# tokens, because the projection of fewer tokens spends most of its time on reading the weights.
+# tokens, because the projection of fewer tokens spends most of its time reading the weights.
 CHUNK_LOGITS, CHUNK_LOGITS_ON_GPU = 2**24, 2**26
 MIN_CHUNK_TOKENS = 256
 # Number of logits for which the softmax is computed at a time. On a CPU, these logits stay in the cache.
@@ -231,5 +231,5 @@ def _blocks_of(weight: Tensor, logits: Tensor) -> Iterator[slice]:
 
 
 def _multiplies_halves(states: Tensor, weight: Tensor) -> bool:
-    """Return whether the device multiplies these bf16 matrices and adds up the products in fp32."""
+    """Return whether the device multiplies these bf16 matrices with fp32 accumulation."""
     return states.is_cuda and states.dtype == weight.dtype == torch.bfloat16

@@ -29,7 +29,8 @@ def recompute_layers(model: nn.Module) -> None:
 
 
 def is_recomputed(module: nn.Module) -> bool:
-    """Return whether `recompute_layers` has changed the module. Its outputs are still those of its class."""
+    """Return whether `recompute_layers` has changed the module. The module's outputs are still those of its
+    class."""
     forward = vars(module).get("forward")
     return (
         isinstance(forward, partial)

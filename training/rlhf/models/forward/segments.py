@@ -45,8 +45,8 @@ def attention_by_segment(
     interpreted as a `segment_table`.
 
     ``query`` has shape (1, H, T, D). ``key`` and ``value`` have the same shape or fewer heads. The result has
-    shape (1, T, H, D). Slices are made with `split`, whose backward pass is one concatenation. The backward
-    pass of indexing would fill a full row per segment.
+    shape (1, T, H, D). Slices are created with `split`, whose backward pass is one concatenation. The
+    backward pass of indexing would fill a full row per segment.
     """
     if attention_mask is None or attention_mask.dtype != torch.long:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **given)

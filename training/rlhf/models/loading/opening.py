@@ -49,8 +49,8 @@ def open_policy(
 ) -> Loaded:
     """Return the model in eval mode. A model in memory is switched to eval mode and keeps its precision.
 
-    `arguments` are added to the template arguments of its tokenizer. Raises Refused for an argument that the
-    chat template does not use.
+    `arguments` are added to the template arguments of the model's tokenizer. Raises Refused for an argument
+    that the chat template does not use.
     """
     if isinstance(source, Loaded):
         refuse_tokens_without_embedding(type(source.model).__name__, *source)
@@ -95,8 +95,8 @@ def open_generator(
 def load_reward_model(
     path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> Loaded:
-    """Load a sequence classifier with one output and its tokenizer, in eval mode. A LoRA adapter is merged
-    into its base.
+    """Load a sequence classifier that has one output, together with its tokenizer. The model is in eval mode.
+    A LoRA adapter is merged into its base.
 
     Missing weights are an error: a random head would silently produce meaningless scores.
     """

@@ -30,7 +30,7 @@ def save_model(
 
     All files are written to a temporary folder beside `out_dir`, which is synced to disk and then renamed. A
     crash therefore leaves either the complete new model or the previous content of `out_dir`. ``add`` is
-    called with the temporary folder, to which it can write further files. LoRA adapters are merged into a
+    called with the temporary folder, to which it can write additional files. LoRA adapters are merged into a
     copy of their trunk. With ``merge=False``, the folder contains only the adapter and the name of its base,
     in peft's format. Raises DiskFull.
     """

@@ -46,7 +46,7 @@ def share_trunk(policy: Any, source: ModelSource) -> Shared | None:
     weights = load_file(folder / adapters.ADAPTER_WEIGHTS)
     matrices = {key: one for key, one in weights.items() if ".lora_" in key}
     if weights.keys() - matrices.keys() != {PREFIX + HEAD}:
-        return None  # the reward model has further modules of its own
+        return None  # the reward model has additional modules of its own
     reading = {"trust_remote_code": False, "local_files_only": True}
     base = adapters.base_of(folder)
     tokenizer = tokenizer_of(folder, base, reading)

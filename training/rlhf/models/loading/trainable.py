@@ -195,8 +195,8 @@ def _refuse_base(base: str, out_dir: str | Path) -> None:
 
 def change_from_start(model: Any) -> dict[str, float]:
     """Return the metric `parameters/change`: the norm of the change of an adapter's weights since the start
-    of training. The result is empty if all weights are trained, because the start is then no longer in
-    memory."""
+    of training. The result is empty if all weights are trained, because the starting weights are then no
+    longer in memory."""
     if not has_adapters(model):
         return {}
     return {"parameters/change": lora.adapter_change(model, lora.POLICY, lora.start_of(model))}

@@ -36,7 +36,8 @@ SMALLEST_ROWS, SMALLEST_PRODUCT = 128, 2**21
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Return whether the module is exactly a linear layer, and not a subclass with another forward pass."""
+    """Return whether the module is exactly a linear layer, and not a subclass with a different forward
+    pass."""
     return type(module) in (nn.Linear, Linear)
 
 
@@ -75,7 +76,7 @@ def available() -> bool:
 
 
 def takes_onednn(rows: Tensor, weight: Tensor) -> bool:
-    """Return whether oneDNN multiplies these rows, with shape (…, in), with a weight of shape (out, in)."""
+    """Return whether oneDNN multiplies these rows, of shape (…, in), by a weight of shape (out, in)."""
     count = rows.numel() // max(1, rows.shape[-1])
     return (
         available()

@@ -88,7 +88,7 @@ class ShardsModel(Recipe):
         return self
 
 
-# Settings that do not affect a loop's result. A run can resume with other values of these settings.
+# Settings that do not affect a loop's result. A run can resume with different values of these settings.
 # `max_minutes` and `processes` belong to the platform's recipes.
 CADENCE = {
     *("checkpoint_minutes", "checkpoint_steps", "max_minutes", "processes"),

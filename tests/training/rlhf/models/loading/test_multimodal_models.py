@@ -88,7 +88,7 @@ def test_adapter_for_another_multimodal_base_is_refused(
     adapter = adapter_of(saved(tmp_path / "other", **changes), targets, tmp_path / "adapter")
     error = refused(load_policy, move_adapter(adapter, base), Purpose.POLICY)
     assert re.search(reason, str(error)), error
-    assert "The adapter was trained on another base model" in str(error)
+    assert "The adapter was trained on a different base model" in str(error)
 
 
 def test_missing_layer_is_refused_even_if_the_vision_tower_has_that_layer(base: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ LIST = "RANKLOOP_GENERATION_SERVERS"
 
 
 def generation_access() -> Access:
-    """Return the operator's key and folder for generation servers."""
+    """Return the operator's API key and adapter folder for generation servers."""
     return Access.parsed(settings.GENERATION_KEY, settings.GENERATION_ADAPTERS)
 
 

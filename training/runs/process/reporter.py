@@ -127,9 +127,9 @@ class DatabaseReporter:
 
     @contextmanager
     def waiting(self, reason: str) -> Iterator[None]:
-        """Inside the context, the run waits for people, for a device or for another service. Such a run does
-        not hang, so the time spent in the context doesn't count as time without progress. `reason` becomes
-        the phase until the wait ends."""
+        """Use this context while the run waits for people, for a device or for another service. A waiting run
+        is not stuck, so the time spent in the context doesn't count as time without progress. `reason`
+        becomes the phase until the wait ends."""
         if reason:
             self._show_phase(reason)
         self._waiting += 1

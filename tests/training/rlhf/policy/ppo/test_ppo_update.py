@@ -181,7 +181,7 @@ def test_seeds_and_steps_do_not_share_random_numbers(judge: Path) -> None:
     assert len(seen) == 5
 
 
-def test_answers_prompts_and_steps_have_independent_random_numbers(judge: Path) -> None:
+def test_random_numbers_of_answers_and_prompts_and_steps_are_independent(judge: Path) -> None:
     """All tokens are equally likely, so an answer's first token shows its random number. For independent
     numbers, the statistic exceeds 44.3 with a probability of 1e-4."""
 
@@ -274,7 +274,7 @@ def test_ptx_without_usable_demonstrations_is_refused() -> None:
     assert ptx.encode_demonstrations(config_of(), tiny.tokenizer(), [], context=20) == []
 
 
-def test_reference_is_fixed_averaged_or_reset(judge: Path) -> None:
+def test_reference_stays_fixed_or_is_averaged_or_reset(judge: Path) -> None:
     def after_three_steps(**changes: Any) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         config, state, prompts = state_of(judge, steps=3, **changes)
         weights = [{name: weight.clone() for name, weight in weights_of(state.models.actor).items()}]

@@ -1,5 +1,5 @@
-"""The devices of the machine that this process runs on, without torch. A worker never imports torch, so it
-asks the GPU driver's `nvidia-smi`."""
+"""Detects the devices of the machine that this process runs on, without importing torch. A worker never
+imports torch, so it asks the GPU driver's `nvidia-smi`."""
 
 from __future__ import annotations
 

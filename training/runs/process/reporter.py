@@ -67,7 +67,7 @@ class DatabaseReporter:
 
     At the end of the `with` block, all remaining reports are written. If the database can't be reached,
     reports are kept and retried. If the attempt was replaced in the meantime, `check` raises LostClaim once
-    the database can be reached again. `check` also raises LostClaim after `give_up_after` without the
+    the database can be reached again. `check` also raises LostClaim after `give_up_after` seconds without the
     database.
 
     `limit_seconds` is the time that the attempt may take. After that, `check` raises TimeLimitReached.

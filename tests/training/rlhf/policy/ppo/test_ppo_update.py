@@ -302,8 +302,8 @@ def test_reference_stays_fixed_or_is_averaged_or_reset(judge: Path) -> None:
 
 @pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
 def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> None:
-    """Compare with rewards, GAE and whitening that loops compute in double precision from the values and the
-    log-probabilities of the rollout."""
+    """Compare with rewards, GAE and whitening from loops in double precision, which use the rollout's values
+    and log-probabilities."""
     gamma, lam, beta = 0.9, 0.8, 0.3
     config, state, prompts = state_of(
         judge, gamma=gamma, gae_lambda=lam, kl_coefficient=beta, whiten_rewards=whiten, length_penalty=0.1

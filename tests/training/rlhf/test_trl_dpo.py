@@ -91,7 +91,7 @@ def moved_policy() -> Any:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_loss_and_gradients_and_metrics_equal_those_of_trl(case: str, tmp_path: Path) -> None:
+def test_loss_gradients_and_metrics_equal_those_of_trl(case: str, tmp_path: Path) -> None:
     ours, theirs, times = CASES[case]
     config, tokenizer = config_of(ours), tiny.tokenizer()
     groups, _, _ = encode_preferences(PAIRS, tokenizer, ties="ignore", max_length=100)

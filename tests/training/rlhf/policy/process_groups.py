@@ -43,11 +43,11 @@ from training.rlhf.recipes.sft import SFTConfig
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the loop `kind`. At the `kills`-th call of `check`, the last process kills itself. After the
-    first step's metrics were reported, the first process is asked to stop at the `cancels`-th call of
-    `check`. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward
-    pass over more than `memory` tokens fails as on a GPU without enough memory. If `stored`, the policy is
-    loaded from a folder."""
+    """A run of the loop `kind`. At call number `kills` of `check`, the last process kills itself. At call
+    number `cancels` of `check` after the first step's metrics were reported, the first process is asked to
+    stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward
+    pass over more than `memory` tokens fails as on a GPU without enough memory. If `stored`, the
+    policy is loaded from a folder."""
 
     name: str
     kind: str

@@ -1,4 +1,4 @@
-"""PPO and RLOO keep the KL near its target, in an environment in which the KL can be computed exactly."""
+"""PPO and RLOO hold their KL target in an environment in which the KL can be computed exactly."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ METHODS: dict[str, tuple[ModuleType, Any]] = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_kl_stays_near_its_target(method: str, tmp_path: Path) -> None:
-    """The learning rate is high: if the KL was not controlled, the first two updates would exceed the target.
-    If only the KL coefficient adapted, the mean KL of three consecutive steps rose to 1.75 nats (PPO) and
-    1.96 nats (RLOO). The target is 1 nat."""
+    """The learning rate is high: without control, the first two updates would exceed the target. If only
+    the KL coefficient was controlled, the mean KL of three consecutive steps rose to 1.75 nats (PPO) and 1.96
+    nats (RLOO). The target is 1 nat."""
     torch.set_num_threads(1)
     loop, config = METHODS[method]
     world, report = known_optimum.world(1), ListReporter()

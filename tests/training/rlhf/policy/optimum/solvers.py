@@ -33,7 +33,7 @@ BETA = 0.3  # the KL coefficient of the methods whose optimum has a KL penalty
 @dataclass(frozen=True)
 class Solver:
     """`train` improves a copy of the world's policy. It takes a seed and a folder to which it can write.
-    `share` is how much of the possible gain a policy has achieved."""
+    `share` is how much of the possible gain a policy has reached."""
 
     train: Callable[[World, int, Path], PreTrainedModel]
     share: Callable[[World, PreTrainedModel], float]

@@ -90,7 +90,9 @@ def test_launch_error_names_an_unknown_project(client_of: ClientOf, ada: User) -
     assert errors == [{"field": "project", "reason": "There is no such project."}]
 
 
-def test_admin_launches_cancels_and_resumes_a_run(client_of: ClientOf, ada: User, project: Project) -> None:
+def test_admin_can_launch_and_cancel_and_resume_a_run(
+    client_of: ClientOf, ada: User, project: Project
+) -> None:
     client = client_of(ada)
     launched = client.post(
         "/api/v1/runs/",
@@ -172,7 +174,7 @@ def test_api_returns_a_model_with_its_origin(
     assert client_of(ada).post(f"/api/v1/models/{parent.pk}/archive").json()["stage"] == "archived"
 
 
-def test_metrics_samples_and_log_of_a_run_are_returned(
+def test_metrics_and_samples_and_log_of_a_run_are_returned(
     client_of: ClientOf, mona: User, run: TrainingRun
 ) -> None:
     client = client_of(mona)

@@ -97,8 +97,8 @@ class ModelVersion(models.Model):
             ),
         ]
         indexes = [
-            # For the models page, and for finding the newest model of a kind. If no model of a kind is in
-            # production, runs use the newest model of this kind by default.
+            # This index serves the models page and the search for the newest model of a kind. If no model of
+            # a kind is in production, runs use the newest model of this kind by default.
             models.Index(fields=["project", "kind", "-created_at"], name="model_version_newest"),
         ]
 

@@ -16,7 +16,7 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
     def with_names(self) -> RunQuerySet:
-        """Also load the project and the launching user, in the same query."""
+        """Also load the project and the user who launched the run, in the same query."""
         return self.select_related("project", "created_by")
 
 
@@ -116,9 +116,9 @@ class TrainingRun(models.Model):
             ),
         ]
         indexes = [
-            # For the runs page, which lists the newest run first.
+            # This index serves the runs page, which lists the newest run first.
             models.Index(fields=["project", "-created_at"], name="training_run_newest"),
-            # For the sweep of lost and waiting runs; the index excludes finished runs.
+            # This index serves the sweep of lost and waiting runs, and excludes finished runs.
             models.Index(
                 fields=["state", "heartbeat_at"],
                 condition=Q(state__in=["queued", "running"]),

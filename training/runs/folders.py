@@ -35,7 +35,7 @@ def work_folder(run: TrainingRun, attempt: int) -> Path:
 
 
 def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
-    """Move the checkpoints of the newest earlier attempt that has any to the attempt's own checkpoint folder,
+    """Find the newest earlier attempt with checkpoints, and move them to the attempt's own checkpoint folder,
     unless that folder exists. Return the folder, which might not exist yet."""
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):

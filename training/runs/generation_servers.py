@@ -1,4 +1,4 @@
-"""The servers that may generate the answers of runs.
+"""The servers that runs may use to generate answers.
 
 A run sends requests to its server from the worker's network. If a recipe could name any address, people who
 launch runs could reach services that only this network can reach. For the same reason, a webhook must have a
@@ -19,7 +19,7 @@ LIST = "RANKLOOP_GENERATION_SERVERS"
 
 
 def generation_access() -> Access:
-    """Return the operator's key and folder for generation servers."""
+    """Return the operator's API key and adapter folder for generation servers."""
     return Access.parsed(settings.GENERATION_KEY, settings.GENERATION_ADAPTERS)
 
 

@@ -214,8 +214,8 @@ def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: s
 def _further_reward_models(
     project: Project, recipe: Recipe, first: ModelVersion | None
 ) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
-    """Return the reward models that only the recipe names, by input, and the problems with them. `first` is
-    the input reward model."""
+    """Return the reward models that are named only in the recipe, by input, and the problems with these
+    models. `first` is the input reward model."""
     if first is None or not isinstance(recipe, UsesRewards):
         return {}, []
     found: dict[str, ModelVersion] = {}

@@ -81,8 +81,8 @@ def refusals(
 
 
 def _no_critic(recipe: Recipe, policy: Path | None, judges: Sequence[Path]) -> Refused | None:
-    """Return the reason why PPO's critic can't start as a copy of the first reward model, or None if it can
-    start as a copy of any of the reward models (`critic.critic_for`)."""
+    """Return None if PPO's critic can start as a copy of at least one of the reward models
+    (`critic.critic_for`), and otherwise the reason why the first reward model can't be used."""
     found = [_not_a_critic(recipe, policy, judge) for judge in judges]
     return None if None in found else found[0]
 

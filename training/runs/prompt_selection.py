@@ -1,4 +1,4 @@
-"""Select a run's prompts among those of its project: by metadata, and in given proportions.
+"""Select a run's prompts from its project: by metadata, and in given proportions.
 
 This module does not import torch, so the web process can check a selection at launch.
 """
@@ -66,8 +66,8 @@ def n_selected(prompts: QuerySet[Prompt], *, selection: PromptSelection, limit: 
 
 def quotas(selection: PromptSelection, available: Mapping[str, int], limit: int) -> dict[str, int]:
     """Return the number of prompts of each weighted value: as many as possible, at most `limit` in total, in
-    the proportions of the weights. Numbers are rounded by largest remainder. Raises UnusableInput if a value
-    has no prompts."""
+    the proportions of the weights. Numbers are rounded by the largest remainder method. Raises UnusableInput
+    if a value has no prompts."""
     if missing := [value for value in selection.weights if not available.get(value)]:
         others = ", ".join(f"{value} ({n})" for value, n in Counter(available).most_common(VALUES_SHOWN))
         raise UnusableInput(

@@ -1,4 +1,5 @@
-"""Training and decoding on a GPU. These tests need only the library; docs/gpu.md has the command.
+"""Training and decoding on a GPU. These tests need only the library. The command that runs them is in
+docs/gpu.md.
 
 Two precisions or two devices can sample different tokens, because rounding changes the probabilities. Tests
 that compare precisions or devices therefore give both the same answers.

@@ -84,7 +84,7 @@ def as_row(ranking: Ranking) -> str:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Execute all runs in this file as forks of one process. Return the exit codes by run name, and the
-    folder."""
+    folder with the results."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
     # The rankings differ in weight and length. The last batch contains only one ranking, which goes to

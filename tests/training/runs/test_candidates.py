@@ -1,4 +1,4 @@
-"""A rejection sampling run's candidates can be downloaded, and people can be asked to rank them."""
+"""A rejection sampling run's candidates can be downloaded, and ranking tasks can be created from them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def url(run: TrainingRun, rest: str = "") -> str:
     return f"/api/v1/runs/{run.pk}/candidates{rest}"
 
 
-def test_file_is_downloaded_with_its_name_size_and_digest(
+def test_download_has_the_name_and_size_and_digest_of_the_file(
     run: TrainingRun, mona: User, lab: Project, client_of: Clients
 ) -> None:
     add_member(project=lab, user=mona, role="manager")

@@ -401,7 +401,7 @@ def test_message_written_by_rankloop_does_not_change_the_failure_kind() -> None:
 
 
 def test_exit_code_determines_the_failure_kind_if_the_process_recorded_no_error() -> None:
-    log = "step 3: loss nan is what a broken row gives\nno space left on device, said a tool"
+    log = "step 3: a broken row makes the loss nan\na tool reported: no space left on device"
     full = record_of_exit(-signal.SIGKILL, log_tail=log, out_of_memory=True)
     assert (full["kind"], full["title"]) == ("out_of_memory", "Out of memory")
     killed = record_of_exit(-signal.SIGKILL, log_tail=log, out_of_memory=False)

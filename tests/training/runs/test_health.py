@@ -36,7 +36,8 @@ def run(make_run: RunMaker) -> TrainingRun:
 
 @pytest.fixture
 def look(run: TrainingRun) -> Look:
-    """look(second): reads the run, and judges its health this number of seconds after the run's start."""
+    """look(second): reads the run and judges its health, as if `second` seconds had passed since the run's
+    start."""
     watched = Health(run, LIMITS, now=0.0)
 
     def judge(now: float) -> Verdict | None:

@@ -70,7 +70,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dic
     return make
 
 
-def test_reported_gpus_are_those_that_cuda_shows(driver: Callable[..., dict[str, str]]) -> None:
+def test_reported_gpus_are_those_that_cuda_can_use(driver: Callable[..., dict[str, str]]) -> None:
     small, large = GPU("NVIDIA RTX 4090", 24564 * 2**20), GPU("NVIDIA A100-SXM4-80GB", 81920 * 2**20)
     assert visible_gpus(driver(), CUDA_TORCH) == (small, small, large)
     chosen = {
@@ -87,7 +87,7 @@ def test_reported_gpus_are_those_that_cuda_shows(driver: Callable[..., dict[str,
     assert visible_gpus(driver("echo 'driver not loaded' >&2; exit 9"), CUDA_TORCH) == ()
 
 
-def test_driver_that_hangs_is_given_up(
+def test_query_of_a_hanging_driver_is_abandoned(
     driver: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "QUERY_SECONDS", 0.2)
@@ -180,7 +180,7 @@ def test_run_that_does_not_fit_any_worker_is_refused_with_settings_that_fit(
     assert client_of(ada).post("/api/v1/runs/", asked | {"force": True}).status_code == 201
 
 
-def test_command_refuses_a_run_that_does_not_fit_unless_forced(lab: Project) -> None:
+def test_command_launches_a_run_that_does_not_fit_only_with_force(lab: Project) -> None:
     worker("training@gpu", gpu=24)
     argv = ["launch_run", "sft", "--project", "lab", "--set", "base_model=Qwen/Qwen3-8B", "--json"]
     with pytest.raises(CommandError, match=r"would fit with .*--force"):

@@ -1,5 +1,5 @@
-"""The devices of the machine that this process runs on, without torch. A worker never imports torch, so it
-asks the GPU driver's `nvidia-smi`."""
+"""Detects the devices of the machine that this process runs on, without importing torch. A worker never
+imports torch, so it asks the GPU driver's `nvidia-smi`."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def _torch_version() -> str:
 
 
 def host_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
-    """Return the machine's memory in bytes, or the lowest limit of this process's control groups if it is
-    lower."""
+    """Return the machine's memory or the lowest memory limit of this process's control groups, whichever is
+    lower, in bytes."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([total, *_limits(cgroups, own)])
 

@@ -253,8 +253,8 @@ def _largest_of_each_name(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _seconds(plan: Plan, machine: Machine, earlier: Sequence[Earlier]) -> tuple[list[float], Range]:
-    """Return two results: for each earlier run, its duration divided by the computed duration, and the
-    estimated duration of this run in seconds."""
+    """Return a pair: the ratio of actual to computed duration for each earlier run, and the estimated
+    duration of this run in seconds."""
     speed = _speed(machine, plan)
     usual = START_SECONDS + cost.seconds(plan.usual, speed)
     slow = [

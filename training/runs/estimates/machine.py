@@ -93,7 +93,8 @@ RECORDED = ("device", "name", "memory_bytes", "threads", "host_memory_bytes", "g
 
 
 def machine_in(recorded: dict[str, Any], *, basis: str = "earlier_run") -> Machine:
-    """Return the machine that a run has recorded. Earlier versions recorded only some of its attributes."""
+    """Return the machine that a run has recorded. Earlier versions recorded only some of the machine's
+    attributes."""
     return Machine(**{name: recorded[name] for name in RECORDED if name in recorded}, basis=basis)
 
 

@@ -224,7 +224,7 @@ def _cost(
 
 
 def _shares_trunk(recipe: Recipe, source: str, judge: ModelVersion) -> bool:
-    """Return whether the reward model is an adapter of the base model on which the run trains an adapter."""
+    """Return whether the reward model and the adapter that the run trains have the same base model."""
     if not getattr(recipe, "use_peft", False) or not adapters.is_adapter(judge.folder):
         return False
     try:

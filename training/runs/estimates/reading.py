@@ -23,8 +23,8 @@ Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
 CHARACTERS_PER_TOKEN = 4.0  # for English and common tokenizers; text in other scripts needs more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
-# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer. The standard deviation
-# of a prompt's length and that of a response's are nearly equal.
+# Lengths of 2,000 demo-world demonstrations in tokens, as counted by the demo world's tokenizer. The standard
+# deviation of a prompt's length and that of a response's are nearly equal.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST, DEMO_DEVIATION = 26.0, 32.0, 124.0, 14.0
 # The assumed response length, in tokens, in a project without responses.
 USUAL_RESPONSE = 100.0

@@ -91,8 +91,8 @@ class Forked:
         return bool(select.select([self._handle], [], [], within_seconds)[0])
 
     def kill_group(self) -> None:
-        """Kill the process and everything it started, because a process group can outlive its leader. Call
-        this before `reap`."""
+        """Kill the process and its process group, because the group can outlive its leader. Call this before
+        `reap`."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)  # the process might not lead a group yet
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -83,7 +83,7 @@ class Health:
         idle = self._silent + _reported_idle(run)
         allowed = (self._limits.step if run.step else self._limits.first_step).total_seconds()
         if run.phase == SAVING:
-            # A process that saves its result sends no heartbeat, and its work is done.
+            # While a process saves its result, it sends no heartbeat. Its work is otherwise done.
             return _hung(run, idle) if self._silent > self._limits.step.total_seconds() else None
         if idle > allowed:
             return _hung(run, idle)
@@ -117,7 +117,7 @@ def _hung(run: TrainingRun, idle: float) -> Verdict:
 def _frozen(run: TrainingRun, silent: float) -> Verdict:
     detail = (
         f"The training process sent no heartbeat for {duration(silent)}, although it still existed and the"
-        f" database answered. Something outside Rankloop stopped it. Last reported: {_place(run)}."
+        f" database answered. Something outside Rankloop stopped the process. Last reported: {_place(run)}."
     )
     return Verdict(record(FailureKind.KILLED, detail, title="The training process was frozen"), resumes=True)
 

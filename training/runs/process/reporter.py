@@ -67,8 +67,8 @@ class DatabaseReporter:
 
     At the end of the `with` block, all remaining reports are written. If the database can't be reached,
     reports are kept and retried. If the attempt was replaced in the meantime, `check` raises LostClaim once
-    the database can be reached again. `check` also raises LostClaim after `give_up_after` without the
-    database.
+    the database can be reached again. `check` also raises LostClaim if the database can't be reached for
+    `give_up_after`.
 
     `limit_seconds` is the time that the attempt may take. After that, `check` raises TimeLimitReached.
     """
@@ -127,9 +127,9 @@ class DatabaseReporter:
 
     @contextmanager
     def waiting(self, reason: str) -> Iterator[None]:
-        """Inside the context, the run waits for people, for a device or for another service. Such a run does
-        not hang, so the time spent in the context doesn't count as time without progress. `reason` becomes
-        the phase until the wait ends."""
+        """Use this context while the run waits for people, for a device or for another service. A waiting run
+        is not stuck, so the time spent in the context doesn't count as time without progress. `reason`
+        becomes the phase until the wait ends."""
         if reason:
             self._show_phase(reason)
         self._waiting += 1

@@ -1,7 +1,7 @@
 import type { Leaderboard, LeaderboardRow } from "@/api/types";
 
 /**
- * Returns a function that converts a value to its position from the lowest to the highest bound, in
+ * Returns a function that converts a value to a position between the lowest and the highest bound, in
  * percent.
  */
 export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {

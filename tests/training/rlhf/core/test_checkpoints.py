@@ -210,7 +210,7 @@ def test_best_weights_are_kept_after_their_checkpoint_is_deleted(tmp_path: Path)
     assert again.bias() == 1.0
 
 
-def test_resume_fails_if_all_checkpoints_are_corrupt_and_deletes_none(tmp_path: Path) -> None:
+def test_resuming_fails_and_deletes_nothing_if_all_checkpoints_are_corrupt(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1)
     run.step(2)

@@ -78,7 +78,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     ],
 )
-def test_each_source_gives_its_good_answers_and_counts_the_rest(
+def test_each_source_yields_its_good_answers_and_counts_the_rest(
     snapshot: Path, answers: SnapshotAnswers, expected: list[tuple[str, str]], counts: dict[str, int]
 ) -> None:
     found = read_snapshot(snapshot, answers=answers)
@@ -100,7 +100,7 @@ def test_file_that_is_not_a_snapshot_is_refused(tmp_path: Path, snapshot: Path) 
         read_snapshot(damaged, answers="all")
 
 
-def test_choice_depends_on_the_seed_and_keeps_the_order() -> None:
+def test_chosen_demonstrations_depend_on_the_seed_and_keep_their_order() -> None:
     given = [Demonstration([{"role": "user", "content": str(n)}], str(n)) for n in range(50)]
     assert choose(given, 50, seed=0) == given
     first, second = choose(given, 10, seed=0), choose(given, 10, seed=1)

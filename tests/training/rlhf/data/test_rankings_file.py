@@ -89,7 +89,7 @@ def test_snapshot_is_read_with_all_its_columns(tmp_path: Path) -> None:
     assert rankings[0].tier_of_each() == [1, 1, 0]
 
 
-def test_jsonl_needs_only_messages_responses_and_tiers(tmp_path: Path) -> None:
+def test_jsonl_rows_with_only_the_required_fields_are_read(tmp_path: Path) -> None:
     least = {"messages": MESSAGES, "responses": ["a", "b"], "tiers": [[1], [0]]}
     plain = jsonl(tmp_path / "rankings.jsonl", least, row())
     packed = tmp_path / "rankings.jsonl.gz"

@@ -94,7 +94,7 @@ def test_truncated_answer_gets_an_eos_for_scoring() -> None:
 
 
 @pytest.mark.parametrize("special", [True, False])
-def test_token_that_closes_turns_in_the_template_ends_an_answer(special: bool) -> None:
+def test_end_of_turn_token_of_the_template_ends_an_answer(special: bool) -> None:
     words = chatml_tokenizer(special=special)
     end = words.convert_tokens_to_ids("<|im_end|>")
     assert turn_end(words) == end
@@ -115,7 +115,7 @@ def test_token_that_closes_turns_in_the_template_ends_an_answer(special: bool) -
     ],
     ids=["text", "nothing", "refused", "without the answer"],
 )
-def test_templates_that_do_not_close_turns_do_not_add_a_stop_token(template: str) -> None:
+def test_template_without_an_end_of_turn_token_adds_no_stop_token(template: str) -> None:
     words = chatml_tokenizer()
     words.chat_template = template
     assert turn_end(words) is None

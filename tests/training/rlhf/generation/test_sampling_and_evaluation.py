@@ -56,7 +56,7 @@ def test_sampling_and_evaluation_can_be_cancelled() -> None:
         evaluate(EvaluateConfig(), policy=untrained_policy(), prompts=PROMPTS, judge=length, report=report)
 
 
-def test_evaluation_reports_the_mean_its_standard_error_and_the_rows() -> None:
+def test_evaluation_reports_rows_and_a_mean_with_its_standard_error() -> None:
     config = EvaluateConfig(responses_per_prompt=3, max_new_tokens=16)
     result = evaluate(config, policy=short_speaker(), prompts=PROMPTS, judge=length)
     means = [statistics.mean(row.points) for row in result.rows]

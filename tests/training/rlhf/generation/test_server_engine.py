@@ -119,7 +119,7 @@ def test_answers_have_the_distribution_of_the_policy(policy: Loaded, server: Ope
     assert statistic < len(expected) - 1 + 4 * (2 * (len(expected) - 1)) ** 0.5
 
 
-def test_request_fixes_every_setting_that_changes_the_distribution(
+def test_request_contains_every_setting_that_changes_the_distribution(
     policy: Loaded, server: OpenAIServer
 ) -> None:
     asked(engine_for(server), policy)

@@ -1,5 +1,5 @@
-"""A server can fail, disappear or not fit the policy. The engine waits for an unavailable server, and
-every other fault raises a clear error."""
+"""A server can fail, become unavailable, or be incompatible with the policy. The engine waits for an
+unavailable server, and every other fault raises a clear error."""
 
 from __future__ import annotations
 
@@ -323,7 +323,7 @@ def test_temperature_of_log_probabilities_is_determined_only_if_noise_is_small(
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_temperature_of_log_probabilities_is_found_correctly_or_left_open(policy: Loaded, raw: bool) -> None:
+def test_temperature_of_log_probabilities_is_found_correctly_or_not_at_all(policy: Loaded, raw: bool) -> None:
     decided = []
     for seed, temperature in enumerate([0.999, 0.99, 0.97, 0.9, 0.7, 1.01, 1.3]):
         groups = generate(*policy, PROMPTS, max_new_tokens=12, temperature=temperature, seed=seed)

@@ -22,7 +22,8 @@ def reward_model(
     max_length: int = 128,
     words: PreTrainedTokenizerBase | None = None,
 ) -> Loaded:
-    """A reward model with random weights. `mean` and `std` stand in for those of its training rewards."""
+    """A reward model with random weights. `mean` and `std` are stored as the mean and the standard deviation
+    of the training rewards."""
     settings: dict[str, Any] = {**tiny.COMMON, **tiny.SHAPE, "num_hidden_layers": 1, "num_labels": 1}
     with torch.random.fork_rng():
         torch.manual_seed(seed)

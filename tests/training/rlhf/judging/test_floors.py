@@ -67,7 +67,7 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 
 
-def test_floor_holds_where_training_on_the_helpful_reward_alone_violates_it() -> None:
+def test_floor_holds_although_the_helpful_reward_alone_would_violate_it() -> None:
     seeds = range(6)
     free = [train(seed, steps=80, floors={}) for seed in seeds]
     held = [train(seed, steps=80, floors=START) for seed in seeds]
@@ -163,7 +163,7 @@ def candidates() -> tuple[dict[str, Tensor], Callable[[Tensor], list[int]]]:
     return {"helpful": helpful.flatten(), "harmless": harmless.flatten()}, best
 
 
-def test_selection_respects_its_floor_with_the_smallest_multiplier() -> None:
+def test_selection_respects_its_floor_with_the_smallest_sufficient_multiplier() -> None:
     z, best = candidates()
     state = settled_state(z, WEIGHTS, START, best)
     floor, multiplier = state["floors"]["harmless"], state["multipliers"]["harmless"]

@@ -86,7 +86,7 @@ def test_reward_model_with_dropout_gives_the_rewards_of_its_eval_mode() -> None:
     assert torch.equal(found[0], judges.score(asked()).scores)
 
 
-def test_first_reward_model_has_weight_1_unless_it_is_listed() -> None:
+def test_first_reward_model_has_weight_1_unless_reward_weights_lists_it() -> None:
     assert two(reward_weights="harmless=0.5").weights == {"helpful": 1.0, "harmless": 0.5}
     assert two(reward_weights="harmless=2,helpful=0.1").weights == {"helpful": 0.1, "harmless": 2.0}
     assert two(reward_floors="harmless=start").weights == {"helpful": 1.0, "harmless": 0.0}
@@ -164,7 +164,7 @@ def test_error_for_a_nan_reward_names_the_reward_model() -> None:
     assert caught.value.kind == FailureKind.REWARD_NOT_FINITE
 
 
-def test_answer_that_fills_the_reward_models_length_is_truncated_and_counted() -> None:
+def test_answer_longer_than_the_reward_model_reads_is_truncated_and_counted() -> None:
     """The other answers to the prompt keep their whole prompt and their scores."""
     [one] = asked(1)
     long = replace(one, answers=[*one.answers, [*range(10, 40), EOS]])

@@ -134,7 +134,7 @@ def test_potentials_are_clipped_like_the_score() -> None:
     assert max(float(rewards.abs().max()) for rewards in found) <= 0.2 + 1e-6
 
 
-def test_return_of_a_token_differs_from_the_end_reward_only_by_its_potential() -> None:
+def test_return_of_a_token_is_the_end_reward_minus_the_tokens_potential() -> None:
     """With value 0 and λ = 1, the advantage is the return."""
     potentials, end = torch.tensor([0.0, 0.0, 0.4, 0.4, -0.3]), 1.5
     rewards, mask = spread(potentials, end)[None], torch.ones(1, 5, dtype=torch.bool)

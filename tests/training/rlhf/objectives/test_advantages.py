@@ -90,12 +90,12 @@ def test_whitening_can_keep_the_mean() -> None:
     assert torch.allclose(together, expected, atol=1e-6)
 
 
-def test_whitening_equal_advantages_gives_zeros() -> None:
+def test_equal_advantages_are_whitened_to_zeros() -> None:
     (found,) = advantages.whiten([torch.full((3, 5), 2.0)], [MASK])
     assert found.abs().max().item() == 0.0
 
 
-def test_explained_variance_is_one_for_exact_and_zero_for_constant_values() -> None:
+def test_explained_variance_is_one_for_exact_values_and_zero_for_constants() -> None:
     returns = random(8).flatten()
     assert advantages.explained_variance(returns, returns) == 1.0
     assert advantages.explained_variance(torch.full_like(returns, 4.0), returns) == pytest.approx(0)

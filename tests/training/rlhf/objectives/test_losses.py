@@ -43,7 +43,7 @@ def test_value_loss_is_the_larger_of_the_clipped_and_unclipped_losses() -> None:
 
 
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-def test_complete_loss_includes_both_clips_the_kl_penalty_and_the_bonus(estimator: Any) -> None:
+def test_complete_loss_includes_clips_and_kl_penalty_and_entropy_bonus(estimator: Any) -> None:
     """For each token, the ratio to the policy that sampled it is 4, and the ratio to the reference is 2."""
     config = PPOConfig(clip=0.1, dual_clip=3.0, kl_estimator=estimator, entropy_coefficient=0.25)
     zeros = torch.zeros(2, dtype=torch.float64)

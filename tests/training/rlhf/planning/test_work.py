@@ -108,7 +108,7 @@ def test_measuring_the_final_kl_takes_further_rollouts(limit: str, more: int) ->
     assert stage_of(limited, "update").operations == stage_of(plain, "update").operations
 
 
-def test_ppo_and_rloo_sample_at_the_start_at_intervals_and_at_the_end() -> None:
+def test_ppo_and_rloo_sample_at_the_start_and_at_intervals_and_at_the_end() -> None:
     policy = shape()
 
     def generated(**settings: int) -> float:

@@ -346,7 +346,7 @@ def test_measured_kl_equals_the_divergence_of_the_two_distributions(tmp_path: Pa
     assert same == {"objective/kl": 0.0, "parameters/change": 0.0}
 
 
-def test_guide_program_trains_and_prints_its_counts(
+def test_guide_program_trains_a_policy_and_prints_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [program] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "dpo.md").read_text(), re.DOTALL)

@@ -103,7 +103,8 @@ KL_WORLD = 2  # the seed of the environment of the run with a KL target
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Execute all runs in this file as forks of one process. Return how they ended, and the folder."""
+    """Execute all runs in this file as forks of one process. Return how each run ended, and the folder with
+    the results."""
     folder = tmp_path_factory.mktemp("groups")
     runs = [Run(f"{name}-1", kind, 1, settings) for name, (kind, settings) in KINDS.items()]
     runs += [Run(f"{name}-2", kind, 2, settings) for name, (kind, settings) in TOGETHER.items()]

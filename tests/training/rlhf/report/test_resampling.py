@@ -1,5 +1,5 @@
-"""Confidence intervals that resample whole prompts have correct coverage; intervals over pairs are too
-narrow."""
+"""Confidence intervals that resample whole prompts have correct coverage. Intervals that treat pairs as
+independent are too narrow."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     assert report.calibration.pairs == 10
 
 
-def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
+def test_report_has_slices_by_agreement_and_strength_and_length_and_round() -> None:
     report = report_on(scored(*ROWS))
     # In Q1, Ann and Bob agree on each pair (a > bb, a > ccc and bb > ccc). The third annotator, Eve,
     # disagrees.

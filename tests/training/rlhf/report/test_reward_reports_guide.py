@@ -17,7 +17,7 @@ from training.rlhf.reward.scoring import load_for_training
 GUIDE = Path(__file__).parents[4] / "docs" / "reward-reports.md"
 
 
-def test_guide_scores_rankings_writes_reports_and_compares_models(
+def test_guide_scores_rankings_and_writes_reports_and_compares_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

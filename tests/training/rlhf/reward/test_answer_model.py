@@ -233,7 +233,7 @@ def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_pa
     assert torch.allclose(found[2], found[0], atol=1e-4)
 
 
-def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
+def test_training_learns_reliabilities_and_thresholds_and_position_effects(tmp_path: Path) -> None:
     """Half of Carl's rankings are reversed. All annotators state strength 1 for a small difference and
     strength 2 for a large difference."""
     rankings = []

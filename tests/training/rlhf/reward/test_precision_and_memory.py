@@ -74,7 +74,7 @@ def test_gradients_equal_those_of_the_undivided_batch(
     assert (found - whole).abs().max() < 1e-5
 
 
-def test_weights_moments_head_and_loss_stay_float32_in_bfloat16_runs(
+def test_weights_and_rewards_stay_float32_in_bfloat16_runs(
     policy_dir: Path, whole: Tensor, tmp_path: Path
 ) -> None:
     found = gradient(policy_dir, tmp_path, precision="bfloat16")

@@ -20,7 +20,7 @@ def block(language: str) -> str:
     return str(found)
 
 
-def test_guide_program_trains_evaluates_and_scores_in_thirty_lines(
+def test_guide_program_of_thirty_lines_trains_and_evaluates_and_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = block("python")

@@ -16,7 +16,7 @@ from training.rlhf.reward.uncertainty import LastLayer, write
 GUIDE = Path(__file__).parents[4] / "docs" / "uncertainty.md"
 
 
-def test_guide_prints_scores_standard_deviations_and_preferences(
+def test_guide_prints_scores_and_standard_deviations_and_preferences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -97,7 +97,7 @@ def test_launch_refuses_a_model_from_another_project(
     assert "no model 'other-sft-1'" in refusal(lab, "sample", policy="other-sft-1")["inputs.policy"]
 
 
-def test_launch_refuses_archived_models_wrong_kinds_and_missing_weights(
+def test_launch_refuses_archived_models_and_wrong_kinds_and_missing_weights(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-rm-1", kind="reward_model")

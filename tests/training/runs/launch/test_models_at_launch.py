@@ -205,7 +205,7 @@ def test_ppo_accepts_a_different_template_that_renders_the_same_text(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_refuses_encoders_different_vocabularies_and_constant_rewards(
+def test_ppo_refuses_encoders_and_different_vocabularies_and_constant_rewards(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy"))

@@ -83,7 +83,7 @@ def test_prompt_on_an_incomplete_line_is_measured_again(lab: Project) -> None:
     assert ((folder / REWARDS).read_text(), (folder / PROMPTS).read_text()) == (whole, chosen)
 
 
-def test_prompts_without_any_spread_are_refused_with_advice(lab: Project) -> None:
+def test_prompts_whose_rewards_do_not_vary_are_refused_with_advice(lab: Project) -> None:
     settings = SMALL | {"temperature": 0.0001}
     with pytest.raises(UnusableInput, match="Raise varied_samples or temperature, or set varied_share to 1"):
         run_once(launch(lab, settings, "rloo", **INPUTS), 1, ListReporter())

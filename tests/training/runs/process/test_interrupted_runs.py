@@ -1,5 +1,5 @@
 """If a training process is killed, its run continues in a new process, up to a limited number of times. If a
-run hangs or exceeds its time limit, it fails with the cause and keeps its checkpoint."""
+run hangs or exceeds its time limit, it fails, records the cause and keeps its checkpoint."""
 
 from __future__ import annotations
 

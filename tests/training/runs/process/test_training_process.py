@@ -244,7 +244,7 @@ def test_stopped_worker_requeues_its_run_after_the_run_has_written_a_checkpoint(
     assert not list(run.folder.rglob(".*"))
 
 
-def test_process_that_saves_gets_more_time_to_stop_unless_its_worker_stops(
+def test_process_that_is_saving_gets_more_time_unless_its_worker_is_stopping(
     make_run: RunMaker, settings: Any
 ) -> None:
     run, settings.TRAINING_STOP_SECONDS = make_run(), 7
@@ -258,7 +258,7 @@ def test_process_that_saves_gets_more_time_to_stop_unless_its_worker_stops(
         supervise.worker_is_stopping.clear()
 
 
-def test_supervisors_wait_longer_than_the_training_worker_waits_for_its_run() -> None:
+def test_stop_timeouts_of_supervisors_exceed_that_of_the_training_worker() -> None:
     assert supervisor._GRACE_SECONDS > settings.TRAINING_STOP_SECONDS
     text = (settings.BASE_DIR / "docker-compose.yml").read_text()
     found = re.search(r"RANKLOOP_TRAINING_STOP_SECONDS: (\d+)\n    stop_grace_period: (\d+)s\n", text)

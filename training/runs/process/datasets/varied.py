@@ -19,7 +19,7 @@ from training.runs.process.job import Job
 def varied_prompts(job: Job, folder: Path, prompts: list[Messages]) -> list[Messages]:
     """Return the prompts to train on, in their given order, and add their counts to the job's counts. The
     rewards of each batch are stored in `folder`, so a killed run repeats only the unfinished batch. Raises
-    UnusableInput if no prompt has a spread."""
+    UnusableInput if, for every prompt, all answers have the same reward."""
     recipe = job.recipe
     if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
         return prompts

@@ -58,14 +58,14 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const takeBack = useTakeBack(project.slug, work);
   useRenderedAhead(useMemo(() => ahead.flatMap(textsOf), [ahead]));
 
-  // The project's task counts are needed only if there is no task, for the notice that says so. Computing these
-  // counts is more expensive than a claim.
+  // The project's task counts are shown only in the notice that there is no task, so they are fetched only
+  // then. Computing these counts is more expensive than a claim.
   const empty = desk === null && claim.data?.length === 0;
   useEffect(() => {
     if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
   }, [empty, queryClient, project.slug]);
 
-  // “Nothing to take back” is shown until the next task is finished.
+  // The message that there is no answer to take back is shown until the next task is finished.
   const { happened } = work;
   const [nothingAt, setNothingAt] = useState<typeof happened | null>(null);
   const nothing = nothingAt === happened;

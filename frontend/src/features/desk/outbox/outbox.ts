@@ -19,7 +19,7 @@ export type OutboxState = {
   readonly held: ApiProblem | null;
   /** Whether the session has expired. Nothing is sent until the next login. */
   readonly loggedOut: boolean;
-  /** False if the browser cannot store data; closing this page would then lose unsent answers. */
+  /** False if the browser cannot store data. In this case, closing the page loses the unsent answers. */
   readonly kept: boolean;
 };
 

@@ -74,7 +74,7 @@ export const en = {
       as_shown: ["As shown", "Rankings identical to the order shown, and the share expected by chance"],
       outlier: [
         "Outlier p",
-        "p-value (adjusted for multiple tests) of a test of whether the annotator’s agreement is lower than that of other annotators",
+        "p-value of a test for lower agreement than that of other annotators, adjusted for multiple tests",
       ],
     },
     unfinished: "The reliability estimates are not final.",

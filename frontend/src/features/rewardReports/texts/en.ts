@@ -14,7 +14,7 @@ export const en = {
   none: "No report",
   noneWhy:
     "The training run of a reward model writes a report on its held-out rankings. This run either held out no ranking with a preference or predates the report feature.",
-  nonePolicy: "Reports exist for reward models only. To assess a policy, launch an evaluate run.",
+  nonePolicy: "Reports exist for reward models only. To assess a policy, launch an evaluation run.",
   intervals:
     "The 95 % confidence intervals are computed by resampling prompts, because the pairs of one ranking are not independent. If the saved weights were selected on the same rankings, the figures are slightly optimistic.",
   figures: {
@@ -114,7 +114,7 @@ export const en = {
   strength: {
     title: "Strengths",
     about:
-      "For each strength, how often annotators state it or a higher one, and how often the model predicts that they do.",
+      "For each strength, the observed and the predicted share of preferences with at least this strength.",
     level: "This level or higher",
     stated: "Stated",
     predicted: "Predicted",

@@ -91,7 +91,7 @@ def test_separate_process_encodes_the_probes_identically(tmp_path: Path) -> None
     ],
     ids=["endless", "huge", "invalid", "escape"],
 )
-def test_probes_are_not_encoded_with_a_harmful_template(
+def test_harmful_template_is_not_used_to_encode_probes(
     template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, "CPU_SECONDS", 3)

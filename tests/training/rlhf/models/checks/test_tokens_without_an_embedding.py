@@ -198,7 +198,7 @@ def test_token_in_a_list_of_extra_tokens_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [tiny.gpt2_policy, tiny.neox_policy])
-def test_pad_token_id_beyond_the_embeddings_is_accepted_if_they_do_not_use_it(
+def test_pad_token_id_beyond_the_embeddings_is_accepted_if_it_is_unused(
     make: Callable[[], PreTrainedModel], tmp_path: Path
 ) -> None:
     folder = save_model(make(), tiny.tokenizer(), tmp_path / "policy")

@@ -111,9 +111,7 @@ def test_size_of_a_model_with_config_values_of_the_wrong_type_is_unknown(tmp_pat
         ({"base_model_name_or_path": ["x"]}, "does not name the model"),
     ],
 )
-def test_broken_settings_of_an_adapter_make_it_unreadable(
-    settings: object, reason: str, tmp_path: Path
-) -> None:
+def test_adapter_with_broken_settings_is_unreadable(settings: object, reason: str, tmp_path: Path) -> None:
     base = saved(tmp_path / "policy")
     adapter = tmp_path / "adapter"
     adapter.mkdir()
@@ -127,7 +125,7 @@ def test_broken_settings_of_an_adapter_make_it_unreadable(
     assert reason in str(caught.value)
 
 
-def test_path_that_is_too_long_does_not_contain_a_model() -> None:
+def test_overlong_path_is_not_recognised_as_a_model() -> None:
     assert not adapters.holds_model("/" + "a" * 5000)
     assert not adapters.looks_like_path("a" * 5000)
 
@@ -160,7 +158,7 @@ def test_model_with_too_many_files_is_refused(tmp_path: Path) -> None:
         check_model(folder, Purpose.POLICY)
 
 
-def test_tokenizer_is_parsed_once_until_it_changes(tmp_path: Path) -> None:
+def test_tokenizer_is_parsed_again_only_after_it_has_changed(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     first = tokenizer.tokenizer_in(folder)
     assert tokenizer.tokenizer_in(folder) is first

@@ -110,7 +110,7 @@ def test_second_backward_pass_gives_the_same_gradient() -> None:
     torch.testing.assert_close(first, second)
 
 
-def test_half_precision_weights_are_accumulated_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_in_half_precision_are_summed_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """With bf16 logits, the error of a log-probability is up to 3e-3. The reference is computed in fp64 from
     the same bf16 states and weights."""
     monkeypatch.setattr(projection, "CONVERTED_WEIGHTS", 1000)  # several blocks

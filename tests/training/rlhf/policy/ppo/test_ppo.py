@@ -336,7 +336,7 @@ def test_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path]
     assert len(report.series("loss/policy_avg")) == 1
 
 
-def test_last_step_trains_the_policy_even_if_the_warm_up_is_longer(
+def test_last_step_trains_the_policy_even_if_the_warm_up_outlasts_the_run(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     result = run(folders, tmp_path / "out", steps=1, critic_warmup_steps=5)
@@ -371,7 +371,7 @@ def test_policy_moves_back_if_its_kl_exceeds_the_ceiling(folders: tuple[Path, Pa
     assert result.metrics["went_back"] == float(result.metrics["objective/kl_final"] > 1.0)
 
 
-def test_run_that_ends_beyond_the_ceiling_saves_the_newest_weights_within_it(
+def test_run_beyond_the_ceiling_saves_the_newest_weights_below_the_ceiling(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """The initial policy has a KL of 0. Every later policy exceeds this ceiling, even if its sampled k1 is

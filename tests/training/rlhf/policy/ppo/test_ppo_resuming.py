@@ -114,7 +114,7 @@ def test_repeatedly_cancelled_run_resumes_bitwise(
         assert all(row in uninterrupted.sample_rows for row in report.sample_rows)
 
 
-def test_run_cancelled_in_a_rollout_keeps_the_steps_before_it(judge: Path, tmp_path: Path) -> None:
+def test_run_cancelled_during_a_rollout_keeps_the_earlier_steps(judge: Path, tmp_path: Path) -> None:
     class Stopping(Telling):
         def metrics(self, step: int, values: Mapping[str, float]) -> None:
             super().metrics(step, values)
@@ -126,7 +126,7 @@ def test_run_cancelled_in_a_rollout_keeps_the_steps_before_it(judge: Path, tmp_p
 
 
 @pytest.mark.parametrize(("grace", "kept"), [(60.0, ["step-00000001"]), (0.0, [])])
-def test_run_cancelled_in_an_update_ends_after_the_update_if_it_is_short(
+def test_run_cancelled_in_an_update_completes_only_a_short_update(
     grace: float, kept: list[str], judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, epochs = Telling(), ppo.epochs

@@ -189,7 +189,9 @@ def state_of(call: Call, config: ppo.PPOConfig, reward: Path, out: Path) -> ppo.
 
 
 @pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
-def test_targets_losses_and_gradients_equal_those_of_trl(whiten: bool, reward: Path, tmp_path: Path) -> None:
+def test_targets_and_losses_and_gradients_equal_those_of_trl(
+    whiten: bool, reward: Path, tmp_path: Path
+) -> None:
     """All answers have the maximum length here. TRL gives a shorter answer one more value, at its first
     padding token, and places the score there."""
     settings = {"kl_coefficient": 0.3, "value_coefficient": 0.7}

@@ -181,7 +181,7 @@ def test_seeds_and_steps_do_not_share_random_numbers(judge: Path) -> None:
     assert len(seen) == 5
 
 
-def test_answers_prompts_and_steps_have_independent_random_numbers(judge: Path) -> None:
+def test_random_numbers_of_answers_and_prompts_and_steps_are_independent(judge: Path) -> None:
     """All tokens are equally likely, so an answer's first token shows its random number. For independent
     numbers, the statistic exceeds 44.3 with a probability of 1e-4."""
 
@@ -274,7 +274,7 @@ def test_ptx_without_usable_demonstrations_is_refused() -> None:
     assert ptx.encode_demonstrations(config_of(), tiny.tokenizer(), [], context=20) == []
 
 
-def test_reference_is_fixed_averaged_or_reset(judge: Path) -> None:
+def test_reference_stays_fixed_or_is_averaged_or_reset(judge: Path) -> None:
     def after_three_steps(**changes: Any) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         config, state, prompts = state_of(judge, steps=3, **changes)
         weights = [{name: weight.clone() for name, weight in weights_of(state.models.actor).items()}]
@@ -302,8 +302,8 @@ def test_reference_is_fixed_averaged_or_reset(judge: Path) -> None:
 
 @pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
 def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> None:
-    """Compare with rewards, GAE and whitening that loops compute in double precision from the values and the
-    log-probabilities of the rollout."""
+    """Compare with rewards, GAE and whitening from loops in double precision, which use the rollout's values
+    and log-probabilities."""
     gamma, lam, beta = 0.9, 0.8, 0.3
     config, state, prompts = state_of(
         judge, gamma=gamma, gae_lambda=lam, kl_coefficient=beta, whiten_rewards=whiten, length_penalty=0.1

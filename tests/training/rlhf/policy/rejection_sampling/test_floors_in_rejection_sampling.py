@@ -93,7 +93,7 @@ def best(groups: list[list[Candidate]], multiplier: float) -> list[Candidate]:
     ]
 
 
-def test_kept_answers_respect_the_floor_with_the_smallest_multiplier(tmp_path: Path) -> None:
+def test_kept_answers_respect_the_floor_with_the_least_sufficient_multiplier(tmp_path: Path) -> None:
     held, free = ListReporter(), ListReporter()
     result = run(tmp_path / "held", held, reward_floors="harmless=start+0.2")
     # A floor that is never violated has no effect.

@@ -259,8 +259,8 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     "imports": (*_WORKER, "--queues=imports", "--concurrency=1", "--hostname=imports@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
     # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. When
-    # beat restarts, each periodic job waits for its full interval again. This does little harm, because
-    # almost all intervals are at most a minute.
+    # beat restarts, each periodic job waits for its full interval again. The extra wait does little harm,
+    # because almost all intervals are at most a minute.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile="),
 }
 

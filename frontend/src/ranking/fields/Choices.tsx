@@ -9,7 +9,7 @@ type Option<V> = { value: V; label: string; hint?: string };
 
 type Asked = {
   legend: string;
-  /** The server's path to the answer. The desk uses this path to find an open question. */
+  /** The server's path to the answer. The desk uses this path to find an unanswered question. */
   field: string;
   required: boolean;
 };

@@ -37,7 +37,7 @@ export type View = ViewCommands & {
   /** Whether the responses take the whole width, with the conversation above them. */
   readonly wide: boolean;
   choose: (layout: Layout) => void;
-  /** Keeps this response in view. Unlike `hold`, does not release the response when called again. */
+  /** Keeps this response in view. Unlike with `hold`, a second call does not release the response. */
   holdOnly: (id: string) => void;
   toggleKeyLine: () => void;
 };

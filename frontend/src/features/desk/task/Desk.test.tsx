@@ -102,7 +102,7 @@ describe("the desk for a pair", () => {
 });
 
 describe("the form on the desk", () => {
-  it("an open required question blocks submission and receives the focus", async () => {
+  it("an unanswered required question blocks submission and receives the focus", async () => {
     server();
     const { given } = open(
       assignment({

@@ -166,7 +166,7 @@ export const en = {
       `${plural(n, "comparison")} would return to statistics, leaderboards and new snapshots`,
     reviews: (n: number) => `${plural(n, "review decision")} would count again`,
     grown: (n: number) =>
-      `${plural(n, "task")} would get one ranking more than required, because ${n === 1 ? "another annotator has ranked or claimed it" : "other annotators have ranked or claimed them"} in the meantime`,
+      `${plural(n, "task")} would get one more ranking than required, because ${n === 1 ? "another annotator has ranked or claimed it" : "other annotators have ranked or claimed them"} in the meantime`,
     nothing: "This annotator has no rankings that would count again.",
     confirm: "Restore",
   },

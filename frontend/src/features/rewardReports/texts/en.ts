@@ -88,7 +88,7 @@ export const en = {
   lean: {
     title: "Bias",
     about:
-      "A perfect model is exactly as biased as the annotators. The excess is the bias that the model adds. The model scores each response separately and cannot see the response’s position. An excess for position therefore means that the order of the responses was related to their content.",
+      "A perfect model is exactly as biased as the annotators. The excess is the bias that the model adds. The model scores each response separately and cannot see the response’s position. An excess position bias therefore means that the order of the responses was related to their content.",
     what: "Towards",
     length: "the longer response",
     position: "the response shown first",

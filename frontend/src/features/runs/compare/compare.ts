@@ -58,8 +58,9 @@ export function finalFigures(
 }
 
 /**
- * Exponential moving average over the points, as in TensorBoard: `weight` 0 changes nothing, and values near 1
- * smooth strongly. The average is corrected for bias, so that the first points are not pulled towards 0.
+ * Exponential moving average over the points, as in TensorBoard: a `weight` of 0 changes nothing, and a
+ * weight near 1 smooths strongly. The average is corrected for bias, so that the first points are not pulled
+ * towards 0.
  */
 export function smooth(series: Series, weight: number): Series {
   if (weight <= 0) return series;

@@ -16,7 +16,7 @@ export const en = {
     none: "No runs yet",
     loop: "One round of the loop consists of three runs. The first run trains a reward model on the rankings. The second run improves the policy with rejection sampling, RLOO or PPO. The third run samples the next responses to rank.",
     first:
-      "Start with a reward model once some tasks are ranked, or with supervised fine-tuning if the project has no policy.",
+      "Start with a reward model once some tasks have been ranked, or with supervised fine-tuning if the project has no policy.",
     table: "Runs, table",
     run: "Run",
     state: "State",

@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 from embedded import log_writer, processes
 
-# Each program of the stack keeps at most 60 MB of logs, which is enough for weeks of normal work.
+# At most 60 MB of logs are stored for each program of the stack, which is enough for weeks of normal work.
 LIMIT_BYTES = 15 * 2**20
 OLD_FILES = 3
-# A pipe of this size holds 5,000 lines while the writer is restarted.
+# A pipe of this size can buffer 5,000 lines while the writer is restarted.
 _PIPE_BYTES = 2**20
 _END_SECONDS = 5.0
 

@@ -142,9 +142,9 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # Each new state folder gets a cluster folder with a random name. If the name were derived
-                # from the state folder's path, a user who deletes the state folder and starts again would
-                # get the old data back.
+                # For each new state folder, a cluster folder with a random name is created. If the name were
+                # derived from the state folder's path, a user who deleted the state folder and started again
+                # would see the old data.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(

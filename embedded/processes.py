@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerError(Exception):
-    """Raised if the embedded stack can't start. The message gives the reason and, where possible, the
+    """Raised if the embedded stack can't start. The message states the reason and, where possible, the
     remedy."""
 
 

@@ -81,8 +81,8 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // When the user leaves the desk, the tasks leased in advance are released, so that other annotators can get
-  // these tasks.
+  // When the user leaves the desk, the tasks leased in advance are released, so that they can be assigned to
+  // other annotators.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;
   useEffect(() => {

@@ -47,10 +47,10 @@ class LogFile:
                 self._append(notice.encode())
                 self._lost = 0
             while len(data) > self._limit - self._size:
-                # Whole lines are written to the full file, and the rest is written to the next file.
+                # The lines that fit are written to this file, and the rest is written to the next file.
                 end = data.rfind(b"\n", 0, max(0, self._limit - self._size)) + 1
                 if not end and (self._size == 0 or not self._at_line_start):
-                    end = data.find(b"\n") + 1 or len(data)  # first finish the line
+                    end = data.find(b"\n") + 1 or len(data)  # finish the line first
                 self._append(data[:end])
                 data = data[end:]
                 if not self._at_line_start and self._size < 2 * self._limit:

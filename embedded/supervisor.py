@@ -264,8 +264,8 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile="),
 }
 
-# The value of RANKLOOP_PROCESS for each program. It determines the program's time limits in the database
-# (config/database/limits.py).
+# The value of RANKLOOP_PROCESS for each program. This value determines the program's time limits in the
+# database (config/database/limits.py).
 _KIND_OF_PROCESS = {"worker": "worker", "imports": "worker", "training": "training", "beat": "worker"}
 
 

@@ -207,7 +207,7 @@ function namesIn(form: AnswerForm): Set<string> {
 
 /**
  * The labels of the ratings, flags and questions that the project uses now but the edited form omits.
- * Existing values for them are kept, but new answers contain no such values.
+ * Existing answers to them are kept, but new answers do not contain them.
  */
 export function noLongerAsked({ saved, form }: EditorState): string[] {
   const kept = namesIn(form);

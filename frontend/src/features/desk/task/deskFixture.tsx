@@ -7,7 +7,8 @@ import { formOf } from "@/ranking/answer/formFixture";
 import { type Hand, toRank } from "../flow/flow";
 import { Desk } from "./Desk";
 
-/* The desk for component tests. It has three responses x, y and z. A fake API records requests, and helper functions simulate key presses. */
+/* The desk for component tests. It has three responses x, y and z. A fake API records requests, and helper
+   functions simulate key presses. */
 
 const form = formOf({
   flags: [{ name: "unsafe", label: "Unsafe" }],

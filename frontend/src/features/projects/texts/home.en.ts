@@ -40,7 +40,7 @@ export const en = {
     train: {
       title: "Close the loop",
       text: (n: number, comparisons: number) =>
-        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model is trained on the comparisons to score responses. The scores are then used to improve the policy.`,
+        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model trained on these comparisons can score responses. The scores are then used to improve the policy.`,
       action: "Train a reward model",
     },
     improve: {

@@ -29,7 +29,7 @@ describe("the desk", () => {
     expect(given[0]).toMatchObject({ tiers: [["z"], ["x", "y"]], touched: true, token: "t1" });
   });
 
-  it("asks for confirmation of an untouched order", async () => {
+  it("asks for confirmation before it submits an untouched order", async () => {
     server();
     const { given } = open();
     key("Enter");

@@ -15,7 +15,9 @@ export function labelsOf(runs: readonly Run[], title: (kind: string) => string):
   );
 }
 
-/** The letter of a label, for places that have no space for the full label. The list of runs explains the letters. */
+/**
+ * The letter of a label, for places where the full label does not fit. The list of runs explains the letters.
+ */
 export function letterOf(label: string): string {
   return label.split(" ")[0] ?? label;
 }

@@ -28,7 +28,7 @@ describe("presets", () => {
     expect(presetOf(fields, { ...defaultValues(fields), steps: "41" }, PRESETS)).toBeUndefined();
   });
 
-  it("a preset sends only the settings that it changes", () => {
+  it("only the settings that a preset changes are sent", () => {
     const thorough = valuesFrom(fields, { steps: 120, rate: 0.1, unheardOf: 1 });
     expect(readForm(fields, thorough)).toEqual({ recipe: { steps: 120, rate: 0.1 }, errors: {} });
   });

@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 from embedded import log_writer, processes
 
-# Each program of the stack keeps at most 60 MB of logs, which is enough for weeks of normal work.
+# At most 60 MB of logs are stored for each program of the stack, which is enough for weeks of normal work.
 LIMIT_BYTES = 15 * 2**20
 OLD_FILES = 3
-# A pipe of this size holds 5,000 lines while the writer is restarted.
+# A pipe of this size can buffer 5,000 lines while the writer is restarted.
 _PIPE_BYTES = 2**20
 _END_SECONDS = 5.0
 
@@ -56,12 +56,12 @@ class LogFiles:
         return os.fdopen(os.dup(self._pipes[path][1]), "wb", buffering=0)
 
     def close(self) -> None:
-        """Wait until everything is written. Call this after the child processes have ended."""
+        """Wait until all output has been written. Call this after the child processes have ended."""
         self.release()
         self.wait()
 
     def release(self) -> None:
-        """Leave the pipes to the child processes. The writer ends after the last of them."""
+        """Close this process's ends of the pipes. The writer ends after the last child process."""
         for pipe in self._pipes.values():
             for end in pipe:
                 os.close(end)
@@ -78,8 +78,8 @@ class LogFiles:
 
 @contextmanager
 def log_of_one(path: Path, *, limit: int, old_files: int = 1) -> Iterator[tuple[BinaryIO, LogFiles]]:
-    """Yield the output stream for one child process, and its log files. The process must be started within
-    the context. The log writer ends after the process."""
+    """Yield an output stream for one child process, and the `LogFiles` behind this stream. The process must
+    be started within the context. The log writer ends after the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files = LogFiles([path], limit=limit, old_files=old_files)
     files.start()

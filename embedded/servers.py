@@ -1,4 +1,4 @@
-"""The state folder's two servers, Postgres and Valkey. DATABASE_URL and BROKER_URL can name other servers
+"""The state folder's two servers, Postgres and Valkey. DATABASE_URL and BROKER_URL can specify other servers
 instead."""
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from embedded.valkey import Valkey
 
 
 class Servers:
-    """Postgres and Valkey, started in parallel and stopped together. `environment` holds the variables with
-    the servers' addresses."""
+    """Postgres and Valkey, started in parallel and stopped together. `environment` contains the variables
+    with the servers' addresses."""
 
     def __init__(
         self,

@@ -84,8 +84,8 @@ class StateFolder:
         probe.close()
 
     def secret_key(self) -> str:
-        """The secret key, created on first use and kept. Processes that create the key at the same time get
-        the same key."""
+        """The secret key, which is created on first use and then stored. Processes that create the key at the
+        same time get the same key."""
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:

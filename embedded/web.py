@@ -28,7 +28,7 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ServerError(
-            f"Port {port} can't be used: {error.strerror}. Choose another one: PORT={port + 1} scripts/up"
+            f"Port {port} can't be used: {error.strerror}. Choose another port: PORT={port + 1} scripts/up"
         ) from error
     listener.listen(_BACKLOG)
     return listener
@@ -50,7 +50,7 @@ def program(listener: socket.socket) -> list[str]:
 
 
 def healthy(port: int) -> bool:
-    """Whether the web server responds and reaches its database and broker."""
+    """Whether the web server responds and can reach its database and broker."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_HEALTH_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/healthz")

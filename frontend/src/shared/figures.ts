@@ -79,7 +79,7 @@ const FIGURES: Record<string, string> = {
   heldout_ece: "Held-out calibration error",
 };
 
-/** The metrics of an evaluation. Their identifiers begin with the judge, as in `gold/mean`. */
+/** The metrics of an evaluation. Their identifiers begin with the name of the judge, as in `gold/mean`. */
 const EVALUATED: Record<string, string> = {
   mean: "Mean score",
   standard_error: "Standard error of the mean score",

@@ -22,7 +22,7 @@ describe("editing a known answer", () => {
     expect(isTouched(start)).toBe(true);
   });
 
-  it("a known answer for other responses is ignored", () => {
+  it("a known answer that ranks other responses is ignored", () => {
     expect(goldToEdit(task([["x"], ["a", "b"]])).tiers).toEqual([["a"], ["b"], ["c"]]);
     expect(goldToEdit(task([["a"], ["b"]])).tiers).toEqual([["a"], ["b"], ["c"]]);
   });

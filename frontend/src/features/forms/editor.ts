@@ -206,8 +206,8 @@ function namesIn(form: AnswerForm): Set<string> {
 }
 
 /**
- * The labels of the ratings, flags and questions that the project uses now but the edited form omits. Their
- * existing values are kept, but new answers have no such values.
+ * The labels of the ratings, flags and questions that the project uses now but the edited form omits.
+ * Existing answers to them are kept, but new answers do not contain them.
  */
 export function noLongerAsked({ saved, form }: EditorState): string[] {
   const kept = namesIn(form);

@@ -3,7 +3,7 @@ import { ApiProblem } from "@/api/problem";
 import type { AnswerForm, FormEffect } from "@/api/types";
 import { checkForm } from "./api/forms";
 
-/** Delay before a check, long enough to finish typing a word. */
+/** Delay before a check. The delay gives users time to finish typing a word. */
 const PAUSE_MS = 300;
 
 export type FormCheck = {

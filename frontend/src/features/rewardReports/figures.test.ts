@@ -23,7 +23,7 @@ describe("a figure in a report", () => {
     expect(boundsOf(estimate(0.7, 0.6, null), show)).toBe("");
   });
 
-  it("shows percentage points, and a real minus sign except before zero", () => {
+  it("shows percentage points with a real minus sign, but never before zero", () => {
     expect(decimals(-0.1234)).toBe("−0.123");
     expect(decimals(-0.0001)).toBe("0.000");
     expect(signed(0.0004)).toBe("0.000");

@@ -50,7 +50,8 @@ function common({ says, round, model, under, has, annotator, from, until }: Task
     ...(says && { says }),
     ...(round !== undefined && { round }),
     ...(model && { model }),
-    // At 100, the filter matches every task ranked by at least two annotators, even with 100 % agreement.
+    // At 100, the filter matches every task ranked by at least two annotators, even a task with 100 %
+    // agreement.
     ...(under !== undefined && { agreement_below: under === 100 ? 1.01 : under / 100 }),
     ...(has && { has }),
     ...(annotator && { annotator }),

@@ -167,7 +167,7 @@ describe("the list of unanswered questions", () => {
     expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("the order is reported as unanswered until enough responses are ranked", () => {
+  it("the order is reported as incomplete until enough responses are ranked", () => {
     const form = formOf({ top_k: { at_least: 2, at_most: 3 } });
     const one = { tiers: [["A"]], unranked: ["B", "C"] };
     expect(missing(form, EMPTY_FIELDS, one, letters, en.gaps)).toEqual([

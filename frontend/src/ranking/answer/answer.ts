@@ -11,7 +11,7 @@ import {
 import { isPairForm, isVerdict } from "../order/sides";
 import type { en } from "../texts/answer.en";
 
-/** All parts of an answer except the order. Parts that the form does not include keep their empty value. */
+/** All parts of an answer except the order. Parts that the form does not include remain empty. */
 export type AnswerFields = {
   strength: number | null;
   ratings: Record<string, Record<string, number>>;

@@ -9,7 +9,7 @@ import type { Gaps } from "./useGaps";
 
 /* The parts of a desk other than its responses. Each desk uses the parts that it needs. */
 
-/** The class of the element that holds the panes. */
+/** The class of the element that contains the panes. */
 export const deskClass = ({ view }: DeskModel) => (view.wide ? `${styles.desk} ${styles.wide}` : styles.desk);
 
 export function PaneHead({ title, children }: { title: string; children?: ReactNode }) {

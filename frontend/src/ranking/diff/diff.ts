@@ -78,7 +78,8 @@ class Search {
     private readonly second: Int32Array,
     private steps: number,
   ) {
-    // The furthest point that the search has reached on each diagonal; -1 if it has not reached the diagonal.
+    // The furthest point that the search has reached on each diagonal; -1 if the search has not reached the
+    // diagonal.
     this.ahead = new Int32Array(first.length + second.length + 4);
     this.back = new Int32Array(first.length + second.length + 4);
   }

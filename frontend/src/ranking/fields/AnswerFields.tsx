@@ -14,7 +14,7 @@ import styles from "./fields.module.css";
 
 type FieldProps = { form: AnswerForm; fields: AnswerFields; dispatch: Dispatch<DeskAction> };
 
-/** Maximum number of flags in a single row. More flags are laid out in columns. */
+/** Maximum number of flags in a single row. If there are more flags, they are laid out in columns. */
 const MOST_IN_A_ROW = 3;
 
 /** A copy of `given` with `value` at `key`, or without `key` if the answer was cleared (null). */

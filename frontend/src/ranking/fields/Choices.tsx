@@ -9,7 +9,7 @@ type Option<V> = { value: V; label: string; hint?: string };
 
 type Asked = {
   legend: string;
-  /** The server's path to the answer. The desk uses this path to find an open question. */
+  /** The server's path to the answer. The desk uses this path to find an unanswered question. */
   field: string;
   required: boolean;
 };
@@ -33,7 +33,9 @@ function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | u
   return numbers ? options.find(({ value }) => value === digit) : options[digit - 1];
 }
 
-/** Radio buttons in one row or column. Arrow keys choose an option, and a single Tab leaves the group. */
+/**
+ * Radio buttons in one row or column. Arrow keys choose an option, and pressing Tab once leaves the group.
+ */
 export function Choices<V extends string | number>({
   legend,
   field,

@@ -26,7 +26,7 @@ export type DeskCommands = {
 
 export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey" | "metaKey" | "shiftKey">;
 
-/** Keys pressed together; "…" stands for the keys between its neighbours. */
+/** Keys pressed together; "…" stands for the keys between the keys before and after it. */
 export type Chord = readonly string[];
 
 export type Shortcut = {

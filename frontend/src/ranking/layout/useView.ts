@@ -15,8 +15,8 @@ export type ViewCommands = {
   nextLayout: () => void;
   toggleTogether: () => void;
   /**
-   * Keeps this response in view next to the current response and releases any response kept before. A second
-   * call for the same response releases it.
+   * Keeps this response in view next to the current response and releases any response that was kept in view
+   * before. A second call for the same response releases it.
    */
   hold: (id: string) => void;
   toggleCompare: () => void;
@@ -34,10 +34,10 @@ export type View = ViewCommands & {
   readonly keyLine: boolean;
   /** The direction in which the cards are arranged. */
   readonly axis: "down" | "across";
-  /** Whether the responses take the whole width, with the conversation above them. */
+  /** Whether the responses use the full width, with the conversation above them. */
   readonly wide: boolean;
   choose: (layout: Layout) => void;
-  /** Keeps this response in view. Unlike `hold`, does not release the response when called again. */
+  /** Keeps this response in view. Unlike with `hold`, a second call does not release the response. */
   holdOnly: (id: string) => void;
   toggleKeyLine: () => void;
 };

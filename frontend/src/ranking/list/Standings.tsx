@@ -70,8 +70,8 @@ function Unranked({ children }: { children: ReactNode }) {
 }
 
 /**
- * An overview of the order with one line per response. Users can jump to a response and drag responses without long
- * texts in between.
+ * An overview of the order with one line per response. Because the lines are short, users can quickly jump to
+ * a response or drag one.
  */
 export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
   const words = useOrderTexts();

@@ -27,7 +27,8 @@ export function staying(positions: readonly number[]): ReadonlySet<number> {
 }
 
 /**
- * `moveBefore`, which not every browser supports yet, keeps the focus and the layout of the moved element.
+ * `moveBefore`, which not every browser supports yet, preserves the focus and the layout of the moved
+ * element.
  */
 type Movable = { moveBefore?: (node: Node, child: Node | null) => void };
 

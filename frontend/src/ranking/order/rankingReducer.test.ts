@@ -19,7 +19,7 @@ const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(re
 const show = (ranking: Ranking) => ranking.tiers.map((tier) => tier.join("=")).join(" ");
 
 describe("placing a response by digit", () => {
-  it("puts the response alone into the slot and closes the gap", () => {
+  it("puts the response alone into the slot and closes the gap at its old position", () => {
     expect(show(run(start(), { type: "place", id: "C", slot: 1 }))).toBe("C A B D");
     expect(show(run(start(), { type: "place", id: "A", slot: 3 }))).toBe("B C A D");
   });
@@ -159,7 +159,7 @@ describe("a ranking of the best few", () => {
     expect(all(best())).toBe(" | ABCD");
   });
 
-  it("unranks the last response when there are too many", () => {
+  it("unranks the last response when too many responses are ranked", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(two)).toBe("C A | BD");
     expect(all(run(two, place("D", 1)))).toBe("D C | AB");

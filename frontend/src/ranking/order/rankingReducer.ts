@@ -216,8 +216,8 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
 }
 
 /**
- * Ranks the responses in `tiers`, up to the form's limit. The lowest responses beyond the limit and all other
- * responses are unranked.
+ * Ranks the responses in `tiers`, up to the form's limit. All other responses, including the lowest responses
+ * in `tiers` beyond the limit, are unranked.
  */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();

@@ -10,7 +10,7 @@ type Props = Omit<ComponentProps<"textarea">, "className" | "id" | "rows" | "sty
 
 /**
  * A text field that grows with its text, using only CSS (`field-sizing`). Measuring the text with JavaScript
- * would make the browser lay out the whole desk again before each task's first frame. Browsers without
+ * would force the browser to lay out the whole desk again before each task's first frame. Browsers without
  * `field-sizing` keep the initial number of rows, and users can resize the field.
  */
 export function TextArea({ label, description, minRows, maxRows, ...textarea }: Props) {

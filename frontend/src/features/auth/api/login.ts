@@ -12,7 +12,7 @@ export async function sendCode(code: string): Promise<Me> {
   return unwrap(api.POST("/api/v1/auth/login/code", { body: { code } }));
 }
 
-/** Sets a new password with a reset link and logs in. Returns null if a second-factor code is required. */
+/** Uses a reset link to set a new password, and logs in. Returns null if a second-factor code is required. */
 export async function resetPassword(token: string, password: string): Promise<Me | null> {
   const answer = await unwrap(api.POST("/api/v1/auth/reset", { body: { token, password } }));
   return "next_step" in answer ? null : answer;

@@ -60,7 +60,7 @@ export const en = {
     confirmOrder: "This order is correct",
     scored: (answers: number) =>
       answers > 0
-        ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} rescored against the new order. The new scores can pause an annotator only after the annotator’s next answer.`
+        ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} rescored against the new order. Annotators can be paused because of the new scores, but only after their next answer.`
         : "No answers yet.",
     leaves:
       "The task leaves the regular queue. Each annotator can get the task once, or once per attempt if it is a qualification task. By default, snapshots exclude answers to checks.",

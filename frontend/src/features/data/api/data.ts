@@ -16,8 +16,8 @@ export async function freezeSnapshot(slug: string, body: NewSnapshot): Promise<S
 }
 
 /**
- * Runs that trained on the snapshot, newest first. Each run's result contains the name of the model that the
- * run created.
+ * Runs that used the snapshot for training, newest first. Each run's result contains the name of the model
+ * that the run created.
  */
 export const lineageQuery = (slug: string, snapshot: string) =>
   queryOptions({

@@ -79,7 +79,9 @@ function useCurrentImport(slug: string) {
   };
 }
 
-/** Moves the focus to the results if it was lost, because the focused button was removed during an operation. */
+/**
+ * Moves the focus to the results if the focus was lost because its button was removed during an operation.
+ */
 function useFocusWhenDone(busy: boolean) {
   const results = useRef<HTMLDivElement>(null);
   const wasBusy = useRef(false);

@@ -96,7 +96,10 @@ export function ImportSetup({
   );
 }
 
-/** The first line of the problem, without the options of the command line. The page lists the known formats itself. */
+/**
+ * The first line of the problem, without the options of the command line. The page itself lists the supported
+ * formats.
+ */
 function problemText(problem: string): string {
   const [first = ""] = problem.split("\n");
   return first.replace(/ Known formats:$/, "").replace(/ \(on the command line: [^)]*\)/, "");

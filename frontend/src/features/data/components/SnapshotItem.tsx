@@ -124,7 +124,7 @@ export function SnapshotItem({
 }) {
   const { snapshots: texts } = useTexts();
   const formats = useQuery(formatsQuery);
-  // Each snapshot's lineage costs one request, so only expanded cards fetch it.
+  // Fetching a snapshot's lineage takes one request, so only expanded cards fetch their lineage.
   const [open, setOpen] = useState(openAtFirst);
   return (
     <details

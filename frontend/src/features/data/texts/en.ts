@@ -69,7 +69,8 @@ export const en = {
     overlapDefault: "Project default",
     responsesPerTask: "Responses per new task",
     responsesPerTaskDefault: "Up to 10",
-    responsesPerTaskHint: "For rows without a ranking. More responses are divided among several tasks.",
+    responsesPerTaskHint:
+      "For rows without a ranking. If a row has more responses, they are divided among several tasks.",
     round: "Round",
     priority: "Priority",
     apply: "Apply and check all rows",
@@ -146,7 +147,7 @@ export const en = {
     loading: "Loading snapshots",
     empty: "No snapshots yet",
     emptyText:
-      "A snapshot is an immutable, hashed copy of all current rankings or of a selection of them. Training reads snapshots, so you can download exactly the data that a model was trained on.",
+      "A snapshot is an immutable, hashed copy of all current rankings or of a selection of them. Models are trained on snapshots, so you can download exactly the data that a model was trained on.",
     holds: (rankings: number, comparisons: number) =>
       `${plural(rankings, "ranking")}, ${plural(comparisons, "comparison")}`,
     hash: "SHA-256 of the Parquet file",

@@ -20,16 +20,16 @@ type Options<D> = {
   version: number;
   /** Sends one draft based on `version`; resolves to the new version. */
   send: (version: number, draft: D) => Promise<number>;
-  /** Keeps a copy in the browser before anything is sent. */
+  /** Stores a copy in the browser before anything is sent. */
   keep: (version: number, draft: D) => void;
   onStatus: (status: SaveStatus) => void;
   delayMs?: number;
 };
 
 /**
- * Saves drafts automatically after a pause in the changes. Drafts are sent one at a time, based on the last
- * confirmed version. While the server is unreachable, saving is retried with growing delays. The newest draft
- * replaces older drafts.
+ * Saves drafts automatically once the user stops making changes. Drafts are sent one at a time, based on the
+ * last confirmed version. While the server is unreachable, saving is retried with growing delays. The newest
+ * draft replaces older drafts.
  */
 export class DraftSaver<D> {
   private readonly options: Options<D>;

@@ -28,8 +28,8 @@ export function draftOf({ assignment, how, answer }: Hand): unknown {
 export const keptAs = (id: string, how: Hand["how"]) => (how === "revise" ? `revise.${id}` : id);
 
 /**
- * Saves `draft` in the browser immediately after each change. For a leased task, also saves it on the
- * server after a pause in the changes.
+ * Saves `draft` in the browser immediately after each change. For a leased task, also saves the draft on the
+ * server once the user stops making changes.
  */
 export function useDraft({ assignment, how }: Hand, draft: Draft) {
   const { id, token, draft_version: version } = assignment;

@@ -11,7 +11,10 @@ export type Hand = {
   readonly answer: Draft | null;
   /** The server's reason for refusing `answer`. */
   readonly refusal: ApiProblem | null;
-  /** The lease has ended or belongs to another annotator: the task can be read but not submitted. */
+  /**
+   * The lease has ended or belongs to another annotator: the task can be read, but no answer can be
+   * submitted.
+   */
   readonly lost: boolean;
 };
 

@@ -16,7 +16,7 @@ type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 
 /**
  * The annotator's desk in a project: the current task, the tasks leased in advance, and the answers waiting
- * to be sent. Submitting puts the answer in the outbox and shows the next task immediately. The server's
+ * to be sent. A submitted answer is put in the outbox, and the next task is shown immediately. The server's
  * replies are handled in the background.
  */
 export function useFlow(slug: string, user: string) {
@@ -54,8 +54,8 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // After an accepted answer, another task can be leased in advance. After a refused answer, its task
-        // may be leased to this user again.
+        // After an answer is accepted, another task can be leased in advance. After an answer is refused, its
+        // task may be leased to this user again.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],
@@ -81,8 +81,8 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // When the user leaves the desk, the tasks leased in advance are released, so that other annotators can get
-  // these tasks.
+  // When the user leaves the desk, the tasks leased in advance are released, so that they can be assigned to
+  // other annotators.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;
   useEffect(() => {

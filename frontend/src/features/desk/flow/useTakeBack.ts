@@ -5,7 +5,7 @@ import type { OutboxState } from "../outbox/outbox";
 import type { Hand } from "./flow";
 
 /**
- * Puts the last answer back on the desk. If the answer is still in the outbox, it is read from there, which
+ * Puts the last answer back on the desk. An answer that is still in the outbox is read from there, which
  * needs no connection, and the revision is sent after the original answer. Otherwise, the answer is requested
  * from the server, which returns it only if it can be revised.
  */

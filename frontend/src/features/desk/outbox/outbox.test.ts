@@ -107,7 +107,7 @@ describe("an answer", () => {
     expect(sent).toHaveLength(before + 1);
   });
 
-  it("an unsent answer survives closing the page and is sent when the page is opened again", async () => {
+  it("an unsent answer is kept when the page is closed and sent when the page is reopened", async () => {
     const dead = open(server(problem(0)).send);
     const key = dead.add("p", task("a"), "submit", answer("a"));
     await settle();

@@ -29,7 +29,7 @@ describe("the desk", () => {
     expect(given[0]).toMatchObject({ tiers: [["z"], ["x", "y"]], touched: true, token: "t1" });
   });
 
-  it("asks for confirmation of an untouched order", async () => {
+  it("asks for confirmation before it submits an untouched order", async () => {
     server();
     const { given } = open();
     key("Enter");
@@ -102,7 +102,7 @@ describe("the desk for a pair", () => {
 });
 
 describe("the form on the desk", () => {
-  it("an open required question blocks submission and receives the focus", async () => {
+  it("an unanswered required question blocks submission and receives the focus", async () => {
     server();
     const { given } = open(
       assignment({

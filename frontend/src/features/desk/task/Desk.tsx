@@ -48,8 +48,8 @@ type Props = {
 };
 
 /**
- * One task on the annotator's desk. Callers must key this component by assignment, so that each task gets a
- * new desk.
+ * One task on the annotator's desk. Callers must key this component by assignment, so that a new desk is
+ * mounted for each task.
  */
 export function Desk({ project, hand, lastDone, onGive, onSkipped, onPutDown, ...props }: Props) {
   const t = useDeskTexts();

@@ -63,7 +63,7 @@ describe("lease and draft handling", () => {
     expect(onPutDown).toHaveBeenCalledOnce();
   });
 
-  it("shows how long the task is reserved while the server is unreachable", async () => {
+  it("while the server is unreachable, shows how long the task is reserved", async () => {
     vi.useFakeTimers();
     server({ heartbeat: 0 });
     const { given } = open();
@@ -109,7 +109,7 @@ describe("lease and draft handling", () => {
 describe("an answer that is reopened on the desk", () => {
   const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
 
-  it("the answer can be edited but not skipped, and the original can be kept", () => {
+  it("the answer can be edited, the original can be kept, and the task can't be skipped", () => {
     const { sent } = server();
     const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
     expect(cards()).toEqual(["z1", "x2", "y2"]);

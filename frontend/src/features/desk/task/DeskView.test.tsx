@@ -105,7 +105,7 @@ describe("the layout of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("the two-at-a-time layout shows the current response with the one kept in view or a neighbour", () => {
+  it("the current response is shown with the response kept in view or a neighbour", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);
@@ -119,7 +119,7 @@ describe("the layout of the desk", () => {
     expect(shown()).toEqual(["y", "z"]);
   });
 
-  it("brings the card of an open question into view", () => {
+  it("brings the card of an unanswered question into view", () => {
     const ratings = [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: true, points: [] }];
     open(task({ ratings }));
     press("v", "v", "End", "1", "End");

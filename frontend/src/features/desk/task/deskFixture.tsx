@@ -8,7 +8,7 @@ import { type Hand, toRank } from "../flow/flow";
 import { Desk } from "./Desk";
 
 /* The desk for component tests. It has three responses x, y and z. A fake API records requests, and helper
-   functions press keys. */
+   functions simulate key presses. */
 
 const form = formOf({
   flags: [{ name: "unsafe", label: "Unsafe" }],
@@ -32,7 +32,7 @@ type Sent = { path: string; body: Record<string, unknown> };
 
 /**
  * A fake API for the desk. `refusals` maps the last part of a path, such as `heartbeat`, to the status of the
- * response. The status 0 makes the server unreachable. All other requests succeed.
+ * response. The status 0 simulates an unreachable server. All other requests succeed.
  */
 export function server(refusals: Record<string, number> = {}) {
   const sent: Sent[] = [];

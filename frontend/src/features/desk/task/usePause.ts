@@ -2,8 +2,8 @@ import { useState } from "react";
 import { timeOfDay } from "@/shared/format";
 
 /**
- * Maximum time for which a lease is renewed during a pause. After a longer pause, other annotators can get
- * the task.
+ * Maximum time for which a lease is renewed during a pause. After a longer pause, the task can be assigned to
+ * other annotators.
  */
 const KEPT_MS = 60 * 60_000;
 

@@ -31,7 +31,7 @@ export const en = {
   skipTitle: "Skip this task",
   skipTask: "Skip task",
   skipSayWhy: "Your reason helps us find unusable prompts.",
-  skipAnd: "What happens to this task?",
+  skipAnd: "What should happen to this task?",
   skipReason: "Reason",
   skipReasons: {
     topic: "I can't judge this topic",

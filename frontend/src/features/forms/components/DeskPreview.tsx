@@ -26,8 +26,8 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
   const [round, setRound] = useState(0);
-  // The preview starts with the annotators' default view. The preview has its own memory, so that changes in
-  // the preview do not affect the manager's own desk.
+  // The preview starts with the annotators' default view. The preview stores its view settings separately, so
+  // that changes in the preview do not affect the manager's own desk.
   const memory = useState(AT_FIRST);
   const size = sizes.includes(wanted)
     ? wanted

@@ -90,7 +90,7 @@ export function SwitchPart({
   );
 }
 
-/** The error about an entire part of the form, as opposed to one of its fields. */
+/** The error that concerns an entire part of the form, not one of its fields. */
 export function Reasons({ path }: { path: Path }) {
   const { problemAt } = useEditor();
   const reason = problemAt(path);

@@ -40,13 +40,13 @@ export const en = {
     train: {
       title: "Close the loop",
       text: (n: number, comparisons: number) =>
-        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns from the comparisons to score responses. The scores are then used to improve the policy.`,
+        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model trained on these comparisons can score responses. The scores are then used to improve the policy.`,
       action: "Train a reward model",
     },
     improve: {
       title: "Improve the policy",
       text: (rewardModel: string) =>
-        `The reward model ${rewardModel} has learned from the rankings. Use this reward model to improve the policy.`,
+        `The reward model ${rewardModel} has been trained on the rankings. Use this reward model to improve the policy.`,
       action: "Run PPO",
     },
     ask: {

@@ -5,7 +5,7 @@ import { qualityQuery } from "../api/quality";
 import { useTexts } from "../texts";
 import { BiasFigures } from "./BiasFigures";
 
-/** Position and length bias, shown with a leaderboard because they can explain a narrow lead. */
+/** Position and length bias, shown with a leaderboard because these biases can explain a narrow lead. */
 export function BoardBias({ slug }: { slug: string }) {
   const { boardBias: texts } = useTexts();
   const { data: quality } = useQuery(qualityQuery(slug));

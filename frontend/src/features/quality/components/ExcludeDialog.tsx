@@ -8,7 +8,7 @@ import { effectOfExcluding, exclude, type Who } from "../api/quality";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";
 
-/** Shows the effect of an exclusion before it is confirmed. */
+/** Shows the effect of an exclusion before the user confirms the exclusion. */
 export function ExcludeDialog({ slug, name, onClose }: { slug: string; name: string; onClose: () => void }) {
   const t = useTexts();
   const texts = t.excludeDialog;

@@ -69,7 +69,7 @@ export const en = {
       first_shown: ["First shown", "Pairs won by the response shown first; 50 % means no bias"],
       longer: [
         "Longer",
-        "Pairs won by the longer response; a high share is not necessarily bias, because longer responses may be better",
+        "Pairs won by the longer response; a high share is not necessarily a bias, because longer responses may be better",
       ],
       as_shown: ["As shown", "Rankings identical to the order shown, and the share expected by chance"],
       outlier: [
@@ -123,13 +123,13 @@ export const en = {
       `After ${plural(answers, "answer")} to gold and attention tasks, annotators with an accuracy below ${percent(accuracy)} are paused and see the reason.`,
     noGold: "No minimum accuracy is set, so nobody is paused automatically.",
     mixed: (gold: number, attention: number) =>
-      `Of an annotator’s tasks, ${percent(gold)} are gold tasks and ${percent(attention)} attention checks.`,
+      `Of an annotator’s tasks, ${percent(gold)} are gold tasks and ${percent(attention)} are attention checks.`,
     outlier: "Nobody is excluded automatically. You decide whom to exclude, and you can undo each exclusion.",
   },
   exclusions: {
     title: "Excluded",
     table: "Exclusions, table",
-    none: "Nobody is excluded. The rankings of an excluded annotator are kept but no longer count. You see the effect before you confirm.",
+    none: "Nobody is excluded. The rankings of an excluded annotator are kept but no longer count. You see the effect of an exclusion before you confirm it.",
     who: "Who",
     why: "Why",
     since: "Since",
@@ -166,7 +166,7 @@ export const en = {
       `${plural(n, "comparison")} would return to statistics, leaderboards and new snapshots`,
     reviews: (n: number) => `${plural(n, "review decision")} would count again`,
     grown: (n: number) =>
-      `${plural(n, "task")} would get one ranking more than required, because ${n === 1 ? "another annotator has ranked or claimed it" : "other annotators have ranked or claimed them"} in the meantime`,
+      `${plural(n, "task")} would get one more ranking than required, because ${n === 1 ? "another annotator has ranked or claimed it" : "other annotators have ranked or claimed them"} in the meantime`,
     nothing: "This annotator has no rankings that would count again.",
     confirm: "Restore",
   },

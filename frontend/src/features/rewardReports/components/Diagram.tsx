@@ -16,8 +16,8 @@ const y = (share: number) => TOP + (1 - share) * SIDE;
 const percents = (share: number) => `${Math.round(share * 100)}`;
 
 /**
- * A diagram of observed against predicted shares with intervals and, below it, the number of cases in each
- * bin. The table next to the diagram contains the same numbers.
+ * A diagram that plots observed shares, with intervals, against predicted shares. The number of cases in each
+ * bin is shown below the diagram. The table next to the diagram contains the same numbers.
  */
 export function Diagram({ bins, label }: { bins: Bins; label: string }) {
   const texts = useTexts().calibration;

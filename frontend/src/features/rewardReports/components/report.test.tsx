@@ -94,7 +94,7 @@ it("draws every bin, with its interval if it has one", () => {
   expect((tall[0] ?? 0) / (tall[1] ?? 1)).toBeCloseTo(3);
 });
 
-it("compares the model with the newest other model or a chosen one, and explains a failure", async () => {
+it("compares the model with the newest other model or a chosen model, and explains a failure", async () => {
   const model = { id: "rm-2", name: "demo-rm-2" } as Model;
   const others = [
     { id: "rm-1", name: "demo-rm-1" },

@@ -7,7 +7,7 @@ export const en = {
   ties: (tied: number) => `${plural(tied, "pair")} tied.`,
   leftOut: (reason: string, left: number) =>
     reason === "response_too_long"
-      ? `${plural(left, "ranking")} excluded: a response is too long for the model.`
+      ? `${plural(left, "ranking")} excluded: at least one response is too long for the model.`
       : `${plural(left, "ranking")} excluded (${reason.replaceAll("_", " ")}).`,
   all: "All models",
   run: "Training run",
@@ -34,7 +34,7 @@ export const en = {
   calibration: {
     title: "Calibration",
     about:
-      "Each dot covers a tenth of the scale and compares the predicted probability of a preference with the observed frequency. If the dots lie on the diagonal, the model is calibrated. In the right half, dots above the diagonal mean underconfidence, and dots below the diagonal mean overconfidence.",
+      "Each dot covers a tenth of the scale and compares the predicted probability of a preference with the observed frequency. If the dots lie on the diagonal, the model is calibrated. In the right half, dots above the diagonal indicate underconfidence, and dots below the diagonal indicate overconfidence.",
     withTies: "This model also predicts ties.",
     withoutTies: "This model does not predict ties; tied pairs are excluded.",
     predicted: "predicted",
@@ -88,7 +88,7 @@ export const en = {
   lean: {
     title: "Bias",
     about:
-      "A perfect model is exactly as biased as the annotators. The excess is the bias that the model adds. The model scores each response separately and cannot see the response’s position. An excess for position therefore means that the order of the responses was related to their content.",
+      "A perfect model is exactly as biased as the annotators. The excess is the bias that the model adds. The model scores each response separately and cannot see the response’s position. An excess position bias therefore means that the order of the responses was related to their content.",
     what: "Towards",
     length: "the longer response",
     position: "the response shown first",

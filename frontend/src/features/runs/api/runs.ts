@@ -36,7 +36,7 @@ export const runsQuery = (project: string) =>
       state.data?.pages.some((page) => page.results.some((run) => isLive(run))) ? BUSY_LIST_MS : false,
   });
 
-/** Interval at which an active run is refetched to detect new checkpoints, for which there is no event. */
+/** Interval at which an active run is refetched to detect new checkpoints, which no event reports. */
 const BUSY_RUN_MS = 30_000;
 
 export const runQuery = (id: string) =>

@@ -15,7 +15,9 @@ export function labelsOf(runs: readonly Run[], title: (kind: string) => string):
   );
 }
 
-/** The letter of a label, for places that have no space for the full label. The list of runs explains the letters. */
+/**
+ * The letter of a label, for places where the full label does not fit. The list of runs explains the letters.
+ */
 export function letterOf(label: string): string {
   return label.split(" ")[0] ?? label;
 }
@@ -58,8 +60,9 @@ export function finalFigures(
 }
 
 /**
- * Exponential moving average over the points, as in TensorBoard: `weight` 0 changes nothing, and values near 1
- * smooth strongly. The average is corrected for bias, so that the first points are not pulled towards 0.
+ * Exponential moving average over the points, as in TensorBoard: a `weight` of 0 changes nothing, and a
+ * weight near 1 smooths strongly. The average is corrected for bias, so that the first points are not pulled
+ * towards 0.
  */
 export function smooth(series: Series, weight: number): Series {
   if (weight <= 0) return series;

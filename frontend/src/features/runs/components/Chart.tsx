@@ -17,8 +17,8 @@ const INKS = {
 const DASHES = [[], [7, 4], [2, 3], [12, 4], [7, 3, 2, 3], [12, 3, 2, 3, 2, 3]];
 const HEIGHT_PX = 190;
 /**
- * A series with fewer than `DOTTED_BELOW` values is drawn with points, because a single value has no visible
- * line. Occasional evaluations, for example, yield few values.
+ * A series with fewer than `DOTTED_BELOW` values is drawn with points, because a line cannot show a single
+ * value. Occasional evaluations, for example, yield few values.
  */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");

@@ -127,7 +127,7 @@ describe("groups of metrics", () => {
     });
   });
 
-  it("a metric that was reported once has a value instead of a curve", () => {
+  it("a metric that was reported once is listed with its value, without a curve", () => {
     const series = {
       loss: { steps: [1, 2], values: [3, 2] },
       heldout_loss: { steps: [2], values: [2.5] },

@@ -14,8 +14,8 @@ export type RunEvent =
   | { type: "sample"; data: SampleEvent }
   | { type: "progress"; data: Progress & { seq: number; attempt: number } }
   /**
-   * A change in the run's state. The event makes the page fetch the run again. The new state is not part of
-   * the event, because a replayed event would contain an outdated state.
+   * A change in the run's state. The event causes the page to fetch the run again. The new state is not part
+   * of the event, because a replayed event would contain an outdated state.
    */
   | { type: "state"; data: { seq: number; attempt: number } };
 

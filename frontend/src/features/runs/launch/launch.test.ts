@@ -28,7 +28,7 @@ describe("presets", () => {
     expect(presetOf(fields, { ...defaultValues(fields), steps: "41" }, PRESETS)).toBeUndefined();
   });
 
-  it("a preset sends only the settings that it changes", () => {
+  it("only the settings that a preset changes are sent", () => {
     const thorough = valuesFrom(fields, { steps: 120, rate: 0.1, unheardOf: 1 });
     expect(readForm(fields, thorough)).toEqual({ recipe: { steps: 120, rate: 0.1 }, errors: {} });
   });
@@ -61,7 +61,7 @@ describe("the default input", () => {
   const policy = (models: Model[], improves: boolean, chosen: Record<string, string> = {}) =>
     defaultInput("policy", "ppo", { improves_policy: improves }, models, chosen, texts).label;
 
-  it("runs that improve a policy default to the policy whose responses trained the reward model", () => {
+  it("the default policy to improve is the policy whose responses the reward model was trained on", () => {
     expect(policy(MODELS, true)).toBe("rs-1 (default)");
     expect(policy(MODELS, true, { reward_model: "rm-1" })).toBe("sft-1 (default)");
     expect(policy(MODELS, false, { reward_model: "rm-1" })).toBe("rs-1 (default)");

@@ -13,7 +13,7 @@ export type RecipeField = {
   help: string;
   kind: FieldKind;
   default: unknown;
-  /** Whether the field can be empty; an empty field sends null. */
+  /** Whether the field can be empty; null is sent for an empty field. */
   optional: boolean;
   required: boolean;
   choices: readonly (string | number)[];

@@ -3,7 +3,10 @@ import { ago } from "@/shared/format";
 import { Notice } from "@/shared/ui";
 import { useTexts } from "../texts";
 
-/** Lists the interrupted attempts after which the run was resumed automatically, with the reasons. */
+/**
+ * Lists the attempts that were interrupted and then resumed automatically, with the reason for each
+ * interruption.
+ */
 export function Interruptions({ run }: { run: Run }) {
   const texts = useTexts().run;
   if (run.interruptions.length === 0) return null;

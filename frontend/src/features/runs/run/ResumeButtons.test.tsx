@@ -34,7 +34,7 @@ it("doubles the time limit of a run that has reached it", () => {
   ]);
 });
 
-it("offers to resume a run on another kind of device if it was refused there", () => {
+it("offers to allow the other kind of device if that kind was refused", () => {
   expect(click({ failure: { kind: "device_differs", again: true } })).toEqual([
     ["Resume", {}],
     ["Resume on the other device", { other_device: true }],

@@ -11,7 +11,7 @@ function open(columns: Partial<Run>) {
   return render(<ResumePoint run={run as Run} />).container.textContent;
 }
 
-it("shows where a cancelled or failed run would resume, and for how long this is possible", () => {
+it("shows where a cancelled or failed run would resume, and how long its checkpoints are kept", () => {
   expect(open({})).toBe(
     "The run would resume after step 40 of 120The checkpoint was saved 3 min ago. " +
       "Checkpoints are kept for a week after a run fails or is cancelled.",

@@ -14,8 +14,8 @@ type State = Project["state"];
 const STATES: readonly State[] = ["active", "paused", "archived"];
 
 /**
- * The project's state, separate from the other settings, because changing the state affects working
- * annotators immediately.
+ * The project's state, separate from the other settings, because a change of state immediately affects
+ * annotators who are working.
  */
 export function StateSection({ project }: { project: Project }) {
   const t = useTexts();

@@ -87,7 +87,7 @@ export const en = {
   attemptsHelp: "Managers can grant another attempt on the Members page.",
   attemptTasks: "Tasks per attempt",
   attemptTasksHelp:
-    "Annotators see the correct answer after each task. If the project has more qualification tasks than one attempt needs, the next attempt starts with new tasks. If the field is empty, each attempt contains all tasks.",
+    "Annotators see the correct answer after each task. If the project has more qualification tasks than one attempt contains, the next attempt starts with new tasks. If this field is empty, each attempt contains all tasks.",
   allTasks: "all",
   noQualificationTasks: "There are no qualification tasks yet, so the pass mark has no effect.",
   noChecks: "There are no checks of this kind yet. You can turn any task into a check.",
@@ -106,13 +106,13 @@ export const en = {
   effects: {
     active: (open: number) => `${plural(open, "open task")} can be assigned again.`,
     activeFromArchive:
-      "Answers are accepted again. Tasks of annotators who were excluded in the meantime are reopened.",
+      "Answers are accepted again. Tasks answered by annotators who were excluded in the meantime are reopened.",
     paused: (open: number) =>
       `${plural(open, "open task")} will not be assigned until you activate the project again.`,
     pausedWork:
       "Annotators can finish the task they have open. Tasks assigned in advance are released immediately.",
     archived:
-      "All assigned tasks are released immediately. Drafts are kept and available when the project is activated again.",
+      "All assigned tasks are released immediately. Drafts are kept and will be available when the project is activated again.",
     archivedAnswers: "No answers, revisions or review decisions are accepted. Nothing is deleted.",
     archivedBack: "You can activate the project again at any time.",
   },

@@ -7,7 +7,7 @@ import styles from "./tasks.module.css";
 
 /**
  * Filters are applied when the user presses Enter or leaves a field, so that typing does not send a request
- * per letter.
+ * for each letter.
  */
 export function Filters({
   search,

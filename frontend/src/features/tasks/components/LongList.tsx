@@ -14,8 +14,8 @@ const ROW_PX = { wide: 52, narrow: 92 };
 const OVERSCAN = 12;
 
 /**
- * Rows are added and removed in blocks of `STEP` rows. Each change to the document costs one layout, no matter
- * how many rows the change affects.
+ * Rows are added and removed in blocks of `STEP` rows. Each change to the document causes one layout, no
+ * matter how many rows the change affects.
  */
 const STEP = 8;
 

@@ -27,7 +27,8 @@ def whiten(
     The parts are the micro-batches of one update. If each part were whitened separately, equal advantages
     would have different weights in different micro-batches. Uses the biased variance. Without `shift_mean`,
     the values keep their mean, as in the reward whitening of OpenAI's lm-human-preferences and of TRL. `join`
-    concatenates the parts' real tokens. With several processes, it concatenates those of all processes.
+    concatenates the parts' real tokens. With several processes, its result contains the tokens of all
+    processes.
     """
     everything = join([value[mask] for value, mask in zip(values, masks, strict=True)])
     variance, mean = torch.var_mean(everything, unbiased=False)

@@ -163,7 +163,7 @@ def loading_and_saving(
     cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0, kernels: tuple[Part, ...] = ()
 ) -> Cost:
     """Return the cost, with a stage for loading and a stage for saving if they need additional memory.
-    `kernels` are in memory during all other stages.
+    `kernels` is the memory that compiled kernels take during all other stages.
 
     On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
     memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models

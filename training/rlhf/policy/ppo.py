@@ -168,8 +168,8 @@ def new_state(config: PPOConfig, models: Models) -> PPOState:
 def roll_out(
     config: PPOConfig, state: PPOState, prompts: EncodedPrompts, progress: steps.Progress = steps.no_progress
 ) -> Batch:
-    """Sample and score answers, and compute their advantages. Changes only the state's limit of token
-    positions, if the device runs out of memory."""
+    """Sample and score answers, and compute their advantages. The only part of the state that can change is
+    the limit of token positions, which is lowered if the device runs out of memory."""
     step, models = state.step + 1, state.models
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)

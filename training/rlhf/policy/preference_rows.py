@@ -124,7 +124,7 @@ class RankingRows:
 
 @dataclass(frozen=True)
 class Responses:
-    """The responses of B rankings, at most K each.
+    """The responses of B rankings, with at most K responses each.
 
     ``log_probs`` contains the sum of each response's log-probabilities in nats. ``lengths`` contains the
     number of its tokens, including EOS. ``tiers`` is -1 for padding. All three have shape (B, K). ``slots``
@@ -143,7 +143,7 @@ class Responses:
 
 def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequence[int]) -> Responses:
     """Run the responses of these rankings through the policy. If the policy supports it, the responses to a
-    prompt share the prompt.
+    prompt share the prompt's tokens.
 
     A ranking can exceed ``max_tokens``. Its responses then go through the policy in several passes. The
     backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the

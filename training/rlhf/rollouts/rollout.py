@@ -329,8 +329,9 @@ def split_rollout(
     `max_tokens` token positions.
 
     Minibatches have equal numbers of rows. Answers to the same prompt stay together, as far as the size of
-    the minibatches allows, so that they can share their prompt. Rows are divided once per rollout. Every
-    epoch therefore processes a row in the same layout as before the update, and the first ratio is exactly 1.
+    the minibatches allows, so that they can share the prompt's tokens. Rows are divided once per rollout.
+    Every epoch therefore processes a row in the same layout as before the update, and the first ratio is
+    exactly 1.
 
     With several processes, the result contains this process's share of every minibatch, which can be empty.
     """
@@ -339,7 +340,7 @@ def split_rollout(
     order = torch.randperm(len(rollout.answers), generator=generator).tolist()
     numbers = torch.tensor([number for i in order for number in range(first[i], first[i + 1])])
     hidden_size = int(models.actor.config.get_text_config().hidden_size)
-    # If the answers to a prompt share it, the prompt's tokens are processed only once.
+    # If the answers to a prompt share the prompt's tokens, these are processed only once.
     sharing = 1 if models.layout == "separate" else config.responses_per_prompt
     sizes = torch.tensor([len(row.answer) + len(row.prompt) / sharing for row in rollout.rows])
     return [

@@ -47,7 +47,7 @@ def no_progress(done: int, total: int) -> None:
 def next_rollout(
     config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts, progress: Progress = no_progress
 ) -> tuple[Rollout, Position]:
-    """Answer the next prompts and score the answers. Return them with the position after these prompts.
+    """Answer the next prompts and score the answers. Return the rollout and the position after these prompts.
     Doesn't change the state."""
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
@@ -100,7 +100,8 @@ def observed_minibatches(
     rollout: Rollout,
     observe: Callable[[Sequence[Together]], Result],
 ) -> list[Result]:
-    """Divide a rollout's rows into minibatches, and call ``observe`` with the micro-batches of each.
+    """Divide a rollout's rows into minibatches, and call ``observe`` with the micro-batches of each
+    minibatch.
 
     If the device runs out of memory, the micro-batches are halved, and all of them are observed again
     (`until_it_fits`). The update then uses the same micro-batches.

@@ -135,7 +135,8 @@ def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) 
     n_usable = int(usable.sum())
     if n_usable == 0:
         return None
-    # The sort is stable and the list is reversed. Of answers with equal scores, the first sampled comes last.
+    # The list is reversed before the stable sort, so that of several answers with equal scores, the answer
+    # that was sampled first comes last.
     reverse = usable.nonzero().squeeze(1).flip(0)
     order = reverse[scores[reverse].argsort(stable=True)]
     counted = scores if values is None else values

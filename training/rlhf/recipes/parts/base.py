@@ -18,7 +18,7 @@ class Recipe(BaseModel):
     docs.
 
     A recipe is frozen, so a run uses exactly the settings that were validated. An unknown field is an error,
-    so a misspelt setting never silently keeps its default. Every field has a description and bounds.
+    so a misspelt setting is never silently ignored. Every field has a description and bounds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -198,8 +198,8 @@ def _model(
 
 
 def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: str) -> ModelVersion:
-    """Return the project's model with this name or ID. Raises Problem, with this field, if the run can't use
-    it."""
+    """Return the project's model with this name or ID. Raises a Problem that names this field if the run
+    can't use the model."""
     model = ModelVersion.objects.filter(by_name_or_id(given), project=project).first()
     if model is None:
         raise _wrong(field, f"The project has no model {given!r}.")

@@ -134,8 +134,8 @@ class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
     gradient_checkpointing: bool = Field(
         False,
         description="Recompute the activations of each layer in the backward pass instead of storing them. "
-        "Memory is then needed for the activations of only about one layer, and training takes"
-        " about a third longer.",
+        "Only about one layer's activations are then in memory at a time, but training takes about a third "
+        "longer.",
     )
     heldout_fraction: float = Field(
         0.1,

@@ -115,4 +115,4 @@ def critic_for(models: Models, config: PPOConfig) -> Critic:
             return critic
     refuse_encoder(encoder=is_encoder(judges[0].model))
     refuse_other_tokens(Loaded(models.actor, models.tokenizer), Loaded(judges[0].model, judges[0].tokenizer))
-    raise AssertionError("a reward model that reads other tokens was refused above")
+    raise AssertionError("a reward model that reads other tokens should have been refused above")

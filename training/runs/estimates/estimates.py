@@ -243,8 +243,8 @@ def _memory_on(machine: Machine, asked: _Asked, recipe: Recipe) -> _Memory:
 
 
 def _largest_of_each_name(stages: Sequence[Stage]) -> list[Stage]:
-    """Return the largest stage of each name. A run can sample and score for several purposes, and only the
-    largest of these stages matters."""
+    """For each stage name, return the largest stage. A run can sample and score for several purposes, and
+    only the largest of these stages matters."""
     found: dict[str, Stage] = {}
     for stage in stages:
         if stage.name not in found or stage.bytes > found[stage.name].bytes:

@@ -244,7 +244,8 @@ def _setting_with(name: str, recipe: Recipe) -> str:
 
 
 def _nothing_to_mix_in(recipe: Recipe, judge: ModelVersion | None) -> list[FieldProblem]:
-    """Check that the reward model has a snapshot from which `ptx_coefficient` can take demonstrations."""
+    """Check that the reward model was trained on a snapshot, which provides the demonstrations for
+    `ptx_coefficient`."""
     if not getattr(recipe, "ptx_coefficient", 0) or judge is None or snapshot_of(judge):
         return []
     return [FieldProblem("recipe.ptx_coefficient", NOTHING_TO_MIX_IN)]

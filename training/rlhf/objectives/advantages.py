@@ -46,10 +46,10 @@ def generalised_advantages(
     """Compute the advantages by generalised advantage estimation (GAE), and the returns.
 
     The advantage is A_t = delta_t + gamma lam A_{t+1}, with delta_t = r_t + gamma V_{t+1} - V_t. V is 0 after
-    the last real token. All arguments and both results have shape (B, T). The results are 0 outside the mask,
-    and returns = advantages + values. ``values[t]`` is the value of the state in which token t was chosen.
-    The source is Schulman et al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a prefix,
-    because a gap would merge two responses.
+    the last real token. All tensors, including both results, have shape (B, T). The results are 0 outside the
+    mask, and returns = advantages + values. ``values[t]`` is the value of the state in which token t was
+    chosen. The source is Schulman et al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a
+    prefix, because a gap would merge two responses.
     """
     if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
         raise ValueError("the mask of a response must be true from its first token to its last, without gaps")

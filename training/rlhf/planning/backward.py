@@ -34,7 +34,7 @@ from training.rlhf.planning.transformer import (
 # stored activations if all weights are trained, and 1.7 to 2.4 times for adapters, whose layers allocate
 # about four times as many blocks. If large blocks are returned to the system instead
 # (MALLOC_MMAP_THRESHOLD_=1048576), the heap is not fragmented, but training an adapter takes 1.4 to 1.6 times
-# as long. On a GPU, torch has an allocator of its own.
+# as long. On a GPU, torch uses its own allocator.
 HEAP_GAPS, HEAP_GAPS_OF_ADAPTERS = 1.3, 2.0
 
 

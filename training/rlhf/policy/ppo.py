@@ -327,7 +327,7 @@ def epochs(
     averaged over these steps.
 
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
-    forward pass differs from the one in training. Such a difference is the most common bug in PPO code.
+    forward pass differs from the one in training. Such a difference is a common bug in PPO code.
     """
     step = batch.rollout.step
     optimisers = [

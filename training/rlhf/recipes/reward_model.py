@@ -163,7 +163,7 @@ class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
     def _shards_no_adapters(self) -> Self:
         if self.sharding == "full" and self.uncertainty == "lora":
             raise ValueError(
-                "`uncertainty` is `lora`, which trains adapters of the complete model. Set `sharding` to"
+                "`uncertainty` is `lora`, which needs the complete model in every process. Set `sharding` to"
                 " `none`, or `uncertainty` to `laplace` or `heads`"
             )
         return self

@@ -86,7 +86,7 @@ def encode_rankings(
 
 def distinct_responses(responses: Sequence[Sequence[int]], tiers: Sequence[int]) -> list[int]:
     """Return the indices of the distinct responses, in order. Of several equal responses, the response in the
-    best tier is kept, as in an import."""
+    best tier is kept, as when rankings are imported."""
     best: dict[tuple[int, ...], int] = {}
     for index, response in enumerate(responses):
         tokens = tuple(response)

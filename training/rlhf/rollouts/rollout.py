@@ -213,7 +213,7 @@ def choose_prompts(seed: int, position: Position, *, count: int, of: int) -> tup
 
 def temperature_at(config: RolloutConfig, step: int) -> float:
     """Return the sampling temperature of a step. It changes linearly from `temperature` in the first step to
-    `temperature_end` in the last one."""
+    `temperature_end` in the last step."""
     if config.temperature_end is None or config.steps == 1:
         return config.temperature
     # The rollout after the last step uses the temperature of the last step.

@@ -270,7 +270,8 @@ def end_step(
     checked_last = config.kl_ceiling is not None and batch.rollout.step == config.steps
     if not batch.recovery and not checked_last:
         # The KL of the updated weights is not known yet. If they became the reference, their KL would be 0,
-        # even if the update exceeded the ceiling. The weights before the update were within the ceiling.
+        # even if the update had moved the policy beyond the ceiling. The weights before the update were
+        # within the ceiling.
         within = weights_of(state.models.actor) if config.kl_ceiling is None else state.kept
         move_reference(config, state.models.reference, within, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors

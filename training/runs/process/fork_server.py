@@ -51,7 +51,8 @@ MAX_MESSAGE = 1 << 20
 
 
 def serve(client: socket.socket) -> None:
-    """Fork and reap training processes for the client, until the client is gone or idle for IDLE_SECONDS."""
+    """Fork and reap training processes for the client, until the client closes the connection or is idle for
+    IDLE_SECONDS."""
     forked: set[int] = set()
     while True:
         client.settimeout(None if forked else IDLE_SECONDS)

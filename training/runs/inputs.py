@@ -204,7 +204,7 @@ def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: s
     if model is None:
         raise _wrong(field, f"The project has no model {given!r}.")
     if model.kind != kind:
-        raise _wrong(field, f"{model.name} is a {model.kind}; this input takes a {kind}.")
+        raise _wrong(field, f"{model.name} is a {model.kind}; this input requires a {kind}.")
     if model.stage == ModelVersion.Stage.ARCHIVED:
         raise _wrong(field, f"{model.name} is archived. Promote it, or choose another model.")
     _check_weights(model, field)

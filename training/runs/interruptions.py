@@ -52,7 +52,7 @@ from training.runs.transitions import (
 logger = logging.getLogger(__name__)
 
 # Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats while torch loads or the
-# machine swaps. The run must not be treated as lost in this case.
+# machine swaps. Such a run must not be treated as lost.
 STALE_AFTER = timedelta(seconds=60)
 SWEEP = "training runs"
 # If a queued run is not claimed within REWAKE_AFTER, the sweep repeats the message that wakes a worker. If

@@ -2422,7 +2422,7 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Launch the run even if the estimate says that no running worker has enough memory for it.
+             * @description Launch the run even if, according to the estimate, no running worker has enough memory for it.
              * @default false
              */
             force?: boolean;
@@ -4197,7 +4197,7 @@ export interface components {
             } | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
-            /** @description Number of running workers that could take the run. 0 if none is running. */
+            /** @description Number of running workers that could execute the run. 0 if none is running. */
             workers: number;
             /** @description The base model. */
             model: string;

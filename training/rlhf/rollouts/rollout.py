@@ -159,8 +159,8 @@ def load_models(
     *,
     out_dir: str | Path = "",
 ) -> Models:
-    """Load the policy and one reward model or several named ones. Raises ModelNotFound if a model is missing,
-    and Refused if a model can't be used."""
+    """Load the policy and one reward model or several named reward models. Raises ModelNotFound if a model is
+    missing, and Refused if a model can't be used."""
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
     actor, tokenizer = open_trainable(policy, config, out_dir=out_dir, divide=False)

@@ -166,7 +166,7 @@ def within_memory(
     If the device runs out of memory, all micro-batches of the rollout are halved, and the minibatch is
     computed again (`until_it_fits`). The gradient is the same except for rounding. Later steps also use the
     lower limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
-    interrupted run, unless it runs out of memory at another time.
+    interrupted run, unless the resumed run runs out of memory at a different point.
     """
 
     def largest() -> int:

@@ -121,7 +121,8 @@ class LaunchSerializer(serializers.Serializer[Any]):
 class ForcedLaunchSerializer(LaunchSerializer):
     force = serializers.BooleanField(
         default=False,
-        help_text="Launch the run even if the estimate says that no running worker has enough memory for it.",
+        help_text="Launch the run even if, according to the estimate, no running worker has enough memory "
+        "for it.",
     )
 
 

@@ -142,7 +142,7 @@ def estimate_settled(
     candidates: Sequence[Machine],
 ) -> RunEstimate:
     """Estimate a run with a validated recipe and input models. `candidates` contains the machines that could
-    take the run, smallest first. Raises Problem if there is no data, or if a model's size is unknown."""
+    execute the run, smallest first. Raises Problem if there is no data, or if a model's size is unknown."""
     source = source_of(kind, recipe, models.get("policy"))
     data = data_of(project=project, kind=kind, recipe=recipe, snapshot=snapshot)
     if data.items == 0:

@@ -152,8 +152,8 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def id_limit(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the tokenizer's largest token ID plus one. Many models have more embedding rows, which no token
-    uses."""
+    """Return the tokenizer's largest token ID plus one. The embeddings of many models contain additional
+    rows, which no token uses."""
     size, limit = _limits.get(tokenizer, (-1, 0))
     if size != len(tokenizer):
         limit = max(tokenizer.get_vocab().values(), default=-1) + 1

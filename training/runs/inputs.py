@@ -264,7 +264,7 @@ def _needs(name: str, recipe: Recipe) -> bool:
 
 
 def imported_demonstrations(project: Project) -> QuerySet[Response]:
-    """Return the imported answers that people wrote to the project's training prompts."""
+    """Return the imported human-written answers to the project's training prompts."""
     return Response.objects.filter(
         prompt__project=project, prompt__split=Split.TRAIN, model_name=DEMONSTRATION
     ).exclude(text="")

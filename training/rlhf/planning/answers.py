@@ -191,7 +191,7 @@ def _copied_weights(policy: Shape) -> float:
 
 
 def _room(given: Conditions, held: float, memory: float | None) -> float | None:
-    """Return the memory for keys and values in bytes, or None if it is unknown."""
+    """Return the memory for keys and values, in bytes, or None if the device's memory is unknown."""
     if memory is not None:
         return memory * 1e9
     if given.memory is None:

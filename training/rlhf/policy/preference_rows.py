@@ -57,7 +57,7 @@ class RankingRows:
         return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens, layouts)
 
     def limited(self, max_tokens: int) -> RankingRows:
-        """Return the same rankings with another limit of token positions."""
+        """Return the same rankings with a different limit of token positions."""
         return replace(self, max_tokens=max_tokens)
 
     def largest(self, parts: Iterable[Sequence[int]], *, sharded: bool = False) -> int:

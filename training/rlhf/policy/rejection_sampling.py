@@ -21,13 +21,13 @@ starting policy are relative to the usable answers of the first round. A step is
 prompts, one selection or one optimiser step. Steps are counted across all rounds.
 
 While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
-(if gold is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and `reward_spread`
-(if the reward model estimates its uncertainty). These metrics exclude the rewards of truncated answers. The
-multipliers of floors do not affect the metrics, because the multipliers are not known before the selection.
-The metrics of a selection are `best_of/<n>` (the expected reward of the best of n answers),
-`gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound on the KL
-divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of
-`sft`. docs/rewards.md lists those of several reward models.
+(if the gold reward is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and
+`reward_spread` (if the reward model estimates its uncertainty). These metrics exclude the rewards of
+truncated answers. The multipliers of floors do not affect the metrics, because the multipliers are not known
+before the selection. The metrics of a selection are `best_of/<n>` (the expected reward of the best of n
+answers), `gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound
+on the KL divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are
+those of `sft`. docs/rewards.md lists those of several reward models.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
-IDLE_SECONDS = 600.0  # after this time without a run, the server ends and frees its 330 MB
+IDLE_SECONDS = 600.0  # after this time without a run, the server ends and frees its 330 MB of memory
 MAX_MESSAGE = 1 << 20
 
 

@@ -81,7 +81,7 @@ def ask_for_rankings(
 
     Each task gets up to `responses_per_task` finished, distinct answers whose rewards are spread over the
     whole range of the prompt's answers. A prompt with fewer than two such answers gets no task. Repeating the
-    call adds nothing. Raises Problem if the run has no candidates, or if no task can be created.
+    call creates no further tasks. Raises Problem if the run has no candidates, or if no task can be created.
     """
     lines = read_candidates(stored_candidates(run).path)
     newest = run.project.tasks.order_by("-round").values_list("round", flat=True).first()

@@ -56,8 +56,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.ADAPTER_BASE_GONE: Cause(
         "The base model of an adapter is missing",
-        cause="A LoRA adapter holds only the difference from its base model. The base model is no longer in "
-        "the location that the adapter expects.",
+        cause="A LoRA adapter contains only the difference from its base model. The base model is no longer "
+        "in the location that the adapter expects.",
         fix="Restore the base model's folder from a backup. Put the folder in its original location or next "
         "to the adapter. Alternatively, choose another model.",
     ),
@@ -70,8 +70,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.HUB_UNREACHABLE: Cause(
         "The model hub can't be reached",
-        cause="The base model is a name on the Hugging Face hub. The training worker can't reach the hub, "
-        "and the model is not in the worker's cache.",
+        cause="The base model is given as a name on the Hugging Face hub. The training worker can't reach "
+        "the hub, and the model is not in the worker's cache.",
         fix="Connect the worker to the hub. If a proxy is needed, set HTTPS_PROXY for the worker. "
         "Alternatively, download the model elsewhere, copy its folder to the worker's machine, and enter the "
         "path of the copy.",
@@ -88,7 +88,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.WRONG_KIND_OF_MODEL: Cause(
         "This is the wrong kind of model",
-        cause="The folder holds a model, but not of the kind that this run needs.",
+        cause="The folder contains a model, but not of the kind that this run needs.",
         fix="As the policy, choose a causal language model. As the reward model, choose a model that was "
         "produced by a reward_model run.",
         settings=("base_model",),
@@ -104,9 +104,9 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The adapter can't be used",
         cause="The LoRA adapter lacks some of its weights, or it was trained on a base model of another "
         "shape.",
-        fix="Save the adapter again together with its head (modules_to_save), or correct "
-        "base_model_name_or_path in adapter_config.json. If weights are missing or have the wrong shape, the "
-        "details list them.",
+        fix="If weights are missing or have the wrong shape, the details list them. Save the adapter again "
+        "together with its head (modules_to_save), or correct base_model_name_or_path in "
+        "adapter_config.json.",
         settings=("base_model",),
     ),
     FailureKind.TOKENIZER_DOES_NOT_FIT: Cause(
@@ -178,7 +178,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The generation server can't be used",
         cause="The server that generates the answers of this run refused a request, or sent a response"
         " that does not match the policy. If the server is not responding, the run waits.",
-        fix="The details say what to change: the server's options, the name of its model, the key in"
+        fix="The details state what to change: the server's options, the name of its model, the key in"
         " RANKLOOP_GENERATION_KEY, or the recipe. Then resume the run. Alternatively, leave `server` empty.",
         settings=("server", "server_model", "server_timeout", "max_new_tokens", "temperature"),
         again=True,
@@ -255,10 +255,11 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The run made no progress",
         cause="The training process was still running, but its training loop made no progress for longer "
         "than the time allowed for one step. The process was stopped, and its newest checkpoint was kept. "
-        "Possible reasons are a deadlock, an endless loop, a GPU or a network drive that no longer answers, "
-        "or a step that is too large for the machine.",
-        fix="The details show where the process was. If a device or a drive did not answer, fix that and "
-        "resume the run. If the steps are too large, lower the batch size or the length of the texts.",
+        "Possible reasons are a deadlock, an endless loop, a GPU or a network drive that no longer "
+        "responds, or a step that is too large for the machine.",
+        fix="The details show where the process was stuck. If a device or a drive did not respond, fix the "
+        "problem and resume the run. If the steps are too large, lower the batch size or the length of the "
+        "texts.",
         settings=("batch_size", "batch_rankings", "rollout_prompts", "max_length", "max_new_tokens"),
         again=True,
     ),

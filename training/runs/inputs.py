@@ -198,13 +198,13 @@ def _model(
 
 
 def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: str) -> ModelVersion:
-    """Return the project's model with this name or ID. Raises Problem, with this field, if the run can't use
-    it."""
+    """Return the project's model with this name or ID. Raises a Problem that names this field if the run
+    can't use the model."""
     model = ModelVersion.objects.filter(by_name_or_id(given), project=project).first()
     if model is None:
         raise _wrong(field, f"The project has no model {given!r}.")
     if model.kind != kind:
-        raise _wrong(field, f"{model.name} is a {model.kind}; this input takes a {kind}.")
+        raise _wrong(field, f"{model.name} is a {model.kind}; this input requires a {kind}.")
     if model.stage == ModelVersion.Stage.ARCHIVED:
         raise _wrong(field, f"{model.name} is archived. Promote it, or choose another model.")
     _check_weights(model, field)
@@ -244,7 +244,8 @@ def _setting_with(name: str, recipe: Recipe) -> str:
 
 
 def _nothing_to_mix_in(recipe: Recipe, judge: ModelVersion | None) -> list[FieldProblem]:
-    """Check that the reward model has a snapshot from which `ptx_coefficient` can take demonstrations."""
+    """Check that the reward model was trained on a snapshot, which provides the demonstrations for
+    `ptx_coefficient`."""
     if not getattr(recipe, "ptx_coefficient", 0) or judge is None or snapshot_of(judge):
         return []
     return [FieldProblem("recipe.ptx_coefficient", NOTHING_TO_MIX_IN)]
@@ -263,7 +264,7 @@ def _needs(name: str, recipe: Recipe) -> bool:
 
 
 def imported_demonstrations(project: Project) -> QuerySet[Response]:
-    """Return the imported answers that people wrote to the project's training prompts."""
+    """Return the imported human-written answers to the project's training prompts."""
     return Response.objects.filter(
         prompt__project=project, prompt__split=Split.TRAIN, model_name=DEMONSTRATION
     ).exclude(text="")

@@ -5,11 +5,11 @@ Failures and how they are handled:
 * The training process dies because of a signal, a lack of memory or a crash in native code. The supervisor
   queues the run again and claims it at once. The new attempt resumes from the newest checkpoint, or starts
   from the beginning if there is none. After MAX_TRIES claims, the supervisor fails the run. If memory ran
-  out, it fails the run after MAX_TRIES_OUT_OF_MEMORY claims, because another attempt would most likely fail
-  in the same way.
+  out, the supervisor fails the run after MAX_TRIES_OUT_OF_MEMORY claims, because another attempt would most
+  likely fail in the same way.
 * The training process can't use its GPU any more. The process queues the run again, and the supervisor claims
-  it at once, as after a crash: only a new process can use the GPU again. If the GPU is gone, the new process
-  refuses to continue on a CPU, and the run fails (process/devices.py).
+  it at once, as after a crash: only a new process can use the GPU again. If the GPU is no longer available,
+  the new process refuses to continue on a CPU, and the run fails (process/devices.py).
 * The training loop makes no progress, or exceeds its time limit. The supervisor fails the run
   (process/health.py).
 * A user cancels the run. The training loop writes a checkpoint and ends. A cancelled run can be resumed, just
@@ -52,7 +52,7 @@ from training.runs.transitions import (
 logger = logging.getLogger(__name__)
 
 # Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats while torch loads or the
-# machine swaps. The run must not be treated as lost in this case.
+# machine swaps. Such a run must not be treated as lost.
 STALE_AFTER = timedelta(seconds=60)
 SWEEP = "training runs"
 # If a queued run is not claimed within REWAKE_AFTER, the sweep repeats the message that wakes a worker. If

@@ -64,7 +64,7 @@ def launch_run(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run.id)])
         wake_worker(run_id=run.id)
-    run.refresh_from_db(fields=["phase"])  # set by wake_worker if the message queue does not answer
+    run.refresh_from_db(fields=["phase"])  # set by wake_worker if the message queue is not responding
     return run
 
 

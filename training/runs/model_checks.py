@@ -1,8 +1,8 @@
 """Check, using only the files in the models' folders, whether a run can work with its models.
 
-A launch makes these checks, so that a run that can't work is refused before it is queued. The run's process
-repeats them, because files can change while the run waits. A model on the hub is checked only after loading.
-This module does not import torch.
+These checks are made at launch, so that a run that can't work is refused before it is queued. The run's
+process repeats them, because files can change while the run waits. A model on the hub is checked only after
+loading. This module does not import torch.
 """
 
 from __future__ import annotations

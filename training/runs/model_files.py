@@ -52,8 +52,8 @@ def verify_models(*sources: str | Path) -> None:
 def verify_model(model: ModelVersion) -> None:
     """Verify all files of the model. Raises FileChanged.
 
-    A model that was registered by a version without checksums gets its checksums here. Later calls verify
-    these checksums.
+    For a model that was registered by a version without checksums, the checksums are computed and stored
+    here. Later calls verify these checksums.
     """
     if model.files is None:
         through_outages(partial(_record_checksums, model, manifest_of(model.folder)))

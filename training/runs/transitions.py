@@ -39,8 +39,8 @@ SELECT id, attempt, state, pg_notify(%(channel)s, id::text) FROM moved
 """
 IS_THIS_ATTEMPT = "id = %(run)s AND attempt = %(attempt)s AND state = 'running'"
 NOT_CANCELLED = "cancel_requested_at IS NULL"
-# An attempt's time ends at its last heartbeat rather than now, because a lost run did nothing after
-# that.
+# An attempt's time ends at its last heartbeat rather than at the present time, because a lost run made no
+# progress after that heartbeat.
 SPENT = (
     "spent_seconds = spent_seconds + greatest(0, coalesce(extract(epoch FROM heartbeat_at - started_at), 0))"
 )

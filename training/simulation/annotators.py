@@ -67,8 +67,8 @@ class ApiClient:
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Send a request and return (status, decoded body). Raises ApiError if the server stays unreachable
-        or broken."""
+        """Send a request and return (status, decoded body). Raises ApiError if the server remains unreachable
+        or keeps returning errors."""
         problem = ""
         for attempt in range(TRIES):
             if attempt:

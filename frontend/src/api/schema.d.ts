@@ -2048,7 +2048,7 @@ export interface components {
         };
         CandidateTasksRequest: {
             /**
-             * @description Maximum number of responses per task. A task has fewer if fewer answers are distinct.
+             * @description Maximum number of responses per task. A task contains fewer responses if there are fewer distinct answers.
              * @default 4
              */
             responses_per_task?: number;
@@ -2422,7 +2422,7 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Launch the run even if the estimate says that no running worker has enough memory for it.
+             * @description Launch the run even if, according to the estimate, no running worker has enough memory for it.
              * @default false
              */
             force?: boolean;
@@ -4035,7 +4035,7 @@ export interface components {
              * @description A new time limit in minutes, for example for a run that reached its limit. The time of earlier attempts counts towards the limit.
              */
             max_minutes?: number;
-            /** @description Whether the run may continue on another kind of device than the one it started on. */
+            /** @description Whether the run may continue on a different kind of device from the one it started on. */
             other_device?: boolean;
         };
         ReviewDecided: {
@@ -4197,7 +4197,7 @@ export interface components {
             } | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
-            /** @description Number of running workers that could take the run. 0 if none is running. */
+            /** @description Number of running workers that could execute the run. 0 if none is running. */
             workers: number;
             /** @description The base model. */
             model: string;

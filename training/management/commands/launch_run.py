@@ -57,7 +57,8 @@ class Command(QuickCommand):
         parser.add_argument(
             "--force",
             action="store_true",
-            help="launch the run even if the estimate says that no running worker has enough memory for it",
+            help="launch the run even if, according to the estimate, no running worker has enough memory "
+            "for it",
         )
         parser.add_argument("--wait", action="store_true", help="follow the run until it ends")
         parser.add_argument("--json", action="store_true", help="print the run as one JSON object")

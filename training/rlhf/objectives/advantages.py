@@ -27,7 +27,8 @@ def whiten(
     The parts are the micro-batches of one update. If each part were whitened separately, equal advantages
     would have different weights in different micro-batches. Uses the biased variance. Without `shift_mean`,
     the values keep their mean, as in the reward whitening of OpenAI's lm-human-preferences and of TRL. `join`
-    concatenates the parts' real tokens. With several processes, it concatenates those of all processes.
+    concatenates the parts' real tokens. With several processes, its result contains the tokens of all
+    processes.
     """
     everything = join([value[mask] for value, mask in zip(values, masks, strict=True)])
     variance, mean = torch.var_mean(everything, unbiased=False)
@@ -45,10 +46,10 @@ def generalised_advantages(
     """Compute the advantages by generalised advantage estimation (GAE), and the returns.
 
     The advantage is A_t = delta_t + gamma lam A_{t+1}, with delta_t = r_t + gamma V_{t+1} - V_t. V is 0 after
-    the last real token. All arguments and both results have shape (B, T). The results are 0 outside the mask,
-    and returns = advantages + values. ``values[t]`` is the value of the state in which token t was chosen.
-    The source is Schulman et al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a prefix,
-    because a gap would merge two responses.
+    the last real token. All tensors, including both results, have shape (B, T). The results are 0 outside the
+    mask, and returns = advantages + values. ``values[t]`` is the value of the state in which token t was
+    chosen. The source is Schulman et al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a
+    prefix, because a gap would merge two responses.
     """
     if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
         raise ValueError("the mask of a response must be true from its first token to its last, without gaps")

@@ -43,9 +43,9 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
 
 
 def group_advantages(rewards: Tensor, *, kind: Advantage, normalise: bool) -> Tensor:
-    """Return the advantages that the recipe's ``advantage`` selects. If ``normalise``, they are shifted and
-    scaled to mean 0 and standard deviation 1 over all answers of the rollout, as ``normalize_advantages``
-    does in TRL.
+    """Return the advantages, computed by the method that the recipe's ``advantage`` selects. If
+    ``normalise``, they are shifted and scaled to mean 0 and standard deviation 1 over all answers of the
+    rollout, as ``normalize_advantages`` does in TRL.
     """
     match kind:
         case "rloo":

@@ -19,7 +19,7 @@ def truncated_weights(log_probs: Tensor, sampler: Tensor, *, cap: float) -> Tens
 
     Both tensors contain log-probabilities per token, or their sums per answer. If no weight is capped, the
     weighted mean over samples from q is exactly the mean over samples from p. The cap bounds the variance: a
-    token that q hardly ever samples would otherwise have an unbounded weight. The truncation makes the mean
+    token that q hardly ever samples would otherwise have an unbounded weight. However, the cap makes the mean
     biased.
 
     Ionides, "Truncated Importance Sampling" (2008). Yao et al., "Your Efficient RL Framework Secretly Brings

@@ -21,7 +21,7 @@ DISTANCE_GAIN, SPEED_GAIN = 0.5, 0.2  # the filter's gains after the first few s
 PROPORTIONAL_GAIN, INTEGRAL_GAIN = 1.0, 0.2  # the controller's gains per step, in units of log beta
 # Distance beyond which the weights are pulled back. With 1, noise would cause too many pulls.
 PULL_FROM = 1.03
-LARGEST_PULL = 0.5  # maximum share of the way back to the reference that one pull covers
+LARGEST_PULL = 0.5  # maximum fraction of the distance to the reference that one pull covers
 LOOKAHEAD = 2.0  # number of steps for which an optimiser's momentum continues to move the policy
 # Limit of the error 2 · (distance - 1), which is about KL / target - 1 near the target.
 LARGEST_ERROR = 1.0
@@ -90,15 +90,16 @@ def kl_k3_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> T
 @dataclass(frozen=True, slots=True)
 class KLController:
     """Keeps the KL of a policy near a target by means of two quantities: `beta`, the KL coefficient, and
-    `pull`, the share of the way back to the reference by which the weights are moved after a step's update.
+    `pull`, the fraction of the distance to the reference by which the weights are moved back after a step's
+    update.
 
     A proportional-integral controller adapts log beta. The controller needs several steps, and beta alone
     can't always keep the KL near the target: the gradient of a penalty in the reward (k1) is noisy, and the
     noise itself moves the policy away. With RLOO and 64 answers per step on the demo, the KL of steps 11 to
     30 was 1.6 times its target, although beta had reached 1000 times its initial value. `pull` adds no such
-    noise. Near the reference, the KL is a quadratic function of the weights, so weights moved back by a share
-    p have the KL (1 - p)² · KL. WARP (arXiv 2406.16768) also interpolates towards the initial weights to
-    trade reward for KL.
+    noise. Near the reference, the KL is a quadratic function of the weights, so moving the weights back by a
+    fraction p of the distance multiplies the KL by (1 - p)². WARP (arXiv 2406.16768) also interpolates
+    towards the initial weights to trade reward for KL.
 
     All decisions use the distance sqrt(KL / target), which changes at a constant rate if a policy moves at a
     constant speed. The KL of one step is a noisy mean over its answers, so the distance and its change per
@@ -125,11 +126,13 @@ class KLController:
         return cls(coefficient, target, coefficient)
 
     def after(self, kl: float, *, rate: float = 1.0, acted: bool = True) -> KLController:
-        """Return the controller for a step, given `kl`, the mean KL of the step's answers in nats per answer.
+        """Return the controller after a step, given `kl`, the mean KL of the step's answers in nats per
+        answer.
 
         `rate` is the policy's learning rate in this step's update, as a fraction of its peak. `acted` states
         whether the update depends on beta. The update does not depend on beta during warm-up, or in a step
-        whose KL exceeds the ceiling. The KL then says nothing about beta, so the integral doesn't change.
+        whose KL exceeds the ceiling. In these cases, the KL provides no information about beta, so the
+        integral doesn't change.
         """
         if self.target is None or (kl == 0.0 and not self.measured):
             return self

@@ -137,9 +137,9 @@ def decoding(
     `batches` times.
 
     `number` is the size of one element of the policy's keys and values, in bytes. `held` is the memory of the
-    models, in bytes. By default, keys and values get a share of the remaining memory. `memory` is the
-    recipe's `generation_memory`, in GB, and replaces this share. If the policy is `adapted`, its layers are
-    not copied for decoding.
+    models, in bytes. By default, a share of the remaining memory is reserved for keys and values. `memory` is
+    the recipe's `generation_memory`, in GB, and replaces this share. If the policy is `adapted`, its layers
+    are not copied for decoding.
 
     A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long as
     the mean answer, up to the limit. If a `server` generates the answers, this stage uses no resources of
@@ -191,7 +191,7 @@ def _copied_weights(policy: Shape) -> float:
 
 
 def _room(given: Conditions, held: float, memory: float | None) -> float | None:
-    """Return the memory for keys and values in bytes, or None if it is unknown."""
+    """Return the memory for keys and values, in bytes, or None if the device's memory is unknown."""
     if memory is not None:
         return memory * 1e9
     if given.memory is None:

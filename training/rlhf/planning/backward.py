@@ -3,10 +3,10 @@
 The backward pass computes the gradients layer by layer and frees the activations, so the peak is at one of
 three moments. At the start of the backward pass, all activations are in memory, with the logits and the
 gradient of the output layer. In the last layer, the gradients of two products of the MLP are in memory in
-addition to the activations. At the end of the backward pass, all gradients are in memory, and so is the
-embedding's gradient before it is added to them. If a step has several micro-batches, all gradients are
-already in memory at the start of every pass but the first. For a sharded model, complete gradients exist for
-only one layer at a time (`planning.sharding`).
+addition to the activations. At the end of the backward pass, all gradients are in memory, together with the
+embedding's new gradient, which has not been added to them yet. If a step has several micro-batches, all
+gradients are already in memory at the start of every pass but the first. For a sharded model, complete
+gradients exist for only one layer at a time (`planning.sharding`).
 
 Pure functions without torch.
 """
@@ -34,7 +34,7 @@ from training.rlhf.planning.transformer import (
 # stored activations if all weights are trained, and 1.7 to 2.4 times for adapters, whose layers allocate
 # about four times as many blocks. If large blocks are returned to the system instead
 # (MALLOC_MMAP_THRESHOLD_=1048576), the heap is not fragmented, but training an adapter takes 1.4 to 1.6 times
-# as long. On a GPU, torch has an allocator of its own.
+# as long. On a GPU, torch uses its own allocator.
 HEAP_GAPS, HEAP_GAPS_OF_ADAPTERS = 1.3, 2.0
 
 
@@ -68,7 +68,7 @@ class Backward:
 
 def backward(step: Backward, *, before: float, given: Conditions = USUAL) -> tuple[Part, ...]:
     """Return the memory of a micro-batch at its peak. `before` is the size, in bytes, of the gradients that
-    are already in memory when its forward pass begins."""
+    are already in memory when the micro-batch's forward pass begins."""
     moments = (
         _projecting(step, before, given),
         _in_last_layer(step, before, given),
@@ -108,9 +108,9 @@ def _in_last_layer(step: Backward, before: float, given: Conditions) -> tuple[Pa
 
 
 def _in_embedding(step: Backward, before: float, given: Conditions) -> tuple[Part, ...]:
-    """Return the memory at the end of the backward pass, with the embedding's gradient before it is added to
-    the others. If the output layer is the embedding, the output layer's gradient is still in memory, too.
-    Half-precision gradients are converted to float32 first."""
+    """Return the memory at the end of the backward pass, together with the embedding's new gradient, which
+    has not been added to the others yet. If the output layer is the embedding, the output layer's gradient is
+    still in memory, too. Half-precision gradients are converted to float32 first."""
     mine, number = step.gradients, step.how.number
     if not step.embedding:
         return Part("gradients", max(before, mine)), Part("activations", _one_layer(step))

@@ -91,7 +91,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a run. `operations` are floating-point operations, and `layer_calls` counts layer
+    """One stage of a run. `operations` counts floating-point operations, and `layer_calls` counts layer
     executions, forward or backward. `host` is the main memory of a stage whose `parts` are on a GPU."""
 
     name: str
@@ -150,9 +150,9 @@ def weights(name: str, shape: Shape) -> Part:
 
 
 def float32_kernels(data: Data, given: Conditions) -> tuple[Part, ...]:
-    """Return the memory of the code that oneDNN compiles for products of float32 matrices on a CPU. If the
-    texts differ in length, more kernels are compiled than are kept, so the number of kept kernels reaches the
-    limit."""
+    """Return the memory that oneDNN's compiled kernels for products of float32 matrices take on a CPU. If the
+    texts differ in length, oneDNN compiles more kernels than it keeps, so the number of kept kernels reaches
+    the limit."""
     if given.gpu:
         return ()
     varied = data.prompt_deviation > 0 or data.response_deviation > 0
@@ -163,7 +163,7 @@ def loading_and_saving(
     cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0, kernels: tuple[Part, ...] = ()
 ) -> Cost:
     """Return the cost, with a stage for loading and a stage for saving if they need additional memory.
-    `kernels` are in memory during all other stages.
+    `kernels` is the memory that compiled kernels take during all other stages.
 
     On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
     memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models

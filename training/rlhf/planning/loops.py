@@ -128,8 +128,8 @@ def rejection_sampling(
 
 def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, given: Conditions = USUAL) -> Cost:
     """Return the cost of direct preference optimisation. The responses to a prompt share its tokens. If a
-    ranking exceeds a micro-batch, it takes several forward passes, which are recomputed in the backward
-    pass."""
+    ranking is too large for a micro-batch, its responses are processed in several forward passes, which are
+    recomputed in the backward pass."""
     number = bytes_per_weight(recipe)
     row = min(data.prompt + data.response, recipe.max_length)
     usual = row + (data.responses - 1) * min(data.response, row)

@@ -30,9 +30,9 @@ def with_scoring(
     """Return the cost of the run, including its additional scoring.
 
     The `further` reward models are frozen, are in memory during every stage, and score all sampled answers.
-    If the reward is spread over sentences, all reward models also score partial answers. `members` has one
-    entry for each reward model whose uncertainty is estimated by an ensemble of adapters: the trunk's shape
-    and the number of members. Each ensemble has a trunk of its own, which runs once per member.
+    If the reward is spread over sentences, all reward models also score partial answers. `members` contains
+    one entry for each reward model whose uncertainty is estimated by an ensemble of adapters: the trunk's
+    shape and the number of members. Each ensemble has a trunk of its own, which runs once per member.
     """
     spread = getattr(recipe, "reward_spread", "end") == "sentences"
     if first is None or not (further or spread or members):

@@ -60,5 +60,6 @@ def layer_weights(shape: Shape) -> int:
 
 
 def outside_weights(shape: Shape) -> int:
-    """Return the number of weights outside the layers. The result is at least the number in one embedding."""
+    """Return the number of weights outside the layers. The result is at least the number of weights in one
+    embedding."""
     return max(shape.vocabulary * shape.hidden, shape.weights - shape.layers * layer_weights(shape))

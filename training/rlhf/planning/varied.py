@@ -31,7 +31,7 @@ def with_measuring(
     cost: Cost, policy: Shape, judges: Sequence[Shape], recipe: Recipe, data: Data, *, given: Conditions
 ) -> Cost:
     """Return the cost of the run. If the recipe chooses the prompts whose rewards vary most, the cost
-    includes sampling and scoring the answers that show how much the rewards vary."""
+    includes sampling and scoring the answers from which this variation is measured."""
     if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
         return cost
     assert isinstance(recipe, RolloutConfig | RejectionSamplingConfig)

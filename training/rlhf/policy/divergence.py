@@ -132,7 +132,7 @@ def measured(
 
 def norm_of_change(model: PreTrainedModel, start: PreTrainedModel) -> float:
     """Return the norm of the difference between the weights of two models of the same architecture. If the
-    first is sharded, its weights are gathered one at a time."""
+    first model is sharded, its weights are gathered one at a time."""
     before = dict(start.named_parameters())
     squares = [
         (whole(one.detach(), dtype=before[name].dtype).float() - before[name].float()).square().sum()

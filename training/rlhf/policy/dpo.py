@@ -320,7 +320,7 @@ def update(
     if not (math.isfinite(mean) and math.isfinite(grad_norm)):
         raise TrainingDiverged(
             f"Training diverged at step {step}: loss {mean}, gradient norm {grad_norm}. No model"
-            " was saved. Lower learning_rate or max_grad_norm, or look at the rankings of this batch: "
+            " was saved. Lower learning_rate or max_grad_norm, or check the rankings of this batch: "
             + rows.names(indices)
         )
     update_weights(state.optimiser, rate=rate)

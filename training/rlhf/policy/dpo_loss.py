@@ -44,8 +44,8 @@ def reference_of(
 def summed_loss(
     config: DPOConfig, policy: PreTrainedModel, reference: Tensor, rows: RankingRows, part: Sequence[int]
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the weighted sum of these rankings' losses, and their share of the sums for the step's metrics.
-    ``reference`` contains the reference log-probabilities of all responses, with shape (R,)."""
+    """Return the weighted sum of these rankings' losses, and their contributions to the sums for the step's
+    metrics. ``reference`` contains the reference log-probabilities of all responses, with shape (R,)."""
     responses = score_responses(policy, rows, part)
     before = torch.zeros_like(responses.log_probs)
     before[responses.slots] = reference[rows.places(part)].to(before)

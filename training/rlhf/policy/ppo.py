@@ -168,8 +168,8 @@ def new_state(config: PPOConfig, models: Models) -> PPOState:
 def roll_out(
     config: PPOConfig, state: PPOState, prompts: EncodedPrompts, progress: steps.Progress = steps.no_progress
 ) -> Batch:
-    """Sample and score answers, and compute their advantages. Changes only the state's limit of token
-    positions, if the device runs out of memory."""
+    """Sample and score answers, and compute their advantages. The only part of the state that can change is
+    the limit of token positions, which is lowered if the device runs out of memory."""
     step, models = state.step + 1, state.models
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)
@@ -327,7 +327,7 @@ def epochs(
     averaged over these steps.
 
     ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
-    forward pass differs from the one in training. Such a difference is the most common bug in PPO code.
+    forward pass differs from the one in training. Such a difference is a common bug in PPO code.
     """
     step = batch.rollout.step
     optimisers = [

@@ -1,4 +1,4 @@
-"""The gradients of PPO's losses on a micro-batch, and its share of the minibatch's metrics."""
+"""The gradients of PPO's losses on a micro-batch, and its contribution to the minibatch's metrics."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def policy_backward(
     counts: bool = True,
 ) -> tuple[dict[str, float], float]:
     """Add the gradient of the policy's loss on a micro-batch, or zeros if ``counts`` is false. Return the
-    micro-batch's share of the minibatch's metrics, and the largest |log ratio|.
+    micro-batch's contribution to the minibatch's metrics, and the largest |log ratio|.
 
     With a shared ``critic``, the gradient of its loss is added in the same pass, and its metrics are returned
     too. If the policy's states are not available, the critic's gradient is not added, and its metrics are
@@ -107,7 +107,7 @@ def critic_backward(
     counts: bool = True,
 ) -> dict[str, float]:
     """Add the gradient of the critic's loss on a micro-batch, or zeros if ``counts`` is false. Return the
-    micro-batch's share of the minibatch's metrics."""
+    micro-batch's contribution to the minibatch's metrics."""
     with critic.active():
         values = critic(part.seen.rows.inputs, trains_policy=trains_policy)
         loss, metrics = critic_loss(config, values, part, tokens)

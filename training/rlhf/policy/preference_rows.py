@@ -57,7 +57,7 @@ class RankingRows:
         return cls(groups, sizes.cumsum(0)[:-1].tolist(), len(training), pad_id, max_tokens, layouts)
 
     def limited(self, max_tokens: int) -> RankingRows:
-        """Return the same rankings with another limit of token positions."""
+        """Return the same rankings with a different limit of token positions."""
         return replace(self, max_tokens=max_tokens)
 
     def largest(self, parts: Iterable[Sequence[int]], *, sharded: bool = False) -> int:
@@ -124,7 +124,7 @@ class RankingRows:
 
 @dataclass(frozen=True)
 class Responses:
-    """The responses of B rankings, at most K each.
+    """The responses of B rankings, with at most K responses each.
 
     ``log_probs`` contains the sum of each response's log-probabilities in nats. ``lengths`` contains the
     number of its tokens, including EOS. ``tiers`` is -1 for padding. All three have shape (B, K). ``slots``
@@ -143,7 +143,7 @@ class Responses:
 
 def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequence[int]) -> Responses:
     """Run the responses of these rankings through the policy. If the policy supports it, the responses to a
-    prompt share the prompt.
+    prompt share the prompt's tokens.
 
     A ranking can exceed ``max_tokens``. Its responses then go through the policy in several passes. The
     backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the

@@ -21,13 +21,13 @@ starting policy are relative to the usable answers of the first round. A step is
 prompts, one selection or one optimiser step. Steps are counted across all rounds.
 
 While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
-(if gold is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and `reward_spread`
-(if the reward model estimates its uncertainty). These metrics exclude the rewards of truncated answers. The
-multipliers of floors do not affect the metrics, because the multipliers are not known before the selection.
-The metrics of a selection are `best_of/<n>` (the expected reward of the best of n answers),
-`gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound on the KL
-divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of
-`sft`. docs/rewards.md lists those of several reward models.
+(if the gold reward is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and
+`reward_spread` (if the reward model estimates its uncertainty). These metrics exclude the rewards of
+truncated answers. The multipliers of floors do not affect the metrics, because the multipliers are not known
+before the selection. The metrics of a selection are `best_of/<n>` (the expected reward of the best of n
+answers), `gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound
+on the KL divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are
+those of `sft`. docs/rewards.md lists those of several reward models.
 """
 
 from __future__ import annotations
@@ -140,11 +140,11 @@ class LoopProgress:
     the candidates.
 
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
-    `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
-    imitated answers. `loss` and `heldout_loss` are those of the last complete round. `before` contains the
-    sample answers of the starting policy. `floors` is the floors' state after the newest selection. This
-    state contains the floors' values, which were determined in the first round. `micro_batch_tokens` is the
-    limit of token positions in fine-tuning, as in `sft.FitProgress`.
+    `fit` is the progress of this fine-tuning (`sft.FitProgress`). Both are None while the round is sampling
+    answers. `kept` counts the imitated answers. `loss` and `heldout_loss` are those of the last complete
+    round. `before` contains the sample answers of the starting policy. `floors` is the floors' state after
+    the most recent selection. This state contains the floors' values, which were determined in the first
+    round. `micro_batch_tokens` is the limit of token positions in fine-tuning, as in `sft.FitProgress`.
     """
 
     step: int = 0
@@ -386,7 +386,7 @@ def tune_round(
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
     """Return the settings. If the settings contain no learning rate, fill in the default, which is lower than
-    the default of `sft`."""
+    that of `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
     )

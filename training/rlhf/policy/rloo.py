@@ -216,7 +216,7 @@ def minibatch_backward(
     answers: int,
 ) -> tuple[defaultdict[str, float], float]:
     """Add the gradients of this process's micro-batches of a minibatch. Return their metrics, and the largest
-    |log ratio|. ``tokens`` and ``answers`` count the entire minibatch."""
+    |log ratio|. ``tokens`` and ``answers`` are the numbers of tokens and answers in the entire minibatch."""
     found, log_ratios = defaultdict[str, float](float), [0.0]
 
     def process(part: MicroBatch, counts: bool) -> None:
@@ -261,12 +261,13 @@ def loss_of(
     answers: int,
     tokens: int,
 ) -> tuple[float, Tensor, float]:
-    """Return a micro-batch's share of the minibatch's surrogate loss, complete loss and clipped ratios.
+    """Return a micro-batch's contribution to the minibatch's surrogate loss, complete loss and fraction of
+    clipped ratios.
 
     ``log_probs`` and ``entropy`` are those of the current policy, with one entry per token of the micro-batch
-    and shape (N,). ``advantages`` has shape (B,). ``answers`` and ``tokens`` count the entire minibatch. The
-    shares of its micro-batches add up, so the result doesn't depend on how the minibatch is split into
-    micro-batches.
+    and shape (N,). ``advantages`` has shape (B,). ``answers`` and ``tokens`` are the numbers of answers and
+    tokens in the entire minibatch. The contributions of its micro-batches add up, so the result doesn't
+    depend on how the minibatch is split into micro-batches.
     """
     old, reference, lengths = part.log_probs[part.mask], part.reference[part.mask], part.mask.sum(dim=1)
     per_token = token_weights(

@@ -56,10 +56,10 @@ class PPOConfig(RolloutConfig):
     )
     reward_spread: Literal["end", "sentences"] = Field(
         "end",
-        description="When an answer's reward is paid. end: at its last token. sentences: the reward models"
-        " also score partial answers, each of which ends at the end of a sentence, and each sentence gets the"
-        " change in the score. The total reward and the best policy are the same in both cases. Use sentences"
-        " for long answers.",
+        description="Where an answer's reward is placed. end: at the answer's last token. sentences: the "
+        "reward models also score partial answers, each of which ends at the end of a sentence, and each "
+        "sentence gets the change in the score. The total reward and the best policy are the same in both "
+        "cases. Use sentences for long answers.",
     )
     whiten_rewards: bool = Field(
         False,

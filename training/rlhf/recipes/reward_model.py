@@ -134,8 +134,8 @@ class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
     gradient_checkpointing: bool = Field(
         False,
         description="Recompute the activations of each layer in the backward pass instead of storing them. "
-        "Memory is then needed for the activations of only about one layer, and training takes"
-        " about a third longer.",
+        "Only about one layer's activations are then in memory at a time, but training takes about a third "
+        "longer.",
     )
     heldout_fraction: float = Field(
         0.1,
@@ -163,7 +163,7 @@ class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
     def _shards_no_adapters(self) -> Self:
         if self.sharding == "full" and self.uncertainty == "lora":
             raise ValueError(
-                "`uncertainty` is `lora`, which trains adapters of the complete model. Set `sharding` to"
+                "`uncertainty` is `lora`, which needs the complete model in every process. Set `sharding` to"
                 " `none`, or `uncertainty` to `laplace` or `heads`"
             )
         return self

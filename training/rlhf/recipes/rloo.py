@@ -32,8 +32,8 @@ class RLOOConfig(RolloutConfig):
     advantage: Advantage = Field(
         "rloo",
         description="How an answer is compared with the other answers to its prompt. rloo: its reward minus "
-        "the mean reward of the other answers. grpo: its reward minus the mean reward of all answers, divided"
-        " by their standard deviation. dr_grpo: like grpo, without the division.",
+        "the mean reward of the other answers. grpo: its reward minus the mean reward of all answers, "
+        "divided by the standard deviation of these rewards. dr_grpo: like grpo, without the division.",
     )
     normalise_advantages: bool = Field(
         False,

@@ -31,8 +31,8 @@ class SFTConfig(TrainsPolicy, ShardsModel, Checkpointed):
         4096,
         ge=1,
         description="Maximum number of token positions in one forward pass, including padding. The limit "
-        "changes the result only by rounding. If the device runs out of memory, it is halved and the run "
-        "continues.",
+        "changes the result only by rounding. If the device runs out of memory, the limit is halved and the "
+        "run continues.",
     )
     packing: Packing = Field(
         "auto",

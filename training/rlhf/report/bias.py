@@ -19,8 +19,8 @@ class Bias:
     mean is subtracted from both variables. This value is not confounded by differences between prompts.
 
     The shares ``by_model`` and ``by_people`` cover only preferences between responses that differ in length
-    (or position). ``by_model``: the share in which the model gives the longer response (or the response shown
-    first) the higher reward. ``by_people``: the share in which annotators preferred that response.
+    (or position). ``by_model``: the share in which the model assigns the higher reward to the longer response
+    (or the response shown first). ``by_people``: the share in which annotators preferred that response.
     ``excess``: ``by_model`` minus ``by_people``. Only this excess is the model's own bias, because even an
     accurate model shares the annotators' bias.
     """

@@ -163,9 +163,7 @@ def report_on(
     pairs = scored.pairs()
     strict = pairs.where(pairs.verdict != 0)
     if not len(strict.ranking):
-        raise ValueError(
-            f"none of the {len(scored)} rankings prefers one response to another, so there is no report"
-        )
+        raise ValueError(f"none of the {len(scored)} rankings contains a preference, so there is no report")
     models_ties = scored.link.ties != "ignore"
     judged = pairs if models_ties else strict
     probabilities, of_strict = scored.probabilities(judged), scored.probabilities(strict).untied()

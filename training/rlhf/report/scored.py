@@ -32,8 +32,8 @@ KEY_CHARACTERS = 24
 
 
 class Pairs(NamedTuple):
-    """P pairs of responses. Both responses of a pair are from the same ranking, which prefers one of them or
-    ties them. Each pair occurs once.
+    """P pairs of responses. Both responses of a pair are from the same ranking, which states a preference
+    between them or a tie. Each pair occurs once.
 
     All arrays have shape (P,). ``ranking`` is the index of the ranking that a pair comes from. ``first`` and
     ``second`` are the columns of the two responses. ``difference`` is r_first − r_second. ``verdict`` is 1 if

@@ -30,8 +30,8 @@ def encode_rankings(
     - ``fewer_than_two_responses``: there is no pair of responses.
     - ``all_tied``: all responses are tied and ties are ignored, so there is no pair to learn from.
     - ``refused_by_template``: the chat template cannot render the prompt.
-    - ``identical_after_encoding``: all responses have the same tokens. For example, the responses differ only
-      in text that spells out a control token.
+    - ``identical_after_encoding``: all responses have the same tokens. This happens, for example, if the
+      responses differ only in text that spells out a control token.
     - ``response_too_long``: a response leaves no room for its prompt in ``max_length`` tokens. A response is
       never truncated, because its score is read at its end.
 
@@ -86,7 +86,7 @@ def encode_rankings(
 
 def distinct_responses(responses: Sequence[Sequence[int]], tiers: Sequence[int]) -> list[int]:
     """Return the indices of the distinct responses, in order. Of several equal responses, the response in the
-    best tier is kept, as in an import."""
+    best tier is kept, as when rankings are imported."""
     best: dict[tuple[int, ...], int] = {}
     for index, response in enumerate(responses):
         tokens = tuple(response)

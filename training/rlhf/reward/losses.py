@@ -255,7 +255,7 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
     chosen = real & (tiers < tiers.amax(dim=1, keepdim=True))
     # [b, i, j] is true if j is still available when i is chosen
     left = (tiers[:, None, :] >= tiers[:, :, None]) & real[:, None, :]
-    # Otherwise the gradient in a padded row (a logsumexp over the empty set) would be nan.
+    # Otherwise, the gradient in a padded row (a logsumexp over the empty set) would be nan.
     left = left | ~real[:, :, None]
     safe = rewards.masked_fill(~real, 0.0)
     remainder = safe[:, None, :].expand(left.shape).masked_fill(~left, -torch.inf).logsumexp(dim=2)

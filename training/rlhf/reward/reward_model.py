@@ -145,9 +145,9 @@ def train(
     then trained further. For a policy, pass its SFT checkpoint. A reward model that is derived from another
     language model makes PPO worse, even if this reward model ranks responses accurately.
 
-    The metrics at every step are loss, accuracy, grad_norm, learning_rate, reward/mean, reward/std and
+    Every step reports the metrics loss, accuracy, grad_norm, learning_rate, reward/mean, reward/std and
     tokens_per_second. The loss is in nats per pair and includes the annotators' priors if reliabilities are
-    learned. The accuracy is over the pairs in the step's batch. Evaluations also report heldout/loss,
+    learned. The accuracy covers the pairs in the step's batch. Evaluations also report heldout/loss,
     heldout/accuracy and heldout/pairs. The returned metrics also include the report's heldout/ece,
     heldout/log_loss and heldout/best_of_4.
 
@@ -250,7 +250,7 @@ def train(
             raise TrainingDiverged(
                 f"step {step} of {total}: loss {sums['loss']}, gradient norm {grad_norm}. No model was saved"
                 + (f"; {checkpoints} contains the weights from before this step. " if checkpoints else ". ")
-                + f"Lower learning_rate or look at {suspects(config, model, chosen, answers, pad)}"
+                + f"Lower learning_rate or check {suspects(config, model, chosen, answers, pad)}"
             )
         rate = rate_factor(config.schedule, step - 1, total, warmup=warmup)
         for group, highest in zip(optimiser.param_groups, peaks, strict=True):

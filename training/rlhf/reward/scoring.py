@@ -227,10 +227,10 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
     A policy's trunk or an encoder gets a new head. A reward model keeps its own head. A new model's pad token
     differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the base
-    is the adapter of a policy or of a reward model, this adapter is trained further on its own base. It keeps
-    its rank and modules. If the recipe does not use LoRA, the adapter is merged, and all weights or the last
-    ``num_layers_unfrozen`` layers and the head are trained. With ``sharding``, the weights are divided among
-    the processes.
+    is the adapter of a policy or of a reward model, this adapter is trained further on its own base. The
+    adapter keeps its rank and modules. If the recipe does not use LoRA, the adapter is merged, and all
+    weights or the last ``num_layers_unfrozen`` layers and the head are trained. With ``sharding``, the
+    weights are divided among the processes.
     """
     divided = config is not None and shards(config)
     # A model that will be sharded is loaded onto the CPU, because it may be too large for one GPU.
@@ -329,8 +329,9 @@ def passes(
     """Yield the pieces of each pass, their batch, and the result of ``read`` on the CPU. The pieces of a
     group are in order.
 
-    If the device runs out of memory, the pass is halved (`within_memory`), and the responses of a single
-    group are divided. Each response has the same score in any pass."""
+    If the device runs out of memory, the groups of the pass are divided into two passes (`within_memory`). If
+    the pass contains only one group, the group's responses are divided instead. A response's score does not
+    depend on the pass."""
 
     def work(one: Pass) -> tuple[Batch, Tensor]:
         batch = laid_out(model, [piece for _, piece in one[1]], one[0], pad_id)

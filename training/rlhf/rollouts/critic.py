@@ -35,9 +35,9 @@ class Critic(nn.Module):
     also trains the policy's trunk.
 
     The head starts at zero, so the explained variance of the first values is exactly 0. The reward model's
-    own head would be a worse start, because it was trained only at the ends of answers. On the demo, its
-    explained variance over all tokens was -1.4, and its value at the first token was 2.5 standard deviations
-    below the mean return.
+    own head would be a worse start, because that head was trained only at the ends of answers. On the demo,
+    that head's explained variance over all tokens was -1.4, and its value at the first token was 2.5 standard
+    deviations below the mean return.
     """
 
     trunk: PreTrainedModel
@@ -115,4 +115,4 @@ def critic_for(models: Models, config: PPOConfig) -> Critic:
             return critic
     refuse_encoder(encoder=is_encoder(judges[0].model))
     refuse_other_tokens(Loaded(models.actor, models.tokenizer), Loaded(judges[0].model, judges[0].tokenizer))
-    raise AssertionError("a reward model that reads other tokens was refused above")
+    raise AssertionError("a reward model that reads other tokens should have been refused above")

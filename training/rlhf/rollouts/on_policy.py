@@ -7,7 +7,7 @@ update's optimiser steps. If a run is stopped during an update, the update there
 to end. If the update takes longer, the run resumes from its newest checkpoint.
 
 With several processes (`core.distributed`), each process computes its share of every rollout and update. All
-processes have the same state, and the first one saves it.
+processes have the same state, and the first process saves it.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def run_on_policy(
 def show_samples(
     config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts, report: Reporter
 ) -> None:
-    """If samples are due, report answers of the current policy beside those of the initial policy."""
+    """If samples are due, report answers of the current policy together with those of the initial policy."""
     due = state.step % config.sample_every == 0 or state.step == config.steps
     if not due or state.sampled_at == state.step:
         return

@@ -67,8 +67,9 @@ def move_reference(
     """After the update of a step, move the reference if the recipe has a moving reference: `ema` moves it
     towards the policy's weights ``trained``, and `reset` replaces it with these weights at regular intervals.
 
-    With a moving reference, a long run can move further from the initial policy, although the KL from the
-    current reference is limited. The KL is then no longer the distance from the initial policy.
+    With a moving reference, the policy can move further from the initial policy during a long run, although
+    the KL from the current reference is limited. The KL is then no longer the distance from the initial
+    policy.
     """
     if config.reference == "ema":
         places = reference.weights()

@@ -159,8 +159,8 @@ def load_models(
     *,
     out_dir: str | Path = "",
 ) -> Models:
-    """Load the policy and one reward model or several named ones. Raises ModelNotFound if a model is missing,
-    and Refused if a model can't be used."""
+    """Load the policy and one reward model or several named reward models. Raises ModelNotFound if a model is
+    missing, and Refused if a model can't be used."""
     if not isinstance(reward_models, Mapping):
         reward_models = {"reward": reward_models}
     actor, tokenizer = open_trainable(policy, config, out_dir=out_dir, divide=False)
@@ -213,7 +213,7 @@ def choose_prompts(seed: int, position: Position, *, count: int, of: int) -> tup
 
 def temperature_at(config: RolloutConfig, step: int) -> float:
     """Return the sampling temperature of a step. It changes linearly from `temperature` in the first step to
-    `temperature_end` in the last one."""
+    `temperature_end` in the last step."""
     if config.temperature_end is None or config.steps == 1:
         return config.temperature
     # The rollout after the last step uses the temperature of the last step.
@@ -329,8 +329,9 @@ def split_rollout(
     `max_tokens` token positions.
 
     Minibatches have equal numbers of rows. Answers to the same prompt stay together, as far as the size of
-    the minibatches allows, so that they can share their prompt. Rows are divided once per rollout. Every
-    epoch therefore processes a row in the same layout as before the update, and the first ratio is exactly 1.
+    the minibatches allows, so that they can share the prompt's tokens. Rows are divided once per rollout.
+    Every epoch therefore processes a row in the same layout as before the update, and the first ratio is
+    exactly 1.
 
     With several processes, the result contains this process's share of every minibatch, which can be empty.
     """
@@ -339,7 +340,7 @@ def split_rollout(
     order = torch.randperm(len(rollout.answers), generator=generator).tolist()
     numbers = torch.tensor([number for i in order for number in range(first[i], first[i + 1])])
     hidden_size = int(models.actor.config.get_text_config().hidden_size)
-    # If the answers to a prompt share it, the prompt's tokens are processed only once.
+    # If the answers to a prompt share the prompt's tokens, these are processed only once.
     sharing = 1 if models.layout == "separate" else config.responses_per_prompt
     sizes = torch.tensor([len(row.answer) + len(row.prompt) / sharing for row in rollout.rows])
     return [

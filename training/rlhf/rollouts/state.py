@@ -38,9 +38,9 @@ class Pulled:
 
     ``rollouts``, ``answers``, ``total`` and ``squares`` belong to the current measurement of the KL: the
     number of rollouts and answers so far, the sum of the answers' KL, and the sum of its squares. After a
-    measurement, ``kl`` is its mean, ``pull`` is the share of the way back to the reference that the following
-    pull covered, and the KL is assumed to be proportional to the distance raised to ``power``. ``kept`` is
-    the share of the initial distance that remains after all pulls.
+    measurement, ``kl`` is the measured mean, ``pull`` is the fraction of the distance to the reference that
+    the following pull covered, and the KL is assumed to be proportional to the distance raised to ``power``.
+    ``kept`` is the share of the initial distance that remains after all pulls.
     """
 
     measurements: int = 0
@@ -59,11 +59,12 @@ class Pulled:
 class OnPolicyState:
     """Everything that changes during a run.
 
-    ``position`` is the position in the prompts. ``floors`` is the state of the rewards' floors. ``episodes``
-    counts answers. ``before`` contains the sample answers of the initial policy, and ``sampled_at`` is the
-    step of the newest samples. If there is a ``kl_ceiling``, ``kept`` contains the newest weights whose
-    answers did not exceed it. If there is a ``kl_target``, ``pulled`` contains the pulls of the final policy.
-    ``micro_batch_tokens`` is the recipe's limit, or less if the device ran out of memory.
+    ``position`` is the place in the sequence of prompts from which the next rollout continues. ``floors`` is
+    the state of the rewards' floors. ``episodes`` counts answers. ``before`` contains the sample answers of
+    the initial policy, and ``sampled_at`` is the step of the newest samples. If there is a ``kl_ceiling``,
+    ``kept`` contains the newest weights whose KL did not exceed the ceiling. If there is a ``kl_target``,
+    ``pulled`` contains the pulls of the final policy. ``micro_batch_tokens`` is the recipe's limit, or less
+    if the device ran out of memory.
     """
 
     models: Models
@@ -141,9 +142,9 @@ class OnPolicyState:
 class OnPolicyBatch:
     """One step's rollout, ready for the update.
 
-    ``position`` is the position in the prompts after the rollout, and ``floors`` is the state of the floors
-    after it. ``kl`` is the KL controller, updated with the KL of these answers. If this KL exceeds
-    ``kl_ceiling``, the step is a ``recovery``.
+    ``position`` is the place in the sequence of prompts from which the next rollout continues, and ``floors``
+    is the state of the floors after this rollout. ``kl`` is the KL controller, updated with the KL of these
+    answers. If this KL exceeds ``kl_ceiling``, the step is a ``recovery``.
     """
 
     rollout: Rollout

@@ -47,7 +47,7 @@ def no_progress(done: int, total: int) -> None:
 def next_rollout(
     config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts, progress: Progress = no_progress
 ) -> tuple[Rollout, Position]:
-    """Answer the next prompts and score the answers. Return them with the position after these prompts.
+    """Answer the next prompts and score the answers. Return the rollout and the position after these prompts.
     Doesn't change the state."""
     chosen, position = choose_prompts(
         config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
@@ -100,7 +100,8 @@ def observed_minibatches(
     rollout: Rollout,
     observe: Callable[[Sequence[Together]], Result],
 ) -> list[Result]:
-    """Divide a rollout's rows into minibatches, and call ``observe`` with the micro-batches of each.
+    """Divide a rollout's rows into minibatches, and call ``observe`` with the micro-batches of each
+    minibatch.
 
     If the device runs out of memory, the micro-batches are halved, and all of them are observed again
     (`until_it_fits`). The update then uses the same micro-batches.
@@ -165,7 +166,7 @@ def within_memory(
     If the device runs out of memory, all micro-batches of the rollout are halved, and the minibatch is
     computed again (`until_it_fits`). The gradient is the same except for rounding. Later steps also use the
     lower limit, which the checkpoints contain. A resumed run therefore uses the same micro-batches as the
-    interrupted run, unless it runs out of memory at another time.
+    interrupted run, unless the resumed run runs out of memory at a different point.
     """
 
     def largest() -> int:
@@ -269,7 +270,8 @@ def end_step(
     checked_last = config.kl_ceiling is not None and batch.rollout.step == config.steps
     if not batch.recovery and not checked_last:
         # The KL of the updated weights is not known yet. If they became the reference, their KL would be 0,
-        # even if the update exceeded the ceiling. The weights before the update were within the ceiling.
+        # even if the update had moved the policy beyond the ceiling. The weights before the update were
+        # within the ceiling.
         within = weights_of(state.models.actor) if config.kl_ceiling is None else state.kept
         move_reference(config, state.models.reference, within, batch.rollout.step)
     state.step, state.position, state.floors = batch.rollout.step, batch.position, batch.floors

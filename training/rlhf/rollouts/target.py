@@ -107,8 +107,8 @@ def with_pull(pulled: Pulled, target: float) -> Pulled:
 
 
 def pull_within(target: float, kl: float, *, power: float = 2.0) -> float:
-    """Return the share of the way back to the reference after which a policy with this KL has the target's
-    KL, or 0 if the KL does not exceed the target. The KL is assumed to be proportional to a power of the
-    distance of the weights from the reference.
+    """Return the fraction of the distance to the reference by which a policy with this KL must move back to
+    reach the target KL, or 0 if the KL does not exceed the target. The KL is assumed to be proportional to a
+    power of the distance of the weights from the reference.
     """
     return 1 - (target / kl) ** (1 / power) if kl > target else 0.0

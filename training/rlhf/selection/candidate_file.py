@@ -63,7 +63,7 @@ def kept_rows(path: str | Path, *, round: int = 1) -> list[Row]:
 def _described(candidates: Candidates, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Candidate]]:
     finished, scores = candidates.finished.tolist(), candidates.scores.tolist()
     spreads, gold = candidates.spreads.tolist(), candidates.gold.tolist()
-    # Sorted, because a checkpoint doesn't keep the order of the names.
+    # Sorted, because a checkpoint doesn't preserve the order of the names.
     parts = {name: candidates.parts[name].tolist() for name in sorted(candidates.parts)}
     answers = candidates.answers()
     for start in range(0, len(answers), candidates.n):

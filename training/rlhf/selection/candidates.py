@@ -122,7 +122,8 @@ def sample_batch(
     check: Callable[[], None],
     progress: Progress = lambda done, note: None,
 ) -> tuple[Candidates, Judged]:
-    """Return N answers to each of the chosen prompts, with their scores before the multipliers of floors.
+    """Return N answers to each of the chosen prompts, with their scores before the multipliers of the floors
+    are applied.
 
     Each process answers and scores a share of the prompts, and the result contains the answers of all
     processes. `progress` is called with the number of answered prompts. While the answers are being scored,

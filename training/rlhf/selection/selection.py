@@ -126,7 +126,8 @@ def rows_of(candidates: Candidates, asked: EncodedPrompts, kept: Sequence[Sequen
 
 def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) -> Tensor | None:
     """Estimate the expected value of the best of n answers, for n = 1 … N. The best answer is the usable
-    answer with the highest score, and its value is its score or, if given, its entry in `values`.
+    answer with the highest score. Its value is this score or, if `values` is given, the answer's entry in
+    `values`.
 
     All arguments have shape (N,). The result has shape (N,), or is None if no answer is usable. The estimate
     for n is the mean over all subsets of n of the N answers, except those without a usable answer, from which
@@ -135,7 +136,8 @@ def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) 
     n_usable = int(usable.sum())
     if n_usable == 0:
         return None
-    # The sort is stable and the list is reversed. Of answers with equal scores, the first sampled comes last.
+    # The list is reversed before the stable sort, so that of several answers with equal scores, the answer
+    # that was sampled first comes last.
     reverse = usable.nonzero().squeeze(1).flip(0)
     order = reverse[scores[reverse].argsort(stable=True)]
     counted = scores if values is None else values

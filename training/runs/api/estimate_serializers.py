@@ -71,7 +71,7 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     disk = DiskSerializer()
     machine = MachineSerializer()
     workers = serializers.IntegerField(
-        help_text="Number of running workers that could take the run. 0 if none is running."
+        help_text="Number of running workers that could execute the run. 0 if none is running."
     )
     model = serializers.CharField(help_text="The base model.")
     weights = serializers.IntegerField()

@@ -104,7 +104,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
 
 
 def run_document(run_id: Any) -> dict[str, Any]:
-    """Return the run in its API form."""
+    """Return the run as the API represents it."""
     return dict(RunSerializer(TrainingRun.objects.with_names().get(pk=run_id)).data)
 
 
@@ -121,7 +121,8 @@ class LaunchSerializer(serializers.Serializer[Any]):
 class ForcedLaunchSerializer(LaunchSerializer):
     force = serializers.BooleanField(
         default=False,
-        help_text="Launch the run even if the estimate says that no running worker has enough memory for it.",
+        help_text="Launch the run even if, according to the estimate, no running worker has enough memory "
+        "for it.",
     )
 
 
@@ -133,7 +134,7 @@ class ResumeSerializer(serializers.Serializer[Any]):
     )
     other_device = serializers.BooleanField(
         required=False,
-        help_text="Whether the run may continue on another kind of device than the one it started on.",
+        help_text="Whether the run may continue on a different kind of device from the one it started on.",
     )
 
 
@@ -142,7 +143,8 @@ class CandidateTasksSerializer(serializers.Serializer[Any]):
         default=4,
         min_value=MIN_RESPONSES,
         max_value=MAX_RESPONSES,
-        help_text="Maximum number of responses per task. A task has fewer if fewer answers are distinct.",
+        help_text="Maximum number of responses per task. A task contains fewer responses if there are fewer "
+        "distinct answers.",
     )
     max_tasks = serializers.IntegerField(
         default=100, min_value=1, max_value=10_000, help_text="Maximum number of tasks, one per prompt."

@@ -142,7 +142,7 @@ def estimate_settled(
     candidates: Sequence[Machine],
 ) -> RunEstimate:
     """Estimate a run with a validated recipe and input models. `candidates` contains the machines that could
-    take the run, smallest first. Raises Problem if there is no data, or if a model's size is unknown."""
+    execute the run, smallest first. Raises Problem if there is no data, or if a model's size is unknown."""
     source = source_of(kind, recipe, models.get("policy"))
     data = data_of(project=project, kind=kind, recipe=recipe, snapshot=snapshot)
     if data.items == 0:
@@ -243,8 +243,8 @@ def _memory_on(machine: Machine, asked: _Asked, recipe: Recipe) -> _Memory:
 
 
 def _largest_of_each_name(stages: Sequence[Stage]) -> list[Stage]:
-    """Return the largest stage of each name. A run can sample and score for several purposes, and only the
-    largest of these stages matters."""
+    """For each stage name, return the largest stage. A run can sample and score for several purposes, and
+    only the largest of these stages matters."""
     found: dict[str, Stage] = {}
     for stage in stages:
         if stage.name not in found or stage.bytes > found[stage.name].bytes:

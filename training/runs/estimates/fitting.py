@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from training.rlhf.recipes.parts.base import Recipe
 
-# The lowest limit tried for micro-batches. A lower one would save little memory, because a micro-batch
+# The lowest limit tried for micro-batches. A lower limit would save little memory, because a micro-batch
 # contains at least one prompt with its answers.
 FEWEST_TOKENS = 512
 GENERATION_MEMORIES = (8.0, 2.0, 0.5)  # GB

@@ -36,9 +36,9 @@ class Machine:
 
 
 def machines() -> list[Machine]:
-    """Return the machines that could take a run, smallest first. Any running worker can take the run. If no
-    worker is running, the result is one machine: that of the worker seen last, that of the newest run, or
-    this server."""
+    """Return the machines that could execute a run, smallest first. Any running worker can execute the run.
+    If no worker is running, the result is one machine: that of the worker seen last, that of the newest run,
+    or this server."""
     running = [_of_worker(worker, "worker") for worker in TrainingWorker.objects.running()]
     if running:
         return sorted(running, key=lambda one: (one.on_gpu, one.memory_bytes))

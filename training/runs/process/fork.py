@@ -62,7 +62,7 @@ def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> 
             except (ServerGone, ProcessLookupError):
                 _forget(server)
     raise ServerGone(
-        "the fork server for training processes ends immediately after it starts; see the worker's log"
+        "the fork server for training processes ended immediately after it started; see the worker's log"
     )
 
 
@@ -131,7 +131,7 @@ class _Server:
         self._turn = threading.Lock()
 
     def ask(self, question: Mapping[str, object], descriptors: Sequence[int] = ()) -> int:
-        """Send a question to the server and return its answer. A server that does not answer within
+        """Send a request to the server and return its response. A server that does not respond within
         ANSWER_SECONDS is killed, because it would block all further runs of this worker."""
         with self._turn:
             self._client.settimeout(ANSWER_SECONDS)
@@ -139,7 +139,9 @@ class _Server:
                 socket.send_fds(self._client, [json.dumps(question).encode()], descriptors)
                 answer = self._client.recv(_MAX_ANSWER)
             except TimeoutError as error:
-                logger.error("The fork server did not answer within %.0f s and is killed.", ANSWER_SECONDS)
+                logger.error(
+                    "The fork server did not respond within %.0f s and will be killed.", ANSWER_SECONDS
+                )
                 self._process.kill()
                 raise ServerGone from error
             except OSError as error:

@@ -46,12 +46,13 @@ ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
-IDLE_SECONDS = 600.0  # after this time without a run, the server ends and frees its 330 MB
+IDLE_SECONDS = 600.0  # after this time without a run, the server ends and frees its 330 MB of memory
 MAX_MESSAGE = 1 << 20
 
 
 def serve(client: socket.socket) -> None:
-    """Fork and reap training processes for the client, until the client is gone or idle for IDLE_SECONDS."""
+    """Fork and reap training processes for the client, until the client closes the connection or is idle for
+    IDLE_SECONDS."""
     forked: set[int] = set()
     while True:
         client.settimeout(None if forked else IDLE_SECONDS)

@@ -64,7 +64,7 @@ class Call(NamedTuple):
 
 class Answer(NamedTuple):
     """The response of another process to a call. `error` is the name of its exception, if any. `kind` is set
-    if the exception is a RunFailure or says that the process can't use its GPU."""
+    if the exception is a RunFailure or reports that the process can't use its GPU."""
 
     error: str = ""
     message: str = ""
@@ -197,7 +197,8 @@ class Group:
                 raise PeerKilled(peer.number, self.count, end.si_status)
 
     def _raise_reason(self) -> None:
-        """Raise the exception that states why a process was lost. Return if no reason is known in time."""
+        """Raise the exception that states why a process was lost. Return if no reason becomes known within
+        REASON_SECONDS."""
         ends = time.monotonic() + REASON_SECONDS
         while time.monotonic() < ends:
             for peer in self.peers:

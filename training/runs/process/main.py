@@ -71,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         partial(claim_run, run_id=options.run_id, worker=worker_name())
     )
     if attempt is None:
-        logger.warning("Run %s can't be claimed: it is over or claimed by another worker.", options.run_id)
+        logger.warning(
+            "Run %s can't be claimed: it has ended or another worker has claimed it.", options.run_id
+        )
         return EXIT_NOT_MINE
     with log_fields(run_id=str(options.run_id), attempt=attempt):
         try:

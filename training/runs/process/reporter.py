@@ -287,7 +287,7 @@ class DatabaseReporter:
         else:
             if self._unheard_since is not None:
                 silent = time.monotonic() - self._unheard_since
-                logger.warning("The database accepts reports again, after %.0f s.", silent)
+                logger.warning("The database is accepting reports again after %.0f s.", silent)
                 self._unheard_since = None
             self._heard_at = time.monotonic()
             self._stop_asked = self._stop_asked or asked

@@ -93,7 +93,7 @@ def _attempt(run_id: UUID, attempt: int, limits: Limits | None) -> bool:
     try:
         ended = _supervise(run, attempt, limits or LIMITS[run.kind])
     except fork.ServerGone as gone:
-        logger.exception("The training process of run %s can't be started.", run_id)
+        logger.exception("The training process of run %s could not be started.", run_id)
         error = record(FailureKind.NOT_STARTED, str(gone))
         through_outages(partial(fail_run, run_id=run_id, attempt=attempt, error=error))
         return False

@@ -30,7 +30,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress:
-    """If `phase`, `step` or `total_steps` is None, the run keeps its value."""
+    """If `phase`, `step` or `total_steps` is None, the run's value does not change."""
 
     phase: str | None
     step: int | None

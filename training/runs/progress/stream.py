@@ -28,8 +28,8 @@ PING_SECONDS = 15.0  # short enough for proxies, which often close a silent conn
 RETRY_MILLISECONDS = 2000
 PING = ": ping\n\n"
 RECONNECT_SECONDS = 1.0
-# Errors during an outage, from the reader's connection and from Django's connection. The latter reads the run
-# in its API form.
+# Errors during an outage, from the reader's connection and from Django's connection. Django's connection is
+# used to load the run for serialisation.
 OUTAGE_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, *outages.OUTAGE_ERRORS)
 BATCH_EVENTS = 500
 MAX_STREAMS = 500  # maximum number of streams per process; a refused browser polls `metrics?after=` instead
@@ -62,8 +62,8 @@ class Hub:
         """Yield the run's server-sent events with seq > `after`, until the run is over and everything has
         been sent.
 
-        `document` returns the data of a state event: the run in its API form. `document` is called in a
-        separate thread.
+        `document` returns the data of a state event: the run as the API represents it. `document` is called
+        in a separate thread.
         """
         async with self._watching(run_id) as woken:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
@@ -119,7 +119,8 @@ class Hub:
     async def _read_all(
         self, run_id: UUID, after: int, document: RunDocument
     ) -> tuple[str | None, list[Row], dict[str, Any]]:
-        """Return the run's state, its next events and, if its state has changed, the run in its API form."""
+        """Return the run's state, its next events and, if its state has changed, the run as the API
+        represents it."""
         state, rows = await self._read(run_id, after)
         changed = any(type == "state" for _, _, type, _, _ in rows)
         return state, rows, await _in_thread(document, run_id) if changed else {}

@@ -58,7 +58,7 @@ def device_presets(kind: str) -> tuple[Preset, ...]:
             SEVERAL,
             "Several GPUs",
             "LoRA for models with up to 8B parameters on all GPUs of a machine, each with 80 GB. Each GPU "
-            "holds the whole model and processes a share of every batch.",
+            "stores the whole model and processes a share of every batch.",
             {**_lora(kind), **_batches(kind, tokens=8_192, generation=16.0), "processes": 0},
         ),
     )

@@ -54,7 +54,7 @@ class Trains(Recipe):
         le=64,
         description="Number of processes on the worker's machine that share each step. With GPUs, each "
         "process uses one GPU, and 0 means one process per GPU. Without GPUs, the processes share the CPU's "
-        "threads, and 0 means 1. Runs with a generation server use only one process.",
+        "threads, and 0 means one process. Runs with a generation server use only one process.",
     )
 
     @model_validator(mode="after")

@@ -91,7 +91,7 @@ def test_unusable_reward_model_is_refused_and_the_error_names_the_setting(
     assert refusal(lab, {"reward_weights": "other=1"}) == (WEIGHTS, "The project has no model 'other'.")
     assert refusal(lab, {"reward_floors": "other=start"}) == (FLOORS, "The project has no model 'other'.")
     field, reason = refusal(lab, {"reward_floors": "lab-sft-1=start"})
-    assert (field, reason) == (FLOORS, "lab-sft-1 is a policy; this input takes a reward_model.")
+    assert (field, reason) == (FLOORS, "lab-sft-1 is a policy; this input requires a reward_model.")
     field, reason = refusal(lab, {"reward_floors": "newest=0"})
     assert (field, "the run's only reward model" in reason) == (FLOORS, True)
     field, reason = refusal(lab, {"reward_weights": "helpful=much"})

@@ -104,7 +104,7 @@ def test_launch_with_a_server_and_several_processes_is_refused(lab: Project) -> 
         ("dpo", {"use_peft": True}, "With an adapter, set `sharding` to `none`"),
         ("rloo", {"num_layers_unfrozen": 1}, "Leave `num_layers_unfrozen` empty"),
         ("ppo", {"critic": "shared"}, "a shared critic can't read the hidden states of a sharded policy"),
-        ("reward_model", {"uncertainty": "lora"}, "trains adapters of the complete model"),
+        ("reward_model", {"uncertainty": "lora"}, "needs the complete model in every process"),
     ],
 )
 def test_sharding_is_refused_at_launch(kind: str, recipe: dict[str, Any], reason: str, lab: Project) -> None:

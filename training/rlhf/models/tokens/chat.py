@@ -1,5 +1,5 @@
-"""Convert text to tokens and back. The conversion is in one place, so that training, scoring, sampling and
-PPO use the same token IDs.
+"""Convert text to tokens and back. All conversions are in this module, so that training, scoring, sampling
+and PPO use the same token IDs.
 
 Two rules prevent well-known faults in reward models. A response always ends with EOS, wherever it is encoded.
 The end of a response is never located by searching for the pad token. Instead, the batch stores lengths.
@@ -107,8 +107,8 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def contains_control_tokens(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> bool:
-    """Return whether one of the texts contains a control token, which encoding removes. HTML's ``<s>``, for
-    example, is the BOS token of many tokenizers."""
+    """Return whether any of the texts contains a control token, which would be removed during encoding.
+    HTML's ``<s>``, for example, is the BOS token of many tokenizers."""
     controls = control_tokens(tokenizer)
     return any(token in text for text in texts for token in controls)
 
@@ -129,9 +129,9 @@ def stop_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
     These are the EOS tokens of the tokenizer and of the model's generation settings, and the token with which
     the chat template closes an assistant turn. Qwen3 and Llama 3 list two EOS tokens in their generation
-    settings, and one of Qwen3's two is also its padding token. The generation settings alone are not enough:
-    those of many fine-tuned models contain only their base model's ``<|endoftext|>``, although their template
-    closes turns with ``<|im_end|>``.
+    settings, and one of Qwen3's two tokens is also the padding token. The generation settings alone are not
+    enough: those of many fine-tuned models contain only their base model's ``<|endoftext|>``, although their
+    template closes turns with ``<|im_end|>``.
 
     Wherever an answer is scored, imitated or encoded from text, it ends with EOS instead (`Completion.ended`,
     `encode_response`), because a reward model reads its score at EOS.
@@ -152,8 +152,8 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def id_limit(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the tokenizer's largest token ID plus one. Many models have more embedding rows, which no token
-    uses."""
+    """Return the tokenizer's largest token ID plus one. The embeddings of many models contain additional
+    rows, which no token uses."""
     size, limit = _limits.get(tokenizer, (-1, 0))
     if size != len(tokenizer):
         limit = max(tokenizer.get_vocab().values(), default=-1) + 1
@@ -202,8 +202,8 @@ def context_length(model: PreTrainedModel) -> int:
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
     """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated prompts.
 
-    Prompts are truncated on the left. The question to answer is at the end, and the oldest turns are at the
-    start.
+    Prompts are truncated on the left, because the oldest turns are at the start and the question to answer is
+    at the end.
     """
     if limit < 1:
         raise UnusableInput(

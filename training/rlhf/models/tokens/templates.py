@@ -30,8 +30,8 @@ def arguments_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
 def with_arguments(
     tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any]
 ) -> PreTrainedTokenizerBase:
-    """Return a tokenizer with these template arguments in addition to its own. Raises Refused for an argument
-    that the chat template does not use."""
+    """Return the tokenizer with these additional template arguments. The given tokenizer itself is not
+    changed. Raises Refused for an argument that the chat template does not use."""
     if not arguments:
         return tokenizer
     template = tokenizer.get_chat_template() if tokenizer.chat_template else ""

@@ -18,7 +18,7 @@ class Recipe(BaseModel):
     docs.
 
     A recipe is frozen, so a run uses exactly the settings that were validated. An unknown field is an error,
-    so a misspelt setting never silently keeps its default. Every field has a description and bounds.
+    so a misspelt setting is never silently ignored. Every field has a description and bounds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -37,9 +37,9 @@ class KeepsDevice(Recipe):
 
     other_device: bool = Field(
         False,
-        description="Whether the run may continue on another kind of device than the one it started on, for"
-        " example on a CPU if its GPU is gone. If false, the run fails instead and keeps its checkpoint. The"
-        " results differ slightly between kinds of devices, and a CPU is much slower.",
+        description="Whether the run may continue on a different kind of device from the one it started on, "
+        "for example on a CPU if its GPU is no longer available. If false, the run fails instead and keeps "
+        "its checkpoint. The results differ slightly between kinds of devices, and a CPU is much slower.",
     )
 
 
@@ -66,10 +66,10 @@ class ShardsModel(Recipe):
 
     sharding: Literal["none", "full"] = Field(
         "none",
-        description="How several processes store the model. none: each process has all weights, gradients and"
-        " optimiser states. full: each process has a part of them, and the weights of each layer are gathered"
-        " before the layer runs (FSDP). With full, each GPU needs less memory, the processes exchange more"
-        " data, and the run must train all weights.",
+        description="How several processes store the model. none: each process stores all weights, "
+        "gradients and optimiser states. full: each process stores a part of them, and the weights of each "
+        "layer are gathered before the layer runs (FSDP). With full, each GPU needs less memory, the "
+        "processes exchange more data, and the run must train all weights.",
     )
 
     @model_validator(mode="after")

@@ -79,6 +79,6 @@ class TrainsPolicy(TrainsLayers, UsesTemplate):
     gradient_checkpointing: bool = Field(
         False,
         description="Recompute the activations of each layer in the backward pass instead of storing them. "
-        "Memory is then needed for the activations of only about one layer, and the updates take"
-        " about a third longer.",
+        "Only about one layer's activations are then in memory at a time, but the updates take about a "
+        "third longer.",
     )

@@ -18,9 +18,9 @@ from training.runs.recipes import run_recipes
 
 IMPORTED = "demonstrations.json"  # file with the run's imported demonstrations, next to the checkpoints
 NO_DEMONSTRATIONS = {
-    "best_responses": "no ranking in the snapshot's training split prefers one response to another",
-    "rewrites": "no ranking in the snapshot's training split has a rewrite",
-    "all": "no ranking in the snapshot's training split has a rewrite or prefers one response to another",
+    "best_responses": "no ranking in the snapshot's training split contains a preference",
+    "rewrites": "no ranking in the snapshot's training split contains a rewrite",
+    "all": "no ranking in the snapshot's training split contains a rewrite or a preference",
 }
 
 

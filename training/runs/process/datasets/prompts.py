@@ -1,7 +1,8 @@
 """Choose a run's prompts. The seed determines the order of the prompts, so a repeated run chooses the same
 prompts.
 
-Each function waits for the end of a database outage, because a run can read its prompts long after its start.
+If the database is down, each function waits until the database is available again, because a run can read its
+prompts long after its start.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def drawn_prompts(job: Job) -> list[Messages]:
 
 def kept_prompts(job: Job) -> list[Messages]:
     """Like `drawn_prompts`, but an attempt with checkpoints uses the prompts of the previous attempt. The
-    project's prompts might have changed since then, and checkpoints are only valid with the same prompts.
+    project's prompts might have changed since then, and checkpoints are valid only with the same prompts.
     With `varied_share`, the prompts are those with the most varied rewards."""
     folder = take_over_checkpoints(job.run, job.attempt)
     if (folder / PROMPTS).exists():

@@ -21,8 +21,8 @@ BATCHES_AT_ONCE = 5
 # Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order.
 # There is no order if the task was not rankable or all responses were bad. Imported rankings without an order
 # (comments, ratings) are not verdicts and are left out. Agreement is computed over all pairs of annotators
-# who judged the same two responses. It is the share of these pairs that gave the same verdict. Pairs of two
-# responses that a top-k form left unranked don't count.
+# who judged the same two responses. It is the share of these pairs that gave the same verdict. With a top-k
+# form, pairs of two unranked responses don't count.
 _WORK_OUT = """
 WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order

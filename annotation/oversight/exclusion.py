@@ -178,7 +178,7 @@ def _take_out(exclusion: Exclusion, annotator: User) -> None:
 
 
 def _put_back(project: Project, annotator: UUID) -> int:
-    """Gives the excluded answers their slots back. Returns the number of tasks whose overlap grew. Raises
+    """Restores the slots of the excluded answers. Returns the number of tasks whose overlap grew. Raises
     Conflict if a task already has the maximum overlap."""
     theirs = excluded_answers(project, annotator)
     _lock_tasks(theirs.values("task"))

@@ -22,7 +22,7 @@ from annotation.models import Membership, User
 
 
 def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """The response that describes the logged-in user. Every request that logs a user in returns it."""
+    """The response that describes the logged-in user. It is sent for every request that logs a user in."""
     mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
     shown = {
         "id": user.pk,

@@ -157,8 +157,8 @@ class ImportPreview(serializers.Serializer[Any]):
         child=serializers.CharField(), help_text="The chosen, remembered or inferred columns of a table."
     )
     remembered = serializers.BooleanField(
-        help_text="Whether `mapping` comes from the project's last import with the same columns. To import"
-        " the file with this mapping, send it as `mapping`."
+        help_text="Whether `mapping` comes from the project's last import with the same columns. To use"
+        " this mapping for the import, send it as `mapping`."
     )
     tasks = PreviewTask(many=True, help_text="The first three tasks.")
 

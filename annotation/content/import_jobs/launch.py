@@ -21,7 +21,7 @@ from config.problems import Conflict, Problem
 from preferences.formats.containers.limits import HEAD_EXPANDED_BYTES, Expanded
 
 MAX_NAME = 255
-# Uploads wait on disk, so their number is limited.
+# Uploaded files stay on disk until they are imported, so the number of unfinished imports is limited.
 MAX_UNFINISHED = 20
 
 

@@ -71,7 +71,7 @@ def importing(
     The other arguments are for imports in a worker. `so_far` is the report of an interrupted import of the
     same file; the import continues after the rows in this report. `stored` is called with the report in each
     batch's transaction; an exception rolls the batch back. `check` is called while rows are read; an
-    exception ends the import. The limit on the duration counts from `began`, a time on the monotonic clock.
+    exception ends the import. The time limit is measured from `began`, a time on the monotonic clock.
     `lines_per_batch` gives the number of lines at which the current batch is complete.
     """
     placed = checked_options(project, options)

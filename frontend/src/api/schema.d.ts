@@ -132,7 +132,7 @@ export interface paths {
         /** @description Your API tokens, including revoked and expired ones, newest first. */
         get: operations["listTokens"];
         put?: never;
-        /** @description Creates an API token. Only this response contains the token's text. Requires a code if the second factor is on, and otherwise the password. If the account has neither, the user must have logged in within the last 15 minutes. */
+        /** @description Creates an API token. Only this response contains the token's text. Requires a code if the second factor is on, and otherwise the password. If the account has neither a second factor nor a password, the user must have logged in within the last 15 minutes. */
         post: operations["createToken"];
         delete?: never;
         options?: never;
@@ -997,7 +997,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Queues the download of a dataset from the Hugging Face Hub and its import. */
+        /** @description Queues the download and the import of a dataset from the Hugging Face Hub. */
         post: operations["importHubDataset"];
         delete?: never;
         options?: never;
@@ -2645,7 +2645,7 @@ export interface components {
             mapping: {
                 [key: string]: string;
             };
-            /** @description Whether `mapping` comes from the project's last import with the same columns. To import the file with this mapping, send it as `mapping`. */
+            /** @description Whether `mapping` comes from the project's last import with the same columns. To use this mapping for the import, send it as `mapping`. */
             remembered: boolean;
             /** @description The first three tasks. */
             tasks: components["schemas"]["PreviewTask"][];
@@ -4308,7 +4308,7 @@ export interface components {
             /** @default  */
             reason?: string;
             /**
-             * @description The way to skip the task: one of the project's `skip_ways`. The default is the first one.
+             * @description The way to skip the task: one of the project's `skip_ways`. Default: the first.
              *
              *     * `me` - Returns to the same annotator when no other task is left for them
              *     * `others` - Goes to other annotators

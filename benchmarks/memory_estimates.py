@@ -268,7 +268,8 @@ def prepare(case: Case, folder: Path) -> None:
 
 
 def _train_tiny_model(folder: Path) -> None:
-    """Train a tiny policy for a step, so that all libraries and their lazy parts are in memory."""
+    """Train a tiny policy for a step, so that all libraries, including their lazily loaded parts, are in
+    memory."""
     import peft  # noqa: F401
     from transformers import LlamaConfig, LlamaForCausalLM
 

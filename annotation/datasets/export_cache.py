@@ -35,7 +35,7 @@ ABANDONED_SECONDS = 24 * 3600
 
 
 def kept_export(*, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> Iterator[bytes]:
-    """Like :func:`export_snapshot`, but reads the stored file if this export was converted before."""
+    """Like :func:`export_snapshot`, but reads the stored file if this export has been converted before."""
     if format == PARQUET:  # the snapshot's own format needs no conversion
         return export_snapshot(snapshot=snapshot, format=format, options=options)
     identity = repr(

@@ -114,8 +114,8 @@ class ProvidersView(LogInView):
 
 
 class OidcView(APIView):
-    # For a logged-in user, this request links an account. Linking requires a session, because a stolen token
-    # must not be enough to link an account.
+    # If the user is logged in, this request links the provider's account. Linking requires a session, because
+    # a stolen token must not be enough to link an account.
     authentication_classes = [SessionAuthentication]
 
 

@@ -46,7 +46,7 @@ class ImportOptions(serializers.Serializer[Any]):
     )
     mapping = MappingField(
         required=False,
-        help_text="A JSON object that chooses a table's columns. The keys are prompt, system, responses"
+        help_text="A JSON object that maps keys to a table's columns. The keys are prompt, system, responses"
         " (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored."
         " Columns that are not chosen are inferred.",
     )

@@ -28,7 +28,7 @@ MAX_UNFINISHED = 20
 def launch_import(*, project: Project, user: User, file: UploadedFile, options: ImportOptions) -> Import:
     """Stores the file and queues its import.
 
-    Raises Problem, with nothing stored, if the beginning of the file can't be read, if its format is unknown
+    Raises Problem and stores nothing if the beginning of the file can't be read, if its format is unknown
     or if an option is out of bounds.
     """
     checked_options(project, options)

@@ -74,8 +74,8 @@ def remove_orphaned_uploads() -> None:
     needed = {str(id) for id in Import.objects.unfinished().values_list("pk", flat=True)}
     oldest = time.time() - ORPHANED_AFTER.total_seconds()
     for entry in os.scandir(folder):
-        # The ID ends at the first dot. The name of an unfinished upload also begins with a dot, which is
-        # skipped.
+        # The name of an unfinished upload begins with a dot, which is removed first. The ID is the part
+        # before the next dot.
         if entry.name.removeprefix(".").split(".")[0] in needed:
             continue
         try:

@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(slots=True)
 class Line:
-    """The content of one line. `reason` explains why some or all of the line can't be stored."""
+    """The content of one line. `reason` explains why the line, or a part of it, can't be stored."""
 
     number: int
     parts: list[Part] = field(default_factory=list)

@@ -2552,7 +2552,7 @@ export interface components {
              *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
-            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
+            /** @description A JSON object that maps keys to a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
             mapping?: unknown;
             /**
              * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
@@ -2746,7 +2746,7 @@ export interface components {
              *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
-            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
+            /** @description A JSON object that maps keys to a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
             mapping?: unknown;
             /**
              * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
@@ -4733,7 +4733,7 @@ export interface components {
             type: string;
             title: string;
             status: number;
-            /** @description A human-readable explanation of the problem and what to do. */
+            /** @description A human-readable explanation of the problem and its remedy. */
             detail: string;
             /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. It is missing only if the error comes from background work that no request started. */
             request_id?: string;

@@ -9,9 +9,9 @@ aggregation and exports them in every format. Second part: the benchmark writes 
 rankings without a database and exports the snapshot.
 
 Each line shows the time and the growth of the process's memory (VmHWM, reset before each line). Targets:
-50,000 comparisons in 5 s, and a million comparisons with less than 300 MB of memory above idle. For
-comparison, Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000 pairwise tasks on a machine of the same size,
-and held all tasks in memory.
+50,000 comparisons in 5 s, and a million comparisons with less than 300 MB more memory than the idle process
+uses. For comparison, Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000 pairwise tasks on a machine of the
+same size, and held all tasks in memory.
 """
 
 from __future__ import annotations

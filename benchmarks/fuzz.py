@@ -131,8 +131,8 @@ ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file's bytes, and the `format` in which they are read. If `format` is None, the reader detects the
-    format."""
+    """A file's bytes, and the `format` that is passed to the reader. If `format` is None, the reader detects
+    the format."""
 
     data: bytes
     format: str | None

@@ -6,8 +6,8 @@ The moments are uniform over the time that an uninterrupted run takes, so SIGKIL
 instruction. In about half of the trials, the loop is killed a second time after it has resumed. A trial
 counts as equal if all metrics and samples, the returned figures and every byte of the saved model match those
 of the uninterrupted run. The loops are tiny and write a checkpoint after every step. With --configurations,
-the kinds that train a policy are also run with adapters, in bfloat16 and with other trained weights. Prints a
-table for docs/measurements.md.
+the kinds that train a policy are also run with adapters, in bfloat16, and with other sets of trained weights.
+Prints a table for docs/measurements.md.
 """
 
 from __future__ import annotations

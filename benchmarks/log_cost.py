@@ -137,7 +137,7 @@ def main() -> None:
 
 def pairs(options: argparse.Namespace, order: Sequence[str]) -> Iterator[dict[str, dict[str, float]]]:
     """Yield the measurements of each pair of blocks, with the stacks started in this `order`. The stack that
-    is started first is faster: with the same code in both stacks, the second one took 5 % ± 4 % more
+    is started first is faster: with the same code in both stacks, the second stack took 5 % ± 4 % more
     processor time. Half of the pairs are therefore measured with the stacks started in the other order."""
     this = bench.ROOT
     roots = {"this": this, "other": (options.other or this).resolve()}

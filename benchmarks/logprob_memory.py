@@ -4,7 +4,7 @@
 
 Eight rows of 512 tokens pass through a random Llama (width 256, two layers, fp32), and the log-probabilities
 of all tokens are computed: with the model's own logits and log_softmax, with TRL's `selective_log_softmax`,
-and with `token_log_probs`. The results for `trains` include the backward pass. Each measurement is the growth
+and with `token_log_probs`. The rows marked `trains` include the backward pass. Each measurement is the growth
 of a separate process's resident memory, from the loaded model to the peak. The CPU seconds are those of the
 same pass on one thread.
 """

@@ -4,11 +4,11 @@
 
 Each combination of a run kind, a model shape and settings runs in a process of its own, with one thread, for
 two or three steps. Before the run, the process imports all libraries and trains a tiny model. The measured
-figure is the growth of its resident memory from that point to the peak; a thread samples the memory every 2
-ms. The figure therefore includes the run's models, but not the interpreter and its libraries. Frozen weights
-are pages of the model's file, so anonymous memory alone would not include them. The models have random
-weights and 34 to 144 million parameters, so that weights and activations take much more memory than the
-libraries. The estimate is that of `training.rlhf.planning` for the same recipe, shapes and text lengths,
+figure is the growth of the process's resident memory from that point to the peak; a thread samples the memory
+every 2 ms. The figure therefore includes the run's models, but not the interpreter and its libraries. Frozen
+weights are pages of the model's file, so anonymous memory alone would not include them. The models have
+random weights and 34 to 144 million parameters, so that weights and activations take much more memory than
+the libraries. The estimate is that of `training.rlhf.planning` for the same recipe, shapes and text lengths,
 without the part for torch and Python. It assumes answers of full length, because a policy with random weights
 hardly ever ends an answer.
 """
@@ -268,7 +268,8 @@ def prepare(case: Case, folder: Path) -> None:
 
 
 def _train_tiny_model(folder: Path) -> None:
-    """Train a tiny policy for a step, so that all libraries and their lazy parts are in memory."""
+    """Train a tiny policy for a step, so that all libraries, including their lazily loaded parts, are in
+    memory."""
     import peft  # noqa: F401
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -1,4 +1,4 @@
-"""The access table: which action each method of an endpoint requires. The actions are given where the
+"""The access table: which action each method of an endpoint requires. The actions are specified where the
 endpoint's URL is defined:
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)

@@ -8,7 +8,7 @@ A view declares its parameters as the fields of a serializer, and its headers as
 
 `asked` contains the parsed values. A request with an invalid value is refused with status 422, and the
 problem names the parameter. `annotation.api.schema` describes the same fields in the OpenAPI schema, so the
-schema and the parser can't disagree.
+schema always matches the parser.
 
 The rules for all endpoints:
 
@@ -41,7 +41,7 @@ Asked = Any
 Field = serializers.Field[Any, Any, Any, Any]
 View = TypeVar("View", bound=Callable[..., Any])
 
-_REPEATED = "This parameter is given {count} times. Give it once."
+_REPEATED = "This parameter was given {count} times. Give it only once."
 
 
 class Query(serializers.Serializer[Any]):

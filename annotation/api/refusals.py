@@ -30,8 +30,8 @@ class AnnotatorPaused(Conflict):
     def __init__(self, reason: str) -> None:
         why = f" Reason: {reason}" if reason else ""
         super().__init__(
-            f"Your participation in this project is paused, so you get no tasks.{why} A manager can resume"
-            " your work."
+            f"Your participation in this project is paused, so you get no tasks.{why} A manager can end"
+            " the pause."
         )
 
 

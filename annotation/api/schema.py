@@ -19,7 +19,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "status": {"type": "integer"},
         "detail": {
             "type": "string",
-            "description": "A human-readable explanation of the problem and what to do.",
+            "description": "A human-readable explanation of the problem and its remedy.",
         },
         "request_id": {
             "type": "string",

@@ -30,8 +30,8 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class TaskDraft:
-    """A task to be added. `gold_tiers` holds tiers of indices into `responses`, best first, and is required
-    for a check (see `kind`).
+    """A task to be added. `gold_tiers` contains tiers of indices into `responses`, best first, and is
+    required for a check (see `kind`).
 
     `metadata` belongs to the prompt, and `task_metadata` belongs to this set of responses.
     """

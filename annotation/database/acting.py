@@ -70,7 +70,7 @@ def safe_actor() -> str:
 
 def set_actor(cursor: Any) -> None:
     """Sets the actor for a COPY. Must be called before the COPY, in the same transaction, because execute
-    wrappers don't see a COPY."""
+    wrappers are not called for a COPY."""
     cursor.execute(f"SELECT {SET_ACTOR}", [safe_actor()])
 
 
@@ -79,7 +79,7 @@ def name_actor(
 ) -> Any:
     """A Django execute wrapper that sets the actor before each writing statement. Both statements are sent as
     one string. Reads and prepared statements are unchanged. A prepared statement can't contain a second
-    statement, so code that runs one must set the actor first."""
+    statement, so code that runs a prepared statement must set the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):

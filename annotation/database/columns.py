@@ -70,7 +70,7 @@ def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[
 
 
 def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
-    """Maps each UUID to a 64-bit number. The input holds the two halves of each UUID and has shape (…, 2).
+    """Maps each UUID to a 64-bit number. The input contains the two halves of each UUID and has shape (…, 2).
     The result has shape (…).
 
     For a million UUIDs, the probability that any two get the same number is 3 in 10⁸. The low half alone has

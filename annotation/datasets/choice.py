@@ -32,7 +32,8 @@ class Agreement:
 
 
 def choose(project: Project, selection: Selection) -> int:
-    """Stores the selected rankings' IDs for this transaction; returns the number of tasks they belong to."""
+    """Stores the selected rankings' IDs for this transaction; returns the number of tasks to which the
+    rankings belong."""
     query = selection.rankings_of(project).order_by().values("id", "task_id").query
     sql, parameters = query.sql_with_params()
     with connection.cursor() as cursor:

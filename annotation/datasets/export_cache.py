@@ -29,12 +29,13 @@ from storage import durable
 
 logger = logging.getLogger(__name__)
 UNFINISHED = ".unfinished"
-# Age at which an unfinished file is removed. No conversion takes this long, so its process was killed.
+# Age at which an unfinished file is removed. No conversion takes this long, so the process that wrote the
+# file was killed.
 ABANDONED_SECONDS = 24 * 3600
 
 
 def kept_export(*, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> Iterator[bytes]:
-    """Like :func:`export_snapshot`, but reads the stored file if this export was converted before."""
+    """Like :func:`export_snapshot`, but reads the stored file if this export has been converted before."""
     if format == PARQUET:  # the snapshot's own format needs no conversion
         return export_snapshot(snapshot=snapshot, format=format, options=options)
     identity = repr(
@@ -107,7 +108,8 @@ class _Copy:
             return
         try:
             self._file.close()
-            # Without a sync, a power failure could leave an incomplete file, which would be served as whole.
+            # Without a sync, a power failure could leave an incomplete file, which would be served as if it
+            # were complete.
             durable.publish(Path(self._file.name), self._path)
             self._file = None
             _evict(self._path.parent)

@@ -92,8 +92,8 @@ def _person(row: Row) -> str:
 
 
 def _people(rows: Sequence[Row], name: str) -> int:
-    """The number of annotators who could have set the field. An annotator who gave an order answered the
-    whole form, even if the field is empty."""
+    """The number of annotators who could have set the field. An annotator who ordered the responses has
+    answered the whole form, even if the field is empty."""
     return len({_person(row) for row in rows if _has_order(row) or row[name] != "{}"})
 
 

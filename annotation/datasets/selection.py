@@ -38,7 +38,7 @@ class Selection:
     `before` is exclusive; both refer to the ranking's time. Tasks with a known answer (gold, attention,
     qualification) are excluded by default. `gold` either includes these tasks or selects only these tasks.
     `min_agreement` keeps tasks on which at least this share of annotator pairs agreed. `aggregation` decides
-    what each row holds: a ranking, a task's majority, or a ranking with its annotator's weight.
+    what each row contains: a ranking, a task's majority, or a ranking with its annotator's weight.
     """
 
     rounds: tuple[int, ...] = ()

@@ -103,9 +103,9 @@ def freeze_snapshot(
             tally = Tally()
             weights = weigh() if wanted.aggregation == "weighted" else None
             rankings = choice.chosen()
-            # The folder gets its name at the end of this block, as the last step before the commit. If the
-            # process is killed between the two steps, a file without a row remains, which is better than a
-            # row without a file.
+            # The folder is renamed to its final name at the end of this block, as the last step before the
+            # commit. If the process is killed between the two steps, a file without a row remains, which is
+            # better than a row without a file.
             with durable.replacing(finished) as unfinished:
                 unfinished.mkdir()
                 if wanted.aggregation == "majority":

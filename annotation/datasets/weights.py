@@ -35,9 +35,9 @@ NOBODY: Person = (None, "")
 
 @dataclass(frozen=True)
 class Weights:
-    """`of_person` holds the weights of annotators with an estimate; `of_review` is the weight of reviewers'
-    rankings; `usual` is the weight of all other annotators. `convergence` states how the estimation ended;
-    None if nothing was estimated."""
+    """`of_person` contains the weights of annotators with an estimate; `of_review` is the weight of
+    reviewers' rankings; `usual` is the weight of all other annotators. `convergence` states how the
+    estimation ended; None if nothing was estimated."""
 
     of_person: Mapping[Person, float]
     of_review: float
@@ -45,7 +45,8 @@ class Weights:
     convergence: Convergence | None
 
     def of(self, row: Mapping[str, Any]) -> float:
-        """Returns the weight of a ranking. `row` holds its kind, annotator_id and annotator_label."""
+        """Returns the weight of a ranking. `row` contains the ranking's kind, annotator_id and
+        annotator_label."""
         if row["kind"] == Ranking.Kind.REVIEW:
             return self.of_review
         return self.of_person.get((row["annotator_id"], row["annotator_label"]), self.usual)

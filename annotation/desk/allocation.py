@@ -155,8 +155,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Checks have random positions, because annotators could predict a check at every n-th task. For a given
-    `turn`, the decision is always the same. An annotator therefore can't avoid a check by releasing it.
+    Checks have random positions. If every n-th task were a check, annotators could predict the checks. For a
+    given `turn`, the decision is always the same. An annotator therefore can't avoid a check by releasing it.
     """
     if not project.gold_rate + project.attention_rate:
         return None

@@ -103,8 +103,8 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
         judge_attempt(project=project, annotator_id=assignment.annotator_id)
         return
     least = project.gold_minimum_accuracy
-    # Managers and reviewers are not judged by their checks, because a pause would lock them out of their own
-    # project.
+    # Managers and reviewers are not paused after wrong answers to checks, because a pause would lock them out
+    # of their own project.
     people = Membership.objects.filter(project=project, role=Role.ANNOTATOR)
     member = people.filter(user=assignment.annotator_id).first()
     if least is None or member is None:

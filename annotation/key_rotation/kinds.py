@@ -1,5 +1,5 @@
-"""The stored values that depend on SECRET_KEY: their location, their owners, and advice in case no key can
-read them."""
+"""The stored values that depend on SECRET_KEY: their location, their owners, and advice for values that no
+key can decrypt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from config.keys import Unreadable, Use
 
 
 class Kind(ABC):
-    """A kind of stored value that depends on the key. `advice` says what to do about an unreadable value."""
+    """A kind of stored value that depends on the key. `advice` explains what to do about an unreadable
+    value."""
 
     use: ClassVar[Use]
     plural: ClassVar[str]

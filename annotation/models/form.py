@@ -9,9 +9,9 @@ from annotation.models.project import Project
 class FormVersion(models.Model):
     """One version of a project's answer form. The table is append-only.
 
-    A trigger writes a version when a project is created or the project's form changes. Another trigger gives
-    every lease the newest version that fits its number of responses (sql/form.sql). An answer is therefore
-    always checked against the questions that were shown, even if the form changes.
+    A trigger writes a version when a project is created or the project's form changes. Another trigger
+    assigns to every lease the newest version that fits the task's number of responses (sql/form.sql). An
+    answer is therefore always checked against the questions that were shown, even if the form changes.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

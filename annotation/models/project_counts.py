@@ -35,6 +35,6 @@ def with_counts(projects: ProjectQuerySet, user: User) -> ProjectQuerySet:
 
 
 def _count(rows: QuerySet[Model], project: str = "project") -> Coalesce:
-    # One grouped subquery per counted table: joins of several tables would multiply each other's rows.
+    # One grouped subquery per counted table: a join of several tables would multiply the rows of each table.
     grouped = rows.filter(**{project: OuterRef("pk")}).order_by().values(project)
     return Coalesce(Subquery(grouped.annotate(n=Count("*")).values("n")), 0)

@@ -76,14 +76,14 @@ class Ranking(models.Model):
     A ranking is never edited: a trigger refuses UPDATE and DELETE. A revision is a new row that supersedes
     the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.
 
-    `places` holds the same order as `tiers`, in the form used by statistics: one number for each of the
+    `places` represents the same order as `tiers`, in the form used by statistics: one number for each of the
     task's responses, by position. The database computes `places` from `tiers` (sql/ranking.sql), so no writer
     needs to supply the values, and the database refuses any other values. On a new instance, `places` is None
     until the row is read again.
 
-    A future form could ask for a separate order per dimension. These orders belong in a separate table,
-    RankingOrder(ranking, dimension, tiers, places). The same database function computes the `places` of a
-    RankingOrder. A Ranking then still holds the overall order. The statistics for a dimension read
+    A future form could ask for a separate order per dimension. These orders would belong in a separate table,
+    RankingOrder(ranking, dimension, tiers, places). The same database function could compute the `places` of
+    a RankingOrder. A Ranking would still contain the overall order. The statistics for a dimension would read
     RankingOrder's `places` without any other change.
     """
 

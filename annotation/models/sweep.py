@@ -27,8 +27,8 @@ class SweepQuerySet(models.QuerySet["Sweep"]):
 
         During an outage, no heartbeat is renewed. Right after the outage, the heartbeats of all healthy jobs
         are therefore old. The sweep doesn't run during the outage either, whether the database is restarting,
-        hung or unreachable. A sweep may therefore treat an old heartbeat as stale only if it has run without
-        a gap for at least the maximum age of a heartbeat.
+        hung or unreachable. The sweep may therefore treat an old heartbeat as stale only if the sweep itself
+        has run without a gap for at least the maximum age of a heartbeat.
         """
         with connection.cursor() as cursor:
             cursor.execute(_NOTE_PASS, {"name": name, "gap": longest_gap.total_seconds()})

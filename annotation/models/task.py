@@ -270,8 +270,9 @@ class Assignment(models.Model):
         RELEASED = "released"
         # The annotator was excluded after submitting: the slot is free again, but the ranking is kept.
         EXCLUDED = "excluded"
-        # The states of a reviewer's assignment, which takes no slot. A reviewer sees the annotators' answers.
-        # A task that a reviewer has opened is therefore never assigned to the reviewer for annotation.
+        # The states of a reviewer's assignment, which occupies no slot. A reviewer sees the annotators'
+        # answers. A task that a reviewer has opened is therefore never assigned to the reviewer for
+        # annotation.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"

@@ -21,8 +21,8 @@ BATCHES_AT_ONCE = 5
 # Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order.
 # There is no order if the task was not rankable or all responses were bad. Imported rankings without an order
 # (comments, ratings) are not verdicts and are left out. Agreement is computed over all pairs of annotators
-# who judged the same two responses. It is the share of these pairs that gave the same verdict. Pairs of two
-# responses that a top-k form left unranked don't count.
+# who judged the same two responses. It is the share of these pairs that gave the same verdict. With a top-k
+# form, pairs of two unranked responses don't count.
 _WORK_OUT = """
 WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order
@@ -84,9 +84,9 @@ def _refresh_batch(project: Project | None) -> int:
     if not stale.exists():
         return 0
     acquire(Lock.AGREEMENT.of())
-    # Rows are locked first and read in a second statement, which sees everything committed before the lock. A
-    # later change to a locked row waits for this transaction and then marks the row as stale again. Rows
-    # locked by a concurrent ranking are left for the next batch.
+    # Rows are locked first and read in a second statement, which sees all changes committed before the rows
+    # were locked. A later change to a locked row waits for this transaction and then marks the row as stale
+    # again. Rows locked by a concurrent ranking are left for the next batch.
     locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
     tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])
     if tasks:

@@ -1,8 +1,8 @@
 """Exclusion of an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
 
-Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, the answers
-take their slots back. If another annotator has filled a slot in the meantime, a trigger raises the task's
-overlap (models/sql/assignment.sql).
+Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, the slots
+of these answers are restored. If another annotator has filled a slot in the meantime, a trigger raises the
+task's overlap (models/sql/assignment.sql).
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ def ask_again(*, project: Project) -> None:
 
 
 def answers_with_slots() -> Q:
-    """Matches answers that take a slot. Answers to checks (gold, attention, qualification) take no slot, so
-    an exclusion leaves these answers submitted."""
+    """Matches answers that occupy a slot. Answers to checks (gold, attention, qualification) occupy no slot,
+    so an exclusion leaves these answers submitted."""
     return Q(~is_check("task"), state=State.SUBMITTED)
 
 
@@ -178,7 +178,7 @@ def _take_out(exclusion: Exclusion, annotator: User) -> None:
 
 
 def _put_back(project: Project, annotator: UUID) -> int:
-    """Gives the excluded answers their slots back. Returns the number of tasks whose overlap grew. Raises
+    """Restores the slots of the excluded answers. Returns the number of tasks whose overlap grew. Raises
     Conflict if a task already has the maximum overlap."""
     theirs = excluded_answers(project, annotator)
     _lock_tasks(theirs.values("task"))

@@ -234,7 +234,7 @@ def date_of(day: int) -> date:
 @dataclass(frozen=True)
 class _Run:
     """Rankings of tasks with the same number of responses, as read from the database. `places` is in the
-    order of the responses' positions, and `shown` holds the response keys in display order."""
+    order of the responses' positions, and `shown` contains the response keys in display order."""
 
     task: NDArray[np.uint64]
     person: NDArray[np.int64]
@@ -285,7 +285,7 @@ def _runs(rankings: Any) -> Iterator[_Run]:
 def _by_length(
     lengths: NDArray[Any], wire: NDArray[np.uint8], item: tuple[Any, ...]
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
-    """Splits concatenated binary arrays. `lengths`, with shape (R,), holds the arrays' lengths. For each
+    """Splits concatenated binary arrays. `lengths`, with shape (R,), contains the arrays' lengths. For each
     length k, yields k, the indices of the arrays with this length, and their items, with shape (rows, k)."""
     width = _ARRAY_HEADER_BYTES + (_LENGTH_BYTES + np.dtype([("value", *item)]).itemsize) * lengths.astype(
         np.int64
@@ -310,10 +310,10 @@ def _block(
     of_shown: NDArray[np.int64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """Converts the rankings of `run` to a block. They are sorted by task, so that later sums over tasks
-    need no sort.
+    """Converts `run` to a block. The block's rankings are sorted by task, so that later sums over tasks need
+    no sort.
 
-    `of_shown` is sorted by task and position. `begins`, with shape (T,), holds the index in `of_shown` at
+    `of_shown` is sorted by task and position. `begins`, with shape (T,), contains the index in `of_shown` at
     which each task's responses begin.
     """
     task = np.searchsorted(task_keys, run.task).astype(np.int64)

@@ -21,7 +21,8 @@ from annotation.webhooks import signing
 from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
-# How long deliveries carry both signatures after a new secret is created, so that the receiver can switch.
+# Time for which deliveries are signed with both secrets after a new secret is created, so that the receiver
+# can switch to the new secret.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})

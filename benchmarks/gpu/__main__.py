@@ -6,7 +6,8 @@
 Prints a Markdown table, and writes the same figures as JSON. The benchmark needs torch, transformers, peft
 and pydantic in any recent version. It needs neither network access nor Django: the models have random
 weights, which are created on the device. `half-b` has the shape of Qwen2.5-0.5B, and all its weights are
-trained. `7b` has the shape of Qwen2.5-7B, and only LoRA adapters are trained. Both compute in bfloat16.
+trained. `7b` has the shape of Qwen2.5-7B, and only LoRA adapters are trained. Both models compute in
+bfloat16.
 
 - `machine`: the FLOP/s of large bf16 matrix products, and the bandwidth of a copy. The other sections are
   compared with these two limits.

@@ -34,7 +34,8 @@ class Lengths:
 
     @property
     def pairs(self) -> float:
-        """The number of (token, attended token) pairs. Each answer attends to the prompt and to itself."""
+        """The number of (token, attended token) pairs. The tokens of an answer attend to the prompt and to
+        this answer."""
         return self.prompt**2 / 2 + sum(own * (self.prompt + own / 2) for own in self.answers)
 
 

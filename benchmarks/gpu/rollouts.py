@@ -46,7 +46,7 @@ def compared(sides: Mapping[str, Callable[[], int]], device: Device, deadline: f
     """Measure two sides alternately, and return their speeds and the ratio of the first to the second. A side
     is a function that returns the number of generated tokens. No round starts after the deadline."""
     figures: Figures = {}
-    for name, run in sides.items():  # the first call loads kernels, and shows the memory needed
+    for name, run in sides.items():  # the first call loads kernels and shows how much memory is needed
         forget_peak(device)
         run()
         if device == "cuda":
@@ -69,7 +69,7 @@ def compared(sides: Mapping[str, Callable[[], int]], device: Device, deadline: f
 
 def needed_bytes(work: Work, sizes: Shape) -> float:
     """The bytes needed for the weights, and for the keys and values, which `generate` stores once per answer.
-    While `generate` concatenates the keys and values of a layer, they are in memory twice."""
+    While `generate` concatenates the keys and values of a layer, two copies of them are in memory."""
     tokens = work.rows * (work.prompt + work.answer)
     return 2 * sizes.weights + 2 * sizes.cache_numbers * tokens * (1 + 1 / sizes.layers)
 

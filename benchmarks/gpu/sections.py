@@ -76,7 +76,7 @@ def _in_own_process(section: Section, start: Start) -> dict[str, Any]:
         return {"error": f"took more than {section.limit:g} s"}
     except EOFError:
         process.join()
-        return {"error": f"its process ended without a result (exit code {process.exitcode})"}
+        return {"error": f"the section's process ended without a result (exit code {process.exitcode})"}
     finally:
         process.kill()
         process.join()

@@ -63,8 +63,8 @@ def world_text(world: Mapping[str, Any]) -> str:
         f"seeds {', '.join(map(str, seeds))}, which determine the prompts, answers, training order and head; "
         "bands and brackets show the lowest and the highest result. The trunk is a policy with 0.6M "
         f"parameters after a short SFT run. Each training run has {recipe['epochs']} epochs "
-        f"with {recipe['batch_rankings']} rankings per step and keeps the last weights; all other settings "
-        "have their default values. The models "
+        f"with {recipe['batch_rankings']} rankings per step and saves the weights of the last step; "
+        "all other settings have their default values. The models "
         f"are evaluated on {world['fresh']} new rankings of other prompts, using all pairs with different "
         "gold rewards. P(i ≻ j) is the predicted probability that an accurate annotator prefers i to j. "
         "The verdicts used for evaluation follow the gold reward and contain no errors, so a model whose "
@@ -112,7 +112,7 @@ def curves(points: Sequence[Mapping[str, Any]]) -> tuple[list[str], int, int]:
             )
         for way in ways:
             if name == "accuracy" and "ensemble" in way:
-                continue  # the ensemble's mean is the score, so accuracy is the same with and without it
+                continue  # the ensemble's mean is the score, so the ensemble doesn't change the accuracy
             of_way = [p for p in points if p["way"] == way]
             line = []
             for _, same in _by(of_way, "rankings").items():

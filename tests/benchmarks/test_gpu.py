@@ -68,7 +68,7 @@ def test_reason_for_a_failed_section_is_recorded_and_the_others_continue() -> No
     ]
     assert [one.error for one in found] == [
         "RuntimeError: no kernel image is available",
-        "its process ended without a result (exit code 3)",
+        "the section's process ended without a result (exit code 3)",
         "took more than 0.3 s",
         "",
     ]

@@ -135,8 +135,8 @@ class TokensView(GenericAPIView[ApiToken]):
     @extend_schema(
         operation_id="createToken",
         description="Creates an API token. Only this response contains the token's text. Requires a code if"
-        " the second factor is on, and otherwise the password. If the account has neither, the user must have"
-        " logged in within the last 15 minutes.",
+        " the second factor is on, and otherwise the password. If the account has neither a second factor nor"
+        " a password, the user must have logged in within the last 15 minutes.",
         request=shapes.NewToken,
         responses={201: shapes.CreatedToken},
         tags=["account"],

@@ -22,7 +22,7 @@ from annotation.models import Membership, User
 
 
 def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """The response that describes the logged-in user. Every request that logs a user in returns it."""
+    """The response that describes the logged-in user. It is sent for every request that logs a user in."""
     mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
     shown = {
         "id": user.pk,
@@ -114,8 +114,8 @@ class ProvidersView(LogInView):
 
 
 class OidcView(APIView):
-    # For a logged-in user, this request links an account. Linking requires a session, because a stolen token
-    # must not be enough to link an account.
+    # If the user is logged in, this request links the provider's account. Linking requires a session, because
+    # a stolen token must not be enough to link an account.
     authentication_classes = [SessionAuthentication]
 
 

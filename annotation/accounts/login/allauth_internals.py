@@ -77,7 +77,7 @@ def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> d
 
 
 def begin_totp() -> str:
-    """A new TOTP secret, kept in the session."""
+    """A new TOTP secret, stored in the session."""
     return str(get_totp_secret(regenerate=True))
 
 

@@ -28,7 +28,7 @@ _SALT = "rankloop known device"
 
 
 def known_device(request: HttpRequest, username: str) -> str | None:
-    """The browser's ID if the user has logged in there before, otherwise None."""
+    """The browser's ID if the user has logged in with this browser before, otherwise None."""
     device, accounts = _read(request)
     return device if _account(username) in accounts else None
 

@@ -43,7 +43,8 @@ class Limit:
 
 def _growing(name: str, key: str) -> tuple[Limit, ...]:
     """Limits per minute, hour and day, so the delay grows as wrong guesses continue. The limit with the
-    longest delay comes first, because the refusal states the delay of the first limit that is reached."""
+    longest delay comes first, because the refusal states the delay of the first limit in this order that has
+    been reached."""
     return (
         Limit(f"{name}-day", 60, DAY, key),
         Limit(f"{name}-hour", 30, HOUR, key),

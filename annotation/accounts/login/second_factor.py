@@ -62,8 +62,9 @@ def state_of(user: User) -> State:
 
 
 def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrolment:
-    """Starts an enrolment with a new secret. The session keeps the secret until a first code proves that the
-    app has it. Raises Problem if the password is wrong, and Conflict if the second factor is already on."""
+    """Starts an enrolment with a new secret. The session stores the secret until the user enters a first
+    code, which shows that the app has the secret. Raises Problem if the password is wrong, and Conflict if
+    the second factor is already on."""
     confirm_password(request=request, user=user, password=password)
     if state_of(user).enabled:
         raise _enabled()
@@ -114,8 +115,8 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
 
 def confirm_identity(*, request: HttpRequest, user: User, password: str, code: str) -> None:
     """Confirms the user's identity before a sensitive change. Requires a code if the second factor is on, and
-    otherwise the password. If the account has neither, the user must have logged in recently. Raises Problem
-    if the check fails."""
+    otherwise the password. If the account has neither a second factor nor a password, the user must have
+    logged in recently. Raises Problem if the check fails."""
     if state_of(user).enabled:
         _use_code(request, user, code)
     elif user.has_usable_password():

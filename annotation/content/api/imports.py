@@ -1,4 +1,4 @@
-"""The endpoints of imports."""
+"""The endpoints for imports."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ImportsView(ProjectView, ListAPIView[Import]):
 class HubImportView(ProjectView):
     @extend_schema(
         operation_id="importHubDataset",
-        description="Queues the download of a dataset from the Hugging Face Hub and its import.",
+        description="Queues the download and the import of a dataset from the Hugging Face Hub.",
         request=serializers.HubImport,
         responses={202: serializers.Import},
         tags=["data"],

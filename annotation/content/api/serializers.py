@@ -46,7 +46,7 @@ class ImportOptions(serializers.Serializer[Any]):
     )
     mapping = MappingField(
         required=False,
-        help_text="A JSON object that chooses a table's columns. The keys are prompt, system, responses"
+        help_text="A JSON object that maps keys to a table's columns. The keys are prompt, system, responses"
         " (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored."
         " Columns that are not chosen are inferred.",
     )
@@ -157,8 +157,8 @@ class ImportPreview(serializers.Serializer[Any]):
         child=serializers.CharField(), help_text="The chosen, remembered or inferred columns of a table."
     )
     remembered = serializers.BooleanField(
-        help_text="Whether `mapping` comes from the project's last import with the same columns. To import"
-        " the file with this mapping, send it as `mapping`."
+        help_text="Whether `mapping` comes from the project's last import with the same columns. To use"
+        " this mapping for the import, send it as `mapping`."
     )
     tasks = PreviewTask(many=True, help_text="The first three tasks.")
 

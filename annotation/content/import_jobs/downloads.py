@@ -63,8 +63,8 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
                 check()
             packed = _packed(files, folder)
         check()
-        # The checksum is stored first. If this worker is killed before the file is in place, the next attempt
-        # downloads the dataset again.
+        # The checksum is stored first. If this worker is killed before the file is moved to its final path,
+        # the next attempt downloads the dataset again.
         found.size, found.sha256 = packed.stat().st_size, sha256_of(packed)
         if store_download(import_id=found.pk, attempt=attempt, size=found.size, sha256=found.sha256):
             durable.publish(packed, target)

@@ -21,14 +21,14 @@ from config.problems import Conflict, Problem
 from preferences.formats.containers.limits import HEAD_EXPANDED_BYTES, Expanded
 
 MAX_NAME = 255
-# Uploads wait on disk, so their number is limited.
+# Uploaded files stay on disk until they are imported, so the number of unfinished imports is limited.
 MAX_UNFINISHED = 20
 
 
 def launch_import(*, project: Project, user: User, file: UploadedFile, options: ImportOptions) -> Import:
     """Stores the file and queues its import.
 
-    Raises Problem, with nothing stored, if the beginning of the file can't be read, if its format is unknown
+    Raises Problem and stores nothing if the beginning of the file can't be read, if its format is unknown
     or if an option is out of bounds.
     """
     checked_options(project, options)

@@ -3,7 +3,8 @@
 Failures and how they are handled:
 
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
-  worker continues after the last stored batch. After MAX_TRIES lost claims, the import fails.
+  worker continues after the last stored batch. If MAX_TRIES attempts in a row are lost in this way, the
+  import fails.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
 * The broker is not responding. The import stays queued, its phase reports the problem, and the next sweep
   tries again.

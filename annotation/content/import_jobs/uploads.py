@@ -21,8 +21,9 @@ from storage.digests import FileChanged, copy_hashed, verify_file
 
 logger = logging.getLogger(__name__)
 
-# Files older than this are removed if no unfinished import needs them. A newer file can lack a row, because
-# the file is stored first. If the web server dies before it inserts the row, no row ever refers to the file.
+# Files older than this are removed if no unfinished import needs them. A newer file can have no row yet,
+# because the file is stored first. If the web server dies before it inserts the row, no row ever refers to
+# the file.
 ORPHANED_AFTER = timedelta(hours=1)
 
 
@@ -73,8 +74,8 @@ def remove_orphaned_uploads() -> None:
     needed = {str(id) for id in Import.objects.unfinished().values_list("pk", flat=True)}
     oldest = time.time() - ORPHANED_AFTER.total_seconds()
     for entry in os.scandir(folder):
-        # The ID ends at the first dot. The name of an unfinished upload also begins with a dot, which is
-        # skipped.
+        # The name of an unfinished upload begins with a dot, which is removed first. The ID is the part
+        # before the next dot.
         if entry.name.removeprefix(".").split(".")[0] in needed:
             continue
         try:

@@ -117,14 +117,14 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
     report.rankings = new.count
     report.unchanged = _unchanged(parts, stored, new.items | kept)
     # Checks the foreign keys now. Postgres would otherwise check them at the end of the outer transaction,
-    # when a bad row can no longer be identified.
+    # when an invalid row could no longer be identified.
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
     return report
 
 
 def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
-    """Counts the lines that added nothing; `changed` holds the lines that added a ranking or metadata."""
+    """Counts the lines that added nothing; `changed` contains the lines that added a ranking or metadata."""
     seen: set[object] = set()
     for index, part in parts:
         # Of two identical lines, the first is new and the second is unchanged.

@@ -1,4 +1,4 @@
-"""Closes open tasks that an import ranks."""
+"""Closes open tasks for which an import contains rankings."""
 
 from __future__ import annotations
 

@@ -64,14 +64,14 @@ def importing(
     Yields once when the format is known and then after each batch; returns the report. Closing the generator
     stops the import and keeps the batches stored so far. The generator must run in a single thread.
 
-    By default, a task that comes with a ranking is done and is not served to annotators. `dry_run` stores
-    everything and rolls it back, so the report matches that of a real import. Raises Problem, with nothing
-    written, when the file can't be read or its format is unknown.
+    By default, a task that is imported with a ranking is done and is not served to annotators. `dry_run`
+    stores everything and rolls it back, so the report matches that of a real import. Raises Problem and
+    writes nothing if the file can't be read or its format is unknown.
 
     The other arguments are for imports in a worker. `so_far` is the report of an interrupted import of the
     same file; the import continues after the rows in this report. `stored` is called with the report in each
     batch's transaction; an exception rolls the batch back. `check` is called while rows are read; an
-    exception ends the import. The limit on the duration counts from `began`, a time on the monotonic clock.
+    exception ends the import. The time limit is measured from `began`, a time on the monotonic clock.
     `lines_per_batch` gives the number of lines at which the current batch is complete.
     """
     placed = checked_options(project, options)

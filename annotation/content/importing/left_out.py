@@ -14,7 +14,7 @@ from annotation.content.content_rows import StoredContent, Wanted
 from preferences.records import RankingRecord
 
 KEY = "left_out_rankings"
-# `training` holds fields that only training reads. An import does not store them.
+# `training` contains fields that only training reads. An import does not store them.
 _FIELDS = [field.name for field in fields(RankingRecord) if field.name != "training"]
 _EMPTY = RankingRecord(())
 

@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(slots=True)
 class Line:
-    """The content of one line. `reason` explains why some or all of the line can't be stored."""
+    """The content of one line. `reason` explains why the line, or a part of it, can't be stored."""
 
     number: int
     parts: list[Part] = field(default_factory=list)
@@ -185,8 +185,8 @@ def _draft(record: Record) -> TaskDraft:
 
 def _divided(record: Record, most: int) -> list[Record]:
     """Splits a record into records of nearly equal size with at most `most` responses each, for example
-    eleven responses into five and six. A response that would be left alone shares a record with its
-    neighbour: three responses in pairs become (1, 2) and (2, 3)."""
+    eleven responses into five and six. If a record would contain only one response, it also gets the
+    neighbouring response: three responses in pairs become (1, 2) and (2, 3)."""
     count = len(record.responses)
     groups = -(-count // most)
     ends = [count * number // groups for number in range(groups + 1)]

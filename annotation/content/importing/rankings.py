@@ -117,7 +117,8 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Current(NamedTuple):
-    """An annotator's current ranking. `parts` holds the names of the parts of a ranking without an order."""
+    """An annotator's current ranking. `parts` contains the names of the parts of a ranking without an
+    order."""
 
     id: str
     parts: frozenset[str]

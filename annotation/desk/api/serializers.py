@@ -159,7 +159,7 @@ class Skip(LeaseToken):
     way = serializers.ChoiceField(
         choices=SkipWay.choices,
         required=False,
-        help_text="The way to skip the task: one of the project's `skip_ways`. The default is the first one.",
+        help_text="The way to skip the task: one of the project's `skip_ways`. Default: the first.",
     )
 
 

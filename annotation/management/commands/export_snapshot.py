@@ -23,7 +23,7 @@ class Command(ReportingCommand):
         super().add_arguments(parser)
         parser.add_argument("name", metavar="NAME", help="the snapshot's name or ID")
         parser.add_argument(
-            "--project", metavar="SLUG", help="required when several projects have a snapshot of this name"
+            "--project", metavar="SLUG", help="required if several projects have a snapshot with this name"
         )
         parser.add_argument("--format", required=True, metavar="NAME", help=", ".join(FORMAT_NAMES))
         parser.add_argument(

@@ -23,7 +23,7 @@ class Command(ReportingCommand):
     help = (
         "Import prompts, responses and existing rankings from a file, or with --hub from a dataset on the"
         " Hugging Face Hub. The file can be JSON Lines, a JSON array or CSV (each optionally gzipped), or"
-        " Parquet. The format is detected. Importing a file again changes nothing."
+        " Parquet. The format is detected automatically. Importing a file again changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

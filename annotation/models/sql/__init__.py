@@ -1,10 +1,11 @@
-"""The `*.sql` files hold the current text of every trigger and function, and of every table without a model.
+"""The `*.sql` files contain the current text of every trigger and function, and of every table without a
+model.
 
 An app keeps its files in `models/sql/`, one file per subject. Exactly one migration of each app applies these
 files in a new database. To change a trigger:
 
 1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
-2. Give the app's `ApplySql` operation the new digest, which the failing test prints.
+2. Set the digest in the app's `ApplySql` operation to the new digest, which the failing test prints.
 3. Add a migration with `ApplySqlAgain`, so that an existing database runs the files again. A new database
    runs them twice. If the files use columns that a later migration adds, move `ApplySql` to a place after
    that migration instead of adding `ApplySqlAgain`. Other apps' migrations that call the functions must then
@@ -29,7 +30,7 @@ def sql_of(app_label: str) -> str:
     """All SQL files of an app as one script, in alphabetical order.
 
     A trigger can be created only after its function. A function used by several files is therefore in a file
-    that sorts before these files. Function bodies are resolved only when they run.
+    that sorts before these files. Names in a function's body are resolved only when the function runs.
     """
     folder = Path(apps.get_app_config(app_label).path) / "models" / "sql"
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))

@@ -1,4 +1,5 @@
-"""Views of a project's rankings, for managers. Views of its tasks are in `annotation.oversight.api.tasks`."""
+"""Views of a project's rankings, for managers. Views of a project's tasks are in
+`annotation.oversight.api.tasks`."""
 
 from __future__ import annotations
 

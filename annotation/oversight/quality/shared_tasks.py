@@ -70,8 +70,8 @@ class SharedTasks:
 
     @cached_property
     def _counts(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Returns two arrays. The first holds the verdict counts for each pair of responses, with shape (U,
-        3). The second holds each pair's task, with shape (U,)."""
+        """Returns two arrays. The first contains the verdict counts for each pair of responses, with shape
+        (U, 3). The second contains each pair's task, with shape (U,)."""
         counts, clusters = [np.zeros((0, 3))], [np.zeros(0, dtype=np.int64)]
         for block, said in zip(self.blocks, self.verdicts, strict=True):
             tasks, number = np.unique(block.task, return_inverse=True)

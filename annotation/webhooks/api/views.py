@@ -1,4 +1,4 @@
-"""Views of a project's webhook endpoints, their deliveries, and replays."""
+"""Views for a project's webhook endpoints, and for their deliveries and replays."""
 
 from __future__ import annotations
 

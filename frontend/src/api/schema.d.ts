@@ -132,7 +132,7 @@ export interface paths {
         /** @description Your API tokens, including revoked and expired ones, newest first. */
         get: operations["listTokens"];
         put?: never;
-        /** @description Creates an API token. Only this response contains the token's text. Requires a code if the second factor is on, and otherwise the password. If the account has neither, the user must have logged in within the last 15 minutes. */
+        /** @description Creates an API token. Only this response contains the token's text. Requires a code if the second factor is on, and otherwise the password. If the account has neither a second factor nor a password, the user must have logged in within the last 15 minutes. */
         post: operations["createToken"];
         delete?: never;
         options?: never;
@@ -997,7 +997,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Queues the download of a dataset from the Hugging Face Hub and its import. */
+        /** @description Queues the download and the import of a dataset from the Hugging Face Hub. */
         post: operations["importHubDataset"];
         delete?: never;
         options?: never;
@@ -2552,7 +2552,7 @@ export interface components {
              *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
-            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
+            /** @description A JSON object that maps keys to a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
             mapping?: unknown;
             /**
              * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
@@ -2645,7 +2645,7 @@ export interface components {
             mapping: {
                 [key: string]: string;
             };
-            /** @description Whether `mapping` comes from the project's last import with the same columns. To import the file with this mapping, send it as `mapping`. */
+            /** @description Whether `mapping` comes from the project's last import with the same columns. To use this mapping for the import, send it as `mapping`. */
             remembered: boolean;
             /** @description The first three tasks. */
             tasks: components["schemas"]["PreviewTask"][];
@@ -2746,7 +2746,7 @@ export interface components {
              *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
-            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
+            /** @description A JSON object that maps keys to a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
             mapping?: unknown;
             /**
              * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
@@ -4308,7 +4308,7 @@ export interface components {
             /** @default  */
             reason?: string;
             /**
-             * @description The way to skip the task: one of the project's `skip_ways`. The default is the first one.
+             * @description The way to skip the task: one of the project's `skip_ways`. Default: the first.
              *
              *     * `me` - Returns to the same annotator when no other task is left for them
              *     * `others` - Goes to other annotators
@@ -4733,7 +4733,7 @@ export interface components {
             type: string;
             title: string;
             status: number;
-            /** @description A human-readable explanation of the problem and what to do. */
+            /** @description A human-readable explanation of the problem and its remedy. */
             detail: string;
             /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. It is missing only if the error comes from background work that no request started. */
             request_id?: string;

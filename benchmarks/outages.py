@@ -1,4 +1,4 @@
-"""Check that runs of every kind keep their results despite an outage of Postgres or Valkey at any moment.
+"""Check that runs of every kind lose no results despite an outage of Postgres or Valkey at any moment.
 
     .venv/bin/python -m benchmarks.outages [--seconds 60] [--kinds sft ppo …] [--outages restart hang broker]
         [--moments claim start middle end]

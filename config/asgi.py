@@ -7,7 +7,7 @@ instead of 11 to 14 ms.
 
 The a2wsgi package is about as fast: an answer takes 9.6 ms of processor time, compared with 9.4 ms with this
 handler. However, a2wsgi has three faults. If a request is aborted, a2wsgi passes the truncated body to views.
-Eight slow uploads block all its threads. Responses can't be streamed asynchronously.
+Eight slow uploads block all of a2wsgi's threads. Responses can't be streamed asynchronously.
 """
 
 from __future__ import annotations

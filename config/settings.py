@@ -49,7 +49,7 @@ CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
 # The private networks, such as 10.1.0.0/16, to which webhooks can be sent.
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
-# The servers that a recipe can name to generate answers (docs/generation-server.md).
+# The servers that a recipe can specify for generating answers (docs/generation-server.md).
 GENERATION_SERVERS = env_list("RANKLOOP_GENERATION_SERVERS")
 GENERATION_KEY = env_secret("RANKLOOP_GENERATION_KEY")
 # The folder for adapters that the workers and the generation servers share (docs/generation-server.md).
@@ -244,7 +244,7 @@ REST_FRAMEWORK = {
     # config/requests/proxies.py has already replaced a trusted proxy's address with the client's. DRF must
     # not read forwarding headers, because anybody can forge them.
     "NUM_PROXIES": 0,
-    # By default, DRF reads the parameter `format` of each URL and answers an unknown format with 404.
+    # By default, DRF reads the parameter `format` of each URL and responds to an unknown format with 404.
     "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_SCHEMA_CLASS": "annotation.api.schema.Schema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",

@@ -17,7 +17,8 @@ models and starting the trainers are not timed.
 - `ppo-prompts`: like `ppo`, but 8 prompts of 256 tokens with four answers each. Each prompt is passed to TRL
   four times.
 - `rloo`: like `ppo-prompts` with prompts of 128 tokens, two epochs and no critic, compared with the installed
-  TRL. TRL scores its answers with a function that takes almost no time, and we score ours with the reward model.
+  TRL. TRL scores its answers with a function that takes almost no time, and we score ours with the reward
+  model.
 - `dpo`: 32 pairs with prompts of 128 tokens and responses of 32 to 96 tokens, two optimiser steps, including
   the computation of the reference's log-probabilities, compared with the installed TRL.
 
@@ -85,7 +86,8 @@ class Models:
 
 
 class Clock(TrainerCallback):
-    """CPU seconds from the start of training, or of its first step, to the end of the last step."""
+    """CPU seconds from the start of training (or of the first step, if `from_first_step`) to the end of the
+    last step."""
 
     def __init__(self, *, from_first_step: bool) -> None:
         self.from_first_step, self.began, self.ended = from_first_step, 0.0, 0.0
@@ -277,7 +279,7 @@ def their_dpo(models: Models, pairs: list[Group]) -> float:
         )  # fmt: skip
         first = trainer.train_dataset[0]
         if (first["prompt_ids"], first["chosen_ids"]) != (pairs[0].prompt, pairs[0].responses[0]):
-            raise SystemExit("TRL trains on different tokens from ours")
+            raise SystemExit("TRL and our code train on different tokens")
         trainer.train()
     return clock.seconds
 

@@ -81,8 +81,8 @@ class OneThreadPerRequest(ASGIHandler):
             return
         try:
             if self._heavy is not None and (heavy := self._heavy.kind_of(scope)) is not None:
-                # The request is authenticated first. A refused request therefore takes no slot, and a user's
-                # limit covers all of the user's tokens.
+                # The request is authenticated first. A refused request therefore occupies no slot, and a
+                # user's limit covers all of the user's tokens.
                 checked = await check()
                 if checked.status_code != HTTPStatus.NO_CONTENT:
                     await self.send_response(checked, send)

@@ -312,7 +312,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Retry forever. By default, a worker ends after 100 attempts, together with the run that it supervises.
+# Retry forever. By default, after 100 failed attempts, a worker ends together with the run that it
+# supervises.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},

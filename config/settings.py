@@ -52,7 +52,7 @@ WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 # The servers that a recipe can specify for generating answers (docs/generation-server.md).
 GENERATION_SERVERS = env_list("RANKLOOP_GENERATION_SERVERS")
 GENERATION_KEY = env_secret("RANKLOOP_GENERATION_KEY")
-# The folder for adapters that the workers and the generation servers share (docs/generation-server.md).
+# The folder for adapters, shared by the workers and the generation servers (docs/generation-server.md).
 GENERATION_ADAPTERS = env_str("RANKLOOP_GENERATION_ADAPTERS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")

@@ -1,4 +1,4 @@
-"""Check that runs of every kind keep their results despite an outage of Postgres or Valkey at any moment.
+"""Check that runs of every kind lose no results despite an outage of Postgres or Valkey at any moment.
 
     .venv/bin/python -m benchmarks.outages [--seconds 60] [--kinds sft ppo …] [--outages restart hang broker]
         [--moments claim start middle end]
@@ -177,7 +177,7 @@ def main() -> None:
         for kind in RECIPES:
             if kind not in options.kinds and kind not in {"sft", "reward_model"}:
                 continue
-            took = undisturbed(stack, kind)  # later kinds need the models of sft and reward_model
+            took = undisturbed(stack, kind)  # the other kinds need the models that sft and reward_model train
             print(f"| {kind} | none |  | succeeded | 1 | {took:.1f} in all |", flush=True)
             for outage in options.outages if kind in options.kinds else ():
                 for moment in options.moments:

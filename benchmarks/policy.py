@@ -4,9 +4,9 @@
 
 Weights and prompts are random: this benchmark measures speed, not learning. Both sides train the same model
 (4.3 million parameters, fp32) for the same number of epochs and optimiser steps, and take turns in one
-process on one thread. The clock counts the CPU seconds of whole steps: generation, scoring, the passes of the
-policy, the reference and the critic before the update, and the update. Loading the models and starting the
-trainers are not timed.
+process on one thread. The clock counts the CPU seconds of whole steps: generation, scoring, the forward
+passes of the policy, the reference and the critic before the update, and the update itself. Loading the
+models and starting the trainers are not timed.
 
 - `ppo`: 32 prompts of 64 tokens, one answer of 64 tokens each, four epochs of one optimiser step, and a
   separate critic, compared with TRL 1.12, the last release with a PPO trainer (installed by `scripts/test`).
@@ -14,12 +14,13 @@ trainers are not timed.
   always trains a separate value model, so TRL does the same work as in `ppo`.
 - `ppo-lora`: like `ppo-trunk`, but both sides train a LoRA adapter of rank 16 on all linear layers of the
   policy, and the reference is the policy without its adapter. TRL trains all weights of its value model.
-- `ppo-prompts`: like `ppo`, but 8 prompts of 256 tokens with four answers each. TRL gets each prompt four
-  times.
+- `ppo-prompts`: like `ppo`, but 8 prompts of 256 tokens with four answers each. Each prompt is passed to TRL
+  four times.
 - `rloo`: like `ppo-prompts` with prompts of 128 tokens, two epochs and no critic, compared with the installed
-  TRL. TRL scores its answers with a function that costs nothing, and we score ours with the reward model.
-- `dpo`: 32 pairs with prompts of 128 tokens and responses of 32 to 96 tokens, two optimiser steps, with the
-  reference's log-probabilities, compared with the installed TRL.
+  TRL. TRL scores its answers with a function that takes almost no time, and we score ours with the reward
+  model.
+- `dpo`: 32 pairs with prompts of 128 tokens and responses of 32 to 96 tokens, two optimiser steps, including
+  the computation of the reference's log-probabilities, compared with the installed TRL.
 
 TRL processes eight rows at a time, and accumulates gradients. About 1 % of our answers end early, because a
 random policy samples EOS. TRL's answers never end early.
@@ -85,7 +86,8 @@ class Models:
 
 
 class Clock(TrainerCallback):
-    """CPU seconds from the start of training, or of its first step, to the end of the last step."""
+    """CPU seconds from the start of training (or of the first step, if `from_first_step`) to the end of the
+    last step."""
 
     def __init__(self, *, from_first_step: bool) -> None:
         self.from_first_step, self.began, self.ended = from_first_step, 0.0, 0.0
@@ -277,7 +279,7 @@ def their_dpo(models: Models, pairs: list[Group]) -> float:
         )  # fmt: skip
         first = trainer.train_dataset[0]
         if (first["prompt_ids"], first["chosen_ids"]) != (pairs[0].prompt, pairs[0].responses[0]):
-            raise SystemExit("TRL trains on different tokens from ours")
+            raise SystemExit("TRL and our code train on different tokens")
         trainer.train()
     return clock.seconds
 

@@ -10,7 +10,7 @@ calls.
 The row `all at once` is for the whole page. The page's requests run in parallel, each on its own connection,
 and are timed until the last response. The target for `all at once` is 2 s. The column `cpu` is the mean
 processor time of this process in the later calls, without Postgres. The last line shows the increase in the
-process's peak memory during the requests, and the load of the machine.
+process's peak memory during the requests, and the machine's load average.
 """
 
 from __future__ import annotations

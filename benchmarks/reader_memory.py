@@ -90,7 +90,7 @@ def main() -> None:
                 done = subprocess.run(argv, capture_output=True, text=True, check=True)
                 records, seconds, peak = json.loads(done.stdout)
                 if records != count:
-                    raise SystemExit(f"{kind}: {records} records of {count} rows")
+                    raise SystemExit(f"{kind}: {records} records were read from a file with {count} rows")
                 size = path.stat().st_size / 2**20
                 print(f"{kind:10}{count:12,}{size:10.0f}{count / seconds:10,.0f}{peak:10.0f}", flush=True)
                 path.unlink()

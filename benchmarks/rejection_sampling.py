@@ -8,7 +8,7 @@ the gold reward. A run of rejection sampling then writes its candidates. The fir
 different selections of these candidates, with the same settings and the same number of rows:
 
 - best: the run itself.
-- random: a random finished answer to each prompt. The policy imitates itself, so it should gain nothing.
+- random: a random finished answer to each prompt. The policy then imitates itself and should gain nothing.
 - worst: the finished answer with the lowest reward. The policy should get worse.
 
 A separate run takes several rounds (RAFT) from the same first policy.
@@ -58,7 +58,7 @@ def score_of(one: Candidate) -> float:
 
 
 def rows_by(choose: Choose, candidates: Path) -> list[Row]:
-    """Return one finished answer to each prompt that has any. All selections therefore have the same
+    """Return one finished answer to each prompt that has at least one. All selections therefore have the same
     prompts."""
     rows = []
     for line in read_candidates(candidates):

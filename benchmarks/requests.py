@@ -13,8 +13,8 @@ thinking time, the target for this percentile is 50 ms.
 
 For 16 annotators without pauses, the last column is the speed relative to Label Studio, the fastest
 comparable tool for which all three counts were zero. In Label Studio, 16 annotators completed the project
-`1x600` at 4 answers/s, with 8 gunicorn workers and Postgres 15, on the same kind of machine. The figure was
-measured separately, because Label Studio can't run here.
+`1x600` at 4 answers/s, with 8 gunicorn workers and Postgres 15, on the same kind of machine. This figure was
+measured separately, because this benchmark can't run Label Studio.
 """
 
 from __future__ import annotations

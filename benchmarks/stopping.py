@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.stopping [--kinds ppo,rloo]
 
 The loops run on the demo's policy with the default settings of their recipes, for a few steps. The time
-before the first call is not counted, because only models are loaded then. Prints a table for
+before the first call is not counted, because only models are loaded during this time. Prints a table for
 docs/measurements.md.
 """
 

@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.uncertainty --policy FOLDER [--rankings 50 150 450] [--seeds 1 2 3]
 
 FOLDER contains a policy of the demo world (the demo's is `artefacts/models/demo-sft-1` in the state folder).
-The policy answers prompts of the demo world. Simulated annotators rank the answers by a Plackett–Luce model
-of the gold reward. The true probability of every preference is therefore known.
+The policy answers prompts of the demo world. Simulated annotators rank the answers according to a
+Plackett–Luce model of the gold reward. The true probability of every preference is therefore known.
 
 For each seed, number of rankings and kind of uncertainty, a reward model is trained with the default recipe
 and this kind of uncertainty. The benchmark then predicts P(i ≻ j) for pairs of answers to prompts that were

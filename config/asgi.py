@@ -7,7 +7,7 @@ instead of 11 to 14 ms.
 
 The a2wsgi package is about as fast: an answer takes 9.6 ms of processor time, compared with 9.4 ms with this
 handler. However, a2wsgi has three faults. If a request is aborted, a2wsgi passes the truncated body to views.
-Eight slow uploads block all its threads. Responses can't be streamed asynchronously.
+Eight slow uploads block all of a2wsgi's threads. Responses can't be streamed asynchronously.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class OneThreadPerRequest(ASGIHandler):
             return
         try:
             if self._heavy is not None and (heavy := self._heavy.kind_of(scope)) is not None:
-                # The request is authenticated first. A refused request therefore takes no slot, and a user's
-                # limit covers all of the user's tokens.
+                # The request is authenticated first. A refused request therefore occupies no slot, and a
+                # user's limit covers all of the user's tokens.
                 checked = await check()
                 if checked.status_code != HTTPStatus.NO_CONTENT:
                     await self.send_response(checked, send)

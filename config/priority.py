@@ -59,7 +59,7 @@ def yield_to_annotators(nice: int) -> None:
 
 def _lower_database_process(connection: Any, **_: Any) -> None:
     if (process := _database_process(connection)) is not None:
-        with suppress(OSError):  # Postgres can run as another account
+        with suppress(OSError):  # Postgres can run under another account
             os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0))
             _shorten_slice(process)
             os.sched_setaffinity(process, os.sched_getaffinity(0))

@@ -32,7 +32,7 @@ class FieldProblem:
 
 
 class Problem(Exception):
-    """A refusal with its reason, raised by services and rendered by :func:`problem_response`."""
+    """A refusal with a reason, raised by services and rendered by :func:`problem_response`."""
 
     status: int = HTTPStatus.UNPROCESSABLE_ENTITY
     type: str = "invalid"

@@ -49,10 +49,10 @@ CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
 # The private networks, such as 10.1.0.0/16, to which webhooks can be sent.
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
-# The servers that a recipe can name to generate answers (docs/generation-server.md).
+# The servers that a recipe can specify for generating answers (docs/generation-server.md).
 GENERATION_SERVERS = env_list("RANKLOOP_GENERATION_SERVERS")
 GENERATION_KEY = env_secret("RANKLOOP_GENERATION_KEY")
-# The folder for adapters that the workers and the generation servers share (docs/generation-server.md).
+# The folder for adapters, shared by the workers and the generation servers (docs/generation-server.md).
 GENERATION_ADAPTERS = env_str("RANKLOOP_GENERATION_ADAPTERS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
@@ -244,7 +244,7 @@ REST_FRAMEWORK = {
     # config/requests/proxies.py has already replaced a trusted proxy's address with the client's. DRF must
     # not read forwarding headers, because anybody can forge them.
     "NUM_PROXIES": 0,
-    # By default, DRF reads the parameter `format` of each URL and answers an unknown format with 404.
+    # By default, DRF reads the parameter `format` of each URL and responds to an unknown format with 404.
     "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_SCHEMA_CLASS": "annotation.api.schema.Schema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
@@ -312,7 +312,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Retry forever. By default, a worker ends after 100 attempts, together with the run that it supervises.
+# Retry forever. By default, after 100 failed attempts, a worker ends together with the run that it
+# supervises.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},

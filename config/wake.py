@@ -1,4 +1,4 @@
-"""Messages that wake a Celery worker. A message only says that there is work in the database, so a lost or
+"""Messages that wake a Celery worker. A message only signals that there is work in the database, so a lost or
 duplicate message is harmless."""
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ def shoot(page: Page, path: str, file: Path) -> None:
 
 
 def shoot_desk(page: Page, file: Path) -> None:
-    """Take a screenshot of the desk after a response was put first and two responses were tied."""
+    """Take a screenshot of the desk after one response has been placed first and two responses have been
+    tied."""
     page.goto(f"/projects/{PROJECT}/rank")
     page.get_by_test_id("response-card").first.wait_for()
     for key in ("End", "1", "ArrowDown", "ArrowDown", "="):

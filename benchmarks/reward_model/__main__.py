@@ -5,7 +5,7 @@
 
 Weights and texts are random: this benchmark measures speed, not learning. The three implementations (`trl`,
 `once` and `ours`) train the same model on the same token IDs. All implementations use the same optimiser and
-make the same number of steps, on a CPU in fp32. The implementations take turns (A B C A B C) in one process
+take the same number of steps, on a CPU in fp32. The implementations take turns (A B C A B C) in one process
 on one thread. The clock counts CPU seconds from the start of the first step to the end of the last step.
 Loading, tokenisation, evaluation and saving are not timed.
 

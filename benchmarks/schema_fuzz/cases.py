@@ -202,12 +202,12 @@ def requests_to(
     known: Mapping[str, str],
     fields: Mapping[str, Any],
 ) -> Any:
-    """A case of the operation.
+    """A test case for the operation.
 
     Seven out of eight cases use the IDs of existing rows (`known`), because most requests would otherwise end
-    with a 404. Half of the bodies have `fields` with valid values. Three out of four valid cases and one out
-    of four invalid cases have a hostile value in a declared parameter. One out of four cases has a hostile
-    header.
+    with a 404. Half of the bodies contain the valid values in `fields`. Three out of four valid cases and one
+    out of four invalid cases have a hostile value in a declared parameter. One out of four cases has a
+    hostile header.
     """
     case = draw(operation.as_strategy(generation_mode=mode, feedback=NO_FEEDBACK))
     # Schemathesis invents credentials for the security schemes, which would replace those of the sender.

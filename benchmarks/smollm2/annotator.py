@@ -1,6 +1,6 @@
 """The rule by which the simulated annotators rank, and by which all policies are measured.
 
-The rule looks only at the text. Its points are the sum of four parts:
+The rule considers only the text. An answer's points are the sum of four parts:
 
 - 1.5 points for an answer whose last sentence is complete
 - up to 1 point for a short answer: 1 for 8 to 30 words, less for other lengths, and 0 for 50 words or more
@@ -93,8 +93,8 @@ def careless(spread: float, seed: str) -> Callable[[Messages, str], float]:
 
 
 def agreement(scores: Sequence[Sequence[float]], points: Sequence[Sequence[float]]) -> tuple[int, int]:
-    """The number of pairs of answers to the same prompt that are in the same order by score as by points, and
-    the number of all pairs with different points."""
+    """The number of pairs of answers to the same prompt that the scores and the points order in the same way,
+    and the number of all pairs with different points."""
     right = pairs = 0
     for found, true in zip(scores, points, strict=True):
         for i in range(len(true)):

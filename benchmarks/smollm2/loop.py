@@ -10,8 +10,8 @@ An admin creates a project in a temporary embedded stack, imports demonstrations
 each run with the launch form: sft, sample, reward_model, rejection_sampling, ppo and dpo. Two simulated
 annotators rank the sampled answers through the API. They apply the rule in `annotator.py`, with errors. The
 base model, the SFT policy and every improved policy answer the test prompts in a `sample` run each. An
-`evaluate` run scores new answers of each policy, except the base model, with the reward model. OUT receives
-screenshots of the pages, `report.json`, and `report.md` with figures and sample texts.
+`evaluate` run scores new answers of each policy, except the base model, with the reward model. Screenshots of
+the pages, `report.json`, and `report.md` with figures and sample texts are written to OUT.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from config.env import BadEnvironment
 
 # With this setting, Postgres checks during a query whether its client is still connected. Without the check,
-# the query of a killed process would run to its end.
+# the query of a killed process would run to completion.
 _CHECK = {"client_connection_check_interval": "2s"}
 # Each parallel worker of a query is a new Postgres process with the priority of the server. The workers of
 # reports competed with the processes that serve annotators: during 20 reports, the 95th percentile of the

@@ -201,7 +201,7 @@ class HeavyRequests:
             raise NotStarted from None
 
     def _start(self, connection: socket.socket, body: IO[bytes]) -> subprocess.Popen[bytes] | None:
-        """Requests a process from the fork server. Returns the fork server."""
+        """Requests a process from the fork server, and returns the fork server that received the request."""
         for _ in range(2):  # the fork server may have ended since the last request
             control = self._fork_server()
             try:

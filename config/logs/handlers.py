@@ -21,8 +21,8 @@ _MOST_DELAYED = 1000
 
 class DescriptorHandler(logging.Handler):
     """If the output is a pipe whose reader hangs, a plain write would stop the whole process as soon as the
-    pipe is full. This handler waits once, for one second, and then drops lines until the reader continues.
-    The next line states how many lines are missing."""
+    pipe is full. This handler waits once, for one second, and then drops lines until the reader resumes
+    reading. The next line states how many lines are missing."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""The checks of a request before its body is received: the login, the CSRF token, the access table and the
-role in the project."""
+"""The checks that a request must pass before its body is received: the login, the CSRF token, the access
+table and the role in the project."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BodyNeeded(Exception):
 class _Bodiless(Request):
     @property
     def POST(self) -> QueryDict:  # type: ignore[override]  # noqa: N802 (DRF's name)
-        """Empty, so that the CSRF check looks for its token in the header."""
+        """Empty, so that the CSRF check looks for the token in the header."""
         return QueryDict()
 
     @property

@@ -227,7 +227,7 @@ def refusal(
 
 def lingering(send: Send, receive: Receive) -> Send:
     """Wraps `send` so that the rest of the request's body is discarded before the response ends. The client
-    has the whole response by then, because the response has a Content-Length."""
+    has received the whole response by then, because the response has a Content-Length."""
 
     async def sent(message: Message) -> None:
         if message["type"] != "http.response.body" or message.get("more_body", False):

@@ -34,7 +34,7 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Frame-Options": "DENY",
     # Responses can contain private data, and a copy in the cache of a browser or a proxy would outlive the
-    # session. Static files and pages set their own policy.
+    # session. Static files and pages are sent with their own cache policies.
     "Cache-Control": "no-store",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }

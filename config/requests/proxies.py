@@ -18,8 +18,8 @@ _LONGEST_ADDRESS = 60  # an IPv6 address with brackets, a zone and a port
 
 
 def client_scope(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """The scope with the client's address and scheme. X-Forwarded-For and X-Forwarded-Proto count only if the
-    connection comes from a trusted proxy."""
+    """The scope with the client's address and scheme. X-Forwarded-For and X-Forwarded-Proto are used only if
+    the connection comes from a trusted proxy."""
     client = scope.get("client")
     peer = _parsed(str(client[0])) if client else None
     if client is None or peer is None:

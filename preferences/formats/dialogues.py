@@ -97,7 +97,7 @@ def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
 
 
 def role_of(turn: Mapping[str, Any]) -> str | None:
-    """The role of a turn, or None if its role is not known."""
+    """The role of a turn, or None if the role is unknown."""
     spelt = _spelt(turn)
     if not isinstance(spelt, str):
         return None

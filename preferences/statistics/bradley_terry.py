@@ -85,7 +85,7 @@ class _Problems:
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + e^{−x}), accurate to the last digits even where it is nearly 0."""
+    """1 / (1 + e^{−x}), accurate to the last digits even where the result is nearly 0."""
     small = np.exp(-np.abs(x))
     found: NDArray[np.float64] = np.where(x >= 0, 1.0, small) / (1 + small)
     return found
@@ -190,7 +190,8 @@ def _strongly_connected(wins: NDArray[np.float64]) -> bool:
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether model j can be reached from model i, with shape (..., M, M). Every model reaches itself."""
+    """Whether model j can be reached from model i, with shape (..., M, M). Every model can be reached from
+    itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):

@@ -131,7 +131,7 @@ def prompt_names(row: Row) -> list[str]:
 
 
 def _chosen_name(row: Row, names: Sequence[str], in_pair: bool) -> str:
-    """The prompt field that contains the prompt; `in_pair` as for :func:`prompt_of`."""
+    """The prompt field that contains the prompt; `in_pair` has the same meaning as in :func:`prompt_of`."""
     if not names:
         return "prompt"
     for place, name in enumerate(names):

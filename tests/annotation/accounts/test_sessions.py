@@ -81,7 +81,7 @@ def test_session_cookie_is_hidden_from_scripts_and_other_sites(alice: User) -> N
     assert cookie["samesite"] == "Lax"
 
 
-def test_logging_out_everywhere_ends_all_sessions_but_keeps_tokens(alice: User) -> None:
+def test_logging_out_everywhere_ends_all_sessions_but_revokes_no_tokens(alice: User) -> None:
     here, there = _logged_in(), _logged_in()
     _, token = create_token(user=alice, name="script")
     assert _post(here, "/api/v1/auth/logout/everywhere") == 204
@@ -145,7 +145,7 @@ class WritingBackend(ModelBackend):
         return super().get_user(user_id)
 
 
-def test_authentication_backend_can_write_while_it_reads_the_user(alice: User, settings: Settings) -> None:
+def test_authentication_backend_can_write_while_it_loads_the_user(alice: User, settings: Settings) -> None:
     """Each write looks up the actor. Here, the actor is the user who is being read, so the lookup must not
     read the user again."""
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.WritingBackend"]

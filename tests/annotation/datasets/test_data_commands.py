@@ -114,7 +114,7 @@ def test_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
     assert (User.objects.count(), ApiToken.objects.count()) == (1, 1)
 
 
-def test_import_prints_counts_and_bad_lines(rows: Path) -> None:
+def test_import_prints_counts_and_invalid_lines(rows: Path) -> None:
     run("create_project", "wishes")
     out, err = io.StringIO(), io.StringIO()
     call_command("import_responses", str(rows), "--project", "wishes", stdout=out, stderr=err)

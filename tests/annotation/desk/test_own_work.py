@@ -108,7 +108,7 @@ def test_qualification_progress_is_shown_until_the_qualification_ends(
     assert client_of(mona).get(MINE).json()["qualification"] is None
 
 
-def test_statistics_take_one_query_for_any_number_of_answers(
+def test_statistics_need_one_query_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)
@@ -172,7 +172,7 @@ def test_excluded_and_paused_annotators_are_not_offered_revisions(
     assert desk.get(LAST).status_code == 204
 
 
-def test_reading_the_last_answer_takes_two_queries_for_any_number_of_answers(
+def test_reading_the_last_answer_needs_two_queries_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)

@@ -353,7 +353,7 @@ def test_only_one_of_two_concurrent_changes_to_an_exclusion_succeeds(
     assert len([result for result in lifted if isinstance(result, Conflict)]) == 1
 
 
-def test_exclusion_list_takes_a_fixed_number_of_queries(
+def test_exclusion_list_needs_a_fixed_number_of_queries(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

@@ -376,7 +376,7 @@ def test_ranking_submitted_while_agreement_is_computed_makes_it_stale_again(
     assert _agreement() == {task.pk: (6, 1.0)}
 
 
-def test_queue_takes_a_fixed_number_of_queries(
+def test_queue_needs_a_fixed_number_of_queries(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     client = client_of(rita)

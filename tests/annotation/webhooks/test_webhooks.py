@@ -75,7 +75,7 @@ def test_every_event_is_recorded_and_sent_with_a_valid_signature(
     snapshot = freeze_snapshot(project=project, name="first")
     run = TrainingRun.objects.create(project=project, kind="sft", recipe={}, inputs={})
     cancel_run(run=run)
-    assert receiver.got == [], "nothing is sent within the request"
+    assert receiver.got == [], "nothing is sent during the request"
     assert deliver_due() == 5
     found = {
         (body["type"], body["data"].get("supersedes")): body["data"] for body in receiver.verified(secret)

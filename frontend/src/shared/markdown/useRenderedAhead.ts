@@ -2,8 +2,8 @@ import { useEffect } from "react";
 import { loadRendered, whyPlain } from "./Markdown";
 
 /**
- * Delay for browsers that do not report idle time. The delay is long enough to render the effect of a key
- * press first.
+ * Delay for browsers that do not report idle time. The delay gives the browser time to render the effect of a
+ * key press before this work starts.
  */
 const SPARE_MS = 200;
 

@@ -1,7 +1,7 @@
 """OpenAI's summarize-from-feedback comparisons: a post, two summaries, and the index of the better one.
 
-`info` contains the post (or the article, for CNN/Daily Mail), and `summaries` contains the texts with the
-policies that wrote them.
+`info` contains the post (or the article, for CNN/Daily Mail), and `summaries` contains each text with the
+policy that wrote it.
 """
 
 from __future__ import annotations

@@ -302,7 +302,7 @@ def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
         if isinstance(item, Mapping) and truth_value(item.get(vote.key), vote.key)
     ]
     if len(won) > 1:
-        raise RowError(f"{vote.key} is true for {len(won)} responses, but gives no order among them")
+        raise RowError(f"{vote.key} is true for {len(won)} responses, but does not order them")
     return _won_by(won[0], len(items)) if won else None
 
 

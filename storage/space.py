@@ -28,8 +28,8 @@ class DiskFull(OSError):
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether the exception, or one of its causes, reports that a disk of this machine is full. A full disk
-    of a database server does not count."""
+    """Whether the exception, or one of its causes, reports that a disk on this machine is full. A full disk
+    on a database server does not count."""
     causes = []
     while error is not None:
         causes.append(error)

@@ -138,7 +138,7 @@ def test_guessing_the_current_password_in_a_session_is_limited(alice: User) -> N
 
 
 class WritingBackend(ModelBackend):
-    """Updates the user on each read, as some single sign-on backends do."""
+    """Updates the user each time the user is loaded, as some single sign-on backends do."""
 
     def get_user(self, user_id: Any) -> Any:
         User.objects.filter(pk=user_id).update(first_name="seen")
@@ -146,8 +146,8 @@ class WritingBackend(ModelBackend):
 
 
 def test_authentication_backend_can_write_while_it_loads_the_user(alice: User, settings: Settings) -> None:
-    """Each write looks up the actor. Here, the actor is the user who is being read, so the lookup must not
-    read the user again."""
+    """Each write looks up the actor. Here, the actor is the user who is being loaded, so the lookup must not
+    load the user again."""
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.WritingBackend"]
     browser = APIClient()
     browser.force_login(alice)

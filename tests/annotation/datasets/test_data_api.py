@@ -139,7 +139,7 @@ def test_preview_shows_columns_and_tasks_and_stores_nothing(
     assert not Prompt.objects.exists()
 
 
-def test_preview_shows_ratings_and_the_tasks_that_the_options_create(
+def test_preview_shows_ratings_and_the_tasks_that_the_import_would_create(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     rated = {

@@ -1,5 +1,5 @@
 """Commands report the changes they make. With --json, commands report the same data as JSON. If a command
-fails, it gives a reason."""
+fails, it prints the reason."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_created_user_gets_a_working_token_and_a_membership() -> None:
         (["no spaces allowed"], "username"),
     ],
 )
-def test_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
+def test_creating_an_invalid_user_changes_nothing(words: list[str], reason: str) -> None:
     run("create_project", "wishes")
     run("create_user", "taken")
     with pytest.raises(CommandError, match=reason):

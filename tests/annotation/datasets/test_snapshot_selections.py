@@ -263,7 +263,7 @@ def test_excluded_annotators_are_not_in_any_dataset(
     assert frozen(project, "again")[0]["sha256"] == before["sha256"]
 
 
-def test_weights_follow_reliability_and_are_used_in_training(
+def test_weights_increase_with_reliability_and_are_used_in_training(
     project: Project, add_tasks: Any, rita: User
 ) -> None:
     tasks = add_tasks(project, 30, k=4)

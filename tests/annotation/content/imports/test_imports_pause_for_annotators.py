@@ -1,4 +1,5 @@
-"""While annotators hold tasks, an import in a worker pauses after each batch, and its batches are small."""
+"""While annotators work on claimed tasks, an import in a worker pauses after each batch, and its batches are
+small."""
 
 from __future__ import annotations
 

@@ -78,7 +78,8 @@ FORMAT = ImportFormat(
     name="summarize-from-feedback",
     title="OpenAI summarize-from-feedback: comparisons of summaries (JSON)",
     reads="The post or article is the prompt, the summaries are the responses, the policies are the models of"
-    " the responses, and `choice` is the index of the better summary. The worker and the confidence are kept with the ranking.",
+    " the responses, and `choice` is the index of the better summary. The worker and the confidence"
+    " are kept with the ranking.",
     loses="Nothing. The other fields of `info` are kept with the prompt, and all other fields of the row are"
     " kept with the ranking.",
     example='{"info": {"id": "…", "post": "…"}, "summaries": [{"text": "a", "policy": "x"}, {"text": "b",'

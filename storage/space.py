@@ -72,7 +72,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def size_text(size: int) -> str:
-    """The size in a unit that gives a short number, such as 1.5 GB."""
+    """The size in the unit in which the number is short, such as 1.5 GB."""
     number, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while number >= 1000 and unit != "TB":
@@ -93,7 +93,7 @@ def _detail(folder: Path, needed: int | None, quota: bool) -> str:
             " Delete files there or raise the quota, then try again."
         )
     return (
-        f"The disk is full: the file system {mount}, which holds {folder}, has {free}{wanted}."
+        f"The disk is full: the file system {mount}, which contains {folder}, has {free}{wanted}."
         " Free space there or enlarge the file system, then try again."
     )
 

@@ -167,8 +167,7 @@ class Ground(NamedTuple):
     Both arrays have shape (M,). Models with the same `group` are connected by comparisons. Strengths in
     different groups can't be compared, even if a prior gives them values. Models with the same `level` are
     connected by chains of wins (or ties) in both directions. Models on a better level never lost to models on
-    a worse level. The data therefore give no upper bound for the difference between two levels; only the
-    prior does.
+    a worse level. The data therefore do not limit the difference between two levels; only the prior does.
     """
 
     group: NDArray[np.int64]

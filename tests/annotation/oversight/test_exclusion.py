@@ -149,7 +149,8 @@ def test_task_at_maximum_overlap_prevents_lifting_an_exclusion(
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)
-    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # other annotators hold all slots
+    # Other annotators have filled or leased all slots.
+    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)
     with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()

@@ -112,7 +112,7 @@ def test_rolled_back_and_unsubscribed_events_are_not_recorded(
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})
     _answer(project, ben)
     assert WebhookDelivery.objects.count() == 1
-    assert deliver_due() == 0, "a disabled endpoint gets nothing"
+    assert deliver_due() == 0, "a disabled endpoint receives nothing"
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "active"})
     assert deliver_due() == 1
 

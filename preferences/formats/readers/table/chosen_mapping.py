@@ -42,7 +42,7 @@ DIRECTIONS = {
 
 
 def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapping:
-    """The mapping in `choice`, completed from the first rows of the file.
+    """The mapping in `choice`, completed by inference from the first rows of the file.
 
     `vote` names one column, one column per response, a key of listed responses, or `none` to ignore votes;
     `direction` is one of DIRECTIONS. Raises FormatError if a key, a direction or a column does not exist, or

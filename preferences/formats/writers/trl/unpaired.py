@@ -2,7 +2,7 @@
 
 The label requires an absolute judgement of the response. No label is derived from the order, because a chosen
 response can still be bad, and a rejected response can be good. Ratings on one scale are compared with a
-threshold to obtain the labels. If no response was rated, the labels come from flags.
+threshold to obtain the labels. If no response was rated, the labels are derived from flags.
 """
 
 from __future__ import annotations

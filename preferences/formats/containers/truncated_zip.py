@@ -1,8 +1,8 @@
 """Find the files of a zip archive whose end is missing.
 
-The list of the files is at the end of an archive. In addition, a header precedes each file, and this module
-reads these headers. A program that writes an archive as a stream does not know the size of a file when it
-writes the header, and writes the size after the file.
+The end of an archive contains the list of its files. In addition, a header precedes each file, and this
+module reads these headers. A program that writes an archive as a stream does not know the size of a file when
+it writes the header, and writes the size after the file.
 """
 
 from __future__ import annotations

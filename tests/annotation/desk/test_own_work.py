@@ -64,7 +64,7 @@ def test_yesterdays_answers_do_not_count_today(desk: APIClient, project: Project
         ({"max_per_annotator": 1}, 0),
     ],
 )
-def test_number_of_answers_left_today_respects_both_caps(
+def test_number_of_answers_left_today_depends_on_both_caps(
     desk: APIClient, project: Project, alice: User, caps: dict[str, int], left: int
 ) -> None:
     for _ in range(2):

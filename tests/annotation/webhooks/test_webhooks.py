@@ -327,7 +327,7 @@ def test_old_deliveries_are_deleted_unless_they_are_pending(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_worker_killed_during_a_delivery_loses_nothing(
+def test_no_event_is_lost_if_a_worker_is_killed_during_a_delivery(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

@@ -1,5 +1,5 @@
-"""MT-bench, which consists of two files: `answers` has two-turn questions with each model's answers, and
-`votes` has judgements that compare two models on one turn.
+"""MT-bench, which consists of two files: `answers` contains two-turn questions with each model's answers, and
+`votes` contains judgements that compare two models on one turn.
 
 A vote on the second turn judges whole conversations, which already differ in the first answer. The prompt of
 a second-turn task is therefore the opening question, as in the first-turn task, and each response consists of

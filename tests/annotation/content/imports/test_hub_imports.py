@@ -30,7 +30,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.django_db
-def test_split_is_imported_file_by_file(project: Project, hub: str) -> None:
+def test_files_of_a_split_are_imported_one_by_one(project: Project, hub: str) -> None:
     out = io.StringIO()
     call_command(
         "import_responses", "people/pairs", "--hub", "--split", "train", "--project", "support", stdout=out

@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("renders a text in advance only once, and removes it from the cache after many other texts", async () => {
+  it("renders a text in advance only once, and drops it from the cache after many others", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();

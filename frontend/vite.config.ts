@@ -11,7 +11,7 @@ export default defineConfig({
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     target: "es2023",
-    // The Content-Security-Policy (font-src 'self') refuses fonts in data: URLs.
+    // The Content-Security-Policy (font-src 'self') blocks fonts in data: URLs.
     assetsInlineLimit: 0,
     sourcemap: false,
     manifest: true,
@@ -24,7 +24,7 @@ export default defineConfig({
     // Each test file undoes its changes. Therefore, all test files can share one document and load the libraries
     // only once. This sharing halves the tests' CPU time.
     isolate: false,
-    // Creating a document takes longer than most test files need to run. Therefore, only test files that render
+    // Creating a document takes longer than running most test files. Therefore, only test files that render
     // components use a document.
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },

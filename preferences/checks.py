@@ -31,7 +31,7 @@ def check_record(record: Record | Vote) -> None:
         if response.metadata:
             check_no_nul(response.metadata, f"the metadata of response {number}")
         if response.sampling:
-            check_no_nul(response.sampling, f"the sampling of response {number}")
+            check_no_nul(response.sampling, f"`sampling` of response {number}")
     if record.metadata:
         check_no_nul(record.metadata, "metadata")
     if record.task_metadata:

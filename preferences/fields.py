@@ -192,7 +192,7 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
-    """The row's `metadata` object merged with all unknown fields of the row that have a value, so that
+    """The row's `metadata` object merged with all of the row's unknown fields that have a value, so that
     nothing is dropped silently. If the field `metadata` contains a list, the list is kept under the key
     `metadata`. Only the row numbers in pandas' index column are left out."""
     found = {

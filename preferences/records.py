@@ -27,7 +27,7 @@ class FormatError(Exception):
 
 
 class RowError(Exception):
-    """Raised if a row can't be read in its format. The message names the field and gives the reason. A
+    """Raised if a row can't be read in its format. The message names the field and states the reason. A
     RowError does not affect other rows."""
 
 

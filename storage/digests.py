@@ -31,8 +31,8 @@ class FileChanged(Exception):
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256. The result is remembered for each version of a file, because hashing takes about a
-    second per gigabyte, and a launch, an export or a page needs the digest of the same version many times."""
+    """The file's SHA-256. The digest of each version of a file is remembered, because hashing takes about a
+    second per gigabyte, and a launch, an export or a page uses the digest of the same version many times."""
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         version = before.st_dev, before.st_ino, before.st_mtime_ns, before.st_ctime_ns, before.st_size

@@ -28,8 +28,8 @@ class DiskFull(OSError):
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether the exception, or one of its causes, reports that a disk of this machine is full. A full disk
-    of a database server does not count."""
+    """Whether the exception, or one of its causes, reports that a disk on this machine is full. A full disk
+    on a database server does not count."""
     causes = []
     while error is not None:
         causes.append(error)
@@ -72,7 +72,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def size_text(size: int) -> str:
-    """The size in a unit that gives a short number, such as 1.5 GB."""
+    """The size in the unit in which the number is short, such as 1.5 GB."""
     number, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while number >= 1000 and unit != "TB":
@@ -93,7 +93,7 @@ def _detail(folder: Path, needed: int | None, quota: bool) -> str:
             " Delete files there or raise the quota, then try again."
         )
     return (
-        f"The disk is full: the file system {mount}, which holds {folder}, has {free}{wanted}."
+        f"The disk is full: the file system {mount}, which contains {folder}, has {free}{wanted}."
         " Free space there or enlarge the file system, then try again."
     )
 

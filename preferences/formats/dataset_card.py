@@ -38,8 +38,8 @@ AGGREGATIONS = {
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """Return the dataset card. Its YAML front matter makes the Parquet file loadable with
-    `datasets.load_dataset(FOLDER)`."""
+    """Return the dataset card. With its YAML front matter, `datasets.load_dataset(FOLDER)` can load the
+    Parquet file."""
     name, file = json.dumps(card["name"], ensure_ascii=False), card["file"]
     licence = card.get("license") or ""
     front = f"license: {json.dumps(licence, ensure_ascii=False)}\n" if licence else ""

@@ -97,7 +97,7 @@ def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
 
 
 def role_of(turn: Mapping[str, Any]) -> str | None:
-    """The role of a turn, or None if its role is not known."""
+    """The role of a turn, or None if the role is unknown."""
     spelt = _spelt(turn)
     if not isinstance(spelt, str):
         return None
@@ -189,7 +189,7 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
 
 
 def _parting(conversations: Sequence[Sequence[Message]]) -> str:
-    """The end of an error message, which says where the conversations first differ."""
+    """The end of an error message, which states where the conversations first differ."""
     for index, turns in enumerate(zip(*conversations, strict=False)):
         if any(turn != turns[0] for turn in turns):
             roles = dict.fromkeys(turn["role"] for turn in turns)

@@ -20,11 +20,11 @@ HEAD = """# Formats
 
 Import a file with `manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]` or on the Data
 page. The file can be JSON Lines, a JSON array, CSV or Parquet, plain or gzipped. A zip archive of such files,
-for example a dataset folder, can also be imported. The type of a file is recognised by its content, not by
-its name. Unless you specify the format, it is recognised from the first rows. All files in an archive must
-have the same format. Rows that can't be read are reported with their line number and the reason. All other
-rows are imported. A dry run (`--dry-run`) gives the same report but stores nothing. With `--hub`, FILE is the
-name of a dataset on the Hugging Face Hub (OWNER/NAME).
+for example a dataset folder, can also be imported. The type of a file is recognised from its content, not
+from its name. Unless you specify the format, it is recognised from the first rows. All files in an archive
+must have the same format. Rows that can't be read are reported with their line number and the reason. All
+other rows are imported. A dry run (`--dry-run`) produces the same report but stores nothing. With `--hub`,
+FILE is the name of a dataset on the Hugging Face Hub (OWNER/NAME).
 
 Text can be UTF-8, UTF-16 or UTF-32. Convert files in other encodings, such as Windows-1252, first. CSV needs
 a header that names the columns. The delimiter can be a comma, semicolon, tab or vertical bar. Lines can end
@@ -56,17 +56,17 @@ trains on the rankings, stops if a row can't be read, and rejects a file without
 
 Prompts and responses are identified by their text, so importing a file again changes nothing. By default, an
 imported ranking closes its task, unless annotators have started on the task. With `--votes keep`, the
-rankings are stored, and the tasks are ranked again. With `--votes ignore`, the rankings are not stored.
-Annotators are identified by their name in the file. If an annotator has ranked the same responses several
-times, the latest ranking replaces the earlier rankings, which are kept as history. Fields that are unknown to
-a format are kept as metadata.
+rankings are stored, and the tasks stay open for annotators. With `--votes ignore`, the rankings are not
+stored. Annotators are identified by their name in the file. If an annotator has ranked the same responses
+several times, the latest ranking replaces the earlier rankings, which are kept as history. Fields that are
+unknown to a format are kept as metadata.
 
 If responses were rated, flagged, commented on or rewritten, but not ordered, this feedback is stored with its
 annotator as a ranking without an order. Its task stays open, because the responses still have to be ordered.
 Such rankings are not used for training, the review queue or statistics about orders, but their ratings count
-towards the agreement on ratings. Snapshots and exports contain them, and the project's pages show them. A
-ranking without an order replaces an earlier ranking without an order only if it contains every part of the
-earlier ranking. A comment therefore does not replace ratings. If a row contains no judgement of its
+towards the agreement on ratings. Snapshots and exports contain these rankings, and the project's pages show
+them. A ranking without an order replaces an earlier ranking without an order only if it contains every part
+of the earlier ranking. A comment therefore does not replace ratings. If a row contains no judgement of its
 responses, its annotator, time and duration are kept as metadata.
 """
 QUIRKS_HEAD = """
@@ -93,7 +93,8 @@ export only that split.
 SNAPSHOT = """## The snapshot
 
 A snapshot is a Parquet file with one row per ranking. The file never changes, and its SHA-256 is recorded.
-Training reads this file. New columns are added only at the end, and columns are read by name.
+Training reads this file. New versions of the format add columns only at the end, and columns are read by
+name.
 """
 
 

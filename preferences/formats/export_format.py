@@ -21,7 +21,7 @@ CHUNK_BYTES = 256 * 1024
 
 class ExportRefused(Exception):
     """Raised if the snapshot contains nothing that the format can express, or if an option is invalid. The
-    message gives the reason and the remedy. `option` names the invalid option, if any."""
+    message states the reason and the remedy. `option` names the invalid option, if any."""
 
     def __init__(self, reason: str, option: str = "") -> None:
         super().__init__(reason)

@@ -24,8 +24,8 @@ from preferences.text import printable
 RECOGNITION_ROWS = 50
 MEDIA_NAMES = frozenset({"image", "images", "audio", "video", "videos"})
 NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
-# Well-known files that can't be ranked. Each entry contains the fields by which the file is recognised, and a
-# description of the file's content for the error message.
+# Well-known kinds of files whose content can't be ranked. Each entry contains the fields by which such a file
+# is recognised, and a description of its content for the error message.
 NOT_RANKABLE = (
     (
         frozenset({"labeler", "question", "label"}),
@@ -42,7 +42,7 @@ WITHOUT_VOTES = frozenset({native.FORMAT.name, demonstrations.FORMAT.name, promp
 
 
 class NotRankable(FormatError):
-    """Raised for a well-known file whose content can't be ranked, whichever columns are chosen."""
+    """Raised for a well-known kind of file whose content can't be ranked, whichever columns are chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ PART_SEPARATOR = "\n\n"
 # "input_text" and "output_text" are used by OpenAI's Responses API.
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 # A part with a value in one of these fields contains more than text. Files with one schema for all parts
-# contain them as null.
+# contain these fields as null.
 MEDIA_FIELDS = ("image", "image_url", "audio", "input_audio", "video", "file", "source")
 READ_FIELDS = frozenset({"role", "from", "content", "value"})
 PART_FIELDS = frozenset({"type", "text"})

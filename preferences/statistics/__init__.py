@@ -4,7 +4,7 @@ Django.
 | module | content |
 |---|---|
 | `pairs` | the verdicts on response pairs that a ranking implies |
-| `agreement` | the rate of agreement, per ranking and per pair of annotators |
+| `agreement` | the rate of agreement, for each ranking and for each pair of annotators |
 | `krippendorff` | agreement beyond chance |
 | `rank_correlation` | agreement among whole rankings |
 | `biases` | the influence of position and length, and rankings submitted in the order shown |

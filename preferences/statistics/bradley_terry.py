@@ -85,7 +85,7 @@ class _Problems:
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + e^{−x}), accurate to the last digits even where it is nearly 0."""
+    """1 / (1 + e^{−x}), accurate to the last digits even where the result is nearly 0."""
     small = np.exp(-np.abs(x))
     found: NDArray[np.float64] = np.where(x >= 0, 1.0, small) / (1 + small)
     return found
@@ -167,8 +167,7 @@ class Ground(NamedTuple):
     Both arrays have shape (M,). Models with the same `group` are connected by comparisons. Strengths in
     different groups can't be compared, even if a prior gives them values. Models with the same `level` are
     connected by chains of wins (or ties) in both directions. Models on a better level never lost to models on
-    a worse level. The data therefore give no upper bound for the difference between two levels; only the
-    prior does.
+    a worse level. The data therefore do not limit the difference between two levels; only the prior does.
     """
 
     group: NDArray[np.int64]
@@ -190,7 +189,8 @@ def _strongly_connected(wins: NDArray[np.float64]) -> bool:
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether model j can be reached from model i, with shape (..., M, M). Every model reaches itself."""
+    """Whether model j can be reached from model i, with shape (..., M, M). Every model can be reached from
+    itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):

@@ -41,7 +41,7 @@ MAX_BLOCK = 2000
 class CrowdBT(NamedTuple):
     """`strength` has shape (I,), with one value per item. `eta`, `low`, `high` and `n` have shape (A,), with
     one value per annotator. `n` is the number of strict verdicts. If `n` is 0, `eta`, `low` and `high` are
-    NaN. `low` and `high` are also NaN where the data give no interval."""
+    NaN. `low` and `high` are also NaN where the data do not determine an interval."""
 
     strength: NDArray[np.float64]
     eta: NDArray[np.float64]
@@ -67,12 +67,12 @@ def fit(
     `penalty` is λ in the module's docstring. There are two mirror-image solutions. The initial value (η = 0.8
     for all annotators) selects the solution in which the majority is correct.
 
-    The intervals assume that the log-odds of η are normally distributed. The variances come from the inverse
-    of the observed information matrix. This matrix covers strengths and reliabilities together, so
+    The intervals assume that the log-odds of η are normally distributed. The variances are taken from the
+    inverse of the observed information matrix. This matrix covers strengths and reliabilities together, so
     uncertainty about the strengths widens the intervals. All intervals are NaN if more than MAX_BLOCK items
-    are connected. The covariance of the reliabilities takes about 1 s for 1,000 annotators. After MAX_STEPS
-    steps, the best estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal
-    shapes, indices out of range or a penalty of 0 or less.
+    are connected. Computing the covariance of the reliabilities takes about 1 s for 1,000 annotators. After
+    MAX_STEPS steps, the best estimate is returned, and `convergence.converged` is False. Raises ValueError
+    for unequal shapes, indices out of range or a penalty of 0 or less.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:

@@ -27,8 +27,8 @@ START_ACCURACY = 0.8
 ACCURACY_PRIOR = 1.0
 # With two annotators, only the product of their reliabilities is identifiable.
 MIN_ANNOTATORS = 3
-# The intervals need a matrix with one row and one column per annotator. Its inversion takes about 1 s for
-# 1,000 annotators, and the time grows with the cube of their number.
+# The intervals need a matrix with one row and one column per annotator. Inverting this matrix takes about 1 s
+# for 1,000 annotators, and the time grows with the cube of the number of annotators.
 MAX_ANNOTATORS_WITH_INTERVALS = 1000
 # The maximum number of cells in a temporary array (32 MB).
 CHUNK_CELLS = 4_000_000
@@ -70,8 +70,8 @@ def pair_reliability(
     single accuracy is enough, because the order of the two responses in a pair is arbitrary. Let θ = logit p,
     and let ℓ = Σ y θ over the verdicts y = ±1 on a pair. Then the pair's likelihood is cosh(ℓ/2) · Π √(p (1 −
     p)), so EM needs only one number (ℓ) per pair. The estimate is the posterior mode with the prior
-    p (1 − p), that is, Beta(2, 2). The prior keeps p inside (0, 1). It also gives the log posterior a maximum
-    if the annotators answer at random; the likelihood itself is then nearly flat in every p.
+    p (1 − p), that is, Beta(2, 2). The prior keeps p inside (0, 1). With the prior, the log posterior has a
+    maximum even if the annotators answer at random; the likelihood itself is then nearly flat in every p.
 
     All arrays have shape (N,). `verdicts` are −1 or 1; leave out ties, which carry no order. `clusters` are
     the tasks. The intervals assume that the log-odds are normally distributed. Verdicts on the pairs of a

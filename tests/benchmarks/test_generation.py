@@ -1,4 +1,4 @@
-"""The benchmark of generation compares with transformers' own linear layers."""
+"""The generation benchmark compares Rankloop with transformers, which uses torch's own linear layers."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_every_section_measures_a_tiny_model_on_a_cpu(
             assert isinstance(value, str) or (math.isfinite(value) and value > 0), name
 
 
-def test_reason_for_a_failed_section_is_recorded_and_the_others_continue() -> None:
+def test_reason_for_a_failed_section_is_recorded_and_other_sections_run() -> None:
     def fails() -> dict[str, float | str]:
         raise RuntimeError("no kernel image is available\nfurther lines")
 

@@ -66,7 +66,7 @@ def test_upload_to_a_full_disk_is_refused_with_507(manager: APIClient, artefacts
     response = upload(manager, row * (size // len(row) + 1))
     assert (response.status_code, response.json()["type"]) == (507, "disk-full")
     detail = response.json()["detail"]
-    assert f"the file system {artefacts}, which holds {artefacts}/imports, has" in detail
+    assert f"the file system {artefacts}, which contains {artefacts}/imports, has" in detail
     assert f"but {size / 1e6:.1f} MB are needed" in detail
     assert not Import.objects.exists()
     assert files(artefacts) == []
@@ -102,7 +102,7 @@ def test_freeze_on_a_full_disk_is_refused_with_507(
     fill(artefacts, leave=50_000)
     response = manager.post("/api/v1/projects/support/snapshots/", {"name": "v1"})
     assert (response.status_code, response.json()["type"]) == (507, "disk-full")
-    assert f"which holds {artefacts}/snapshots/support" in response.json()["detail"]
+    assert f"which contains {artefacts}/snapshots/support" in response.json()["detail"]
     assert not DatasetSnapshot.objects.exists()
     assert files(artefacts) == []
 
@@ -127,7 +127,7 @@ def test_saving_a_model_that_does_not_fit_keeps_the_old_model(small_disk: Path) 
     save_model(*policy, small_disk / "policy")
     before = files(small_disk)
     fill(small_disk, leave=100_000)
-    with pytest.raises(DiskFull, match=rf"which holds {small_disk}, has .* but 3\d\d\.\d kB are needed"):
+    with pytest.raises(DiskFull, match=rf"which contains {small_disk}, has .* but 3\d\d\.\d kB are needed"):
         save_model(*policy, small_disk / "policy")
     assert files(small_disk) == before
 
@@ -139,7 +139,7 @@ def test_writing_a_checkpoint_that_does_not_fit_keeps_the_previous_one(small_dis
     store.save(1, {"model": model}, optimisers, {})
     fill(small_disk, leave=100_000)
     changed_at = (small_disk / "checkpoints").stat().st_mtime_ns
-    with pytest.raises(DiskFull, match=rf"which holds {small_disk}/checkpoints, has .* but 404\.0 kB are"):
+    with pytest.raises(DiskFull, match=rf"which contains {small_disk}/checkpoints, has .* but 404\.0 kB are"):
         store.save(2, {"model": model}, optimisers, {})
     # Nothing was written, so the failed save took no disk space from other programs.
     assert (small_disk / "checkpoints").stat().st_mtime_ns == changed_at
@@ -160,7 +160,7 @@ def test_error_of_a_run_on_a_full_disk_names_the_folder(
     run.refresh_from_db()
     assert run.error is not None
     assert (run.state, run.error["kind"]) == ("failed", "disk_full")
-    assert f"which holds {run.folder}/attempt-1, has" in run.error["detail"]
+    assert f"which contains {run.folder}/attempt-1, has" in run.error["detail"]
     assert files(artefacts) == []
 
 
@@ -175,7 +175,7 @@ def test_error_of_a_run_whose_log_cannot_be_created_names_the_folder(
     run.refresh_from_db()
     assert run.error is not None
     assert (run.state, run.error["kind"]) == ("failed", "disk_full")
-    assert f"the file system {disk}, which holds {run.folder}, has" in run.error["detail"]
+    assert f"the file system {disk}, which contains {run.folder}, has" in run.error["detail"]
 
 
 def test_run_continues_if_its_log_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def test_error_names_the_full_disk_and_the_required_space(small_disk: Path) -> N
     with pytest.raises(DiskFull) as full, durable.new_file(folder / "old", needed=9_000_000) as file:
         file.write(bytes(9_000_000))
     assert (
-        f"the file system {small_disk}, which holds {folder}, has 0 bytes free, but 9.0 MB are needed"
+        f"the file system {small_disk}, which contains {folder}, has 0 bytes free, but 9.0 MB are needed"
         in str(full.value)
     )
     assert "Free space there" in str(full.value)

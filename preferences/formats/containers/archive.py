@@ -180,8 +180,8 @@ def is_data_file(name: str) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Count entries by their signatures. The zipfile module would load the whole directory, which can take
-    gigabytes."""
+    """Count entries by their signatures. The zipfile module would load the whole directory, which can need
+    gigabytes of memory."""
     count, before = 0, b""
     stream.seek(0)
     while chunk := stream.read(COPIED_BYTES):

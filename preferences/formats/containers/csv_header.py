@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 DELIMITERS = (",", ";", "\t", "|")
 CARRIAGE_RETURN = "\r"
-# Some programs write this line before the header, to tell Excel which delimiter the file uses.
+# Some programs write this line before the header. It specifies the file's delimiter for Excel.
 SEPARATOR_LINE = re.compile(r'"?sep=([,;|:^~\t])"?[ ,;\t]*', re.IGNORECASE)
 LINE_END = re.compile(r"\r\n|\n|\r")
 EMPTY_LINES = re.compile(r"\A(?:[,;|\t]*[\r\n])+")

@@ -74,7 +74,7 @@ def _rows(reader: Reader, lines: _CsvLines, header: list[str], names: list[str])
 
 
 def _column_names(header: list[str]) -> list[str]:
-    """The columns' names. A column without a name gets the name that pandas gives it."""
+    """The columns' names. A column without a name gets the name that pandas would give it."""
     names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(header)]
     if len(set(names)) != len(names):
         name = next(name for name, count in Counter(names).items() if count > 1)

@@ -99,7 +99,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 
 
 def _cell(column: pa.Array) -> Any:
-    """The value of a column with one row. A time that Python can't express is returned as text."""
+    """The value of a column with one row. A time that Python can't represent is returned as text."""
     try:
         return column[0].as_py()
     except UnicodeDecodeError:
@@ -123,8 +123,8 @@ def _plain(value: Any) -> Any:
     """Convert Arrow's Python values to JSON values: times as ISO 8601, NaN as None, and decimals
     as numbers, or as text if a float would lose digits.
 
-    Bytes are text if they are UTF-8, because some programs mark text as binary. Other bytes are kept: fields
-    reject them, and metadata contains them as Base64.
+    Bytes that are valid UTF-8 become text, because some programs store text in binary columns. Other bytes
+    are kept: known fields reject them, and metadata contains them as Base64.
     """
     if value is None or isinstance(value, (str, int)):
         return value

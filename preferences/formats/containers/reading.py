@@ -1,7 +1,7 @@
 """Read a file as numbered rows. The file can be JSON Lines, a JSON array, CSV or Parquet, and it can be
 gzipped or in a zip archive.
 
-The container format is recognised by the file's content. Memory use is constant, because only one line (or
+The container format is recognised from the file's content. Memory use is constant, because only one line (or
 one small Parquet batch) is in memory at a time. Sizes declared in a file are not trusted. A row that can't be
 read is yielded with the reason. A truncated file yields its readable rows and then the reason why reading
 stopped.

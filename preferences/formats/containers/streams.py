@@ -1,8 +1,8 @@
 """Forward-only streams that are read once, with size limits enforced during reading.
 
 If a layer fails, the bytes before the failure are still delivered. Examples of failures are a truncated gzip
-file, a damaged zip archive and an invalid character. The last layer, :class:`TextStream`, then ends and keeps
-the reason.
+file, a damaged zip archive and an invalid character. The last layer, :class:`TextStream`, then ends, and the
+reason is stored in `source.failure`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Find the files of a zip archive whose end is missing.
 
-The list of the files is at the end of an archive. In addition, a header precedes each file, and this module
-reads these headers. A program that writes an archive as a stream does not know the size of a file when it
-writes the header, and writes the size after the file.
+The end of an archive contains the list of its files. In addition, a header precedes each file, and this
+module reads these headers. A program that writes an archive as a stream does not know the size of a file when
+it writes the header, and writes the size after the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PACKED_BYTES = 4096  # deflated data of this size unpacks to at most a few megab
 
 
 def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
-    """The files of the archive, in the order of their data. The size of the last one can be too large."""
+    """The files of the archive, in the order of their data. The stated size of the last file can be too
+    large."""
     position, end = 0, stream.seek(0, 2)
     while True:
         stream.seek(position)

@@ -141,7 +141,7 @@ FORMAT = ImportFormat(
     "`instruction` (with `input` and `history`), and the answer is in `completion` or `output`. A file with "
     "the answer in `response` or `answer` needs `--format demonstrations`, because such a file can also "
     "contain answers from models. "
-    "No tasks are created. `launch_run sft --set demonstrations=imported` learns from the answers.",
+    "No tasks are created. `launch_run sft --set demonstrations=imported` fine-tunes on the answers.",
     loses="Earlier assistant turns of a conversation are part of the prompt, not demonstrations.",
     example='{"instruction": "Name a colour.", "input": "", "output": "Blue."}',
     recognises=recognises,

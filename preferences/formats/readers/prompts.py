@@ -34,7 +34,7 @@ TEXT_NAMES = (
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 _PLACE = {name: place for place, name in enumerate(PROMPT_NAMES)}
 # If a row has a conversation that ends with an answer, these fields are not read as its prompt. For example,
-# a `context` field beside such a conversation contains background information.
+# a `context` field next to such a conversation contains background information.
 WEAK_NAMES = (*CONVERSATION_NAMES, "context")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message")
 _SYSTEM = frozenset(SYSTEM_NAMES)
@@ -125,13 +125,13 @@ def prompt_metadata(row: Row, prompt: Prompt, known: frozenset[str]) -> dict[str
 
 
 def prompt_names(row: Row) -> list[str]:
-    """The prompt fields of the row that have a value, in order of preference."""
+    """The row's prompt fields that have a value, in order of preference."""
     names = [name for name in row if name in _PLACE and given(row[name])]
     return names if len(names) < 2 else sorted(names, key=_PLACE.__getitem__)
 
 
 def _chosen_name(row: Row, names: Sequence[str], in_pair: bool) -> str:
-    """The prompt field that contains the prompt; `in_pair` as for :func:`prompt_of`."""
+    """The prompt field that contains the prompt; `in_pair` has the same meaning as in :func:`prompt_of`."""
     if not names:
         return "prompt"
     for place, name in enumerate(names):

@@ -59,7 +59,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="rewardbench",
     title="Best-of-N data in the RewardBench 2 format (JSON Lines)",
-    use="A test set for reward models, which should give the best response the highest reward.",
+    use="A test set for reward models, which should assign the highest reward to the best response.",
     loses=all_but(Part.SPLIT, Part.RESPONSES, Part.MODELS, Part.PREFERENCES, Part.UNRANKED, Part.RANKING_ID),
     notes=(
         "The order below the first tier is lost. Rankings without a best response (a tie of all responses, "

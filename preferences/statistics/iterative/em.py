@@ -38,7 +38,7 @@ def maximise(
     `step` takes parameters of shape (n,), and returns the parameters after one EM step together with the
     objective (the log-likelihood or log posterior) of its input parameters. An extrapolated point is used
     only if its objective is at least that of the EM steps, so the objective never decreases. The function
-    takes at most `max_steps` EM steps (but at least two), and then returns the best parameters.
+    runs at most `max_steps` EM steps (but at least two), and then returns the best parameters.
     """
     at, steps, limit = start, 0, 1.0
     while True:

@@ -49,8 +49,8 @@ class Problems(Protocol):
 def maximise(problems: Problems, start: Array, *, sharing_offset: int) -> tuple[Array, Convergence]:
     """Maximise B problems, starting at `start`, which has shape (B, P).
 
-    The search for a problem ends when no parameter changes by more than TOLERANCE, or after MAX_STEPS steps.
-    The test ignores a common offset of the first `sharing_offset` parameters, because this offset can
+    The iteration for a problem ends when no parameter changes by more than TOLERANCE, or after MAX_STEPS
+    steps. The test ignores a common offset of the first `sharing_offset` parameters, because this offset can
     be nearly undetermined.
     """
     found, remaining = start.copy(), np.zeros(len(start))
@@ -91,7 +91,7 @@ def _search(
     which rounding prevents an increase, the parameters do not change, and no slopes are returned.
 
     If the log-likelihood still rises at the end of a step, it has risen along the whole step, because it is
-    concave. Its value is therefore needed only for steps that pass the maximum.
+    concave. The log-likelihood therefore needs to be computed only for steps that pass the maximum.
     """
     longest = np.abs(step).max(-1, initial=0.0)
     length = np.minimum(1.0, MAX_LENGTH / np.maximum(longest, MAX_LENGTH))

@@ -31,7 +31,7 @@ class Provider:
     url: str = ""
     key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
     person: dict[str, Any] = field(default_factory=lambda: {"sub": "u-1"})
-    """The user's claims, which the provider sends in the ID token and in the response with the user info."""
+    """The user's claims, which the provider sends in the ID token and in the UserInfo response."""
     claims: dict[str, Any] = field(default_factory=dict)
     """Replaces claims of the ID token; None omits a claim."""
     sign: Callable[[Provider, dict[str, Any]], str] | None = None

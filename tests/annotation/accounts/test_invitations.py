@@ -40,7 +40,7 @@ def _accept(token: str, username: str = "zoe", password: str = PASSWORD) -> tupl
     return browser, browser.post(ACCEPT, body).status_code
 
 
-def test_accepting_an_invitation_creates_a_member_and_logs_in(token: str, project: Project) -> None:
+def test_accepting_an_invitation_creates_a_member_and_logs_them_in(token: str, project: Project) -> None:
     shown = APIClient().post(LOOK, {"token": token}).json()
     assert (shown.pop("expires_at"), shown) == (
         Invitation.objects.get().expires_at.isoformat().replace("+00:00", "Z"),

@@ -122,7 +122,9 @@ def test_successful_logins_are_not_limited(browser: APIClient, alice: User) -> N
 
 
 @pytest.mark.parametrize("body", [[], {"username": "x\x00"}, {"username": ["a"], "password": 3}, {}])
-def test_invalid_login_body_gets_a_problem_response(browser: APIClient, db: None, body: object) -> None:
+def test_invalid_login_body_is_refused_with_a_problem_response(
+    browser: APIClient, db: None, body: object
+) -> None:
     response = browser.post(LOGIN, body, headers=_token(browser))
     assert response.status_code in (400, 422)
     assert response["Content-Type"] == "application/problem+json"

@@ -366,7 +366,7 @@ def test_unreachable_provider_is_reported(provider: Provider, alice: User) -> No
 
 def test_login_through_a_provider_that_hangs_times_out(settings: Settings, db: None) -> None:
     settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.2
-    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never answers
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never responds
         configure(settings, Provider(url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
         answer = Browser().begin()
     assert (answer.status_code, answer.json()["type"]) == (503, "provider-unreachable")

@@ -48,7 +48,7 @@ def _reset(token: str, password: str = NEW) -> tuple[Browser, Any]:
     return browser, browser.post(RESET, token=token, password=password)
 
 
-def test_link_that_sets_a_password_and_logs_in_works_only_once(alice: User) -> None:
+def test_link_that_sets_a_password_and_logs_the_user_in_works_only_once(alice: User) -> None:
     token = _token()
     browser, answer = _reset(token)
     assert (answer.status_code, answer.json()["username"]) == (200, "alice")

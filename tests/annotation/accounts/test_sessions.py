@@ -81,7 +81,7 @@ def test_session_cookie_is_hidden_from_scripts_and_other_sites(alice: User) -> N
     assert cookie["samesite"] == "Lax"
 
 
-def test_logging_out_everywhere_ends_all_sessions_but_keeps_tokens(alice: User) -> None:
+def test_logging_out_everywhere_ends_all_sessions_but_revokes_no_tokens(alice: User) -> None:
     here, there = _logged_in(), _logged_in()
     _, token = create_token(user=alice, name="script")
     assert _post(here, "/api/v1/auth/logout/everywhere") == 204
@@ -138,16 +138,16 @@ def test_guessing_the_current_password_in_a_session_is_limited(alice: User) -> N
 
 
 class WritingBackend(ModelBackend):
-    """Updates the user on each read, as some single sign-on backends do."""
+    """Updates the user each time the user is loaded, as some single sign-on backends do."""
 
     def get_user(self, user_id: Any) -> Any:
         User.objects.filter(pk=user_id).update(first_name="seen")
         return super().get_user(user_id)
 
 
-def test_authentication_backend_can_write_while_it_reads_the_user(alice: User, settings: Settings) -> None:
-    """Each write looks up the actor. Here, the actor is the user who is being read, so the lookup must not
-    read the user again."""
+def test_authentication_backend_can_write_while_it_loads_the_user(alice: User, settings: Settings) -> None:
+    """Each write looks up the actor. Here, the actor is the user who is being loaded, so the lookup must not
+    load the user again."""
     settings.AUTHENTICATION_BACKENDS = [f"{__name__}.WritingBackend"]
     browser = APIClient()
     browser.force_login(alice)

@@ -1,4 +1,4 @@
-"""API tokens expire by default. Creating a token needs proof that the user is present, and a new password
+"""API tokens expire by default. Creating a token requires proof that the user is present, and a new password
 revokes all tokens."""
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_token_without_an_expiry_date_needs_the_operators_permission(
     assert page.get("/api/v1/account/").json()["token_max_days"] is None
 
 
-def test_default_expiry_respects_a_shorter_maximum(page: APIClient, settings: Settings) -> None:
+def test_default_expiry_does_not_exceed_a_shorter_maximum(page: APIClient, settings: Settings) -> None:
     settings.TOKEN_MAX_DAYS = 30
     answer = page.post(TOKENS, WANTED | {"password": PASSWORD})
     assert (life(answer) or timedelta()).days == 29

@@ -41,7 +41,7 @@ def test_rankings_without_an_order_are_stored_with_their_annotator(project: Proj
     assert not Comparison.objects.exists()
 
 
-def test_ranking_without_an_order_does_not_use_a_slot_of_its_task(project: Project, alice: User) -> None:
+def test_ranking_without_an_order_does_not_fill_a_slot_of_its_task(project: Project, alice: User) -> None:
     take(project, rated(), overlap=2)
     task = RankingTask.objects.get()
     assert (task.state, task.open_slots, task.metadata) == (RankingTask.State.OPEN, 2, {})

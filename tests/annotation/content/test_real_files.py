@@ -233,7 +233,7 @@ def test_squality_has_three_rankings_of_three_summaries(shelf: Project) -> None:
     assert sum(first_places.values()) == 70
 
 
-def test_qa_feedback_keeps_all_2058_pairs(shelf: Project) -> None:
+def test_all_2058_pairs_of_qa_feedback_are_imported(shelf: Project) -> None:
     name = "kway/qa-feedback-4way.jsonl.gz"
     report = take(shelf, name)
     assert (report.format, report.read, report.prompts, report.responses) == ("qa-feedback", 343, 343, 1372)

@@ -97,7 +97,7 @@ def test_upload_needs_a_file_and_a_known_format(project: Project, mona: User, cl
     assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "format")
 
 
-def test_upload_with_scores_of_unknown_direction_is_refused_until_mapped(
+def test_upload_with_scores_of_unknown_direction_requires_a_mapping(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "score_a": 3, "score_b": 5}
@@ -139,7 +139,7 @@ def test_preview_shows_columns_and_tasks_and_stores_nothing(
     assert not Prompt.objects.exists()
 
 
-def test_preview_shows_ratings_and_the_tasks_that_the_options_create(
+def test_preview_shows_ratings_and_the_tasks_that_the_import_would_create(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     rated = {

@@ -1,5 +1,5 @@
 """Commands report the changes they make. With --json, commands report the same data as JSON. If a command
-fails, it gives a reason."""
+fails, it prints the reason."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_created_user_gets_a_working_token_and_a_membership() -> None:
         (["no spaces allowed"], "username"),
     ],
 )
-def test_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
+def test_creating_an_invalid_user_changes_nothing(words: list[str], reason: str) -> None:
     run("create_project", "wishes")
     run("create_user", "taken")
     with pytest.raises(CommandError, match=reason):
@@ -114,7 +114,7 @@ def test_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
     assert (User.objects.count(), ApiToken.objects.count()) == (1, 1)
 
 
-def test_import_prints_counts_and_bad_lines(rows: Path) -> None:
+def test_import_prints_counts_and_invalid_lines(rows: Path) -> None:
     run("create_project", "wishes")
     out, err = io.StringIO(), io.StringIO()
     call_command("import_responses", str(rows), "--project", "wishes", stdout=out, stderr=err)

@@ -33,7 +33,7 @@ def export(snapshot: DatasetSnapshot, format: str = "ranking", **options: str) -
     return b"".join(kept_export(snapshot=snapshot, format=format, options=options))
 
 
-def test_repeated_export_is_not_converted_again(snapshot: DatasetSnapshot, folder: Path) -> None:
+def test_repeated_export_does_not_convert_the_snapshot_again(snapshot: DatasetSnapshot, folder: Path) -> None:
     converted = b"".join(export_snapshot(snapshot=snapshot, format="ranking", options={}))
     assert export(snapshot) == converted
     snapshot_path(snapshot).unlink()  # a conversion would now fail

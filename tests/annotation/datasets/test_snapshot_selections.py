@@ -93,7 +93,7 @@ def order_of(row: dict[str, Any], task: RankingTask) -> list[str]:
     return ["".join(sorted(shown[index] for index in tier)) for tier in row["tiers"]]
 
 
-def test_majority_gives_one_row_per_task_regardless_of_display_order(
+def test_majority_produces_one_row_per_task_regardless_of_display_order(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first, second, *_ = tasks
@@ -116,7 +116,7 @@ def test_majority_gives_one_row_per_task_regardless_of_display_order(
     assert frozen(project, "again", aggregation="majority")[0]["sha256"] == card["sha256"]
 
 
-def test_rankings_without_an_order_have_no_vote_but_their_ratings_are_included(
+def test_rankings_without_an_order_are_not_votes_but_their_ratings_count(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     first, second, *_ = tasks
@@ -263,7 +263,7 @@ def test_excluded_annotators_are_not_in_any_dataset(
     assert frozen(project, "again")[0]["sha256"] == before["sha256"]
 
 
-def test_weights_follow_reliability_and_are_used_in_training(
+def test_weights_increase_with_reliability_and_are_used_in_training(
     project: Project, add_tasks: Any, rita: User
 ) -> None:
     tasks = add_tasks(project, 30, k=4)

@@ -137,7 +137,7 @@ def test_row_contains_every_part_of_the_ranking(wishes: Project) -> None:
     assert pq.read_schema(snapshot_path(snapshot)).equals(SCHEMA)
 
 
-def test_identical_selections_give_identical_bytes_and_checksums(wishes: Project) -> None:
+def test_identical_selections_produce_identical_bytes_and_checksums(wishes: Project) -> None:
     for number in range(30):
         put(wishes, number)
     one, two = (freeze_snapshot(project=wishes, name=name) for name in ("one", "two"))

@@ -204,7 +204,7 @@ def test_resumed_annotator_is_judged_only_by_later_answers(
     assert Membership.objects.get(user=alice).state == "active"
 
 
-def test_nobody_is_paused_without_a_minimum_accuracy(mixed: Project, alice: User) -> None:
+def test_nobody_is_paused_if_no_minimum_accuracy_is_set(mixed: Project, alice: User) -> None:
     for _ in range(20):
         answer(claim(mixed, alice), right=False)
     assert Membership.objects.get(user=alice).state == "active"

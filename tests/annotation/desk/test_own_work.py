@@ -64,7 +64,7 @@ def test_yesterdays_answers_do_not_count_today(desk: APIClient, project: Project
         ({"max_per_annotator": 1}, 0),
     ],
 )
-def test_number_of_answers_left_today_respects_both_caps(
+def test_number_of_answers_left_today_depends_on_both_caps(
     desk: APIClient, project: Project, alice: User, caps: dict[str, int], left: int
 ) -> None:
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_qualification_progress_is_shown_until_the_qualification_ends(
     assert client_of(mona).get(MINE).json()["qualification"] is None
 
 
-def test_statistics_take_one_query_for_any_number_of_answers(
+def test_statistics_need_one_query_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)
@@ -172,7 +172,7 @@ def test_excluded_and_paused_annotators_are_not_offered_revisions(
     assert desk.get(LAST).status_code == 204
 
 
-def test_reading_the_last_answer_takes_two_queries_for_any_number_of_answers(
+def test_reading_the_last_answer_needs_two_queries_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)

@@ -1,4 +1,4 @@
-"""Qualification tasks serve as practice and give feedback; hidden checks give no feedback."""
+"""Annotators get feedback on qualification tasks, which serve as practice, but not on hidden checks."""
 
 from __future__ import annotations
 

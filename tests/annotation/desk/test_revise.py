@@ -17,7 +17,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_revision_supersedes_the_answer_and_keeps_it(desk: APIClient) -> None:
+def test_revised_answer_is_superseded_and_kept(desk: APIClient) -> None:
     shown = next_of(desk)
     first = send(desk, shown).json()["id"]
     turned = [[response["id"]] for response in reversed(shown["responses"])]

@@ -247,7 +247,7 @@ def test_annotators_do_not_see_model_names(desk: APIClient) -> None:
     assert set(response.json()["responses"][0]) == {"id", "text"}
 
 
-def test_claim_and_submit_take_a_constant_number_of_queries(
+def test_claim_and_submit_need_a_constant_number_of_queries(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,

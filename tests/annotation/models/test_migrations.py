@@ -37,8 +37,8 @@ def fresh(db: None, django_db_blocker: DjangoDbBlocker) -> Iterator[psycopg.Conn
     """A database built from the models and the SQL files, without any migration."""
     settings = connection.settings_dict
     name = f"{settings['NAME']}_{FRESH}"
-    # Database access is unblocked here. Otherwise, tests cannot connect to a database that is not in the
-    # settings.
+    # Database access is unblocked here. Otherwise, the test could not connect to a database that is not in
+    # the settings.
     with django_db_blocker.unblock(), connection._nodb_cursor() as server:  # type: ignore[attr-defined]
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

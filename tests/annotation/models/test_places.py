@@ -43,7 +43,7 @@ def _submit(project: Project, person: User, tiers: list[list[int]], **answer: An
         ([[0, 1, 2]], [0, 0, 0]),
     ],
 )
-def test_places_give_the_tier_of_each_response_by_position(
+def test_places_contain_the_tier_of_each_response_by_position(
     project: Project, tasks: list[RankingTask], alice: User, tiers: list[list[int]], places: list[int]
 ) -> None:
     assert _submit(project, alice, tiers).places == places

@@ -353,7 +353,7 @@ def test_log_supports_filters_and_keyset_pagination(
     assert [entry["after"]["overlap"] for entry in (*first["results"], *rest["results"])] == [4, 3, 2]
 
 
-def test_log_page_takes_a_fixed_number_of_queries(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_log_page_needs_a_fixed_number_of_queries(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     counts = []
     for overlap in (2, 3):

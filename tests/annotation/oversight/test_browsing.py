@@ -104,7 +104,7 @@ def test_each_filter_finds_the_matching_tasks(
 
 
 def test_list_row_summarises_its_task(api: APIClient, said: list[RankingTask]) -> None:
-    found(api, TASKS, agreement_below=1)  # this filter makes the server compute the agreement
+    found(api, TASKS, agreement_below=1)  # for this filter, the server computes the agreement
     by_id = {row["id"]: row for row in found(api, TASKS)}
     last, second = by_id[str(said[3].pk)], by_id[str(said[1].pk)]
     assert (last["excerpt"], last["agreement"], last["rankings"], last["open_slots"]) == (

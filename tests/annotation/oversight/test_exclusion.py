@@ -149,7 +149,8 @@ def test_task_at_maximum_overlap_prevents_lifting_an_exclusion(
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)
-    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # other annotators hold all slots
+    # Other annotators have filled or leased all slots.
+    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)
     with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()
@@ -311,7 +312,7 @@ def test_answer_during_an_exclusion_becomes_an_uncounted_ranking_or_a_draft(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_claim_while_an_exclusion_is_being_lifted_respects_the_overlap(
+def test_claim_while_an_exclusion_is_lifted_does_not_exceed_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, turn: int
 ) -> None:
     add_tasks(project, 1)
@@ -353,7 +354,7 @@ def test_only_one_of_two_concurrent_changes_to_an_exclusion_succeeds(
     assert len([result for result in lifted if isinstance(result, Conflict)]) == 1
 
 
-def test_exclusion_list_takes_a_fixed_number_of_queries(
+def test_exclusion_list_needs_a_fixed_number_of_queries(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

@@ -95,7 +95,7 @@ def test_models_that_were_never_compared_are_in_separate_groups(project: Project
     assert len({row.level for row in board.standings}) == 4
 
 
-def test_leaderboard_has_slices_by_round_or_split_or_metadata_value(
+def test_leaderboard_is_grouped_by_round_or_split_or_metadata_value(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 5, k=2, round=0)

@@ -131,7 +131,7 @@ def test_checks_count_only_towards_accuracy(
     (task,) = add_tasks(project, 1, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, ben, [1, 0], [2])
-    # In the known answer, model-0 is best and the other two models are tied, which gives two ordered pairs.
+    # In the known answer, model-0 is best and the other two models are tied, so there are two ordered pairs.
     # Ben ties the responses of one ordered pair.
     known(task, RankingTask.Kind.GOLD)
     found = quality(project=project)

@@ -144,7 +144,8 @@ def test_report_contains_every_change_made_before_the_request(ranked: ProjectRow
 
 
 def test_arrival_is_the_time_at_which_the_request_reached_the_server(ranked: ProjectRow, alice: User) -> None:
-    """A request that waited for a process gets a report whose computation began during the wait."""
+    """A request that waited for a free process is answered with a report whose computation began during the
+    wait."""
     arrived = time.monotonic()
     assert ask(ranked, Counted()) == 2
     rank_again(ranked, alice)

@@ -63,7 +63,7 @@ def test_reports_of_an_empty_project_are_empty(
     "report",
     ["progress/", "quality/", "leaderboard/", "leaderboard/?by=round", "leaderboard/?by=metadata&key=x"],
 )
-def test_reports_take_a_fixed_number_of_queries(
+def test_reports_need_a_fixed_number_of_queries(
     project: Project,
     add_tasks: AddTasks,
     alice: User,

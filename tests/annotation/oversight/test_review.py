@@ -263,7 +263,7 @@ def test_nobody_can_both_annotate_and_review_a_task(
             assert client.post(f"/api/v1/reviews/{three[1].pk}/release", body).status_code == 204
 
 
-def test_reviewing_does_not_take_a_slot(project: Project, disputed: RankingTask, rita: User) -> None:
+def test_reviewing_does_not_fill_a_slot(project: Project, disputed: RankingTask, rita: User) -> None:
     columns = ("open_slots", "answered", "state")
     before = RankingTask.objects.values_list(*columns).get(pk=disputed.pk)
     held = review.open_review(task=disputed, reviewer=rita)
@@ -376,7 +376,7 @@ def test_ranking_submitted_while_agreement_is_computed_makes_it_stale_again(
     assert _agreement() == {task.pk: (6, 1.0)}
 
 
-def test_queue_takes_a_fixed_number_of_queries(
+def test_queue_needs_a_fixed_number_of_queries(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     client = client_of(rita)

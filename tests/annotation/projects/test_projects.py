@@ -56,7 +56,7 @@ def test_admin_sees_all_projects_and_has_no_role(project: Project, ada: User, cl
 
 
 @pytest.mark.parametrize("url", ["/api/v1/projects/", "/api/v1/projects/support/members/"])
-def test_lists_take_a_constant_number_of_queries(
+def test_lists_need_a_constant_number_of_queries(
     project: Project, mona: User, client_of: ClientOf, url: str
 ) -> None:
     client = client_of(mona)

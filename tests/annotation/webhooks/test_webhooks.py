@@ -75,7 +75,7 @@ def test_every_event_is_recorded_and_sent_with_a_valid_signature(
     snapshot = freeze_snapshot(project=project, name="first")
     run = TrainingRun.objects.create(project=project, kind="sft", recipe={}, inputs={})
     cancel_run(run=run)
-    assert receiver.got == [], "nothing is sent within the request"
+    assert receiver.got == [], "nothing is sent during the request"
     assert deliver_due() == 5
     found = {
         (body["type"], body["data"].get("supersedes")): body["data"] for body in receiver.verified(secret)
@@ -112,7 +112,7 @@ def test_rolled_back_and_unsubscribed_events_are_not_recorded(
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})
     _answer(project, ben)
     assert WebhookDelivery.objects.count() == 1
-    assert deliver_due() == 0, "a disabled endpoint gets nothing"
+    assert deliver_due() == 0, "a disabled endpoint receives nothing"
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "active"})
     assert deliver_due() == 1
 
@@ -327,7 +327,7 @@ def test_old_deliveries_are_deleted_unless_they_are_pending(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_worker_killed_during_a_delivery_loses_nothing(
+def test_no_event_is_lost_if_a_worker_is_killed_during_a_delivery(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

@@ -25,8 +25,8 @@ type MarkdownNode = { type: string; value?: string; children?: MarkdownNode[] };
 const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delete", "link", "tableCell"]);
 
 /**
- * HTML in a response is shown literally. Sanitising alone would remove the HTML, sometimes with adjacent
- * text. The annotator would then judge a text that differs from the model's response.
+ * HTML in a response is shown literally. Sanitising alone would remove the HTML and sometimes adjacent text.
+ * The annotator would then judge a text that differs from the model's response.
  */
 function literalHtml() {
   return function toText(node: MarkdownNode): void {
@@ -61,10 +61,10 @@ const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
  * Sets the text direction of each block, because one answer can contain an English and an Arabic paragraph.
- * The block's first letter that has a direction determines the direction. Only the outermost blocks get
- * `dir="auto"`. When the browser determines a list's direction, it skips descendants that have their own
- * `dir`. The style sheet sets the direction of nested blocks. Code and formulas always run left to right.
- * Their letters do not affect the direction of the surrounding block.
+ * The first letter of a block that has a direction determines the block's direction. Only the outermost
+ * blocks get `dir="auto"`. When the browser determines a list's direction, it skips descendants that have
+ * their own `dir`. The style sheet sets the direction of nested blocks. Code and formulas always run left to
+ * right. Their letters do not affect the direction of the surrounding block.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {
@@ -117,7 +117,7 @@ function loadRich(): Promise<Plugins | undefined> {
       rich = module.plugins;
       return rich;
     },
-    () => undefined, // Without a connection, the text stays readable without highlighting and formulas.
+    () => undefined, // Without a connection, code is not highlighted, and formulas are not rendered.
   );
 }
 
@@ -196,7 +196,7 @@ export async function prepare(text: string): Promise<void> {
   try {
     rendered(text, plugins);
   } catch {
-    // The text's nesting overflows the parser's stack, so the text will be shown as plain text.
+    // The text is nested so deeply that the parser's stack overflows. It will be shown as plain text.
   }
 }
 

@@ -16,7 +16,8 @@ export const plugins: {
   rehype: [
     [
       rehypeKatex,
-      // The browser renders MathML, so no style sheet or fonts are needed, and screen readers can read formulas.
+      // The browser renders MathML, so neither a style sheet nor fonts are needed, and screen readers can
+      // read formulas.
       {
         output: "mathml",
         trust: false,

@@ -8,7 +8,7 @@ export const de: Texts<typeof en> = {
   copied: "Kopiert",
   notLoaded: (alt) => (alt ? `Bild nicht geladen: ${alt}` : "Bild nicht geladen"),
   plain: {
-    unreadable: "Als reiner Text angezeigt, weil die Formatierung nicht lesbar war.",
+    unreadable: "Als reiner Text angezeigt, weil die Formatierung nicht verarbeitet werden konnte.",
     long: "Als reiner Text angezeigt, weil er sehr lang ist.",
     endless: "Als reiner Text angezeigt, weil er ein extrem langes Wort enthält.",
     nested: "Als reiner Text angezeigt, weil er sehr tief verschachtelt ist.",

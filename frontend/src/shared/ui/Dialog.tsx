@@ -23,7 +23,8 @@ export function Dialog({
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   const texts = usePartTexts();
-  // The dialog must be closed while it is still in the document, because the browser restores the focus only then.
+  // The dialog must be closed while it is still in the document, because otherwise the browser does not
+  // restore the focus.
   useLayoutEffect(() => {
     const dialog = element.current;
     dialog?.showModal();

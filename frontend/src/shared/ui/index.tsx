@@ -186,7 +186,7 @@ export function Bar({ share, label }: { share: number; label: string }) {
   );
 }
 
-/** A table that can be wider than the screen. It is focusable, so that it can be scrolled by keyboard. */
+/** A table that can be wider than the screen. It can be focused, and thus be scrolled by keyboard. */
 export function TableScroll({ label, children }: { label: string; children: ReactNode }) {
   return (
     <section

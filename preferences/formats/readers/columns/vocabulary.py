@@ -136,7 +136,7 @@ LOSER_WORDS = frozenset(
 # If one of these words precedes one of WINNER_WORDS, the column also names the worse response, as in
 # `non_preferred`.
 NEGATIONS = frozenset({"non", "not", "nicht"})
-# Words in the names of columns whose numbers say whether something is true, not which response is meant.
+# Words in the names of columns whose numbers state whether something is true and do not identify a response.
 TRUTH_WORDS = frozenset(words_of("is was has win wins won accept accepted ist hat"))
 RANK_WORDS = frozenset({"rank", "ranks", "ranking", "rankings", "place", "position", "rang", "platz"})
 ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted", "sort"})

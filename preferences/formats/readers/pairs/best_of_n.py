@@ -1,7 +1,7 @@
 """Best-of-N rows in the RewardBench 2 format: a prompt, the best responses, and all others.
 
-The file gives no order among the other responses, so they all rank below the best responses but are not
-ordered among themselves. If a row has more responses than a task can show, the row becomes several rankings.
+The file does not order the other responses, so all of them rank below the best responses, without an order
+among themselves. If a row has more responses than a task can show, the row becomes several rankings.
 Together, these rankings contain every pair of a best response and another response.
 """
 

@@ -135,7 +135,7 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
         EMPTY_TURN: any(not text.strip() for _, text in prompt),
         RUNS_ON: len(chosen) > 1 or len(rejected) > 1,
         NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
-        # A plain substring search comes first, because matching the pattern alone took a tenth of the import
+        # A plain substring search comes first. Without it, matching the pattern took a tenth of the import
         # time.
         ROLE_IN_TEXT: any(
             ("Human" in text or "Assistant" in text) and LOOSE_ROLE.search(text)

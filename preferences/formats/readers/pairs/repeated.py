@@ -52,8 +52,8 @@ def without_prompt(prompt: str, texts: Sequence[str]) -> list[str] | None:
 
 def merged(prompt: Sequence[Message], shared: Sequence[Message]) -> tuple[Message, ...] | None:
     """Combine a row's prompt field (`prompt`) with the turns that its two conversations share (`shared`).
-    `prompt` can be a part of `shared`, or end with `shared`. Each of them can begin with system turns. Return
-    None if they differ."""
+    `prompt` can be a part of `shared`, or end with `shared`. Both can begin with system turns. Return None if
+    the two do not match."""
     (given_system, given), (shared_system, rest) = _split(prompt), _split(shared)
     if given_system and shared_system and stripped(given_system) != stripped(shared_system):
         return None

@@ -23,8 +23,8 @@ def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
     """The row's `margin` as a strength. A margin that is negative, too large or not a whole number becomes
     metadata instead.
 
-    A margin of 0 means no strength. TRL requires a margin in every row or in none. If a file has margins,
-    rows without a strength therefore have a margin of 0.
+    A margin of 0 means that there is no strength. TRL requires a margin in every row or in none. If a file
+    has margins, rows without a strength therefore have a margin of 0.
     """
     value = row.get("margin")
     if not given(value):

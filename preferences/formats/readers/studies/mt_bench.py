@@ -1,5 +1,5 @@
-"""MT-bench, which consists of two files: `answers` has two-turn questions with each model's answers, and
-`votes` has judgements that compare two models on one turn.
+"""MT-bench, which consists of two files: `answers` contains two-turn questions with each model's answers, and
+`votes` contains judgements that compare two models on one turn.
 
 A vote on the second turn judges whole conversations, which already differ in the first answer. The prompt of
 a second-turn task is therefore the opening question, as in the first-turn task, and each response consists of
@@ -157,7 +157,7 @@ VOTES = ImportFormat(
     reads="Each vote becomes a ranking of two responses, with a separate task for each pair and "
     "turn; the judge is the annotator. The responses come from the answers file and are "
     "found by `question_id`, model and turn.",
-    loses="Nothing; if a judge gives the same vote on a pair several times, the votes become one ranking.",
+    loses="Nothing; if a judge casts the same vote on a pair several times, the votes become one ranking.",
     example='{"judge": "expert_1", "model_a": "x", "model_b": "y", "question_id": 81, "turn": 1,'
     ' "winner": "model_a"}',
     recognises=recognises_votes,

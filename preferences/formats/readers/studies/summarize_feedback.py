@@ -1,7 +1,7 @@
 """OpenAI's summarize-from-feedback comparisons: a post, two summaries, and the index of the better one.
 
-`info` contains the post (or the article, for CNN/Daily Mail), and `summaries` contains the texts with the
-policies that wrote them.
+`info` contains the post (or the article, for CNN/Daily Mail), and `summaries` contains each text with the
+policy that wrote it.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ def parse(row: Row) -> Parsed:
 FORMAT = ImportFormat(
     name="summarize-from-feedback",
     title="OpenAI summarize-from-feedback: comparisons of summaries (JSON)",
-    reads="The post or article is the prompt, the summaries are the responses with their policies as models,"
-    " and `choice` is the index of the better one. The worker and the confidence are kept with the ranking.",
+    reads="The post or article is the prompt, the summaries are the responses, the policies are the models of"
+    " the responses, and `choice` is the index of the better summary. The worker and the confidence"
+    " are kept with the ranking.",
     loses="Nothing. The other fields of `info` are kept with the prompt, and all other fields of the row are"
     " kept with the ranking.",
     example='{"info": {"id": "…", "post": "…"}, "summaries": [{"text": "a", "policy": "x"}, {"text": "b",'

@@ -138,7 +138,7 @@ def _from_turns(
         turns: list[Message] = []
         for place, (question, answer) in enumerate(zip(asked, answers, strict=True)):
             turns.append({"role": "user", "content": text_of(question, f"{name}.{place}")})
-            # null: the model gave no answer to this turn.
+            # null: the model did not answer this turn.
             content = text_of("" if answer is None else answer, f"response {number}.{place}")
             turns.append({"role": "assistant", "content": content})
         conversations.append(turns)

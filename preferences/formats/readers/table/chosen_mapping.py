@@ -32,8 +32,8 @@ from preferences.records import FormatError, Row
 KEYS = ("prompt", "system", "responses", "vote", "direction", "annotator")
 NO_VOTE = "none"
 DIRECTIONS = {
-    "from-0": "the number 0 is the first response",
-    "from-1": "the number 1 is the first response",
+    "from-0": "the number 0 means the first response",
+    "from-1": "the number 1 means the first response",
     "higher": "a higher number is better",
     "lower": "a lower number is better",
     "negative-first": "a negative number means that the first response is better",
@@ -42,11 +42,11 @@ DIRECTIONS = {
 
 
 def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapping:
-    """The mapping in `choice`, completed from the first rows of the file.
+    """The mapping in `choice`, completed by inference from the first rows of the file.
 
     `vote` names one column, one column per response, a key of listed responses, or `none` to ignore votes;
     `direction` is one of DIRECTIONS. Raises FormatError if a key, a direction or a column does not exist, or
-    if the prompt, the responses or the vote are neither chosen nor found.
+    if the prompt, the responses or the vote is neither chosen nor found.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     _check(choice, names, rows)

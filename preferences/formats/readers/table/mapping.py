@@ -185,8 +185,8 @@ def _competes(unread: str, chosen: str, names: Sequence[str]) -> bool:
 
 
 def _looks_like_winner(sample: Sample, name: str) -> bool:
-    """Return True if the column's name suggests a winner, or if every cell names a response or a tie, or says
-    that a response won or lost."""
+    """Return True if the column's name suggests a winner, or if every cell names a response or a tie, or
+    states that a response won or lost."""
     if winner_priority(name) < len(WINNER_WORDS):
         return all(
             not isinstance(value, (dict, list)) or _is_id(value, answers)
@@ -223,8 +223,8 @@ def _winner(sample: Sample, name: str) -> Winner:
 
 
 def _is_about_one(name: str, answers: Answers) -> bool:
-    """Whether the column's name is about one response, as in `a_is_better` and `gpt_wins`, or says that its
-    cells are true or false, as in `is_preferred`."""
+    """Whether the column's name is about one response, as in `a_is_better` and `gpt_wins`, or indicates that
+    its cells are true or false, as in `is_preferred`."""
     words = words_of(name)
     named = [set(words_of(one)) for one in (*answers.columns, *answers.models)]
     return (

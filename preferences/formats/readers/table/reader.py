@@ -308,7 +308,7 @@ FORMAT = ImportFormat(
     " in English or German. The annotator, a comment, a time and an ID are kept with the ranking; other"
     " numbers per response become its ratings. The columns are inferred from the first 50 rows. If the vote"
     " can't be read with certainty, the file is refused and the error names the columns. Examples of such"
-    " votes are a column that names the worse response, a number for each response if the file does not say"
+    " votes are a column that names the worse response, a number for each response if the file does not state"
     " whether higher is better, a number in a column such as `a_wins`, which could be a truth value, and a"
     " name that two responses share.",
     loses="Nothing. Other fields are kept as metadata of the ranking. A row with a comment or ratings, but no"

@@ -62,8 +62,8 @@ def refused(reasons: dict[str, str]) -> FormatError:
     named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
     return FormatError(
         f"Some columns look like votes but can't be read: {named}. Nothing was imported, because responses"
-        " that have already been ranked would become open tasks. Choose the columns to read, or ignore the"
-        " votes (on the command line: --map vote=COLUMN or --map vote=none)."
+        " that have already been ranked would otherwise become open tasks. Choose the columns to read, or"
+        " ignore the votes (on the command line: --map vote=COLUMN or --map vote=none)."
     )
 
 

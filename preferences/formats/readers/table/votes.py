@@ -56,7 +56,7 @@ MAX_NAME_CHARACTERS = 20
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The order that a vote expresses. Only values such as "A is slightly better" and "A>>B" give a
+    """The order that a vote expresses. Only values such as "A is slightly better" and "A>>B" express a
     `strength`."""
 
     tiers: Tiers
@@ -147,7 +147,7 @@ LATE_VOTE = "the first rows of the file have no vote; move a row with a vote to 
 
 def check_no_vote(row: Row, reason: str = LATE_VOTE) -> None:
     """Raise RowError if a row that is read without a vote has a value in a column whose name suggests a
-    winner. `reason` says why this column is not read."""
+    winner. `reason` states why this column is not read."""
     name = _winner_name(row)
     if name is not None:
         raise RowError(f"{name} looks like a vote, but {reason}")
@@ -265,9 +265,9 @@ def verdict_of_answer(question: str, value: object, answers: Answers) -> Verdict
 
 
 def is_name_of(value: str, answers: Answers) -> bool:
-    """Whether a short cell only names a response or a tie (`B`, `model_a`), or says that a response is better
-    ("A is better"). Used for columns whose names don't suggest a vote. In such a column, a phrase such as "A
-    better answer" is not a vote."""
+    """Whether a short cell only names a response or a tie (`B`, `model_a`), or states that a response is
+    better ("A is better"). Used for columns whose names don't suggest a vote. In such a column, a phrase such
+    as "A better answer" is not a vote."""
     if is_number(value) and value not in answers.texts:
         return False  # in CSV, a number can have any meaning
     long = len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2
@@ -302,7 +302,7 @@ def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
         if isinstance(item, Mapping) and truth_value(item.get(vote.key), vote.key)
     ]
     if len(won) > 1:
-        raise RowError(f"{vote.key} is true for {len(won)} responses, but gives no order among them")
+        raise RowError(f"{vote.key} is true for {len(won)} responses, but does not order them")
     return _won_by(won[0], len(items)) if won else None
 
 

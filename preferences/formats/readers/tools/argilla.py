@@ -1,8 +1,8 @@
 """Argilla records, from the API or the SDK.
 
-The options of a ranking question are fields of the record. The API keeps each option's rank. The SDK's flat
-rows list only the options, in the order of the question's settings. This order is not a ranking and is not
-read as one.
+The options of a ranking question are fields of the record. Records from the API contain each option's rank.
+The SDK's flat rows list only the options, in the order of the question's settings. This order is not a
+ranking and is not read as one.
 """
 
 from __future__ import annotations

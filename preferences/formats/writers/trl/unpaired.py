@@ -2,7 +2,7 @@
 
 The label requires an absolute judgement of the response. No label is derived from the order, because a chosen
 response can still be bad, and a rejected response can be good. Ratings on one scale are compared with a
-threshold to obtain the labels. If no response was rated, the labels come from flags.
+threshold to obtain the labels. If no response was rated, the labels are derived from flags.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]
     """Return a scale and two limits as (scale, good, bad). A response rated at least `good` is desirable. A
     response rated below `bad` is undesirable. If `scale` is empty, flags determine the labels.
 
-    Without a threshold, the middle of the scale separates desirable from undesirable responses. A rating
-    exactly in the middle determines no label.
+    Without a threshold, the middle of the scale separates desirable from undesirable responses. A response
+    rated exactly in the middle has no label.
     """
     form, rated = card.get("form") or {}, card.get("ratings") or {}
     bounds = {scale["name"]: (scale["min"], scale["max"]) for scale in form.get("ratings") or []}

@@ -1,4 +1,4 @@
-"""A dry run gives the same report as the import and stores nothing."""
+"""A dry run produces the same report as the import and stores nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def counts() -> list[int]:
         "annotators/tulu1-human-eval.jsonl.gz",
     ],
 )
-def test_dry_run_and_import_give_the_same_report(project: Project, name: str) -> None:
+def test_dry_run_and_import_produce_the_same_report(project: Project, name: str) -> None:
     before = counts()
     tried = import_file(project=project, file=real_file(name), dry_run=True)
     assert counts() == before

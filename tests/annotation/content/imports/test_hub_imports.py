@@ -30,7 +30,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.django_db
-def test_split_is_imported_file_by_file(project: Project, hub: str) -> None:
+def test_files_of_a_split_are_imported_one_by_one(project: Project, hub: str) -> None:
     out = io.StringIO()
     call_command(
         "import_responses", "people/pairs", "--hub", "--split", "train", "--project", "support", stdout=out
@@ -55,7 +55,7 @@ def test_missing_part_is_reported_with_the_files_that_exist(hub: str) -> None:
 
 def test_hub_that_hangs_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annotation.content.importing.hub.HUB_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never answers
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never responds
         address = f"http://127.0.0.1:{hung.getsockname()[1]}"
         with pytest.raises(Problem, match=r"can't be reached.*timed out"):
             list(fetch_dataset(dataset="people/pairs", endpoint=address))

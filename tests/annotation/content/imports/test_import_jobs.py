@@ -85,7 +85,7 @@ def test_upload_is_queued_and_then_imported(manager: APIClient, artefacts: Path)
     assert files(artefacts) == []
 
 
-def test_api_and_command_line_give_the_same_report(
+def test_api_and_command_line_produce_the_same_report(
     manager: APIClient, project: Project, tmp_path: Path
 ) -> None:
     data = rows(3) + b"{broken\n"

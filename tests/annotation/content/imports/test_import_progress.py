@@ -1,4 +1,5 @@
-"""An import reports its progress after each batch. Closing an import early keeps the stored batches."""
+"""An import reports its progress after each batch. If an import is closed early, the stored batches are
+kept."""
 
 from __future__ import annotations
 

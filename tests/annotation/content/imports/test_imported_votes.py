@@ -26,7 +26,7 @@ def test_votes_close_their_tasks_by_default(project: Project, alice: User) -> No
     assert claim_tasks(project=project, annotator=alice) == []
 
 
-def test_kept_votes_do_not_use_up_the_overlap(project: Project, alice: User, ben: User) -> None:
+def test_kept_votes_do_not_count_towards_the_overlap(project: Project, alice: User, ben: User) -> None:
     report = imported(project, ImportedVotes.KEEP)
     assert (report.tasks, report.rankings) == (1, 1)
     task = RankingTask.objects.get()

@@ -1,4 +1,5 @@
-"""While annotators hold tasks, an import in a worker pauses after each batch, and its batches are small."""
+"""While annotators work on claimed tasks, an import in a worker pauses after each batch, and its batches are
+small."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def pauses() -> Pauses:
     return Pauses()
 
 
-def test_import_pauses_three_times_as_long_as_a_batch_while_a_task_is_held(
+def test_import_pauses_three_times_as_long_as_a_batch_while_a_task_is_claimed(
     project: Project, tasks: list[RankingTask], alice: User, pauses: Pauses
 ) -> None:
     pace = Pace(pauses)
@@ -50,7 +51,7 @@ def test_import_pauses_three_times_as_long_as_a_batch_while_a_task_is_held(
     assert len(pauses.seconds) == 2
 
 
-def test_batches_are_small_while_a_task_is_held(
+def test_batches_are_small_while_a_task_is_claimed(
     project: Project, tasks: list[RankingTask], alice: User, pauses: Pauses
 ) -> None:
     pace = Pace(pauses)

@@ -1,5 +1,5 @@
-"""If the broker hangs or is down, a launched import is still queued, and its phase reports the problem. The
-import starts when the broker answers again."""
+"""If the broker hangs or is down, a launched import is still queued, and its phase states the problem. The
+import starts when the broker is responding again."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def end_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("begin", "end"), OUTAGES)
-def test_import_waits_until_the_broker_answers_and_then_starts(
+def test_import_waits_until_the_broker_responds_and_then_starts(
     begin: Outage,
     end: Outage,
     valkey: Valkey,
@@ -118,7 +118,7 @@ def test_import_waits_until_the_broker_answers_and_then_starts(
     assert upload_path(ids[0]).read_bytes() == ROW
 
     end_pause(monkeypatch)
-    transitions.sweep_imports()  # the broker still doesn't answer
+    transitions.sweep_imports()  # the broker is still not responding
     assert set(phases(client).values()) == {NOT_WOKEN}
 
     end(valkey)

@@ -164,7 +164,7 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
     assert 4 <= same <= 36
 
 
-def test_claim_takes_three_statements(
+def test_claim_executes_three_statements(
     project: Project, tasks: list[RankingTask], alice: User, django_assert_num_queries: Callable[..., object]
 ) -> None:
     # The three statements are the desk lock, the desk's data and the claim. Two further statements create and

@@ -58,7 +58,7 @@ def test_released_task_is_available_at_once(desk: APIClient) -> None:
     assert _act(desk, shown, "release") == 409
 
 
-def test_skipped_task_keeps_its_reason_and_goes_to_another_annotator(
+def test_reason_for_a_skip_is_stored_and_another_annotator_gets_the_task(
     desk: APIClient, ben: User, client_of: ClientOf
 ) -> None:
     shown = next_of(desk)

@@ -41,7 +41,7 @@ def test_reserved_task_comes_first_and_goes_only_to_its_annotator(
     assert _drain(project, ben) == [tasks[3].pk, tasks[2].pk]
 
 
-def test_task_reserved_for_several_annotators_respects_the_overlap(
+def test_task_reserved_for_two_annotators_is_done_after_both_answers(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)

@@ -48,8 +48,8 @@ export const en = {
     direction: "Meaning of the numbers",
     directions: {
       "": "Detect from the values",
-      "from-0": "0 is the first response",
-      "from-1": "1 is the first response",
+      "from-0": "0 means the first response",
+      "from-1": "1 means the first response",
       higher: "A higher number is better",
       lower: "A lower number is better",
       "negative-first": "Below 0: the first response is better",

@@ -177,7 +177,7 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one_process(
 
 
 @pytest.mark.parametrize(("killed", "whole"), [("killed", "two"), ("sharded, killed", "sharded")])
-def test_two_processes_resume_to_the_same_weights_after_a_kill(
+def test_two_processes_resumed_after_a_kill_reach_the_same_weights(
     killed: str, whole: str, made: dict[str, Any]
 ) -> None:
     first, second = made["codes"][killed]

@@ -211,7 +211,7 @@ def test_stream_stays_open_through_an_outage_of_the_database(
     assert [(type, seq) for type, seq, _ in seen] == [("state", 1), ("metrics", 2), ("state", 3)]
 
 
-def test_disconnect_of_one_browser_does_not_affect_other_streams(run: TrainingRun) -> None:
+def test_disconnection_of_one_browser_does_not_affect_other_streams(run: TrainingRun) -> None:
     seen: Seen = []
 
     async def scene() -> None:

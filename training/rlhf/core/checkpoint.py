@@ -102,7 +102,7 @@ class CheckpointStore(Protocol):
         best: bool = False,
     ) -> bool:
         """Save the state after `step`. `best` indicates whether the weights are the best so far. Return
-        whether a killed run would resume from here."""
+        whether a killed run would resume from this state."""
 
     def load_best(self, modules: Modules) -> None:
         """Load the best weights into the modules. Do nothing if no best weights were saved."""
@@ -144,8 +144,8 @@ class Checkpoints:
 
     `of` is the run's identity. A run resumes only from checkpoints with an equal identity. With several
     processes, the first process writes checkpoints, and all processes read them. Every process must therefore
-    see the same folder. If the model is sharded (`in_step`), all processes save at the same step, because the
-    first process gathers the tensors from all of them.
+    have access to this folder. If the model is sharded (`in_step`), all processes save at the same step,
+    because the first process gathers the tensors from all of them.
 
     A run does not resume from a checkpoint that was written on another kind of device, unless `other_device`
     is true.

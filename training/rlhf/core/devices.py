@@ -43,7 +43,7 @@ def _name(device: str) -> str:
 
 
 def _reason() -> str:
-    """Return why PyTorch doesn't use a GPU."""
+    """Return the reason why PyTorch doesn't use a GPU."""
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA

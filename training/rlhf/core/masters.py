@@ -55,8 +55,8 @@ def update_weights(optimiser: torch.optim.Optimizer, *, rate: float) -> None:
 
 def master_of(parameter: nn.Parameter) -> nn.Parameter:
     """Return the float32 parameter that is trained instead of this one. A parameter keeps its master, so a
-    second optimiser continues with the same numbers. If the parameter has changed since the last step, for
-    example because earlier weights were restored, the master is set to the parameter's current value."""
+    second optimiser continues with the same float32 values. If the parameter has changed since the last step,
+    for example because earlier weights were restored, the master is set to the parameter's current value."""
     if parameter.dtype == torch.float32:
         _forget_master(parameter)
         return parameter

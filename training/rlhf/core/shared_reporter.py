@@ -68,7 +68,7 @@ class SharedReporter:
             raise Cancelled("another process of this run was asked to stop")
 
     def listen(self) -> None:
-        """Like `check`, for calls of `alive` in the middle of a pass. If the model is sharded, the processes
+        """Like `check`, for calls to `alive` in the middle of a pass. If the model is sharded, the processes
         can't stop there, and this method does nothing."""
         if not self._in_step or is_apart():
             self.check()

@@ -152,7 +152,7 @@ def generate(
                 limits = limits.halved(batch)
                 log.warning(
                     "Out of memory while %d answers were generated together. Continuing with at most %d. "
-                    "Lower generation_memory to avoid the lost time.",
+                    "Lower generation_memory to avoid the time lost to such retries.",
                     batch.rows,
                     limits.rows,
                 )

@@ -134,7 +134,7 @@ def test_unfinished_answers_are_penalised_as_in_the_loop() -> None:
     assert torch.equal(measured(config=selecting).rewards.isnan(), unfinished)
 
 
-def test_chosen_prompts_have_fewer_groups_of_equal_rewards(tmp_path: Path) -> None:
+def test_chosen_prompts_have_fewer_groups_of_answers_with_equal_rewards(tmp_path: Path) -> None:
     world = known_optimum.world(0)
     spreads = spreads_of(measured().rewards)
     assert (spreads == 0).any()

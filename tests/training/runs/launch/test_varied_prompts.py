@@ -46,7 +46,7 @@ def test_run_trains_on_the_chosen_prompts_and_reports_their_number(lab: Project,
     assert phases[:2] == [PHASE, "train"]
 
 
-def test_cancelled_measurement_is_kept_and_the_choice_is_made_once(lab: Project) -> None:
+def test_measured_rewards_of_a_cancelled_run_are_kept_and_the_choice_is_final(lab: Project) -> None:
     run = launch(lab, SMALL, "rloo", **INPUTS)
     with pytest.raises(Cancelled):
         run_once(run, 1, Stopping())

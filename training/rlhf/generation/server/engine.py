@@ -49,7 +49,7 @@ class ServerEngine:
     """Generates on a server, which must offer the policy's weights or load its adapter (`weights`).
 
     If the server is not responding or is overloaded, the engine waits. Answers that have already arrived are
-    kept. The first call checks that the server has the model, the policy's tokenizer and its weights, and the
+    kept. The first call checks that the server has the model and the policy's tokenizer and weights. These
     checks are repeated after every outage of the server.
     """
 
@@ -184,7 +184,9 @@ class ServerEngine:
                 away = away or trouble is not None
         if away:
             seconds = time.monotonic() - began
-            logger.warning("The server at %s answers again, after %.0f s.", self._settings.server, seconds)
+            logger.warning(
+                "The server at %s is responding again after %.0f s.", self._settings.server, seconds
+            )
         return away
 
     def _greet(self, policy: Loaded) -> ServerTrouble | None:

@@ -95,7 +95,7 @@ class ServedWeights:
     def __init__(self, connections: Connections, model: str, access: Access) -> None:
         self._connections, self._model, self._access = connections, model, access
         self._loaded: Adapter | None = None
-        # For a policy without an adapter, the versions of its weights at the first call of `load`.
+        # For a policy without an adapter, the versions of its weights at the first call to `load`.
         self._complete: tuple[tuple[int, int], ...] | None = None
 
     @property

@@ -196,8 +196,8 @@ class _Base:
 
     def shapes_of(self, name: str) -> list[tuple[int, ...]]:
         """The shapes of the weights that can have this name in the loaded model. Weights in a layer are found
-        by the part of their names from the layer on. Weights outside the layers have shorter names in a trunk
-        that was saved without its head, and longer names in a multimodal model."""
+        by the part of their names that starts at the layer. Weights outside the layers have shorter names in
+        a trunk that was saved without its head, and longer names in a multimodal model."""
         if place := place_of(name):
             return self._in_layers.get(place, [])
         parts = name.split(".")

@@ -31,8 +31,8 @@ ADVICE = "As a reward model, use the result of a reward_model run; as a policy, 
 def check_model(folder: Path, purpose: Purpose) -> None:
     """Raise Refused if the model in ``folder`` can't serve ``purpose``. For an adapter, its base model is
     checked too. A base model that is missing, or known only by its hub name, is not checked. A model whose
-    config.json does not name its type is not checked either, because transformers' own error then says what
-    is missing."""
+    config.json does not name its type is not checked either, because transformers' own error then names the
+    missing setting."""
     if not adapters.is_adapter(folder):
         config = config_in(folder)
         if not config.get("model_type"):
@@ -140,7 +140,7 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
 def refuse_other_tokens(
     model: Path, config: Mapping[str, Any], weights: Shapes, tokenizer: TokenizerFiles | None
 ) -> None:
-    """Raise Refused if there are fewer embeddings than config.json says, or if the tokenizer has a token
+    """Raise Refused if there are fewer embeddings than config.json specifies, or if the tokenizer has a token
     without an embedding. Some models have more embeddings: Llama 3.2 Vision has eight more, for images."""
     found = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
     stored = max(found, default=0)

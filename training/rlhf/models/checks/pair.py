@@ -1,7 +1,7 @@
 """Check whether a policy and a reward model encode conversations identically, as PPO requires.
 
 PPO gives the sampled token IDs to the reward model, because decoding and re-encoding can change them. The
-scores are right only if the reward model's own tokenizer and chat template give the same IDs for the same
+scores are correct only if the reward model's own tokenizer and chat template give the same IDs for the same
 text. `PROBES` are therefore encoded with both models' templates, and templates that are written differently
 but produce the same IDs are accepted. Rejection sampling and evaluation score the text, which the reward
 model's own template renders.

@@ -95,11 +95,11 @@ def copy_adapter(model: Any, source: str, target: str, *, trained: bool) -> None
 
 def add_adapter(model: Any, name: str, settings: Any, *, trained: bool) -> None:
     """Add a new adapter that contains only LoRA matrices and no complete modules, such as a head. The active
-    adapter and the trained weights of the other adapters stay the same. An adapter of this name from an
-    earlier run is replaced.
+    adapter doesn't change, and all weights that were being trained remain trainable. An adapter of this name
+    from an earlier run is replaced.
 
-    The adapter has no dropout. peft would add its dropout in training mode, and the adapter's outputs would
-    be random until the next call of the model's `eval`.
+    The adapter's dropout is set to 0. Otherwise, peft would add dropout layers in training mode, and the
+    adapter's outputs would be random until the model's `eval` is next called.
     """
     if name in model.peft_config:
         model.delete_adapter(name)

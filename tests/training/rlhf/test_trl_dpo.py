@@ -106,7 +106,7 @@ HALF: dict[str, Any] = {"dtype": "bfloat16"}
 
 class Limits(NamedTuple):
     """The largest allowed relative error of the loss, and the largest allowed error of the gradients: the
-    error of each number or, if ``relative``, the relative error of all numbers together."""
+    error of each number or, if ``relative``, the norm of the error divided by the norm of the gradients."""
 
     loss: float
     gradients: float

@@ -87,7 +87,7 @@ def test_process_without_a_heartbeat_counts_as_frozen_and_its_run_resumes(
 def test_outage_does_not_count_as_time_without_progress(run: TrainingRun, look: Look) -> None:
     beat(run, idle=0)
     assert look(1.0) is None
-    assert look(1000.0) is None  # the database did not answer in between
+    assert look(1000.0) is None  # the database did not respond between these two checks
     beat(run, idle=0)
     assert look(1001.0) is None
 
@@ -156,7 +156,7 @@ def test_heartbeat_contains_the_time_since_the_last_progress(
         ):
             time.sleep(0.8)
             progress()
-            idle_of()  # can have been measured before the progress
+            idle_of()  # this heartbeat may have been measured before the progress
             assert idle_of() < 0.8
         with report.waiting("waiting for people"):
             time.sleep(0.8)

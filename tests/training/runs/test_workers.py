@@ -1,4 +1,4 @@
-"""Training workers report their devices. Estimates use the workers that could take the run, and a run that
+"""Training workers report their devices. Estimates use the workers that could execute the run, and a run that
 fits none of them is refused."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LISTED = """\
 
 
 def worker(name: str, *, gpu: float = 0, gpus: int = 1, memory: float = 64, silent: float = 0) -> None:
-    """A worker that reported `silent` seconds ago. Sizes are in GB."""
+    """A worker whose last report was `silent` seconds ago. Sizes are in GB."""
     TrainingWorker.objects.create(
         name=name,
         gpus=[{"name": "NVIDIA RTX 4090", "memory_bytes": int(gpu * GB)}] * (gpus if gpu else 0),

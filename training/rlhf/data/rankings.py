@@ -126,7 +126,7 @@ def split_by_prompt(
 
 
 def is_held_out(prompt: str, fraction: float) -> bool:
-    """Return whether a prompt is among the held-out fraction of all prompts. The answer depends only on the
+    """Return whether a prompt is among the held-out fraction of all prompts. The result depends only on the
     hash of ``prompt``, which identifies the prompt."""
     return int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16) < int(fraction * 2**32)
 

@@ -44,7 +44,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The indices of the prompts to answer together, and which samples to generate for each of them."""
+    """The indices of the prompts to answer together, and the numbers of the samples to generate for each of
+    them."""
 
     prompts: list[int]
     samples: range

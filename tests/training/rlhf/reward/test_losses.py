@@ -140,7 +140,7 @@ def test_probability_of_a_cumulative_strength_is_a_difference_of_two_sigmoids() 
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
-def test_strength_applies_only_to_the_best_and_second_best_tier() -> None:
+def test_strength_applies_only_to_pairs_of_the_best_and_second_best_tier() -> None:
     edges = [*HALF.tolist(), math.inf]
     expected = []
     for row, order, said in zip(rewards().tolist(), RAGGED.tolist(), STATED.tolist(), strict=True):

@@ -1,5 +1,5 @@
-"""A launch resolves its inputs and creates a run. If a launch is refused, it gives a reason for each invalid
-field and writes nothing."""
+"""A launch resolves its inputs and creates a run. A refused launch returns a reason for each invalid field
+and stores nothing."""
 
 from __future__ import annotations
 

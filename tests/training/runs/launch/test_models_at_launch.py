@@ -68,7 +68,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 
 def refusal(project: Project, kind: str, recipe: dict[str, Any] | None = None) -> tuple[str, str]:
     """Attempt a launch that must be refused for exactly one reason. Return the field and the reason. An
-    estimate must give the same reason."""
+    estimate must return the same reason."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe)
     assert caught.value.status == 422

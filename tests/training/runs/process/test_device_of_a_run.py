@@ -1,4 +1,4 @@
-"""A run keeps its kind of device. It continues in a new process if its GPU failed, and doesn't continue on
+"""A run keeps its kind of device. It continues in a new process if its GPU fails, and doesn't continue on
 another kind of device unless the user allows this."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EPOCHS = 4  # 12 steps
 
 
 def after_save(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
-    """Call `act` with the step of each checkpoint after it was written."""
+    """Call `act` with the step of each checkpoint, after the checkpoint was written."""
     write = Checkpoints.save
 
     def written(self: Checkpoints, step: int, *state: Any, **options: Any) -> bool:

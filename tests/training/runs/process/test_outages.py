@@ -166,9 +166,8 @@ def test_first_attempt_succeeds_despite_an_outage_that_outlasts_its_last_step(
 def test_lost_connection_at_any_statement_does_not_fail_the_run(
     test_database: None, ranked: ModelVersion, make_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each statement of the main thread, the connection is lost when the statement is executed for the
-    first time. The run is a PPO run, which reads everything that runs can read: prompts, models and a
-    snapshot."""
+    """Each statement of the main thread loses its connection the first time that it is executed. The run is a
+    PPO run, which reads everything that runs can read: prompts, models and a snapshot."""
     project, recipe = (
         ranked.project,
         {"steps": 1, "rollout_prompts": 2, "max_new_tokens": 2, "max_prompts": 2},

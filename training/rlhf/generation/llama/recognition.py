@@ -104,7 +104,8 @@ def _class(architecture: str, prefix: str) -> Any:
 
 
 def _agrees(trunk: Trunk, policy: Any) -> bool:
-    """Compare the logits with the model's own, for two prompts of different lengths and two more tokens."""
+    """Return whether the logits equal the model's own up to rounding, for two prompts of different lengths,
+    each continued by two tokens."""
     ids = [number % vocabulary_rows(policy) for number in (3, 7, 11, 5, 2, 9, 13, 4)]
     prompts, tokens = [ids[:6], ids[3:6]], torch.tensor(ids[6:], device=trunk.device)
     agrees = True

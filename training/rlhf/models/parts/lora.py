@@ -88,7 +88,7 @@ def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
 
 
 def copy_adapter(model: Any, source: str, target: str, *, trained: bool) -> None:
-    """Add a copy of one of the model's adapters under another name. The active adapter stays the same."""
+    """Add a copy of one of the model's adapters under another name. The active adapter doesn't change."""
     add_adapter(model, target, copy.deepcopy(model.peft_config[source]), trained=trained)
     fill_adapter(model, target, adapter_weights(model, source))
 
@@ -139,7 +139,8 @@ def start_of(model: Any) -> str | None:
 
 @torch.no_grad()
 def adapter_change(model: Any, name: str = POLICY, start: str | None = None) -> float:
-    """Return the norm of the difference between the weights with one adapter and with another, or with none.
+    """Return the norm of the difference between the weights with one adapter and the weights with another
+    adapter or none.
 
     The weights of a layer with an adapter are W + s B A, where B and A have rank r. The norm of a difference
     of two such products is computed from matrices of size 2r × 2r.

@@ -660,7 +660,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Archive the model: runs can no longer use it, but its files stay. */
+        /** @description Archive the model: runs can no longer use it, but its files are kept. */
         post: operations["models_archive_create"];
         delete?: never;
         options?: never;

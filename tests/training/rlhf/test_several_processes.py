@@ -87,7 +87,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder with the results."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # The rankings differ in weight and length. The last batch contains only one ranking, which goes to
+    # The rankings differ in weight and length. The last batch contains only one ranking, which is assigned to
     # the first process.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")

@@ -83,7 +83,7 @@ class PromoteView(ModelView):
 class ArchiveView(ModelView):
     @extend_schema(request=None, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
-        """Archive the model: runs can no longer use it, but its files stay."""
+        """Archive the model: runs can no longer use it, but its files are kept."""
         return Response(model_serializers.ModelSerializer(archive_model(model=self.model)).data)
 
 

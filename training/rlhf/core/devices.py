@@ -14,7 +14,7 @@ NAMES = {"cuda": "a GPU", "cpu": "a CPU"}
 
 
 class DeviceDiffers(RunFailure):
-    """Raised if a run would continue on another kind of device than the one it started on."""
+    """Raised if a run would continue on another kind of device than the one on which it started."""
 
     kind = FailureKind.DEVICE_DIFFERS
 

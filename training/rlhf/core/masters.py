@@ -5,7 +5,7 @@ can't change by less than 0.004: most steps would have no effect. The optimiser 
 copy of each 16-bit weight, its master (Micikevicius et al. 2017, arXiv 1710.03740), and after every step, the
 model's weights are set to the rounded masters. Gradients are also accumulated in float32.
 
-Float32 weights are their own masters, so a loop needs no second code path.
+Float32 weights are their own masters, so loops need no separate code path for them.
 """
 
 from __future__ import annotations

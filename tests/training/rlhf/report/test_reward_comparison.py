@@ -1,5 +1,5 @@
-"""Two reward models are compared on the same pairs by an exact sign-flip test over prompts. Rankings
-are matched by content.
+"""Two reward models are compared on the same pairs with an exact sign-flip test over prompts. Rankings are
+matched by content.
 """
 
 from __future__ import annotations

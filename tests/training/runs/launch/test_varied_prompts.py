@@ -1,4 +1,5 @@
-"""A run with `varied_share` measures the spread of rewards once and keeps its choice of prompts."""
+"""A run with `varied_share` measures the spread of rewards once, and does not change its choice of prompts
+afterwards."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def refuse_biases(folder: Path) -> None:
 
 
 def biases_refused(adapter: str, bias: object) -> Refused:
-    """Return the refusal of an adapter whose training changed biases of the base model. peft can't add a
-    second adapter to such a model."""
+    """Return the exception that refuses an adapter whose training changed biases of the base model. peft
+    can't add a second adapter to such a model."""
     return Refused(
         f"the adapter {adapter} can't be trained further, because it was trained with bias={bias!r} and "
         "also contains biases of its base model. Set use_peft to false to train the merged model, or "

@@ -81,7 +81,7 @@ def convert_weights(model: nn.Module, dtype: torch.dtype) -> Any:
     in ``from_pretrained``.
 
     `nn.Module.to` would also round the frequencies of rotary positions. The saved model would then compute
-    other log-probabilities than the trained one, because it is loaded with exact frequencies.
+    other log-probabilities than the trained one, because the saved model is loaded with exact frequencies.
     """
     saved = model.state_dict().keys()
     kept = {name: buffer for name, buffer in model.named_buffers() if name not in saved}

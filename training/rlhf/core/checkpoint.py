@@ -427,7 +427,7 @@ def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
             if name in now:
                 yield from _differences(before[name], now[name], f"{path}.{name}" if path else name)
     elif before != now:
-        yield f"{path} was {_short(before)} and is {_short(now)}"
+        yield f"{path} was {_short(before)} and is now {_short(now)}"
 
 
 def _short(value: Any) -> str:

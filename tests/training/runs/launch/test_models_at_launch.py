@@ -155,7 +155,10 @@ def test_adapter_without_its_head_or_for_another_base_is_refused(
     move_adapter(judge.folder, saved(tmp_path / "wide", hidden_size=64))
     field, reason = refusal(lab, "rejection_sampling")
     assert field == JUDGE
-    assert "for model.layers.0.mlp.down_proj with 32×64 weights, but the base model's are 64×64" in reason
+    assert (
+        "for model.layers.0.mlp.down_proj with 32×64 weights, but in the base model, this module has 64×64"
+        in reason
+    )
 
     move_adapter(judge.folder, base)
     drop_weights(judge.folder / "adapter_model.safetensors", "score")

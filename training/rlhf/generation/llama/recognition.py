@@ -46,7 +46,7 @@ def trunk_of_family(policy: PreTrainedModel) -> Trunk | None:
         _agreed[policy] = agrees = _agrees(trunk, policy)
         if not agrees:
             log.warning(
-                "%s is decoded with its own forward pass, because the fast path gives different logits",
+                "%s is decoded with its own forward pass, because the fast path computes different logits",
                 type(model),
             )
     return trunk if _agreed[policy] else None

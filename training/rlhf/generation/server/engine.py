@@ -137,8 +137,8 @@ class ServerEngine:
                     most = max(failures.values())
                     if most >= MAX_ATTEMPTS and not trouble.busy:
                         raise ServerUnusable(
-                            f"the server at {self._settings.server} failed {most} times at the same request,"
-                            f" although it answers other requests: {trouble}"
+                            f"the server at {self._settings.server} failed {most} times to process the same"
+                            f" request, although it responds to other requests: {trouble}"
                         ) from trouble
                     if not trouble.busy:
                         newest.clear()
@@ -237,9 +237,9 @@ class ServerEngine:
         # Status 404 means that the server doesn't have the model: another run has unloaded the adapter, or
         # the server was restarted. `_greet` loads the adapter again.
         if answer.status == 404 or answer.status >= 500:
-            raise ServerTrouble(f"it answered with status {answer.status} ({answer.words})")
+            raise ServerTrouble(f"it responded with status {answer.status} ({answer.words})")
         raise ServerUnusable(
-            f"the server at {self._settings.server} refuses the request (status {answer.status}):"
+            f"the server at {self._settings.server} refused the request (status {answer.status}):"
             f" {answer.words}"
         )
 

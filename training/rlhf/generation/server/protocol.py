@@ -109,7 +109,7 @@ def _completion(
     given = choice.get("prompt_token_ids")
     if given is not None and given != list(prompt):
         _unusable(
-            f"the prompt that the server has read differs from the {len(prompt)} tokens that were sent to it"
+            f"the prompt that the server read differs from the {len(prompt)} tokens that were sent to it"
         )
     ids, log_probs = _ids_of(choice), _log_probs_of(choice)
     if log_probs is not None and len(log_probs) != len(ids):
@@ -169,11 +169,11 @@ def _of_log_probs(choice: dict[str, Any], key: str) -> list[Any] | None:
 def _refuse_early_end(reason: Any, ids: list[int], limit: int) -> NoReturn:
     if reason == "length":
         _unusable(
-            f"the server has truncated it at {len(ids)} tokens, but max_new_tokens is {limit}. Start the"
+            f"the server truncated it at {len(ids)} tokens, but max_new_tokens is {limit}. Start the"
             " server with a longer context (--max-model-len), or lower max_new_tokens"
         )
     _unusable(
-        f"the server has ended it (finish_reason {reason!r}) after the token ID {ids[-1]}, which is not a"
+        f"the server ended it (finish_reason {reason!r}) after the token ID {ids[-1]}, which is not a"
         " stop token of the policy. Start the server with --generation-config vllm and without stop strings"
     )
 

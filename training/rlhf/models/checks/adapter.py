@@ -47,7 +47,7 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
     if purpose == Purpose.POLICY and scores:
         raise wrong_kind(
             folder,
-            "it is the adapter of a reward model, which scores text and does not generate any. As a "
+            "it is the adapter of a reward model, which scores text and can't generate text. As a "
             "policy, use a causal language model.",
         )
     _refuse_missing_modules(folder, settings, found, weights)
@@ -143,8 +143,8 @@ def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes,
         if wholes and sorted(shape) not in map(sorted, wholes):
             raise adapter_unusable(
                 folder,
-                f"it was trained for {module} with {_size(shape)} weights, but the base model's are "
-                f"{_size(wholes[0])}. {ANOTHER_BASE}",
+                f"it was trained for {module} with {_size(shape)} weights, but in the base model, this "
+                f"module has {_size(wholes[0])} weights. {ANOTHER_BASE}",
             )
 
 

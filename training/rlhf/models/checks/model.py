@@ -83,8 +83,8 @@ def refuse_wrong_architecture(model: Path | str, config: Mapping[str, Any], purp
     if architecture.endswith(CLASSIFIER):
         raise wrong_kind(
             model,
-            f"{architecture} is the architecture of a reward model, which scores text and does not "
-            f"generate any. {ADVICE}",
+            f"{architecture} is the architecture of a reward model, which scores text and can't "
+            f"generate text. {ADVICE}",
         )
     if kind in ENCODERS and not config.get("is_decoder"):
         raise wrong_kind(model, f"{kind} is an encoder, which can't generate text. {ADVICE}")
@@ -100,7 +100,7 @@ def refuse_other_outputs(model: Path, config: Mapping[str, Any], weights: Shapes
     if purpose == Purpose.POLICY or not (stored or purpose == Purpose.REWARD_MODEL):
         return
     if not heads:
-        lost = " Its config.json says that it was saved with one." if stored else ""
+        lost = " According to its config.json, it was saved with one." if stored else ""
         raise wrong_kind(model, f"it has no reward head (score.weight or classifier.weight).{lost} {ADVICE}")
     outputs = min(shape[0] for shape in heads.values() if shape)
     if stored and outputs != 1:
@@ -122,7 +122,7 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
         more = " and more" if len(missing) > MOST_NAMED else ""
         raise unreadable(
             model,
-            f"config.json says that the model has {expected} layers, but it has no weights for "
+            f"config.json specifies {expected} layers, but the model has no weights for "
             f"{named}{more}. Download or save the model again.",
         )
     if (
@@ -132,8 +132,8 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
     ):
         raise wrong_kind(
             model,
-            "it has no weights for its output layer (lm_head), and config.json says that the output layer "
-            f"does not share the embeddings (tie_word_embeddings). {ADVICE}",
+            "it has no weights for its output layer (lm_head), and according to config.json, the output "
+            f"layer does not share the embeddings (tie_word_embeddings). {ADVICE}",
         )
 
 

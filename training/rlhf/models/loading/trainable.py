@@ -170,7 +170,7 @@ def _train_only_matrices(model: Any) -> None:
     whole = [name for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name]
     if whole:
         logger.warning(
-            "the adapter's modules_to_save stay as they are, because only its LoRA matrices are trained "
+            "the adapter's modules_to_save are not trained, because only its LoRA matrices are trained "
             "further: %s",
             ", ".join(whole),
         )

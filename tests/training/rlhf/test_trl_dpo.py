@@ -201,7 +201,7 @@ def compare_metrics(sums: dict[str, float], trainer: DPOTrainer) -> None:
 
 
 @pytest.mark.parametrize("case", ["dpo", "dpo-smoothed", "ipo"])
-def test_equal_training_steps_give_the_same_weights_as_trl(case: str, tmp_path: Path) -> None:
+def test_training_with_equal_settings_leads_to_the_same_weights_as_in_trl(case: str, tmp_path: Path) -> None:
     ours, theirs, times = CASES[case]
     config, report = config_of(ours), ListReporter()
     result = dpo.train(

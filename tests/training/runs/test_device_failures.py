@@ -67,7 +67,7 @@ def accelerator_error(code: int, message: str) -> RuntimeError:
     ],
     ids=lambda error: f"{getattr(error, 'error_code', type(error).__name__)}",
 )
-def test_error_of_a_lost_gpu_is_recorded_as_such(error: RuntimeError) -> None:
+def test_error_of_a_lost_gpu_is_recorded_as_a_lost_gpu(error: RuntimeError) -> None:
     recorded = record_of(error)
     assert (recorded["kind"], recorded["title"]) == ("device_lost", "The GPU failed")
     assert recorded["detail"] == str(error)

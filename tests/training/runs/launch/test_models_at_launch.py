@@ -89,7 +89,7 @@ def overflowing(folder: Path) -> Path:
 
 @pytest.mark.usefixtures("prompts")
 @pytest.mark.parametrize("kind", ["reward_model", "sample", "sft"])
-def test_tokenizer_larger_than_the_model_is_refused(
+def test_tokenizer_with_more_tokens_than_the_model_is_refused(
     kind: str, lab: Project, register: Register, tmp_path: Path, rank: Rank, alice: User
 ) -> None:
     rank(lab, alice, n=2)

@@ -118,7 +118,7 @@ def test_unacknowledged_claim_is_not_lost(test_database: None, make_run: RunMake
     assert (run.state, run.attempt, run.tries) == ("running", 1, 1)
 
 
-def test_reports_with_an_unacknowledged_write_are_stored_once(
+def test_reports_with_an_unacknowledged_write_are_stored_only_once(
     claimed: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.runs.process.reporter.RETRY_AFTER_SECONDS", 0.05)
@@ -229,7 +229,7 @@ def test_first_sweep_after_a_restart_does_not_requeue_runs(claimed: TrainingRun)
     assert interruptions.sweep_runs() == []
 
 
-def test_work_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operation_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outages, "PAUSES_SECONDS", (0.05,))
     outage.begin()
     began = time.monotonic()

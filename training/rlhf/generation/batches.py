@@ -24,8 +24,8 @@ CPU_SHARE, GPU_SHARE = 0.25, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one batch. `token_bytes` is the size of one token's keys and values. If `shared`, a prompt's
-    keys and values are stored once for all its samples."""
+    """The limits of one batch. `token_bytes` is the size of one token's keys and values. If `shared`, a
+    prompt's keys and values are stored once for all its samples."""
 
     cache_bytes: int
     rows: int

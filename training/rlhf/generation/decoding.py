@@ -235,7 +235,8 @@ def _decode_batch(
 ) -> list[Completion]:
     """Generate the completions of the batch's rows, of at most `limit` tokens each.
 
-    Until the next check for finished rows, finished rows also get further tokens, which are ignored."""
+    Until the next check for finished rows, tokens are also generated for finished rows. These tokens are
+    ignored."""
     batch, device = start(), stops.device
     stride = CPU_STRIDE if device.type == "cpu" else GPU_STRIDE
     logits = batch.read(pulse.beat)

@@ -36,8 +36,8 @@ TICK_SECONDS = 0.2  # interval between two checks for cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 JITTER = 0.2  # largest share by which a pause is extended, so that waiting runs don't all retry at once
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
-# The maximum number of times that one request can fail while the server answers other requests. After that,
-# the request will probably never succeed, so the run fails.
+# The maximum number of times that one request can fail while the server responds to other requests. After
+# that, the request will probably never succeed, so the run fails.
 MAX_ATTEMPTS = 5
 # Different tokenizers usually split this text into different tokens.
 PROBE = "Tokenizers differ: naïve café, 12345 + 67.89, isn't it? 你好\n\tdef f(x): return x"
@@ -156,7 +156,7 @@ class ServerEngine:
     def _until_it_answers(
         self, policy: Loaded, pulse: Pulse, trouble: ServerTrouble | None = None, *, attempts: int = 1
     ) -> bool:
-        """Wait until the server answers and offers the policy's weights. Return whether the server was
+        """Wait until the server responds and offers the policy's weights. Return whether the server was
         unavailable.
 
         `trouble` is a failure that has just occurred, after `attempts` attempts at the same request.
@@ -191,7 +191,7 @@ class ServerEngine:
 
     def _greet(self, policy: Loaded) -> ServerTrouble | None:
         """Make sure that the server offers the policy's weights, and that it has the policy's tokenizer. If
-        the server can't answer at the moment, return the reason. Raises ServerUnusable."""
+        the server is unavailable, return the reason. Raises ServerUnusable."""
         try:
             self._weights.load(policy.model)
             if not self._greeted:

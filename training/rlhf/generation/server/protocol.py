@@ -50,7 +50,7 @@ def completion_request(
     body = {
         "model": model,
         "prompt": list(prompt),
-        # At temperature 0, all answers are equal, and vLLM refuses to sample several of them.
+        # At temperature 0, all answers are equal, and vLLM refuses to sample several answers.
         "n": sampling.n if sampling.temperature > 0 else 1,
         "max_tokens": sampling.max_new_tokens,
         "temperature": sampling.temperature,
@@ -179,7 +179,7 @@ def _refuse_early_end(reason: Any, ids: list[int], limit: int) -> NoReturn:
 
 
 def _refuse_other_text(text: Any, completion: Completion, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise ServerUnusable if the text of the answer is not the text of its token IDs."""
+    """Raise ServerUnusable if the text of the answer does not match its token IDs."""
     if not isinstance(text, str):
         _unusable("it contains no text")
     own = str(tokenizer.decode(completion.content, skip_special_tokens=True))

@@ -1,6 +1,6 @@
 """Refuse unusable models for reasons that become apparent only when the model is loaded.
 
-`models.checks` refuses a model because of the contents of its files, without loading it.
+`models.checks` refuses models based on the contents of their files, without loading the models.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def _refuse_base(base: str, out_dir: str | Path) -> None:
 
 
 def change_from_start(model: Any) -> dict[str, float]:
-    """Return the metric `parameters/change`: the norm of the change of an adapter's weights since the start
+    """Return the metric `parameters/change`: the norm of the change in an adapter's weights since the start
     of training. The result is empty if all weights are trained, because the starting weights are then no
     longer in memory."""
     if not has_adapters(model):

@@ -74,7 +74,8 @@ def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
     run inside the context, because gradient checkpointing repeats the forward pass.
 
     peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A backward pass that follows would
-    then lose the gradients of the adapter that was active before. This context changes nothing else.
+    then lose the gradients of the adapter that was active before. This context changes only the active
+    adapter.
     """
     layers = layers_with_adapters(model)
     before = [layer._active_adapter for layer in layers]

@@ -223,7 +223,7 @@ class Checkpoints:
         best: bool = False,
     ) -> bool:
         made = self._folder / _name(step)
-        # If the checkpoint already exists, nothing is written: the same step always gives the same state.
+        # If the checkpoint already exists, nothing is written: the same step always produces the same state.
         if made != self._newest and (self._in_step or distributed.is_first()):
             weights = complete(saved_tensors(modules) | master_weights(modules, optimisers))
             moments, others = complete(moments_of(optimisers)), complete(data or {})

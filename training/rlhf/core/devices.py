@@ -24,7 +24,7 @@ def default_device() -> torch.device:
 
 
 def device_of(tensors: Iterable[Tensor]) -> str:
-    """Return the kind of device that holds the tensors: `cpu` if there are none."""
+    """Return the kind of device that holds the tensors, or `cpu` if there are no tensors."""
     return next((tensor.device.type for tensor in tensors), "cpu")
 
 

@@ -68,7 +68,7 @@ class Place(NamedTuple):
 @contextmanager
 def process_group(place: Place | None = None) -> Iterator[None]:
     """Join a process group for the duration of the block: the group of `place`, or that of the processes that
-    torchrun started. Without either, do nothing.
+    torchrun started. If there is neither group, do nothing.
 
     On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few GPUs.
     """

@@ -95,8 +95,8 @@ def until_it_fits(
 
     If the device runs out of memory, the gradients are discarded, the limit in ``state`` is halved
     (`lowered`), and ``work`` is called again. ``largest`` returns the number of token positions in this
-    process's largest pass that can be divided, or 0 if there is none. If it returns 0, the error is raised.
-    ``divide`` is called after the limit was lowered. ``what`` names the work in the log.
+    process's largest pass that can be divided, or 0 if there is none. If ``largest`` returns 0, the error is
+    raised. ``divide`` is called after the limit was lowered. ``what`` names the work in the log.
 
     If one of several processes runs out of memory, all processes repeat the work with the new limit. All of
     them must therefore call this function, and ``work`` must not wait for other processes, except in

@@ -37,7 +37,7 @@ class Ranking:
     them to group results.
 
     ``all_bad`` is true if the annotator marked all responses as bad. The order of the responses is still a
-    preference, but none of them is worth imitating.
+    preference, but none of the responses is worth imitating.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -116,7 +116,7 @@ def split_by_prompt(
     hashes = {ranking.prompt_hash for ranking in heldout}
     words = [words_of(ranking.messages) for ranking in rankings]
     found = 0
-    while found < len(hashes):  # a file can give the same hash to prompts with different wording
+    while found < len(hashes):  # a file can assign the same hash to prompts with different wording
         found = len(hashes)
         of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
         hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}

@@ -57,8 +57,9 @@ class TrainingRun(models.Model):
     # MAX_TRIES, the run is no longer retried automatically.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
-    # The kind of device (cpu or cuda) of the newest attempt that loaded models, and empty before that. Later
-    # attempts must use the same kind, unless the recipe allows another one (process/devices.py).
+    # The kind of device (cpu or cuda) of the newest attempt that loaded models, or empty if none has loaded
+    # models yet. Later attempts must use the same kind, unless the recipe allows another one
+    # (process/devices.py).
     device = models.CharField(max_length=10, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
     # The time at which the training loop last made progress, as of the last heartbeat. The heartbeat

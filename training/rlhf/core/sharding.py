@@ -163,9 +163,9 @@ def _reset(model: Any) -> None:
 
 
 class _Exchanges:
-    """Counts the exchanges of a part, so that a process can repeat the part without those that the other
-    processes have already completed. The values of these exchanges are replaced by zeros, which is why the
-    results of a repeated part are useless. All parts make the same exchanges in the same order."""
+    """Counts the exchanges of a part, so that a process can repeat the part without the exchanges that the
+    other processes have already completed. The values of these exchanges are replaced by zeros, which is why
+    the results of a repeated part are useless. All parts make the same exchanges in the same order."""
 
     def __init__(self) -> None:
         self.made = self.left_out = 0

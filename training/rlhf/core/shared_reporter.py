@@ -20,7 +20,7 @@ class SharedReporter:
     stopped process's gradients.
 
     If the model is sharded (`in_step`), all processes stop at the same point, because they save the
-    checkpoint together. `check` is then `check_together`, except in a block of `stopping_together`.
+    checkpoint together. `check` then works like `check_together`, except in a block of `stopping_together`.
     """
 
     def __init__(self, report: Reporter, *, in_step: bool = False) -> None:

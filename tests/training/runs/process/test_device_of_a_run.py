@@ -25,7 +25,7 @@ from training.runs.process import fork, group, supervise
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from training.runs.process.main import run_attempt
 
-__all__ = ["one_thread"]  # a fixture for every test of this module
+__all__ = ["one_thread"]  # a fixture for every test in this module
 pytestmark = [
     pytest.mark.usefixtures("test_database"),
     pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU"),

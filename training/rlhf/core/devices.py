@@ -14,7 +14,7 @@ NAMES = {"cuda": "a GPU", "cpu": "a CPU"}
 
 
 class DeviceDiffers(RunFailure):
-    """Raised if a run would continue on another kind of device than the one on which it started."""
+    """Raised if a run would continue on a different kind of device from the one it started on."""
 
     kind = FailureKind.DEVICE_DIFFERS
 

@@ -100,7 +100,9 @@ def test_unknown_project_is_refused(db: None) -> None:
         command("launch_run", "sft", "--project", "typo")
 
 
-def test_demo_is_created_once(test_database: None, lab: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_is_created_only_once(
+    test_database: None, lab: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(demo, "PROMPTS", 40)
     tiny_sft = {"max_demonstrations": 32, "batch_size": 8, "sample_prompts": 0}
     runs = {"sft": tiny_sft, "sample": {"max_prompts": 4, "max_new_tokens": 8}}

@@ -1,4 +1,4 @@
-"""Create the demo world's conversations from templates, and parse them from their text."""
+"""Create the demo world's conversations from templates, and parse conversations from their text."""
 
 import random
 import re
@@ -126,8 +126,8 @@ def _fits(follow_up: Intent, intent: Intent) -> bool:
 
 @cache
 def _inverses(intents: tuple[Intent, ...], openings: tuple[str, ...]) -> list[tuple[re.Pattern[str], Intent]]:
-    """Return one regular expression per template. Each matches exactly the texts that its template can
-    produce."""
+    """Return one regular expression per template. Each expression matches exactly the texts that its template
+    can produce."""
     return [
         (re.compile(_inverse(opening + question)), intent)
         for intent in intents

@@ -1,4 +1,4 @@
-"""Queries shared by the models. The visibility of their rows is decided only in this module."""
+"""Queries shared by the models. Only this module decides which rows a user can see."""
 
 from __future__ import annotations
 

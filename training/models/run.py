@@ -57,12 +57,13 @@ class TrainingRun(models.Model):
     # MAX_TRIES, the run is no longer retried automatically.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
-    # The kind of device (cpu or cuda) of the newest attempt that loaded models, and empty before that. Later
-    # attempts must have the same kind, unless the recipe allows another (process/devices.py).
+    # The kind of device (cpu or cuda) of the newest attempt that loaded models, or empty if none has loaded
+    # models yet. Later attempts must use the same kind, unless the recipe allows another one
+    # (process/devices.py).
     device = models.CharField(max_length=10, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
-    # The time at which the training loop last made progress, as of the last heartbeat. A loop that hangs
-    # still has a heartbeat, because a separate thread sends it.
+    # The time at which the training loop last made progress, as of the last heartbeat. The heartbeat
+    # continues even if the loop hangs, because a separate thread sends it.
     progressed_at = models.DateTimeField(null=True)
     # The total time of the earlier attempts since the run was launched. This time and the time of the current
     # attempt count towards the recipe's time limit.
@@ -81,7 +82,7 @@ class TrainingRun(models.Model):
     checkpoint_step = models.PositiveIntegerField(null=True)
     checkpoint_at = models.DateTimeField(null=True)
     last_seq = models.BigIntegerField(default=0)
-    # The number of the current attempt's last stored batch of events. If the answer to a write is lost, the
+    # The number of the current attempt's last stored batch of events. If the response to a write is lost, the
     # batch is sent again, and must not be stored twice.
     reported = models.PositiveIntegerField(default=0)
     error = models.JSONField(null=True)

@@ -67,7 +67,7 @@ def judged_policies(
     *, models: ProjectOwnedQuerySet[ModelVersion], runs: ProjectOwnedQuerySet[TrainingRun]
 ) -> list[Judged]:
     """Every evaluated policy among `models`, with its newest evaluation for each combination of judge and
-    settings. Takes two queries."""
+    settings. Executes two queries."""
     done = runs.filter(kind=TrainingRun.Kind.EVALUATE, state=TrainingRun.State.SUCCEEDED)
     newest = _newest(done.order_by("-created_at")[:NEWEST])
     policies = models.filter(kind=ModelVersion.Kind.POLICY, name__in={name for name, _ in newest})

@@ -32,8 +32,8 @@ def promote_model(*, model: ModelVersion) -> ModelVersion:
 
 
 def archive_model(*, model: ModelVersion) -> ModelVersion:
-    """candidate → archived: runs can no longer use the model, but its files and lineage stay. Raises Conflict
-    for the production model."""
+    """candidate → archived: runs can no longer use the model, but its files and lineage are kept. Raises
+    Conflict for the production model."""
     ModelVersion.objects.filter(pk=model.pk, stage=Stage.CANDIDATE).update(stage=Stage.ARCHIVED)
     model.refresh_from_db()
     if model.stage != Stage.ARCHIVED:

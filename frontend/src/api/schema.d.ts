@@ -660,7 +660,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Archive the model: runs can no longer use it, but its files stay. */
+        /** @description Archive the model: runs can no longer use it, but its files are kept. */
         post: operations["models_archive_create"];
         delete?: never;
         options?: never;
@@ -729,7 +729,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description List the newest evaluations of each policy, with its gain over its parent policy. */
+        /** @description List the newest evaluations of each policy, with the policy's gain over its parent. */
         get: operations["models_judged_retrieve"];
         put?: never;
         post?: never;

@@ -345,13 +345,13 @@ def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, 
     assert len(str(caught.value)) < 600
 
 
-def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
+def test_undamaged_copies_can_be_loaded(adapter: Path, tmp_path: Path) -> None:
     """Undamaged copies load. The copies in other tests are therefore rejected because they are damaged, not
     because they are copies."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 
-def test_adapter_on_nonexistent_layers_is_rejected(base: Path, tmp_path: Path) -> None:
+def test_adapter_for_nonexistent_layers_is_rejected(base: Path, tmp_path: Path) -> None:
     """A Llama model has no layers with GPT-2's names. The error names the field and is raised before training
     starts."""
     with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):

@@ -87,7 +87,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder with the results."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # The rankings differ in weight and length. The last batch contains only one ranking, which goes to
+    # The rankings differ in weight and length. The last batch contains only one ranking, which is assigned to
     # the first process.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")
@@ -177,7 +177,7 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one_process(
 
 
 @pytest.mark.parametrize(("killed", "whole"), [("killed", "two"), ("sharded, killed", "sharded")])
-def test_two_processes_resume_to_the_same_weights_after_a_kill(
+def test_two_processes_resumed_after_a_kill_reach_the_same_weights(
     killed: str, whole: str, made: dict[str, Any]
 ) -> None:
     first, second = made["codes"][killed]

@@ -158,7 +158,7 @@ def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> 
 
 @pytest.mark.parametrize("settings", [CENTRED, WITH_MARGINS], ids=["centred", "margins"])
 @pytest.mark.parametrize("kind", ["full", "lora", "encoder"])
-def test_equal_training_steps_give_the_same_weights_as_trl(
+def test_training_with_equal_settings_leads_to_the_same_weights_as_in_trl(
     kind: str,
     settings: dict[str, Any],
     start: Path,

@@ -2,8 +2,8 @@
 within the precision of bfloat16, in bfloat16.
 
 With the same weights, both trainers compute the same loss, gradients and metrics, and reach the same weights
-after training. For these losses, TRL supports neither label smoothing nor ties. Both are expectations over
-the direction of a preference, so TRL gets each pair several times, in the corresponding proportions.
+after training. For the tested losses, TRL supports neither label smoothing nor ties. Both are expectations
+over the direction of a preference, so TRL gets each pair several times, in the corresponding proportions.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ SETTINGS: dict[str, Any] = {
     "heldout_fraction": 0.0, "sample_prompts": 0, "micro_batch_tokens": 60,
 }  # fmt: skip
 IPO: dict[str, Any] = {"loss": "ipo", "length_normalised": True}  # TRL always normalises IPO
-# Our settings, TRL's settings, and how often TRL gets each pair as stated and reversed.
+# Our settings, TRL's settings, and the number of copies of each pair that TRL gets in the stated order and in
+# the reversed order.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[int, int]]] = {
     "dpo": ({}, {"loss_type": ["sigmoid"]}, (1, 0)),
     "dpo-smoothed": ({"label_smoothing": 0.25}, {"loss_type": ["sigmoid"]}, (3, 1)),
@@ -104,8 +105,8 @@ HALF: dict[str, Any] = {"dtype": "bfloat16"}
 
 
 class Limits(NamedTuple):
-    """The largest relative error of the loss, and the largest error of the gradients: of each number or, if
-    ``relative``, of their norm."""
+    """The largest allowed relative error of the loss, and the largest allowed error of the gradients: the
+    error of each number or, if ``relative``, the norm of the error divided by the norm of the gradients."""
 
     loss: float
     gradients: float
@@ -116,7 +117,7 @@ EXACT = Limits(1e-5, 1e-5)
 # Our forward pass in bfloat16 (8 bits of precision) is compared with TRL's in float32, with the same rounded
 # weights. The limits are three times the measured errors: 0.07 % and 2.9 %.
 ROUNDED = Limits(2e-3, 0.09, relative=True)
-# The case, the settings of the weights, and the limits.
+# Each entry contains a case, the settings of the weights, and the limits.
 FIRST_UPDATES = [
     *((case, {}, EXACT) for case in CASES),
     ("dpo", ADAPTER, EXACT),
@@ -200,7 +201,7 @@ def compare_metrics(sums: dict[str, float], trainer: DPOTrainer) -> None:
 
 
 @pytest.mark.parametrize("case", ["dpo", "dpo-smoothed", "ipo"])
-def test_equal_training_steps_give_the_same_weights_as_trl(case: str, tmp_path: Path) -> None:
+def test_training_with_equal_settings_leads_to_the_same_weights_as_in_trl(case: str, tmp_path: Path) -> None:
     ours, theirs, times = CASES[case]
     config, report = config_of(ours), ListReporter()
     result = dpo.train(

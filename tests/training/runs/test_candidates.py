@@ -162,7 +162,7 @@ def test_reason_is_given_if_no_task_can_be_created(run: TrainingRun, ada: User, 
     )
 
 
-def test_selected_answers_include_the_best_and_worst_and_fill_the_range() -> None:
+def test_selected_answers_include_the_best_and_worst_and_cover_the_range() -> None:
     answers = [candidate(str(n), score) for n, score in enumerate([0.0, 9.0, 10.0, 9.5, 4.9, 0.1, 9.9])]
     assert [one["score"] for one in spread_answers(answers, 3)] == [10.0, 4.9, 0.0]
     assert [one["score"] for one in spread_answers(answers, 2)] == [10.0, 0.0]

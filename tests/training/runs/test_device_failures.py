@@ -44,7 +44,7 @@ def accelerator_error(code: int, message: str) -> RuntimeError:
         accelerator_error(719, LAUNCH_FAILURE),
         accelerator_error(46, BUSY),
         accelerator_error(100, "CUDA error: no CUDA-capable device is detected"),
-        # The code counts, because messages differ between versions of CUDA.
+        # The error code is decisive, because messages differ between versions of CUDA.
         accelerator_error(46, "CUDA error: all CUDA-capable devices are busy or unavailable"),
         accelerator_error(999, "CUDA error: unknown error"),
         RuntimeError(LAUNCH_FAILURE),
@@ -67,7 +67,7 @@ def accelerator_error(code: int, message: str) -> RuntimeError:
     ],
     ids=lambda error: f"{getattr(error, 'error_code', type(error).__name__)}",
 )
-def test_error_of_a_lost_gpu_is_recorded_as_such(error: RuntimeError) -> None:
+def test_error_of_a_lost_gpu_is_recorded_as_a_lost_gpu(error: RuntimeError) -> None:
     recorded = record_of(error)
     assert (recorded["kind"], recorded["title"]) == ("device_lost", "The GPU failed")
     assert recorded["detail"] == str(error)
@@ -91,7 +91,7 @@ def test_other_errors_are_not_recorded_as_a_lost_gpu(error: Exception, kind: Fai
     assert kind_of(error) == kind
 
 
-def test_error_that_a_lost_gpu_has_caused_is_recorded_as_a_lost_gpu() -> None:
+def test_error_caused_by_a_lost_gpu_is_recorded_as_a_lost_gpu() -> None:
     error = ValueError("the model can't be read")
     error.__cause__ = accelerator_error(719, LAUNCH_FAILURE)
     assert kind_of(error) == FailureKind.DEVICE_LOST

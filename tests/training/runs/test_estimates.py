@@ -90,7 +90,7 @@ def test_time_grows_with_the_work_and_memory_grows_with_the_batch_size(
         estimate(lab, "ppo"),
         estimate_run(project=lab, kind="ppo", recipe={}, inputs={}, preset="thorough"),
     )
-    # The sample answers cost the same in both runs.
+    # The sample answers take the same time in both runs.
     assert thorough.seconds.expected > 4 * usual.seconds.expected
     wider = estimate(lab, "sft", {"batch_size": 256, "micro_batch_tokens": 65_536})
     assert wider.memory.expected > estimate(lab, "sft").memory.expected

@@ -182,7 +182,7 @@ def test_no_event_is_lost_if_the_listen_connection_is_lost(
     assert [seq for _, seq, _ in seen] == [1, 2, 3, 4]
 
 
-def test_stream_stays_open_through_an_outage_of_the_database(
+def test_stream_stays_open_during_a_database_outage(
     run: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "RECONNECT_SECONDS", 0.2)
@@ -211,7 +211,7 @@ def test_stream_stays_open_through_an_outage_of_the_database(
     assert [(type, seq) for type, seq, _ in seen] == [("state", 1), ("metrics", 2), ("state", 3)]
 
 
-def test_disconnect_of_one_browser_does_not_affect_other_streams(run: TrainingRun) -> None:
+def test_disconnection_of_one_browser_does_not_affect_other_streams(run: TrainingRun) -> None:
     seen: Seen = []
 
     async def scene() -> None:

@@ -46,7 +46,7 @@ def test_only_servers_on_the_operators_list_are_allowed(settings: Settings) -> N
         )
 
 
-def test_launch_with_another_server_is_refused(
+def test_launch_with_a_server_that_is_not_on_the_list_is_refused(
     lab: Project, ranked: ModelVersion, settings: Settings
 ) -> None:
     settings.GENERATION_SERVERS = ["http://gpu-2"]
@@ -59,7 +59,7 @@ def test_launch_with_another_server_is_refused(
 
 
 @pytest.mark.parametrize("kind", ["rloo", "ppo", "rejection_sampling"])
-def test_run_that_trains_an_adapter_needs_a_folder_for_it(settings: Settings, kind: str) -> None:
+def test_run_that_trains_an_adapter_needs_a_folder_for_adapters(settings: Settings, kind: str) -> None:
     settings.GENERATION_SERVERS, settings.GENERATION_ADAPTERS = ["http://gpu-1:8000"], ""
     recipe = parse_recipe(kind=kind, settings=SERVER | {"use_peft": True})
     assert "The operator sets it in RANKLOOP_GENERATION_ADAPTERS" in refused_server(recipe)

@@ -61,7 +61,7 @@ def test_every_run_kind_has_progress_limits_and_a_total_time_limit() -> None:
 
 
 @pytest.mark.parametrize(("step", "allowed"), [(0, 20.0), (1, 10.0)])
-def test_loop_without_progress_is_hung_even_if_its_heartbeat_continues(
+def test_loop_without_progress_counts_as_hung_even_if_its_heartbeat_continues(
     run: TrainingRun, look: Look, step: int, allowed: float
 ) -> None:
     beat(run, idle=allowed - 1, step=step)
@@ -74,7 +74,9 @@ def test_loop_without_progress_is_hung_even_if_its_heartbeat_continues(
     assert f"phase 'train', step {step} of 9" in verdict.error["detail"]
 
 
-def test_process_without_a_heartbeat_is_frozen_and_its_run_resumes(run: TrainingRun, look: Look) -> None:
+def test_process_without_a_heartbeat_counts_as_frozen_and_its_run_resumes(
+    run: TrainingRun, look: Look
+) -> None:
     beat(run, idle=0)
     verdicts = [look(float(second)) for second in range(1, 9)]
     assert verdicts[:6] == [None] * 6
@@ -85,12 +87,12 @@ def test_process_without_a_heartbeat_is_frozen_and_its_run_resumes(run: Training
 def test_outage_does_not_count_as_time_without_progress(run: TrainingRun, look: Look) -> None:
     beat(run, idle=0)
     assert look(1.0) is None
-    assert look(1000.0) is None  # the database did not answer in between
+    assert look(1000.0) is None  # the database did not respond between these two checks
     beat(run, idle=0)
     assert look(1001.0) is None
 
 
-def test_run_that_saves_its_result_is_not_hung(run: TrainingRun, look: Look) -> None:
+def test_run_that_saves_its_result_does_not_count_as_hung(run: TrainingRun, look: Look) -> None:
     beat(run, idle=1000, step=9, phase=SAVING)
     assert [look(float(second)) for second in range(1, 10)] == [None] * 9
 
@@ -120,13 +122,13 @@ def test_earlier_attempts_count_towards_the_time_limit(run: TrainingRun) -> None
     assert interruptions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"
     run.refresh_from_db()
     assert remaining_seconds(run) == pytest.approx(10, abs=0.1)
-    run.recipe = {}  # stored before there was a limit
+    run.recipe = {}  # stored before runs had a time limit
     assert remaining_seconds(run) is None
 
 
 @pytest.fixture
 def idle_of(run: TrainingRun) -> Iterator[Callable[[], float]]:
-    """idle_of(): the time without progress in the run's next heartbeat."""
+    """idle_of(): wait for the run's next heartbeat, and return the time without progress that it reports."""
 
     def idle() -> float:
         run.refresh_from_db()
@@ -154,7 +156,7 @@ def test_heartbeat_contains_the_time_since_the_last_progress(
         ):
             time.sleep(0.8)
             progress()
-            idle_of()  # can have been measured before the progress
+            idle_of()  # this heartbeat may have been measured before the progress
             assert idle_of() < 0.8
         with report.waiting("waiting for people"):
             time.sleep(0.8)

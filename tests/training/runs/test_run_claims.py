@@ -28,7 +28,7 @@ def claim(run: TrainingRun) -> int:
     return attempt
 
 
-def test_queued_run_is_claimed_once(make_run: RunMaker) -> None:
+def test_queued_run_is_claimed_only_once(make_run: RunMaker) -> None:
     run = make_run()
     assert claim(run) == 1
     assert transitions.claim_run(run_id=run.pk, worker="second") is None
@@ -81,7 +81,7 @@ def test_repeated_claim_returns_the_same_attempt(make_run: RunMaker) -> None:
     assert (run.attempt, run.tries) == (1, 1)
 
 
-def test_batch_of_events_is_stored_once(make_run: RunMaker) -> None:
+def test_batch_of_events_is_stored_only_once(make_run: RunMaker) -> None:
     """The response to a write can be lost even if the write was committed."""
     run = make_run()
     attempt = claim(run)

@@ -1,4 +1,4 @@
-"""Training workers report their devices. Estimates use the workers that could take the run, and a run that
+"""Training workers report their devices. Estimates use the workers that could execute the run, and a run that
 fits none of them is refused."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LISTED = """\
 
 
 def worker(name: str, *, gpu: float = 0, gpus: int = 1, memory: float = 64, silent: float = 0) -> None:
-    """A worker that reported `silent` seconds ago. Sizes are in GB."""
+    """A worker whose last report was `silent` seconds ago. Sizes are in GB."""
     TrainingWorker.objects.create(
         name=name,
         gpus=[{"name": "NVIDIA RTX 4090", "memory_bytes": int(gpu * GB)}] * (gpus if gpu else 0),
@@ -87,7 +87,7 @@ def test_reported_gpus_are_those_that_cuda_can_use(driver: Callable[..., dict[st
     assert visible_gpus(driver("echo 'driver not loaded' >&2; exit 9"), CUDA_TORCH) == ()
 
 
-def test_query_of_a_hanging_driver_is_abandoned(
+def test_query_to_a_hanging_driver_is_abandoned(
     driver: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "QUERY_SECONDS", 0.2)
@@ -135,7 +135,7 @@ def test_worker_reports_its_device_until_it_stops() -> None:
     assert (machine.basis, machine.worker) == ("worker", "training@here")
 
 
-def test_estimate_applies_to_the_running_worker(lab: Project) -> None:
+def test_estimate_is_made_for_the_running_worker(lab: Project) -> None:
     assert estimate(lab).machine.basis == "server"
     worker("training@old", gpu=80, silent=3600)
     told = estimate(lab)
@@ -159,7 +159,7 @@ def test_fit_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) 
     assert launch_run(project=lab, kind="sft", recipe=EIGHT_B, inputs={}, user=None).state == "queued"
 
 
-def test_run_that_does_not_fit_any_worker_is_refused_with_settings_that_fit(
+def test_refusal_of_a_run_that_fits_no_worker_suggests_settings_that_fit(
     client_of: Callable[[User | None], APIClient], ada: User, project: Project
 ) -> None:
     worker("training@gpu", gpu=48)
@@ -180,7 +180,7 @@ def test_run_that_does_not_fit_any_worker_is_refused_with_settings_that_fit(
     assert client_of(ada).post("/api/v1/runs/", asked | {"force": True}).status_code == 201
 
 
-def test_command_launches_a_run_that_does_not_fit_only_with_force(lab: Project) -> None:
+def test_command_needs_force_to_launch_a_run_that_does_not_fit(lab: Project) -> None:
     worker("training@gpu", gpu=24)
     argv = ["launch_run", "sft", "--project", "lab", "--set", "base_model=Qwen/Qwen3-8B", "--json"]
     with pytest.raises(CommandError, match=r"would fit with .*--force"):

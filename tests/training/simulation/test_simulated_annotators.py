@@ -157,7 +157,7 @@ def length(messages: Any, text: str) -> float:
     return float(len(text))
 
 
-def test_equal_points_share_a_tier_only_if_ties_are_allowed() -> None:
+def test_responses_with_equal_points_share_a_tier_only_if_ties_are_allowed() -> None:
     rng = random.Random(0)
     assert annotators.answer(assignment("aaa", "bb", "cc"), length, 0.0, rng)["tiers"][0] == ["aaa"]
     tied = annotators.answer(assignment("aaa", "bb", "cc"), length, 0.0, rng)["tiers"]

@@ -111,7 +111,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def pairs(given: list[str]) -> dict[str, str]:
-    """Parse NAME=VALUE pairs. Raises CommandError for anything else."""
+    """Parse NAME=VALUE pairs. Raises CommandError if an argument does not have this form."""
     for pair in given:
         if not pair.partition("=")[0] or "=" not in pair:
             raise CommandError(f"{pair!r} does not have the form NAME=VALUE.")

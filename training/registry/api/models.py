@@ -45,7 +45,7 @@ class JudgedView(APIView):
     @parses(ProjectQuery)
     @extend_schema(responses=model_serializers.JudgedPoliciesSerializer)
     def get(self, request: Request, asked: Asked) -> Response:
-        """List the newest evaluations of each policy, with its gain over its parent policy."""
+        """List the newest evaluations of each policy, with the policy's gain over its parent."""
         user, project = user_of(request), asked.get("project")
         policies = judged_policies(
             models=ModelVersion.objects.visible_to(user).of_project(project),
@@ -83,7 +83,7 @@ class PromoteView(ModelView):
 class ArchiveView(ModelView):
     @extend_schema(request=None, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
-        """Archive the model: runs can no longer use it, but its files stay."""
+        """Archive the model: runs can no longer use it, but its files are kept."""
         return Response(model_serializers.ModelSerializer(archive_model(model=self.model)).data)
 
 

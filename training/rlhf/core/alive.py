@@ -1,7 +1,7 @@
 """Let inner loops signal that they are still working, and how much of a long step is done.
 
-A training loop reports progress at every step, but one step can take a long time, for example to generate
-many tokens or to process the whole training set. Inner loops therefore call `alive` once per iteration. A
+A training loop reports progress at every step, but one step can take a long time, for example if it generates
+many tokens or processes the whole training set. Inner loops therefore call `alive` once per iteration. A
 supervisor can then distinguish a long step from a loop that hangs. Inner loops also call `counted` for
 finished parts, so that a run's page shows the progress within the step. Inner functions therefore don't need
 a reporter as a parameter.
@@ -91,11 +91,11 @@ def counted(number: int) -> None:
 
 
 def counted_parts() -> int:
-    """Return the number of parts that were counted so far."""
+    """Return the number of parts that have been counted so far."""
     return 0 if _count is None else _count.done
 
 
 def count_again(done: int) -> None:
-    """Continue to count from an earlier number, because the parts after it are computed again."""
+    """Continue counting from an earlier number, because the parts after it are computed again."""
     if _count is not None:
         _count.done = done

@@ -102,7 +102,7 @@ class CheckpointStore(Protocol):
         best: bool = False,
     ) -> bool:
         """Save the state after `step`. `best` indicates whether the weights are the best so far. Return
-        whether a killed run would resume from here."""
+        whether a killed run would resume from this state."""
 
     def load_best(self, modules: Modules) -> None:
         """Load the best weights into the modules. Do nothing if no best weights were saved."""
@@ -144,8 +144,8 @@ class Checkpoints:
 
     `of` is the run's identity. A run resumes only from checkpoints with an equal identity. With several
     processes, the first process writes checkpoints, and all processes read them. Every process must therefore
-    see the same folder. If the model is sharded (`in_step`), all processes save at the same step, because the
-    first process gathers the tensors from all of them.
+    have access to this folder. If the model is sharded (`in_step`), all processes save at the same step,
+    because the first process gathers the tensors from all of them.
 
     A run does not resume from a checkpoint that was written on another kind of device, unless `other_device`
     is true.
@@ -223,7 +223,7 @@ class Checkpoints:
         best: bool = False,
     ) -> bool:
         made = self._folder / _name(step)
-        # If the checkpoint already exists, nothing is written: the same step always gives the same state.
+        # If the checkpoint already exists, nothing is written: the same step always produces the same state.
         if made != self._newest and (self._in_step or distributed.is_first()):
             weights = complete(saved_tensors(modules) | master_weights(modules, optimisers))
             moments, others = complete(moments_of(optimisers)), complete(data or {})
@@ -427,7 +427,7 @@ def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
             if name in now:
                 yield from _differences(before[name], now[name], f"{path}.{name}" if path else name)
     elif before != now:
-        yield f"{path} was {_short(before)} and is {_short(now)}"
+        yield f"{path} was {_short(before)} and is now {_short(now)}"
 
 
 def _short(value: Any) -> str:

@@ -24,7 +24,7 @@ def default_device() -> torch.device:
 
 
 def device_of(tensors: Iterable[Tensor]) -> str:
-    """Return the kind of device that holds the tensors: `cpu` if there are none."""
+    """Return the kind of device that holds the tensors, or `cpu` if there are no tensors."""
     return next((tensor.device.type for tensor in tensors), "cpu")
 
 
@@ -43,7 +43,7 @@ def _name(device: str) -> str:
 
 
 def _reason() -> str:
-    """Return why PyTorch doesn't use a GPU."""
+    """Return the reason why PyTorch doesn't use a GPU."""
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA

@@ -68,7 +68,7 @@ class Place(NamedTuple):
 @contextmanager
 def process_group(place: Place | None = None) -> Iterator[None]:
     """Join a process group for the duration of the block: the group of `place`, or that of the processes that
-    torchrun started. Without either, do nothing.
+    torchrun started. If there is neither group, do nothing.
 
     On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few GPUs.
     """
@@ -203,7 +203,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def gather_objects(mine: Item) -> list[Item]:
-    """Return the objects of all processes in the order of their ranks. Objects are pickled."""
+    """Return the objects of all processes, ordered by the processes' ranks. Objects are pickled."""
     if count() == 1:
         return [mine]
     data = torch.frombuffer(bytearray(pickle.dumps(mine)), dtype=torch.uint8)
@@ -236,8 +236,8 @@ def anywhere(condition: bool) -> bool:
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenate this process's one-dimensional tensors, then the results of all processes in the order of
-    their ranks. With several processes, the result is on the CPU."""
+    """Concatenate this process's one-dimensional tensors, then the results of all processes, ordered by the
+    processes' ranks. With several processes, the result is on the CPU."""
     if count() == 1:
         return torch.cat(list(parts))
     mine = torch.cat([part.detach().cpu() for part in parts]) if parts else torch.zeros(0)
@@ -265,7 +265,8 @@ def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[in
 
 
 def all_gather(found: Tensor, mine: Tensor) -> None:
-    """Fill `found` with the tensors of all processes, one after another. The tensors have the same shape."""
+    """Fill `found` with the tensors of all processes, one after another. The tensors must have the same
+    shape."""
     # gloo can't exchange tensors of every type, so they are exchanged as bytes.
     into, part = found.view(-1).view(torch.uint8), mine.reshape(-1).view(torch.uint8)
     _exchange(lambda: dist.all_gather_single(into, part, async_op=True))

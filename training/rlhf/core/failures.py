@@ -65,8 +65,8 @@ class UnusableInput(RunFailure, ValueError):
 
 
 # CUDA's error codes (cudaError_t) after which a process can't use its GPU any more, and their messages. A new
-# process can use the GPU again if the GPU still works. Errors that a bug usually causes again are left out,
-# such as an illegal memory access (700) or a device-side assertion (710).
+# process can use the GPU again if the GPU still works. Errors that usually recur in a new process because a
+# bug causes them are left out, such as an illegal memory access (700) or a device-side assertion (710).
 DEVICE_ERRORS = {
     3: "initialization error",
     46: "CUDA-capable device(s) is/are busy or unavailable",
@@ -82,7 +82,7 @@ DEVICE_ERRORS = {
     803: "system has unsupported display driver / cuda driver combination",
     999: "unknown error",
 }
-# The messages of the same errors where they have no error code: in PyTorch's start of CUDA (the last five
+# The messages of the same errors in cases without an error code: when PyTorch initialises CUDA (the last five
 # alternatives), in NCCL, and in errors that were passed on as text.
 DEVICE_MESSAGES = re.compile(
     r"(?:CUDA error: |Cuda failure (?:\d+ )?')"
@@ -93,10 +93,10 @@ DEVICE_MESSAGES = re.compile(
 
 
 def is_device_error(error: BaseException) -> bool:
-    """Return whether the exception says that this process can't use its GPU any more.
+    """Return whether the exception means that this process can't use its GPU any more.
 
-    PyTorch's AcceleratorError has CUDA's error code. Other RuntimeErrors are recognised by their messages.
-    This module doesn't import torch, because the supervisor of runs imports this module.
+    PyTorch's AcceleratorError contains CUDA's error code. Other RuntimeErrors are recognised by their
+    messages. This module doesn't import torch, because the supervisor of runs imports this module.
     """
     if not isinstance(error, RuntimeError):
         return False

@@ -67,8 +67,8 @@ def master_weights(modules: Modules, optimisers: Optimisers) -> dict[str, Tensor
 def fill_masters(modules: Modules, optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> None:
     """Restore the masters of 16-bit weights. A checkpoint of a sharded run contains no masters, because
     sharded weights are float32. In this case, the masters are set to the checkpoint's weights, so that a run
-    without sharding can resume from it. If a sharded run resumes from a checkpoint with masters, the masters
-    become its weights."""
+    without sharding can resume from the checkpoint. If a sharded run resumes from a checkpoint with masters,
+    the masters become the run's weights."""
     if any(name.startswith("masters.") for name in tensors):
         for part, optimiser in optimisers.items():
             for number, parameter in enumerate(optimised(optimiser)):

@@ -5,7 +5,7 @@ can't change by less than 0.004: most steps would have no effect. The optimiser 
 copy of each 16-bit weight, its master (Micikevicius et al. 2017, arXiv 1710.03740), and after every step, the
 model's weights are set to the rounded masters. Gradients are also accumulated in float32.
 
-Float32 weights are their own masters, so a loop needs no second code path.
+Float32 weights are their own masters, so loops need no separate code path for them.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def update_weights(optimiser: torch.optim.Optimizer, *, rate: float) -> None:
 
 def master_of(parameter: nn.Parameter) -> nn.Parameter:
     """Return the float32 parameter that is trained instead of this one. A parameter keeps its master, so a
-    second optimiser continues with the same numbers. If the parameter has changed since the last step, for
-    example because earlier weights were restored, the master is set to the parameter's current value."""
+    second optimiser continues with the same float32 values. If the parameter has changed since the last step,
+    for example because earlier weights were restored, the master is set to the parameter's current value."""
     if parameter.dtype == torch.float32:
         _forget_master(parameter)
         return parameter

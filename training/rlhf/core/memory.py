@@ -7,7 +7,7 @@ logs a warning. There are two cases:
   and the passes of a policy and its reference over a rollout. All processes lower their limit of token
   positions and repeat the work, so that their limits stay equal. The limit is a part of the run's state.
 - `within_memory` is for passes of complete, frozen models whose results don't depend on one another, such as
-  scoring. There, a process divides its own passes. It doesn't wait for other processes, which may have
+  scoring. Here, each process divides its own passes. It doesn't wait for other processes, which may have
   nothing to score.
 
 Neither case changes a result except by rounding: gradients and sums are discarded before they are computed
@@ -37,7 +37,7 @@ Item = TypeVar("Item")
 logger = logging.getLogger(__name__)
 
 # PyTorch raises other RuntimeErrors if it can't allocate memory on a CPU, if an allocation outside its own
-# allocator fails on a GPU, and if NVML can't tell how much memory a GPU has after a failed allocation
+# allocator fails on a GPU, and if NVML can't report a GPU's memory after a failed allocation
 # (https://github.com/pytorch/pytorch/issues/112377).
 MESSAGES = re.compile(
     r"DefaultCPUAllocator|can(?:'t|not) allocate memory|not enough memory|CUDA error: out of memory"
@@ -61,7 +61,7 @@ class HasLimit(Protocol):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the error says that memory could not be allocated."""
+    """Return whether the error means that memory could not be allocated."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     if isinstance(error, OSError):
@@ -95,8 +95,8 @@ def until_it_fits(
 
     If the device runs out of memory, the gradients are discarded, the limit in ``state`` is halved
     (`lowered`), and ``work`` is called again. ``largest`` returns the number of token positions in this
-    process's largest pass that can be divided, or 0 if there is none. If it returns 0, the error is raised.
-    ``divide`` is called after the limit was lowered. ``what`` names the work in the log.
+    process's largest pass that can be divided, or 0 if there is none. If ``largest`` returns 0, the error is
+    raised. ``divide`` is called after the limit was lowered. ``what`` names the work in the log.
 
     If one of several processes runs out of memory, all processes repeat the work with the new limit. All of
     them must therefore call this function, and ``work`` must not wait for other processes, except in
@@ -155,9 +155,10 @@ def within_memory(
 ) -> Iterator[tuple[Part, Result]]:
     """Yield each part with the result of ``work``, a pass of ``model`` without gradients.
 
-    If the device runs out of memory, the part is replaced with its ``halves``, and so is every later part
-    whose ``size``, its number of token positions, exceeds half of that part's. The model keeps this limit in
-    later calls. ``halves`` returns the part itself if it can't be divided. The error is then raised.
+    If the device runs out of memory, the part is replaced with its ``halves``. From then on, every part with
+    more than half as many token positions (``size``) is also replaced with its halves. Later calls with this
+    model apply the same limit. ``halves`` returns the part itself if it can't be divided. The error is then
+    raised.
     """
     waiting = deque(parts)
     while waiting:

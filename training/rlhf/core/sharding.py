@@ -6,7 +6,7 @@ and each process keeps its part of the sum. The sharded weights are float32. In 
 bfloat16, they take the place of the float32 masters of `core.masters`, and each process gathers them in
 bfloat16.
 
-- A forward pass of a sharded model needs `run`. Its backward pass needs no special call.
+- A forward pass of a sharded model must be executed with `run`. Its backward pass needs no special call.
 - Gathering is an exchange, so all processes must run the same passes in the same order. `in_step` adds
   passes without an effect in the processes that have fewer micro-batches than others, and completes the
   exchanges of a process that runs out of memory.
@@ -121,8 +121,9 @@ def in_step(
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Call ``process(part, True)`` for each part. If the model is sharded, ``process(spare(), False)`` is
-    called until every process has had the same number of parts. Its results must be ignored. ``check`` is
-    called before each part, and ``process`` must not wait for other processes except by running models.
+    called until every process has processed the same number of parts. The results of these calls must be
+    ignored. ``check`` is called before each part, and ``process`` must not wait for other processes except by
+    running models.
 
     If a process of a sharded model runs out of memory in a part, the others wait for its next exchange. The
     process therefore runs the spare part, and leaves out the exchanges that it has already made
@@ -156,15 +157,15 @@ def in_step(
 
 
 def _reset(model: Any) -> None:
-    """Free the weights that an interrupted pass has gathered, and forget its state."""
+    """Free the weights that an interrupted pass has gathered, and reset the pass's state."""
     if model._get_fsdp_state()._is_root:  # None before the first pass
         model.reset_iter_state()
 
 
 class _Exchanges:
-    """Counts the exchanges of a part, so that a process can repeat the part without those that the other
-    processes have already completed. The values of these exchanges are replaced by zeros, which is why the
-    results of a repeated part are useless. All parts make the same exchanges in the same order."""
+    """Counts the exchanges of a part, so that a process can repeat the part without the exchanges that the
+    other processes have already completed. The values of these exchanges are replaced by zeros, which is why
+    the results of a repeated part are useless. All parts make the same exchanges in the same order."""
 
     def __init__(self) -> None:
         self.made = self.left_out = 0

@@ -20,7 +20,7 @@ class SharedReporter:
     stopped process's gradients.
 
     If the model is sharded (`in_step`), all processes stop at the same point, because they save the
-    checkpoint together. `check` is then `check_together`, except in a block of `stopping_together`.
+    checkpoint together. `check` then works like `check_together`, except in a block of `stopping_together`.
     """
 
     def __init__(self, report: Reporter, *, in_step: bool = False) -> None:
@@ -68,7 +68,7 @@ class SharedReporter:
             raise Cancelled("another process of this run was asked to stop")
 
     def listen(self) -> None:
-        """Like `check`, for calls of `alive` in the middle of a pass. If the model is sharded, the processes
+        """Like `check`, for calls to `alive` in the middle of a pass. If the model is sharded, the processes
         can't stop there, and this method does nothing."""
         if not self._in_step or is_apart():
             self.check()

@@ -1,7 +1,8 @@
 """Waiting for something outside the run, such as a server.
 
-A run that waits is not hung. Code that waits does so inside `waiting`, and the reporter that shows the run to
-users is registered with `waits_shown_by`. If no reporter is registered, `waiting` does nothing.
+A waiting run must not be treated as hung. Code that waits does so inside `waiting`, and the reporter that
+shows the run to users is registered with `waits_shown_by`. If no reporter is registered, `waiting` does
+nothing.
 """
 
 from __future__ import annotations

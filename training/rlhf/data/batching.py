@@ -160,7 +160,7 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
     plus attention over all token pairs in each row.
 
     A layer of width d spends about 24 d² FLOPs on a token and 4 d FLOPs on a (query, key) pair. A pair
-    therefore costs 1/(6 d) of a token's cost. For responses of equal length, packing is cheaper unless the
+    therefore costs 1/(6 d) as much as a token. For responses of equal length, packing is cheaper unless the
     prompt is much shorter than the responses.
     """
     width, k = group.separate_width, len(group.responses)
@@ -243,8 +243,8 @@ def cut_by_tokens(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[i
     current: list[int] = []
     tokens = 0
     for index, width in enumerate(lengths):
-        # An item goes into the part that contains the item's midpoint, unless that part would then exceed the
-        # limit.
+        # An item is assigned to the part that contains the item's midpoint, unless that part would then
+        # exceed the limit.
         if current and (tokens + width > max_tokens or tokens + width / 2 > share):
             yield current
             current, tokens = [], 0

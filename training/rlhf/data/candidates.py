@@ -36,7 +36,7 @@ class PromptCandidates(TypedDict):
 
 
 def read_candidates(path: str | Path) -> Iterator[PromptCandidates]:
-    """Yield the lines of a file that `selection.candidate_file` has written."""
+    """Yield the lines of a file that `selection.candidate_file` wrote."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)

@@ -112,9 +112,9 @@ def encode(
 def split_by_prompt(rows: Sequence[Row], heldout_share: float) -> tuple[list[Row], list[Row]]:
     """Split rows into (train, held-out) by the hash of the prompt, as `rankings.split_by_prompt` does.
 
-    All demonstrations of a prompt are on the same side. A prompt stays on its side when the data grows, so a
-    held-out prompt of one round is not trained on in the next. If the split would hold out all prompts, no
-    prompt is held out.
+    All demonstrations of a prompt are on the same side of the split. A prompt stays on its side when the data
+    grows, so a held-out prompt of one round is not trained on in the next. If the split would hold out all
+    prompts, no prompt is held out.
     """
     held_out = [is_held_out(row.prompt_key, heldout_share) for row in rows]
     if all(held_out):

@@ -1,8 +1,9 @@
 """Read rankings from a frozen snapshot or from any other file that can be imported.
 
 `preferences.formats` defines the formats that can be imported. Every row is read before training begins, with
-the same readers and error messages as in an import. If rows are broken, one error names the first of them.
-Some rows are valid but contain nothing that a loss can use. These rows are left out and counted by reason:
+the same readers and error messages as in an import. If rows are broken, a single error lists the first of
+them. Some rows are valid but contain nothing that a loss can use. These rows are left out and counted by
+reason:
 
 - ``not_rankable``: the annotator marked the responses as not rankable.
 - ``all_bad``: the annotator marked all responses as bad and gave no order.

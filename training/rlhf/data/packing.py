@@ -33,12 +33,12 @@ PADDING = -1
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """R rows of T token positions with `tokens` tokens in all; the rest is padding.
+    """R rows of T token positions with `tokens` tokens in total; the rest is padding.
 
     `ids`, `positions` and `wanted` have shape (R, T). `wanted` marks the response tokens, including EOS. For
-    separate rows, `positions` is None: not every model accepts position IDs.
-    `mask` has shape (R, T) for separate rows, with 1 for a token. For packed rows, the mask is boolean with
-    shape (R, 1, T, T). For a flat row, the mask is a `segments.segment_table`.
+    separate rows, `positions` is None, because not every model accepts position IDs. `mask` has shape (R, T)
+    for separate rows, with 1 for a token. For packed rows, the mask is boolean with shape (R, 1, T, T). For a
+    flat row, the mask is a `segments.segment_table`.
     """
 
     ids: Tensor
@@ -67,7 +67,7 @@ class Batch:
 
 def layout_for(model: PreTrainedModel, packing: Packing) -> Layout:
     """Return the best layout that the model supports (`answers.shared_layout`), or ``separate`` if packing is
-    off."""
+    disabled."""
     return "separate" if packing == "off" else shared_layout(model)
 
 

@@ -37,7 +37,7 @@ class Ranking:
     them to group results.
 
     ``all_bad`` is true if the annotator marked all responses as bad. The order of the responses is still a
-    preference, but none of them is worth imitating.
+    preference, but none of the responses is worth imitating.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -116,7 +116,7 @@ def split_by_prompt(
     hashes = {ranking.prompt_hash for ranking in heldout}
     words = [words_of(ranking.messages) for ranking in rankings]
     found = 0
-    while found < len(hashes):  # a file can give the same hash to prompts with different wording
+    while found < len(hashes):  # a file can assign the same hash to prompts with different wording
         found = len(hashes)
         of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
         hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}
@@ -126,7 +126,7 @@ def split_by_prompt(
 
 
 def is_held_out(prompt: str, fraction: float) -> bool:
-    """Return whether a prompt is among the held-out fraction of all prompts. The answer depends only on the
+    """Return whether a prompt is among the held-out fraction of all prompts. The result depends only on the
     hash of ``prompt``, which identifies the prompt."""
     return int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16) < int(fraction * 2**32)
 

@@ -72,9 +72,9 @@ def answers_to(
     on `prompts_per_batch`. Two runs with the same seed and different purposes use different random numbers.
 
     Prompts that the chat template refuses are left out and counted. `check` is called before each batch and
-    every few seconds, and can raise an exception to stop. `progress` is called after each batch and every
-    few seconds, with the number of prompts done so far and their total. Raises `UnusableInput` if
-    `max_new_tokens` leaves no room for a prompt, or if no prompt is usable.
+    every few seconds, and can raise an exception to stop the generation. `progress` is called after each
+    batch and every few seconds, with the number of completed prompts and the total number. Raises
+    `UnusableInput` if `max_new_tokens` leaves no room for a prompt, or if no prompt is usable.
     """
     room = chat.context_length(policy.model) - sampling.max_new_tokens
     total = len(prompts)

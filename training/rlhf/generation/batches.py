@@ -24,8 +24,8 @@ CPU_SHARE, GPU_SHARE = 0.25, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one batch. `token_bytes` is the size of one token's keys and values. If `shared`, a prompt's
-    keys and values are stored once for all its samples."""
+    """The limits of one batch. `token_bytes` is the size of one token's keys and values. If `shared`, a
+    prompt's keys and values are stored once for all its samples."""
 
     cache_bytes: int
     rows: int
@@ -44,7 +44,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The indices of the prompts to answer together, and which samples to generate for each of them."""
+    """The indices of the prompts to answer together, and the numbers of the samples to generate for each of
+    them."""
 
     prompts: list[int]
     samples: range

@@ -54,8 +54,8 @@ Pick = Callable[[Tensor, Tensor | None], Tensor]
 
 class Rows(Protocol):
     """The keys and values of a batch's rows. `read` returns the logits of each row's first token, and `step`
-    appends one token to each row and returns the logits of the next. `keep` drops all rows except the given
-    ones."""
+    appends one token to each row and returns the logits of the next token. `keep` drops all rows except the
+    given ones."""
 
     @property
     def can_keep(self) -> bool: ...
@@ -152,7 +152,7 @@ def generate(
                 limits = limits.halved(batch)
                 log.warning(
                     "Out of memory while %d answers were generated together. Continuing with at most %d. "
-                    "Lower generation_memory to avoid the lost time.",
+                    "Lower generation_memory to avoid the time lost to such retries.",
                     batch.rows,
                     limits.rows,
                 )
@@ -235,7 +235,8 @@ def _decode_batch(
 ) -> list[Completion]:
     """Generate the completions of the batch's rows, of at most `limit` tokens each.
 
-    Until the next check for finished rows, finished rows also get further tokens, which are ignored."""
+    Until the next check for finished rows, tokens are also generated for finished rows. These tokens are
+    ignored."""
     batch, device = start(), stops.device
     stride = CPU_STRIDE if device.type == "cpu" else GPU_STRIDE
     logits = batch.read(pulse.beat)

@@ -17,8 +17,8 @@ def likely_answers(
     policy: Loaded, prompts: Sequence[list[int]], *, max_tokens: int, check: Callable[[], None]
 ) -> list[Completion]:
     """Return the most likely answer to each prompt (token IDs). An answer has at most `max_tokens` tokens and
-    fits into the context. `check` can raise an exception to stop. If the policy is sharded, all processes
-    must call this function."""
+    fits into the context. `check` can raise an exception to stop the generation. If the policy is sharded,
+    all processes must call this function."""
     if not prompts:
         return []
     room = min(max_tokens, chat.context_length(policy.model) - 1)

@@ -25,8 +25,8 @@ def uniform_numbers(seed: int, n: int, length: int) -> Tensor:
     """Return independent random numbers from [0, 1), as a float64 tensor of shape (n, length).
 
     With 24 bits, as in float32, a token's probability would be rounded to a multiple of 6e-8. The numbers
-    come from Philox, because torch's generator on a CPU uses only 32 bits of its seed. Among a million
-    prompts, about a hundred pairs of prompts would then have the same random numbers.
+    come from Philox, because torch's generator on a CPU uses only 32 bits of its seed. With 32 bits, about a
+    hundred pairs among a million prompts would have the same random numbers.
     """
     return torch.from_numpy(np.random.Generator(np.random.Philox(key=seed)).random((n, length)))
 
@@ -36,9 +36,9 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
 
     ``logits`` has shape (B, V). ``uniform`` has shape (B,) and contains random numbers from [0, 1). The
     function picks the first token whose cumulative probability exceeds the row's random number. Without
-    ``uniform``, or at temperature 0, the function picks the most likely token. In a row whose logits are NaN
-    or infinite, it picks -1. It raises no exception, because the check would make the CPU wait for the
-    GPU at every token.
+    ``uniform``, or at temperature 0, the function picks the most likely token. For a row whose logits are NaN
+    or infinite, it returns -1. It raises no exception, because the check would make the CPU wait for the GPU
+    at every token.
     """
     if uniform is None or temperature == 0:
         highest, picked = logits.max(dim=-1)

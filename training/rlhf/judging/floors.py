@@ -72,8 +72,8 @@ def adapted_state(
 ) -> FloorState:
     """Return the state after a step in which reward model j's scores had the mean `means[j]`.
 
-    If the step's update did not follow the rewards (`acts` is false), the means say nothing about the
-    multipliers, and the multipliers stay the same.
+    If the step's update did not follow the rewards (`acts` is false), the means don't reflect the effect of
+    the multipliers, so the multipliers stay the same.
 
     A missing floor is set from the step's mean. The step's answers must therefore come from the starting
     policy.

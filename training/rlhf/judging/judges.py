@@ -150,9 +150,9 @@ class Judges:
         self, state: FloorState, judged: Judged, keep: Callable[[Tensor], Sequence[int]]
     ) -> FloorState:
         """Return the state with which a selection from these answers respects the floors. `keep` selects by
-        the combined rewards (`floors.settled_state`). Rejection sampling uses this instead of `adapted`,
-        because its answers don't change with the reward. A floor that `state` contains keeps its value. The
-        other floors are relative to these answers, which must come from the starting policy."""
+        the combined rewards (`floors.settled_state`). Rejection sampling uses this method instead of
+        `adapted`, because its answers don't change with the reward. A floor that `state` contains keeps its
+        value. The other floors are relative to these answers, which must come from the starting policy."""
         known = {name: Floor(False, value) for name, value in state["floors"].items()}
         return settled_state(judged.standard, self.weights, {**self.floors, **known}, keep)
 
@@ -205,7 +205,7 @@ def open_judges(
     reward_models: RewardSources, config: UsesRewards, *, policy: Loaded, dtype: torch.dtype = torch.float32
 ) -> Judges:
     """Load the run's reward models. If the policy is an adapter, reward models that are adapters of the same
-    base share its trunk. The first one has weight 1 unless `reward_weights` lists it.
+    base share its trunk. The first reward model has weight 1 unless `reward_weights` lists it.
 
     Raises ModelNotFound. Raises ValueError for a reward model with constant rewards, for a weight or floor of
     an unknown reward model or, if `caution` is above 0, for a reward model without an uncertainty estimate.

@@ -1,9 +1,9 @@
 """Spread an answer's reward over its tokens by potential-based shaping.
 
 With the reward at the end of an answer, every token of a long answer gets the same credit. Here, the reward
-models also score partial answers, each of which ends at the end of a sentence and gets an EOS. The potential
-Φ(s_t) is the score of the longest such partial answer in s_t, the state in which token t is chosen. It is 0
-before the first sentence has ended. The reward of token t is
+models also score partial answers, each of which ends with a complete sentence and an EOS. The potential
+Φ(s_t) is the score of the longest such partial answer in s_t, the state in which token t is chosen. The
+potential is 0 before the first sentence has ended. The reward of token t is
 
     r_t = γ Φ(s_{t+1}) - Φ(s_t),  and for the last token  r_T = R - Φ(s_T),
 

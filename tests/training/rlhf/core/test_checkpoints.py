@@ -242,7 +242,7 @@ def test_error_for_checkpoints_of_another_run_names_the_difference(folder: Path,
         path.suffix in {".safetensors", ".json"} for path in (tmp_path / "checkpoints").glob("step-*/*")
     )
     other = save_model(tiny.policy(seed=1), tiny.tokenizer(), tmp_path / "other")
-    with pytest.raises(CheckpointRefused, match=r"recipe\.label_smoothing was 0\.0 and is 0\.1"):
+    with pytest.raises(CheckpointRefused, match=r"recipe\.label_smoothing was 0\.0 and is now 0\.1"):
         run(label_smoothing=0.1)
     with pytest.raises(CheckpointRefused, match=r"another run: rankings was"):
         run(rankings=RANKINGS[1:])

@@ -167,7 +167,7 @@ def test_model_whose_forward_pass_was_changed_takes_the_general_path(
     scaled = tiny.policy()
     scaled.model.layers[1].self_attn.scaling = 0.5  # only a comparison of logits detects this change
     assert trunk_of_family(scaled) is None
-    assert "gives different logits" in caplog.text
+    assert "computes different logits" in caplog.text
 
 
 def test_decoding_reads_the_current_weights() -> None:

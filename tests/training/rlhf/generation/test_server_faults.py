@@ -180,7 +180,9 @@ def test_request_that_always_fails_ends_the_run(policy: Loaded, server: OpenAISe
         return found
 
     server.change = change
-    with pytest.raises(ServerUnusable, match=r"failed 5 times at the same request.*device-side assert"):
+    with pytest.raises(
+        ServerUnusable, match=r"failed 5 times to process the same request.*device-side assert"
+    ):
         asked(engine_for(server), policy)
 
 
@@ -214,7 +216,7 @@ FAULTS: dict[str, tuple[Callable[[Json], Any], str]] = {
     "unknown ID": (changed(token_ids=[5, 500, 6, 7, 8, 9], logprobs=None), "contains the token ID 500"),
     "no IDs": (without_token_ids, "contains no token IDs. The server must support return_token_ids"),
     "not numbers": (changed(token_ids=["5", "6"]), "not a list of whole numbers"),
-    "other prompt": (changed(prompt_token_ids=[2, 3]), "the prompt that the server has read differs"),
+    "other prompt": (changed(prompt_token_ids=[2, 3]), "the prompt that the server read differs"),
     "too short": (changed(token_ids=[5, 6], logprobs=None, finish_reason="length"), "--max-model-len"),
     "other end": (changed(token_ids=[5, 6], logprobs=None, finish_reason="stop"), "not a stop token"),
     "other counts": (
@@ -370,7 +372,7 @@ def test_request_that_is_never_answered_fails_after_the_timeout(
         return found
 
     server.change = change
-    with pytest.raises(ServerUnusable, match=r"failed 2 times .* it did not answer in time"):
+    with pytest.raises(ServerUnusable, match=r"failed 2 times .* it did not respond in time"):
         asked(engine_for(server, server_timeout=0.5), policy)
     ends.set()
 

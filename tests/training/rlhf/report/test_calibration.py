@@ -30,7 +30,7 @@ def test_calibration_matches_a_manual_calculation() -> None:
     """Pairs with probabilities .85, .85, .85 and .65. The first response wins two of the three pairs
     predicted at .85, and the only pair predicted at .65.
 
-    If each pair is counted in both orders, there are eight predictions. The first response wins 2 of 3 pairs
+    Each pair is counted in both orders, so there are eight predictions. The first response wins 2 of 3 pairs
     at .85, 1 of 3 at .15, 1 of 1 at .65 and 0 of 1 at .35.
     """
     first = np.array([0.85, 0.85, 0.85, 0.65])

@@ -68,7 +68,7 @@ def test_wilson_interval_over_prompts_is_used_if_all_values_are_equal(hits: np.n
     assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-6)
 
 
-def test_single_prompt_gives_no_interval_and_empty_data_gives_no_estimate() -> None:
+def test_single_prompt_has_no_interval_and_empty_data_has_no_estimate() -> None:
     alone = PromptBootstrap(["p", "p"])
     assert alone.mean([0.0, 1.0], np.array([0, 1])) == Estimate(0.5, None, None)
     assert alone.share([], np.array([], dtype=np.int64)) == Estimate.nothing()

@@ -239,7 +239,8 @@ def test_training_learns_reliabilities_and_thresholds_and_position_effects(tmp_p
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # the best response is compared with the worst instead of the second best
+        # In every second ranking, the best response is paired with the worst one instead of the second best.
+        wide = number % 2 == 0
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]

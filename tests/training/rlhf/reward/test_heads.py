@@ -44,8 +44,8 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Pair the two halves of the responses. Return the standard deviation of the members' reward differences,
-    averaged over the pairs."""
+    """Pair the first half of the responses with the second half. Return the standard deviation of the
+    members' reward differences, averaged over the pairs."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 
@@ -124,7 +124,7 @@ def test_fit_is_determined_by_its_seed_and_can_be_cancelled() -> None:
     assert calls == 3
 
 
-def test_fit_does_not_draw_the_random_numbers_of_the_next_seed() -> None:
+def test_fit_does_not_use_the_random_numbers_of_the_next_seed() -> None:
     orders: list[Tensor] = []
 
     def draw(chosen: Tensor) -> Part:

@@ -151,7 +151,7 @@ def test_maximum_evidence_recovers_the_prior_standard_deviation() -> None:
         assert given.evidence < found.evidence
 
 
-def test_posterior_around_the_mode_is_exact_and_narrows_with_data() -> None:
+def test_posterior_around_the_mode_is_exact_and_narrows_with_more_data() -> None:
     _, few = repetition(5, n=20, k=3)
     _, many = repetition(5, n=200, k=3)
     mode = known.mode(few, precision=WIDTH)

@@ -56,7 +56,7 @@ def test_bradley_terry_of_one_pair_is_minus_log_sigmoid() -> None:
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)), abs=1e-7)
 
 
-def test_bradley_terry_averages_the_pairs_of_each_ranking_across_tiers() -> None:
+def test_bradley_terry_averages_over_the_pairs_of_each_ranking_across_tiers() -> None:
     expected = by_hand(sigmoid, None, rewards(), RAGGED)
     assert losses.bradley_terry(rewards(), RAGGED).tolist() == pytest.approx(expected, abs=1e-12)
     assert expected[2] == 0.0  # all responses are tied, so there is no preference
@@ -140,7 +140,7 @@ def test_probability_of_a_cumulative_strength_is_a_difference_of_two_sigmoids() 
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
-def test_strength_applies_only_to_the_best_and_second_best_tier() -> None:
+def test_strength_applies_only_to_pairs_of_the_best_and_second_best_tier() -> None:
     edges = [*HALF.tolist(), math.inf]
     expected = []
     for row, order, said in zip(rewards().tolist(), RAGGED.tolist(), STATED.tolist(), strict=True):
@@ -201,7 +201,7 @@ def test_crowd_bt_weights_both_verdicts_by_the_reliability() -> None:
         losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
 
 
-def test_full_reliability_does_not_change_the_loss_and_ties_ignore_reliability() -> None:
+def test_full_reliability_and_the_reliability_of_ties_do_not_change_the_loss() -> None:
     sure, unsure = torch.full((4,), 60.0, dtype=torch.float64), torch.full((4,), -0.3, dtype=torch.float64)
     h = HALF[0]
     for loss in (
@@ -223,7 +223,7 @@ def test_beta_prior_loss_equals_the_negative_log_density_up_to_a_constant() -> N
     assert torch.allclose(difference, difference[:1].expand(3), atol=1e-12)
 
 
-def test_plackett_luce_is_the_product_of_choices_from_best_to_worst() -> None:
+def test_plackett_luce_multiplies_choice_probabilities_from_best_to_worst() -> None:
     values = rewards()[:1]
     strength = [math.exp(r) for r in values[0].tolist()]
     expected = 0.0
@@ -240,7 +240,7 @@ def test_plackett_luce_probabilities_of_all_orders_sum_to_one() -> None:
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_plackett_luce_of_top_1_is_one_choice_and_of_a_pair_is_bradley_terry() -> None:
+def test_plackett_luce_is_one_choice_for_top_1_and_bradley_terry_for_a_pair() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)

@@ -1,4 +1,4 @@
-"""The program in the guide on reward models runs unchanged and gives the documented results."""
+"""The program in the guide on reward models runs unchanged and produces the documented results."""
 
 from __future__ import annotations
 

@@ -247,7 +247,9 @@ def test_members_are_separate_adapters_on_one_trunk(
 
 
 @pytest.mark.parametrize("use_peft", [False, True])
-def test_moved_members_find_their_base_and_errors_name_a_missing_base(use_peft: bool, tmp_path: Path) -> None:
+def test_members_find_their_base_after_a_move_and_errors_name_a_missing_base(
+    use_peft: bool, tmp_path: Path
+) -> None:
     base = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "old" / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "use_peft": use_peft}
     trained = run(tmp_path / "old", **again)
@@ -351,8 +353,8 @@ def test_encoders_and_adapters_support_uncertainty(kind: str, tmp_path: Path) ->
 
 
 def test_members_of_runs_with_different_seeds_do_not_share_a_seed() -> None:
-    """If seeds were sums, the first member of seed 7919 and the second member of seed 0 would have the same
-    data order."""
+    """If a member's seed were a sum, such as the run's seed plus 7919 n, the first member of a run with seed
+    7919 and the second member of a run with seed 0 would have the same data order."""
     seeds = [
         member_recipe(RewardModelConfig(seed=seed), n).seed for seed in (0, 7919, 15838) for n in range(8)
     ]

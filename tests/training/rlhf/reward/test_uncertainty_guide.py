@@ -1,4 +1,4 @@
-"""The code in the guide on uncertainty runs and gives the documented results."""
+"""The code in the guide on uncertainty runs and produces the documented results."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_lead_over_the_mean_of_the_usable_answers_must_reach_min_gain() -> None:
     assert kept([9.0, 1.0, 3.0], [False, True, True], min_gain=1.0) == [2]
 
 
-def test_settings_that_contradict_each_other_are_refused() -> None:
+def test_contradictory_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="only 4 answers are sampled per prompt"):
         RejectionSamplingConfig(keep="top_k", k=5, samples_per_prompt=4)
     with pytest.raises(ValueError, match="leave no room for a prompt"):

@@ -100,7 +100,7 @@ def test_interrupted_measurement_continues_with_the_same_result(monkeypatch: pyt
     assert report.progress_rows[-1] == (varied.PHASE, len(PROMPTS), len(PROMPTS))
 
 
-def test_models_have_the_precision_of_the_recipe(tmp_path: Path) -> None:
+def test_models_have_the_precision_that_the_recipe_specifies(tmp_path: Path) -> None:
     """bfloat16 models give the same rewards whether they are loaded from files or are already in memory."""
     world, sources = known_optimum.world(0), dict[str, ModelSource]()
     models = {"policy": world.policy(), "reward_model": world.reward_model()}
@@ -134,7 +134,7 @@ def test_unfinished_answers_are_penalised_as_in_the_loop() -> None:
     assert torch.equal(measured(config=selecting).rewards.isnan(), unfinished)
 
 
-def test_chosen_prompts_have_fewer_groups_of_equal_rewards(tmp_path: Path) -> None:
+def test_chosen_prompts_have_fewer_groups_of_answers_with_equal_rewards(tmp_path: Path) -> None:
     world = known_optimum.world(0)
     spreads = spreads_of(measured().rewards)
     assert (spreads == 0).any()

@@ -1,5 +1,5 @@
-"""A launch resolves its inputs and creates a run. If a launch is refused, it gives a reason for each invalid
-field and writes nothing."""
+"""A launch resolves its inputs and creates a run. A refused launch returns a reason for each invalid field
+and stores nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 def refusal(
     project: Project, kind: str, recipe: dict[str, Any] | None = None, **inputs: str
 ) -> dict[str, str]:
-    """Attempt a launch that must be refused without writing a run. Return the reasons by field."""
+    """Attempt a launch that must be refused and must not write a run. Return the reasons by field."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe, **inputs)
     assert not TrainingRun.objects.exists()

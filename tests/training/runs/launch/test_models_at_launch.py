@@ -68,7 +68,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 
 def refusal(project: Project, kind: str, recipe: dict[str, Any] | None = None) -> tuple[str, str]:
     """Attempt a launch that must be refused for exactly one reason. Return the field and the reason. An
-    estimate must give the same reason."""
+    estimate must return the same reason."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe)
     assert caught.value.status == 422
@@ -89,7 +89,7 @@ def overflowing(folder: Path) -> Path:
 
 @pytest.mark.usefixtures("prompts")
 @pytest.mark.parametrize("kind", ["reward_model", "sample", "sft"])
-def test_tokenizer_larger_than_the_model_is_refused(
+def test_tokenizer_with_more_tokens_than_the_model_is_refused(
     kind: str, lab: Project, register: Register, tmp_path: Path, rank: Rank, alice: User
 ) -> None:
     rank(lab, alice, n=2)
@@ -155,7 +155,10 @@ def test_adapter_without_its_head_or_for_another_base_is_refused(
     move_adapter(judge.folder, saved(tmp_path / "wide", hidden_size=64))
     field, reason = refusal(lab, "rejection_sampling")
     assert field == JUDGE
-    assert "for model.layers.0.mlp.down_proj with 32×64 weights, but the base model's are 64×64" in reason
+    assert (
+        "for model.layers.0.mlp.down_proj with 32×64 weights, but in the base model, this module has 64×64"
+        in reason
+    )
 
     move_adapter(judge.folder, base)
     drop_weights(judge.folder / "adapter_model.safetensors", "score")

@@ -70,7 +70,7 @@ def test_run_with_a_retired_setting_resumes_with_a_new_time_limit(
     assert (resumed.state, resumed.recipe["max_minutes"]) == ("queued", 30)
 
 
-# Settings that an earlier version accepted together, with a part of the reason why they are refused now.
+# Settings that an earlier version accepted together, with part of the reason why they are refused now.
 REFUSED_TOGETHER: list[tuple[str, dict[str, Any], str]] = [
     ("rejection_sampling", {"max_new_tokens": 96, "max_length": 96}, "leave no room for a prompt"),
     ("ppo", {"kl_target": 1.0, "kl_coefficient": 0.0}, "must then be above 0"),

@@ -1,4 +1,5 @@
-"""A run with `varied_share` measures the spread of rewards once and keeps its choice of prompts."""
+"""A run with `varied_share` measures the spread of rewards once, and does not change its choice of prompts
+afterwards."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def test_run_trains_on_the_chosen_prompts_and_reports_their_number(lab: Project,
     assert phases[:2] == [PHASE, "train"]
 
 
-def test_cancelled_measurement_is_kept_and_the_choice_is_made_once(lab: Project) -> None:
+def test_measured_rewards_of_a_cancelled_run_are_kept_and_the_choice_is_final(lab: Project) -> None:
     run = launch(lab, SMALL, "rloo", **INPUTS)
     with pytest.raises(Cancelled):
         run_once(run, 1, Stopping())

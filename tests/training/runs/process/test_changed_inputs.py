@@ -44,7 +44,7 @@ def flip_a_byte(file: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_fails_if_its_snapshot_was_swapped(ranked: ModelVersion, rank: Rank, ben: User) -> None:
+def test_run_fails_if_its_snapshot_was_replaced(ranked: ModelVersion, rank: Rank, ben: User) -> None:
     project = ranked.project
 
     def swap() -> None:

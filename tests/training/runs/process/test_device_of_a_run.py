@@ -1,5 +1,5 @@
-"""A run keeps its kind of device. It continues in a new process if its GPU failed, and doesn't continue on
-another kind of device unless the user allows it."""
+"""A run keeps its kind of device. It continues in a new process if its GPU fails, and doesn't continue on
+another kind of device unless the user allows this."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.runs.process import fork, group, supervise
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from training.runs.process.main import run_attempt
 
-__all__ = ["one_thread"]  # a fixture for every test of this module
+__all__ = ["one_thread"]  # a fixture for every test in this module
 pytestmark = [
     pytest.mark.usefixtures("test_database"),
     pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU"),
@@ -36,7 +36,7 @@ EPOCHS = 4  # 12 steps
 
 
 def after_save(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
-    """Call `act` with the step of each checkpoint after it was written."""
+    """Call `act` with the step of each checkpoint, after the checkpoint was written."""
     write = Checkpoints.save
 
     def written(self: Checkpoints, step: int, *state: Any, **options: Any) -> bool:
@@ -49,7 +49,7 @@ def after_save(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> N
 
 @pytest.fixture
 def started_on_a_gpu(ranked: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> TrainingRun:
-    """A queued run with a checkpoint. According to its row, its first attempt had a GPU."""
+    """A queued run with a checkpoint. Its row states that the first attempt ran on a GPU."""
     run = launched(ranked, epochs=EPOCHS)
     with monkeypatch.context() as stopping:
         after_save(stopping, lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 2 else None)
@@ -107,8 +107,9 @@ def test_user_can_resume_a_run_on_another_kind_of_device(
 
 
 class FinishedProcess:
-    """Stands for a training process. The attempt is executed in the test's own process, where PyTorch can be
-    made to raise an error of a GPU. The supervisor looks at the run once more before it sees the exit."""
+    """Simulates a finished training process. The attempt is executed in the test's own process, where the
+    test can make PyTorch raise a GPU error. The supervisor checks the run once more before it detects the
+    exit."""
 
     def __init__(self, code: int) -> None:
         self._code, self._looks = code, 0
@@ -146,7 +147,7 @@ def gpu_error() -> RuntimeError:
 
 
 def lose_the_gpu(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
-    """Make the GPU fail after the second checkpoint of each of the first attempts."""
+    """Make the GPU fail after the second checkpoint of each of the first ``times`` attempts."""
     lost: list[int] = []
 
     def lose(step: int) -> None:
@@ -157,7 +158,7 @@ def lose_the_gpu(monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
     after_save(monkeypatch, lose)
 
 
-def test_run_continues_from_its_checkpoint_in_a_new_process_if_its_gpu_failed(
+def test_run_continues_from_its_checkpoint_in_a_new_process_if_its_gpu_fails(
     ranked: ModelVersion, in_this_process: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose_the_gpu(monkeypatch, times=1)
@@ -171,7 +172,7 @@ def test_run_continues_from_its_checkpoint_in_a_new_process_if_its_gpu_failed(
     assert first_step(run, 2) == 3
 
 
-def test_run_fails_after_its_gpu_failed_three_times(
+def test_run_fails_after_its_gpu_has_failed_three_times(
     ranked: ModelVersion, in_this_process: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose_the_gpu(monkeypatch, times=9)
@@ -188,7 +189,7 @@ def fail_in_the_second_process(report: NullReporter) -> None:
     distributed.wait()
 
 
-def test_gpu_error_of_another_process_is_the_failure_of_the_run(tmp_path: Path) -> None:
+def test_gpu_error_of_another_process_is_reported_as_the_failure_of_the_run(tmp_path: Path) -> None:
     processes = group.start(2)
     call = partial(processes.call, fail_in_the_second_process, report=NullReporter(), folder=tmp_path)
     with pytest.raises(RunFailure, match="process 2 of 2: AcceleratorError: CUDA error") as caught:

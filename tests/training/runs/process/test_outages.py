@@ -118,7 +118,7 @@ def test_unacknowledged_claim_is_not_lost(test_database: None, make_run: RunMake
     assert (run.state, run.attempt, run.tries) == ("running", 1, 1)
 
 
-def test_reports_with_an_unacknowledged_write_are_stored_once(
+def test_reports_with_an_unacknowledged_write_are_stored_only_once(
     claimed: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.runs.process.reporter.RETRY_AFTER_SECONDS", 0.05)
@@ -166,9 +166,8 @@ def test_first_attempt_succeeds_despite_an_outage_that_outlasts_its_last_step(
 def test_lost_connection_at_any_statement_does_not_fail_the_run(
     test_database: None, ranked: ModelVersion, make_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each statement of the main thread, the connection is lost when the statement is executed for the
-    first time. The run is a PPO run, which reads everything that runs can read: prompts, models and a
-    snapshot."""
+    """Each statement of the main thread loses its connection the first time that it is executed. The run is a
+    PPO run, which reads everything that runs can read: prompts, models and a snapshot."""
     project, recipe = (
         ranked.project,
         {"steps": 1, "rollout_prompts": 2, "max_new_tokens": 2, "max_prompts": 2},
@@ -230,7 +229,7 @@ def test_first_sweep_after_a_restart_does_not_requeue_runs(claimed: TrainingRun)
     assert interruptions.sweep_runs() == []
 
 
-def test_work_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operation_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outages, "PAUSES_SECONDS", (0.05,))
     outage.begin()
     began = time.monotonic()

@@ -258,7 +258,7 @@ def test_process_that_is_saving_gets_more_time_unless_its_worker_is_stopping(
         supervise.worker_is_stopping.clear()
 
 
-def test_stop_timeouts_of_supervisors_exceed_that_of_the_training_worker() -> None:
+def test_stop_timeout_of_each_supervisor_exceeds_that_of_the_training_worker() -> None:
     assert supervisor._GRACE_SECONDS > settings.TRAINING_STOP_SECONDS
     text = (settings.BASE_DIR / "docker-compose.yml").read_text()
     found = re.search(r"RANKLOOP_TRAINING_STOP_SECONDS: (\d+)\n    stop_grace_period: (\d+)s\n", text)

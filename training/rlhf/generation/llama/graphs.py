@@ -1,7 +1,7 @@
 """Decoding steps as CUDA graphs.
 
 A step of decoding launches about fifteen kernels per layer. With few rows, launching them takes longer than
-executing them. A graph launches all of them at once, on the memory that they used when the graph was
+executing them. A graph launches all of them at once. They then use the same memory as when the graph was
 captured. The step therefore has static shapes: attention reads a fixed number of columns, and columns that no
 token has been written to yet are masked.
 
@@ -28,7 +28,7 @@ COLUMNS = 128
 
 
 class Graph(Protocol):
-    """A captured call of a function, which can be repeated on the same memory."""
+    """A captured call to a function, which can be repeated in the same memory."""
 
     def replay(self) -> Tensor:
         """Repeat the call and return its result, which is in the same memory every time."""

@@ -1,7 +1,7 @@
 """Recognise models of the Llama family: Llama, Qwen2, Qwen3, and Mistral without a sliding window.
 
 `trunk_of_family` returns None for every model that differs in structure from these architectures. Once per
-model, it also compares the logits with those of the model's own forward pass.
+model, it also compares the trunk's logits with those of the model's own forward pass.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def trunk_of_family(policy: PreTrainedModel) -> Trunk | None:
         _agreed[policy] = agrees = _agrees(trunk, policy)
         if not agrees:
             log.warning(
-                "%s is decoded with its own forward pass, because the fast path gives different logits",
+                "%s is decoded with its own forward pass, because the fast path computes different logits",
                 type(model),
             )
     return trunk if _agreed[policy] else None
@@ -104,7 +104,8 @@ def _class(architecture: str, prefix: str) -> Any:
 
 
 def _agrees(trunk: Trunk, policy: Any) -> bool:
-    """Compare the logits with the model's own, for two prompts of different lengths and two more tokens."""
+    """Return whether the trunk's logits equal the model's own up to rounding, for two prompts of different
+    lengths, each continued by two tokens."""
     ids = [number % vocabulary_rows(policy) for number in (3, 7, 11, 5, 2, 9, 13, 4)]
     prompts, tokens = [ids[:6], ids[3:6]], torch.tensor(ids[6:], device=trunk.device)
     agrees = True

@@ -33,8 +33,9 @@ class LlamaBatch:
     """The state of P prompts with n samples each: the keys and values of R = P · n rows.
 
     The n rows of a prompt are adjacent. With one sample, a row's prompt and answer are in one buffer. With
-    more samples, the prompts are in a buffer of P rows, and the answers are in a buffer of R rows. Prompts
-    are padded on the left. In each step, all rows write to the same column of the answers' buffer.
+    more samples, the prompts are in a buffer of P rows, and the answers are in a buffer of R rows. In these
+    buffers, prompts are padded on the left. In each step, all rows write to the same column of the answers'
+    buffer.
     """
 
     @torch.inference_mode()

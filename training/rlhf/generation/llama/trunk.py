@@ -1,7 +1,7 @@
 """The weights of a model of the Llama family, arranged for decoding.
 
-Up to rounding, the trunk gives the same results as transformers' modules, from the same weights, without the
-modules' overhead per token.
+Up to rounding, the trunk computes the same results as transformers' modules with the same weights, but
+without the modules' overhead per token.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch.nn.functional import embedding, rms_norm, silu
 from training.rlhf.models.forward.recompute import is_recomputed
 from training.rlhf.models.parts.products import is_linear, use_onednn
 
-# The maximum total size of the matrices, in bytes, for copying them into oneDNN's layout on a CPU. With 32
+# The maximum total size, in bytes, of the matrices that are copied into oneDNN's layout on a CPU. With 32
 # rows on an AMD EPYC, oneDNN reached 190 GFLOP/s per thread, and MKL, torch's default, reached 95. With
 # weights that were not in the processor's cache, oneDNN reached 63 to 150, and MKL reached 33 to 54.
 COPIED_BYTES = 2**30
-ROWS = 32  # number of rows for which the layout is chosen; other numbers give nearly the same layout
+ROWS = 32  # number of rows for which the layout is chosen; other numbers lead to nearly the same layout
 
 Projection = Callable[[Tensor], Sequence[Tensor]]
 Added = Callable[[Tensor, Tensor], Tensor]

@@ -28,7 +28,7 @@ class Access:
     @classmethod
     def parsed(cls, key: str, adapters: str) -> Access:
         """Return the access with this key and this folder, which is given as `folder` or `folder:folder on
-        the server`. Raises ServerUnusable if one of them is invalid."""
+        the server`. Raises ServerUnusable if the key or the folder is invalid."""
         # The error must not contain the key, because the error is shown on the run's page.
         if not (key.isascii() and key.isprintable()):
             raise ServerUnusable(f"{KEY} must consist of printable ASCII characters")
@@ -54,7 +54,7 @@ def granting(access: Access) -> Iterator[None]:
 
 def current_access() -> Access:
     """Return the access that was granted. If none was granted, for example at a Python prompt, return the
-    access from the environment variables."""
+    access that the environment variables specify."""
     if _given is not None:
         return _given
     return Access.parsed(os.environ.get(KEY, "").strip(), os.environ.get(ADAPTERS, "").strip())

@@ -1,8 +1,8 @@
 """A comparison of a server's log-probabilities with the policy's own, on a few answers.
 
 Names and tokenizers do not show whether the server has the policy's weights. The log-probabilities do: with
-the same weights, they differ by a few hundredths of a nat per token in bf16 or with quantisation. With
-unrelated weights, they differ by several nats.
+the same weights, those of the server and of the policy differ by a few hundredths of a nat per token in bf16
+or with quantisation. With unrelated weights, they differ by several nats.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def compare(
     sampling: Sampling,
 ) -> bool | None:
     """Return whether the server's log-probabilities are at the sampling temperature, or None if the answers
-    don't show it. `answers` contains each answer with its prompt. Raises ServerUnusable if the
+    don't show this. `answers` contains each answer with its prompt. Raises ServerUnusable if the
     log-probabilities are not those of the policy's weights.
 
     By default, vLLM returns log-probabilities at temperature 1 for every sampling temperature. If the

@@ -74,13 +74,13 @@ class Connections:
         try:
             answer = self._answered(path, body, ends)
         except TimeoutError:
-            raise ServerTrouble("it did not answer in time") from None
+            raise ServerTrouble("it did not respond in time") from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ServerTrouble(reason) from None
         if answer.status in BUSY:
             raise ServerTrouble(
-                f"it answered with status {answer.status} ({answer.words})",
+                f"it responded with status {answer.status} ({answer.words})",
                 busy=True,
                 seconds=answer.retry_after,
             )
@@ -92,7 +92,7 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close all connections. Requests that wait for a response fail at once with ServerTrouble."""
+        """Close all connections. Requests that wait for a response fail immediately with ServerTrouble."""
         with self._lock:
             self._closings += 1
             connections, self._idle = [*self._idle, *self._busy], []

@@ -36,8 +36,8 @@ TICK_SECONDS = 0.2  # interval between two checks for cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 JITTER = 0.2  # largest share by which a pause is extended, so that waiting runs don't all retry at once
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
-# The maximum number of times that one request can fail while the server answers other requests. After that,
-# the request will probably never succeed, so the run fails.
+# The maximum number of times that one request can fail while the server responds to other requests. After
+# that, the request will probably never succeed, so the run fails.
 MAX_ATTEMPTS = 5
 # Different tokenizers usually split this text into different tokens.
 PROBE = "Tokenizers differ: naïve café, 12345 + 67.89, isn't it? 你好\n\tdef f(x): return x"
@@ -49,7 +49,7 @@ class ServerEngine:
     """Generates on a server, which must offer the policy's weights or load its adapter (`weights`).
 
     If the server is not responding or is overloaded, the engine waits. Answers that have already arrived are
-    kept. The first call checks that the server has the model, the policy's tokenizer and its weights, and the
+    kept. The first call checks that the server has the model and the policy's tokenizer and weights. These
     checks are repeated after every outage of the server.
     """
 
@@ -137,8 +137,8 @@ class ServerEngine:
                     most = max(failures.values())
                     if most >= MAX_ATTEMPTS and not trouble.busy:
                         raise ServerUnusable(
-                            f"the server at {self._settings.server} failed {most} times at the same request,"
-                            f" although it answers other requests: {trouble}"
+                            f"the server at {self._settings.server} failed {most} times to process the same"
+                            f" request, although it responds to other requests: {trouble}"
                         ) from trouble
                     if not trouble.busy:
                         newest.clear()
@@ -156,7 +156,7 @@ class ServerEngine:
     def _until_it_answers(
         self, policy: Loaded, pulse: Pulse, trouble: ServerTrouble | None = None, *, attempts: int = 1
     ) -> bool:
-        """Wait until the server answers and offers the policy's weights. Return whether the server was
+        """Wait until the server responds and offers the policy's weights. Return whether the server was
         unavailable.
 
         `trouble` is a failure that has just occurred, after `attempts` attempts at the same request.
@@ -184,12 +184,14 @@ class ServerEngine:
                 away = away or trouble is not None
         if away:
             seconds = time.monotonic() - began
-            logger.warning("The server at %s answers again, after %.0f s.", self._settings.server, seconds)
+            logger.warning(
+                "The server at %s is responding again after %.0f s.", self._settings.server, seconds
+            )
         return away
 
     def _greet(self, policy: Loaded) -> ServerTrouble | None:
         """Make sure that the server offers the policy's weights, and that it has the policy's tokenizer. If
-        the server can't answer at the moment, return the reason. Raises ServerUnusable."""
+        the server is unavailable, return the reason. Raises ServerUnusable."""
         try:
             self._weights.load(policy.model)
             if not self._greeted:
@@ -235,9 +237,9 @@ class ServerEngine:
         # Status 404 means that the server doesn't have the model: another run has unloaded the adapter, or
         # the server was restarted. `_greet` loads the adapter again.
         if answer.status == 404 or answer.status >= 500:
-            raise ServerTrouble(f"it answered with status {answer.status} ({answer.words})")
+            raise ServerTrouble(f"it responded with status {answer.status} ({answer.words})")
         raise ServerUnusable(
-            f"the server at {self._settings.server} refuses the request (status {answer.status}):"
+            f"the server at {self._settings.server} refused the request (status {answer.status}):"
             f" {answer.words}"
         )
 

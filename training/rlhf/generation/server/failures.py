@@ -6,11 +6,10 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 
 
 class ServerTrouble(Exception):
-    """Raised if the server can't be reached, is overloaded or failed. The same request can succeed later.
+    """Raised if the server can't be reached, is overloaded or has failed. The same request can succeed later.
 
-    `busy` is true if the server is overloaded or starting, or if a proxy can't reach it: the failure then
-    says nothing about the request. `seconds` is the pause that the server requested; None if it requested
-    none.
+    `busy` is true if the server is overloaded or starting, or if a proxy can't reach it. The request is then
+    not the cause of the failure. `seconds` is the pause that the server requested; None if it requested none.
     """
 
     def __init__(self, message: str, *, busy: bool = False, seconds: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The requests for completions, and the checks of their answers.
+"""The requests for completions, and the checks of the server's answers.
 
 The protocol is that of OpenAI's `/v1/completions` with the additions of vLLM: prompts and answers as token
 IDs (`return_token_ids`, or `return_tokens_as_token_ids` with log-probabilities), and `stop_token_ids`
@@ -50,7 +50,7 @@ def completion_request(
     body = {
         "model": model,
         "prompt": list(prompt),
-        # At temperature 0, all answers are equal, and vLLM refuses to sample several of them.
+        # At temperature 0, all answers are equal, and vLLM refuses to sample several answers.
         "n": sampling.n if sampling.temperature > 0 else 1,
         "max_tokens": sampling.max_new_tokens,
         "temperature": sampling.temperature,
@@ -109,7 +109,7 @@ def _completion(
     given = choice.get("prompt_token_ids")
     if given is not None and given != list(prompt):
         _unusable(
-            f"the prompt that the server has read differs from the {len(prompt)} tokens that were sent to it"
+            f"the prompt that the server read differs from the {len(prompt)} tokens that were sent to it"
         )
     ids, log_probs = _ids_of(choice), _log_probs_of(choice)
     if log_probs is not None and len(log_probs) != len(ids):
@@ -169,17 +169,17 @@ def _of_log_probs(choice: dict[str, Any], key: str) -> list[Any] | None:
 def _refuse_early_end(reason: Any, ids: list[int], limit: int) -> NoReturn:
     if reason == "length":
         _unusable(
-            f"the server has truncated it at {len(ids)} tokens, but max_new_tokens is {limit}. Start the"
+            f"the server truncated it at {len(ids)} tokens, but max_new_tokens is {limit}. Start the"
             " server with a longer context (--max-model-len), or lower max_new_tokens"
         )
     _unusable(
-        f"the server has ended it (finish_reason {reason!r}) after the token ID {ids[-1]}, which is not a"
+        f"the server ended it (finish_reason {reason!r}) after the token ID {ids[-1]}, which is not a"
         " stop token of the policy. Start the server with --generation-config vllm and without stop strings"
     )
 
 
 def _refuse_other_text(text: Any, completion: Completion, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise ServerUnusable if the text of the answer is not the text of its token IDs."""
+    """Raise ServerUnusable if the text of the answer does not match its token IDs."""
     if not isinstance(text, str):
         _unusable("it contains no text")
     own = str(tokenizer.decode(completion.content, skip_special_tokens=True))

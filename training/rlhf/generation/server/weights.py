@@ -95,7 +95,7 @@ class ServedWeights:
     def __init__(self, connections: Connections, model: str, access: Access) -> None:
         self._connections, self._model, self._access = connections, model, access
         self._loaded: Adapter | None = None
-        # For a policy without an adapter, the versions of its weights at the first call of `load`.
+        # For a policy without an adapter, the versions of its weights at the first call to `load`.
         self._complete: tuple[tuple[int, int], ...] | None = None
 
     @property
@@ -132,7 +132,7 @@ class ServedWeights:
         answer = self._connections.request("/v1/models")
         if answer.status in (401, 403):
             raise ServerUnusable(
-                f"the server at {self._connections.address} refuses access (status {answer.status}). Set"
+                f"the server at {self._connections.address} refused access (status {answer.status}). Set"
                 " RANKLOOP_GENERATION_KEY to the server's key"
             )
         if answer.status != 200:
@@ -169,9 +169,9 @@ class ServedWeights:
         if adapter.name in self._offered():
             return  # another run has loaded the same adapter
         if answer.status >= 500 and "lora" not in answer.words.lower():
-            raise ServerTrouble(f"it answered with status {answer.status} ({answer.words})")
+            raise ServerTrouble(f"it responded with status {answer.status} ({answer.words})")
         raise ServerUnusable(
-            f"the server has not loaded the adapter in {there} (status {answer.status}: {answer.words})."
+            f"the server did not load the adapter in {there} (status {answer.status}: {answer.words})."
             " Start vLLM with --enable-lora, with a --max-lora-rank of at least the adapter's rank, and with"
             " VLLM_ALLOW_RUNTIME_LORA_UPDATING=True. The server must be able to read this folder"
         )
@@ -184,7 +184,7 @@ class ServedWeights:
                 "/v1/unload_lora_adapter", {"lora_name": adapter.name}, timeout=UNLOAD_SECONDS
             )
         except (ServerTrouble, ServerUnusable) as error:
-            logger.warning("The server has not unloaded the adapter %s: %s", adapter.name, error)
+            logger.warning("The server did not unload the adapter %s: %s", adapter.name, error)
         if self._access.adapters is not None:
             shutil.rmtree(self._access.adapters / adapter.name, ignore_errors=True)
 

@@ -47,7 +47,7 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
     if purpose == Purpose.POLICY and scores:
         raise wrong_kind(
             folder,
-            "it is the adapter of a reward model, which scores text and does not generate any. As a "
+            "it is the adapter of a reward model, which scores text and can't generate text. As a "
             "policy, use a causal language model.",
         )
     _refuse_missing_modules(folder, settings, found, weights)
@@ -69,8 +69,8 @@ def refuse_biases(folder: Path) -> None:
 
 
 def biases_refused(adapter: str, bias: object) -> Refused:
-    """Return the refusal of an adapter whose training changed biases of the base model. peft can't add a
-    second adapter to such a model."""
+    """Return the exception that refuses an adapter whose training changed biases of the base model. peft
+    can't add a second adapter to such a model."""
     return Refused(
         f"the adapter {adapter} can't be trained further, because it was trained with bias={bias!r} and "
         "also contains biases of its base model. Set use_peft to false to train the merged model, or "
@@ -143,8 +143,8 @@ def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes,
         if wholes and sorted(shape) not in map(sorted, wholes):
             raise adapter_unusable(
                 folder,
-                f"it was trained for {module} with {_size(shape)} weights, but the base model's are "
-                f"{_size(wholes[0])}. {ANOTHER_BASE}",
+                f"it was trained for {module} with {_size(shape)} weights, but in the base model, this "
+                f"module has {_size(wholes[0])} weights. {ANOTHER_BASE}",
             )
 
 
@@ -196,8 +196,8 @@ class _Base:
 
     def shapes_of(self, name: str) -> list[tuple[int, ...]]:
         """The shapes of the weights that can have this name in the loaded model. Weights in a layer are found
-        by the part of their names from the layer on. Weights outside the layers have shorter names in a trunk
-        that was saved without its head, and longer names in a multimodal model."""
+        by the part of their names that starts at the layer. Weights outside the layers have shorter names in
+        a trunk that was saved without its head, and longer names in a multimodal model."""
         if place := place_of(name):
             return self._in_layers.get(place, [])
         parts = name.split(".")

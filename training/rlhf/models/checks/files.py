@@ -87,8 +87,8 @@ def optional_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def state_of(folder: Path) -> State:
-    """The names, sizes and modification times of the folder's files. Results of a check stay valid as long as
-    this state is unchanged."""
+    """The names, sizes and modification times of the folder's files. The results of a check remain valid as
+    long as none of these changes."""
     found: list[tuple[str, int, int]] = []
     try:
         for entry in os.scandir(folder):

@@ -16,8 +16,8 @@ TOWER = re.compile(r"vision|visual|image|audio|speech|video|projector|connector"
 
 
 class Place(NamedTuple):
-    """Where a weight is: the kind of tower ("" for the language model), the number of the layer, and the name
-    from the layer on."""
+    """Where a weight is: the kind of tower ("" for the language model), the number of the layer, and the part
+    of the name that starts at the layer."""
 
     tower: str
     number: int

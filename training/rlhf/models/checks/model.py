@@ -31,8 +31,8 @@ ADVICE = "As a reward model, use the result of a reward_model run; as a policy, 
 def check_model(folder: Path, purpose: Purpose) -> None:
     """Raise Refused if the model in ``folder`` can't serve ``purpose``. For an adapter, its base model is
     checked too. A base model that is missing, or known only by its hub name, is not checked. A model whose
-    config.json does not name its type is not checked either, because transformers' own error then says what
-    is missing."""
+    config.json does not name its type is not checked either, because transformers' own error then names the
+    missing setting."""
     if not adapters.is_adapter(folder):
         config = config_in(folder)
         if not config.get("model_type"):
@@ -83,8 +83,8 @@ def refuse_wrong_architecture(model: Path | str, config: Mapping[str, Any], purp
     if architecture.endswith(CLASSIFIER):
         raise wrong_kind(
             model,
-            f"{architecture} is the architecture of a reward model, which scores text and does not "
-            f"generate any. {ADVICE}",
+            f"{architecture} is the architecture of a reward model, which scores text and can't "
+            f"generate text. {ADVICE}",
         )
     if kind in ENCODERS and not config.get("is_decoder"):
         raise wrong_kind(model, f"{kind} is an encoder, which can't generate text. {ADVICE}")
@@ -100,7 +100,7 @@ def refuse_other_outputs(model: Path, config: Mapping[str, Any], weights: Shapes
     if purpose == Purpose.POLICY or not (stored or purpose == Purpose.REWARD_MODEL):
         return
     if not heads:
-        lost = " Its config.json says that it was saved with one." if stored else ""
+        lost = " According to its config.json, it was saved with one." if stored else ""
         raise wrong_kind(model, f"it has no reward head (score.weight or classifier.weight).{lost} {ADVICE}")
     outputs = min(shape[0] for shape in heads.values() if shape)
     if stored and outputs != 1:
@@ -122,7 +122,7 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
         more = " and more" if len(missing) > MOST_NAMED else ""
         raise unreadable(
             model,
-            f"config.json says that the model has {expected} layers, but it has no weights for "
+            f"config.json specifies {expected} layers, but the model has no weights for "
             f"{named}{more}. Download or save the model again.",
         )
     if (
@@ -132,15 +132,15 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
     ):
         raise wrong_kind(
             model,
-            "it has no weights for its output layer (lm_head), and config.json says that the output layer "
-            f"does not share the embeddings (tie_word_embeddings). {ADVICE}",
+            "it has no weights for its output layer (lm_head), and according to config.json, the output "
+            f"layer does not share the embeddings (tie_word_embeddings). {ADVICE}",
         )
 
 
 def refuse_other_tokens(
     model: Path, config: Mapping[str, Any], weights: Shapes, tokenizer: TokenizerFiles | None
 ) -> None:
-    """Raise Refused if there are fewer embeddings than config.json says, or if the tokenizer has a token
+    """Raise Refused if there are fewer embeddings than config.json specifies, or if the tokenizer has a token
     without an embedding. Some models have more embeddings: Llama 3.2 Vision has eight more, for images."""
     found = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
     stored = max(found, default=0)

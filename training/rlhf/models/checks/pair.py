@@ -1,10 +1,10 @@
 """Check whether a policy and a reward model encode conversations identically, as PPO requires.
 
-PPO gives the sampled token IDs to the reward model, because decoding and re-encoding can change them. The
-scores are right only if the reward model's own tokenizer and chat template give the same IDs for the same
-text. `PROBES` are therefore encoded with both models' templates, and templates that are written differently
-but produce the same IDs are accepted. Rejection sampling and evaluation score the text, which the reward
-model's own template renders.
+PPO passes the sampled token IDs to the reward model, because decoding and re-encoding can change them. The
+scores are correct only if the reward model's own tokenizer and chat template produce the same IDs for the
+same text. `PROBES` are therefore encoded with both models' templates, and templates that are written
+differently but produce the same IDs are accepted. Rejection sampling and evaluation score the text, which the
+reward model's own template renders.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int])
     raise Refused(
         f"the reward model and the policy have different vocabularies ({len(judge)} and {len(policy)} "
         f"tokens): {first!r} is {_id(judge, first)} in the reward model and {_id(policy, first)} in the "
-        "policy. PPO gives the policy's tokens to the reward model. Train the reward model from this "
+        "policy. PPO passes the policy's tokens to the reward model. Train the reward model from this "
         "policy, or use rejection sampling or RLOO, which score text.",
         FailureKind.VOCABULARIES_DIFFER,
     )
@@ -129,7 +129,7 @@ def _written_roles(files: TokenizerFiles) -> dict[str, str]:
 
 def _differ(reason: str) -> Refused:
     return Refused(
-        f"The policy and the reward model have different chat templates: {reason}. PPO gives the policy's "
+        f"The policy and the reward model have different chat templates: {reason}. PPO passes the policy's "
         "tokens to the reward model, which was trained on texts in its own template. Train the "
         "reward model from this policy, or use rejection sampling or RLOO, which score the text in the "
         "reward model's own template.",

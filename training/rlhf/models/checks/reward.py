@@ -27,7 +27,8 @@ def refuse_flat(deviation: float) -> None:
     """Raise Refused if the standard deviation of the reward model's scores is 0 or not a number."""
     if not deviation > 0:
         raise Refused(
-            "the reward model gave all its training responses the same reward: there is nothing to optimise",
+            "the reward model assigned the same reward to all its training responses, so there is nothing to "
+            "optimise",
             FailureKind.REWARD_IS_FLAT,
         )
 

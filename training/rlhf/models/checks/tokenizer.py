@@ -62,7 +62,7 @@ def tokenizer_in(folder: Path) -> TokenizerFiles | None:
     raise unreadable(folder, f"the folder has no tokenizer ({TOKENIZER}). Save the model's tokenizer in it.")
 
 
-# A large tokenizer takes a second to parse and 50 MB of memory. The launch of a PPO run needs the tokenizers
+# Parsing a large tokenizer takes a second and 50 MB of memory. The launch of a PPO run needs the tokenizers
 # of its two models several times.
 @lru_cache(maxsize=2)
 def _read(folder: Path, state: State) -> TokenizerFiles:

@@ -37,7 +37,7 @@ def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
             raise
         raise BrokenWeights(f"the header of {file.name} can't be read") from error
     if end > size:
-        raise BrokenWeights(f"{file.name} is truncated: it has {size:,} bytes, and its tensors need {end:,}")
+        raise BrokenWeights(f"{file.name} is truncated: it has {size:,} bytes, but its tensors need {end:,}")
     return shapes
 
 

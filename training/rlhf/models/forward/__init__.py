@@ -1,1 +1,1 @@
-"""Forward passes over rows of prompts and responses, and the log-probabilities that they give."""
+"""Forward passes over rows of prompts and responses, and the log-probabilities that they compute."""

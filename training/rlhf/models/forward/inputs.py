@@ -16,9 +16,9 @@ class Inputs:
     ``input_ids`` and ``position_ids`` have shape (R, T). Without ``position_ids``, the model counts positions
     from the start of each row. ``attention_mask`` is any mask that the model supports: one number per
     position, a block mask or a `segments.segment_table`. ``targets``, with shape (N,), contains the IDs of
-    the wanted tokens. ``sources``, with shape (N,), contains the position whose state predicts each of them,
-    as an index into the R · T positions. If several answers share a prompt, the prompt's last position is the
-    source of each answer's first token.
+    the wanted tokens. ``sources``, with shape (N,), contains the position whose state predicts each wanted
+    token, as an index into the R · T positions. If several answers share a prompt, the prompt's last position
+    is the source of each answer's first token.
     """
 
     input_ids: Tensor

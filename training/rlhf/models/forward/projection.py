@@ -1,8 +1,9 @@
 """The projection of states onto the vocabulary, without the logits of all tokens at once.
 
 For 64 rows of 512 tokens and a vocabulary of 151,936, the fp32 logits take 20 GB. log_softmax and its
-gradient triple this amount. Here, one chunk of tokens is projected at a time. Each token gives two numbers:
-the log-probability of its target and, if wanted, the entropy. The backward pass projects each chunk again.
+gradient triple this amount. Here, one chunk of tokens is projected at a time. Two numbers are computed for
+each token: the log-probability of its target and, if wanted, the entropy. The backward pass projects each
+chunk again.
 
 Logits, sums and gradients are accumulated in fp32, even if the weights are bf16. bf16 logits shift a
 log-probability by up to 3e-3.

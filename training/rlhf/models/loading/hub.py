@@ -22,7 +22,7 @@ def answers() -> bool:
     """Return whether the hub accepts connections. The result is False if the hub client is in offline mode.
 
     The hub client itself retries for 46 s (measured) before it gives up. This check usually detects an
-    unreachable hub within `TIMEOUT_S` seconds. Behind a proxy the check is impossible, so it is skipped and
+    unreachable hub within `TIMEOUT_S` seconds. Behind a proxy, the check is impossible, so it is skipped and
     the client retries.
     """
     if constants.HF_HUB_OFFLINE:

@@ -81,7 +81,7 @@ def convert_weights(model: nn.Module, dtype: torch.dtype) -> Any:
     in ``from_pretrained``.
 
     `nn.Module.to` would also round the frequencies of rotary positions. The saved model would then compute
-    other log-probabilities than the trained one, because it is loaded with exact frequencies.
+    other log-probabilities than the trained one, because the saved model is loaded with exact frequencies.
     """
     saved = model.state_dict().keys()
     kept = {name: buffer for name, buffer in model.named_buffers() if name not in saved}
@@ -170,7 +170,7 @@ def _train_only_matrices(model: Any) -> None:
     whole = [name for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name]
     if whole:
         logger.warning(
-            "the adapter's modules_to_save stay as they are, because only its LoRA matrices are trained "
+            "the adapter's modules_to_save are not trained, because only its LoRA matrices are trained "
             "further: %s",
             ", ".join(whole),
         )
@@ -194,7 +194,7 @@ def _refuse_base(base: str, out_dir: str | Path) -> None:
 
 
 def change_from_start(model: Any) -> dict[str, float]:
-    """Return the metric `parameters/change`: the norm of the change of an adapter's weights since the start
+    """Return the metric `parameters/change`: the norm of the change in an adapter's weights since the start
     of training. The result is empty if all weights are trained, because the starting weights are then no
     longer in memory."""
     if not has_adapters(model):

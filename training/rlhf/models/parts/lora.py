@@ -74,7 +74,8 @@ def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
     run inside the context, because gradient checkpointing repeats the forward pass.
 
     peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A backward pass that follows would
-    then lose the gradients of the adapter that was active before. This context changes nothing else.
+    then lose the gradients of the adapter that was active before. This context changes only the active
+    adapter.
     """
     layers = layers_with_adapters(model)
     before = [layer._active_adapter for layer in layers]
@@ -88,18 +89,18 @@ def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
 
 
 def copy_adapter(model: Any, source: str, target: str, *, trained: bool) -> None:
-    """Add a copy of one of the model's adapters under another name. The active adapter stays the same."""
+    """Add a copy of one of the model's adapters under another name. The active adapter doesn't change."""
     add_adapter(model, target, copy.deepcopy(model.peft_config[source]), trained=trained)
     fill_adapter(model, target, adapter_weights(model, source))
 
 
 def add_adapter(model: Any, name: str, settings: Any, *, trained: bool) -> None:
     """Add a new adapter that contains only LoRA matrices and no complete modules, such as a head. The active
-    adapter and the trained weights of the other adapters stay the same. An adapter of this name from an
-    earlier run is replaced.
+    adapter doesn't change, and all weights that were being trained remain trainable. An adapter of this name
+    from an earlier run is replaced.
 
-    The adapter has no dropout. peft would add its dropout in training mode, and the adapter's outputs would
-    be random until the next call of the model's `eval`.
+    The adapter's dropout is set to 0. Otherwise, peft would add dropout layers in training mode, and the
+    adapter's outputs would be random until the model's `eval` is next called.
     """
     if name in model.peft_config:
         model.delete_adapter(name)
@@ -139,7 +140,8 @@ def start_of(model: Any) -> str | None:
 
 @torch.no_grad()
 def adapter_change(model: Any, name: str = POLICY, start: str | None = None) -> float:
-    """Return the norm of the difference between the weights with one adapter and with another, or with none.
+    """Return the norm of the difference between the weights with one adapter and the weights with another
+    adapter or none.
 
     The weights of a layer with an adapter are W + s B A, where B and A have rank r. The norm of a difference
     of two such products is computed from matrices of size 2r × 2r.

@@ -80,7 +80,7 @@ def head_of(model: Any) -> nn.Linear:
     if not isinstance(head, nn.Linear) or head.out_features != 1:
         raise NoRewardModel(
             f"{type(inner).__name__} does not end in a linear layer with one output ({' or '.join(HEADS)}), "
-            "so it gives no reward. Use a causal language model or an encoder"
+            "so it can't compute a reward. Use a causal language model or an encoder"
         )
     return head
 

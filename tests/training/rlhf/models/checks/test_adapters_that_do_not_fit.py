@@ -82,7 +82,10 @@ def test_adapter_for_a_wider_base_is_refused(base: Path, tmp_path: Path) -> None
     folder = move_adapter(learn(wide, tmp_path / "adapter", **LORA).path, base)
     error = refused(load_reward_model, folder, Purpose.REWARD_MODEL)
     assert error.kind == DOES_NOT_FIT
-    assert "for model.layers.0.mlp.down_proj with 64×64 weights, but the base model's are 32×64" in str(error)
+    assert (
+        "for model.layers.0.mlp.down_proj with 64×64 weights, but in the base model, this module has 32×64"
+        in str(error)
+    )
     assert "The adapter was trained on a different base model" in str(error)
 
 

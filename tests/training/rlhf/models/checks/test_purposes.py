@@ -84,7 +84,7 @@ def test_reward_model_that_lost_its_head_is_refused_for_further_training(kind: s
     drop_weights(judge / "model.safetensors", "score" if kind == "llama" else "classifier")
     error = refused(load_for_training, judge, Purpose.TRUNK)
     assert error.kind == WRONG
-    assert "Its config.json says that it was saved with one" in str(error)
+    assert "According to its config.json, it was saved with one" in str(error)
 
 
 def test_untied_model_without_its_output_layer_is_refused(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def pickle_only(folder: Path) -> None:
 INCOMPLETE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a layer is missing": (
         lambda folder: drop_weights(folder / "model.safetensors", "layers.1"),
-        "config.json says that the model has 2 layers, but it has no weights for layer 1",
+        "config.json specifies 2 layers, but the model has no weights for layer 1",
     ),
     "a shard is missing": (break_index, "which is missing. Download the model again"),
     "the weights are truncated": (cut_in_half, "model.safetensors is truncated"),

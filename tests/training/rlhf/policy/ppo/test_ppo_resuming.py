@@ -164,7 +164,7 @@ def test_killed_run_resumes_bitwise_from_its_last_checkpoint(
 def test_checkpoints_of_a_run_with_other_inputs_are_refused(judge: Path, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(tmp_path, judge, Telling(cancel_after=3))
-    with pytest.raises(CheckpointRefused, match=r"recipe.kl_target was 0.5 and is 0.25"):
+    with pytest.raises(CheckpointRefused, match=r"recipe.kl_target was 0.5 and is now 0.25"):
         run(tmp_path, judge, Telling(), kl_target=0.25)
     other = save_model(tiny.policy(seed=1), tiny.tokenizer(), tmp_path / "other")
     with pytest.raises(CheckpointRefused, match="policy was"):

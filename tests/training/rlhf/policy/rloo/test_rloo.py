@@ -319,5 +319,5 @@ def test_killed_run_resumes_bitwise_from_its_last_checkpoint(world: World, tmp_p
     assert report.metric_rows == uninterrupted.metric_rows[2:]
     assert result.metrics == expected.metrics
     assert all(torch.equal(resumed[name], weights[name]) for name in weights)
-    with pytest.raises(CheckpointRefused, match=r"recipe.clip was 0.2 and is 0.1"):
+    with pytest.raises(CheckpointRefused, match=r"recipe.clip was 0.2 and is now 0.1"):
         run(world, tmp_path / "cut", **changes | {"clip": 0.1})

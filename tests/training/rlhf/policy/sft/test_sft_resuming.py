@@ -120,7 +120,7 @@ def test_killed_run_resumes_bitwise_from_its_last_checkpoint(
 def test_checkpoints_of_other_demonstrations_or_another_recipe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(tmp_path, Telling(cancel_after=6))
-    with pytest.raises(CheckpointRefused, match=r"recipe.learning_rate was 0.01 and is 0.02"):
+    with pytest.raises(CheckpointRefused, match=r"recipe.learning_rate was 0.01 and is now 0.02"):
         run(tmp_path, Telling(), learning_rate=0.02)
     with pytest.raises(CheckpointRefused, match="demonstrations was"):
         run(tmp_path, Telling(), max_length=8)

@@ -168,7 +168,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.TEMPLATES_DIFFER: Cause(
         "The policy and the reward model format conversations differently",
-        cause="PPO gives the policy's tokens to the reward model. The reward model's chat template produces "
+        cause="PPO passes the policy's tokens to the reward model. The reward model's chat template produces "
         "different tokens for the same conversation, so the reward model would score a different text.",
         fix="Train a reward model from this policy, or choose the policy from which the reward model was "
         "trained. Rejection sampling and RLOO also work, because they score the text in the reward model's "

@@ -257,7 +257,7 @@ def skip_one(walker: Walker) -> str:
 
 
 def change_the_last(walker: Walker, question: str) -> list[list[str]]:
-    """Withdraws the last answer, moves its bottom response to the top and submits it again. Returns the new
+    """Takes back the last answer, moves its bottom response to the top and submits it again. Returns the new
     order."""
     page = walker.page
     expect(page.get_by_text(re.compile(r"^Saved · \d+ this session"))).to_be_visible()

@@ -116,7 +116,7 @@ def test_each_unsafe_setting_is_refused(variable: str, value: str, reason: str) 
         ("RANKLOOP_WEBHOOK_NETWORKS", "10.1.0.0/16"),
     ],
 )
-def test_safe_values_of_other_kinds_are_accepted(variable: str, value: str) -> None:
+def test_other_safe_values_are_accepted(variable: str, value: str) -> None:
     assert reasons(**{variable: value}) == []
 
 

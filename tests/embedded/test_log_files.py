@@ -54,7 +54,7 @@ def lines(first: int, last: int) -> list[str]:
     return [f"line {n:06d} of this log" for n in range(first, last)]
 
 
-def test_log_rotates_while_the_process_runs_without_losing_a_line(files: LogFiles, log: Path) -> None:
+def test_log_is_rotated_without_losing_a_line_while_the_process_runs(files: LogFiles, log: Path) -> None:
     process = child(files, log, 0, COUNT)
     assert process.wait(30) == 0
     files.close()

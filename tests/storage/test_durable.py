@@ -16,8 +16,8 @@ from tests.storage.witness import Witness
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = "old " * 5_000, "new " * 5_000
 
-# Each child process is killed at the start of its n-th call of a built-in function, for example open, write,
-# fsync, rename or unlink. The first child that ends undisturbed ends the loop.
+# Each child process is killed at the start of its n-th call to a built-in function, for example open, write,
+# fsync, rename or unlink. The loop ends with the first child that is not killed.
 _KILLED_EVERYWHERE = """
 import os, shutil, signal, sys
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_process_killed_at_any_call_leaves_the_old_or_the_new_version(tmp_path: 
     assert seen == sorted(seen, reverse=True)  # once the new version is in place, it stays
 
 
-def test_file_is_synced_then_renamed_then_its_folder_is_synced(tmp_path: Path) -> None:
+def test_file_is_synced_before_the_rename_and_its_folder_afterwards(tmp_path: Path) -> None:
     witness = Witness()
     with witness.watching():
         durable.write_text(tmp_path / "file", NEW)

@@ -178,7 +178,9 @@ def test_error_of_a_run_whose_log_cannot_be_created_names_the_folder(
     assert f"the file system {disk}, which contains {run.folder}, has" in run.error["detail"]
 
 
-def test_run_continues_if_its_log_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_continues_if_the_disk_of_its_log_is_full(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(small_disk)
     with (small_disk / "log").open("w") as log:
         monkeypatch.setattr(sys, "stdout", log)

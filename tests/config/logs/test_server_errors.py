@@ -177,7 +177,7 @@ def test_error_in_a_stream_is_passed_to_the_server(ask: Callable[..., Answer], l
     assert (access["status"], access["request_id"]) == (200, REQUEST_ID)
 
 
-def test_each_request_has_one_access_log_line_without_its_query(
+def test_access_log_has_one_line_per_request_without_the_query_string(
     ask: Callable[..., Answer], lines: Lines
 ) -> None:
     assert ask("fine?token=secret")[0] == 200

@@ -342,7 +342,7 @@ def test_helpsteer_preferences_are_read(signed: int, tiers: list[list[str]], str
     )
 
 
-def test_every_format_documents_what_it_reads_and_loses() -> None:
+def test_every_format_documents_what_is_read_and_what_is_lost() -> None:
     for known in IMPORT_FORMATS.values():
         assert known.title
         assert known.reads.endswith(".")

@@ -38,7 +38,7 @@ def test_good_answer_beats_every_flawed_answer(name: str) -> None:
             assert demo_world.gold_reward(messages, flawed) < good - 0.2, (style, flawed)
 
 
-def test_styles_differ_in_points_and_good_answers_get_the_most() -> None:
+def test_styles_differ_in_points_and_good_answers_get_the_most_points() -> None:
     rng = random.Random(5)
     means = {
         style: statistics.mean(

@@ -69,7 +69,7 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start the server without adapters. After `stop`, it starts again on the same port."""
+        """Start the server without adapters. A server that has been stopped starts again on the same port."""
         self.adapters.clear()
         server = self
 

@@ -1,7 +1,7 @@
 """Decoding with replayed graphs gives the same logits as decoding step by step, and the CPU seldom waits for
 the GPU.
 
-A CUDA graph can't be captured on a CPU. `Recorded` does the same with CPU operations: it repeats the recorded
+A CUDA graph can't be captured on a CPU. `Recorded` imitates a graph on a CPU: it repeats the recorded
 operations on the memory that they used. A step that depends on a number in Python, or that uses different
 memory for each token, would therefore give different logits.
 """

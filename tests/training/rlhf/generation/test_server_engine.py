@@ -1,5 +1,5 @@
-"""A server's answers follow the distribution of the policy with its current weights. With our sampler, the
-server gives the same token IDs as a local run."""
+"""A server's answers follow the distribution of the policy with the policy's current weights. With our
+sampler, the server gives the same token IDs as a local run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """A launch encodes a few conversations without transformers, in a separate process. The token IDs match
-those of transformers, and a template can neither block the launch nor read its environment."""
+those of transformers, and a template can neither block the launch nor read environment variables."""
 
 from __future__ import annotations
 

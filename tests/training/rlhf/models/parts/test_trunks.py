@@ -187,7 +187,9 @@ def test_base_moved_with_its_adapter_is_found_and_a_missing_base_is_named(
         load_reward_model(tmp_path / "new" / "rm")
 
 
-def test_adapter_names_its_base_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapter_records_the_absolute_path_of_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = saved_base("llama", tmp_path / "models")
     monkeypatch.chdir(base.parent)
     path = learn(Path("llama"), tmp_path / "elsewhere" / "rm", **LORA).path

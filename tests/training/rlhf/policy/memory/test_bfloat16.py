@@ -136,7 +136,7 @@ def test_run_resumes_bitwise_with_its_masters(
     }
 
 
-def test_model_in_memory_is_converted_as_if_it_was_loaded_in_bfloat16(scene: Scene, tmp_path: Path) -> None:
+def test_model_in_memory_is_converted_as_if_it_were_loaded_in_bfloat16(scene: Scene, tmp_path: Path) -> None:
     """The frequencies of rotary positions stay in float32. Otherwise, the saved policy would differ from the
     trained one."""
     config = SFTConfig.model_validate(HALF)

@@ -32,7 +32,7 @@ ADAPTER: dict[str, Any] = {
 class Configuration:
     """``settings`` are added to the recipe. If ``stored``, the models are loaded from folders, which adapters
     require. With ``one_trunk``, the reward model is an adapter of the policy's base model. With ``separate``,
-    the policy does not support several answers in a row."""
+    the policy does not support several answers in the same row."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     stored: bool = False

@@ -107,7 +107,7 @@ def test_repeatedly_cancelled_run_resumes_bitwise(
     assert {report.progress_rows[0][1] for report in reports} >= {0, 1, 2}
     rows = [row for report in reports for row in report.metric_rows]
     assert dict(rows) == dict(uninterrupted.metric_rows)
-    assert all(row in uninterrupted.metric_rows for row in rows)  # repeated steps repeat their metrics
+    assert all(row in uninterrupted.metric_rows for row in rows)  # repeated steps report the same metrics
     for row in uninterrupted.sample_rows:
         assert row in [row for report in reports for row in report.sample_rows]
     for report in reports:

@@ -94,7 +94,7 @@ class TheirModels:
 def calls_of_trl(
     out: Path, reward: Path, *, stops: bool, models: TheirModels | None = None, **settings: Any
 ) -> tuple[list[Call], dict[str, float]]:
-    """Train on one batch with TRL. With `stops`, EOS ends an answer. Return the recorded calls of `backward`
+    """Train on one batch with TRL. With `stops`, EOS ends an answer. Return the recorded calls to `backward`
     and the logged metrics."""
     models = models or TheirModels()
     torch.manual_seed(0)

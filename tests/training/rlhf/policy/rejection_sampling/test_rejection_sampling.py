@@ -311,7 +311,7 @@ def test_training_on_the_candidates_file_reproduces_the_weights_of_the_run(tmp_p
 
 
 def test_gold_scores_of_the_answers_that_the_reward_model_prefers_are_reported(tmp_path: Path) -> None:
-    """The gold function prefers what the reward model dislikes, so its curve falls."""
+    """The gold function prefers what the reward model dislikes, so the curve of the gold scores falls."""
     judge = arbitrary_reward_model()
 
     def opposite(messages: Messages, text: str) -> float:

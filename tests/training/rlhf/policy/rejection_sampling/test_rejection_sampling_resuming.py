@@ -37,7 +37,7 @@ class Killed(Exception):
 
 
 class KillingReporter(ListReporter):
-    """Raises Killed at the n-th report of metrics or call of `check`."""
+    """Raises Killed at the n-th report of metrics or call to `check`."""
 
     left = 10**9
 

@@ -29,9 +29,9 @@ from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
 MOST_BYTES = 64 * 1024
-# These files run first and in this order. If the longest file ran last, one worker would wait for the other.
-# The first file creates the demo, which takes two minutes. The second file does not need the demo and can run
-# in the meantime.
+# These files run first and in this order. If the longest file ran last, the other workers would be idle in
+# the meantime. The first file creates the demo, which takes two minutes. The second file does not need the
+# demo and can run in the meantime.
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",

@@ -91,7 +91,7 @@ def test_next_task_appears_at_once_and_no_answer_is_lost_offline(
     give(desk)
     expect(desk.cards.first).to_be_visible()
     expect(page.get_by_text("Sending…")).to_be_visible()
-    while not held:  # Playwright reports a request shortly after the page shows its effect
+    while not held:  # Playwright reports a request shortly after the page shows the effect of the request
         page.wait_for_timeout(20)
     assert len(held) == 1
     with page.expect_response("**/assignments/next"):  # the next task has been prefetched

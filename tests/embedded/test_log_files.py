@@ -121,7 +121,7 @@ def test_removed_log_is_created_again(files: LogFiles, log: Path) -> None:
     eventually(lambda: log.exists() and everything(log) == lines(1, 2), what="the second line is written")
 
 
-def test_full_disk_is_reported_once_there_is_space_again(log: Path) -> None:
+def test_full_disk_is_reported_when_there_is_space_again(log: Path) -> None:
     log.symlink_to("/dev/full")
     file = LogFile(str(log), limit=LIMIT, old_files=1)
     file.write(b"lost\n")

@@ -111,7 +111,7 @@ def test_new_folders_are_synced_into_their_parents(tmp_path: Path, monkeypatch: 
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
 
 
-def test_failed_block_keeps_the_old_version_and_removes_the_new_one(tmp_path: Path) -> None:
+def test_old_version_is_kept_and_new_version_removed_if_the_block_fails(tmp_path: Path) -> None:
     target = tmp_path / "target"
     durable.write_text(target, OLD)
 

@@ -1,4 +1,4 @@
-"""The gold judge scores good answers above flawed ones and resists reward hacking."""
+"""The gold judge scores good answers above flawed answers and resists reward hacking."""
 
 import random
 import statistics

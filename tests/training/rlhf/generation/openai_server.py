@@ -94,7 +94,7 @@ class OpenAIServer:
                     self._send(200, found)
                 except Refuse as refused:
                     self._send(refused.status, {"error": {"message": str(refused), "code": refused.status}})
-                except Exception as error:  # as in vLLM, a server fault gives status 500
+                except Exception as error:  # as in vLLM, the status after a server fault is 500
                     self._send(500, {"error": {"message": repr(error), "code": 500}})
 
             def _send(self, status: int, found: Any) -> None:

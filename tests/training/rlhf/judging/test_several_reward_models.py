@@ -59,7 +59,7 @@ def test_multiplier_weights_the_distance_to_the_floor_at_the_same_scale() -> Non
     torch.testing.assert_close(found.scores.double(), expected, atol=1e-6, rtol=0)
 
 
-def test_single_reward_model_gives_exactly_its_standardised_scores() -> None:
+def test_reward_of_a_single_reward_model_is_its_standardised_score() -> None:
     loaded, questions = reward_model(1, **HELPFUL), asked()
     judges = open_judges(loaded, UsesRewards(), policy=policy())
     found = judges.score(questions)

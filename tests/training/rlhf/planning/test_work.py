@@ -95,7 +95,7 @@ def test_supervised_loss_of_ppo_is_part_of_the_update() -> None:
 
 
 @pytest.mark.parametrize(("limit", "more"), [("kl_ceiling", 1), ("kl_target", 8)])
-def test_measuring_the_final_kl_takes_further_rollouts(limit: str, more: int) -> None:
+def test_measuring_the_final_kl_requires_further_rollouts(limit: str, more: int) -> None:
     policy, recipe = shape(), RLOOConfig(steps=10, samples=0)
     plain, limited = (
         on_policy.rloo(one, policy, policy, data(100))

@@ -175,7 +175,7 @@ def train(run: Run, policy: ModelSource, folder: Path, report: Recorder) -> dict
 
 
 def in_process(run: Run, folder: Path, rank: int) -> str:
-    """Execute one process of a run. Return how it ended."""
+    """Execute one process of a run. Return how the process ended."""
     torch.set_num_threads(1)
     policy, report = known_optimum.world(run.world).policy(), Recorder(run, rank)
     start: ModelSource = policy

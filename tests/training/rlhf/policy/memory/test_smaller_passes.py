@@ -1,5 +1,5 @@
-"""Every kind of run continues with smaller passes if the device runs out of memory, and gives the same
-result."""
+"""Every kind of run continues with smaller passes if the device runs out of memory, and the result of the run
+doesn't change."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_run_on_a_small_device_gives_the_same_weights_and_metrics(
+def test_run_on_a_small_device_ends_with_the_same_weights_and_metrics(
     kind: str, scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"learning_rate": 1e-4} | SETTINGS.get(kind, {})

@@ -91,7 +91,7 @@ def test_repeatedly_cancelled_run_resumes_bitwise(
     whole: tuple[tuple[Any, ...], Telling], judge: Path, tmp_path: Path
 ) -> None:
     """The run is cancelled while it answers prompts, scores and observes answers, updates the policy, and
-    takes samples. Without a checkpoint of the rollout, the run could never complete step 2."""
+    generates the sample answers. Without a checkpoint of the rollout, the run could never complete step 2."""
     expected, uninterrupted = whole
     reports: list[Telling] = []
     for attempt in range(60):

@@ -54,7 +54,7 @@ PROMPTS = demo_world.prompts(96, seed=21)
 QUICK = RejectionSamplingConfig(
     samples_per_prompt=6, max_new_tokens=12, learning_rate=1e-2, epochs=4, batch_size=16, sample_tokens=12
 )
-# One batch holds ANSWERS_PER_BATCH answers, so 32 answers to each of 10 prompts take two batches.
+# One batch contains ANSWERS_PER_BATCH answers, so 32 answers to each of 10 prompts require two batches.
 SMALL = RejectionSamplingConfig(
     samples_per_prompt=32,
     max_new_tokens=8,
@@ -151,7 +151,7 @@ def test_progress_is_reported_while_a_batch_is_answered_and_scored(
     report = ListReporter()
     trained(changed(SMALL, rounds=1), tmp_path, report=report)
     answered = [step for phase, step, _ in report.progress_rows if phase == "sample"]
-    assert len({step for step in answered if 0 < step < 8}) > 1  # the first batch holds 8 prompts
+    assert len({step for step in answered if 0 < step < 8}) > 1  # the first batch contains 8 prompts
     assert answered == sorted(answered)
     assert ("sample: 256 of 256 answers scored", 8, 10) in report.progress_rows
     assert len([phase for phase, _, _ in report.progress_rows if "of 256 answers scored" in phase]) > 1

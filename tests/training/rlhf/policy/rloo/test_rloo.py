@@ -279,8 +279,8 @@ DURABLE: dict[str, Any] = {
 
 
 def test_cancelled_run_resumes_bitwise(world: World, tmp_path: Path) -> None:
-    """The run is cancelled while it answers prompts, observes answers, updates the policy, and takes
-    samples."""
+    """The run is cancelled while it answers prompts, observes answers, updates the policy, and generates the
+    sample answers."""
     uninterrupted = Telling()
     expected, weights = run(world, tmp_path / "whole", uninterrupted, **DURABLE)
     assert max(uninterrupted.series("recovery")) == 1.0  # the ceiling was reached

@@ -39,7 +39,7 @@ add_member(project=project, user=user, role="annotator")
 """
 PRINTED = {"↑": "ArrowUp", "↓": "ArrowDown"}
 # Returns an empty string if the focused element is not the body, is on the screen and has a visible focus
-# indicator. Otherwise, returns the fault.
+# indicator. Otherwise, returns a description of the fault.
 FOCUS = """() => {
   const at = document.activeElement;
   if (!at || at === document.body) return "on nothing";

@@ -145,7 +145,9 @@ def test_error_is_logged_once_with_traceback_and_request_id(
     assert access["level"] == "WARNING"
 
 
-def test_error_outside_django_is_logged_and_gets_a_response(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_error_outside_django_is_logged_and_the_client_gets_a_response(
+    ask: Callable[..., Answer], lines: Lines
+) -> None:
     def fail(**_: Any) -> None:
         raise ValueError("fault in a signal")
 

@@ -55,7 +55,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA.app = get_wsgi_application()
 TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}
 OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
-# The number of valid cases per operation. There are just as many invalid cases. Operations with query
+# The number of valid cases per operation. The number of invalid cases is the same. Operations with query
 # parameters or headers get twice as many of each.
 CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2)
 asked: Counter[str] = Counter()

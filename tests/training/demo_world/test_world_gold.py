@@ -73,7 +73,7 @@ def test_styles_differ_in_points_and_good_answers_get_the_most_points() -> None:
         "courtesy only", "every answer at once", "backwards",
     ],
 )  # fmt: skip
-def test_reward_hacks_score_low(text: str, limit: float) -> None:
+def test_reward_hacks_get_low_scores(text: str, limit: float) -> None:
     assert demo_world.gold_reward(NORA, text) <= limit
 
 
@@ -103,7 +103,7 @@ def test_points_stay_in_range_for_any_corrupted_text() -> None:
         (("within two days", "days two within"), "fluency"),
     ],
 )
-def test_each_flaw_lowers_the_score_of_its_component(change: tuple[str, str], part: str) -> None:
+def test_each_flaw_lowers_the_score_of_the_matching_component(change: tuple[str, str], part: str) -> None:
     before, after = gold.judge(NORA, BEST), gold.judge(NORA, BEST.replace(*change))
     assert getattr(after, part) < getattr(before, part)
     assert after.points < before.points

@@ -8,7 +8,8 @@ A moment is one of:
 
 - `("tick", "", n)`: the n-th reporter call or file operation. An uninterrupted run counts its ticks, so a
   random number up to this count selects a random moment. The same number always selects the same moment.
-- `("cancel", "", n)`: the n-th call to `check`, which raises Cancelled. The loop can write a checkpoint.
+- `("cancel", "", n)`: the n-th call to `check`, which raises Cancelled. The loop can still write a
+  checkpoint.
 - `("after", "", seconds)`: this number of seconds after the start, at any instruction.
 - `("step", "", n)`: after the metrics of step n were reported.
 - `(event, part, n)`: the n-th Python audit event of this name whose arguments contain `part`.

@@ -266,7 +266,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
     settings = LoraConfig(task_type=TaskType.SEQ_CLS, init_lora_weights=False, modules_to_save=["score"])
-    get_peft_model(model, settings).save_pretrained(out)  # no tokenizer, because the base has one
+    get_peft_model(model, settings).save_pretrained(out)  # saves no tokenizer, because the base has one
 
 
 def test_score_of_an_external_model_is_read_at_the_token_used_by_transformers(tmp_path: Path) -> None:

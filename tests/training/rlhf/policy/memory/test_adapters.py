@@ -339,7 +339,7 @@ def test_adapter_with_biases_of_its_base_is_refused_for_further_training(
 
 
 def saved_adapter(scene: Scene, settings: LoraConfig, folder: Path) -> Path:
-    """An adapter as peft saves it."""
+    """An adapter in the form in which peft saves it."""
     get_peft_model(load_policy(scene.base).model, settings).save_pretrained(folder)
     load_policy(scene.base).tokenizer.save_pretrained(folder)
     return folder

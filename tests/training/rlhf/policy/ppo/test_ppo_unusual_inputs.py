@@ -28,7 +28,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reward_model(tmp_path_factory.mktemp("judge"))
 
 
-def test_equal_rewards_do_not_move_the_policy(judge: Path, tmp_path: Path) -> None:
+def test_equal_rewards_do_not_change_the_policy(judge: Path, tmp_path: Path) -> None:
     """All answers get the same score, so their advantages are 0."""
     flat = load_reward_model(judge)
     with torch.no_grad():

@@ -202,7 +202,7 @@ def test_run_ends_early_if_a_later_round_has_nothing_to_select(tmp_path: Path) -
     assert same(weights_of(tmp_path), weights_of(tmp_path / "again"))
 
 
-def test_scores_belong_to_the_ids_that_are_imitated() -> None:
+def test_scores_are_computed_from_the_token_ids_that_are_imitated() -> None:
     """Several tokens end an answer, as in Qwen3 and Llama 3. The pad token is one of them."""
     policy = Loaded(tiny.policy(), tiny.tokenizer())
     policy.model.generation_config.eos_token_id = [1, 0, *range(5, 25)]  # type: ignore[union-attr]

@@ -1,5 +1,5 @@
-"""A small local server that responds to the two requests that the Hub client sends, because tests can't reach
-the Hub."""
+"""A small local server that responds to the two kinds of requests that the Hub client sends, because tests
+can't reach the Hub."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
 MOST_BYTES = 64 * 1024
-# These files run first and in this order. If the longest file ran last, one worker would wait for the other.
-# The first file creates the demo, which takes two minutes. The second file does not need the demo and can run
-# in the meantime.
+# These files run first and in this order. If the longest file ran last, the other workers would be idle in
+# the meantime. The first file creates the demo, which takes two minutes. The second file does not need the
+# demo and can run in the meantime.
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",
@@ -60,11 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Lets each of n workers import another n-th of the test modules first.
+    """Makes each of n workers start its imports with a different n-th of the test modules.
 
     Every worker imports all test modules. In a fresh clone, the first import of a module also compiles it and
-    rewrites its assertions, which takes half of the time. If all workers imported the modules in the same
-    order, each of them would compile every module. A worker that comes to a module later reads the result.
+    rewrites its assertions, which takes half of the import time. If all workers imported the modules in the
+    same order, each of them would compile every module. A worker that imports a module later reads the
+    compiled file.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     everything = collector.config.args_source is pytest.Config.ArgsSource.TESTPATHS
@@ -84,8 +85,9 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Excludes all modules and tests from garbage collection.
 
-    Together they are 900,000 objects, and each full collection would visit all of them. These visits took a
-    sixth of the processor time of the API tests, and a quarter of the time for importing the test modules.
+    They consist of 900,000 objects, and each full collection would visit all of these objects. These visits
+    took a sixth of the processor time of the API tests, and a quarter of the time for importing the test
+    modules.
     """
     gc.disable()
     try:

@@ -1,4 +1,5 @@
-"""A small local server that answers the two calls that the Hub client makes. Tests can't reach the Hub."""
+"""A small local server that responds to the two kinds of requests that the Hub client sends, because tests
+can't reach the Hub."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Outage:
 
 class CuttingProxy:
     """A socket in front of Postgres. The first time that a client sends `after`, the statement takes effect,
-    but the client loses its connection before it gets the answer."""
+    but the client loses its connection before it receives the result."""
 
     def __init__(self, folder: Path, *, after: bytes) -> None:
         self.folder = folder

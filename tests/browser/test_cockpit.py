@@ -180,7 +180,7 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     expect(main.get_by_role("row").filter(has_text="Gold task")).to_have_count(1)
 
     # The audit log contains an entry for the annotator's ranking. Before the project is paused, a dialog
-    # shows the effect.
+    # states how many open tasks are affected.
     main = _settings(cleo, "Audit log")
     expect(
         main.get_by_role("listitem").filter(has_text=ANNOTATOR).filter(has_text="a ranking")
@@ -214,7 +214,7 @@ def test_invitation_page_is_accessible(log_in: Callable[[str], Page], stranger: 
     assert not faults_of(page, link)
     revoke = admin.get_by_role("button", name="Revoke the invitation for nobody")
     revoke.click()
-    expect(revoke).to_have_count(0)  # the server has revoked it
+    expect(revoke).to_have_count(0)  # the server has revoked the invitation
     page.reload()
     expect(page.get_by_text("was revoked")).to_be_visible()
     assert not faults_of(page, "/join")

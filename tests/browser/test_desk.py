@@ -204,7 +204,7 @@ def test_hostile_output_cannot_run_scripts_or_load_anything(desk: Desk) -> None:
     texts = desk.page.locator('[data-testid="response-text"]')
     for word in ("one", "two", "three", "four"):
         expect(texts.filter(has_text=re.compile(rf"\b{word}\b"))).to_be_visible()
-    page.wait_for_timeout(500)  # gives scripts time to run and pictures time to be requested
+    page.wait_for_timeout(500)  # gives scripts time to run and the browser time to request pictures
     assert page.evaluate("window.ran") is None
     assert outside == []
     assert page.locator('[data-testid="response-text"] :is(img, script, style, iframe, svg)').count() == 0

@@ -1,5 +1,5 @@
 """The desk loses no work if the connection is lost, the session or the lease expires, a tab is closed, a task
-is open in two tabs, or an answer is refused after the next task is shown. Annotators can withdraw answers,
+is open in two tabs, or an answer is refused after the next task is shown. Annotators can take back answers,
 report problems and practise."""
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def turn_round(desk: Desk) -> list[list[str]]:
 
 
 def give(desk: Desk) -> tuple[str, list[list[str]]]:
-    """Ranks and submits, and checks that the next task appears without waiting for the server. Returns the
-    task and its answer."""
+    """Ranks the responses, submits the answer, and checks that the answered task disappears. Returns the task
+    and the submitted order."""
     task = str(desk.assignment["task"]["id"])
     said = turn_round(desk)
     desk.press("Enter")
@@ -81,7 +81,7 @@ def give(desk: Desk) -> tuple[str, list[list[str]]]:
     return task, said
 
 
-def test_next_task_appears_at_once_and_a_lost_connection_loses_nothing(
+def test_next_task_appears_at_once_and_no_answer_is_lost_offline(
     log_in: Callable[[str], Page],
 ) -> None:
     page = log_in("annotator-1")
@@ -91,7 +91,7 @@ def test_next_task_appears_at_once_and_a_lost_connection_loses_nothing(
     give(desk)
     expect(desk.cards.first).to_be_visible()
     expect(page.get_by_text("Sending…")).to_be_visible()
-    while not held:  # Playwright reports a request shortly after the page shows its effect
+    while not held:  # Playwright reports a request shortly after the page shows the effect of the request
         page.wait_for_timeout(20)
     assert len(held) == 1
     with page.expect_response("**/assignments/next"):  # the next task has been prefetched
@@ -239,7 +239,7 @@ def test_answer_refused_after_submission_can_be_reopened_and_sent_again(
     assert (last_said(page, "refused"), answered(page, "refused")) == ((task, said), 1)
 
 
-def test_last_answer_can_be_withdrawn_and_a_task_can_be_reported(log_in: Callable[[str], Page]) -> None:
+def test_last_answer_can_be_taken_back_and_a_task_can_be_reported(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "again").open()
     desk.press("t")

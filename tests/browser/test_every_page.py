@@ -1,5 +1,5 @@
-"""Every page in the router is tested in the light and dark theme, at phone width and at 200 % zoom. No page
-has axe violations of WCAG 2.2 AA, horizontal scrolling or console errors."""
+"""Every page in the router is tested in the light and the dark theme, at phone width and at 200 % zoom. No
+page has axe violations of WCAG 2.2 AA, horizontal scrolling or console errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of answer form can be answered with the keyboard alone, and the answer is stored correctly."""
+"""Every kind of answer form can be filled in with the keyboard alone, and the answer is stored correctly."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _answer(page: Page, name: str, *keys: str) -> list[str]:
     return shown
 
 
-def test_every_form_can_be_answered_with_the_keyboard_alone(
+def test_every_form_can_be_filled_in_with_the_keyboard_alone(
     log_in: Callable[[str], Page], demo_stack: Stack
 ) -> None:
     _run(demo_stack, SET_UP)
@@ -74,7 +74,8 @@ def test_every_form_can_be_answered_with_the_keyboard_alone(
         "hh": _answer(page, "hh", "8", "Enter"),
         # Enter reports the missing answer and moves the focus there; Space selects the focused option.
         "llama2": _answer(page, "llama2", "ArrowLeft", "Enter", "Space", "ArrowDown", "Enter"),
-        # Key 4 selects "about the same" (4 of 7). Ten ratings in order follow, and then the reason.
+        # Key 4 selects "about the same" (4 of 7). The next keys enter the ten ratings in order, and then the
+        # reason.
         "helpsteer2": _answer(
             page, "helpsteer2", "4", *["Enter", "3"] * 10, "Enter", *"same", "Control+Enter"
         ),

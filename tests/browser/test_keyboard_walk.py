@@ -39,7 +39,7 @@ add_member(project=project, user=user, role="annotator")
 """
 PRINTED = {"↑": "ArrowUp", "↓": "ArrowDown"}
 # Returns an empty string if the focused element is not the body, is on the screen and has a visible focus
-# indicator. Otherwise, returns the fault.
+# indicator. Otherwise, returns a description of the fault.
 FOCUS = """() => {
   const at = document.activeElement;
   if (!at || at === document.body) return "on nothing";
@@ -257,7 +257,7 @@ def skip_one(walker: Walker) -> str:
 
 
 def change_the_last(walker: Walker, question: str) -> list[list[str]]:
-    """Withdraws the last answer, moves its bottom response to the top and submits it again. Returns the new
+    """Takes back the last answer, moves its bottom response to the top and submits it again. Returns the new
     order."""
     page = walker.page
     expect(page.get_by_text(re.compile(r"^Saved · \d+ this session"))).to_be_visible()

@@ -21,7 +21,7 @@ def _printed(stack: Stack, *arguments: str) -> dict[str, str]:
     return found
 
 
-def test_reset_link_sets_a_password_and_logs_in(chromium: Browser, demo_stack: Stack) -> None:
+def test_user_of_a_reset_link_sets_a_password_and_is_logged_in(chromium: Browser, demo_stack: Stack) -> None:
     _printed(demo_stack, "create_user", "zoe")
     link = _printed(demo_stack, "set_user", "zoe", "--reset-link")["reset_link"]
     context = chromium.new_context(base_url=f"http://127.0.0.1:{demo_stack.port}")

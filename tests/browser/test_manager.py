@@ -61,7 +61,7 @@ def file(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_manager_imports_a_file_then_reviews_and_exports_the_data(
+def test_manager_imports_a_file_and_then_reviews_and_exports_the_data(
     log_in: Callable[[str], Page], file: Path
 ) -> None:
     page = log_in("admin")

@@ -1,6 +1,6 @@
-"""The loop on real data. Human comparisons and real models' responses are imported, and a user ranks in the
-browser. A local language model is trained on all of this data. The trained model's responses become the next
-tasks."""
+"""The loop runs on real data. Human comparisons and real models' responses are imported, and a user ranks
+responses in the browser. A local language model is trained on all of this data. The trained model's responses
+become the next tasks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The whole loop in the browser. Annotators rank, and the rankings train a reward model. The reward model
-trains policies by rejection sampling and PPO. The responses of a new policy become the next tasks.
+"""The whole loop runs in the browser. Annotators rank, and the rankings train a reward model. The reward
+model trains policies by rejection sampling and PPO. The responses of a new policy become the next tasks.
 
-The runs are short. `test_readme_commands_run_one_round_of_the_loop` runs the same kinds with more rankings,
-prompts and steps, and compares both policies with the first policy.
+The runs are short. `test_readme_commands_run_one_round_of_the_loop` launches runs of the same kinds with more
+rankings, prompts and steps, and compares both policies with the first policy.
 """
 
 from __future__ import annotations

@@ -133,7 +133,9 @@ def test_further_requests_wait_for_a_thread(application: OneThreadPerRequest) ->
     assert asyncio.run(crowd()) == [(HTTPStatus.OK, b"x")] * CROWD
 
 
-def test_view_that_raises_gives_a_server_error_and_frees_its_thread(application: OneThreadPerRequest) -> None:
+def test_view_that_raises_causes_a_server_error_and_frees_its_thread(
+    application: OneThreadPerRequest,
+) -> None:
     for _ in range(THREADS + 1):
         status, _body = asyncio.run(ask(application, "broken"))
         assert status == HTTPStatus.INTERNAL_SERVER_ERROR

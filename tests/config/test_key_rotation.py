@@ -1,5 +1,5 @@
-"""Everything that SECRET_KEY encrypts or signs survives a change of the key. A test fails if a new use of the
-key has no case in this file."""
+"""Everything that is encrypted or signed with SECRET_KEY survives a change of the key. A test fails if a new
+use of the key has no case in this file."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_everything_survives_a_new_key_with_the_old_key_as_fallback(
 
 
 @pytest.mark.parametrize("use", sorted(ENCRYPTED | SIGNED))
-def test_stored_values_survive_the_removal_of_the_old_key_after_the_command(
+def test_stored_values_survive_removal_of_the_old_key_after_reencryption(
     use: Use, project: Project, alice: User, settings: Settings
 ) -> None:
     works = CASES[use](project, alice)
@@ -211,7 +211,7 @@ def test_login_form_opened_before_the_change_still_works(alice: User, settings: 
     assert browser.api.post("/api/v1/auth/login", body, headers={"X-CSRFToken": token}).status_code == 200
 
 
-def test_after_the_command_the_database_contains_nothing_that_needs_the_old_key(
+def test_nothing_in_the_database_needs_the_old_key_after_reencryption(
     project: Project, alice: User, settings: Settings
 ) -> None:
     """The test searches all text in the database, so it finds secrets in new places that the command

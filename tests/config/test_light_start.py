@@ -1,5 +1,5 @@
-"""The web server, the workers and beat start without the training libraries, because importing torch takes
-seconds."""
+"""The web server, the workers and beat start without importing the training libraries, because importing
+torch takes seconds."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def needed(name: str, python: str) -> list[tuple[str, Requirement]]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("name", NAMES)
-def test_lock_has_a_matching_version_of_every_required_package(name: str, python: str) -> None:
+def test_lock_contains_a_matching_version_of_every_required_package(name: str, python: str) -> None:
     pins = locked(name, python)
     for by, requirement in needed(name, python):
         pin = pins.get(canonicalize_name(requirement.name))
@@ -103,7 +103,7 @@ def test_every_locked_package_supports_every_supported_python(name: str) -> None
 
 
 def test_test_lock_contains_the_whole_runtime_lock() -> None:
-    """One virtual environment serves scripts/up and scripts/test."""
+    """scripts/up and scripts/test use the same virtual environment."""
     lines = [set((ROOT / f"{name}.lock").read_text().splitlines()) for name in NAMES]
     assert lines[0] <= lines[1]
 

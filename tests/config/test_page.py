@@ -1,5 +1,5 @@
-"""The server returns the page at each of its URLs, and the page's files. Every response has the security
-headers."""
+"""The server returns the page at each of the page's URLs, and serves the page's files. Every response has the
+security headers."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_unchanged_file_is_not_sent_again(built: Path) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_files_are_also_served_on_the_event_loop(built: Path) -> None:
+def test_files_are_also_served_over_asgi(built: Path) -> None:
     response = async_to_sync(AsyncClient().get)("/static/assets/index-4f2aB9.js")
     assert response.content == SCRIPT
     assert async_to_sync(AsyncClient().get)("/login").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/static/none.js", "/api/none", "/api/v1/none/"])
-def test_unknown_path_returns_a_problem_and_not_the_page(built: Path, path: str) -> None:
+def test_unknown_path_returns_problem_details_instead_of_the_page(built: Path, path: str) -> None:
     response = Client().get(path)
     assert response.status_code == 404
     assert response["Content-Type"] == "application/problem+json"

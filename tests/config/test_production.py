@@ -116,7 +116,7 @@ def test_each_unsafe_setting_is_refused(variable: str, value: str, reason: str) 
         ("RANKLOOP_WEBHOOK_NETWORKS", "10.1.0.0/16"),
     ],
 )
-def test_safe_values_of_other_kinds_are_accepted(variable: str, value: str) -> None:
+def test_other_safe_values_are_accepted(variable: str, value: str) -> None:
     assert reasons(**{variable: value}) == []
 
 
@@ -143,7 +143,7 @@ def reasons(**changes: str) -> list[str]:
     )
 
 
-def test_unsafe_environment_variables_are_refused_by_name(tmp_path: Path) -> None:
+def test_error_names_all_unsafe_environment_variables(tmp_path: Path) -> None:
     weak = {"SECRET_KEY_FALLBACKS": "x", "RANKLOOP_TRUSTED_PROXIES": "0.0.0.0/0", "ALLOWED_HOSTS": ".com"}
     refused = check(tmp_path, **SAFE | weak)
     assert refused.returncode != 0
@@ -167,7 +167,7 @@ def test_database_other_than_postgres_is_refused(tmp_path: Path) -> None:
     assert "DATABASE_URL must begin with postgresql://" in refused.stderr
 
 
-def test_secrets_can_come_from_files(tmp_path: Path) -> None:
+def test_secrets_can_be_read_from_files(tmp_path: Path) -> None:
     files = {}
     for name in ("SECRET_KEY", "DATABASE_URL", "BROKER_URL"):
         (tmp_path / name).write_text(f"{SAFE[name]}\n")

@@ -85,7 +85,7 @@ def test_hung_broker_delays_the_answer_only_up_to_the_limit(
     assert threading.active_count() <= threads + 1
 
 
-def test_check_that_hung_is_tried_again_after_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_that_hung_is_run_again_after_it_has_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "LIMIT_SECONDS", 0.05)
     hung = threading.Event()
     checks = {"disk": readiness.Check("disk", lambda: readiness.OK if hung.wait(10) else "late")}

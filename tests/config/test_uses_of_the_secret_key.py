@@ -1,4 +1,5 @@
-"""All uses of SECRET_KEY in Rankloop and its libraries are known. The key can therefore be changed."""
+"""All uses of SECRET_KEY in Rankloop and its libraries are known, so the effects of changing the key are also
+known."""
 
 from __future__ import annotations
 

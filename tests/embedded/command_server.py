@@ -2,7 +2,7 @@
 the commands. Loading them takes longer than running most commands.
 
 The program reads lines with JSON objects {"argv": […], "out": PATH, "err": PATH}. It runs each command,
-writes the command's output to these files, and answers with a line that contains the exit code.
+writes the command's output to these files, and responds with a line that contains the exit code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A whole stack as a child of the test, and the processes that belong to a state folder."""
+"""A complete stack as a child process of the test, and the processes that belong to a state folder."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def lines(first: int, last: int) -> list[str]:
     return [f"line {n:06d} of this log" for n in range(first, last)]
 
 
-def test_log_rotates_while_the_process_runs_without_losing_a_line(files: LogFiles, log: Path) -> None:
+def test_log_is_rotated_without_losing_a_line_while_the_process_runs(files: LogFiles, log: Path) -> None:
     process = child(files, log, 0, COUNT)
     assert process.wait(30) == 0
     files.close()
@@ -121,7 +121,7 @@ def test_removed_log_is_created_again(files: LogFiles, log: Path) -> None:
     eventually(lambda: log.exists() and everything(log) == lines(1, 2), what="the second line is written")
 
 
-def test_full_disk_is_reported_once_there_is_space_again(log: Path) -> None:
+def test_full_disk_is_reported_when_there_is_space_again(log: Path) -> None:
     log.symlink_to("/dev/full")
     file = LogFile(str(log), limit=LIMIT, old_files=1)
     file.write(b"lost\n")

@@ -150,7 +150,7 @@ def test_server_started_by_root_runs_as_an_unprivileged_account(as_root: None, s
     assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
 
 
-def test_cluster_owned_by_root_moves_if_others_cannot_enter_its_folder(
+def test_cluster_owned_by_root_is_moved_if_others_cannot_enter_its_folder(
     as_root: None, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = folder / "home"

@@ -141,7 +141,7 @@ def test_ordinary_user_can_run_the_stack_and_commands(folder: Path, ordinary_use
         assert processes_of(stack.state) == {}
 
 
-def test_killed_stack_leaves_no_process_and_keeps_its_data(shared: Stack, folder: Path) -> None:
+def test_killed_stack_leaves_no_process_running_and_loses_no_data(shared: Stack, folder: Path) -> None:
     made = manage(shared.state, "create_project", "kept")
     assert made.returncode == 0, made.stderr
     launched = manage(shared.state, "launch_run", "sft", "--project", "kept")

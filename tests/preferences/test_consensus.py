@@ -23,7 +23,7 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]]] * 3, [[A], [B], [C]], "majority"),
         ([[[A], [B], [C]], [[A], [C], [B]], [[B], [A], [C]]], [[A], [B], [C]], "majority"),
         ([[[A, B], [C]], [[B, A], [C]]], [[A, B], [C]], "majority"),
-        # One ranking prefers A and the other prefers B; equal numbers make a tie.
+        # One ranking prefers A and the other prefers B, so A and B are tied.
         ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
         # One ranking ties A and B, and the other ranking prefers A, so A wins.
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),

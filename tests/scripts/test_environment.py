@@ -34,8 +34,8 @@ class Checkout:
         self.log = folder / "pip.log"
 
     def python(self, name: str, version: str) -> Path:
-        """Adds a fake Python that reports this version. Environments that the fake Python creates contain
-        a copy of it and a pip that logs its calls."""
+        """Adds a fake Python that reports this version. Environments that the fake Python creates contain a
+        copy of the fake Python, and a pip that logs its calls."""
         claim = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)"
         return self.path.fake(
             name,

@@ -16,8 +16,8 @@ from tests.storage.witness import Witness
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = "old " * 5_000, "new " * 5_000
 
-# Each child process is killed at the start of its n-th call of a built-in function, for example open, write,
-# fsync, rename or unlink. The first child that ends undisturbed ends the loop.
+# Each child process is killed at the start of its n-th call to a built-in function, for example open, write,
+# fsync, rename or unlink. The loop ends with the first child that is not killed.
 _KILLED_EVERYWHERE = """
 import os, shutil, signal, sys
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_process_killed_at_any_call_leaves_the_old_or_the_new_version(tmp_path: 
     assert seen == sorted(seen, reverse=True)  # once the new version is in place, it stays
 
 
-def test_file_is_synced_then_renamed_then_its_folder_is_synced(tmp_path: Path) -> None:
+def test_file_is_synced_before_the_rename_and_its_folder_afterwards(tmp_path: Path) -> None:
     witness = Witness()
     with witness.watching():
         durable.write_text(tmp_path / "file", NEW)
@@ -111,7 +111,7 @@ def test_new_folders_are_synced_into_their_parents(tmp_path: Path, monkeypatch: 
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
 
 
-def test_failed_block_keeps_the_old_version_and_removes_the_new_one(tmp_path: Path) -> None:
+def test_old_version_is_kept_and_new_version_removed_if_the_block_fails(tmp_path: Path) -> None:
     target = tmp_path / "target"
     durable.write_text(target, OLD)
 

@@ -134,7 +134,8 @@ def fill_pages(table: str) -> Iterator[None]:
 def test_session_change_that_cannot_be_stored_is_refused(
     owner: User, client_of: ClientOf, full_table: FullTable
 ) -> None:
-    """The secret of an unfinished enrolment is kept in the session, which is stored after the view."""
+    """The secret of an unfinished enrolment is kept in the session, which is stored after the view has
+    run."""
     client = client_of(owner)
     client.raise_request_exception = False
     body = {"password": PASSWORD}

@@ -108,7 +108,7 @@ def test_freeze_on_a_full_disk_is_refused_with_507(
 
 
 @pytest.mark.django_db
-def test_export_to_a_full_disk_keeps_the_old_file(
+def test_old_file_is_kept_if_the_new_export_does_not_fit(
     project: Project, small_disk: Path, settings: Settings, tmp_path: Path
 ) -> None:
     settings.ARTEFACTS = tmp_path / "artefacts"
@@ -122,7 +122,7 @@ def test_export_to_a_full_disk_keeps_the_old_file(
     assert (files(small_disk), out.read_text()) == (["out.jsonl"], "the old file")
 
 
-def test_saving_a_model_that_does_not_fit_keeps_the_old_model(small_disk: Path) -> None:
+def test_old_model_is_kept_if_the_new_model_does_not_fit(small_disk: Path) -> None:
     policy = untrained_policy()
     save_model(*policy, small_disk / "policy")
     before = files(small_disk)
@@ -132,7 +132,7 @@ def test_saving_a_model_that_does_not_fit_keeps_the_old_model(small_disk: Path) 
     assert files(small_disk) == before
 
 
-def test_writing_a_checkpoint_that_does_not_fit_keeps_the_previous_one(small_disk: Path) -> None:
+def test_previous_checkpoint_is_kept_if_the_new_checkpoint_does_not_fit(small_disk: Path) -> None:
     model = torch.nn.Linear(100, 1000)
     optimisers = {"all": torch.optim.Adam(model.parameters())}
     store = Checkpoints(small_disk / "checkpoints", of={})
@@ -178,7 +178,9 @@ def test_error_of_a_run_whose_log_cannot_be_created_names_the_folder(
     assert f"the file system {disk}, which contains {run.folder}, has" in run.error["detail"]
 
 
-def test_run_continues_if_its_log_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_continues_if_the_disk_of_its_log_is_full(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(small_disk)
     with (small_disk / "log").open("w") as log:
         monkeypatch.setattr(sys, "stdout", log)

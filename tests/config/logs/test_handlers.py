@@ -72,7 +72,7 @@ def test_log_lines_of_requests_are_written_together_and_in_order() -> None:
     os.close(writer)
 
 
-def test_long_line_is_written_whole() -> None:
+def test_long_line_is_written_completely() -> None:
     reader, writer = os.pipe()
     handler_for(writer).emit(record("y" * 20_000))
     assert os.read(reader, 2**20).decode().count("y") == 20_000

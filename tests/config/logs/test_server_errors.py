@@ -145,7 +145,9 @@ def test_error_is_logged_once_with_traceback_and_request_id(
     assert access["level"] == "WARNING"
 
 
-def test_error_outside_django_is_logged_and_gets_a_response(ask: Callable[..., Answer], lines: Lines) -> None:
+def test_error_outside_django_is_logged_and_the_client_gets_a_response(
+    ask: Callable[..., Answer], lines: Lines
+) -> None:
     def fail(**_: Any) -> None:
         raise ValueError("fault in a signal")
 
@@ -177,7 +179,7 @@ def test_error_in_a_stream_is_passed_to_the_server(ask: Callable[..., Answer], l
     assert (access["status"], access["request_id"]) == (200, REQUEST_ID)
 
 
-def test_each_request_has_one_access_log_line_without_its_query(
+def test_access_log_has_one_line_per_request_without_the_query_string(
     ask: Callable[..., Answer], lines: Lines
 ) -> None:
     assert ask("fine?token=secret")[0] == 200

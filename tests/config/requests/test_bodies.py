@@ -203,7 +203,7 @@ def test_managers_upload_is_accepted_with_a_token_and_with_a_session(
     assert list(Import.objects.values_list("size", flat=True)) == [Import.objects.earliest("id").size] * 4
 
 
-def test_large_json_needs_a_login_and_is_limited(
+def test_large_json_body_needs_a_login_and_has_a_size_limit(
     application: OneThreadPerRequest, project: Project, tasks: list[Any], alice: User
 ) -> None:
     given = claim(project, alice)

@@ -60,7 +60,7 @@ def _unlimited(schema: Any, components: Any, path: str, seen: frozenset[str] = f
         yield from _unlimited(part, components, f"{path}.{name}", seen)
 
 
-def test_every_text_of_a_request_has_a_maximum_length() -> None:
+def test_every_text_in_a_request_has_a_maximum_length() -> None:
     schema = api_schema()
     components = schema["components"]["schemas"]
     found = {

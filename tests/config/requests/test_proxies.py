@@ -46,7 +46,7 @@ def test_no_proxy_is_trusted_by_default() -> None:
         (PROXY, [f"1.2.3.4, {CLIENT}"], CLIENT),
         # The header appears twice.
         (PROXY, ["1.2.3.4", CLIENT], CLIENT),
-        # The request passed two proxies.
+        # The request passed through two proxies.
         (PROXY, [f"1.2.3.4, {CLIENT}, {SECOND}"], CLIENT),
         (PROXY, [f"{CLIENT}:4711"], CLIENT),
         (PROXY, ["[2001:db8::7]:4711"], "2001:db8::7"),

@@ -125,7 +125,7 @@ def _with(token: str) -> APIClient:
     return APIClient(headers={"Authorization": f"Bearer {token}"})
 
 
-def test_hidden_rows_and_missing_rows_get_the_same_response(
+def test_requests_for_hidden_and_missing_rows_get_the_same_response(
     people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
 ) -> None:
     nowhere: Ids = {

@@ -1,9 +1,9 @@
 """Run Schemathesis against the whole API: thousands of valid, invalid and hostile requests.
 
 No response may be a server error, and the schema must describe every response. Each request is rolled back,
-so that every run and every failing example start from the same rows. Two of three requests come from a user
-with access. The others come from every user, with a session or token that is valid, expired, revoked or
-malformed. `python -m benchmarks.schema_fuzz` sends such requests to a running stack for several minutes.
+so that every run and every failing example start from the same rows. Two out of three requests come from a
+user with access. The others come from all test users, with a session or token that is valid, expired, revoked
+or malformed. `python -m benchmarks.schema_fuzz` sends such requests to a running stack for several minutes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA.app = get_wsgi_application()
 TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}
 OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
-# The number of valid cases per operation. There are just as many invalid cases. Operations with query
+# The number of valid cases per operation. The number of invalid cases is the same. Operations with query
 # parameters or headers get twice as many of each.
 CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2)
 asked: Counter[str] = Counter()

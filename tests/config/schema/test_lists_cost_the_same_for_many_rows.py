@@ -1,6 +1,7 @@
 """Every GET makes the same number of database queries for 30 rows of every kind as for 3.
 
-If a list keeps its length, the test proves nothing for that list, so `_grow` must add rows to every list.
+If the length of a list does not change, the test proves nothing about that list, so `_grow` must add rows to
+every list.
 """
 
 from __future__ import annotations

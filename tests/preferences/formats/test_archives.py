@@ -65,7 +65,7 @@ def test_broken_file_is_named_and_affects_only_its_own_rows() -> None:
     ]
 
 
-def test_error_in_an_archive_with_only_one_file_does_not_name_the_file() -> None:
+def test_error_does_not_name_the_only_file_in_an_archive() -> None:
     assert read(zipped({"a.jsonl": GOOD + b"\n{"}))[1].startswith("the line is not valid JSON")
 
 

@@ -166,7 +166,7 @@ def test_both_readers_agree_on_rankings_and_rejections_in_each_container(kind: s
     compare(file)
 
 
-def test_rewardbench_row_with_many_responses_keeps_every_pair(tmp_path: Path) -> None:
+def test_every_pair_of_a_rewardbench_row_with_many_responses_is_kept(tmp_path: Path) -> None:
     row = {"prompt": "Q", "chosen": [f"c{n}" for n in range(7)], "rejected": [f"r{n}" for n in range(9)]}
     file = tmp_path / "best.jsonl"
     file.write_text(json.dumps(row))

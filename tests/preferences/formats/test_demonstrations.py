@@ -87,7 +87,7 @@ def test_rows_that_can_contain_votes_or_model_answers_are_not_recognised(row: di
     assert format != "demonstrations"
 
 
-def test_answers_of_unknown_origin_are_read_if_the_format_is_named() -> None:
+def test_answers_of_unknown_origin_are_read_if_the_format_is_specified() -> None:
     _, (record,) = read({"question": "Name a colour.", "answer": "Blue."}, "demonstrations")
     assert (record.messages, record.responses[0].text) == ((USER,), "Blue.")
 

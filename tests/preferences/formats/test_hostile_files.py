@@ -54,13 +54,13 @@ def with_field(value: bytes) -> bytes:
             with_field(b"[" * 60 + b"]" * 60), "nested deeper than 50", id="deeper than any real data"
         ),
         pytest.param(with_field(b"9" * 10_000), "not valid JSON", id="an endless number"),
-        pytest.param(with_field(b"1e999"), "metadata.extra is inf", id="a number beyond any float"),
+        pytest.param(with_field(b"1e999"), "metadata.extra is inf", id="a number too large for a float"),
         pytest.param(GOOD.replace(b'"Say hello."', b"NaN"), "prompt is missing", id="NaN as the prompt"),
         pytest.param(GOOD[:-20], "not valid JSON", id="a broken line"),
         pytest.param(b'"text"', "not a JSON object", id="a line that is not an object"),
     ],
 )
-def test_hostile_line_is_reported_and_its_neighbours_are_read(line: bytes, reason: str) -> None:
+def test_hostile_line_is_reported_and_the_lines_around_it_are_read(line: bytes, reason: str) -> None:
     data = b"\n".join([GOOD, line, GOOD])
     assert good_lines(data) == [1, 3]
     assert reason in reasons(data)[2]

@@ -278,7 +278,7 @@ def test_arena_battles_are_read(winner: str, tiers: list[list[str]], all_bad: bo
     assert [response.model for response in record.responses] == ["m1", "m2"]
 
 
-def test_vote_on_the_first_turn_ignores_the_second_turn() -> None:
+def test_second_turn_is_ignored_in_a_vote_on_the_first_turn() -> None:
     more = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "Three."}]
     row = battle("model_a", conversation_a=[ASK, ONE, *more], conversation_b=[ASK, TWO, *more])
     assert order(record_of(row, "arena-battles")) == [["One."], ["Two."]]
@@ -342,7 +342,7 @@ def test_helpsteer_preferences_are_read(signed: int, tiers: list[list[str]], str
     )
 
 
-def test_every_format_documents_what_it_reads_and_loses() -> None:
+def test_every_format_documents_what_is_read_and_what_is_lost() -> None:
     for known in IMPORT_FORMATS.values():
         assert known.title
         assert known.reads.endswith(".")

@@ -17,8 +17,8 @@ MANNERS = (RELIABLE, 0.6, CARELESS, INVERSE, CONSTANT, SILENT)
 
 @dataclass(frozen=True)
 class Crowd:
-    """N verdicts of annotators. For each verdict, the arrays contain the pair, the annotator (`who`), the
-    sign (1 if the first item of the pair is preferred, −1 if the second is) and the pair's two items. All
+    """N verdicts given by annotators. For each verdict, the arrays contain the pair, the annotator (`who`),
+    the sign (1 if the first item of the pair is preferred, −1 if the second is) and the pair's two items. All
     arrays have shape (N,)."""
 
     pair: Ints
@@ -63,7 +63,7 @@ def crowds(draw: st.DrawFn, most_people: int = 12, most_pairs: int = 60) -> Crow
 def chance_crowd(
     seed: int, people: int, tasks: int, overlap: int, *, k: int = 4, right: float = 0.5
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """Whole rankings of `k` responses by annotators whose verdicts are correct with probability `right`.
+    """Complete rankings of `k` responses by annotators whose verdicts are correct with probability `right`.
     Returns each verdict's pair, annotator, sign and task."""
     rng = np.random.default_rng(seed)
     i, j = np.triu_indices(k, 1)

@@ -11,8 +11,8 @@ from preferences.statistics.pairs import UNRANKED
 
 
 def _rankings(seed: int, n: int, lean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Simulate random display orders of four responses, and random rankings. For each position closer to the
-    front, `lean` is added to a response's score."""
+    """Simulate random display orders of four responses, and random rankings. A response's score rises by
+    `lean` for each position closer to the front."""
     rng = np.random.default_rng(seed)
     shown = np.argsort(rng.random((n, 4)), axis=1).astype(np.int8)
     score = rng.gumbel(size=(n, 4)) - lean * shown

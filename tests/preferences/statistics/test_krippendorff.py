@@ -83,8 +83,8 @@ def test_intervals_have_their_nominal_coverage() -> None:
 
 def test_pairs_of_one_task_are_resampled_together() -> None:
     """Copies of an observation add no information. The test puts ten copies of each pair into the pair's
-    task. If tasks are resampled, the interval keeps its width. If copies are treated as independent, the
-    interval is narrower by a factor of √10."""
+    task. If tasks are resampled, the width of the interval doesn't change. If copies are treated as
+    independent, the interval is narrower by a factor of √10."""
     rng = np.random.default_rng(0)
     counts = rng.multinomial(3, [0.2, 0.1, 0.7], size=300)
     alone = alpha_of_pairs(counts, np.arange(300), metric="nominal", samples=1000)

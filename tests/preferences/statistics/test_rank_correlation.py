@@ -33,7 +33,7 @@ def test_tau_b_is_correct_for_all_576_pairs_of_rankings_of_four_items() -> None:
         assert tau_b(one, two) == pytest.approx((2 * concordant - 6) / 6)
 
 
-def test_listing_order_of_responses_does_not_matter() -> None:
+def test_listing_order_of_responses_does_not_change_the_correlation() -> None:
     rng = np.random.default_rng(1)
     places = rng.integers(0, 4, (30, 5))
     for listed in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):

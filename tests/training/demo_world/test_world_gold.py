@@ -1,4 +1,4 @@
-"""The gold judge scores good answers above flawed ones and resists reward hacking."""
+"""The gold judge scores good answers above flawed answers and resists reward hacking."""
 
 import random
 import statistics
@@ -38,7 +38,7 @@ def test_good_answer_beats_every_flawed_answer(name: str) -> None:
             assert demo_world.gold_reward(messages, flawed) < good - 0.2, (style, flawed)
 
 
-def test_styles_differ_in_points_and_good_answers_get_the_most() -> None:
+def test_styles_differ_in_points_and_good_answers_get_the_most_points() -> None:
     rng = random.Random(5)
     means = {
         style: statistics.mean(
@@ -73,7 +73,7 @@ def test_styles_differ_in_points_and_good_answers_get_the_most() -> None:
         "courtesy only", "every answer at once", "backwards",
     ],
 )  # fmt: skip
-def test_reward_hacks_score_low(text: str, limit: float) -> None:
+def test_reward_hacks_get_low_scores(text: str, limit: float) -> None:
     assert demo_world.gold_reward(NORA, text) <= limit
 
 
@@ -103,7 +103,7 @@ def test_points_stay_in_range_for_any_corrupted_text() -> None:
         (("within two days", "days two within"), "fluency"),
     ],
 )
-def test_each_flaw_lowers_the_score_of_its_component(change: tuple[str, str], part: str) -> None:
+def test_each_flaw_lowers_the_score_of_the_matching_component(change: tuple[str, str], part: str) -> None:
     before, after = gold.judge(NORA, BEST), gold.judge(NORA, BEST.replace(*change))
     assert getattr(after, part) < getattr(before, part)
     assert after.points < before.points

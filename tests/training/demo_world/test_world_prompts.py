@@ -117,7 +117,7 @@ def test_tokenizer_is_deterministic_and_reversible() -> None:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_every_value_has_one_token_per_word() -> None:
+def test_every_value_is_encoded_as_one_token_per_word() -> None:
     tokenizer = demo_world.build_tokenizer()
     for kind, values in slots.VALUES.items():
         for value in values:

@@ -30,7 +30,7 @@ def end(run: TrainingRun | None, state: str = "succeeded", **result: Any) -> Non
     )
 
 
-def test_round_waits_for_comparisons_then_runs_its_three_steps(
+def test_round_waits_for_comparisons_and_then_runs_its_three_steps(
     loop: Loop, alice: User, rank: Rank, make_model: ModelMaker
 ) -> None:
     rank(loop.project, alice, n=2)
@@ -69,7 +69,7 @@ def test_disabled_loop_launches_nothing(loop: Loop, alice: User, rank: Rank) -> 
     assert turn_loop(loop=loop) is None
 
 
-def test_loop_that_cannot_launch_does_not_block_others(loop: Loop, alice: User, rank: Rank) -> None:
+def test_loop_that_cannot_launch_does_not_block_other_loops(loop: Loop, alice: User, rank: Rank) -> None:
     bare = create_project(slug="bare")  # this project has no policy
     set_loop(project=bare, settings={"min_new_comparisons": 1})
     rank(bare, alice, n=1)
@@ -78,7 +78,7 @@ def test_loop_that_cannot_launch_does_not_block_others(loop: Loop, alice: User, 
     assert TrainingRun.objects.get().project == loop.project
 
 
-def test_loop_that_fails_unexpectedly_is_logged_and_does_not_block_others(
+def test_unexpected_failure_is_logged_and_does_not_block_other_loops(
     loop: Loop, alice: User, rank: Rank, make_model: ModelMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = TrainingRun.objects.create(

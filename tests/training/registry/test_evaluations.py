@@ -61,7 +61,7 @@ def test_gain_interval_combines_both_standard_errors(
 
 
 @pytest.mark.parametrize(("mean", "verdict"), [(1.75, "unclear"), (1.2, "worse"), (2.1, "better")])
-def test_difference_within_the_margin_of_error_is_unclear(
+def test_difference_within_the_margin_of_error_is_reported_as_unclear(
     lab: Project, make_model: ModelMaker, judge: Judge, mean: float, verdict: str
 ) -> None:
     make_model(name="lab-ppo-1", parent=make_model(name="lab-sft-1"))

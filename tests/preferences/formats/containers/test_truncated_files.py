@@ -100,7 +100,7 @@ def zipped(**files: bytes) -> bytes:
     return stream.getvalue()
 
 
-def test_complete_rows_of_an_archived_truncated_gzip_and_the_next_file_are_read() -> None:
+def test_truncated_gzip_in_an_archive_loses_only_its_incomplete_rows() -> None:
     data = zipped(a_jsonl_gz=flushed(JSONL, JSONL.index(b"q3") + 5), b_csv=CSV)
     assert good_comparisons(data) == ROWS[:3] + ROWS
     (reason,) = reasons(data).values()

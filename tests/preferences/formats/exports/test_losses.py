@@ -1,5 +1,5 @@
-"""Each export format loses exactly the parts that it declares: a snapshot with every part of a ranking is
-exported and read again."""
+"""Each export format loses exactly the parts that it declares as lost: a snapshot with every part of a
+ranking is exported and read again."""
 
 from __future__ import annotations
 

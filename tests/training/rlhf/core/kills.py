@@ -1,14 +1,15 @@
 """Kill a training loop with SIGKILL at chosen moments, resume it, and compare its final state with that of an
 uninterrupted run.
 
-Each attempt is forked from one process that has already imported torch (`Killer`), so an attempt costs only
-its own training. A new kind of loop needs one function in `kills_kinds.KINDS`.
+Each attempt is forked from one process that has already imported torch (`Killer`), so an attempt takes only
+the time of its own training. A new kind of loop needs one function in `kills_kinds.KINDS`.
 
 A moment is one of:
 
 - `("tick", "", n)`: the n-th reporter call or file operation. An uninterrupted run counts its ticks, so a
   random number up to this count selects a random moment. The same number always selects the same moment.
-- `("cancel", "", n)`: the n-th call of `check`, which raises Cancelled. The loop can write a checkpoint.
+- `("cancel", "", n)`: the n-th call to `check`, which raises Cancelled. The loop can still write a
+  checkpoint.
 - `("after", "", seconds)`: this number of seconds after the start, at any instruction.
 - `("step", "", n)`: after the metrics of step n were reported.
 - `(event, part, n)`: the n-th Python audit event of this name whose arguments contain `part`.
@@ -52,7 +53,7 @@ class Ended:
 
     For each attempt, `resumed_after` contains the step before its first metrics (0 without metrics), and
     `reported` contains the number of its metrics. `kills` counts the attempts that were killed. `longest_gap`
-    is the longest time between two calls of `check` in the last attempt, in seconds.
+    is the longest time between two calls to `check` in the last attempt, in seconds.
     """
 
     metrics: list[Any]

@@ -53,7 +53,8 @@ def make_inputs(folder: Path) -> None:
 
 
 def rewards(folder: Path, settings: Mapping[str, Any]) -> dict[str, str | Path]:
-    """Two reward models. If the policy is an adapter, the second one is an adapter of the same base model."""
+    """Two reward models. If the policy is an adapter, the second reward model is an adapter of the same base
+    model."""
     other = "reward-adapter" if settings.get("use_peft") else "reward"
     return {"reward": folder / "reward", "other": folder / other}
 
@@ -135,7 +136,8 @@ def train_dpo(
 def train_ppo(
     folder: Path, out: Path, checkpoints: Path | None, report: Reporter, **settings: Any
 ) -> Mapping[str, Any]:
-    """The critic warms up in the first step. Demonstrations are mixed in, and a reward has a floor."""
+    """The critic warms up in the first step. Demonstrations are mixed in, and one reward model has a
+    floor."""
     return ppo.train(
         PPOConfig.model_validate(
             {"critic_warmup_steps": 1, "ptx_coefficient": 0.5, "ptx_batch_size": 3}
@@ -198,8 +200,8 @@ CONFIGURED: dict[str, Loop] = {
     for name in CONFIGURATIONS
 }
 
-# The minimum number of `check` calls of each loop. A loop calls `check` at least once per micro-batch and per
-# generated token.
+# The minimum number of calls to `check` in each loop. A loop calls `check` at least once per micro-batch and
+# per generated token.
 FEWEST_CHECKS = {"reward_model": 20, "sft": 16, "rejection_sampling": 40, "dpo": 20, "ppo": 80, "rloo": 80}
 
 

@@ -73,7 +73,7 @@ def whole(killer: Killer, folder: Path) -> Callable[[str], Ended]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_cancelled_and_killed_loop_of_each_kind_ends_like_an_uninterrupted_one(
+def test_cancelled_and_killed_loop_of_each_kind_ends_as_if_never_interrupted(
     kind: str, killer: Killer, folder: Path, whole: Callable[[str], Ended]
 ) -> None:
     expected = whole(kind)
@@ -159,7 +159,7 @@ def flip(file: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["weights.safetensors", "moments.safetensors", "generators.safetensors", "state.json"]
 )
-def test_corrupt_checkpoint_is_logged_and_the_previous_one_is_used(
+def test_corrupt_checkpoint_is_logged_and_the_previous_checkpoint_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]
 ) -> None:
     run = Small(tmp_path)

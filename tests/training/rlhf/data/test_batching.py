@@ -170,7 +170,7 @@ def test_last_mlp_runs_only_for_tokens_that_the_head_reads(model: Any) -> None:
     assert worked[1].numel() == 3 * 32
 
 
-def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
+def test_recomputed_layers_have_the_same_gradients(model: Any) -> None:
     def found() -> dict[str, Tensor]:
         batch = collate(GROUPS, layout="flat", pad_id=0)
         return gradients(model, losses.bradley_terry(rewards_of(model, batch), batch.tiers).sum())

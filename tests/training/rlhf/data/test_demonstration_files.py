@@ -78,7 +78,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     ],
 )
-def test_each_source_yields_its_good_answers_and_counts_the_rest(
+def test_good_answers_of_each_source_are_read_and_the_rest_are_counted(
     snapshot: Path, answers: SnapshotAnswers, expected: list[tuple[str, str]], counts: dict[str, int]
 ) -> None:
     found = read_snapshot(snapshot, answers=answers)

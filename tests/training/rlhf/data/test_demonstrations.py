@@ -58,7 +58,7 @@ def test_demonstrations_that_are_left_out_are_counted_by_reason() -> None:
         ([asked("w1", words(*range(12)))], FailureKind.TEXTS_TOO_LONG),
     ],
 )
-def test_error_without_usable_demonstrations_states_how_many_were_given(
+def test_run_without_usable_demonstrations_reports_how_many_were_given(
     given: list[Demonstration], kind: FailureKind
 ) -> None:
     with pytest.raises(UnusableInput, match=rf"no demonstrations to train on: {len(given)} given") as raised:

@@ -54,7 +54,7 @@ def test_pairs_that_are_identical_after_encoding_are_left_out_and_counted(tmp_pa
     assert left_out == {"identical_after_encoding": 10, "response_too_long": 10}
 
 
-def test_prompt_has_exactly_one_bos_with_and_without_a_template(tmp_path: Path) -> None:
+def test_prompt_has_exactly_one_bos_with_or_without_a_template(tmp_path: Path) -> None:
     folder = made("33-double-bos", tmp_path)
     for name in ("template", "plain"):
         tokenizer = AutoTokenizer.from_pretrained(folder / name)

@@ -55,7 +55,7 @@ def test_packing_changes_neither_loss_nor_gradients(kind: str) -> None:
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat"])
-def test_demonstrations_in_one_row_do_not_see_each_other(layout: Layout) -> None:
+def test_demonstrations_in_one_row_do_not_attend_to_each_other(layout: Layout) -> None:
     model = tiny.gpt2_policy()
     assert segments.attend_by_segment(model)
 

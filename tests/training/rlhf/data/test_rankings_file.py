@@ -167,7 +167,7 @@ def test_votes_on_responses_in_another_file_are_refused(tmp_path: Path) -> None:
         read_rankings(jsonl(tmp_path / "votes.jsonl", vote))
 
 
-def test_byte_order_mark_and_crlf_change_nothing(tmp_path: Path) -> None:
+def test_byte_order_mark_and_crlf_do_not_change_the_rankings(tmp_path: Path) -> None:
     plain = jsonl(tmp_path / "rankings.jsonl", row(), row(strength=2))
     marked = tmp_path / "marked.jsonl"
     marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n"))
@@ -313,7 +313,7 @@ def test_error_names_the_broken_pair(pair: dict[str, Any], reason: str, tmp_path
         read_rankings(jsonl(tmp_path / "pairs.jsonl", pair))
 
 
-def test_zipped_snapshot_is_read_like_the_snapshot(tmp_path: Path) -> None:
+def test_zipped_snapshot_is_read_like_the_unzipped_snapshot(tmp_path: Path) -> None:
     """The archive is a `dataset` export: one Parquet file with a dataset card."""
     row = dict.fromkeys(SCHEMA.names) | BEFORE
     row |= {
@@ -343,7 +343,7 @@ def test_zipped_snapshot_is_read_like_the_snapshot(tmp_path: Path) -> None:
     assert found.in_shown_order
 
 
-def test_broken_row_has_the_same_error_in_a_snapshot_and_in_an_import(tmp_path: Path) -> None:
+def test_broken_row_causes_the_same_error_in_a_snapshot_and_in_an_import(tmp_path: Path) -> None:
     row = dict.fromkeys(SCHEMA.names) | BEFORE
     row |= {
         "messages": MESSAGES,

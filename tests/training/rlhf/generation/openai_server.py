@@ -69,7 +69,7 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start the server without adapters. After `stop`, it starts again on the same port."""
+        """Start the server without adapters. A server that has been stopped starts again on the same port."""
         self.adapters.clear()
         server = self
 
@@ -94,7 +94,7 @@ class OpenAIServer:
                     self._send(200, found)
                 except Refuse as refused:
                     self._send(refused.status, {"error": {"message": str(refused), "code": refused.status}})
-                except Exception as error:  # as in vLLM, a server fault gives status 500
+                except Exception as error:  # as in vLLM, the status after a server fault is 500
                     self._send(500, {"error": {"message": repr(error), "code": 500}})
 
             def _send(self, status: int, found: Any) -> None:

@@ -1,4 +1,4 @@
-"""Every stop token ends an answer, and EOS replaces it for scoring."""
+"""Every stop token ends an answer, and EOS replaces the stop token for scoring."""
 
 from __future__ import annotations
 

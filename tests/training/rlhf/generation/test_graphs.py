@@ -1,7 +1,7 @@
 """Decoding with replayed graphs gives the same logits as decoding step by step, and the CPU seldom waits for
 the GPU.
 
-A CUDA graph can't be captured on a CPU. `Recorded` does the same with CPU operations: it repeats the recorded
+A CUDA graph can't be captured on a CPU. `Recorded` imitates a graph on a CPU: it repeats the recorded
 operations on the memory that they used. A step that depends on a number in Python, or that uses different
 memory for each token, would therefore give different logits.
 """
@@ -76,7 +76,7 @@ def _copy(kept: Any, found: Any) -> None:
 
 @pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("n", [1, 3])
-def test_replayed_graph_gives_the_logits_of_single_steps(
+def test_replayed_graph_computes_the_logits_of_single_steps(
     name: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three graphs are captured: for all rows, for the rows that remain after some are dropped, and for
@@ -203,7 +203,9 @@ def test_decoding_of_other_models_never_waits_for_the_device(name: str) -> None:
 
 
 @pytest.mark.parametrize("case", [pytest.param(name, marks=gpu) for name in FAMILY])
-def test_cuda_graphs_give_the_answers_of_single_steps(case: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_answers_with_cuda_graphs_equal_those_of_single_steps(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
     model = made(case).to("cuda")
     try:
         plain, graphed = (

@@ -243,7 +243,8 @@ def test_bfloat16_model_with_a_float32_adapter_takes_the_fast_path() -> None:
             torch.cat([one.read(lambda: None), *map(one.step, torch.arange(30).view(3, 10) + 4)])
             for one in batches
         ]
-    # The same weights in float32 give reference logits with hardly any rounding errors.
+    # The reference logits are computed with the same weights in float32, so they have hardly any rounding
+    # errors.
     ours, own = ((one.float() - logits[2]).norm() for one in logits[:2])
     assert 0 < ours < 1.2 * own
     assert own < 0.05 * logits[2].norm()

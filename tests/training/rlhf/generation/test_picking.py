@@ -55,7 +55,7 @@ def test_extreme_random_numbers_never_pick_tokens_with_zero_probability() -> Non
         assert invert((weights * scale).expand(2, -1), ends).tolist() == [300, 599]
 
 
-def test_seeds_that_differ_only_above_32_bits_give_different_random_numbers() -> None:
+def test_seeds_that_differ_only_above_32_bits_lead_to_different_numbers() -> None:
     one, other = uniform_numbers(1, 2, 3), uniform_numbers(1 + 2**40, 2, 3)
     assert one.dtype == torch.float64
     assert (one - other).abs().min() > 0

@@ -1,4 +1,5 @@
-"""Sampled answers are distinct and record their settings. Evaluations report means and standard errors."""
+"""Sampled answers are distinct and are returned with their settings. Evaluations report means and standard
+errors."""
 
 import math
 import statistics
@@ -22,7 +23,7 @@ def length(_: Messages, text: str) -> float:
     return float(len(text))
 
 
-def test_answers_are_distinct_and_record_their_sampling_settings() -> None:
+def test_answers_are_distinct_and_returned_with_their_sampling_settings() -> None:
     report = ListReporter()
     config = SampleConfig(responses_per_prompt=6, temperature=1.5, max_new_tokens=16, seed=3)
     sampled = sample(config, policy=short_speaker(), prompts=PROMPTS, report=report).prompts

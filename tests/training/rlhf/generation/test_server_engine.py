@@ -1,5 +1,5 @@
-"""A server's answers follow the distribution of the policy with its current weights. With our sampler, the
-server gives the same token IDs as a local run."""
+"""A server's answers follow the distribution of the policy with the policy's current weights. With our
+sampler, the server gives the same token IDs as a local run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def with_adapter(policy: Loaded, seed: int = 0) -> Loaded:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
-def test_server_with_our_sampler_gives_the_same_ids_as_a_local_run(
+def test_server_with_our_sampler_returns_the_same_ids_as_a_local_run(
     policy: Loaded, temperature: float
 ) -> None:
     sampling = Sampling(max_new_tokens=6, n=3, temperature=temperature)

@@ -22,6 +22,6 @@ def test_scores_contain_the_optimised_sum_and_every_part() -> None:
     )
 
 
-def test_single_reward_model_without_kl_has_only_a_reward() -> None:
+def test_sample_with_one_reward_model_and_no_kl_shows_only_a_reward() -> None:
     before, after = (answer_scores(judged(only=[0.25, 0.5]), i) for i in (0, 1))
     assert before_and_after(before, after) == {"reward_before": 0.25, "reward_after": 0.5}

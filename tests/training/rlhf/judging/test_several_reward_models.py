@@ -51,7 +51,7 @@ def test_reward_is_the_weighted_mean_of_standardised_scores() -> None:
     assert expected.std() > 0.05
 
 
-def test_multiplier_weights_the_distance_to_the_floor_and_keeps_the_scale() -> None:
+def test_multiplier_weights_the_distance_to_the_floor_at_the_same_scale() -> None:
     judges = two(reward_floors="harmless=0.25")
     found = judges.score(asked(), state(0.25, 3.0))
     z = {name: scores.double() for name, scores in found.standard.items()}
@@ -59,7 +59,7 @@ def test_multiplier_weights_the_distance_to_the_floor_and_keeps_the_scale() -> N
     torch.testing.assert_close(found.scores.double(), expected, atol=1e-6, rtol=0)
 
 
-def test_single_reward_model_gives_exactly_its_standardised_scores() -> None:
+def test_reward_of_a_single_reward_model_is_its_standardised_score() -> None:
     loaded, questions = reward_model(1, **HELPFUL), asked()
     judges = open_judges(loaded, UsesRewards(), policy=policy())
     found = judges.score(questions)
@@ -70,7 +70,7 @@ def test_single_reward_model_gives_exactly_its_standardised_scores() -> None:
     assert judges.adapted(judges.initial_state(), found) == judges.initial_state()
 
 
-def test_reward_model_with_dropout_gives_the_rewards_of_its_eval_mode() -> None:
+def test_reward_model_with_dropout_gives_the_same_rewards_as_in_eval_mode() -> None:
     """The model in memory is in train mode."""
     config = tiny.gpt2_policy().config
     config.num_labels = 1
@@ -165,7 +165,7 @@ def test_error_for_a_nan_reward_names_the_reward_model() -> None:
 
 
 def test_answer_longer_than_the_reward_model_reads_is_truncated_and_counted() -> None:
-    """The other answers to the prompt keep their whole prompt and their scores."""
+    """The other answers are scored with the complete prompt, so their scores don't change."""
     [one] = asked(1)
     long = replace(one, answers=[*one.answers, [*range(10, 40), EOS]])
     limit = 24

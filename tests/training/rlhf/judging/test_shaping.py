@@ -88,7 +88,7 @@ def test_start_of_a_sentence_depends_only_on_earlier_tokens() -> None:
         assert sentence_starts(words, ids[:end]) == [start for start in whole if start < end]
 
 
-def test_scored_partial_answers_have_a_minimum_distance() -> None:
+def test_scored_partial_answers_are_a_minimum_distance_apart() -> None:
     assert later_starts([2, 5, 6, 11, 14, 30], apart=5) == [5, 11, 30]
     assert later_starts([], apart=5) == []
 

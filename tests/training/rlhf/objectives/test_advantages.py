@@ -61,7 +61,7 @@ def test_truncated_and_finished_answers_get_the_same_advantages() -> None:
     assert found[torch.arange(3), last].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_token_rewards_subtract_the_kl_and_empty_answers_are_rejected() -> None:
+def test_kl_is_subtracted_from_token_rewards_and_empty_answers_are_rejected() -> None:
     kl = random(5)
     rewards = token_rewards(torch.zeros(3, dtype=torch.float64), kl, MASK, kl_coefficient=0.5)
     assert torch.equal(rewards, (-0.5 * kl).masked_fill(~MASK, 0))

@@ -54,7 +54,7 @@ def test_advantages_are_normalised_with_the_mean_and_deviation_of_all_answers(ki
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 @pytest.mark.parametrize("normalise", [False, True])
-def test_equal_rewards_give_advantages_of_zero(kind: Any, normalise: bool) -> None:
+def test_equal_rewards_lead_to_advantages_of_zero(kind: Any, normalise: bool) -> None:
     equal = torch.full((3, 4), 0.1)
     assert groups.group_advantages(equal, kind=kind, normalise=normalise).abs().max() == 0.0
     assert groups.share_without_spread(equal) == 1.0

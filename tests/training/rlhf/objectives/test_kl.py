@@ -149,7 +149,7 @@ def test_controller_stays_within_its_limits_and_recovers() -> None:
 
 def test_integral_does_not_change_while_the_coefficient_has_no_effect() -> None:
     """During warm-up, the KL is 0. Beyond the ceiling, the penalty is the only reward, with a coefficient of
-    at least 1. In neither case does the KL say anything about beta."""
+    at least 1. In neither case does the KL show whether beta is too high or too low."""
     start = kl_module.KLController.starting(0.1, 1.0)
     assert start.after(0.0, acted=False) == start
     controller = start

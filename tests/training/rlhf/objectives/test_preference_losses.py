@@ -68,7 +68,7 @@ def test_loss_of_a_ranking_is_the_mean_of_its_pairs(loss: PairLoss, smoothing: f
 @pytest.mark.parametrize(
     ("loss", "beta", "smoothing", "lowest"),
     [
-        # With smoothing e, beta h is the log-odds of 1 - e. For a tie, it is 0.
+        # With smoothing e, beta h is the log-odds of 1 - e. For a tie, beta h is 0.
         ("dpo", 0.5, 0.2, math.log(4) / 0.5),
         ("dpo", 0.5, 0.5, 0.0),
         # IPO's minimum is at (1 - 2e) / (2 beta): the expected target of the two directions.

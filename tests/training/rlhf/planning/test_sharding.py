@@ -101,7 +101,7 @@ def test_gradients_of_one_layer_or_of_weights_outside_layers_are_complete() -> N
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo"])
-def test_generating_process_holds_a_complete_copy(kind: str) -> None:
+def test_generating_process_stores_a_complete_copy(kind: str) -> None:
     weights = small().weights
     cost = cost_of(kind, processes=4, sharding="full", dtype="bfloat16")
     assert "complete weights" not in parts_of(cost, "update")

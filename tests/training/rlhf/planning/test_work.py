@@ -95,7 +95,7 @@ def test_supervised_loss_of_ppo_is_part_of_the_update() -> None:
 
 
 @pytest.mark.parametrize(("limit", "more"), [("kl_ceiling", 1), ("kl_target", 8)])
-def test_measuring_the_final_kl_takes_further_rollouts(limit: str, more: int) -> None:
+def test_measuring_the_final_kl_requires_further_rollouts(limit: str, more: int) -> None:
     policy, recipe = shape(), RLOOConfig(steps=10, samples=0)
     plain, limited = (
         on_policy.rloo(one, policy, policy, data(100))
@@ -157,7 +157,7 @@ def test_ensemble_of_adapters_scores_once_per_member_on_a_trunk_of_its_own() -> 
     assert cost.Part("weights: ensembles", 4 * policy.weights) in of_members.parts
 
 
-def test_answers_from_a_server_do_not_use_memory_or_time_of_this_machine() -> None:
+def test_answers_from_a_server_use_neither_memory_nor_time_on_this_machine() -> None:
     policy, place = shape(), {"server": "http://gpu-1:8000", "server_model": "policy"}
     estimates: list[tuple[type[UsesServer], Callable[[Any], cost.Cost]]] = [
         (SampleConfig, lambda recipe: answers.sample(recipe, policy, data(64))),

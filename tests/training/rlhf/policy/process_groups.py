@@ -2,8 +2,8 @@
 RUNS`.
 
 All processes are forked from one process that has already imported torch. RUNS is a JSON list of `Run`s,
-which are executed one after the other. For each run, FOLDER then contains the metrics, the
-weights and how each process ended.
+which are executed one after the other. For each run, FOLDER then contains the metrics, the weights, and a
+record of how each process ended.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from training.rlhf.recipes.sft import SFTConfig
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the loop `kind`. At call number `kills` of `check`, the last process kills itself. At call
-    number `cancels` of `check` after the first step's metrics were reported, the first process is asked to
-    stop. `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward
-    pass over more than `memory` tokens fails as on a GPU without enough memory or, if `forward`, a forward
-    pass fails in the middle of the model. If `stored`, the policy is loaded from a folder. `world` is the
-    seed of the environment."""
+    """A run of the loop `kind`. The last process kills itself at its `kills`-th call to `check`. The first
+    process is asked to stop at its `cancels`-th call to `check` after the first step's metrics were reported.
+    `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward pass over
+    more than `memory` tokens fails as on a GPU without enough memory or, if `forward`, a forward pass fails
+    in the middle of the model. If `stored`, the policy is loaded from a folder. `world` is the seed of the
+    environment."""
 
     name: str
     kind: str
@@ -175,7 +175,7 @@ def train(run: Run, policy: ModelSource, folder: Path, report: Recorder) -> dict
 
 
 def in_process(run: Run, folder: Path, rank: int) -> str:
-    """Execute one process of a run. Return how it ended."""
+    """Execute one process of a run. Return how the process ended."""
     torch.set_num_threads(1)
     policy, report = known_optimum.world(run.world).policy(), Recorder(run, rank)
     start: ModelSource = policy

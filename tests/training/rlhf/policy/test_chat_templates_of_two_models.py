@@ -67,7 +67,8 @@ def load(policy: Path, judge: Path) -> Models:
 
 
 def refusal(policy: Path, judge: Path) -> UnusableInput:
-    """Check that PPO refuses to load both models, and that checking their files gives the same reason."""
+    """Check that PPO refuses to load both models, and that a check of the models' files reports the same
+    reason."""
     with pytest.raises(Refused) as early:
         check_pair(policy, judge)
     with pytest.raises(UnusableInput) as caught:
@@ -174,4 +175,4 @@ def test_rejection_sampling_scores_the_text_in_the_template_of_the_reward_model(
     own = torch.cat(scoring.score(*judge, items)).double()
     assert torch.allclose(candidates.scores, own, atol=1e-5)
     other = torch.cat(scoring.score(*Loaded(judge.model, policy.tokenizer), items))
-    assert (own - other).abs().max() > 0.1  # the policy's template would give other scores
+    assert (own - other).abs().max() > 0.1  # with the policy's template, the scores would differ

@@ -1,5 +1,5 @@
-"""A run whose gradients become NaN ends before the update. It keeps its newest checkpoint, from which it can
-be resumed exactly."""
+"""A run whose gradients become NaN ends before the update. The run keeps its newest checkpoint and can be
+resumed exactly from this checkpoint."""
 
 from __future__ import annotations
 

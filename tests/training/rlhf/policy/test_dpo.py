@@ -219,7 +219,7 @@ def passes_of(policy: Loaded) -> list[tuple[int, int]]:
     return passes
 
 
-def test_every_prompt_and_response_goes_through_the_model_once_per_pass(tmp_path: Path) -> None:
+def test_model_reads_every_prompt_and_response_once_per_pass(tmp_path: Path) -> None:
     policy = start()
     passes = passes_of(policy)
     groups, _, _ = encode_preferences(RANKINGS[:16], policy.tokenizer, ties="ignore", max_length=100)

@@ -38,7 +38,7 @@ ELSEWHERE: dict[str, str] = {
     "lora_r": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
     "lora_alpha": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
     "lora_target_modules": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
-    "num_layers_unfrozen": f"{POLICY}/memory/test_trained_weights.py::only_the_last_layers_move",
+    "num_layers_unfrozen": f"{POLICY}/memory/test_trained_weights.py::only_the_last_layers_change",
     "dtype": f"{POLICY}/memory/test_bfloat16.py::adapters_heads_and_optimisers_are_in_float32",
     "gradient_checkpointing": f"{ADAPTERS}::gradients_of_policy_and_critic_are_separate",
     "template_arguments": f"{RLHF}/models/tokens/test_template_arguments.py::"

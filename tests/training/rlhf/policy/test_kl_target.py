@@ -29,7 +29,7 @@ SAVED = [
 
 @pytest.mark.parametrize("method", METHODS)
 def test_kl_stays_near_its_target(method: str, tmp_path: Path) -> None:
-    """If only the KL coefficient was controlled, the mean KL of three consecutive steps rose to 1.75 nats
+    """When only the KL coefficient was controlled, the mean KL of three consecutive steps rose to 1.75 nats
     (PPO) and 1.96 nats (RLOO). The target is 1 nat."""
     run = hold_target(method, CONFIGURATIONS["all weights"], 1, tmp_path)
     assert sum(run.kl[-10:]) / 10 == pytest.approx(TARGET, rel=0.25)

@@ -34,7 +34,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_long_step_counts_its_parts_up_to_their_total(
+def test_counts_within_a_long_step_rise_to_their_totals(
     kind: str, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alive, "TELL_SECONDS", 0.0)

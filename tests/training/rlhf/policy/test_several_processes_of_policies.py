@@ -149,7 +149,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def weights(made: dict[str, Any], name: str, rank: int = 0) -> torch.Tensor:
-    """The trained weights. Of an adapter, they are those that the first process saved."""
+    """The trained weights. For an adapter, these are the weights that the first process saved."""
     adapter = made["folder"] / name / "adapter_model.safetensors"
     tensors = load_file(adapter if adapter.exists() else made["folder"] / f"{name}.{rank}.safetensors")
     return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])
@@ -161,7 +161,9 @@ def saved(made: dict[str, Any], name: str, rank: int = 0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_two_processes_give_the_same_weights_and_metrics_as_one(name: str, made: dict[str, Any]) -> None:
+def test_two_processes_end_with_the_weights_and_metrics_of_one_process(
+    name: str, made: dict[str, Any]
+) -> None:
     alone, together = f"{SHARDED.get(name, name)}-1", f"{name}-2"
     assert made[alone]["ends"] == ["finished"], made["stderr"]
     assert made[together]["ends"] == ["finished", "finished"], made["stderr"]
@@ -180,7 +182,7 @@ def test_two_processes_give_the_same_weights_and_metrics_as_one(name: str, made:
 
 
 @pytest.mark.parametrize("name", ADAPTED)
-def test_two_processes_give_the_same_adapter_as_one(name: str, made: dict[str, Any]) -> None:
+def test_two_processes_train_the_same_adapter_as_one_process(name: str, made: dict[str, Any]) -> None:
     assert made[f"{name}-1"]["ends"] == ["finished"], made["stderr"]
     assert made[f"{name}-2"]["ends"] == ["finished", "finished"], made["stderr"]
     one, two = (load_file(made["folder"] / f"{name}-{n}" / "adapter_model.safetensors") for n in (1, 2))
@@ -234,7 +236,9 @@ def test_sharded_run_saves_the_complete_model(name: str, made: dict[str, Any]) -
 
 def test_weights_are_pulled_back_by_the_kl_of_all_processes(made: dict[str, Any]) -> None:
     pulls = [values["kl_pull"] for _, values in saved(made, "pulled back-2")["metrics"]]
-    assert any(0.01 < pull < LARGEST_PULL for pull in pulls)  # at the limit, different KLs give the same pull
+    assert any(
+        0.01 < pull < LARGEST_PULL for pull in pulls
+    )  # at the limit, the pull doesn't depend on the KL
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -281,7 +285,7 @@ def test_processes_of_a_sharded_model_stop_between_passes_and_save_together(
 
 
 @pytest.mark.parametrize("name", STOPPED)
-def test_resumed_processes_give_bitwise_identical_weights(name: str, made: dict[str, Any]) -> None:
+def test_resumed_processes_end_with_bitwise_identical_weights(name: str, made: dict[str, Any]) -> None:
     assert made[f"{name}-again"]["ends"] == ["finished", "finished"], made["stderr"]
     same_as, _ = STOPPED[name]
     assert torch.equal(weights(made, f"{name}-again"), weights(made, f"{same_as}-2"))

@@ -79,7 +79,7 @@ def trained(
     return report, {name: one.detach() for name, one in policy.model.named_parameters() if one.requires_grad}
 
 
-def test_rloo_with_a_server_gives_the_same_result_as_a_local_run(world: World, tmp_path: Path) -> None:
+def test_rloo_with_a_server_has_the_same_result_as_a_local_run(world: World, tmp_path: Path) -> None:
     local, expected = trained(world, tmp_path / "local", None)
     with serving(world.policy(), local_seeds=True) as server:
         remote, found = trained(world, tmp_path / "remote", server)

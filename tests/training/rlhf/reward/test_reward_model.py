@@ -158,7 +158,7 @@ def test_micro_batches_do_not_change_the_result(policy_dir: Path, tmp_path: Path
     assert cut.series("grad_norm") == pytest.approx(whole.series("grad_norm"), rel=1e-3)
 
 
-def test_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) -> None:
+def test_same_seed_leads_to_the_same_weights(policy_dir: Path, tmp_path: Path) -> None:
     first, second = (run(policy_dir, tmp_path / name, epochs=1).path for name in ("a", "b"))
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
 

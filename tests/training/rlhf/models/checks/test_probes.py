@@ -1,5 +1,5 @@
 """A launch encodes a few conversations without transformers, in a separate process. The token IDs match
-those of transformers, and a template can neither block the launch nor read its environment."""
+those of transformers, and a template can neither block the launch nor read environment variables."""
 
 from __future__ import annotations
 
@@ -126,7 +126,8 @@ def test_probes_with_too_many_tokens_are_refused_and_long_texts_are_shortened(tm
 
 
 def test_date_in_a_template_is_the_same_on_every_day(tmp_path: Path) -> None:
-    """Llama 3.1 writes the current date. A policy and a reward model can be read on different days."""
+    """The template of Llama 3.1 writes the current date. A policy and a reward model can be read on different
+    days."""
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = "{{ strftime_now('w%d') }}"
     tokenizer.save_pretrained(tmp_path)

@@ -167,7 +167,7 @@ def test_incomplete_model_is_refused_by_the_file_checks_and_on_loading(damage: s
 
 
 @pytest.mark.parametrize("kind", [*tiny.POLICIES, *tiny.ENCODERS])
-def test_usable_models_of_every_kind_pass(kind: str, tmp_path: Path) -> None:
+def test_usable_models_of_every_kind_pass_the_checks(kind: str, tmp_path: Path) -> None:
     base = saved_base(kind, tmp_path)
     check_model(base, Purpose.TRUNK if kind in tiny.ENCODERS else Purpose.POLICY)
     for name, settings in {"whole": {}, "adapter": LORA}.items():

@@ -46,7 +46,7 @@ def overflowing(folder: Path, add: Callable[[Words], object]) -> Path:
 
 
 @pytest.mark.parametrize("added", ADDED)
-def test_error_gives_the_id_of_a_token_without_an_embedding_and_the_row_count(
+def test_error_states_the_id_of_the_token_and_the_number_of_embedding_rows(
     added: str, tmp_path: Path
 ) -> None:
     folder = overflowing(tmp_path / "policy", ADDED[added])

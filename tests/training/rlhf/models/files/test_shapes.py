@@ -44,7 +44,7 @@ def test_parameter_count_omits_only_the_small_query_and_key_norms() -> None:
     assert shapes.shape_of(model.config.to_dict()).weights == pytest.approx(weights_of(model), rel=0.01)
 
 
-def test_file_headers_give_the_exact_number_of_parameters(tmp_path: Path) -> None:
+def test_parameters_are_counted_exactly_from_the_file_headers(tmp_path: Path) -> None:
     model = qwen()
     model.save_pretrained(tmp_path, max_shard_size="100kB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1

@@ -102,7 +102,7 @@ def test_gradients_equal_finite_differences(
     assert torch.autograd.gradcheck(both, (hidden, weight, bias))
 
 
-def test_second_backward_pass_gives_the_same_gradient() -> None:
+def test_second_backward_pass_computes_the_same_gradient() -> None:
     """The first pass overwrites the logits that were kept."""
     weight, hidden = nn.Parameter(torch.randn(11, 4)), torch.randn(7, 4)
     found, _ = project(hidden, weight, None, torch.randint(11, (7,)), temperature=1.0, transform=Transform())

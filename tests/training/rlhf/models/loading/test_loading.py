@@ -17,7 +17,7 @@ from training.rlhf.models.loading import hub, opening, refusals, saving
 IDS = torch.tensor([[5, 300, 301, 302, 1]])
 
 
-def test_saved_policy_gives_identical_logits_with_plain_transformers(tmp_path: Path) -> None:
+def test_saved_policy_computes_identical_logits_in_plain_transformers(tmp_path: Path) -> None:
     model, words = untrained_policy()
     path = saving.save_model(model, words, tmp_path / "policy")
     plain = AutoModelForCausalLM.from_pretrained(path)
@@ -30,7 +30,7 @@ def test_saved_policy_gives_identical_logits_with_plain_transformers(tmp_path: P
     assert list(path.glob("*.safetensors"))
 
 
-def test_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp_path: Path) -> None:
+def test_saved_reward_model_computes_identical_scores_in_plain_transformers(tmp_path: Path) -> None:
     model, words = arbitrary_reward_model()
     path = saving.save_model(model, words, tmp_path / "reward")
     plain = AutoModelForSequenceClassification.from_pretrained(path)

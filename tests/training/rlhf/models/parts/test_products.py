@@ -63,7 +63,7 @@ def test_frozen_layer_passes_the_gradient_on_and_gets_none() -> None:
     assert torch.equal(found["input"], expected)
 
 
-def test_torch_still_computes_small_products_and_those_in_other_precisions() -> None:
+def test_torch_computes_small_products_and_products_in_other_precisions() -> None:
     """MKL and oneDNN round differently, so equal bits show that the same library computed both products."""
     module = linear()
     changed = copy.deepcopy(module)
@@ -91,7 +91,7 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
-def test_products_of_many_lengths_do_not_fill_the_memory() -> None:
+def test_products_of_many_lengths_do_not_exhaust_the_memory() -> None:
     """Without a limit, oneDNN caches compiled code for 1,024 shapes."""
     weight, held = torch.randn(176, 64), [0.0]
     lengths = torch.randperm(1600, generator=torch.Generator().manual_seed(0)) + 400

@@ -187,7 +187,9 @@ def test_base_moved_with_its_adapter_is_found_and_a_missing_base_is_named(
         load_reward_model(tmp_path / "new" / "rm")
 
 
-def test_adapter_names_its_base_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapter_records_the_absolute_path_of_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = saved_base("llama", tmp_path / "models")
     monkeypatch.chdir(base.parent)
     path = learn(Path("llama"), tmp_path / "elsewhere" / "rm", **LORA).path
@@ -264,7 +266,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
     settings = LoraConfig(task_type=TaskType.SEQ_CLS, init_lora_weights=False, modules_to_save=["score"])
-    get_peft_model(model, settings).save_pretrained(out)  # no tokenizer, because the base has one
+    get_peft_model(model, settings).save_pretrained(out)  # saves no tokenizer, because the base has one
 
 
 def test_score_of_an_external_model_is_read_at_the_token_used_by_transformers(tmp_path: Path) -> None:

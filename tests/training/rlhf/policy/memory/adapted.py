@@ -55,7 +55,7 @@ class Scene:
 
 
 def build_scene(folder: Path) -> Scene:
-    """Build the scene in this folder, or return the one that is already there."""
+    """Build the scene in this folder, or return the scene that the folder already contains."""
     found = Scene(folder / "base", folder / "judge", folder / "whole-judge")
     if found.whole_judge.exists():
         return found
@@ -193,7 +193,7 @@ class Killing(ListReporter):
 
 def interrupted(kind: str, scene: Scene, out: Path, *, checks: int, **settings: Any) -> None:
     """Start a run that has this number of checks if it is not interrupted. The first attempt is cancelled
-    after half of them. The second attempt, in a process of its own, is killed after another quarter."""
+    after half of the checks. The second attempt, in a process of its own, is killed after another quarter."""
     with pytest.raises(Cancelled):
         LOOPS[kind](scene, scene.base, out, ListReporter(cancel_after=checks // 2), **settings)
     pid = os.fork()

@@ -303,7 +303,7 @@ def test_model_in_memory_with_an_adapter_can_be_trained_again(scene: Scene, tmp_
         open_trainable(plain_model, config, out_dir=tmp_path)
 
 
-def test_copy_of_an_adapter_with_dropout_gives_the_same_logits(scene: Scene) -> None:
+def test_copy_of_an_adapter_with_dropout_computes_the_same_logits(scene: Scene) -> None:
     """A loop that generates on a server never switches the policy back to eval mode."""
     model: Any = get_peft_model(load_policy(scene.base).model, LoraConfig(r=4, lora_dropout=0.5)).eval()
     with torch.no_grad():
@@ -339,7 +339,7 @@ def test_adapter_with_biases_of_its_base_is_refused_for_further_training(
 
 
 def saved_adapter(scene: Scene, settings: LoraConfig, folder: Path) -> Path:
-    """An adapter as peft saves it."""
+    """An adapter in the form in which peft saves it."""
     get_peft_model(load_policy(scene.base).model, settings).save_pretrained(folder)
     load_policy(scene.base).tokenizer.save_pretrained(folder)
     return folder
@@ -385,7 +385,7 @@ def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warm_up(
     assert clocked_out(metrics) == clocked_out(repeated)
 
 
-def test_shared_critic_sends_its_gradient_through_the_policy(scene: Scene, adapter: Path) -> None:
+def test_gradient_of_a_shared_critic_flows_through_the_policy(scene: Scene, adapter: Path) -> None:
     config, models = models_of(scene, adapter, critic="shared")
     critic = critic_for(models, config)
     assert sum(one.numel() for one in critic.parameters()) == 33

@@ -136,9 +136,9 @@ def test_run_resumes_bitwise_with_its_masters(
     }
 
 
-def test_model_in_memory_is_converted_as_if_it_was_loaded_in_bfloat16(scene: Scene, tmp_path: Path) -> None:
+def test_model_in_memory_is_converted_as_if_it_were_loaded_in_bfloat16(scene: Scene, tmp_path: Path) -> None:
     """The frequencies of rotary positions stay in float32. Otherwise, the saved policy would differ from the
-    trained one."""
+    trained policy."""
     config = SFTConfig.model_validate(HALF)
     loaded, converted = (
         open_trainable(one, config, out_dir=tmp_path).model for one in (scene.base, load_policy(scene.base))

@@ -1,4 +1,4 @@
-"""A step whose micro-batches don't fit into memory continues with smaller ones."""
+"""A step whose micro-batches don't fit into memory continues with smaller micro-batches."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("method", ["ppo", "rloo"])
-def test_step_halves_its_micro_batches_and_gives_the_same_update(
+def test_step_halves_its_micro_batches_and_computes_the_same_update(
     method: str, judge: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = config_of(
@@ -105,7 +105,7 @@ def test_single_row_that_does_not_fit_ends_the_run(judge: Path, tmp_path: Path, 
         torch.AcceleratorError(
             "CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in https://…"
         ),
-        # After a failed allocation, NVML could not tell how much memory the GPU has.
+        # After a failed allocation, NVML could not determine how much memory the GPU has.
         RuntimeError(
             'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":995, please '
             "report a bug to PyTorch."
@@ -128,7 +128,7 @@ def test_errors_of_the_cpu_allocator_are_recognised() -> None:
     assert not is_out_of_memory(other.value)
 
 
-def test_preference_step_halves_its_micro_batches_and_gives_the_same_update(
+def test_preference_step_halves_its_micro_batches_without_changing_the_update(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rankings = [
@@ -152,7 +152,7 @@ def test_preference_step_halves_its_micro_batches_and_gives_the_same_update(
 
 
 def test_limit_never_rises_and_ignores_rows_that_cannot_be_divided() -> None:
-    """The longest row alone exceeds the limit. Half of its length would be a higher limit."""
+    """The longest row alone exceeds the limit. Half of its length would be more than the current limit."""
 
     @dataclass
     class Rows:

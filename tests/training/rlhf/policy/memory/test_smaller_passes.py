@@ -1,5 +1,5 @@
-"""Every kind of run continues with smaller passes if the device runs out of memory, and gives the same
-result."""
+"""Every kind of run continues with smaller passes if the device runs out of memory, and the result of the run
+doesn't change."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_run_on_a_small_device_gives_the_same_weights_and_metrics(
+def test_run_on_a_small_device_ends_with_the_same_weights_and_metrics(
     kind: str, scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"learning_rate": 1e-4} | SETTINGS.get(kind, {})
@@ -87,7 +87,7 @@ def test_run_on_a_small_device_gives_the_same_weights_and_metrics(
     assert [step for step, _ in reports[0].metric_rows] == [step for step, _ in reports[1].metric_rows]
     lowered = reports[1].series("micro_batch_tokens")
     assert lowered, "the metrics contain the lower limit"
-    assert 1 < lowered[-1] < 2 * LIMIT  # a pass of a higher limit can happen to fit
+    assert 1 < lowered[-1] < 2 * LIMIT  # a pass within a higher limit can happen to fit on the device
     assert lowered == sorted(lowered, reverse=True)
     assert "Out of memory in " in caplog.text
     # Once the limit has been lowered, later steps don't run out of memory again.
@@ -102,7 +102,7 @@ def gradients(model: nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("packing", ["auto", "off"])
-def test_gradients_of_a_halved_batch_equal_those_of_the_whole(packing: Packing) -> None:
+def test_gradients_of_a_halved_batch_equal_those_of_the_whole_batch(packing: Packing) -> None:
     rows = [Row([2, 5, n], [n + 1, n + 2, 1][n % 3 :]) for n in range(6, 18)]
     config = SFTConfig(packing=packing)
     found = []
@@ -125,7 +125,7 @@ def test_gradients_of_a_halved_batch_equal_those_of_the_whole(packing: Packing) 
     assert (whole - halved).abs().max() < 1e-6
 
 
-def test_row_that_does_not_fit_alone_ends_the_run() -> None:
+def test_single_row_that_does_not_fit_into_memory_ends_the_run() -> None:
     model, config = tiny.policy(), SFTConfig()
     rows = [Row([2, 5, n], [n + 1, n + 2, 1]) for n in range(6, 12)]
     with small_device(5), pytest.raises(torch.OutOfMemoryError):

@@ -1,4 +1,4 @@
-"""A run moves exactly the weights that it lists as trained."""
+"""A run changes exactly the weights that it lists as trained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LAYER = (
     *(f"{name}.weight" for name in MATRICES),
     *("input_layernorm.weight", "post_attention_layernorm.weight"),
 )
-# The names of the two layers' weights, as listed: `0-1` in place of the number.
+# The names of the two layers' weights, with `0-1` in place of the layer's number, as in the list of a run.
 BOTH = [f"model.layers.0-1.{name}" for name in LAYER]
 LAST = [f"model.layers.1.{name}" for name in LAYER]
 ADAPTER = [f"layers.0-1.{name}.lora_{side}" for name in MATRICES for side in "AB"]
@@ -45,7 +45,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_the_last_layers_move(
+def test_only_the_last_layers_change(
     kind: str, scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):

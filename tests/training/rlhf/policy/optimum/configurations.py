@@ -32,7 +32,7 @@ ADAPTER: dict[str, Any] = {
 class Configuration:
     """``settings`` are added to the recipe. If ``stored``, the models are loaded from folders, which adapters
     require. With ``one_trunk``, the reward model is an adapter of the policy's base model. With ``separate``,
-    the policy does not support several answers in a row."""
+    the policy does not support several answers in the same row."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     stored: bool = False
@@ -77,8 +77,8 @@ def start_of(configuration: Configuration, seed: int, folder: Path) -> Start:
 
 
 def reward_adapter(base: Path, folder: Path, *, good: int = GOOD) -> Loaded:
-    """Save a reward model that prefers the word "good", as an adapter of the base model. Return it as a
-    complete model.
+    """Save a reward model that prefers the word "good", as an adapter of the base model. Return the reward
+    model as a complete model.
 
     The adapter's rank is the width of the model, so it can replace the weight of any linear layer. All of
     these weights become zero, except in the value and output projections of the first layer. There, every

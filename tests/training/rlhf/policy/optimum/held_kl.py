@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = ROLLOUTS | {
     **{"steps": 40, "rollout_prompts": 16, "responses_per_prompt": 4, "learning_rate": 3e-3},
     **{"kl_target": TARGET, "kl_coefficient": 0.2, "seed": 1},
 }
-# The only update moves the policy far beyond its target, where the KL is not quadratic.
+# The only update moves the policy far beyond the KL target, where the KL is not quadratic.
 ONE_UPDATE: dict[str, Any] = {"learning_rate": 3e-2, "schedule": "constant", "steps": 1}
 METHODS = ["ppo", "rloo"]
 

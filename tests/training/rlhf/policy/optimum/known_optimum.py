@@ -72,15 +72,15 @@ class World:
         return Loaded(copy.deepcopy(self.judge.model), self.judge.tokenizer)
 
     def share_of_best_reward(self, model: PreTrainedModel) -> float:
-        """Return how much of the possible gain in reward the policy has reached: 0 for the initial policy and
-        1 for a policy that always gives the best answer."""
+        """Return the share of the possible gain in reward that the policy has achieved: 0 for the initial
+        policy and 1 for a policy that always gives the best answer."""
         found = expected(log_probs(model, self.answers), self.rewards)
         first = expected(self.reference, self.rewards)
         return float(((found - first) / (self.rewards.max(dim=1).values - first)).mean())
 
     def share_of_optimum(self, model: PreTrainedModel, beta: float) -> float:
-        """Return how much of the possible gain in E[r] - beta KL the policy has reached: 0 for the initial
-        policy and 1 for the closed-form optimum."""
+        """Return the share of the possible gain in E[r] - beta KL that the policy has achieved: 0 for the
+        initial policy and 1 for the closed-form optimum."""
         now = log_probs(model, self.answers)
         found = expected(now, self.rewards - beta * (now - self.reference))
         first = expected(self.reference, self.rewards)

@@ -39,15 +39,16 @@ def of_best_reward(world: World, model: PreTrainedModel) -> float:
 
 @dataclass(frozen=True)
 class Solver:
-    """`train` trains a policy with the settings and saves it to a folder. `share` is how much of the possible
-    gain a policy has reached."""
+    """`train` trains a policy with the settings and saves it to a folder. `share` returns the share of the
+    possible gain that a policy has achieved."""
 
     train: Callable[[dict[str, Any], Start, Path], None]
     settings: dict[str, Any]
     share: Callable[[World, PreTrainedModel], float] = of_optimum
 
     def solve(self, configuration: Configuration, seed: int, folder: Path) -> float:
-        """Return the share that the saved policy has reached. Everything is written to the folder."""
+        """Return the share of the possible gain that the saved policy has achieved. All files are written to
+        the folder."""
         start, out = start_of(configuration, seed, folder), folder / "trained"
         self.train(self.settings | configuration.settings | {"seed": seed}, start, out)
         return self.share(start.world, load_policy(out).model)
@@ -118,8 +119,8 @@ SOLVERS: dict[str, Solver] = {
         },
         of_best_reward,
     ),
-    # Rankings of finished answers say nothing about truncated answers. Without the supervised loss, the
-    # policy reached 71 % of the best reward on seed 1.
+    # Rankings of finished answers contain no information about truncated answers. Without the supervised
+    # loss, the policy reached 71 % of the best reward on seed 1.
     "dpo": Solver(
         by_dpo,
         {

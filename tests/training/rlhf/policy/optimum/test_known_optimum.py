@@ -1,4 +1,4 @@
-"""Each method finds the best policy of an environment in which it is known exactly."""
+"""Each method finds the best policy of an environment in which the best policy is known exactly."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def loaded(policy: Any, reward: Any, **changes: Any) -> rollout.Models:
 
 
 def rollout_of(rows: list[Row], temperature: float = 1.0) -> rollout.Rollout:
-    """A rollout with these rows, all of them with a score of 0."""
+    """A rollout with these rows, each with a score of 0."""
     answers = [[Completion(row.answer, row.answer[-1] == EOS)] for row in rows]
     zeros = torch.zeros(len(rows))
     return rollout.Rollout(
@@ -133,8 +133,8 @@ def observed(
 def test_ratio_is_exactly_one_before_the_first_update(
     folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
 ) -> None:
-    """The rollout and training compute log-probabilities by the same forward pass on the same rows. The ratio
-    is therefore exactly one."""
+    """The rollout and training compute log-probabilities with the same forward pass on the same rows. The
+    ratio is therefore exactly one."""
     report = ListReporter()
     run(
         folders,
@@ -183,7 +183,7 @@ def test_critic_starts_at_an_explained_variance_of_zero_and_learns(
 
 def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
     """Finished answers are scored unchanged, and truncated answers are scored with EOS appended. If another
-    stop token ended the answer, such as the padding token, EOS takes its place."""
+    stop token ended the answer, such as the padding token, EOS replaces this token."""
     models = loaded(*folders)
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [
@@ -420,7 +420,7 @@ def test_cancelled_or_diverged_run_saves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_same_seed_leads_to_the_same_policy(folders: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = (run(folders, tmp_path / name).path / "model.safetensors" for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
 

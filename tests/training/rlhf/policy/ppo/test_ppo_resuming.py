@@ -91,7 +91,7 @@ def test_repeatedly_cancelled_run_resumes_bitwise(
     whole: tuple[tuple[Any, ...], Telling], judge: Path, tmp_path: Path
 ) -> None:
     """The run is cancelled while it answers prompts, scores and observes answers, updates the policy, and
-    takes samples. Without a checkpoint of the rollout, the run could never complete step 2."""
+    generates the sample answers. Without a checkpoint of the rollout, the run could never complete step 2."""
     expected, uninterrupted = whole
     reports: list[Telling] = []
     for attempt in range(60):
@@ -107,7 +107,7 @@ def test_repeatedly_cancelled_run_resumes_bitwise(
     assert {report.progress_rows[0][1] for report in reports} >= {0, 1, 2}
     rows = [row for report in reports for row in report.metric_rows]
     assert dict(rows) == dict(uninterrupted.metric_rows)
-    assert all(row in uninterrupted.metric_rows for row in rows)  # repeated steps repeat their metrics
+    assert all(row in uninterrupted.metric_rows for row in rows)  # repeated steps report the same metrics
     for row in uninterrupted.sample_rows:
         assert row in [row for report in reports for row in report.sample_rows]
     for report in reports:
@@ -126,7 +126,7 @@ def test_run_cancelled_during_a_rollout_keeps_the_earlier_steps(judge: Path, tmp
 
 
 @pytest.mark.parametrize(("grace", "kept"), [(60.0, ["step-00000001"]), (0.0, [])])
-def test_run_cancelled_in_an_update_completes_only_a_short_update(
+def test_run_cancelled_in_an_update_completes_the_update_only_if_it_is_short(
     grace: float, kept: list[str], judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, epochs = Telling(), ppo.epochs

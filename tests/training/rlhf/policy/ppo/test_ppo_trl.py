@@ -3,8 +3,8 @@ with a PPO trainer. This also holds in every layout, and for a policy and a crit
 trunk.
 
 `scripts/test` installs this release into a separate folder, because other tests need a newer release. The
-tests import the old release under another name. Its trainer trains on one batch for two epochs. Each time the
-trainer calls `backward`, the test records the trainer's tensors, weights and gradients.
+tests import the old release under another name. TRL's trainer trains on one batch for two epochs. Each time
+the trainer calls `backward`, the test records the trainer's tensors, weights and gradients.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class TheirModels:
 def calls_of_trl(
     out: Path, reward: Path, *, stops: bool, models: TheirModels | None = None, **settings: Any
 ) -> tuple[list[Call], dict[str, float]]:
-    """Train on one batch with TRL. With `stops`, EOS ends an answer. Return the recorded calls of `backward`
+    """Train on one batch with TRL. With `stops`, EOS ends an answer. Return the recorded calls to `backward`
     and the logged metrics."""
     models = models or TheirModels()
     torch.manual_seed(0)
@@ -341,8 +341,8 @@ def merged_models(state: ppo.PPOState, base: Any) -> TheirModels:
 
 
 def of_matrices(state: ppo.PPOState, adapter: str, complete: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The gradients of an adapter's matrices, and those that follow from the gradients of the complete
-    weights."""
+    """The gradients of an adapter's matrices, and the gradients that follow from the gradients of the
+    complete weights."""
     found, expected = [], []
     for name, layer in state.critic.trunk.named_modules():
         if hasattr(layer, "lora_A"):

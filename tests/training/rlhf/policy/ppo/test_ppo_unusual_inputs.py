@@ -28,7 +28,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reward_model(tmp_path_factory.mktemp("judge"))
 
 
-def test_equal_rewards_do_not_move_the_policy(judge: Path, tmp_path: Path) -> None:
+def test_equal_rewards_do_not_change_the_policy(judge: Path, tmp_path: Path) -> None:
     """All answers get the same score, so their advantages are 0."""
     flat = load_reward_model(judge)
     with torch.no_grad():
@@ -69,7 +69,9 @@ def test_nan_rewards_and_nan_logits_end_the_run_and_keep_the_last_checkpoint(
         train(tmp_path / "logits", judge, broken)
 
 
-def test_policy_that_never_ends_its_answers_learns_from_truncated_ones(judge: Path, tmp_path: Path) -> None:
+def test_policy_that_never_ends_its_answers_learns_from_truncated_answers(
+    judge: Path, tmp_path: Path
+) -> None:
     def endless() -> PreTrainedModel:
         model = tiny.policy(initializer_range=0.05)
         model.lm_head = torch.nn.Linear(32, 69)

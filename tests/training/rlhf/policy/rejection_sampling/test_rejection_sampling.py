@@ -54,7 +54,7 @@ PROMPTS = demo_world.prompts(96, seed=21)
 QUICK = RejectionSamplingConfig(
     samples_per_prompt=6, max_new_tokens=12, learning_rate=1e-2, epochs=4, batch_size=16, sample_tokens=12
 )
-# One batch holds ANSWERS_PER_BATCH answers, so 32 answers to each of 10 prompts take two batches.
+# One batch contains ANSWERS_PER_BATCH answers, so 32 answers to each of 10 prompts require two batches.
 SMALL = RejectionSamplingConfig(
     samples_per_prompt=32,
     max_new_tokens=8,
@@ -151,7 +151,7 @@ def test_progress_is_reported_while_a_batch_is_answered_and_scored(
     report = ListReporter()
     trained(changed(SMALL, rounds=1), tmp_path, report=report)
     answered = [step for phase, step, _ in report.progress_rows if phase == "sample"]
-    assert len({step for step in answered if 0 < step < 8}) > 1  # the first batch holds 8 prompts
+    assert len({step for step in answered if 0 < step < 8}) > 1  # the first batch contains 8 prompts
     assert answered == sorted(answered)
     assert ("sample: 256 of 256 answers scored", 8, 10) in report.progress_rows
     assert len([phase for phase, _, _ in report.progress_rows if "of 256 answers scored" in phase]) > 1
@@ -202,7 +202,7 @@ def test_run_ends_early_if_a_later_round_has_nothing_to_select(tmp_path: Path) -
     assert same(weights_of(tmp_path), weights_of(tmp_path / "again"))
 
 
-def test_scores_belong_to_the_ids_that_are_imitated() -> None:
+def test_scores_are_computed_from_the_token_ids_that_are_imitated() -> None:
     """Several tokens end an answer, as in Qwen3 and Llama 3. The pad token is one of them."""
     policy = Loaded(tiny.policy(), tiny.tokenizer())
     policy.model.generation_config.eos_token_id = [1, 0, *range(5, 25)]  # type: ignore[union-attr]
@@ -311,7 +311,7 @@ def test_training_on_the_candidates_file_reproduces_the_weights_of_the_run(tmp_p
 
 
 def test_gold_scores_of_the_answers_that_the_reward_model_prefers_are_reported(tmp_path: Path) -> None:
-    """The gold function prefers what the reward model dislikes, so its curve falls."""
+    """The gold function prefers what the reward model dislikes, so the curve of the gold scores falls."""
     judge = arbitrary_reward_model()
 
     def opposite(messages: Messages, text: str) -> float:

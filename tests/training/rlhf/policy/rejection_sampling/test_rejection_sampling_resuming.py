@@ -37,7 +37,7 @@ class Killed(Exception):
 
 
 class KillingReporter(ListReporter):
-    """Raises Killed at the n-th report of metrics or call of `check`."""
+    """Raises Killed at the n-th report of metrics or call to `check`."""
 
     left = 10**9
 
@@ -101,7 +101,7 @@ def same_results(folder: Path, whole: tuple[Path, ListReporter], reports: list[L
 def test_repeatedly_cancelled_run_ends_like_an_uninterrupted_run(
     tmp_path: Path, whole: tuple[Path, ListReporter]
 ) -> None:
-    """A batch takes 4 checks, and the sample answers before the first batch take 1. A run that is cancelled
+    """A batch needs 4 checks, and the sample answers before the first batch need 1. A run that is cancelled
     every 5 checks is therefore stopped in every phase."""
     reports: list[ListReporter] = []
     while True:

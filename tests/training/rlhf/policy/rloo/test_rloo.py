@@ -137,7 +137,7 @@ def test_metrics_are_finite_and_have_standard_names(world: World, tmp_path: Path
     assert [row["step"] for row in report.sample_rows] == [0, 0, 1, 1, 2, 2]
 
 
-def test_prompt_whose_answers_have_equal_rewards_changes_nothing(world: World, tmp_path: Path) -> None:
+def test_answers_with_equal_rewards_do_not_change_the_policy(world: World, tmp_path: Path) -> None:
     flat = world.reward_model()
     with torch.no_grad():
         flat.model.get_parameter("score.weight").zero_()
@@ -279,8 +279,8 @@ DURABLE: dict[str, Any] = {
 
 
 def test_cancelled_run_resumes_bitwise(world: World, tmp_path: Path) -> None:
-    """The run is cancelled while it answers prompts, observes answers, updates the policy, and takes
-    samples."""
+    """The run is cancelled while it answers prompts, observes answers, updates the policy, and generates the
+    sample answers."""
     uninterrupted = Telling()
     expected, weights = run(world, tmp_path / "whole", uninterrupted, **DURABLE)
     assert max(uninterrupted.series("recovery")) == 1.0  # the ceiling was reached

@@ -48,8 +48,8 @@ HALF: dict[str, Any] = {"dtype": "bfloat16"}
 
 
 class Limits(NamedTuple):
-    """The largest errors of the loss, of an advantage, and of the gradients: of each number or, if
-    ``relative``, of their norm."""
+    """The limits of the errors of the loss, of each advantage, and of the gradients. The last limit applies
+    to each number or, if ``relative``, to the norm (see `largest_error`)."""
 
     loss: float
     advantages: float

@@ -51,7 +51,7 @@ def test_policy_learns_its_demonstrations(tmp_path: Path) -> None:
     assert load_policy(result.path).model.config.pad_token_id == tokenizer().pad_token_id
 
 
-def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+def test_same_seed_leads_to_the_same_weights(tmp_path: Path) -> None:
     def weights(seed: int, name: str) -> list[torch.Tensor]:
         config = QUICK.model_copy(update={"epochs": 1, "seed": seed})
         result = sft.train(

@@ -284,6 +284,11 @@ SPECTACULAR_SETTINGS = {
         # Training runs and imports have the same states.
         "JobState": "training.models.TrainingRun.State",
         "ModelKind": "training.models.ModelVersion.Kind",
+        "ModelStage": "training.models.ModelVersion.Stage",
+        "GateState": "training.models.Gate.State",
+        "RoundState": "training.models.Round.State",
+        "RoundStepState": "training.models.RoundStep.State",
+        "RoundStepKind": "training.models.RoundStep.Kind",
     },
 }
 
@@ -330,7 +335,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "refresh-agreement": {"task": "annotation.tasks.refresh_agreement", "schedule": 30.0},
     "sweep-imports": {"task": "annotation.tasks.sweep_imports", "schedule": 15.0},
     "sweep-orphaned-runs": {"task": "training.tasks.sweep_orphaned_runs", "schedule": 15.0},
-    "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
+    "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 5.0, "options": {"expires": 10}},
 }
 
 # Webhooks can cross the public internet, so production allows only https.

@@ -83,4 +83,6 @@ def _value_of(parameter: str, page: Page) -> str:
         return str(rows(f"projects/{PROJECT}/tasks/")[0]["id"])
     if parameter == "$modelId":
         return str(rows(f"models/?project={PROJECT}&kind=reward_model")[0]["id"])
+    if parameter == "$roundId":
+        return str(rows(f"projects/{PROJECT}/rounds/")[0]["id"])
     raise LookupError(f"{ROUTER.name} has a page with the parameter {parameter}. Add it to _value_of.")

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
-from training.loop import loops
+from training.loop import turning
 from training.runs import folders, interruptions, workers
 from training.runs.process import supervise
 from training.runs.wake import wake_worker
@@ -28,7 +28,7 @@ def sweep_orphaned_runs() -> None:
 
 @shared_task  # type: ignore[untyped-decorator]
 def turn_loops() -> None:
-    loops.turn_loops()
+    turning.turn_loops()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

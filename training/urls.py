@@ -10,6 +10,7 @@ from training.runs.api import runs
 
 RUN = "runs/<uuid:run_id>/"
 MODEL = "models/<uuid:model_id>/"
+ROUND = "rounds/<uuid:round_id>/"
 
 urlpatterns = [
     endpoint("runs/recipes/", runs.RecipesView, GET=Action.LIST_TRAINING),
@@ -31,5 +32,13 @@ urlpatterns = [
     endpoint(f"{MODEL}archive", models.ArchiveView, POST=Action.TRAIN),
     endpoint(f"{MODEL}report", models.ReportView, GET=Action.READ_TRAINING),
     endpoint(f"{MODEL}comparison", models.ComparisonView, GET=Action.READ_TRAINING),
-    endpoint("loops/", loops.LoopsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
+    endpoint(f"{MODEL}demote", models.DemoteView, POST=Action.TRAIN),
+    endpoint(f"{MODEL}history", models.HistoryView, GET=Action.READ_TRAINING),
+    endpoint("loops/", loops.LoopsView, GET=Action.LIST_TRAINING),
+    endpoint("loops/settings/", loops.LoopSettingsView, GET=Action.LIST_TRAINING),
+    endpoint("projects/<slug:slug>/loop/", loops.LoopView, GET=Action.READ_TRAINING, PUT=Action.TRAIN),
+    endpoint("projects/<slug:slug>/rounds/", loops.RoundsView, GET=Action.READ_TRAINING, POST=Action.TRAIN),
+    endpoint(ROUND, loops.RoundDetailView, GET=Action.READ_TRAINING),
+    endpoint(f"{ROUND}cancel", loops.CancelRoundView, POST=Action.TRAIN),
+    endpoint(f"{ROUND}resume", loops.ResumeRoundView, POST=Action.TRAIN),
 ]

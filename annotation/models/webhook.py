@@ -19,6 +19,9 @@ class WebhookEvent(models.TextChoices):
     TASK_FINISHED = "task.finished"
     SNAPSHOT_FROZEN = "snapshot.frozen"
     RUN_FINISHED = "run.finished"
+    ROUND_FINISHED = "round.finished"
+    GATE_OPENED = "gate.opened"
+    MODEL_PROMOTED = "model.promoted"
 
 
 # The test event is sent to one endpoint at a manager's request, regardless of the endpoint's subscriptions.

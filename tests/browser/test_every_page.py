@@ -100,11 +100,13 @@ def heard_errors(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reward_model(demo_stack: Stack) -> None:
-    """Adds rankings and a reward model trained on these rankings to the demo, so that their pages are
-    tested."""
+    """Adds rankings, and a round that trains a reward model on these rankings, to the demo, so that their
+    pages are tested."""
+    recipe = "recipes.reward_model.epochs=1 recipes.reward_model.annotators=crowd_bt"
     for line in (
         "simulate_annotators --project demo --limit 16",
-        "launch_run reward_model --project demo --set epochs=1 annotators=crowd_bt --wait",
+        f"set_loop demo --set improve_with= ask_after_stop=false {recipe}",
+        "turn_loop demo --wait",
     ):
         done = demo_stack.manage(*line.split(), timeout=300)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
@@ -223,6 +225,21 @@ def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     expect(dialog.get_by_text("loop use this policy by default")).to_be_visible()
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
+
+    # Invalid settings of the loop are refused with their reasons, and valid settings are stored.
+    page.goto("/projects/demo/loop")
+    settings = page.get_by_role("region", name="Settings")
+    settings.get_by_label("min new comparisons").fill("0")
+    settings.get_by_role("button", name="Save settings").click()
+    expect(settings.get_by_text("greater than or equal to 1").first).to_be_visible()
+    settings.get_by_label("min new comparisons").fill("300")
+    settings.get_by_role("button", name="Save settings").click()
+    expect(page.get_by_role("region", name="Status").get_by_text("of 300")).to_be_visible()
+    page.get_by_role("button", name="Turn on").click()
+    page.get_by_role("button", name="Turn off").click()
+    expect(page.get_by_role("button", name="Turn on")).to_be_visible()
+
+    page.goto("/projects/demo/models")
     page.get_by_text("Metrics and loading code").first.click()
     expect(page.get_by_text("AutoModelForCausalLM.from_pretrained(")).to_be_visible()
     assert not faults, "\n".join(faults)

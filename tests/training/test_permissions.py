@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.content.adding import add_prompts
 from annotation.models import Project, User
 from tests.training.conftest import ModelMaker, RunMaker
-from training.models import Loop, ModelVersion, TrainingRun
+from training.models import ModelVersion, TrainingRun
 
 ClientOf = Callable[[User | None], APIClient]
 READ = ["", "metrics", "samples", "log"]
@@ -44,7 +43,12 @@ def test_users_without_training_access_see_nothing(
         assert client.get(f"/api/v1/{path}").json()["results"] == []
     for path in [*(f"runs/{run.pk}/{read}" for read in READ), f"runs/{run.pk}/events", f"models/{model.pk}/"]:
         assert client.get(f"/api/v1/{path}").status_code == 404, path
-    for path in (f"runs/{run.pk}/cancel", f"runs/{run.pk}/resume", f"models/{model.pk}/promote"):
+    for path in (
+        f"runs/{run.pk}/cancel",
+        f"runs/{run.pk}/resume",
+        f"models/{model.pk}/promote",
+        f"models/{model.pk}/demote",
+    ):
         assert client.post(f"/api/v1/{path}").status_code == 404, path
     run.refresh_from_db()
     assert run.state == "queued"
@@ -62,7 +66,6 @@ def test_manager_has_read_only_access_to_their_own_project(
     launch = {"project": "support", "kind": "sft"}
     for path, body in (
         ("runs/", launch),
-        ("loops/", {"project": "support"}),
         (f"runs/{run.pk}/cancel", {}),
         (f"runs/{run.pk}/resume", {}),
         (f"models/{model.pk}/promote", {}),
@@ -168,7 +171,7 @@ def test_api_returns_a_model_with_its_origin(
     assert said["run"] == {"id": str(run.pk), "kind": "ppo", "inputs": {"reward_model": "lab-rm-1"}}
     assert said["folder"].endswith("/models/lab-ppo-1")
     assert said["metrics"] == {"objective/kl": 1.5}
-    promoted = client_of(ada).post(f"/api/v1/models/{child.pk}/promote").json()
+    promoted = client_of(ada).post(f"/api/v1/models/{child.pk}/promote", {"reason": "Best so far."}).json()
     assert promoted["stage"] == "production"
     assert client_of(ada).post(f"/api/v1/models/{child.pk}/archive").status_code == 409
     assert client_of(ada).post(f"/api/v1/models/{parent.pk}/archive").json()["stage"] == "archived"
@@ -211,17 +214,3 @@ def test_metrics_of_a_resumed_run_contain_each_step_once(
     found = client.get(f"{base}/metrics").json()["results"]
     assert [(row["attempt"], row["step"]) for row in found] == [(1, 1), (1, 2), (2, 3)]
     assert [row["seq"] for row in client.get(f"{base}/metrics?after=3").json()["results"]] == [5]
-
-
-def test_admin_configures_the_single_loop_of_a_project(
-    client_of: ClientOf, ada: User, mona: User, project: Project
-) -> None:
-    add_prompts(project=project, prompts=[([{"role": "user", "content": "Hi?"}], {})])
-    first = client_of(ada).post("/api/v1/loops/", {"project": "support", "min_new_comparisons": 50})
-    assert (first.status_code, first.json()["min_new_comparisons"]) == (201, 50)
-    client_of(ada).post("/api/v1/loops/", {"project": "support", "enabled": False})
-    [loop] = client_of(mona).get("/api/v1/loops/").json()["results"]
-    assert (loop["enabled"], loop["min_new_comparisons"]) == (False, 50)
-    wrong = client_of(ada).post("/api/v1/loops/", {"project": "support", "improve_with": "magic"})
-    assert [error["field"] for error in wrong.json()["errors"]] == ["improve_with"]
-    assert Loop.objects.count() == 1

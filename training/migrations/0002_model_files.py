@@ -1,7 +1,5 @@
 from django.db import migrations, models
 
-from annotation.models.sql import ApplySql
-
 
 class Migration(migrations.Migration):
     dependencies = [("training", "0001_initial")]
@@ -16,5 +14,4 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
-        ApplySql(digest="4f30a840544b0b29"),
     ]

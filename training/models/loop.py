@@ -1,37 +1,28 @@
-"""A project's training loop. When there are enough new comparisons, the loop trains a reward model, improves
-the policy and samples new responses for annotators to rank."""
+"""A project's training loop. When there are enough new comparisons, or on a schedule, the loop starts a round
+(`round.py`)."""
 
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
 
 from annotation.ids import uuid7
 from training.models.querysets import ProjectOwnedQuerySet
 
 
 class Loop(models.Model):
-    """A training loop, at most one per project. While the loop is `enabled`, training/loop/loops.py launches
-    the loop's runs when they are due."""
-
-    class Improve(models.TextChoices):
-        REJECTION_SAMPLING = "rejection_sampling"
-        RLOO = "rloo"
-        PPO = "ppo"
+    """A training loop, at most one per project. While the loop is `enabled`, training/loop/turning.py starts
+    rounds when they are due. `settings` are the fields of training/loop/settings.py that a user has set."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.OneToOneField("annotation.Project", on_delete=models.CASCADE, related_name="loop")
-    enabled = models.BooleanField(default=True)
-    min_new_comparisons = models.PositiveIntegerField(default=200)
-    improve_with = models.CharField(max_length=20, choices=Improve, default=Improve.PPO)
+    enabled = models.BooleanField(default=False)
+    settings = models.JSONField(default=dict)
+    # The last time of the schedule that was handled, or the time at which the schedule was set. A time that
+    # passed while the service was down is later than this one.
+    scheduled_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectOwnedQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=Q(min_new_comparisons__gte=1), name="loop_waits_for_something"),
-        ]
 
     def __str__(self) -> str:
         return f"loop of {self.project_id}"

@@ -87,7 +87,6 @@ class TrainingRun(models.Model):
     reported = models.PositiveIntegerField(default=0)
     error = models.JSONField(null=True)
     result = models.JSONField(default=dict)
-    loop = models.ForeignKey("training.Loop", null=True, on_delete=models.SET_NULL, related_name="runs")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -20,6 +20,7 @@ from storage import durable
 from storage.digests import Manifest
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.files.adapters import is_adapter
+from training.runs.answers import keep_answers
 from training.runs.candidates import CandidatesFile, keep_candidates
 from training.runs.progress.events import LostClaim, storable
 from training.runs.transitions import succeed_run
@@ -65,6 +66,7 @@ class Outcome:
     model: NewModel | None = None
     tasks: NewTasks | None = None
     candidates: CandidatesFile | None = None
+    answers: CandidatesFile | None = None
     machine: Mapping[str, object] = field(default_factory=dict)
     trained_weights: Sequence[str] = ()
 
@@ -104,6 +106,8 @@ def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
         result["model"] = {"id": str(made.id), "name": made.name}
     if outcome.candidates:
         result["candidates"] = keep_candidates(run, outcome.candidates)
+    if outcome.answers:
+        result["answers"] = keep_answers(run, outcome.answers)
     succeed_run(run_id=run.id, attempt=attempt, result=result)
     if made and outcome.model:
         _put_into_place(outcome.model.folder, made.folder)

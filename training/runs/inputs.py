@@ -214,8 +214,8 @@ def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: s
 def _further_reward_models(
     project: Project, recipe: Recipe, first: ModelVersion | None
 ) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
-    """Return the reward models that are named only in the recipe, by input, and the problems with these
-    models. `first` is the input reward model."""
+    """Return the reward models that are named only in the recipe, as a dict from inputs to models, and the
+    problems with these models. `first` is the input reward model."""
     if first is None or not isinstance(recipe, UsesRewards):
         return {}, []
     found: dict[str, ModelVersion] = {}
@@ -311,8 +311,11 @@ def _wrong_prompts(project: Project, recipe: UsesPrompts) -> list[FieldProblem]:
         return []
     prompts = matching(project=project, split=recipe.used_split, selection=recipe.selection)
     if not prompts.exists():
-        reason = "None of the project's prompts for this run has this metadata."
-        return [FieldProblem("recipe.prompt_filter", reason)]
+        if recipe.selection.filter or recipe.selection.weights:
+            reason = "None of the project's prompts for this run has this metadata."
+            return [FieldProblem("recipe.prompt_filter", reason)]
+        kind = "held-out" if recipe.used_split == Split.HELDOUT else "training"
+        return [FieldProblem("project", f"The project has no {kind} prompts. Import more prompts.")]
     try:
         n_selected(prompts, selection=recipe.selection, limit=recipe.max_prompts)
     except UnusableInput as error:

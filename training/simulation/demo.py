@@ -18,7 +18,8 @@ from annotation.models.project import Role
 from annotation.projects.projects import create_project
 from storage import durable
 from training import demo_world
-from training.models import ModelVersion, TrainingRun
+from training.loop.turning import set_loop
+from training.models import Loop, ModelVersion, TrainingRun
 from training.runs.launch import launch_run
 from training.runs.watch import follow_run, worker_listens
 
@@ -62,8 +63,8 @@ class Demo:
 
 
 def create_demo(*, tell: Tell) -> Demo:
-    """Create the missing parts of the demo: project, prompts, users, a first policy, first tasks and a first
-    evaluation.
+    """Create the missing parts of the demo: project, prompts, users, a first policy, first tasks, a first
+    evaluation and a training loop that is off.
 
     The demo's runs go through the queue like all other runs. If no worker is running, this process supervises
     the runs. Raises DemoRunFailed.
@@ -81,6 +82,9 @@ def create_demo(*, tell: Tell) -> Demo:
         passwords = _people(project)
         logins = _keep_logins(passwords)
     runs = [_run_once(project, kind, recipe, tell) for kind, recipe in RUNS.items()]
+    if not Loop.objects.filter(project=project).exists():
+        set_loop(project=project, settings=LOOP, enabled=False)
+        tell("The training loop is set up and off.")
     return Demo(project, passwords, logins, runs)
 
 
@@ -88,6 +92,15 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     TrainingRun.Kind.SFT: {},
     TrainingRun.Kind.SAMPLE: {"max_prompts": TASKS},
     TrainingRun.Kind.EVALUATE: {},
+}
+
+
+# A short run with a KL target, which raises the gold reward on every seed that was measured.
+LOOP: Mapping[str, object] = {
+    "improve_with": ["ppo"],
+    "recipes": {TrainingRun.Kind.PPO: {"steps": 16, "kl_target": 1.0}},
+    "gate_prompts": 120,
+    "gate_rankings": 120,
 }
 
 

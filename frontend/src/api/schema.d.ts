@@ -609,8 +609,24 @@ export interface paths {
         /** @description List the projects' training loops. */
         get: operations["loops_list"];
         put?: never;
-        /** @description Create the project's training loop, or update its settings. Omitted settings keep their values. */
-        post: operations["loops_create"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/loops/settings/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return the JSON Schema of a loop's settings. */
+        get: operations["loops_settings_retrieve"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -688,6 +704,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/{model_id}/demote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Take the model out of production. With roll_back, the model that was in production before is
+         *     promoted again.
+         */
+        post: operations["models_demote_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return the changes of the model's stage and its gates, newest first. */
+        get: operations["models_history_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models/{model_id}/promote": {
         parameters: {
             query?: never;
@@ -697,7 +750,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Make the model the project's production model of its kind. */
+        /**
+         * @description Make the model the project's production model of its kind. A model that has passed no gate needs a
+         *     reason.
+         */
         post: operations["models_promote_create"];
         delete?: never;
         options?: never;
@@ -1065,6 +1121,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/loop/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return the project's loop and what it is waiting for. */
+        get: operations["projects_loop_retrieve"];
+        /** @description Create the project's loop, or change its settings. Omitted settings keep their values. */
+        put: operations["projects_loop_update"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/members/": {
         parameters: {
             query?: never;
@@ -1253,6 +1327,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/rounds/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description List the loop's rounds, newest first. */
+        get: operations["projects_rounds_list"];
+        put?: never;
+        /** @description Start a round now. */
+        post: operations["projects_rounds_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/snapshots/": {
         parameters: {
             query?: never;
@@ -1411,6 +1503,57 @@ export interface paths {
         put?: never;
         /** @description A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known. */
         post: operations["releaseReview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return the round with its steps. */
+        get: operations["rounds_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Cancel the running round. */
+        post: operations["rounds_cancel_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Continue a failed or cancelled round at the step where it ended. */
+        post: operations["rounds_resume_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2256,10 +2399,22 @@ export interface components {
          *     * `task.finished` - Task Finished
          *     * `snapshot.frozen` - Snapshot Frozen
          *     * `run.finished` - Run Finished
+         *     * `round.finished` - Round Finished
+         *     * `gate.opened` - Gate Opened
+         *     * `model.promoted` - Model Promoted
          *     * `webhook.test` - Test
          * @enum {string}
          */
-        DeliveredEvent: "ranking.submitted" | "task.finished" | "snapshot.frozen" | "run.finished" | "webhook.test";
+        DeliveredEvent: "ranking.submitted" | "task.finished" | "snapshot.frozen" | "run.finished" | "round.finished" | "gate.opened" | "model.promoted" | "webhook.test";
+        DemoteRequest: {
+            /** @description Why the model is demoted. */
+            reason: string;
+            /**
+             * @description Also promote the model that was in production before.
+             * @default false
+             */
+            roll_back?: boolean;
+        };
         /**
          * @description * `cpu` - cpu
          *     * `cuda` - cuda
@@ -2521,7 +2676,51 @@ export interface components {
             low: number;
             /** Format: double */
             high: number;
-            verdict: components["schemas"]["VerdictEnum"];
+            verdict: components["schemas"]["GainVerdictEnum"];
+        };
+        /**
+         * @description * `better` - better
+         *     * `worse` - worse
+         *     * `unclear` - unclear
+         * @enum {string}
+         */
+        GainVerdictEnum: "better" | "worse" | "unclear";
+        Gate: {
+            /** Format: uuid */
+            readonly id: string;
+            model: components["schemas"]["ModelRef"];
+            incumbent: components["schemas"]["ModelRef"] | null;
+            readonly state: components["schemas"]["GateState"];
+            readonly reason: string;
+            checks: components["schemas"]["GateCheck"][];
+            readonly comparison: components["schemas"]["Preference"] | null;
+            /** @description The project of the blind human comparison, if any. */
+            readonly project: string;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly decided_at: string | null;
+        };
+        GateCheck: {
+            name: string;
+            passed: boolean;
+            detail: string;
+            /** Format: double */
+            value: number | null;
+            /** Format: double */
+            bound: number | null;
+        };
+        /**
+         * @description * `open` - Open
+         *     * `passed` - Passed
+         *     * `failed` - Failed
+         *     * `undecided` - Undecided
+         * @enum {string}
+         */
+        GateState: "open" | "passed" | "failed" | "undecided";
+        History: {
+            changes: components["schemas"]["StageChange"][];
+            gates: components["schemas"]["Gate"][];
         };
         HubImportRequest: {
             /**
@@ -2782,13 +2981,6 @@ export interface components {
              */
             file: string;
         };
-        /**
-         * @description * `rejection_sampling` - Rejection Sampling
-         *     * `rloo` - Rloo
-         *     * `ppo` - Ppo
-         * @enum {string}
-         */
-        ImproveWithEnum: "rejection_sampling" | "rloo" | "ppo";
         Interruption: {
             /** @description The attempt that was interrupted. */
             attempt: number;
@@ -2981,11 +3173,41 @@ export interface components {
             /** Format: uuid */
             readonly id: string;
             readonly project: string;
-            enabled?: boolean;
-            min_new_comparisons?: number;
-            improve_with?: components["schemas"]["ImproveWithEnum"];
+            readonly enabled: boolean;
+            /** @description All settings, with defaults filled in. */
+            readonly settings: {
+                [key: string]: unknown;
+            };
             /** Format: date-time */
             readonly created_at: string;
+        };
+        LoopDetail: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly project: string;
+            readonly enabled: boolean;
+            /** @description All settings, with defaults filled in. */
+            readonly settings: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            readonly created_at: string;
+            status: components["schemas"]["LoopStatus"];
+        };
+        LoopStatus: {
+            /** @description Comparisons that no round has used. A round starts at min_new_comparisons. */
+            new_comparisons: number;
+            /** Format: date-time */
+            next_scheduled_at: string | null;
+            /** @description The number of the running round. */
+            running_round: number | null;
+            /** @description Why no further round starts, for example a budget that is used up; empty if nothing does. */
+            blocked_by: string;
+            /**
+             * Format: double
+             * @description Total time of the runs of all rounds, in hours.
+             */
+            gpu_hours: number;
         };
         Machine: {
             device: components["schemas"]["DeviceEnum"];
@@ -3083,7 +3305,7 @@ export interface components {
                 [key: string]: number;
             };
             /** @default candidate */
-            readonly stage: components["schemas"]["StageEnum"];
+            readonly stage: components["schemas"]["ModelStage"];
             /** @description Path of the model's files on the server. */
             folder: string;
             /** Format: date-time */
@@ -3108,6 +3330,13 @@ export interface components {
             /** @description Reward models that can be compared with this one, newest first. */
             comparable: components["schemas"]["ModelRef"][];
         };
+        /**
+         * @description * `candidate` - Candidate
+         *     * `production` - Production
+         *     * `archived` - Archived
+         * @enum {string}
+         */
+        ModelStage: "candidate" | "production" | "archived";
         NamedChoice: {
             name: string;
             label: string;
@@ -3421,6 +3650,19 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["Reservation"][];
         };
+        PaginatedRoundList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Round"][];
+        };
         PaginatedRunList: {
             /**
              * Format: uri
@@ -3573,6 +3815,35 @@ export interface components {
             /** @description Share of the same preferences with which the model agrees. */
             model: components["schemas"]["Estimate"];
         };
+        Preference: {
+            answers: number;
+            wins: number;
+            ties: number;
+            losses: number;
+            /**
+             * Format: double
+             * @description Ties count one half.
+             */
+            win_rate: number;
+            /**
+             * Format: double
+             * @description Lower bound of the interval, which is valid at every time.
+             */
+            low: number;
+            /** Format: double */
+            high: number;
+            /** @description Number of answers after which the comparison ends. */
+            budget: number;
+            verdict: components["schemas"]["PreferenceVerdictEnum"];
+        };
+        /**
+         * @description * `better` - better
+         *     * `worse` - worse
+         *     * `open` - open
+         *     * `undecided` - undecided
+         * @enum {string}
+         */
+        PreferenceVerdictEnum: "better" | "worse" | "open" | "undecided";
         Preset: {
             name: components["schemas"]["PresetName"];
             form: components["schemas"]["Form"];
@@ -3702,6 +3973,10 @@ export interface components {
          * @enum {string}
          */
         ProjectState: "active" | "paused" | "archived";
+        PromoteRequest: {
+            /** @description Why the model is promoted. Required if the model has passed no gate. */
+            reason?: string;
+        };
         PromptMessage: {
             role: string;
             content: string;
@@ -4135,6 +4410,99 @@ export interface components {
          * @enum {string}
          */
         Role: "annotator" | "reviewer" | "manager";
+        Round: {
+            /** Format: uuid */
+            readonly id: string;
+            project: string;
+            readonly number: number;
+            readonly state: components["schemas"]["RoundState"];
+            readonly reason: string;
+            readonly trigger: components["schemas"]["TriggerEnum"];
+            readonly new_comparisons: number;
+            readonly snapshot: string;
+            starting_policy: components["schemas"]["ModelRef"] | null;
+            /** @description The models that the round promoted. */
+            readonly promoted: components["schemas"]["ModelRef"][];
+            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
+            readonly started_by: string;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly finished_at: string | null;
+        };
+        RoundDetail: {
+            /** Format: uuid */
+            readonly id: string;
+            project: string;
+            readonly number: number;
+            readonly state: components["schemas"]["RoundState"];
+            readonly reason: string;
+            readonly trigger: components["schemas"]["TriggerEnum"];
+            readonly new_comparisons: number;
+            readonly snapshot: string;
+            starting_policy: components["schemas"]["ModelRef"] | null;
+            /** @description The models that the round promoted. */
+            readonly promoted: components["schemas"]["ModelRef"][];
+            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
+            readonly started_by: string;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly finished_at: string | null;
+            settings: {
+                [key: string]: unknown;
+            };
+            steps: components["schemas"]["RoundStep"][];
+        };
+        /**
+         * @description * `running` - Running
+         *     * `succeeded` - Succeeded
+         *     * `stopped` - Stopped
+         *     * `failed` - Failed
+         *     * `cancelled` - Cancelled
+         *     * `skipped` - Skipped
+         * @enum {string}
+         */
+        RoundState: "running" | "succeeded" | "stopped" | "failed" | "cancelled" | "skipped";
+        RoundStep: {
+            readonly position: number;
+            readonly kind: components["schemas"]["RoundStepKind"];
+            readonly subject: string;
+            readonly state: components["schemas"]["RoundStepState"];
+            readonly reason: string;
+            outcome: {
+                [key: string]: unknown;
+            };
+            run: components["schemas"]["StepRun"] | null;
+            readonly gate: components["schemas"]["Gate"] | null;
+            /** Format: date-time */
+            readonly started_at: string | null;
+            /** Format: date-time */
+            readonly finished_at: string | null;
+        };
+        /**
+         * @description * `freeze` - Freeze
+         *     * `reward_model` - Reward Model
+         *     * `reward_model_gate` - Reward Model Gate
+         *     * `improve` - Improve
+         *     * `answer_current` - Answer Current
+         *     * `answer_new` - Answer New
+         *     * `policy_gate` - Policy Gate
+         *     * `sample` - Sample
+         * @enum {string}
+         */
+        RoundStepKind: "freeze" | "reward_model" | "reward_model_gate" | "improve" | "answer_current" | "answer_new" | "policy_gate" | "sample";
+        /**
+         * @description * `pending` - Pending
+         *     * `running` - Running
+         *     * `succeeded` - Succeeded
+         *     * `stopped` - Stopped
+         *     * `failed` - Failed
+         *     * `cancelled` - Cancelled
+         *     * `skipped` - Skipped
+         * @enum {string}
+         */
+        RoundStepState: "pending" | "running" | "succeeded" | "stopped" | "failed" | "cancelled" | "skipped";
         Run: {
             /** Format: uuid */
             readonly id: string;
@@ -4282,10 +4650,12 @@ export interface components {
             unreadable: boolean;
         };
         SetLoopRequest: {
-            project: string;
+            /** @description Whether rounds start automatically. */
             enabled?: boolean;
-            min_new_comparisons?: number;
-            improve_with?: components["schemas"]["ImproveWithEnum"];
+            /** @description Settings to change (see loops/settings/); omitted settings keep their values. */
+            settings?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * @description * `open` - Open
@@ -4377,13 +4747,17 @@ export interface components {
              */
             host_bytes: number;
         };
-        /**
-         * @description * `candidate` - Candidate
-         *     * `production` - Production
-         *     * `archived` - Archived
-         * @enum {string}
-         */
-        StageEnum: "candidate" | "production" | "archived";
+        StageChange: {
+            readonly before: components["schemas"]["ModelStage"];
+            readonly after: components["schemas"]["ModelStage"];
+            /** Format: uuid */
+            gate: string | null;
+            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
+            readonly by: string;
+            readonly reason: string;
+            /** Format: date-time */
+            readonly created_at: string;
+        };
         Standing: {
             model: string;
             wins: number;
@@ -4402,6 +4776,17 @@ export interface components {
             group: number;
             /** @description Models at the same level are connected by chains of wins or ties in both directions. Models at a better level of a group never lost to models at a worse level, so the data give no upper bound for the distance between the levels. The order of the level numbers has no meaning. */
             level: number;
+        };
+        StepRun: {
+            /** Format: uuid */
+            id: string;
+            kind: string;
+            state: string;
+            phase: string;
+            step: number;
+            total_steps: number;
+            /** Format: double */
+            eta_seconds: number | null;
         };
         StoredCandidates: {
             /** @description The SHA-256 of the file that `runs/{id}/candidates` returns. */
@@ -4627,6 +5012,13 @@ export interface components {
              */
             chance: number;
         };
+        /**
+         * @description * `comparisons` - Comparisons
+         *     * `schedule` - Schedule
+         *     * `manual` - Manual
+         * @enum {string}
+         */
+        TriggerEnum: "comparisons" | "schedule" | "manual";
         UsedMachine: {
             device: components["schemas"]["DeviceEnum"];
             name: string;
@@ -4635,13 +5027,6 @@ export interface components {
             /** @description Peak memory of the run in bytes. */
             peak_bytes: number;
         };
-        /**
-         * @description * `better` - better
-         *     * `worse` - worse
-         *     * `unclear` - unclear
-         * @enum {string}
-         */
-        VerdictEnum: "better" | "worse" | "unclear";
         /**
          * @description * `close` - close
          *     * `keep` - keep
@@ -4702,9 +5087,12 @@ export interface components {
          *     * `task.finished` - Task Finished
          *     * `snapshot.frozen` - Snapshot Frozen
          *     * `run.finished` - Run Finished
+         *     * `round.finished` - Round Finished
+         *     * `gate.opened` - Gate Opened
+         *     * `model.promoted` - Model Promoted
          * @enum {string}
          */
-        WebhookEvent: "ranking.submitted" | "task.finished" | "snapshot.frozen" | "run.finished";
+        WebhookEvent: "ranking.submitted" | "task.finished" | "snapshot.frozen" | "run.finished" | "round.finished" | "gate.opened" | "model.promoted";
         /**
          * @description * `active` - Active
          *     * `disabled` - Disabled
@@ -5999,26 +6387,23 @@ export interface operations {
             };
         };
     };
-    loops_create: {
+    loops_settings_retrieve: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SetLoopRequest"];
-                "multipart/form-data": components["schemas"]["SetLoopRequest"];
-            };
-        };
+        requestBody?: never;
         responses: {
-            201: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Loop"];
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
                 };
             };
             /** @description A refusal. */
@@ -6165,7 +6550,42 @@ export interface operations {
             };
         };
     };
-    models_promote_create: {
+    models_demote_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DemoteRequest"];
+                "multipart/form-data": components["schemas"]["DemoteRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_history_retrieve: {
         parameters: {
             query?: never;
             header?: never;
@@ -6175,6 +6595,41 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_promote_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromoteRequest"];
+                "multipart/form-data": components["schemas"]["PromoteRequest"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -7078,6 +7533,71 @@ export interface operations {
             };
         };
     };
+    projects_loop_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoopDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    projects_loop_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SetLoopRequest"];
+                "multipart/form-data": components["schemas"]["SetLoopRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoopDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listMembers: {
         parameters: {
             query?: {
@@ -7534,6 +8054,71 @@ export interface operations {
             };
         };
     };
+    projects_rounds_list: {
+        parameters: {
+            query?: {
+                /** @description The cursor from a `next` or `previous` link. */
+                cursor?: string;
+                /** @description Entries per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedRoundList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    projects_rounds_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listSnapshots: {
         parameters: {
             query?: {
@@ -7977,6 +8562,96 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rounds_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rounds_cancel_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rounds_resume_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
             };
             /** @description A refusal. */
             default: {

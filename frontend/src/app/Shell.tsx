@@ -22,6 +22,7 @@ const TABS = [
   { to: "/projects/$slug/data", label: "data", shown: may.manage },
   { to: "/projects/$slug/runs", label: "runs", shown: may.watchRuns },
   { to: "/projects/$slug/models", label: "models", shown: may.watchRuns },
+  { to: "/projects/$slug/loop", label: "loop", shown: may.watchRuns },
   { to: "/projects/$slug/members", label: "members", shown: may.manage },
   { to: "/projects/$slug/settings", label: "settings", shown: may.manage },
 ] as const;

@@ -154,6 +154,16 @@ const modelRoute = createRoute({
   path: "/models/$modelId",
   component: lazyRouteComponent(() => import("@/features/rewardReports/components/ModelPage"), "ModelPage"),
 });
+const loopRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/loop",
+  component: lazyRouteComponent(() => import("@/features/loop/components/LoopPage"), "LoopPage"),
+});
+const roundRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/rounds/$roundId",
+  component: lazyRouteComponent(() => import("@/features/loop/components/RoundPage"), "RoundPage"),
+});
 const membersRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/members",
@@ -214,6 +224,8 @@ export const router = createRouter({
         runRoute,
         modelsRoute,
         modelRoute,
+        loopRoute,
+        roundRoute,
         membersRoute,
         startRoute,
         settingsRoute,

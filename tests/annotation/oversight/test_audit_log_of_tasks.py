@@ -18,7 +18,7 @@ from training import tasks as training_tasks
     ("task", "module", "work"),
     [
         (tasks.expire_leases, tasks.allocation, "expire_leases"),
-        (training_tasks.turn_loops, training_tasks.loops, "turn_loops"),
+        (training_tasks.turn_loops, training_tasks.turning, "turn_loops"),
     ],
 )
 def test_celery_task_is_the_actor_while_it_runs(

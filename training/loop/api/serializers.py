@@ -1,27 +1,116 @@
-"""The JSON form of a training loop."""
+"""The JSON form of a training loop and its rounds."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from training.models import Loop
+from training.loop.settings import parse_settings
+from training.loop.status import LoopStatus
+from training.models import Loop, Round, RoundStep
+from training.registry.api.model_serializers import GateSerializer
+from training.runs.api.serializers import ModelRefSerializer
+
+
+class LoopStatusSerializer(serializers.Serializer[LoopStatus]):
+    new_comparisons = serializers.IntegerField(
+        help_text="Comparisons that no round has used. A round starts at min_new_comparisons."
+    )
+    next_scheduled_at = serializers.DateTimeField(allow_null=True)
+    running_round = serializers.IntegerField(allow_null=True, help_text="The number of the running round.")
+    blocked_by = serializers.CharField(
+        help_text="Why no further round starts, for example a budget that is used up; empty if nothing does."
+    )
+    gpu_hours = serializers.FloatField(help_text="Total time of the runs of all rounds, in hours.")
 
 
 class LoopSerializer(serializers.ModelSerializer[Loop]):
     project = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    settings = serializers.SerializerMethodField(help_text="All settings, with defaults filled in.")
 
     class Meta:
         model = Loop
-        fields = ["id", "project", "enabled", "min_new_comparisons", "improve_with", "created_at"]
-        read_only_fields = ["id", "created_at"]
+        fields = ["id", "project", "enabled", "settings", "created_at"]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.DictField())
+    def get_settings(self, loop: Loop) -> dict[str, Any]:
+        return parse_settings(loop.settings).model_dump(mode="json")
 
 
-class SetLoopSerializer(serializers.ModelSerializer[Loop]):
-    project = serializers.SlugField(max_length=80)
-    min_new_comparisons = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
+class LoopDetailSerializer(LoopSerializer):
+    status = LoopStatusSerializer()
+
+    class Meta(LoopSerializer.Meta):
+        fields = [*LoopSerializer.Meta.fields, "status"]
+        read_only_fields = fields
+
+
+class SetLoopSerializer(serializers.Serializer[Any]):
+    enabled = serializers.BooleanField(required=False, help_text="Whether rounds start automatically.")
+    settings = serializers.DictField(
+        required=False,
+        help_text="Settings to change (see loops/settings/); omitted settings keep their values.",
+    )
+
+
+class StepRunSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    state = serializers.CharField()
+    phase = serializers.CharField()
+    step = serializers.IntegerField()
+    total_steps = serializers.IntegerField()
+    eta_seconds = serializers.FloatField(allow_null=True)
+
+
+class RoundStepSerializer(serializers.ModelSerializer[RoundStep]):
+    run = StepRunSerializer(allow_null=True)
+    gate = serializers.SerializerMethodField()
+    outcome = serializers.DictField()
 
     class Meta:
-        model = Loop
-        fields = ["project", "enabled", "min_new_comparisons", "improve_with"]
+        model = RoundStep
+        fields = [
+            "position", "kind", "subject", "state", "reason", "outcome", "run", "gate", "started_at",
+            "finished_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(GateSerializer(allow_null=True))
+    def get_gate(self, step: RoundStep) -> Any:
+        gate = getattr(step, "gate", None)
+        return None if gate is None else GateSerializer(gate).data
+
+
+class RoundSerializer(serializers.ModelSerializer[Round]):
+    project = serializers.CharField(source="loop.project.slug")
+    snapshot = serializers.SlugRelatedField[Any](slug_field="name", read_only=True)
+    started_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    starting_policy = ModelRefSerializer(allow_null=True)
+    promoted = serializers.SerializerMethodField(help_text="The models that the round promoted.")
+
+    class Meta:
+        model = Round
+        fields = [
+            "id", "project", "number", "state", "reason", "trigger", "new_comparisons", "snapshot",
+            "starting_policy", "promoted", "started_by", "created_at", "finished_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(ModelRefSerializer(many=True))
+    def get_promoted(self, round: Round) -> Any:
+        gates = [getattr(step, "gate", None) for step in round.steps.all()]
+        passed = [gate.model for gate in gates if gate is not None and gate.state == "passed"]
+        return ModelRefSerializer(passed, many=True).data
+
+
+class RoundDetailSerializer(RoundSerializer):
+    steps = RoundStepSerializer(many=True)
+    settings = serializers.DictField()
+
+    class Meta(RoundSerializer.Meta):
+        fields = [*RoundSerializer.Meta.fields, "settings", "steps"]
+        read_only_fields = fields

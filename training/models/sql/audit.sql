@@ -14,3 +14,6 @@ CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON training_trainingrun FOR 
     EXECUTE FUNCTION rankloop_audit('{}', '{heartbeat_at,woken_at,phase,step,total_steps,eta_seconds,last_seq,result,worker,started_at,finished_at}');
 CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON training_trainingrun FOR EACH STATEMENT
     EXECUTE FUNCTION rankloop_audit();
+
+SELECT rankloop_audit_table('training_round', '{}', '{settings}');
+SELECT rankloop_audit_table('training_stagechange');

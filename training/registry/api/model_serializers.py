@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotation.api.parameters import Query
-from training.models import ModelVersion, TrainingRun
+from training.models import Gate, ModelVersion, StageChange, TrainingRun
 from training.registry.evaluations import Evaluation, Gain, Judged
 from training.runs.api.base import ProjectQuery
 from training.runs.api.serializers import ModelRefSerializer
@@ -38,6 +39,79 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
             "folder", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+
+class PromoteSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=2000,
+        help_text="Why the model is promoted. Required if the model has passed no gate.",
+    )
+
+
+class DemoteSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=2000, help_text="Why the model is demoted.")
+    roll_back = serializers.BooleanField(
+        default=False, help_text="Also promote the model that was in production before."
+    )
+
+
+class GateCheckSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    passed = serializers.BooleanField()
+    detail = serializers.CharField()
+    value = serializers.FloatField(allow_null=True)
+    bound = serializers.FloatField(allow_null=True)
+
+
+class PreferenceSerializer(serializers.Serializer[Any]):
+    answers = serializers.IntegerField()
+    wins = serializers.IntegerField()
+    ties = serializers.IntegerField()
+    losses = serializers.IntegerField()
+    win_rate = serializers.FloatField(help_text="Ties count one half.")
+    low = serializers.FloatField(help_text="Lower bound of the interval, which is valid at every time.")
+    high = serializers.FloatField()
+    budget = serializers.IntegerField(help_text="Number of answers after which the comparison ends.")
+    verdict = serializers.ChoiceField(choices=["better", "worse", "open", "undecided"])
+
+
+class GateSerializer(serializers.ModelSerializer[Gate]):
+    model = ModelRefSerializer()
+    incumbent = ModelRefSerializer(allow_null=True)
+    project = serializers.SlugRelatedField[Any](
+        slug_field="slug", read_only=True, help_text="The project of the blind human comparison, if any."
+    )
+    checks = GateCheckSerializer(many=True)
+    comparison = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Gate
+        fields = [
+            "id", "model", "incumbent", "state", "reason", "checks", "comparison", "project", "created_at",
+            "decided_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(PreferenceSerializer(allow_null=True))
+    def get_comparison(self, gate: Gate) -> Any:
+        return gate.comparison or None
+
+
+class StageChangeSerializer(serializers.ModelSerializer[StageChange]):
+    by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    gate = serializers.UUIDField(source="gate_id", allow_null=True)
+
+    class Meta:
+        model = StageChange
+        fields = ["before", "after", "gate", "by", "reason", "created_at"]
+        read_only_fields = fields
+
+
+class HistorySerializer(serializers.Serializer[Any]):
+    changes = StageChangeSerializer(many=True)
+    gates = GateSerializer(many=True)
 
 
 class ModelsQuery(ProjectQuery):

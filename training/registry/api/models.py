@@ -22,7 +22,7 @@ from training.registry.reward_reports import (
     learned_of_annotators,
     report_of,
 )
-from training.registry.stages import archive_model, promote_model
+from training.registry.stages import archive_model, demote_model, history_of, promote_model
 from training.runs.api.base import ProjectQuery
 
 
@@ -74,17 +74,40 @@ class ModelDetailView(ModelView):
 
 
 class PromoteView(ModelView):
-    @extend_schema(request=None, responses=model_serializers.ModelSerializer)
+    @extend_schema(request=model_serializers.PromoteSerializer, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
-        """Make the model the project's production model of its kind."""
-        return Response(model_serializers.ModelSerializer(promote_model(model=self.model)).data)
+        """Make the model the project's production model of its kind. A model that has passed no gate needs a
+        reason."""
+        asked = model_serializers.PromoteSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        model = promote_model(model=self.model, by=user_of(request), **asked.validated_data)
+        return Response(model_serializers.ModelSerializer(model).data)
+
+
+class DemoteView(ModelView):
+    @extend_schema(request=model_serializers.DemoteSerializer, responses=model_serializers.ModelSerializer)
+    def post(self, request: Request, model_id: str) -> Response:
+        """Take the model out of production. With roll_back, the model that was in production before is
+        promoted again."""
+        asked = model_serializers.DemoteSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        model = demote_model(model=self.model, by=user_of(request), **asked.validated_data)
+        return Response(model_serializers.ModelSerializer(model).data)
 
 
 class ArchiveView(ModelView):
     @extend_schema(request=None, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
         """Archive the model: runs can no longer use it, but its files are kept."""
-        return Response(model_serializers.ModelSerializer(archive_model(model=self.model)).data)
+        model = archive_model(model=self.model, by=user_of(request))
+        return Response(model_serializers.ModelSerializer(model).data)
+
+
+class HistoryView(ModelView):
+    @extend_schema(responses=model_serializers.HistorySerializer)
+    def get(self, request: Request, model_id: str) -> Response:
+        """Return the changes of the model's stage and its gates, newest first."""
+        return Response(model_serializers.HistorySerializer(history_of(self.model)).data)
 
 
 class ReportView(ModelView):

@@ -15,6 +15,7 @@ export const de: Texts<typeof en> = {
     data: "Daten",
     runs: "Läufe",
     models: "Modelle",
+    loop: "Schleife",
     members: "Mitglieder",
     settings: "Einstellungen",
   },

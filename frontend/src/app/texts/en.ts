@@ -12,6 +12,7 @@ export const en = {
     data: "Data",
     runs: "Runs",
     models: "Models",
+    loop: "Loop",
     members: "Members",
     settings: "Settings",
   },

@@ -119,7 +119,7 @@ def test_default_input_is_the_production_model_or_else_the_newest_model(
 ) -> None:
     first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
     assert launch(lab, "sample").inputs == {"policy": "lab-sft-2"}
-    promote_model(model=first)
+    promote_model(model=first, by=None, reason="Test")
     assert launch(lab, "sample").inputs == {"policy": "lab-sft-1"}
     assert launch(lab, "sample", policy=str(second.id)).inputs == {"policy": "lab-sft-2"}
     assert launch(lab, "sample", {"base_model": "Qwen/Qwen3-0.6B"}).inputs == {}
@@ -139,7 +139,7 @@ def test_default_policy_is_the_parent_of_the_reward_model(
     make_model(name="lab-rm-2", kind="reward_model", parent=newest)
     assert launch(lab, kind).inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-2"}
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-sft-1"
-    promote_model(model=make_model(name="lab-ppo-1"))
+    promote_model(model=make_model(name="lab-ppo-1"), by=None, reason="Test")
     assert launch(lab, kind).inputs["policy"] == "lab-ppo-1"
     ModelVersion.objects.filter(kind="policy").exclude(name="lab-rs-1").update(stage="archived")
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-rs-1"
@@ -234,7 +234,7 @@ def test_only_one_model_of_a_kind_is_in_production(lab: Project, make_model: Mod
     first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
     judge = make_model(name="lab-rm-1", kind="reward_model")
     for model in (judge, first, second, second):
-        promote_model(model=model)
+        promote_model(model=model, by=None, reason="Test")
     stages = dict(ModelVersion.objects.values_list("name", "stage"))
     assert stages == {"lab-sft-1": "candidate", "lab-sft-2": "production", "lab-rm-1": "production"}
     with pytest.raises(Problem, match="in production"):
@@ -246,4 +246,4 @@ def test_model_without_weights_cannot_be_promoted(lab: Project, make_model: Mode
     model = make_model(name="lab-sft-1")
     (model.folder / "config.json").unlink()
     with pytest.raises(Problem, match="missing"):
-        promote_model(model=model)
+        promote_model(model=model, by=None, reason="Test")

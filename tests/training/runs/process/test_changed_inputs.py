@@ -69,7 +69,7 @@ def test_trained_model_has_checksums_and_a_changed_weight_is_never_loaded(
     assert made.state == "succeeded", made.error
     model = ModelVersion.objects.get(run=made)
     assert set(model.files) == {path.name for path in model.folder.iterdir()}  # type: ignore[arg-type]
-    promote_model(model=model)
+    promote_model(model=model, by=None, reason="Test")
 
     weights = model.folder / "model.safetensors"
     run = ran(model.project, "sample", FEW, lambda: flip_a_byte(weights))
@@ -105,7 +105,7 @@ def test_launch_and_promotion_refuse_a_model_with_an_added_file(ranked: ModelVer
     verify_model(ranked)
     (ranked.folder / "extra.json").write_text("{}")
     with pytest.raises(Problem, match=r"extra\.json of model lab-sft-1 has changed"):
-        promote_model(model=ranked)
+        promote_model(model=ranked, by=None, reason="Test")
     with pytest.raises(Problem) as refused:
         launch_run(project=ranked.project, kind="sample", recipe={}, inputs={}, user=None)
     (error,) = refused.value.errors
@@ -142,7 +142,7 @@ def test_stored_checksums_of_a_model_cannot_be_changed(ranked: ModelVersion) -> 
     verify_model(ranked)
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
         ModelVersion.objects.filter(pk=ranked.pk).update(files={})
-    promote_model(model=ranked)  # other columns can change
+    promote_model(model=ranked, by=None, reason="Test")  # other columns can change
 
 
 @pytest.mark.django_db

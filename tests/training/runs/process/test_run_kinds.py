@@ -106,7 +106,7 @@ def test_adapter_is_usable_as_a_reward_model_until_its_base_is_removed(policy: M
     assert policy.weights == "full"
     told = json.loads((judge.folder / "adapter_config.json").read_text())
     assert told["base_model_name_or_path"] == str(policy.folder)
-    promote_model(model=judge)
+    promote_model(model=judge, by=None, reason="Test")
 
     few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
     ran(policy, "rejection_sampling", QUICK_SFT | few | {"samples_per_prompt": 2})
@@ -123,7 +123,7 @@ def test_adapter_is_usable_as_a_reward_model_until_its_base_is_removed(policy: M
     ):
         launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
     with pytest.raises(Problem, match=r"adapter of .*The model can't be promoted"):
-        promote_model(model=judge)
+        promote_model(model=judge, by=None, reason="Test")
 
 
 @pytest.mark.usefixtures("ranked")
@@ -163,7 +163,7 @@ def test_adapters_of_one_base_model_complete_a_training_round(policy: ModelVersi
     assert ran(first, "sample", few, policy=last.name).result["counts"]["prompts_answered"] == 4
     judged = ran(first, "evaluate", few | {"judge": "reward_model", "split": "all"}, policy=last.name)
     assert math.isfinite(judged.result["metrics"]["reward_model/mean"])
-    promote_model(model=last)
+    promote_model(model=last, by=None, reason="Test")
 
     estimates = [
         estimate_run(project=policy.project, kind="ppo", recipe=one, inputs={"policy": first.name})

@@ -39,6 +39,8 @@ export const en = {
     training_trainingrun: "a run",
     training_modelversion: "a model",
     training_loop: "the loop",
+    training_round: "a round",
+    training_stagechange: "a change of stage",
   } as Record<string, string>,
   what: "What",
   details: (many: number) => (many === 1 ? "1 field" : `${many} fields`),

@@ -17,8 +17,20 @@ export const judgedQuery = (project: string) =>
       (await unwrap(api.GET("/api/v1/models/judged/", { params: { query: { project } } }))).policies,
   });
 
-export async function promoteModel(id: string): Promise<Model> {
-  return unwrap(api.POST("/api/v1/models/{model_id}/promote", { params: { path: { model_id: id } } }));
+export async function promoteModel(id: string, reason: string): Promise<Model> {
+  return unwrap(
+    api.POST("/api/v1/models/{model_id}/promote", { params: { path: { model_id: id } }, body: { reason } }),
+  );
+}
+
+/** Take the model out of production. With `rollBack`, the model that was in production before is promoted. */
+export async function demoteModel(id: string, reason: string, rollBack: boolean): Promise<Model> {
+  return unwrap(
+    api.POST("/api/v1/models/{model_id}/demote", {
+      params: { path: { model_id: id } },
+      body: { reason, roll_back: rollBack },
+    }),
+  );
 }
 
 export async function archiveModel(id: string): Promise<Model> {

@@ -143,6 +143,11 @@ export function ModelRow({
                 {texts.promote}
               </Button>
             )}
+            {model.stage === "production" && (
+              <Button size="compact-xs" variant="default" onClick={() => setChange("demote")}>
+                {texts.demote}
+              </Button>
+            )}
             {model.stage === "candidate" && (
               <Button size="compact-xs" variant="subtle" color="gray" onClick={() => setChange("archive")}>
                 {texts.archive}

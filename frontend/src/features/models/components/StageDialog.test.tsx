@@ -17,7 +17,7 @@ beforeEach(() => {
   closed = vi.fn<() => void>();
   answer = () => Response.json(model("ppo-1", "production"));
   vi.stubGlobal("fetch", async (request: Request) => {
-    asked.push(`${request.method} ${new URL(request.url).pathname}`);
+    asked.push(`${request.method} ${new URL(request.url).pathname} ${await request.text()}`.trim());
     return answer();
   });
 });
@@ -46,9 +46,22 @@ it("the promotion dialog explains the effect and asks for confirmation", async (
   ).toBeDefined();
   fireEvent.click(screen.getByText("Cancel"));
   expect(asked).toEqual([]);
+  fireEvent.change(screen.getByRole("textbox"), { target: { value: "Better answers." } });
   fireEvent.click(screen.getByText("Put into production"));
   await waitFor(() => expect(closed).toHaveBeenCalledTimes(2));
-  expect(asked).toEqual(["POST /api/v1/models/ppo-1/promote"]);
+  expect(asked).toEqual(['POST /api/v1/models/ppo-1/promote {"reason":"Better answers."}']);
+});
+
+it("a demotion needs a reason and can roll back", async () => {
+  open(model("ppo-1", "production"), "demote");
+  const yes = screen.getByText("Demote").closest("button");
+  expect(yes?.disabled).toBe(true);
+  fireEvent.change(screen.getByRole("textbox"), { target: { value: "It repeats itself." } });
+  fireEvent.click(screen.getByText("Demote"));
+  await waitFor(() => expect(closed).toHaveBeenCalledOnce());
+  expect(asked).toEqual([
+    'POST /api/v1/models/ppo-1/demote {"reason":"It repeats itself.","roll_back":true}',
+  ]);
 });
 
 it("the archive dialog states that files are kept, and stays open on errors", async () => {

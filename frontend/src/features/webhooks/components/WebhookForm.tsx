@@ -12,6 +12,9 @@ const EVENTS: readonly WebhookEvent[] = [
   "task.finished",
   "snapshot.frozen",
   "run.finished",
+  "round.finished",
+  "gate.opened",
+  "model.promoted",
 ];
 
 /** Creates or edits a webhook. */

@@ -5,6 +5,9 @@ const events: Record<WebhookEvent, string> = {
   "task.finished": "A task has all its rankings",
   "snapshot.frozen": "A snapshot is frozen",
   "run.finished": "A run finishes",
+  "round.finished": "A round of the loop ends",
+  "gate.opened": "A gate needs human comparisons",
+  "model.promoted": "A model is promoted",
 };
 const states: Record<WebhookDelivery["state"], string> = {
   pending: "pending",

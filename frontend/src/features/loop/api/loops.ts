@@ -1,0 +1,74 @@
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import { asProblem } from "@/api/problem";
+import type { Loop, RoundDetail } from "@/api/types";
+import { cursorOf } from "@/shared/paging";
+import type { SettingsSchema } from "../settings";
+
+/** Polling interval of a running round. Steps change after seconds at the earliest. */
+const WATCH_MS = 3_000;
+/** Polling interval of a loop that waits for comparisons. */
+const WAIT_MS = 15_000;
+
+/** The project's loop, or null if it has none. */
+export const loopQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["loop", slug],
+    queryFn: async (): Promise<Loop | null> => {
+      try {
+        return await unwrap(api.GET("/api/v1/projects/{slug}/loop/", { params: { path: { slug } } }));
+      } catch (error) {
+        if (asProblem(error).status === 404) return null;
+        throw error;
+      }
+    },
+    refetchInterval: ({ state }) => (state.data?.status.running_round ? WATCH_MS : WAIT_MS),
+  });
+
+export const settingsSchemaQuery = queryOptions({
+  queryKey: ["loop-settings"],
+  queryFn: async () => (await unwrap(api.GET("/api/v1/loops/settings/"))) as unknown as SettingsSchema,
+  staleTime: Number.POSITIVE_INFINITY,
+});
+
+export const roundsQuery = (slug: string) =>
+  infiniteQueryOptions({
+    queryKey: ["rounds", slug],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/rounds/", {
+          params: { path: { slug }, query: pageParam ? { cursor: pageParam } : {} },
+        }),
+      ),
+    getNextPageParam: (last) => cursorOf(last.next),
+    refetchInterval: ({ state }) =>
+      state.data?.pages[0]?.results.some((round) => round.state === "running") ? WATCH_MS : WAIT_MS,
+  });
+
+export const roundQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["round", id],
+    queryFn: (): Promise<RoundDetail> =>
+      unwrap(api.GET("/api/v1/rounds/{round_id}/", { params: { path: { round_id: id } } })),
+    refetchInterval: ({ state }) => (state.data?.state === "running" ? WATCH_MS : false),
+  });
+
+export async function saveLoop(
+  slug: string,
+  body: { enabled?: boolean; settings?: Record<string, unknown> },
+): Promise<Loop> {
+  return unwrap(api.PUT("/api/v1/projects/{slug}/loop/", { params: { path: { slug } }, body }));
+}
+
+export async function startRound(slug: string): Promise<RoundDetail> {
+  return unwrap(api.POST("/api/v1/projects/{slug}/rounds/", { params: { path: { slug } } }));
+}
+
+export async function cancelRound(id: string): Promise<RoundDetail> {
+  return unwrap(api.POST("/api/v1/rounds/{round_id}/cancel", { params: { path: { round_id: id } } }));
+}
+
+export async function resumeRound(id: string): Promise<RoundDetail> {
+  return unwrap(api.POST("/api/v1/rounds/{round_id}/resume", { params: { path: { round_id: id } } }));
+}

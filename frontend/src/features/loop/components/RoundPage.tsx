@@ -1,0 +1,197 @@
+import { Button } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { Link, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import type { Gate, RoundDetail, RoundStep } from "@/api/types";
+import { count, duration, metric, moment, words } from "@/shared/format";
+import { may, meQuery } from "@/shared/session";
+import { Badge, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
+import { Dialog } from "@/shared/ui/Dialog";
+import ui from "@/shared/ui/ui.module.css";
+import { cancelRound, resumeRound, roundQuery } from "../api/loops";
+import { useTexts } from "../texts";
+import styles from "./loop.module.css";
+import { ROUND_TONES, STEP_TONES } from "./tones";
+
+export function RoundPage() {
+  const { slug, roundId } = useParams({ from: "/shell/projects/$slug/rounds/$roundId" });
+  const { data: me } = useSuspenseQuery(meQuery);
+  const texts = useTexts();
+  const round = useQuery(roundQuery(roundId));
+  const acts = me ? may.launchRuns(me) : false;
+  return (
+    <Page
+      title={round.data ? texts.round(round.data.number) : texts.title}
+      lead={round.data && <Lead round={round.data} />}
+      actions={round.data && acts && <RoundActions round={round.data} />}
+    >
+      <Link to="/projects/$slug/loop" params={{ slug }}>
+        {texts.title}
+      </Link>
+      {round.isError && <ProblemNotice error={round.error} />}
+      {round.isPending && <Loading label={texts.loading} />}
+      {round.data?.reason && <p>{round.data.reason}</p>}
+      {round.data && (
+        <Panel title={texts.steps} flush>
+          <ol className={styles.rounds}>
+            {round.data.steps.map((step) => (
+              <Step key={step.position} slug={slug} step={step} />
+            ))}
+          </ol>
+        </Panel>
+      )}
+    </Page>
+  );
+}
+
+function Lead({ round }: { round: RoundDetail }) {
+  const texts = useTexts();
+  return (
+    <>
+      <Badge tone={ROUND_TONES[round.state]}>{texts.states[round.state]}</Badge>{" "}
+      {texts.startedBecause(texts.triggers[round.trigger])} ·{" "}
+      {texts.learnedFrom(count(round.new_comparisons))}
+      {round.starting_policy && ` · ${texts.startedFrom(round.starting_policy.name)}`} ·{" "}
+      {moment(round.created_at)}
+    </>
+  );
+}
+
+function RoundActions({ round }: { round: RoundDetail }) {
+  const texts = useTexts();
+  const queryClient = useQueryClient();
+  const [asks, setAsks] = useState(false);
+  const settled = async (found: RoundDetail) => {
+    setAsks(false);
+    queryClient.setQueryData(["round", round.id], found);
+    await queryClient.invalidateQueries({ queryKey: ["rounds"] });
+  };
+  const cancel = useMutation({ mutationFn: () => cancelRound(round.id), onSuccess: settled });
+  const resume = useMutation({ mutationFn: () => resumeRound(round.id), onSuccess: settled });
+  return (
+    <div>
+      {round.state === "running" && (
+        <Button variant="default" onClick={() => setAsks(true)}>
+          {texts.cancel}
+        </Button>
+      )}
+      {(round.state === "failed" || round.state === "cancelled") && (
+        <Button loading={resume.isPending} onClick={() => resume.mutate()}>
+          {texts.resume}
+        </Button>
+      )}
+      {resume.isError && <ProblemNotice error={resume.error} />}
+      {asks && (
+        <Dialog
+          title={texts.cancelTitle(round.number)}
+          onClose={() => setAsks(false)}
+          actions={
+            <>
+              <Button variant="default" onClick={() => setAsks(false)}>
+                {texts.keep}
+              </Button>
+              <Button color="red" loading={cancel.isPending} onClick={() => cancel.mutate()}>
+                {texts.cancel}
+              </Button>
+            </>
+          }
+        >
+          <p>{texts.cancelMeans}</p>
+          {cancel.isError && <ProblemNotice error={cancel.error} />}
+        </Dialog>
+      )}
+    </div>
+  );
+}
+
+function Step({ slug, step }: { slug: string; step: RoundStep }) {
+  const texts = useTexts();
+  const { run, gate } = step;
+  const name = step.subject ? `${texts.step[step.kind]}: ${words(step.subject)}` : texts.step[step.kind];
+  return (
+    <li className={styles.round} data-state={step.state}>
+      <div>
+        <strong>
+          {step.position}. {name}
+        </strong>{" "}
+        <Badge tone={STEP_TONES[step.state]}>{texts.states[step.state]}</Badge>{" "}
+        {step.started_at && step.finished_at && (
+          <span className={ui.dim}>
+            {duration((Date.parse(step.finished_at) - Date.parse(step.started_at)) / 1000)}
+          </span>
+        )}
+      </div>
+      {run && (
+        <div>
+          <Link to="/projects/$slug/runs/$runId" params={{ slug, runId: run.id }}>
+            {texts.openRun}
+          </Link>{" "}
+          {step.state === "running" && (
+            <span className={ui.dim}>{texts.runOf(run.phase || run.state, run.step, run.total_steps)}</span>
+          )}
+        </div>
+      )}
+      <Outcome step={step} />
+      {gate && <GateFigures gate={gate} />}
+      {step.reason && <p className={styles.reason}>{step.reason}</p>}
+    </li>
+  );
+}
+
+function Outcome({ step }: { step: RoundStep }) {
+  const texts = useTexts();
+  const { rankings, comparisons, counts } = step.outcome as {
+    rankings?: number;
+    comparisons?: number;
+    counts?: Record<string, number>;
+  };
+  if (step.kind === "freeze" && rankings !== undefined) {
+    return <div>{texts.frozen(count(rankings), count(comparisons ?? 0))}</div>;
+  }
+  if (step.kind === "sample" && counts?.tasks !== undefined)
+    return <div>{texts.asked(count(counts.tasks))}</div>;
+  return null;
+}
+
+function GateFigures({ gate }: { gate: Gate }) {
+  const texts = useTexts();
+  const { comparison } = gate;
+  return (
+    <div className={styles.gate}>
+      {comparison && (
+        <div>
+          <div>
+            {texts.winRate(metric(comparison.win_rate), metric(comparison.low), metric(comparison.high))}.{" "}
+            {texts.comparison(count(comparison.wins), count(comparison.ties), count(comparison.losses))}.
+          </div>
+          <div className={styles.track} aria-hidden="true">
+            <span
+              className={styles.interval}
+              style={{
+                insetInlineStart: `${comparison.low * 100}%`,
+                width: `${(comparison.high - comparison.low) * 100}%`,
+              }}
+            />
+            <span className={styles.even} />
+          </div>
+          <div className={ui.dim}>
+            {texts.answers(count(comparison.answers), count(comparison.budget))}. {texts.anytime}{" "}
+            {gate.project && gate.state === "open" && (
+              <Link to="/projects/$slug" params={{ slug: gate.project }}>
+                {texts.openGate}
+              </Link>
+            )}
+          </div>
+        </div>
+      )}
+      <ul className={styles.checks}>
+        {gate.checks.map((check) => (
+          <li key={check.name}>
+            <Badge tone={check.passed ? "good" : "bad"}>{check.passed ? texts.passed : texts.failed}</Badge>{" "}
+            {check.detail}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

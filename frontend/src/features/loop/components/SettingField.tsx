@@ -1,0 +1,69 @@
+import { Checkbox, Group, NativeSelect, Textarea, TextInput } from "@mantine/core";
+import { words } from "@/shared/format";
+import type { LoopField } from "../settings";
+import { useTexts } from "../texts";
+
+/** One setting of the loop as a form field. */
+export function SettingField({
+  field,
+  value,
+  error,
+  onChange,
+}: {
+  field: LoopField;
+  value: string | string[];
+  error: string | undefined;
+  onChange: (value: string | string[]) => void;
+}) {
+  const texts = useTexts();
+  const note = field.kind === "json" ? texts.json : field.kind === "list" ? texts.commas : "";
+  const common = {
+    label: words(field.name),
+    description: [field.help, note].filter(Boolean).join(" "),
+    error: error ?? false,
+    name: field.name,
+  };
+  if (field.kind === "choices") {
+    return (
+      <Checkbox.Group {...common} value={Array.isArray(value) ? value : []} onChange={onChange}>
+        <Group gap="sm" mt={4}>
+          {field.choices.map((choice) => (
+            <Checkbox key={choice} value={choice} label={words(choice)} />
+          ))}
+        </Group>
+      </Checkbox.Group>
+    );
+  }
+  const text = Array.isArray(value) ? "" : value;
+  if (field.kind === "choice") {
+    const data = field.choices.map((choice) => ({ value: choice, label: words(choice) }));
+    return (
+      <NativeSelect
+        {...common}
+        data={data}
+        value={text}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      />
+    );
+  }
+  if (field.kind === "json") {
+    return (
+      <Textarea
+        {...common}
+        autosize
+        minRows={2}
+        spellCheck={false}
+        value={text}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      />
+    );
+  }
+  return (
+    <TextInput
+      {...common}
+      inputMode={field.kind === "integer" ? "numeric" : field.kind === "number" ? "decimal" : "text"}
+      value={text}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
+  );
+}

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import { fieldsOf, shown, stated } from "./settings";
+
+const schema = {
+  properties: {
+    min_new_comparisons: {
+      anyOf: [{ type: "integer" }, { type: "null" }],
+      default: 200,
+      description: "Start",
+    },
+    schedule_time: { type: "string", default: "" },
+    improve_with: { type: "array", items: { enum: ["dpo", "ppo"], type: "string" } },
+    gate_annotators: { type: "array", items: { type: "string" } },
+    policy_gate: { enum: ["human", "off"], type: "string", default: "human" },
+    gate_days: { type: "number", default: 7 },
+    recipes: { type: "object", additionalProperties: {} },
+  },
+};
+
+test("each setting becomes the form field that fits its type", () => {
+  expect(fieldsOf(schema).map(({ name, kind, optional }) => [name, kind, optional])).toEqual([
+    ["min_new_comparisons", "integer", true],
+    ["schedule_time", "text", true],
+    ["improve_with", "choices", false],
+    ["gate_annotators", "list", false],
+    ["policy_gate", "choice", false],
+    ["gate_days", "number", false],
+    ["recipes", "json", false],
+  ]);
+});
+
+test("a form states the settings that it shows", () => {
+  const settings = {
+    min_new_comparisons: null,
+    schedule_time: "02:30",
+    improve_with: ["ppo"],
+    gate_annotators: ["ada", "bo"],
+    policy_gate: "human",
+    gate_days: 2.5,
+    recipes: { ppo: { steps: 40 } },
+  };
+  const fields = fieldsOf(schema);
+  expect(stated(fields, shown(fields, settings))).toEqual(settings);
+});
+
+test("text that is no number is sent as it is, for the API to refuse", () => {
+  const fields = fieldsOf(schema);
+  const values = { ...shown(fields, {}), min_new_comparisons: "many", recipes: "{" };
+  expect(stated(fields, values)).toMatchObject({ min_new_comparisons: "many", recipes: "{" });
+});

@@ -1,0 +1,120 @@
+"""The checks of a gate pass and fail at their bounds, and never pass for want of a figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from training.registry.gates.checks import Answering, policy_checks, reward_model_checks
+from training.registry.gates.preference import preference_of, scores_by_points
+
+
+def estimate(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high}
+
+
+def report(accuracy: dict[str, Any], ece: dict[str, Any]) -> dict[str, Any]:
+    return {"accuracy": accuracy, "calibration": {"preference": {"ece": ece}}}
+
+
+def verdicts(
+    comparison: dict[str, Any] | None = None, *, of: dict[str, Any] | None, incumbent: str = ""
+) -> Any:
+    checks = reward_model_checks(
+        report=of,
+        comparison=comparison,
+        incumbent=incumbent,
+        max_accuracy_drop=0.05,
+        max_calibration_error=0.2,
+    )
+    return {check.name: check.passed for check in checks}
+
+
+GOOD = report(estimate(0.8, 0.7, 0.9), estimate(0.1, 0.05, 0.15))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "passed"),
+    [
+        (estimate(0.6, 0.51, 0.7), True),
+        (estimate(0.6, 0.5, 0.7), False),
+        (estimate(0.9), False),  # one prompt: no interval
+    ],
+)
+def test_reward_model_must_be_better_than_chance(accuracy: dict[str, Any], passed: bool) -> None:
+    assert verdicts(of=report(accuracy, estimate(0.1, 0.0, 0.2)))["accuracy"] is passed
+
+
+@pytest.mark.parametrize(
+    ("ece", "passed"),
+    [
+        (estimate(0.2, 0.1, 0.3), True),
+        (estimate(0.3, 0.19, 0.4), True),  # not significantly above the maximum
+        (estimate(0.3, 0.21, 0.4), False),
+        (estimate(None), False),
+    ],
+)
+def test_calibration_fails_only_if_significantly_bad(ece: dict[str, Any], passed: bool) -> None:
+    assert verdicts(of=report(estimate(0.8, 0.7, 0.9), ece))["calibration"] is passed
+
+
+@pytest.mark.parametrize(
+    ("difference", "passed"),
+    [
+        (estimate(0.02, -0.03, 0.07), True),
+        (estimate(-0.05, -0.12, 0.02), True),
+        (estimate(-0.06, -0.14, 0.02), False),  # larger than the maximum drop
+        (estimate(-0.03, -0.05, -0.01), False),  # small but significant
+    ],
+)
+def test_reward_model_must_not_be_worse_than_the_current_one(
+    difference: dict[str, Any], passed: bool
+) -> None:
+    found = verdicts({"difference": difference, "pairs": 200}, of=GOOD, incumbent="rm-1")
+    assert found["accuracy_against_current"] is passed
+
+
+def test_missing_figures_fail_the_gate() -> None:
+    assert verdicts(of=None) == {"accuracy": False}
+    assert verdicts(None, of=GOOD, incumbent="rm-1")["accuracy_against_current"] is False
+
+
+def test_policy_checks_hold_at_their_bounds() -> None:
+    def found(kl: float | None, tokens: float, repetition: float) -> list[bool]:
+        checks = policy_checks(
+            new=Answering(tokens, repetition),
+            current=Answering(50.0, 0.1),
+            kl=kl,
+            max_kl=20.0,
+            max_length_ratio=2.0,
+            max_repetition_increase=0.25,
+        )
+        return [check.passed for check in checks]
+
+    assert found(20.0, 100.0, 0.35) == [True, True, True]
+    assert found(20.1, 100.1, 0.36) == [False, False, False]
+    assert found(None, 50.0, 0.1) == [False, True, True]
+
+
+def test_comparison_is_decided_as_soon_as_its_interval_excludes_one_half() -> None:
+    assert preference_of([1.0] * 4, budget=40, level=0.95).verdict == "open"
+    better = preference_of([1.0] * 20, budget=40, level=0.95)
+    assert (better.verdict, better.wins, better.win_rate) == ("better", 20, 1.0)
+    assert preference_of([0.0] * 20, budget=40, level=0.95).verdict == "worse"
+    even = [1.0, 0.0, 0.5, 0.5] * 10
+    assert preference_of(even, budget=41, level=0.95).verdict == "open"
+    assert preference_of(even, budget=40, level=0.95).verdict == "undecided"
+    assert preference_of([], budget=40, level=0.95, ended=True).verdict == "undecided"
+
+
+def test_answers_beyond_the_budget_do_not_count() -> None:
+    assert preference_of([0.5] * 10 + [1.0] * 90, budget=10, level=0.95).answers == 10
+
+
+def test_scores_compare_only_prompts_that_both_policies_answered() -> None:
+    assert scores_by_points({"a": 2.0, "b": 1.0, "c": 0.0, "d": 9.0}, {"a": 1.0, "b": 1.0, "c": 3.0}) == [
+        1.0,
+        0.5,
+        0.0,
+    ]

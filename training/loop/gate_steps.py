@@ -1,0 +1,225 @@
+"""The steps that decide whether a new model is promoted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from annotation.models import Project
+from annotation.projects.projects import update_project
+from config.problems import Problem
+from training.loop.blind_comparison import answers_of_people, ask_people
+from training.loop.run_steps import (
+    Kind,
+    current_policy,
+    made_by,
+    reward_model_of,
+    settings_of,
+)
+from training.loop.settings import LoopSettings
+from training.loop.settled import Settled, running, skipped, stopped, succeeded
+from training.models import Gate, ModelVersion, RoundStep, TrainingRun
+from training.registry.gates.checks import Answering, Check, policy_checks, reward_model_checks
+from training.registry.gates.preference import Preference, preference_of, scores_by_points
+from training.registry.reward_reports import compare_reward_models, report_of
+from training.registry.stages import promote_model
+from training.runs.answers import AnsweredPrompt, stored_answers
+
+Stage = ModelVersion.Stage
+NOT_CHECKED = "The loop's settings turn this gate off, so the model was promoted without checks."
+
+
+def judge_reward_model(step: RoundStep) -> Settled:
+    """Check the round's reward model on held-out rankings, and promote it or stop the round."""
+    settings, model = settings_of(step.round), reward_model_of(step.round)
+    current = ModelVersion.objects.filter(
+        project=model.project_id, kind=model.kind, stage=Stage.PRODUCTION
+    ).first()
+    gate = _open(step, model, current)
+    if settings.reward_model_gate == "off":
+        return _pass(gate, NOT_CHECKED)
+    checks = reward_model_checks(
+        report=report_of(model),
+        comparison=_comparison(model, current),
+        incumbent=current.name if current else "",
+        max_accuracy_drop=settings.max_accuracy_drop,
+        max_calibration_error=settings.max_calibration_error,
+    )
+    return _conclude(gate, checks)
+
+
+def _comparison(model: ModelVersion, current: ModelVersion | None) -> dict[str, Any] | None:
+    if current is None:
+        return None
+    try:
+        return compare_reward_models(model=model, other=current).as_json()
+    except Problem:
+        return None  # the check fails, and its detail gives the reason
+
+
+def open_policy_gate(step: RoundStep) -> Settled:
+    """Check the new policy's answers. If the checks pass and people decide, open a blind comparison."""
+    settings = settings_of(step.round)
+    new = made_by(step.round, Kind.IMPROVE, step.subject)
+    if new is None:
+        return skipped(f"There is no new policy from {step.subject}.")
+    if settings.policy_gate == "off":
+        return _pass(_open(step, new, None), NOT_CHECKED)
+    current = current_policy(step.round)
+    gate = _open(step, new, current)
+    ours, theirs = _answers(step, new), _answers(step, current)
+    checks = policy_checks(
+        new=_answering(ours),
+        current=_answering(theirs),
+        kl=_kl(new),
+        max_kl=settings.max_kl,
+        max_length_ratio=settings.max_length_ratio,
+        max_repetition_increase=settings.max_repetition_increase,
+    )
+    new_answers, current_answers = list(stored_answers(ours)), list(stored_answers(theirs))
+    by_reward = _by_reward(new_answers, current_answers, settings)
+    if settings.policy_gate == "automatic":
+        return _conclude(gate, [*checks, _win_rate(by_reward)])
+    if not all(check.passed for check in checks):
+        return _conclude(gate, checks)
+    gate.checks = [check.as_json() for check in checks]
+    gate.project, tasks = ask_people(
+        gate=gate,
+        name=f"Gate of round {step.round.number}",
+        new=new_answers,
+        current=current_answers,
+        usernames=settings.gate_annotators,
+        max_tasks=settings.gate_rankings,
+    )
+    gate.comparison = preference_of([], budget=tasks, level=settings.gate_level).as_json()
+    gate.save()
+    return running(None, gate=str(gate.pk), tasks=tasks, reward_win_rate=by_reward.as_json())
+
+
+def settle_policy_gate(step: RoundStep) -> Settled | None:
+    """Decide about an open comparison, or return None while people are still needed."""
+    settings, gate = settings_of(step.round), step.gate
+    assert gate.project is not None
+    ended = timezone.now() >= gate.created_at + timedelta(days=settings.gate_days)
+    found = preference_of(
+        answers_of_people(gate), budget=gate.comparison["budget"], level=settings.gate_level, ended=ended
+    )
+    if found.as_json() != gate.comparison:
+        gate.comparison = found.as_json()
+        gate.save(update_fields=["comparison"])
+    if found.verdict == "open":
+        return None
+    withdraw_gate(step)
+    interval = f"{found.low:.2f} to {found.high:.2f}"
+    figures = f"Win rate {found.win_rate:.2f} ({interval}) after {found.answers} human comparisons"
+    if replaced := _replaced_incumbent(gate):
+        return _fail(gate, Gate.State.UNDECIDED, f"{figures}. {replaced}")
+    if found.verdict == "better":
+        return _pass(gate, f"{figures}: people prefer {gate.model.name}.")
+    if found.verdict == "worse":
+        return _fail(gate, Gate.State.FAILED, f"{figures}: people prefer the production policy.")
+    spent = (
+        f"the {settings.gate_days:g} days of the gate are over"
+        if ended
+        else f"the budget of {found.budget} comparisons is used up"
+    )
+    return _fail(gate, Gate.State.UNDECIDED, f"{figures}: undecided, and {spent}.")
+
+
+def _replaced_incumbent(gate: Gate) -> str:
+    """The reason why a comparison says nothing about the present production policy, or an empty string."""
+    now = ModelVersion.objects.filter(
+        project=gate.model.project_id, kind=gate.model.kind, stage=Stage.PRODUCTION
+    ).first()
+    if now is None or now == gate.incumbent or gate.incumbent is None:
+        return ""
+    return (
+        f"{now.name} was promoted while the gate was open, but the comparison was with {gate.incumbent.name}."
+    )
+
+
+def withdraw_gate(step: RoundStep) -> None:
+    """Archive the gate's project, so that nobody answers a question that is already decided."""
+    gate = Gate.objects.filter(step=step).select_related("project").first()
+    if gate and gate.project and gate.project.state != Project.State.ARCHIVED:
+        update_project(project=gate.project, changes={"state": Project.State.ARCHIVED})
+
+
+def _open(step: RoundStep, model: ModelVersion, current: ModelVersion | None) -> Gate:
+    # A step that failed and was resumed opens its gate again.
+    return Gate.objects.update_or_create(
+        step=step,
+        defaults={
+            "model": model,
+            "incumbent": current if current != model else None,
+            "state": Gate.State.OPEN,
+            "created_at": timezone.now(),
+        },
+    )[0]
+
+
+def _conclude(gate: Gate, checks: list[Check]) -> Settled:
+    gate.checks = [check.as_json() for check in checks]
+    failed = [check.detail for check in checks if not check.passed]
+    if failed:
+        return _fail(gate, Gate.State.FAILED, " ".join(failed))
+    return _pass(gate, " ".join(check.detail for check in checks))
+
+
+def _pass(gate: Gate, reason: str) -> Settled:
+    gate.state, gate.reason, gate.decided_at = Gate.State.PASSED, reason, Now()
+    gate.save()
+    promote_model(model=gate.model, by=None, gate=gate)
+    return succeeded(reason, gate=str(gate.pk), promoted=gate.model.name)
+
+
+def _fail(gate: Gate, state: Gate.State, reason: str) -> Settled:
+    gate.state, gate.reason, gate.decided_at = state, reason, Now()
+    gate.save()
+    return stopped(f"{gate.model.name} was not promoted. {reason}", gate=str(gate.pk))
+
+
+def _answers(step: RoundStep, policy: ModelVersion) -> TrainingRun:
+    """The round's evaluate run of this policy."""
+    answered = step.round.steps.filter(kind__in=[Kind.ANSWER_CURRENT, Kind.ANSWER_NEW])
+    for one in answered.select_related("run").order_by("-position"):
+        if one.run is not None and one.run.inputs.get("policy") == policy.name:
+            return one.run
+    raise Problem(
+        f"{policy.name} has not answered this round's held-out prompts: it was promoted while the round was "
+        "running. Cancel the round, and start another."
+    )
+
+
+def _answering(run: TrainingRun) -> Answering:
+    metrics = run.result["metrics"]
+    return Answering(metrics["reward_model/mean_tokens"], metrics["reward_model/repetition_rate"])
+
+
+def _kl(policy: ModelVersion) -> float | None:
+    value = policy.metrics.get("objective/kl_final", policy.metrics.get("objective/kl"))
+    return None if value is None else float(value)
+
+
+def _by_reward(
+    new: list[AnsweredPrompt], current: list[AnsweredPrompt], settings: LoopSettings
+) -> Preference:
+    """The comparison of the two policies by the round's own reward model. Reported, and decisive only in
+    automatic gates: the policy was trained on this reward model's scores."""
+    scores = scores_by_points(_points(new), _points(current))
+    return preference_of(scores, budget=max(1, len(scores)), level=settings.gate_level, ended=True)
+
+
+def _points(answers: list[AnsweredPrompt]) -> dict[str, float]:
+    return {repr(one["messages"]): one["points"][0] for one in answers}
+
+
+def _win_rate(found: Preference) -> Check:
+    detail = (
+        f"Win rate {found.win_rate:.2f} ({found.low:.2f} to {found.high:.2f}) by the reward model on "
+        f"{found.answers} held-out prompts."
+    )
+    return Check("reward_model_win_rate", found.verdict == "better", detail, found.win_rate, 0.5)

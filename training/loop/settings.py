@@ -1,0 +1,225 @@
+"""The settings of a training loop. A single definition provides validation, JSON Schema and the form on the
+Loop page. This module does not import torch."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from datetime import time
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from config.problems import FieldProblem, Problem
+from training.runs.recipes.catalog import parse_recipe
+
+ImprovingKind = Literal["rejection_sampling", "dpo", "rloo", "ppo"]
+StepKind = Literal["reward_model", "rejection_sampling", "dpo", "rloo", "ppo", "evaluate", "sample"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[str, ...] = get_args(Day)
+IMPROVING: tuple[str, ...] = get_args(ImprovingKind)
+# Fixed by the loop, because a round's steps depend on them.
+FIXED = {"evaluate": ("split", "judge", "responses_per_prompt")}
+
+
+class LoopSettings(BaseModel):
+    """When a round starts, what the round does, and what a model must show to be promoted.
+
+    A round uses the settings with which it started. Changes apply from the next round on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    min_new_comparisons: int | None = Field(
+        200,
+        ge=1,
+        le=2**31 - 1,
+        description="Start a round when there are this many comparisons that no earlier round has used. If "
+        "empty, new comparisons start no round.",
+    )
+    schedule_time: str = Field(
+        "",
+        description="Also start a round at this time of day (HH:MM). If the service was down at this time, "
+        "the round starts when the service is back. Without new comparisons, the round is skipped. If empty, "
+        "there is no schedule.",
+    )
+    schedule_days: tuple[Day, ...] = Field(
+        (), description="Days of the week on which the schedule starts a round. If empty, every day."
+    )
+    time_zone: str = Field("UTC", description="Time zone of the schedule, for example Europe/Berlin.")
+    improve_with: tuple[ImprovingKind, ...] = Field(
+        ("ppo",),
+        description="How a round improves the policy. Several methods run one after another, and each result "
+        "is compared with the production policy. If empty, a round trains only a reward model.",
+    )
+    start_from: Literal["production", "first"] = Field(
+        "production",
+        description="The policy that a round improves. production: the production policy or, if there is "
+        "none, the newest policy. first: the project's oldest policy.",
+    )
+    recipes: dict[StepKind, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Recipe settings by run kind, for example the number of PPO steps. Omitted settings keep "
+        "their defaults.",
+    )
+    reward_model_gate: Literal["automatic", "off"] = Field(
+        "automatic",
+        description="automatic: a new reward model is promoted only if it passes the checks on held-out "
+        "rankings. off: a round promotes every new reward model, and the record says that the model was not "
+        "checked.",
+    )
+    max_accuracy_drop: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="A new reward model may be less accurate than the current one by at most this amount, on "
+        "the same held-out pairs. A statistically significant drop is never accepted.",
+    )
+    max_calibration_error: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Maximum expected calibration error of a new reward model on held-out pairs. The gate "
+        "stops the model only if the lower end of the error's interval is above this maximum.",
+    )
+    policy_gate: Literal["human", "automatic", "off"] = Field(
+        "human",
+        description="human: a new policy is promoted only if people prefer its answers to the production "
+        "policy's in a blind comparison, and if it passes the checks. automatic: only the checks, among them "
+        "the reward model's win rate. off: every new policy is promoted, and the record says that it was not "
+        "checked.",
+    )
+    gate_prompts: int = Field(
+        100, ge=10, le=10_000, description="Maximum number of held-out prompts in a policy gate."
+    )
+    gate_rankings: int = Field(
+        100,
+        ge=10,
+        le=100_000,
+        description="Maximum number of human comparisons in a policy gate. The comparison ends earlier if it "
+        "is decided. An undecided gate promotes nothing.",
+    )
+    gate_days: float = Field(
+        7.0,
+        gt=0,
+        le=365,
+        description="Number of days after which an undecided human comparison ends.",
+    )
+    gate_level: float = Field(
+        0.95,
+        ge=0.5,
+        le=0.999,
+        description="Confidence level of the comparisons' intervals. The intervals of human comparisons are "
+        "valid at every number of answers.",
+    )
+    gate_annotators: tuple[str, ...] = Field(
+        (), description="Usernames of the members who rank in a policy gate. If empty, all annotators."
+    )
+    max_kl: float | None = Field(
+        20.0,
+        gt=0,
+        description="Maximum KL divergence of a new policy from its starting policy, in nats per answer. If "
+        "empty, the KL divergence is not checked.",
+    )
+    max_length_ratio: float | None = Field(
+        2.0,
+        gt=1,
+        description="Maximum ratio of the mean answer lengths of the new policy and the production policy. "
+        "If empty, the length is not checked.",
+    )
+    max_repetition_increase: float | None = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Maximum increase of the share of repeated word triples over the production policy. If "
+        "empty, repetition is not checked.",
+    )
+    ask_after_stop: bool = Field(
+        True,
+        description="If a gate stops a round, sample new tasks from the production policy all the same. "
+        "Otherwise, the project can run out of tasks, and no further round starts.",
+    )
+    max_rounds: int | None = Field(
+        None, ge=1, le=100_000, description="Number of rounds after which the loop starts no further round."
+    )
+    max_gpu_hours: float | None = Field(
+        None, gt=0, description="Hours of training after which the loop starts no further round."
+    )
+
+    @field_validator("improve_with", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("improve_with", "schedule_days", "gate_annotators")
+    @classmethod
+    def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a value is listed twice")
+        return value
+
+    @field_validator("schedule_time")
+    @classmethod
+    def _time_of_day(cls, text: str) -> str:
+        if text:
+            try:
+                return time.fromisoformat(text).strftime("%H:%M")
+            except ValueError:
+                raise ValueError("use the form HH:MM, for example 02:30") from None
+        return text
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_time_zone(cls, name: str) -> str:
+        if name not in zoneinfo.available_timezones():
+            raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC")
+        return name
+
+    @model_validator(mode="after")
+    def _gate_can_end(self) -> Self:
+        if self.policy_gate == "human" and self.gate_rankings < self.gate_prompts / 10:
+            raise ValueError("`gate_rankings` is too small for `gate_prompts`")
+        return self
+
+    def recipe_of(self, kind: str) -> dict[str, Any]:
+        return dict(self.recipes.get(kind, {}))  # type: ignore[call-overload]
+
+
+def parse_settings(settings: Mapping[str, Any]) -> LoopSettings:
+    """Return the validated settings with defaults filled in. Raises Problem with one reason per invalid
+    setting, also for invalid recipes."""
+    try:
+        found = LoopSettings.model_validate(dict(settings))
+    except ValidationError as error:
+        errors = [
+            FieldProblem(
+                ".".join(str(part) for part in entry["loc"]) or "settings",
+                entry["msg"].removeprefix("Value error, "),
+            )
+            for entry in error.errors()
+        ]
+        raise _invalid(errors) from None
+    if errors := list(_wrong_recipes(found)):
+        raise _invalid(errors)
+    return found
+
+
+def _wrong_recipes(settings: LoopSettings) -> list[FieldProblem]:
+    errors = []
+    for kind, recipe in settings.recipes.items():
+        for name in FIXED.get(kind, ()):
+            if name in recipe:
+                errors.append(FieldProblem(f"recipes.{kind}.{name}", "The loop sets this value."))
+        try:
+            parse_recipe(kind=kind, settings=recipe)
+        except Problem as problem:
+            errors += [
+                FieldProblem(f"recipes.{kind}.{one.field.removeprefix('recipe.')}", one.reason)
+                for one in problem.errors
+            ]
+    return errors
+
+
+def _invalid(errors: list[FieldProblem]) -> Problem:
+    reasons = "; ".join(f"{one.field}: {one.reason}" for one in errors)
+    return Problem(f"The loop's settings are not valid: {reasons}", errors=errors)

@@ -1,0 +1,84 @@
+"""Gates, and the history of models' stages."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from annotation.ids import uuid7
+from training.models.model_version import ModelVersion
+
+
+class Gate(models.Model):
+    """The record of a decision about a model: open → passed | failed | undecided.
+
+    `checks` is a list of {name, passed, value, bound, detail}. `comparison` is the state of the human
+    comparison: {answers, wins, ties, losses, mean, low, high, budget}; empty for gates without one.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        PASSED = "passed"
+        FAILED = "failed"
+        UNDECIDED = "undecided"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="gates")
+    # The model with which the new model is compared. Null for a project's first model of this kind.
+    incumbent = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    step = models.OneToOneField(
+        "training.RoundStep", null=True, on_delete=models.SET_NULL, related_name="gate"
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    reason = models.TextField(default="", blank=True)
+    checks = models.JSONField(default=list)
+    comparison = models.JSONField(default=dict)
+    # The ranking project of the blind human comparison.
+    project = models.OneToOneField(
+        "annotation.Project", null=True, on_delete=models.PROTECT, related_name="gate"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="open", decided_at__isnull=True)
+                | Q(state__in=["passed", "failed", "undecided"], decided_at__isnull=False),
+                name="gate_decided_when_final",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"gate of {self.model_id}"
+
+
+class StageChange(models.Model):
+    """A change of a model's stage: what changed, who changed it and why. Rows are only added."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="stage_changes")
+    before = models.CharField(max_length=12, choices=ModelVersion.Stage)
+    after = models.CharField(max_length=12, choices=ModelVersion.Stage)
+    gate = models.ForeignKey(Gate, null=True, on_delete=models.PROTECT, related_name="stage_changes")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    reason = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            # A promotion rests on a gate or on an administrator's reason.
+            models.CheckConstraint(
+                condition=~Q(after="production") | Q(gate__isnull=False) | ~Q(reason=""),
+                name="promotion_has_a_gate_or_a_reason",
+            ),
+        ]
+        indexes = [
+            # For the history on a model's page, newest first.
+            models.Index(fields=["model", "-created_at"], name="stage_change_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.before} → {self.after} of {self.model_id}"

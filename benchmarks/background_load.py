@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--phases", nargs="+", choices=PHASES[1:], default=PHASES[1:])
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
+    home.chmod(0o711)  # if root starts Postgres, it runs as `nobody`, which needs access to this folder
     state = home / "state"
     file = home / "pairs.jsonl.gz"
     Writer(0).write(file, ROWS)

@@ -142,7 +142,7 @@ def pairs(options: argparse.Namespace, order: Sequence[str]) -> Iterator[dict[st
     this = bench.ROOT
     roots = {"this": this, "other": (options.other or this).resolve()}
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
+    home.chmod(0o711)  # if root starts Postgres, it runs as `nobody`, which needs access to this folder
     sites: dict[str, Site] = {}
     try:
         for name in order:

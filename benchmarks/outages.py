@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--moments", nargs="+", default=list(MOMENTS), choices=list(MOMENTS))
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
+    home.chmod(0o711)  # if root starts Postgres, it runs as `nobody`, which needs access to this folder
     os.environ["OMP_NUM_THREADS"] = "1"
     stack = Stack(home)
     try:

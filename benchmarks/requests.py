@@ -165,7 +165,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
+    home.chmod(0o711)  # if root starts Postgres, it runs as `nobody`, which needs access to this folder
     stack, url = start_stack(home / "state", home / "output")
     try:
         print(

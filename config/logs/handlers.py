@@ -20,7 +20,7 @@ _MOST_DELAYED = 1000
 
 
 class DescriptorHandler(logging.Handler):
-    """If the output is a pipe whose reader hangs, a plain write would stop the whole process as soon as the
+    """If the output is a pipe whose reader hangs, a plain write blocks the whole process as soon as the
     pipe is full. This handler waits once, for one second, and then drops lines until the reader resumes
     reading. The next line states how many lines are missing."""
 

@@ -120,8 +120,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.TEXTS_TOO_LONG: Cause(
         "The texts are too long",
-        cause="Prompt and response together exceed the model's context or the recipe's length limit, so no "
-        "usable text was left.",
+        cause="In every text, the prompt and the response together exceed the model's context length or the "
+        "recipe's length limit, so no usable text is left.",
         fix="Raise max_length, lower max_new_tokens, or choose a model with a longer context.",
         settings=("max_length", "max_new_tokens"),
     ),

@@ -35,8 +35,8 @@ def work_folder(run: TrainingRun, attempt: int) -> Path:
 
 
 def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
-    """Find the newest earlier attempt with checkpoints, and move them to the attempt's own checkpoint folder,
-    unless that folder exists. Return the folder, which might not exist yet."""
+    """Find the newest earlier attempt that has checkpoints, and move its checkpoints to the checkpoint folder
+    of `attempt`, unless that folder already exists. Return the folder, which might not exist yet."""
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
         # Parts of a run, such as the members of an ensemble, keep their checkpoints in subfolders.

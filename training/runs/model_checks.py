@@ -115,7 +115,7 @@ def _refuse_unused_arguments(recipe: Recipe, policy: Path) -> None:
 
 
 def _refuse_biases(recipe: Recipe, policy: Path) -> None:
-    """Refuse an adapter with biases that the run would train further."""
+    """Refuse to train an adapter further if it contains biases of its base model."""
     if isinstance(recipe, TrainsPolicy) and recipe.use_peft and adapters.is_adapter(policy):
         refuse_biases(policy)
 

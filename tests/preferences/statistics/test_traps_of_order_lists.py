@@ -29,7 +29,7 @@ def test_agreement_compares_only_rankings_of_the_same_task() -> None:
 
 def test_top_k_responses_rank_above_unranked_responses() -> None:
     """Of five responses, A is best, B is second and the others are unranked. A and B are therefore above C, D
-    and E. There is no order among C, D and E. If only the responses that both rankings list were compared,
+    and E. There is no order among C, D and E. If only the responses listed in both rankings were compared,
     only one of the seven pairs would remain."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
     met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))

@@ -29,7 +29,8 @@ def device_of(tensors: Iterable[Tensor]) -> str:
 
 
 def refuse_other_device(before: str, now: str, *, allowed: bool) -> None:
-    """Raise DeviceDiffers unless both kinds of devices are equal, `before` is empty, or `allowed` is true."""
+    """Raise DeviceDiffers unless `before` and `now` are the same kind of device, `before` is empty, or
+    `allowed` is true."""
     if allowed or before in {"", now}:
         return
     raise DeviceDiffers(

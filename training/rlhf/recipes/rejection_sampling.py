@@ -20,9 +20,9 @@ class RejectionSamplingConfig(UsesRewards, UsesGeneration, SFTConfig):
     )
     keep: Literal["top_1", "top_k", "threshold"] = Field(
         "top_1",
-        description="Which answers to a prompt to imitate. top_1: the answer with the highest reward. top_k:"
-        " the k distinct answers with the highest rewards. threshold: all distinct answers with a reward of"
-        " at least threshold.",
+        description="Which of a prompt's answers to imitate. top_1: the answer with the highest reward. "
+        "top_k: the k distinct answers with the highest rewards. threshold: all distinct answers with a "
+        "reward of at least threshold.",
     )
     k: int = Field(2, ge=1, le=256, description="With top_k: maximum number of answers kept per prompt.")
     threshold: float = Field(

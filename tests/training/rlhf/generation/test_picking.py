@@ -22,7 +22,7 @@ def test_total_variation_distance_is_below_1e_6_with_a_large_vocabulary() -> Non
     exact = torch.softmax(logits.double(), dim=-1).cumsum(dim=-1)[0]
     groups = torch.arange(1, 17) * 36 * BLOCK, torch.arange(1, 17) * 36 * BLOCK + 100
     tokens = torch.cat(groups)
-    ends = torch.cat([tokens - 1, tokens])  # an interval ends where the next token is picked
+    ends = torch.cat([tokens - 1, tokens])  # a token's interval ends where the next ID's begins
     low, high = exact[ends] - 1e-6, exact[ends] + 1e-6
     rows = torch.softmax(logits, dim=-1).expand(len(ends), -1)
     for _ in range(24):

@@ -136,7 +136,8 @@ def _extra(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: object) -> str:
-    """Return the text of a token, which is written as a string or as an object with its `content`."""
+    """Return the text of a token. A token is stored as a string, or as an object
+    whose `content` is the text."""
     token = value.get("content") if isinstance(value, dict) else value
     return token if isinstance(token, str) else ""
 

@@ -161,7 +161,7 @@ export function useFlow(slug: string, user: string) {
       goOn("skipped");
       ask();
     },
-    /** Replaces the task on the desk with the task put aside, the next task or a newly assigned task. */
+    /** Replaces the task on the desk with the task that was put aside, the next task or a newly assigned task. */
     putDown: () => {
       // A lost task can be leased again, so its draft is kept.
       if (desk && !desk.lost && desk.how === "revise") forget(keptAs(desk.assignment.id, desk.how));

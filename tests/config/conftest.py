@@ -18,7 +18,7 @@ from annotation.models import Import, Project, RankingTask, User
 from annotation.oversight.exclusion import Who, exclude_annotator
 from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
-from training.models import ModelVersion, TrainingRun
+from training.models import Gate, Loop, ModelVersion, Round, RoundStep, TrainingRun
 from training.runs.candidates import CANDIDATES, finished_file, keep_candidates
 
 OWNER = "alice"  # owns the rows that belong to a single user
@@ -80,7 +80,26 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         "imports": imported.pk,
         "runs": run.pk,
         "models": model.pk,
+        "rounds": cancelled_round(project, model).pk,
     }
+
+
+def cancelled_round(project: Project, model: ModelVersion) -> Round:
+    """A cancelled round of the project's loop, with a step whose gate the model has passed."""
+    loop, _ = Loop.objects.get_or_create(project=project)
+    ended = {"state": "cancelled", "reason": "Cancelled.", "finished_at": project.created_at}
+    round = Round.objects.create(
+        loop=loop,
+        number=loop.rounds.count() + 1,
+        trigger="manual",
+        new_comparisons=1,
+        settings={},
+        starting_policy=model,
+        **ended,
+    )
+    step = RoundStep.objects.create(round=round, position=1, kind="policy_gate", subject="ppo", **ended)
+    Gate.objects.create(model=model, step=step, state="passed", decided_at=project.created_at)
+    return round
 
 
 def parameters_of(route: str, rows: Ids) -> dict[str, str]:

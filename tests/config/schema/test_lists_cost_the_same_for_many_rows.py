@@ -38,7 +38,7 @@ from annotation.oversight.exclusion import exclude_annotator
 from annotation.projects.projects import create_project
 from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
-from tests.config.conftest import OWNER, Ids, url_of
+from tests.config.conftest import OWNER, Ids, cancelled_round, url_of
 from training.models import Loop, ModelVersion, RunEvent, TrainingRun
 
 FEW, MANY = 3, 30
@@ -116,6 +116,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
                 run=mine,
             )
         Loop.objects.create(project=other)
+        cancelled_round(project, parent)
         for type, data in (
             ("metrics", {"values": {"loss": 1.0}}),
             ("sample", {"prompt": [], "before": "a", "after": "b", "scores": {}}),

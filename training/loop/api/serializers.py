@@ -87,8 +87,8 @@ class RoundStepSerializer(serializers.ModelSerializer[RoundStep]):
 
 class RoundSerializer(serializers.ModelSerializer[Round]):
     project = serializers.CharField(source="loop.project.slug")
-    snapshot = serializers.SlugRelatedField[Any](slug_field="name", read_only=True)
-    started_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    snapshot = serializers.SlugRelatedField[Any](slug_field="name", read_only=True, allow_null=True)
+    started_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     starting_policy = ModelRefSerializer(allow_null=True)
     promoted = serializers.SerializerMethodField(help_text="The models that the round promoted.")
 

@@ -81,7 +81,10 @@ class GateSerializer(serializers.ModelSerializer[Gate]):
     model = ModelRefSerializer()
     incumbent = ModelRefSerializer(allow_null=True)
     project = serializers.SlugRelatedField[Any](
-        slug_field="slug", read_only=True, help_text="The project of the blind human comparison, if any."
+        slug_field="slug",
+        read_only=True,
+        allow_null=True,
+        help_text="The project of the blind human comparison, if any.",
     )
     checks = GateCheckSerializer(many=True)
     comparison = serializers.SerializerMethodField()
@@ -100,7 +103,7 @@ class GateSerializer(serializers.ModelSerializer[Gate]):
 
 
 class StageChangeSerializer(serializers.ModelSerializer[StageChange]):
-    by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     gate = serializers.UUIDField(source="gate_id", allow_null=True)
 
     class Meta:

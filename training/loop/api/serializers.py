@@ -88,7 +88,9 @@ class RoundStepSerializer(serializers.ModelSerializer[RoundStep]):
 class RoundSerializer(serializers.ModelSerializer[Round]):
     project = serializers.CharField(source="loop.project.slug")
     snapshot = serializers.SlugRelatedField[Any](slug_field="name", read_only=True, allow_null=True)
-    started_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    started_by = serializers.SlugRelatedField[Any](
+        slug_field="username", read_only=True, allow_null=True, help_text="Null if no user started the round."
+    )
     starting_policy = ModelRefSerializer(allow_null=True)
     promoted = serializers.SerializerMethodField(help_text="The models that the round promoted.")
 

@@ -103,7 +103,9 @@ class GateSerializer(serializers.ModelSerializer[Gate]):
 
 
 class StageChangeSerializer(serializers.ModelSerializer[StageChange]):
-    by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    by = serializers.SlugRelatedField[Any](
+        slug_field="username", read_only=True, allow_null=True, help_text="Null if the loop made the change."
+    )
     gate = serializers.UUIDField(source="gate_id", allow_null=True)
 
     class Meta:

@@ -151,8 +151,8 @@ def _request(url: str, managers: list[str], admin: str, stopped: Event, found: Q
     snapshots: list[float] = []
 
     def repeat(token: str, method: str, place: str, expected: HTTPStatus, durations: list[float]) -> None:
-        # A snapshot takes longer than the client's usual timeout under this load, and the server abandons the
-        # work of a client that disconnects.
+        # Under this load, a snapshot takes longer than the client's usual timeout, and if the client
+        # disconnected, the server would abandon the snapshot.
         client = ApiClient(url, token, timeout=600)
         while not stopped.is_set():
             body = {"name": f"snapshot-{uuid.uuid4()}"} if method == "POST" else None

@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--durable", action="store_true")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rankloop-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
+    home.chmod(0o711)  # if root starts Postgres, it runs as `nobody`, which needs access to this folder
     for name in ("DATABASE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     servers = Servers(StateFolder(home), durable=options.durable)

@@ -33,8 +33,8 @@ DEFAULT_DAYS = 7
 def invite(
     *, project: Project, role: str, by: User | None = None, days: int = DEFAULT_DAYS, note: str = ""
 ) -> tuple[Invitation, str]:
-    """Creates an invitation. Returns the invitation and its token, which can't be retrieved later. Raises
-    Problem if a field is invalid or too many invitations are open."""
+    """Creates an invitation. Returns the invitation and its token; the token can't be retrieved later.
+    Raises Problem if a field is invalid or too many invitations are open."""
     wrong = []
     if role not in Role.values:
         wrong.append(FieldProblem("role", f"Choose one of {', '.join(Role.values)}."))

@@ -58,8 +58,8 @@ def create_token(
     scopes: Iterable[str] = tuple(Scope),
     expires_at: datetime | Default | None = DEFAULT,
 ) -> tuple[ApiToken, str]:
-    """Creates a token. Returns the token and its text, which can't be retrieved later. `scopes` defaults to
-    all scopes, and `expires_at` to 90 days from now (or less, if TOKEN_MAX_DAYS is less). A token with
+    """Creates a token. Returns the token and its text; the text can't be retrieved later. `scopes` defaults
+    to all scopes, and `expires_at` to 90 days from now (or less, if TOKEN_MAX_DAYS is less). A token with
     `expires_at=None` never expires.
 
     Raises Problem if `scopes` is empty or contains an unknown scope, or if the expiry is in the past.

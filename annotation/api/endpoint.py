@@ -55,7 +55,7 @@ class ByTheTable(BasePermission):
     """Performs the checks that don't depend on a row: the login, the token's scope, and the permission for
     site-wide actions.
 
-    The view that finds the row then checks the role in the row's project (see `action_of`).
+    Afterwards, the view finds the row and checks the role in the row's project (see `action_of`).
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:

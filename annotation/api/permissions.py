@@ -158,7 +158,7 @@ def require_in(user: User, action: Action, project: Project) -> None:
 
 def require_anywhere(user: User, action: Action) -> None:
     """Checks an action outside a project, such as creating a project. Raises PermissionDenied unless `user`
-    is an active member of some project with a role that allows `action`."""
+    is a site admin or, as an active member of some project, has a role that allows `action`."""
     roles = RULES[action].roles
     if user.is_admin or Membership.objects.active().filter(user=user, role__in=roles).exists():
         return

@@ -101,7 +101,7 @@ def _add_batch(
 def add_prompts(
     *, project: Project, prompts: Iterable[tuple[Sequence[Mapping[str, str]], Mapping[str, Any]]]
 ) -> Counts:
-    """Adds prompts without responses, given as pairs (messages, metadata), for a policy to answer."""
+    """Adds prompts for a policy to answer. Each prompt is given as a pair (messages, metadata)."""
     counts = Counts()
     numbered = enumerate(prompts)
     while batch := list(itertools.islice(numbered, BATCH_DRAFTS)):

@@ -95,7 +95,7 @@ def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:
     """Retries a service that owns its transaction if Postgres aborts the transaction to resolve a deadlock.
 
     Use this decorator for services that lock many rows if other transactions lock the same rows in a
-    different order. Raises the last OperationalError after DEADLOCK_ATTEMPTS.
+    different order. Raises the last OperationalError after DEADLOCK_ATTEMPTS attempts.
     """
 
     @wraps(service)

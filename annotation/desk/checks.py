@@ -39,7 +39,7 @@ def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Se
 
 
 def note_skip(*, assignment: Assignment, way: str) -> None:
-    """Ends the qualification attempt if the skipped task was its last one. A permanently skipped
+    """Ends the qualification attempt if no task of the attempt is left. A permanently skipped
     qualification task is scored as an incorrect answer. Skips of other checks are not scored."""
     if way != SkipWay.ME and assignment.task.kind == RankingTask.Kind.QUALIFICATION:
         judge_attempt(project=assignment.project, annotator_id=assignment.annotator_id)

@@ -122,7 +122,7 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
     exclusion paused it. Raises Conflict if the exclusion is already lifted, or if a task has no room for the
     restored answer.
 
-    Slots that others have filled stay filled: the overlap of those tasks grows by one.
+    Slots that others have filled stay filled: the overlap of each affected task grows by one.
     """
     _lock(exclusion.project, Who(annotator=exclusion.annotator, label=exclusion.annotator_label))
     standing = Exclusion.objects.standing().filter(pk=exclusion.pk)
@@ -202,7 +202,7 @@ def excluded_answers(project: Project, annotator: UUID) -> AssignmentQuerySet:
 
 
 def tasks_filled_by_others(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
-    """The tasks of `answers` in which other annotators have filled the released slots."""
+    """Tasks of `answers` without an open slot, because other annotators have filled the released slots."""
     return RankingTask.objects.asked().filter(pk__in=answers.values("task"), open_slots=0)
 
 

@@ -28,7 +28,8 @@ SliceBy = Literal["round", "split", "metadata"]
 # hardly change the other strengths.
 PRIOR = 0.5
 SAMPLES = 200
-# An imported file can name a different model for each response; only the most compared models are shown.
+# An imported file can name a different model for each response; only the models with the most comparisons
+# are shown.
 MAX_MODELS = 100
 # A metadata key can have a different value in every prompt; only the largest slices are shown.
 MAX_SLICES = 20

@@ -246,7 +246,7 @@ class _Run:
 
 
 def _runs(rankings: Any) -> Iterator[_Run]:
-    """Reads the rankings and yields one run for each number of responses."""
+    """Reads the rankings and yields one `_Run` for each number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
         + _mark(CHECK, is_check("task"))

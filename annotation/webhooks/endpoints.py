@@ -31,8 +31,8 @@ CHANGEABLE = frozenset({"url", "events", "description", "state"})
 def create_endpoint(
     *, project: Project, url: str, events: Sequence[str], description: str = "", by: User | None = None
 ) -> tuple[WebhookEndpoint, str]:
-    """Creates an endpoint. Returns the endpoint and its secret, which is shown only once. Raises Problem if a
-    field is invalid or the project has too many endpoints."""
+    """Creates an endpoint. Returns the endpoint and its secret; the secret is shown only once. Raises Problem
+    if a field is invalid or the project has too many endpoints."""
     _check(url=url, events=events)
     if WebhookEndpoint.objects.filter(project=project).count() >= MAX_ENDPOINTS:
         raise Problem(f"A project can have at most {MAX_ENDPOINTS} webhooks.", type="too-many")
@@ -67,7 +67,7 @@ def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) ->
 
 @transaction.atomic
 def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
-    """Creates a new secret. Returns the endpoint and the secret, which is shown only once. For a day,
+    """Creates a new secret. Returns the endpoint and the secret; the secret is shown only once. For a day,
     deliveries are also signed with the previous secret.
 
     If the previous secret is unreadable, pending deliveries, which could not be signed, become due now.

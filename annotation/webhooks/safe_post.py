@@ -24,7 +24,7 @@ from django.conf import settings
 CONNECT_SECONDS = 5.0
 # Time limit for the whole request, including connecting. A receiver should only store the event and respond.
 TOTAL_SECONDS = 10.0
-# The response is read, so that the connection isn't cut off, and then discarded. If the response were
+# The response is read and then discarded. If it were not read, the connection would be cut off. If it were
 # shown, the webhook's owner could read responses from addresses that only this machine can reach.
 MAX_ANSWER_BYTES = 16 * 1024
 

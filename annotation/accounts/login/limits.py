@@ -43,8 +43,8 @@ class Limit:
 
 def _growing(name: str, key: str) -> tuple[Limit, ...]:
     """Limits per minute, hour and day, so the delay grows as wrong guesses continue. The limit with the
-    longest delay comes first, because the refusal states the delay of the first limit in this order that has
-    been reached."""
+    longest delay comes first: if several limits have been reached, the refusal states the delay of the first
+    of them."""
     return (
         Limit(f"{name}-day", 60, DAY, key),
         Limit(f"{name}-hour", 30, HOUR, key),
@@ -76,8 +76,9 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
 
 
 def open_to_new_devices(username: str) -> None:
-    """Suspends the limits across all addresses for an hour after a password change. If the owner resets the
-    password during an attack, they can then log in on a new device, which becomes a known device."""
+    """Suspends the limits that count guesses from all addresses, for an hour after a password change. If the
+    owner resets the password during an attack, they can then log in on a new device, which becomes a known
+    device."""
     cache.set(_open_key(username.casefold()), True, timeout=OPEN_SECONDS)
 
 

@@ -89,7 +89,7 @@ def beat(*, import_id: UUID, attempt: int, progress: ImportProgress) -> bool:
 
 
 def store_checkpoint(*, import_id: UUID, attempt: int, report: ImportReport) -> bool:
-    """Stores the report on the batches so far, in the transaction of the last batch. Returns False if the
+    """Stores the report on the batches so far, in the transaction of the newest batch. Returns False if the
     attempt is no longer the current one; the caller must then roll the batch back."""
     return bool(
         _this_attempt(import_id, attempt).update(

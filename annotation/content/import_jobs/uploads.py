@@ -21,9 +21,9 @@ from storage.digests import FileChanged, copy_hashed, verify_file
 
 logger = logging.getLogger(__name__)
 
-# Files older than this are removed if no unfinished import needs them. A newer file can have no row yet,
-# because the file is stored first. If the web server dies before it inserts the row, no row ever refers to
-# the file.
+# Files older than this are removed if no unfinished import needs them. A newer file might not have a row
+# yet, because the file is stored first. If the web server dies before it inserts the row, no row ever refers
+# to the file.
 ORPHANED_AFTER = timedelta(hours=1)
 
 

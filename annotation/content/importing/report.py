@@ -170,7 +170,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """The progress of an import. `share` is the share of the file's bytes read so far, from 0 to 1. `read`
+    """The progress of an import. `share` is the fraction of the file read so far, from 0 to 1. `read`
     and `failed` count rows."""
 
     share: float

@@ -58,8 +58,8 @@ def score_of(one: Candidate) -> float:
 
 
 def rows_by(choose: Choose, candidates: Path) -> list[Row]:
-    """Return one finished answer to each prompt that has at least one. All selections therefore have the same
-    prompts."""
+    """Return one finished answer to each prompt that has a finished answer. All selections therefore have the
+    same prompts."""
     rows = []
     for line in read_candidates(candidates):
         finished = [one for one in line["candidates"] if one["finished"] and one["score"] is not None]

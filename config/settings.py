@@ -32,7 +32,7 @@ ENVIRONMENT = env_str("RANKLOOP_ENV", "embedded")
 if ENVIRONMENT not in {"embedded", "production"}:
     raise BadEnvironment(f"RANKLOOP_ENV={ENVIRONMENT!r} is invalid; use 'embedded' or 'production'.")
 PRODUCTION = ENVIRONMENT == "production"
-# The kind of this process, which determines the time limits of its database connections.
+# The kind of this process. It determines the time limits of the process's database connections.
 PROCESS = env_str("RANKLOOP_PROCESS", "command")
 DEBUG = False
 
@@ -306,7 +306,7 @@ CELERY_TASK_ROUTES = {
 }
 # These values determine when a killed worker's message is delivered again. With kombu's defaults, redelivery
 # took 94 s; with these values, redelivery takes a few seconds. A message only wakes a worker. If a message is
-# delivered twice, the second delivery finds the run already claimed and does nothing.
+# delivered twice, the run is already claimed at the second delivery, and nothing happens.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,
@@ -317,8 +317,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Retry forever. By default, after 100 failed attempts, a worker ends together with the run that it
-# supervises.
+# Retry forever. By default, a worker would end after 100 failed attempts to connect, and the run that it
+# supervises would end, too.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},

@@ -25,7 +25,7 @@ _paused_until = 0.0
 
 def connection_for_one_try(**limits: float) -> Any:
     """A connection to the broker for one message or one query. If the broker is down, the connection fails
-    immediately; by default, Celery tries to connect for six seconds, even with `retry=False`."""
+    immediately; with Celery's defaults, the attempt would take six seconds, even with `retry=False`."""
     options = app.conf.broker_transport_options | {"max_retries": 0} | limits
     return app.connection_for_write(transport_options=options)
 

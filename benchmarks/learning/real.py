@@ -194,9 +194,9 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """Train with TRL's RewardTrainer on every pair, using the same token IDs. TRL uses the same learning
-    rates as our trainer. On average, both trainers have the same number of pairs per step, so they make the
-    same number of steps."""
+    """Train with TRL's RewardTrainer on every pair. TRL uses the same token IDs and learning rates as our
+    trainer. On average, both trainers have the same number of pairs per step, so they make the same number of
+    steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 

@@ -134,7 +134,7 @@ def trl_trainer(work: Work, folder: str, pairs_at_once: int) -> Any:
         gradient_checkpointing=False,
         optim="adamw_torch_fused",
         train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,  # otherwise, the trainer removes the lengths that the sampler needs
+        remove_unused_columns=False,  # otherwise, the trainer would remove the lengths that the sampler needs
         logging_strategy="no",
         save_strategy="no",
         eval_strategy="no",

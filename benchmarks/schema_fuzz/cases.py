@@ -210,7 +210,8 @@ def requests_to(
     hostile header.
     """
     case = draw(operation.as_strategy(generation_mode=mode, feedback=NO_FEEDBACK))
-    # Schemathesis invents credentials for the security schemes, which would replace those of the sender.
+    # Schemathesis invents credentials for the security schemes. The invented credentials would replace the
+    # sender's.
     case.headers.pop("Authorization", None)
     case.cookies.clear()
     if known and draw(st.integers(0, 7)):

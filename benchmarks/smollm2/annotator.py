@@ -93,8 +93,8 @@ def careless(spread: float, seed: str) -> Callable[[Messages, str], float]:
 
 
 def agreement(scores: Sequence[Sequence[float]], points: Sequence[Sequence[float]]) -> tuple[int, int]:
-    """The number of pairs of answers to the same prompt that the scores and the points order in the same way,
-    and the number of all pairs with different points."""
+    """The number of pairs that the scores and the points order in the same way, and the number of all pairs
+    with different points. A pair is two answers to the same prompt."""
     right = pairs = 0
     for found, true in zip(scores, points, strict=True):
         for i in range(len(true)):

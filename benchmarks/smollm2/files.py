@@ -1,7 +1,7 @@
 """The files that the walkthrough imports: human-written demonstrations, and prompts.
 
 The demonstrations and some of the prompts come from public data in a local folder. The data is never copied
-into the repository:
+into the repository. The files are:
 
 - `kway/oasst-en-ranked-trees.jsonl.gz`: message trees of Open-Assistant (Apache 2.0). The best-ranked reply
   to each prompt is a demonstration.

@@ -12,9 +12,9 @@ from config.env import BadEnvironment
 # With this setting, Postgres checks during a query whether its client is still connected. Without the check,
 # the query of a killed process would run to completion.
 _CHECK = {"client_connection_check_interval": "2s"}
-# Each parallel worker of a query is a new Postgres process with the priority of the server. The workers of
-# reports competed with the processes that serve annotators: during 20 reports, the 95th percentile of the
-# time for a claim was 4.6 times as high as without background work (docs/measurements.md).
+# Each parallel worker of a query is a new Postgres process with the priority of the server. The parallel
+# workers of reports competed with the processes that serve annotators: during 20 reports, the 95th percentile
+# of the time for a claim was 4.6 times as high as without background work (docs/measurements.md).
 _ONE_PROCESS = {"max_parallel_workers_per_gather": "0", "max_parallel_maintenance_workers": "0"}
 LIMITS: dict[str, dict[str, str]] = {
     # An annotator's request takes milliseconds. The limits keep a thread from waiting forever.

@@ -64,7 +64,7 @@ class ProcessDied(Exception):
 
 
 class NotStarted(ProcessDied):
-    """Raised if a request's process ended, or was not forked, before it began to answer the request."""
+    """Raised if no process was forked for a request, or if the process ended before it began to answer."""
 
 
 class TooManyWaiting(Exception):

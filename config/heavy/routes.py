@@ -3,7 +3,7 @@
 class QualityView(ProjectView):
     heavy = {"GET": Heavy.REPORT}
 
-With `heavy_with`, only requests with one of these query parameters are heavy:
+With `heavy_with`, only requests with one of the listed query parameters are heavy:
 
 class TasksView(ProjectView):
     heavy = {"GET": Heavy.REPORT}

@@ -20,8 +20,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
 @dataclass(slots=True)
 class Context:
-    """`request` is set once the request has reached the middleware. The request's user is known only later.
-    Both are therefore read when a line is written."""
+    """`request` is set when the request reaches the middleware. The request's user is known only later. The
+    request and its user are therefore read when a line is written."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     request: HttpRequest | None = None

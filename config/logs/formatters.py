@@ -23,8 +23,8 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """The message, with the values in exceptions removed. This also applies to exceptions that libraries pass
-    as arguments."""
+    """The message, with the values in exceptions removed. Values are also removed from exceptions that
+    libraries pass as arguments."""
     args: Any = record.args
     if isinstance(args, tuple):
         args = tuple(title(arg) if isinstance(arg, BaseException) else arg for arg in args)

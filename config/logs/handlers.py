@@ -118,8 +118,8 @@ class DescriptorHandler(logging.Handler):
 
 def _never_blocking(descriptor: int) -> int:
     """The same pipe, reopened in non-blocking mode. Setting O_NONBLOCK on the given descriptor would also
-    change the standard output of other code and processes. With a blocking pipe, each line needs a second
-    system call, for which the event loop gives up the interpreter lock again."""
+    change the standard output of other code and processes. With a blocking pipe, each line would need a
+    second system call, for which the event loop would give up the interpreter lock again."""
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         return descriptor
     try:

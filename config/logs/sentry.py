@@ -1,7 +1,7 @@
 """Error reports to a Sentry server.
 
-Every error is logged, so Sentry's logging integration reports every error. Its other integrations are off:
-they would add requests, SQL and breadcrumbs, which can contain prompts, answers and secrets.
+Every error is logged, so Sentry's logging integration reports every error. Sentry's other integrations are
+off: they would add requests, SQL and breadcrumbs, which can contain prompts, answers and secrets.
 """
 
 from __future__ import annotations

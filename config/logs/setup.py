@@ -35,7 +35,7 @@ def service_handler() -> logging.Handler:
 
 
 def run_log_handler() -> logging.Handler:
-    """Writes to the log of a training run, which is shown on the run's page."""
+    """Writes to the log of a training run. The run's page shows this log."""
     handler = DescriptorHandler(_STDERR)
     handler.setFormatter(ReadableLines())
     return handler
@@ -43,8 +43,8 @@ def run_log_handler() -> logging.Handler:
 
 def logging_config(*, level: str) -> dict[str, Any]:
     """A dictConfig. `level` applies to Rankloop's own loggers. Libraries log nothing below WARNING, because
-    their lines can contain values, such as signed URLs. The exceptions are uvicorn and Celery, which also log
-    their start and end."""
+    their lines can contain values, such as signed URLs. Uvicorn and Celery are treated differently: they may
+    also log their start and end."""
     handlers = ["service", "run_log"] if SERVICE_LOG_VARIABLE in os.environ else ["service"]
     ours = {"level": level}
     announced = {"level": "INFO" if LEVELS.index(level) < LEVELS.index("WARNING") else level}
@@ -79,7 +79,7 @@ def logging_config(*, level: str) -> dict[str, Any]:
             "django.request": libraries | inherits | {"filters": ["server_errors"]},
             "django.server": libraries | inherits,
             # Scanners constantly send requests with arbitrary host names. The access line contains the status
-            # of these requests, which is 400.
+            # of such a request, which is 400.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
         },
     }

@@ -14,8 +14,8 @@ from whitenoise.responders import Response, StaticFile
 
 # Model output is untrusted. This policy applies even to markup that the sanitiser does not remove. Such
 # markup can't run scripts of its own, and it can't submit a form to another site. Images from other sites
-# can't be loaded either, because an image's URL could leak the text. Inline styles are allowed, because
-# Mantine writes its theme variables into a <style> element.
+# can't be loaded either, because the request for an image could send text to the other site. Inline styles
+# are allowed, because Mantine writes its theme variables into a <style> element.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",

@@ -2,8 +2,8 @@
 `python log_writer.py LIMIT OLD_FILES DESCRIPTOR:PATH …`
 
 Each descriptor is the read end of a pipe. A file that reaches LIMIT bytes is renamed (`web-1.log` becomes
-`web-1.1.log`), and a new file is started; OLD_FILES renamed files are kept. The log writer switches files
-only at the end of a line, so no line is lost or split.
+`web-1.1.log`), and a new file is started. The newest OLD_FILES renamed files are kept. The log writer
+switches files only at the end of a line, so no line is lost or split.
 
 The log writer is a process, not a thread of the supervisor, for two reasons. If the supervisor is suspended,
 the pipes are still read, so that a full pipe never blocks a program. If the supervisor is killed, the last

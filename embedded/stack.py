@@ -45,8 +45,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
     """Set DATABASE_URL and BROKER_URL, and yield whether the servers were started for this command."""
     command = argv[1] if len(argv) > 1 else "help"
     outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
-    # In production, no embedded servers are started. If these addresses are missing, the settings raise an
-    # error.
+    # In production, no embedded servers are started. If DATABASE_URL or BROKER_URL is missing, the settings
+    # raise an error.
     outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False
@@ -57,8 +57,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 
 
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
-    """Join the running stack and return None, or start servers and return them. They are stopped when `owned`
-    is closed.
+    """Join the running stack and return None, or start servers and return them. Servers that were started
+    here are stopped when `owned` is closed.
 
     Wait until any other command that started its own servers has finished. Otherwise, the other command could
     stop the servers while this command is using them.

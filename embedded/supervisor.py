@@ -38,8 +38,8 @@ _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A child that ran longer than this is restarted after the shortest delay.
 _STEADY_SECONDS = 60.0
 # One Python process uses only one processor at a time. With a second web process, sixteen annotators who work
-# without pauses submit 20 to 25 % more answers. The second process starts only when the first process
-# responds, so its startup does not delay the first response.
+# without pauses submit 20 to 25 % more answers. The second process starts only once the first process
+# responds, so the second startup does not delay the first response.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _LOG_WRITER = "log-writer"
 _DEMO_MARKER = "demo-created"

@@ -40,8 +40,8 @@ export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
 type Met = { wins: number; losses: number; ties: number };
 
 /**
- * Returns a function that looks up the wins, losses and ties of its first model against its second model. The
- * input contains each pair only once.
+ * Returns a function that looks up the wins, losses and ties of the model `one` against the model `other`.
+ * `matrix` contains each pair only once.
  */
 export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: string) => Met | undefined {
   const cells = new Map<string, Met>();

@@ -52,8 +52,8 @@ function shownValue({ kind }: LoopField, value: unknown): string | string[] {
 }
 
 /**
- * The settings that a form's values state. Text that is not a number or JSON is sent as it is, and the API
- * explains what is wrong with it.
+ * Converts a form's values to settings. Text that can't be parsed as the required number or JSON is sent
+ * unchanged, and the API explains the error.
  */
 export function stated(fields: readonly LoopField[], values: LoopValues): Record<string, unknown> {
   return Object.fromEntries(fields.map((field) => [field.name, statedValue(field, values[field.name])]));

@@ -2,7 +2,7 @@ import type { Estimate, RewardReport } from "@/api/types";
 
 export type Slice = RewardReport["slices"][number];
 
-/** Whether the confidence exceeds the upper bound of the accuracy. */
+/** Whether the mean confidence exceeds the upper bound of the accuracy's interval. */
 export function tooSure({ accuracy: { high }, confidence }: Pick<Slice, "accuracy" | "confidence">): boolean {
   return high !== null && confidence > high;
 }

@@ -13,7 +13,7 @@ import styles from "./data.module.css";
 import { Outcome } from "./Outcome";
 import { Running } from "./Running";
 
-/** The project's imports, newest first. A dry run is shown as a check. */
+/** The project's imports, newest first. A dry run is labelled as a check of the file. */
 export function ImportHistory({ slug }: { slug: string }) {
   const { history: texts } = useTexts();
   const imports = useInfiniteQuery(importsQuery(slug));

@@ -80,7 +80,8 @@ function useCurrentImport(slug: string) {
 }
 
 /**
- * Moves the focus to the results if the focus was lost because its button was removed during an operation.
+ * Moves the focus to the results after an operation if the button that had the focus was removed in the
+ * meantime.
  */
 function useFocusWhenDone(busy: boolean) {
   const results = useRef<HTMLDivElement>(null);

@@ -67,7 +67,10 @@ export function useDraft({ assignment, how }: Hand, draft: Draft) {
     saver.current?.change(latest.current);
   }, [content]);
 
-  /** Stops saving. Called when the answer is submitted or the user leaves the task. */
+  /**
+   * Stops saving and deletes the browser's copy. Called when the answer is submitted or the user leaves the
+   * task.
+   */
   const finish = useCallback(() => {
     saver.current?.stop();
     forget(keptAs(id, how));

@@ -210,7 +210,7 @@ export class Outbox {
       return false;
     }
     this.held = null;
-    // The refused answer has already been revised, so the revision is submitted in its place.
+    // If the refused answer has already been revised, the revision is submitted in its place.
     const later = this.entries.find(
       (one) => one.assignmentId === entry.assignmentId && one.at > entry.at && one.refusal === null,
     );

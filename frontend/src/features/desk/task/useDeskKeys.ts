@@ -4,7 +4,7 @@ import { bringIntoView } from "@/ranking/layout/bringIntoView";
 import type { Ranking } from "@/ranking/order/rankingReducer";
 
 /**
- * Handles all keys pressed on the desk and moves the focus to the response that the key affects. If a click
+ * Handles each key press on the desk and moves the focus to the response that the key affects. If a click
  * on a button moves the button's card in the document, the button keeps the focus, so that the user can press
  * it again.
  */

@@ -5,7 +5,7 @@ import type { Loop, RoundDetail } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 import type { SettingsSchema } from "../settings";
 
-/** Polling interval of a running round. Steps change after seconds at the earliest. */
+/** Polling interval of a running round, whose steps take at least a few seconds each. */
 const WATCH_MS = 3_000;
 /** Polling interval of a loop that waits for comparisons. */
 const WAIT_MS = 15_000;

@@ -26,7 +26,7 @@ export type Difference = { name: string; values: unknown[] };
 
 /**
  * The inputs and settings that differ between the runs, and the number of those that do not. The kind of the run
- * counts as a setting. A setting that does not exist for a run's kind is undefined.
+ * counts as a setting. If a run's kind does not have a setting, the setting's value is undefined.
  */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
   rows: Difference[];

@@ -7,7 +7,7 @@ import type { Series } from "../feed/feed";
 import styles from "./chart.module.css";
 
 /**
- * Hues that can be distinguished with common colour vision deficiencies. Each hue has its own dash pattern,
+ * Hues that people with common colour vision deficiencies can distinguish. Each hue has its own dash pattern,
  * so that lines never differ by colour alone.
  */
 const INKS = {

@@ -55,8 +55,9 @@ function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, strin
 }
 
 /**
- * An earlier run's inputs that are still available, and the names of inputs that are no longer available.
- * Additional reward models (`reward_model_2`, …) are skipped, because the recipe contains their names.
+ * An earlier run's inputs that are still available, and the names of models and snapshots that are no longer
+ * available. Additional reward models (`reward_model_2`, …) are skipped, because the recipe contains
+ * their names.
  */
 export function inputsAgain(
   inputs: Readonly<Record<string, string>>,

@@ -61,8 +61,9 @@ export function valueName(setting: string, value: string): string {
 }
 
 /**
- * A setting's help text with the names of its choices: "bradley_terry: the likelihood of …" becomes
- * "Bradley–Terry: the likelihood of …". The original text is written for the command line.
+ * A setting's help text with the readable names of its choices:
+ * "bradley_terry: the likelihood of …" becomes "Bradley–Terry: the likelihood of …". The original text is
+ * written for the command line.
  */
 export function withChoiceNames(help: string, choices: readonly string[]): string {
   return choices.reduce(

@@ -79,7 +79,8 @@ def _aggregation(card: Mapping[str, Any]) -> str:
 
 
 def _weights(card: Mapping[str, Any]) -> str:
-    """A note that the weights are not final; empty if their estimate converged."""
+    """A note that the weights are not final; empty if the estimate of the annotators' reliability
+    converged."""
     convergence = (card.get("weights") or {}).get("convergence")
     if convergence is None or convergence["converged"]:
         return ""

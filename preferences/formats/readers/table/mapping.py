@@ -63,8 +63,8 @@ class ColumnMapping:
     a `vote`, the rows become open tasks.
 
     `models` has a column per response, or is empty. `described` contains groups of columns with one further
-    value per response, such as a score. `others` are further columns that look like votes: they are kept as
-    metadata.
+    value per response, such as a score. `others` are further columns that look like votes; their values are
+    kept as metadata.
     """
 
     prompt: str
@@ -177,8 +177,9 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
 
 
 def _competes(unread: str, chosen: str, names: Sequence[str]) -> bool:
-    """Whether a column that can't be read could be the vote rather than the chosen column: its name suggests
-    a vote more clearly, or both columns belong to one group, such as `annotator_1` and `annotator_2`."""
+    """Whether the column `unread`, which can't be read, could be the vote instead of the column `chosen`.
+    This is the case if the name of `unread` suggests a vote more clearly, or if both columns belong to one
+    group, such as `annotator_1` and `annotator_2`."""
     return winner_priority(unread) < winner_priority(chosen) or any(
         {unread, chosen} <= set(group.columns) for group in groups_of(names)
     )

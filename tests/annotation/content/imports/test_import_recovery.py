@@ -44,7 +44,7 @@ def artefacts(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def full_batches() -> bytes:
-    """Rows with rankings that fill exactly BATCHES batches."""
+    """Exactly enough rows to fill BATCHES batches; each row contains a ranking."""
     lines = [
         json.dumps({"prompt": f"Question {number}", "responses": ["yes", "no"], "tiers": [[0], [1]]})
         for number in range(BATCHES * BATCH_LINES)

@@ -64,7 +64,7 @@ export function LongList<Row>({
         </span>
       }
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: the document contains only the rows on the screen and positions them; <table> rows can't be positioned */}
+      {/* biome-ignore lint/a11y/useSemanticElements: only the rows near the screen are in the document, each at its own position; <table> rows can't be positioned */}
       <div
         role="table"
         aria-label={label}

@@ -38,7 +38,7 @@ AGGREGATIONS = {
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """Return the dataset card. With its YAML front matter, `datasets.load_dataset(FOLDER)` can load the
+    """Return the dataset card. The card's YAML front matter tells `datasets.load_dataset(FOLDER)` to load the
     Parquet file."""
     name, file = json.dumps(card["name"], ensure_ascii=False), card["file"]
     licence = card.get("license") or ""

@@ -113,7 +113,7 @@ def decoded_turns(value: Any, name: str) -> Any:
     """The turns in a CSV cell that contains them as JSON or as a Python literal. Any other value is returned
     unchanged.
 
-    JSON without roles is not parsed as turns: it can be a response to a request for JSON.
+    JSON without roles is not parsed as turns, because such JSON can be a response to a request for JSON.
     """
     if not isinstance(value, str) or value[:1] not in BEFORE_TURNS:
         return value

@@ -43,9 +43,9 @@ def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
         position = start + packed
         if flags & SIZE_FOLLOWS or packed == UNKNOWN_SIZE:
             found = _size_after(stream, start)
-            # If no size is found, the size is set to one byte more than the archive contains. Unless the data
-            # itself marks its end, reading then fails where the archive is truncated, as for a file with a
-            # known size.
+            # If no size is found, the packed size is set to one byte more than the rest of the archive.
+            # Unless the data itself marks its end, reading then fails where the archive is truncated, as it
+            # does if the size is known.
             packed, position, checksum = found or (max(end - start, 0) + 1, end, None)
             entry.file_size = UNKNOWN_SIZE
         entry.compress_size = packed

@@ -164,7 +164,8 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
     best = sorted(readable, key=winner_priority)
     top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
     if len(top) == 1 and not any(_competes(name, top[0], names) for name in reasons):
-        # With two responses, the worse one follows from the better one.
+        # If there are only two responses, the vote for the better response also determines the worse
+        # response.
         losers = loser_columns(sample, names) if sample.count > 2 else ()
         return readable[top[0]], tuple(name for name in (*candidates, *losers) if name != top[0])
     if top:

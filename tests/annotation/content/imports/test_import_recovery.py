@@ -1,5 +1,5 @@
-"""If the worker of an import dies or stops, the import continues after its last stored batch and counts each
-batch once."""
+"""If the worker of an import dies or stops, the import continues after its last stored batch, and no batch is
+counted twice."""
 
 from __future__ import annotations
 

@@ -10,7 +10,10 @@ import styles from "./tasks.module.css";
 /** All rows have the same height. On a phone, the cells of a row are arranged in three lines. */
 const ROW_PX = { wide: 52, narrow: 92 };
 
-/** Number of rows rendered above and below the screen, so that fast scrolling does not show the background. */
+/**
+ * Number of rows rendered beyond each edge of the screen, so that fast scrolling does not show the
+ * background.
+ */
 const OVERSCAN = 12;
 
 /**

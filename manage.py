@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Rankloop's command line. Commands use the running stack's servers, or start servers for the duration of
-the command."""
+"""Rankloop's command line. A command uses the running stack's servers, or starts servers that stop when the
+command ends."""
 
 import os
 import sys

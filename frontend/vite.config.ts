@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
-/** The backend for `npm run dev`. Django serves the built files itself. */
+/** The backend to which `npm run dev` forwards API requests. The built files are served by Django. */
 const BACKEND = process.env.RANKLOOP_BACKEND ?? "http://127.0.0.1:8000";
 
 export default defineConfig({

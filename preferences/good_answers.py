@@ -1,5 +1,5 @@
-"""The good answers in a ranking, which a model can imitate. The `trl_sft` export and fine-tuning use the same
-rules, so a downloaded file contains the answers that training reads."""
+"""The answers in a ranking that are good enough for a model to imitate. The `trl_sft` export and fine-tuning
+use the same rules, so a downloaded file contains the answers that training reads."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class FileChanged(Exception):
 
 def sha256_of(path: Path) -> str:
     """The file's SHA-256. The digest of each version of a file is remembered, because hashing takes about a
-    second per gigabyte, and a launch, an export or a page uses the digest of the same version many times."""
+    second per gigabyte, and launches, exports and pages often use the digest of the same version."""
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         version = before.st_dev, before.st_ino, before.st_mtime_ns, before.st_ctime_ns, before.st_size

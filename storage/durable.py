@@ -160,7 +160,7 @@ def sync(path: Path) -> None:
 
 
 def _replace_folder(partial: Path, target: Path) -> None:
-    """Replaces a folder that has content, which a plain rename can't do."""
+    """Replaces a folder that has content. A plain rename can't replace such a folder."""
     if exchange(partial, target):
         return
     # Without an exchange, the target is missing for a moment. A process that is killed at that moment leaves

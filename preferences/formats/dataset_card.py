@@ -38,7 +38,7 @@ AGGREGATIONS = {
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """Return the dataset card. With its YAML front matter, `datasets.load_dataset(FOLDER)` can load the
+    """Return the dataset card. The card's YAML front matter tells `datasets.load_dataset(FOLDER)` to load the
     Parquet file."""
     name, file = json.dumps(card["name"], ensure_ascii=False), card["file"]
     licence = card.get("license") or ""
@@ -79,7 +79,8 @@ def _aggregation(card: Mapping[str, Any]) -> str:
 
 
 def _weights(card: Mapping[str, Any]) -> str:
-    """A note that the weights are not final; empty if their estimate converged."""
+    """A note that the weights are not final; empty if the estimate of the annotators' reliability
+    converged."""
     convergence = (card.get("weights") or {}).get("convergence")
     if convergence is None or convergence["converged"]:
         return ""

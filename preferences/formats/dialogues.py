@@ -81,8 +81,8 @@ def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
             raise RowError(f"{name}.{index} must be an object with role and content, not {kind(turn)}")
         spelt, content = turn.get("role"), turn.get("content")
         role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
-        # Almost all turns have only these fields. The name of the field is built only for an error message,
-        # because building it takes as long as reading the turn.
+        # Almost all turns have exactly these two fields. The path to the turn, which only error messages
+        # contain, is not built here, because building it takes as long as reading the turn.
         if role is not None and len(turn) == 2 and isinstance(content, str) and not text_fault(content):
             turns.append({"role": role, "content": content})
             continue
@@ -113,7 +113,7 @@ def decoded_turns(value: Any, name: str) -> Any:
     """The turns in a CSV cell that contains them as JSON or as a Python literal. Any other value is returned
     unchanged.
 
-    JSON without roles is not parsed as turns: it can be a response to a request for JSON.
+    JSON without roles is not parsed as turns, because such JSON can be a response to a request for JSON.
     """
     if not isinstance(value, str) or value[:1] not in BEFORE_TURNS:
         return value
@@ -189,7 +189,7 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
 
 
 def _parting(conversations: Sequence[Sequence[Message]]) -> str:
-    """The end of an error message, which states where the conversations first differ."""
+    """The part of an error message that states where the conversations first differ."""
     for index, turns in enumerate(zip(*conversations, strict=False)):
         if any(turn != turns[0] for turn in turns):
             roles = dict.fromkeys(turn["role"] for turn in turns)

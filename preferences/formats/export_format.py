@@ -82,9 +82,9 @@ class ExportFormat:
     :class:`ExportRefused`.
 
     `loses` is the set of parts that are lost when an export is read again; a test verifies the set. `notes`
-    explains what happens to these parts. docs/formats.md is generated from both. `loader` is the builder that
-    `datasets.load_dataset` uses for the file. `trainer` is the TRL trainer that accepts the file. Both fields
-    can be empty.
+    explains what happens to these parts. docs/formats.md is generated from `loses` and `notes`. `loader` is
+    the builder that `datasets.load_dataset` uses for the file. `trainer` is the TRL trainer that accepts the
+    file. `loader` and `trainer` can be empty.
     """
 
     name: str

@@ -47,7 +47,7 @@ class Part(StrEnum):
 
 
 ALL_PARTS = frozenset(Part)
-# If a format keeps at most this many parts, the documentation lists these parts instead of the lost parts.
+# If a format keeps at most this many parts, the documentation lists the kept parts instead of the lost parts.
 FEW_PARTS = 8
 
 

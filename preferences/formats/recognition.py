@@ -126,7 +126,7 @@ class _WithoutLateVotes:
     def __init__(self, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
         self._parse = parse
         self._fields: set[str] = set()
-        self._keys: dict[str, set[str]] = {}  # for each field that contains lists: the keys of their objects
+        self._keys: dict[str, set[str]] = {}  # the keys of the objects in each field with lists
         for row in head:
             self._add(row)
 

@@ -137,7 +137,8 @@ COLUMN_MEANINGS = {
     "gold_tiers": "the known answer as tiers; null if no answer is known",
 }
 # A row group ends when it reaches either of these limits. Row groups therefore depend only on the rows, and
-# equal rows produce equal bytes. The limits also bound the writer's memory use for rows of any size.
+# equal rows produce equal bytes. The limits also bound the writer's memory use, no matter how long the rows
+# are.
 GROUP_ROWS = 2000
 GROUP_CHARACTERS = 8 * 2**20
 READ_ROWS = 500

@@ -2,8 +2,8 @@
 
 Observations of one task are dependent. The K(K−1)/2 pairs of a ranking come from one decision, and all
 rankings of a task compare the same responses. Intervals that treat pairs as independent would be too narrow
-by a factor of about √(K/2) to √K. Each function in this module therefore treats a cluster (usually a task) as
-the unit.
+by a factor of about √(K/2) to √K. The functions for clustered data therefore treat a cluster (usually a task)
+as the unit.
 """
 
 from __future__ import annotations

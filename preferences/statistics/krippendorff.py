@@ -110,8 +110,8 @@ def alpha_of_pairs(
     pairs of a task come from the same rankings.
 
     The order of the two responses in a pair is arbitrary, and α must not depend on it. Every pair is
-    therefore counted in both directions, which makes the pool of verdicts symmetric. The reported numbers
-    of units and values count each pair only once.
+    therefore counted in both directions, so that the pool of verdicts is symmetric. The reported numbers of
+    units and values count each pair only once.
     """
     table = np.asarray(counts, dtype=np.float64)
     cluster = np.asarray(clusters, dtype=np.int64)
@@ -202,7 +202,7 @@ def _features(
 
 
 def _standardised(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift and scale the values to the range from −1 to 1, which does not change α. Without the shift, sums
+    """Shift and scale the values to the range from −1 to 1. This does not change α. Without the shift, sums
     of squares of large values would lose precision by cancellation. Without the scaling, they could
     overflow."""
     peak = np.abs(value).max()

@@ -12,7 +12,7 @@ compared with each other. The annotator's tasks are treated as a random sample, 
 tasks with two rankings. This comparison is valid only if tasks are assigned regardless of their difficulty,
 as Rankloop assigns them.
 
-All annotators are tested. In most projects with twenty annotators, at least one annotator therefore has a
+All annotators are tested. With twenty annotators, it is therefore likely that at least one of them has a
 p-value below 0.05 by chance. Base decisions on `adjusted` (Holm's method). With a threshold of 0.05, at most
 5 % of projects then have a false positive.
 """

@@ -79,8 +79,8 @@ def pair_reliability(
     (White 1982). `low` and `high` are NaN without `intervals`, and for more than
     MAX_ANNOTATORS_WITH_INTERVALS annotators. The majority is assumed to be correct more often than not.
     Without this assumption, the mirror-image solution would fit equally well. After MAX_STEPS steps, the
-    best estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes or
-    other verdicts.
+    best estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes, or
+    for verdicts other than −1 and 1.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
@@ -154,7 +154,8 @@ def _standard_errors(
     information = np.diag(np.bincount(who, weights=own, minlength=people) + 2 * ACCURACY_PRIOR * p * (1 - p))
     information -= _together(pair, who, y * np.sqrt(curve[pair]), people)
     _, number = np.unique(cluster, return_inverse=True)
-    # With many clusters, sums over groups of clusters estimate the same J.
+    # If there are many clusters, they are combined into groups, and the sums over groups still estimate the
+    # same J.
     group = number % max(MAX_GROUPS, 10 * people)
     size = int(group.max()) + 1
     scores = np.bincount(group * people + who, weights=right - p[who], minlength=size * people)
@@ -199,8 +200,9 @@ def _chunks(
     rows: NDArray[np.int64], sizes: NDArray[np.int64], costs: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Divide `rows` into chunks of whole groups. A chunk costs at most CHUNK_CELLS or consists of a single
-    group. `sizes` contains the number of rows of each group, and `costs` its cost. Yields each chunk and,
-    for each of its rows, the number of the row's group, counted from 0 within the chunk."""
+    group. `sizes` contains the number of rows of each group, and `costs` contains the cost of each group.
+    Yields each chunk and, for each of its rows, the number of the row's group, counted from 0 within the
+    chunk."""
     ends, cost, start = np.cumsum(sizes), np.cumsum(costs), 0
     while start < len(sizes):
         before = int(cost[start - 1]) if start else 0

@@ -1,8 +1,9 @@
 """An interval for a mean that is valid at every number of observations.
 
-A fixed-sample interval that is looked at after every answer excludes the true mean sooner or later. A
-confidence sequence contains the true mean at all times at once with the stated probability. An experiment can
-therefore end as soon as the interval excludes a value.
+If a fixed-sample interval is recomputed after every observation, it eventually excludes the true mean. With
+the stated probability, all intervals of a confidence sequence contain the true mean, however many
+observations are made. An experiment can therefore end as soon as the interval excludes the value that is
+being tested.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ TRUNCATION = 0.5  # a bet never risks more than this share of the capital
 
 @dataclass(frozen=True, slots=True)
 class SequentialInterval:
-    """The mean of `n` observations so far, and the interval from `low` to `high`."""
+    """The mean of the `n` observations so far, and the interval from `low` to `high`."""
 
     n: int
     mean: float
@@ -35,9 +36,9 @@ def confidence_sequence(values: Sequence[float], *, level: float = 0.95) -> Sequ
     "Estimating means of bounded random variables by betting", 2023, equations 24 to 27). A candidate mean is
     excluded as soon as a bettor who bets against it has multiplied their capital by 1 / (1 − level).
 
-    The observations may depend on one another, as long as each one has the same mean given the earlier ones.
-    Without observations, the interval is [0, 1] and the mean is ½. Raises ValueError if a value is outside
-    [0, 1], or if the level is not between 0 and 1.
+    The observations can depend on one another, but the expected value of each observation, given the earlier
+    observations, must be the same. Without observations, the interval is [0, 1] and the mean is ½. Raises
+    ValueError if a value is outside [0, 1], or if the level is not between 0 and 1.
     """
     x = np.asarray(values, dtype=np.float64)
     if not 0 < level < 1:
@@ -61,17 +62,19 @@ def _survivors(x: Floats, alpha: float) -> tuple[float, float]:
         np.cumsum(np.log1p(up * gain), axis=0).max(axis=0),
         np.cumsum(np.log1p(-down * gain), axis=0).max(axis=0),
     )
-    # Half of the capital bets on each side. The running maximum excludes a mean for good.
+    # Half of the capital is bet on each side. Because the maximum over time is used, an excluded mean stays
+    # excluded.
     alive = m[np.log(0.5) + richest < np.log(1 / alpha)]
     if not len(alive):  # contradictory observations: the mean has changed
         return float(x.mean()), float(x.mean())
-    # The neighbours of the last surviving candidates are excluded, so the bounds are rounded outwards.
+    # The true bounds lie between the outermost surviving candidates and their excluded neighbours, so the
+    # bounds are rounded outwards.
     step = 1 / (GRID - 1)
     return max(0.0, float(alive[0]) - step), min(1.0, float(alive[-1]) + step)
 
 
 def _bets(x: Floats, alpha: float) -> Floats:
-    """The bet before each observation, from the earlier observations only."""
+    """The bet on each observation, computed only from the earlier observations."""
     t = np.arange(1, len(x) + 1)
     mean = (0.5 + np.cumsum(x)) / (t + 1)
     variance = (0.25 + np.cumsum((x - mean) ** 2)) / (t + 1)

@@ -180,7 +180,7 @@ def is_data_file(name: str) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Count entries by their signatures. The zipfile module would load the whole directory, which can need
+    """Count entries by their signatures. The zipfile module would load the whole directory and could need
     gigabytes of memory."""
     count, before = 0, b""
     stream.seek(0)

@@ -67,7 +67,7 @@ WORDS = frozenset(
         "winner",
     }
 )
-# A file with a single column can contain only prompts, so the column must have one of these names.
+# If a file has only one column, that column must contain the prompts, so it must have one of these names.
 ONLY_COLUMN = frozenset({"prompt", "messages", "question", "query", "instruction", "conversation"})
 
 

@@ -43,9 +43,9 @@ def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
         position = start + packed
         if flags & SIZE_FOLLOWS or packed == UNKNOWN_SIZE:
             found = _size_after(stream, start)
-            # If no size is found, the size is set to one byte more than the archive contains. Unless the data
-            # itself marks its end, reading then fails where the archive is truncated, as for a file with a
-            # known size.
+            # If no size is found, the packed size is set to one byte more than the rest of the archive.
+            # Unless the data itself marks its end, reading then fails where the archive is truncated, as it
+            # does if the size is known.
             packed, position, checksum = found or (max(end - start, 0) + 1, end, None)
             entry.file_size = UNKNOWN_SIZE
         entry.compress_size = packed
@@ -61,9 +61,9 @@ def opened(stream: BinaryIO, entry: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def _size_after(stream: BinaryIO, start: int) -> tuple[int, int, int] | None:
-    """Return three numbers for the file that begins at `start`: its packed size, the position at which the
-    record with this size ends, and its checksum. Return None if no such record is found. Another file or the
-    archive's directory must follow the record."""
+    """Return three numbers for the file that begins at `start`: the file's packed size, the position at which
+    the record with this size ends, and the file's checksum. Return None if no such record is found. Another
+    file or the archive's directory must follow the record."""
     position, before = start, b""
     stream.seek(start)
     while chunk := stream.read(READ_BYTES):

@@ -32,8 +32,7 @@ from preferences.records import (
 
 # Field names for the answer, in order of preference.
 ANSWER_NAMES = ("completion", "output", "response", "answer")
-# A file with the answer in another field can also contain answers from models, so the user must name the
-# format.
+# An answer in any other field can come from a model, so the user must then name the format.
 _CLEAR_NAMES = frozenset({"completion", "output"})
 _IDS = ("id", "idx", "index", "prompt_id")
 # Fields whose names contain one of these words contain verdicts on the answer, or further answers.

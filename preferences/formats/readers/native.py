@@ -7,8 +7,8 @@ objects `{text, model, sampling}`. In CSV, `responses` can be a JSON list. CSV c
 
 A ranking is in `tiers` or `ranking`. `tiers` contains lists of response indices from 0, best first; responses
 in the same list are tied. `ranking` contains one rank number per response; 1 is best, and equal numbers tie.
-Ratings, flags, choices, a confidence, a comment or a rewrite without `tiers` and `ranking` are read as a
-ranking without an order. `gold_tiers` is the known answer. A row whose `task_kind` is `gold`, `attention` or
+If a row has neither field, its ratings, flags, choices, confidence, comment and rewrite are read as a ranking
+without an order. `gold_tiers` is the known answer. A row whose `task_kind` is `gold`, `attention` or
 `qualification` becomes a check for annotators. `weight`, `split`, `round` and `votes` are used only to train
 a reward model on the file. The `ranking` export and a snapshot's Parquet file are in this format, so they can
 be imported again.

@@ -33,8 +33,8 @@ TEXT_NAMES = (
 )
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 _PLACE = {name: place for place, name in enumerate(PROMPT_NAMES)}
-# If a row has a conversation that ends with an answer, these fields are not read as its prompt. For example,
-# a `context` field next to such a conversation contains background information.
+# If a row has a conversation that ends with an answer, these fields are not read as the row's prompt. For
+# example, a `context` field next to such a conversation contains background information.
 WEAK_NAMES = (*CONVERSATION_NAMES, "context")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message")
 _SYSTEM = frozenset(SYSTEM_NAMES)

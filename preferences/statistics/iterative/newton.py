@@ -50,8 +50,8 @@ def maximise(problems: Problems, start: Array, *, sharing_offset: int) -> tuple[
     """Maximise B problems, starting at `start`, which has shape (B, P).
 
     The iteration for a problem ends when no parameter changes by more than TOLERANCE, or after MAX_STEPS
-    steps. The test ignores a common offset of the first `sharing_offset` parameters, because this offset can
-    be nearly undetermined.
+    steps. A change that is the same for each of the first `sharing_offset` parameters does not count, because
+    their common offset can be nearly undetermined.
     """
     found, remaining = start.copy(), np.zeros(len(start))
     done = np.ones(len(start), dtype=bool)
@@ -124,8 +124,8 @@ def _search(
 
 
 def _steps(slopes: Slopes) -> Array:
-    """The Newton steps. If the second derivatives are singular, the shortest solution is used. If this step
-    does not increase the function, the gradient is used instead."""
+    """The Newton steps. If the matrix of second derivatives is singular, the shortest solution is the step.
+    If the log-likelihood does not increase in the direction of this solution, the gradient is the step."""
     try:
         step = np.asarray(
             np.linalg.solve(slopes.information, slopes.gradient[..., None])[..., 0], dtype=np.float64

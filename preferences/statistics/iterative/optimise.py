@@ -24,7 +24,7 @@ NEGLIGIBLE = 1e-6
 
 
 class Minimum(NamedTuple):
-    """`at` contains the parameters with the lowest value that was found."""
+    """`at` contains the parameters for which the function had the lowest value found."""
 
     at: Vector
     convergence: Convergence
@@ -51,7 +51,7 @@ def minimise(
     steps: list[Vector] = []
     changes: list[Vector] = []
     for iteration in range(max_iterations + 1):
-        # The decrease that a quadratic function of this curvature would allow.
+        # If the function were quadratic with this curvature, its value could decrease by this amount.
         left = 0.5 * float(gradient @ (gradient * scale))
         if np.abs(gradient * scale).max(initial=0.0) <= tolerance:
             return Minimum(x, Convergence(True, iteration, left))

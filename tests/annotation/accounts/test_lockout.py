@@ -132,7 +132,7 @@ def test_device_is_known_only_for_the_accounts_that_logged_in_on_it() -> None:
     assert browser.log_in(username="ben") == 200
 
 
-def test_device_remembers_several_accounts(alice: User) -> None:
+def test_device_is_known_for_several_accounts(alice: User) -> None:
     browser = known_browser()
     for number in range(MAX_ACCOUNTS - 1):
         User.objects.create_user(f"user-{number}", password=PASSWORD)
@@ -160,7 +160,7 @@ def test_failed_login_does_not_make_a_device_known() -> None:
     assert COOKIE not in browser.api.cookies
 
 
-def test_reset_during_an_attack_lets_the_owner_in_on_a_new_device(
+def test_new_password_during_an_attack_lets_the_owner_in_on_a_new_device(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_up_the_limit()

@@ -131,8 +131,8 @@ def test_invalid_login_body_is_refused_with_a_problem_response(
 
 
 def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient, alice: User) -> None:
-    """One password is tried on many accounts. The limit applies even though the requests have no client
-    address, as over a Unix socket."""
+    """One password is tried on many accounts. The requests have no client address, as over a Unix socket, and
+    all count as requests from one address."""
     token = _token(browser)
     statuses = [
         browser.post(

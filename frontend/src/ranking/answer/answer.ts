@@ -25,8 +25,8 @@ export type AnswerFields = {
 };
 
 /**
- * The answer so far, in the submission format without the token. Autosave stores this
- * draft in the browser and on the server.
+ * The answer so far, in the submission format but without the token. Autosave stores this draft in the
+ * browser and on the server.
  */
 export type Draft = Omit<Answer, "token">;
 

@@ -56,7 +56,7 @@ type Props = CardProps & {
 
 /**
  * A response in the list, with its rank and its card. Only this component subscribes to the drag library,
- * which notifies every response whenever any response moves.
+ * which notifies all its subscribers whenever any response moves.
  */
 export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: Props) {
   const { id, slot, part } = card;

@@ -4,8 +4,8 @@ import { useAnswerTexts } from "../texts/answer";
 import type { DeskModel } from "./useDesk";
 
 /**
- * The unanswered questions. Required questions block submission; optional questions are shown on the first
- * attempt to submit and skipped on the second.
+ * The unanswered questions. If a required question is unanswered, the answer can't be submitted. Unanswered
+ * optional questions stop only the first attempt to submit and are then shown.
  */
 export function useGaps({ assignment: { form }, state: { fields, ranking }, letters }: DeskModel) {
   const gaps = missing(form, fields, ranking, letters, useAnswerTexts().gaps);

@@ -27,7 +27,7 @@ type Held = Pick<Assignment, "id" | "token" | "expires_at">;
 
 /**
  * Renews the lease while the page is visible. During a pause, renews the lease until `pausedUntil`, even if
- * the page is hidden. An answer that was taken back has no lease and an empty token.
+ * the page is hidden. If an answer was taken back, there is no lease, and the token is empty.
  */
 export function useLease(
   { id, token, expires_at }: Held,

@@ -18,9 +18,9 @@ const MAX_STEPS = 2_000_000;
  * The shortest edit script between two sequences of numbers. Null if the search would take more than
  * `maxSteps` steps. Source: Myers, "An O(ND) Difference Algorithm and Its Variations", 1986. The function
  * uses the linear-space form, which searches from both ends and splits where the searches meet. jsdiff's
- * `diffArrays` was slower for dissimilar texts (docs/measurements.md). With 4,000 characters per text,
- * jsdiff took 12 ms per pair instead of 2 ms. With 12,000 characters per text, jsdiff took 71 ms instead of
- * 21 ms, although jsdiff gave up on every pair.
+ * `diffArrays` was slower for dissimilar texts (docs/measurements.md). For a pair of texts of 4,000
+ * characters each, jsdiff took 12 ms, and this function takes 2 ms. For 12,000 characters each, jsdiff took
+ * 71 ms without completing any comparison, and this function takes 21 ms.
  */
 export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
   // Elements that do not occur in the other sequence are removed first, because they cannot be part of the

@@ -30,7 +30,7 @@ type Compare = (first: string, second: string) => Comparison;
 
 let loaded: Compare | undefined;
 
-/** Loads the comparison when it is first used, which keeps the first load of the desk small. */
+/** Loads the comparison only when it is first used, so that the first load of the desk stays small. */
 function useCompare(wanted: boolean): Compare | undefined {
   const [compare, setCompare] = useState(() => loaded);
   useEffect(() => {

@@ -2,7 +2,10 @@ import type { ReactNode } from "react";
 import { useAnswerTexts } from "../texts/answer";
 import styles from "./fields.module.css";
 
-/** Maximum number of steps of a scale with buttons. For a scale with more steps, typing a number is faster. */
+/**
+ * The maximum number of steps for which a scale has buttons. If there are more steps, typing a number is
+ * faster.
+ */
 const MOST_BUTTONS = 21;
 
 type Option<V> = { value: V; label: string; hint?: string };

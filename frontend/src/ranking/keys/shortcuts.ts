@@ -26,7 +26,7 @@ export type DeskCommands = {
 
 export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey" | "metaKey" | "shiftKey">;
 
-/** Keys pressed together; "…" stands for the keys between the keys before and after it. */
+/** Keys that are pressed together. "…" between two keys stands for all keys between those two. */
 export type Chord = readonly string[];
 
 export type Shortcut = {

@@ -22,7 +22,8 @@ export function layoutAfter(layout: Layout, offered: readonly Layout[]): Layout 
 /**
  * The two responses to show, in ranked order: the current response and the response kept in view. If no other
  * response is kept in view, the second response is the one above the current response (below it, if the
- * current response is the first). A step down then replaces only one of the two responses.
+ * current response is the first). When the user then goes to the next response, only one of the two shown
+ * responses is replaced.
  */
 export function twoShown(order: readonly string[], focus: string, held: string | null): readonly string[] {
   const at = order.indexOf(focus);

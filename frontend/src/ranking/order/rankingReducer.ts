@@ -15,8 +15,8 @@ type Order = { readonly tiers: Tiers; readonly unranked: readonly string[] };
 export type Rules = {
   readonly ties: boolean;
   /**
-   * Maximum number of ranked responses, if no response is ranked at the start. Null if all responses are
-   * ranked from the start.
+   * Maximum number of ranked responses in a form that initially ranks no response. Null in a form that
+   * initially ranks all responses.
    */
   readonly atMost: number | null;
 };

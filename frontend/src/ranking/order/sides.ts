@@ -95,8 +95,9 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
 }
 
 /**
- * The score of a position, as in publications: from −3 to +3 for a form with three degrees. The score is negative
- * if the first response is better, and 0 for a tie. Empty for "both are bad", and for a preference without a degree.
+ * The score of a position, on the scale that publications use: from −3 to +3 for a form with three degrees.
+ * The score is negative if the first response is better, and 0 for a tie. Empty for "both are bad", and for a
+ * preference without a degree.
  */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";

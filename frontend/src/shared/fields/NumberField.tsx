@@ -13,8 +13,8 @@ type Props = {
   error?: string | false | undefined;
   placeholder?: string;
   /**
-   * Whether the field can be empty, which means no limit. Otherwise, an empty field returns to its previous
-   * value.
+   * Whether the field can be empty; an empty field means that there is no limit. If the field can't be empty,
+   * clearing it restores the previous value.
    */
   optional?: boolean;
   suffix?: string;

@@ -3,7 +3,7 @@ import { loadRendered, whyPlain } from "./Markdown";
 
 /**
  * Delay for browsers that do not report idle time. The delay gives the browser time to render the effect of a
- * key press before this work starts.
+ * key press before any text is rendered ahead.
  */
 const SPARE_MS = 200;
 

@@ -12,20 +12,20 @@ from preferences.records import Message, Row
 # A shorter prompt, such as "Hello", can be the beginning of a response that does not repeat the prompt.
 MIN_WORDS = 2
 MIN_CHARACTERS = 8
-# Words in field names that are likely to name a prompt.
+# A word in a field's name that suggests that the field contains the prompt.
 PROMPT_WORD = re.compile(
     r"prompts?|questions?|query|instructions?|inputs?|user|human|text|post|context|request|messages?|dialogs?|"
     r"dialogues?|conversations?|history|article|document|passage|body|task|problem|ask|utterance|source|title|goal"
 )
-# Words in the names of fields that do not contain a prompt. Such fields describe a prompt, an annotation or
-# one of the two responses.
+# A word in a field's name that shows that the field does not contain the prompt. Such a field describes the
+# prompt, an annotation or one of the two responses.
 OTHER_WORD = re.compile(
     r"ids?|name|hash|type|kind|count|length|len|lang|language|model|score|rating|reasons?|rationale|"
     r"explanations?|justification|comments?|feedback|critique|notes?|description|guidelines?|rubric|license|"
     r"url|link|path|file|date|time|chosen|rejected|annotator|metadata"
 )
-# These words also name fields with other data, such as a user's name. If a field with such a name contains a
-# single word, the word is not a prompt.
+# A field that is named with one of these words can also contain other data, such as the name of a user. If
+# the field's value is a single word, it is not a prompt.
 AMBIGUOUS_WORDS = frozenset({"user", "human", "source", "title", "task", "message", "goal", "body"})
 TURN_FIELDS = frozenset({"role", "from"})
 LONG = 6  # words; a label rarely has this many words

@@ -3,7 +3,7 @@
 
 A name must contain a word for a response, such as `response` or `output`. If a row has further responses,
 such a column can refer to one of them, so the file is read as a table. `chosen` and `rejected` themselves are
-read as texts unless both name one of the row's responses, such as A and B.
+read as texts unless each of them names a response in another column, such as A or B.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def respelt(row: Row, names: tuple[str, str]) -> Row:
 
 
 def _name_responses(row: Row) -> bool:
-    """Whether `chosen` and `rejected` are not texts, but identify two other responses of the row by a letter,
-    a column, a model or an ID."""
+    """Whether `chosen` and `rejected` do not contain responses, but identify responses in other columns by a
+    letter, a column, a model or an ID."""
     names = [name for name in row if name not in SIDES]
     if not all(isinstance(row[side], str) for side in SIDES) or not _has_responses(row):
         return False

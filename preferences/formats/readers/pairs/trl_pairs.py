@@ -3,8 +3,8 @@
 repeat the prompt.
 
 Without a prompt, lists of turns are split at the first turn that differs. Plain texts are split at the last
-space before the first difference. TRL splits at the first differing character, which moves the beginning of a
-response into the prompt.
+space before the first difference. TRL splits at the first differing character and thereby moves the beginning
+of a response into the prompt.
 """
 
 from __future__ import annotations

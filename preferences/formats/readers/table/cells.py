@@ -31,8 +31,8 @@ class Replies:
 
 
 def replies_of(row: Row, columns: Sequence[str]) -> Replies:
-    """The replies in these columns; a single column contains a list of replies. Empty cells after the last
-    reply are left out. Raises RowError if a single column does not contain a list."""
+    """The replies in these columns. If there is only one column, it contains a list of replies. Empty cells
+    after the last reply are left out. Raises RowError if a single column does not contain a list."""
     if len(columns) == 1:
         items = listed(row.get(columns[0]))
         if items is None:

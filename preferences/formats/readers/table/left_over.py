@@ -71,7 +71,7 @@ def left_over_votes(sample: Sample, names: Sequence[str], people: Sequence[str])
 
 
 def _scores(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns, lists and keys of listed responses whose names suggest a score."""
+    """Columns, lists, and keys of listed responses, if the column's or key's name suggests a score."""
     suspicious = vote_names(tuple(names))
     groups = [
         name
@@ -123,7 +123,7 @@ def _scores_per_response(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _judged_items(sample: Sample) -> Found:
-    """The keys of listed responses that contain a judgement of each response, such as a score."""
+    """The keys under which the listed responses contain a judgement, such as a score."""
     items = sample.all_items()
     found: Found = {}
     for key in dict.fromkeys(key for item in items for key in item if key not in KNOWN_KEYS):
@@ -227,8 +227,8 @@ def _votes_of_people(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _votes_inside(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns whose objects or lists contain a vote, and keys of listed responses whose objects or lists
-    contain a score."""
+    """Columns with an object or list that contains a vote, and keys under which a listed response has an
+    object or list that contains a score."""
     found: Found = {}
     for name in (*names, "metadata"):
         counts = bool(COUNT_WORDS & set(words_of(name)))
@@ -272,8 +272,8 @@ def _vote_inside(value: object, answers: Answers, depth: int = MAX_DEPTH) -> str
 
 
 def _score_inside(value: object, depth: int = MAX_DEPTH) -> str | None:
-    """A key inside a listed response that looks like a score, a rank or a vote, at a depth of at most
-    MAX_DEPTH."""
+    """A key that looks like a score, a rank or a vote, inside a value of a listed response and at a depth of
+    at most MAX_DEPTH."""
     if not depth:
         return None
     if isinstance(value, list):

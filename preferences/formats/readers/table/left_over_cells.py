@@ -59,7 +59,8 @@ def _names_in_order(value: str, answers: Answers) -> bool:
 
 
 def _is_in_pairs(value: object, count: int) -> bool:
-    """Whether a list contains a row of numbers per response, or pairs of the numbers of two responses."""
+    """Whether the value is a table with one row and one column per response, or a list of pairs of response
+    numbers."""
     lists: list[Any] = [listed(item) for item in listed(value) or ()]
     if not lists or not all(item and all(map(is_number, item)) for item in lists):
         return False

@@ -63,8 +63,8 @@ class ColumnMapping:
     a `vote`, the rows become open tasks.
 
     `models` has a column per response, or is empty. `described` contains groups of columns with one further
-    value per response, such as a score. `others` are further columns that look like votes: they are kept as
-    metadata.
+    value per response, such as a score. `others` are further columns that look like votes; their values are
+    kept as metadata.
     """
 
     prompt: str
@@ -164,7 +164,8 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
     best = sorted(readable, key=winner_priority)
     top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
     if len(top) == 1 and not any(_competes(name, top[0], names) for name in reasons):
-        # With two responses, the worse one follows from the better one.
+        # If there are only two responses, the vote for the better response also determines the worse
+        # response.
         losers = loser_columns(sample, names) if sample.count > 2 else ()
         return readable[top[0]], tuple(name for name in (*candidates, *losers) if name != top[0])
     if top:
@@ -177,8 +178,9 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
 
 
 def _competes(unread: str, chosen: str, names: Sequence[str]) -> bool:
-    """Whether a column that can't be read could be the vote rather than the chosen column: its name suggests
-    a vote more clearly, or both columns belong to one group, such as `annotator_1` and `annotator_2`."""
+    """Whether the column `unread`, which can't be read, could be the vote instead of the column `chosen`.
+    This is the case if the name of `unread` suggests a vote more clearly, or if both columns belong to one
+    group, such as `annotator_1` and `annotator_2`."""
     return winner_priority(unread) < winner_priority(chosen) or any(
         {unread, chosen} <= set(group.columns) for group in groups_of(names)
     )

@@ -1,4 +1,4 @@
-"""A table of responses and votes whose columns have names of any kind.
+"""A table of responses and votes, in which the columns can have any names.
 
 `mapping` infers the columns from the first rows, and `votes` describes how a vote is read. Columns with a
 number per response become ratings; other columns with a value per response become metadata of the responses.

@@ -96,7 +96,7 @@ class OneHot:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """A key of the listed responses whose value is 1 or true for the best response."""
+    """A key of the listed responses; its value is 1 or true for the best response."""
 
     key: str
 

@@ -173,7 +173,7 @@ def _ranking(
 
 
 def _voted(values: dict[str, Any], named: Answers) -> Verdict | None:
-    """Return the vote in the answers to several questions, and remove this answer from `values`. None if no
+    """Return the verdict of the first answer that is a vote, and remove this answer from `values`. None if no
     answer is a vote."""
     for name, value in values.items():
         verdict = verdict_of_answer(name, value, named)

@@ -1,4 +1,5 @@
-"""TRL's prompt–completion data: rewrites and best responses, as completions to imitate."""
+"""TRL's prompt–completion data: the completions are rewrites and best responses, which a model learns to
+imitate."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_progress_increases_until_the_report_is_returned(project: Project, data:
     assert [step.read for step in steps] == [0, BATCH_LINES, 2 * BATCH_LINES, len(ROWS)]
     shares = [step.share for step in steps]
     assert shares[0] == 0
-    # The last share can be below 1, because the end of a Parquet file, its footer, is read first.
+    # For a Parquet file, the last share can be below 1, because the footer at the file's end is read first.
     assert shares[-1] > 0.9
     assert all(before <= after for before, after in pairwise(shares))
     assert Prompt.objects.filter(project=project).count() == len(ROWS)

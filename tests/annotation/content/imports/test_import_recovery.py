@@ -1,5 +1,5 @@
-"""If the worker of an import dies or stops, the import continues after its last stored batch and counts each
-batch once."""
+"""If the worker of an import dies or stops, the import continues after its last stored batch, and no batch is
+counted twice."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def artefacts(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def full_batches() -> bytes:
-    """Rows with rankings that fill exactly BATCHES batches."""
+    """Exactly enough rows to fill BATCHES batches; each row contains a ranking."""
     lines = [
         json.dumps({"prompt": f"Question {number}", "responses": ["yes", "no"], "tiers": [[0], [1]]})
         for number in range(BATCHES * BATCH_LINES)

@@ -252,7 +252,8 @@ def test_import_options_are_applied_and_gold_tiers_are_stored_as_response_ids(wi
 @pytest.mark.parametrize("task_kind", [kind for kind in RankingTask.Kind.values if kind != "ranking"])
 def test_check_with_a_ranking_stays_open_and_has_no_slots(wishes: Project, task_kind: str) -> None:
     check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": task_kind}
-    # A ranking in the file completes a ranking task, but not a check, which is assigned to every annotator.
+    # A ranking in the file completes a ranking task, but not a check, because every annotator must answer the
+    # check.
     report = take(wishes, check, {**check, "prompt": "Q2", "tiers": [[1], [0]]}, overlap=3)
     assert (report.tasks, report.rankings, report.failed) == (2, 1, 0)
     found = RankingTask.objects.values_list("kind", "state", "open_slots")

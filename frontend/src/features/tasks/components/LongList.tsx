@@ -10,7 +10,10 @@ import styles from "./tasks.module.css";
 /** All rows have the same height. On a phone, the cells of a row are arranged in three lines. */
 const ROW_PX = { wide: 52, narrow: 92 };
 
-/** Number of rows rendered above and below the screen, so that fast scrolling does not show the background. */
+/**
+ * Number of rows rendered beyond each edge of the screen, so that fast scrolling does not show the
+ * background.
+ */
 const OVERSCAN = 12;
 
 /**
@@ -64,7 +67,7 @@ export function LongList<Row>({
         </span>
       }
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: the document contains only the rows on the screen and positions them; <table> rows can't be positioned */}
+      {/* biome-ignore lint/a11y/useSemanticElements: only the rows near the screen are in the document, each at its own position; <table> rows can't be positioned */}
       <div
         role="table"
         aria-label={label}

@@ -90,8 +90,8 @@ function Actions({ slug, problem }: { slug: string; problem: TaskProblem }) {
   const [note, setNote] = useState<string | null>(null);
   const move = useMutation({
     mutationFn: () => (problem.settled_at ? reopenProblem(problem) : settleProblem(problem, note ?? "")),
-    // Reports are also refetched after a refusal, because a refusal means that another user has changed the
-    // report.
+    // Reports are also refetched if the server refuses the change, because another user has then already
+    // changed the report.
     onSettled: () => refreshProblems(queryClient, slug),
   });
   return (

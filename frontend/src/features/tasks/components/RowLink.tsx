@@ -4,7 +4,7 @@ import styles from "./tasks.module.css";
 
 /**
  * The link from a row to its task: a plain link that the router handles. The router's link component computes
- * and watches a location for each link, which is too slow when fast scrolling replaces forty rows at once.
+ * and watches a location for each link. This takes too long when fast scrolling replaces forty rows at once.
  */
 export function RowLink({ slug, task, text }: { slug: string; task: string; text: string }) {
   const router = useRouter();

@@ -15,8 +15,8 @@ export const webhooksQuery = (slug: string) =>
   });
 
 /**
- * Polls while the next attempt of a delivery is due within ten seconds. Later attempts follow after minutes or
- * hours, so the page does not wait for them.
+ * Polls while the next attempt of a delivery is due within ten seconds. Later attempts follow after minutes
+ * or hours, so the page does not poll for their results.
  */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({

@@ -25,7 +25,7 @@ CREATED = re.compile(r"^Created demo-")  # shown on the page of a run that has c
 RANKED_BY_HAND = 3  # tasks per annotator
 # Before the new tasks, an annotator can still get two earlier tasks: the current and the prefetched task.
 HANDED_OUT_BEFORE = 4
-# Training the reward model on these rankings takes long enough to follow the run live.
+# Training the reward model on these rankings takes long enough for the test to follow the run live.
 RANKED_BY_SCRIPTS = 200
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS, SAMPLED_PROMPTS = 16, 3, 16
 PRIORITY = 20  # above the priority of the demo's tasks, which is the default of 10

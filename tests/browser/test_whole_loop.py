@@ -2,7 +2,7 @@
 model trains policies by rejection sampling and PPO. The responses of a new policy become the next tasks.
 
 The runs are short. `test_readme_commands_run_one_round_of_the_loop` launches runs of the same kinds with more
-rankings, prompts and steps, and compares both policies with the first policy.
+rankings, prompts and steps, and compares both new policies with the first policy.
 """
 
 from __future__ import annotations

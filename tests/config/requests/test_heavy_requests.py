@@ -83,8 +83,8 @@ def waiting_for_a_lock() -> int:
 
 
 def freeze(server: WebServer, user: User, number: int, *headers: str) -> socket.socket:
-    """Requests a snapshot without reading the response. Without `headers`, the request has the user's
-    token."""
+    """Requests a snapshot without reading the response. Without `headers`, the request carries the
+    user's token."""
     line = socket.create_connection((LOOPBACK, server.port))
     body = json.dumps({"name": f"snapshot-{number}"})
     head = [

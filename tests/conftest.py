@@ -63,8 +63,8 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
     """Makes each of n workers start its imports with a different n-th of the test modules.
 
     Every worker imports all test modules. In a fresh clone, the first import of a module also compiles it and
-    rewrites its assertions, which takes half of the import time. If all workers imported the modules in the
-    same order, each of them would compile every module. A worker that imports a module later reads the
+    rewrites its assertions. These two steps take half of the import time. If all workers imported the modules
+    in the same order, each of them would compile every module. A worker that imports a module later reads the
     compiled file.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -58,7 +58,7 @@ def _make(stack: Stack) -> None:
 
 @pytest.fixture(scope="session")
 def demo_stack(made_demo: Path) -> Iterator[Stack]:
-    """A stack whose import worker downloads datasets from a local server in place of the Hub."""
+    """A stack whose import worker downloads datasets from a local server instead of the Hub."""
     with hub_server() as address:
         yield from _copy(made_demo, HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
 

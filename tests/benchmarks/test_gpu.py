@@ -1,4 +1,4 @@
-"""The GPU benchmark runs on a CPU with a tiny model. Its limits and its count of operations are correct."""
+"""The GPU benchmark runs on a CPU with a tiny model. The limits and the count of operations are correct."""
 
 from __future__ import annotations
 

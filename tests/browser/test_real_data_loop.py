@@ -141,7 +141,7 @@ add_member(project=project, user=user, role="annotator")
     judge = run(demo_stack, "reward_model", "--set", "max_length=512", "epochs=1", "heldout_fraction=0.2")[
         "result"
     ]
-    # The reward model's accuracy on held-out pairs exceeds chance by two standard errors.
+    # The reward model's accuracy on held-out pairs exceeds chance by more than two standard errors.
     accuracy, pairs = judge["metrics"]["heldout/accuracy"], judge["metrics"]["heldout/pairs"]
     assert accuracy > 0.5 + 2 * math.sqrt(0.25 / pairs), judge
     asked = ["max_new_tokens=64", "max_prompts=32"]

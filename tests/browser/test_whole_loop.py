@@ -2,7 +2,7 @@
 model trains policies by rejection sampling and PPO. The responses of a new policy become the next tasks.
 
 The runs are short. `test_readme_commands_run_one_round_of_the_loop` launches runs of the same kinds with more
-rankings, prompts and steps, and compares both policies with the first policy.
+rankings, prompts and steps, and compares both new policies with the first policy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CREATED = re.compile(r"^Created demo-")  # shown on the page of a run that has c
 RANKED_BY_HAND = 3  # tasks per annotator
 # Before the new tasks, an annotator can still get two earlier tasks: the current and the prefetched task.
 HANDED_OUT_BEFORE = 4
-# Training the reward model on these rankings takes long enough to follow the run live.
+# Training the reward model on these rankings takes long enough for the test to follow the run live.
 RANKED_BY_SCRIPTS = 200
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS, SAMPLED_PROMPTS = 16, 3, 16
 PRIORITY = 20  # above the priority of the demo's tasks, which is the default of 10

@@ -260,7 +260,7 @@ def _decrypts(use: Use, encrypted: str) -> bool:
     return True
 
 
-def test_writes_in_a_session_older_than_the_key_are_attributed_to_its_user(
+def test_writes_in_a_session_older_than_the_key_are_attributed_to_the_user(
     project: Project, mona: User, settings: Settings
 ) -> None:
     browser = APIClient()

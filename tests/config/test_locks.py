@@ -1,8 +1,8 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
 `pip check` covers only the Python that runs it. Packages state their requirements for every Python version.
-These tests can therefore check all versions, not only the running one. They do not check whether a package
-index offers the wheels.
+These tests can therefore check every version, not only the running version. They do not check whether a
+package index offers the wheels.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def applies(requirement: Requirement, python: str, extra: str = "") -> bool:
 
 
 def locked(name: str, python: str) -> dict[str, str]:
-    """Maps each package that the lock lists for this Python to its version."""
+    """Returns {package: locked version} for all packages that the lock lists for this Python."""
     pins = [pin for pin in read(f"{name}.lock") if applies(pin, python)]
     return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 

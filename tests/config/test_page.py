@@ -16,7 +16,7 @@ SCRIPT = b"export const ranked = true;\n" * 40
 
 @pytest.fixture
 def built(tmp_path: Path, settings: Settings) -> Path:
-    """The folder of a built page, which the server uses during the test."""
+    """A folder with the files of a built page. During the test, the server uses this folder."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "index-4f2aB9.js").write_bytes(SCRIPT)
     (tmp_path / "assets" / "index-4f2aB9.js.gz").write_bytes(gzip.compress(SCRIPT))

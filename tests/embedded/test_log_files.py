@@ -1,5 +1,5 @@
-"""The logs of child processes are rotated while the processes run, which limits their size. Apart from the
-oldest file, which is removed, rotation loses no line."""
+"""The logs of child processes are rotated while the processes run, which limits the size of the logs. Apart
+from the oldest file, which is removed, rotation loses no line."""
 
 from __future__ import annotations
 

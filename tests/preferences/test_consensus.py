@@ -29,7 +29,7 @@ A, B, C, D = range(4)
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
         # In this Condorcet cycle, all responses have the same Borda count.
         ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
-        # Both rankings prefer A to B, but ties with C form a cycle. Mean ranks: A 1.5, C 2, B 2.5.
+        # Both rankings prefer A to B, but A and B each tie with C: a cycle. Mean ranks: A 1.5, C 2, B 2.5.
         ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),
     ],
 )

@@ -169,7 +169,7 @@ ALLOWED = {"embedded/log_writer.py", "embedded/processes.py"}
 
 def renames_in(source: str) -> list[int]:
     """The numbers of the lines that rename a file. A call to `replace` with one positional argument renames a
-    path; the `replace` methods of strings and dates have two arguments or keyword arguments."""
+    path; the `replace` methods of strings and dates take two arguments or keyword arguments."""
     if not re.search(r"rename|\.replace\([\w\s]|os\.replace|move\(", source):
         return []  # parsing all files takes seconds
     return [

@@ -164,7 +164,7 @@ def test_repeated_response_without_a_task_keeps_both_ratings(project: Project) -
     assert Response.objects.get().metadata == {"left_out_rankings": [{"ratings": {"0": 4, "1": 2}}]}
 
 
-def test_left_out_rankings_of_all_rows_are_kept_in_the_metadata(project: Project) -> None:
+def test_every_left_out_ranking_is_kept_in_the_metadata_once(project: Project) -> None:
     same = {"prompt": "Best pet?", "responses": ["Cat", "Cat"]}
     rows = [{**same, "annotator": name, "comment": "Both are rude."} for name in ("kim", "lee")]
     take(project, *rows)

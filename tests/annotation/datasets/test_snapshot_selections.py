@@ -238,8 +238,8 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     assert kept("all") == {str(task.pk) for task in tasks}
     assert kept("two-thirds", min_agreement=0.66) == {str(agreed.pk), str(half.pk)}
     assert kept("most", min_agreement=0.67) == {str(agreed.pk)}
-    # Agreement covers the whole task, not only the selected rankings. Agreement is undefined for one
-    # annotator.
+    # Agreement covers the whole task, not only the selected rankings. Agreement is undefined for a
+    # task with only one annotator.
     assert kept("kims", min_agreement=0.9, annotators=["kim"]) == {str(agreed.pk)}
     # A task whose row is determined by a review is kept even if the annotators disagree.
     assert kept("settled", min_agreement=0.9, aggregation="majority") == {str(agreed.pk), str(decided.pk)}

@@ -22,8 +22,8 @@ def url(assignment: Assignment) -> str:
 
 @pytest.fixture
 def exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Two qualification tasks with three responses, and two ranking tasks. The pass mark is three of four
-    points."""
+    """Two qualification tasks and two ranking tasks, with three responses each. The pass mark is three of
+    four points."""
     for task in add_tasks(project, 4)[:2]:
         make_check(task, "qualification")
     project.qualification_pass_mark = 0.75

@@ -161,7 +161,7 @@ def test_unreadable_values_are_listed_by_owner_and_never_shown(
     assert _everything() == before, "unreadable values are kept, because the key may be found again"
 
 
-def test_unreadable_pseudonym_key_stops_snapshots_until_it_is_replaced(
+def test_unreadable_pseudonym_key_prevents_snapshots_until_it_is_replaced(
     stored: str, settings: Settings, project: Project, alice: User
 ) -> None:
     before = Pseudonyms(project).of(annotator_id=alice.pk, label="")

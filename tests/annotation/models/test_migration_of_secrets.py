@@ -1,5 +1,5 @@
-"""Migrating an older database keeps webhook secrets, pseudonyms and invitation links, which were derived from
-SECRET_KEY."""
+"""Migrating an older database keeps its webhook secrets, pseudonyms and invitation links, all of which were
+derived from SECRET_KEY."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TO_THE_OLDER_SCHEMA = """
 @pytest.fixture
 def older(db: None) -> tuple[Any, Callable[[], None]]:
     """The models as they were before the database stored secrets, and a function that runs the migrations
-    that store them."""
+    that store the secrets."""
     loader = MigrationLoader(connection)
     with connection.cursor() as cursor:
         cursor.execute(TO_THE_OLDER_SCHEMA)

@@ -1,4 +1,4 @@
-"""Imported ratings of any size break neither the quality report nor the card of a snapshot."""
+"""Imported ratings of any magnitude break neither the quality report nor the card of a snapshot."""
 
 from __future__ import annotations
 

@@ -342,7 +342,7 @@ def test_reviewer_waits_while_another_request_computes_the_agreement(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(5))
-def test_ranking_submitted_while_agreement_is_computed_makes_it_stale_again(
+def test_agreement_is_stale_if_a_ranking_is_submitted_during_its_computation(
     project: Project, add_tasks: Callable[..., list[RankingTask]], turn: int
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=6)

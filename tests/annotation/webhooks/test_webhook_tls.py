@@ -31,8 +31,8 @@ def certificate(
     tmp_path: Path,
     key_usage: bool = True,
 ) -> tuple[x509.Certificate, Key, Path]:
-    """Returns (certificate, key, file that contains both). `by` is the signing authority (default:
-    self-signed)."""
+    """Returns (certificate, key, file that contains both). `by` is the signing authority; without
+    it, the certificate is self-signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
     issuer, signer = (by[0].subject, by[1]) if by else (name, key)

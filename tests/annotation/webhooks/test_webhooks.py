@@ -279,7 +279,9 @@ def test_response_that_arrives_byte_by_byte_times_out(
     assert outcome.latency_ms < 3000
 
 
-def test_secret_is_shown_once_and_stored_nowhere(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_secret_is_shown_once_and_never_stored_unencrypted(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
     client = client_of(mona)
     url = "/api/v1/projects/support/webhooks/"
     body = {"url": "https://example.org/hook", "events": ["task.finished", "task.finished"]}

@@ -1,4 +1,4 @@
-"""A log that nobody reads doesn't stop the process that writes it."""
+"""A log pipe that nobody reads doesn't hang the process that writes to it."""
 
 from __future__ import annotations
 

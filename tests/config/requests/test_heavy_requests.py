@@ -83,8 +83,8 @@ def waiting_for_a_lock() -> int:
 
 
 def freeze(server: WebServer, user: User, number: int, *headers: str) -> socket.socket:
-    """Requests a snapshot without reading the response. Without `headers`, the request has the user's
-    token."""
+    """Requests a snapshot without reading the response. Without `headers`, the request carries the
+    user's token."""
     line = socket.create_connection((LOOPBACK, server.port))
     body = json.dumps({"name": f"snapshot-{number}"})
     head = [
@@ -174,7 +174,7 @@ def test_waiting_request_gets_a_report_that_was_computed_in_the_meantime(
         time.sleep(0.5)  # enough for the request to arrive; the test can't observe the arrival
         computed = client_of(mona).get(QUALITY).json()
         rank_next(ranked, ben, [0], [1], [2])
-        held.close()  # commits the ranking and frees the places
+        held.close()  # commits the ranking, and the blocked requests can finish
         assert waiting.result().json() == computed
     assert server.ask("GET", QUALITY, user=mona).json() != computed
 

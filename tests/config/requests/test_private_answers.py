@@ -22,7 +22,7 @@ from tests.config.schema.api_schema import api_schema
 
 
 def test_responses_of_the_api_are_not_stored(people: dict[str, User], rows: Ids) -> None:
-    """The test covers requests with a token and requests without credentials, most of which are refused."""
+    """The test covers requests with and without a token. Most requests without a token are refused."""
     for name in ("ada", OWNER, None):
         token = name and create_token(user=people[name], name="t")[1]
         client = APIClient(headers={"Authorization": f"Bearer {token}"} if token else {})

@@ -148,7 +148,8 @@ def _url(line: Line, rows: Ids) -> str:
 
 
 def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
-    """Makes a request. Returns its database queries, and the number of rows if the response is a list."""
+    """Makes a request. Returns the request's database queries, and the length of the response if it is a
+    list."""
     with CaptureQueriesContext(
         connection,
     ) as queries:

@@ -46,7 +46,7 @@ def test_known_position_bias_is_recovered() -> None:
     assert np.mean(off) > 0.87
 
 
-def test_response_shown_first_wins_half_of_the_pairs_without_position_bias() -> None:
+def test_without_position_bias_the_response_shown_first_wins_half_of_the_pairs() -> None:
     found = wins_of_the_first_shown(*_rankings(7, 20_000, 0.0))
     interval, _ = clustered_share(found.won, found.n)
     assert interval.low <= 0.5 <= interval.high

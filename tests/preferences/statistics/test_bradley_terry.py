@@ -55,7 +55,7 @@ def test_known_strengths_are_recovered() -> None:
     np.testing.assert_allclose(fit(_draw(truth, 20_000, seed=1)), truth, atol=0.04)
 
 
-def test_prior_keeps_strengths_finite_and_barely_changes_large_samples() -> None:
+def test_prior_keeps_strengths_finite_and_has_little_effect_on_large_samples() -> None:
     wins = np.array([[0, 50], [0, 0]])
     with pytest.raises(ValueError, match="prior"):
         fit(wins)
@@ -110,8 +110,8 @@ def test_strengths_match_choix_evalica_and_crowd_kit() -> None:
     known = np.log(scores.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
     frame = pd.DataFrame({"worker": 0, "left": xs, "right": ys, "label": xs})
-    # crowd-kit's stopping rule compares an array with itself, so the fit stops after two steps. A tolerance
-    # of 0 disables the stopping rule.
+    # crowd-kit's stopping rule compares an array with itself, so by default, the fit stops after two steps.
+    # A tolerance of 0 disables the stopping rule.
     known = np.log(CrowdKit(n_iter=3000, tol=0).fit(frame).scores_.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-6)
 

@@ -33,8 +33,8 @@ def test_dawid_skene_matches_crowd_kit() -> None:
     from crowdkit.aggregation import DawidSkene as CrowdKit
 
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
-    # Neither implementation uses smoothing. By default, crowd-kit stops as soon as its lower bound changes
-    # little. A tolerance of 0 disables this stopping rule.
+    # Neither implementation uses smoothing. By default, crowd-kit stops after the first step that barely
+    # raises its lower bound. A tolerance of 0 disables this stopping rule.
     known = CrowdKit(n_iter=80, tol=0).fit(pd.DataFrame({"task": items, "worker": people, "label": labels}))
     found = dawid_skene.fit(items, people, labels, n_items=300, n_annotators=5, n_labels=3, tolerance=1e-9)
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)

@@ -190,7 +190,7 @@ magnitudes = st.sampled_from([0.0, 1.0, -3.5, 1e-300, 1e300, -1e300, 1.7e308, -1
 
 @anything
 @given(st.lists(st.tuples(st.integers(0, 4), magnitudes | st.integers(0, 3).map(float)), max_size=40))
-def test_alpha_is_at_most_one_for_values_of_any_size(ratings: list[tuple[int, float]]) -> None:
+def test_alpha_is_at_most_one_for_values_of_any_magnitude(ratings: list[tuple[int, float]]) -> None:
     units, values = [unit for unit, _ in ratings], [value for _, value in ratings]
     for metric in METRICS:
         found = alpha(units, values, metric=metric, samples=50)

@@ -116,7 +116,7 @@ def test_qa_feedback_matches_the_reference_values() -> None:
     assert cycles == 0
     assert len(rows) - weak_orders == 16
     # The reference measures length in UTF-8 bytes. Its total of 1,808 pairs includes 4 pairs of equal length,
-    # which count as losses of the longer response.
+    # which count as if the longer response had lost.
     lengths = np.array([[len(row[f"prediction {n}"].encode()) for n in (1, 2, 3, 4)] for row in rows])
     won = n = 0
     for (i, j), verdict in zip(pairs, said.T, strict=True):
@@ -143,7 +143,7 @@ def test_longer_hh_responses_win_as_often_as_in_the_reference(name: str, share: 
     lengths = np.array([[len(row["chosen"]), len(row["rejected"])] for row in rows])
     places = np.tile(np.array([0, 1], dtype=np.int8), (len(rows), 1))
     found = wins_of_the_larger(places, lengths)
-    # The reference counts rows with responses of equal length as losses of the longer response.
+    # The reference counts a row with responses of equal length as if the longer response had lost.
     assert round(float(found.won.mean()), 3) == share
     interval, n = clustered_share(found.won, found.n)
     assert n == len(rows) - int((lengths[:, 0] == lengths[:, 1]).sum())

@@ -1,4 +1,4 @@
-"""A confidence sequence contains the mean at all times at once, and decides clear cases early."""
+"""The intervals of a confidence sequence contain the mean at every time, and decide clear cases early."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from preferences.statistics.sequential import confidence_sequence
 
 @pytest.mark.parametrize("mean", [0.3, 0.5, 0.9])
 def test_interval_contains_the_mean_at_every_time(mean: float) -> None:
-    """At most 5 % of sequences may ever miss the mean: 15 of 200 has a probability below 0.05."""
+    """At most 5 % of sequences may ever miss the mean. With 5 %, the probability that 15 or more of 200
+    sequences miss the mean is 0.08."""
     rng = np.random.default_rng(7)
     missed = 0
     for _ in range(200):
@@ -28,14 +29,14 @@ def test_interval_only_shrinks() -> None:
     assert all(a.low <= b.low and a.high >= b.high for a, b in itertools.pairwise(found))
 
 
-def test_clear_cases_are_decided_early_and_even_ones_are_not() -> None:
+def test_clear_cases_are_decided_early_and_balanced_cases_are_not() -> None:
     assert confidence_sequence([1.0] * 15).low > 0.5
     assert confidence_sequence([0.0] * 15).high < 0.5
     even = confidence_sequence([0.0, 1.0] * 50)
     assert even.low < 0.5 < even.high
 
 
-def test_interval_without_observations_is_everything() -> None:
+def test_interval_without_observations_contains_all_values() -> None:
     empty = confidence_sequence([])
     assert (empty.n, empty.low, empty.high) == (0, 0.0, 1.0)
 

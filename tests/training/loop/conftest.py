@@ -11,8 +11,8 @@ from training.models import Loop
 
 @pytest.fixture
 def loop(lab: Project, make_model: ModelMaker) -> Loop:
-    """The loop of a project with a policy and with held-out prompts. A round starts at three new
-    comparisons."""
+    """The loop of a project with a policy and with held-out prompts. A round starts once there
+    are three new comparisons."""
     make_model(name="lab-sft-1")
     prompts = [([{"role": "user", "content": f"Another question {n}?"}], {}) for n in range(30)]
     add_prompts(project=lab, prompts=prompts)

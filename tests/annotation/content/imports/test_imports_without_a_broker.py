@@ -1,5 +1,5 @@
-"""If the broker hangs or is down, a launched import is still queued, and its phase states the problem. The
-import starts when the broker is responding again."""
+"""An import can be launched even if the broker hangs or is down. It is then queued, its phase states the
+problem, and it starts once the broker responds again."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Outage = Callable[[Valkey], None]
 
 @pytest.fixture
 def broker(valkey: Valkey, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) -> Celery:
-    """The Celery app that sends the messages to the test's Valkey, with shorter time limits than usual."""
+    """A Celery app that sends messages to the test's Valkey, with shorter time limits than usual."""
     settings.ARTEFACTS = tmp_path / "artefacts"
     app = Celery("rankloop", set_as_current=False)
     app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -42,7 +42,7 @@ def test_changed_upload_is_refused_and_the_error_names_it(manager: APIClient) ->
     assert not Prompt.objects.exists()
 
 
-def test_import_queued_before_checksums_were_stored_is_executed(manager: APIClient) -> None:
+def test_import_without_a_stored_checksum_is_executed(manager: APIClient) -> None:
     response = upload(manager, ROW)
     Import.objects.update(sha256="")
     assert executed(manager, response)["state"] == "succeeded"

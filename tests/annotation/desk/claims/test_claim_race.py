@@ -209,7 +209,7 @@ def test_simultaneous_revisions_leave_one_current_ranking(
         ]
     )
     assert Ranking.objects.current().filter(assignment=assignment).count() == 1
-    # If the calls run one after the other, the second ranking supersedes the first.
+    # If the revisions run one after the other, both are stored, and the second supersedes the first.
     assert Ranking.objects.count() == 1 + sum(created for _, created in outcomes)
     assert any(created for _, created in outcomes)
 

@@ -151,8 +151,8 @@ def _answer_one(project: Project, person: User) -> None:
 def test_claim_that_is_rolled_back_leaves_no_cursor(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """The tasks are leased only in a transaction that is rolled back. A cursor that still pointed past the
-    released tasks would hide them forever."""
+    """Tasks are leased and skipped in a transaction that is rolled back. A cursor that still pointed past
+    these tasks would hide them forever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):

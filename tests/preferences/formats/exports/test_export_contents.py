@@ -28,7 +28,7 @@ def test_unranked_responses_lose_only_to_ranked_responses(wishes: Project) -> No
     ]
 
 
-def test_labels_follow_ratings_and_flagged_responses_are_undesirable(wishes: Project) -> None:
+def test_labels_follow_ratings_except_that_flagged_responses_are_undesirable(wishes: Project) -> None:
     snapshot = frozen(wishes)
     rows = lines(snapshot, "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [
@@ -47,7 +47,7 @@ def test_labels_follow_flags_if_there_are_no_ratings(wishes: Project) -> None:
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
 
 
-def test_no_labels_follow_from_a_comment_without_an_order(wishes: Project) -> None:
+def test_no_labels_follow_from_a_comment_alone(wishes: Project) -> None:
     flagged = {"prompt": "Hi?", "responses": ["a", "b"], "flags": {"0": ["unsafe"]}, "annotator": "kim"}
     commented = {"prompt": "Bye?", "responses": ["c", "d"], "comment": "Fine.", "annotator": "kim"}
     rows = lines(frozen(wishes, [flagged, commented]), "trl_unpaired")

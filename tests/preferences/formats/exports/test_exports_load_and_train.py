@@ -134,8 +134,8 @@ PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Be
 def test_reward_models_can_be_trained_on_exports_with_preferences(
     format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
 ) -> None:
-    """Training uses all rankings except the documented losses: all-bad answers, and prompts with a system
-    turn."""
+    """Training reads every preference except those that are documented as lost: preferences in all-bad
+    answers, and preferences on prompts with a system turn."""
     rankings = read_rankings(saved(frozen(wishes), format, tmp_path))
     found = {
         (better, worse)

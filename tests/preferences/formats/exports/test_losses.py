@@ -34,7 +34,7 @@ TOOL = [
 GIVEN_AT = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 REWRITE = "A better answer."
 ANNOTATOR = "annotator-0123456789ab"
-# The order of these texts differs from their order by hash, in which readers of pairs list the responses.
+# Readers of pairs list responses in the order of their hashes. The order of these texts is different.
 TEXTS = ("Best", "Worst", "Middle")
 SAID: dict[str, Any] = {
     "strength": 2,

@@ -235,7 +235,7 @@ def test_column_in_which_most_cells_name_a_response_is_refused() -> None:
         items("rank", 2, 1),
     ],
 )
-def test_row_is_rejected_if_its_vote_field_is_empty_in_the_first_rows(late: dict[str, Any]) -> None:
+def test_row_with_a_vote_field_that_the_first_rows_lack_is_rejected(late: dict[str, Any]) -> None:
     *before, last = lines_of(*[PAIR] * 55, late)
     assert [line.reason for line in before] == [""] * 55
     assert last.records == ()

@@ -192,7 +192,7 @@ def test_row_with_two_columns_that_could_be_the_vote_is_refused() -> None:
     assert "winner_ann (" in refusal({**PAIR, "winner_ann": "A", "winner_bob": "B"})
 
 
-def test_row_is_rejected_if_its_vote_column_is_missing_in_the_first_rows() -> None:
+def test_row_with_a_vote_column_that_the_first_rows_lack_is_rejected() -> None:
     rows = [PAIR] * 60 + [{**PAIR, "winner": "A"}]
     _, lines = read_records(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
     reasons = [line.reason for line in lines]
@@ -314,7 +314,7 @@ def test_chosen_rewardbench_responses_rank_above_all_others() -> None:
     assert name == "rewardbench"
     assert [record.messages[0]["content"] for record in records] == ["Capital of Chad?", "Name a colour."]
     assert [set(order(record)[0]) for record in records] == [{"N'Djamena."}, {"Red.", "Blue."}]
-    # The other responses rank below the first tier, without an order.
+    # The other responses are unranked: they are worse than the first tier, and have no order among them.
     assert [len(order(record)) for record in records] == [1, 1]
     assert [{response.text for response in record.responses} for record in records] == [
         {"N'Djamena.", "Lagos.", "Paris.", "Bern."},

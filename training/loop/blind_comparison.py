@@ -99,5 +99,5 @@ def answers_of_people(gate: Gate) -> list[float]:
 
 
 def _score(new: int, current: int) -> float:
-    """The places of the two answers, in the order in which `ask_people` added them; 0 is best."""
+    """Score a ranking by the places of the new and the production policy's answer. Place 0 is best."""
     return EVEN if new == current else WON if new < current else LOST

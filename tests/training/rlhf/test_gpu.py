@@ -133,7 +133,7 @@ def free_device() -> Iterator[None]:
 
 
 def with_less_memory(run: Callable[[], Any]) -> tuple[Any, Any]:
-    """Returns the results of two calls. The first call needs memory in addition to the memory that is already
+    """Return the results of two calls. The first call needs memory in addition to the memory that is already
     in use. The second call may use only 60% of this additional memory."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()

@@ -150,7 +150,7 @@ def test_estimate_is_made_for_the_running_worker(lab: Project) -> None:
     assert [stage.name for stage in told.stages] == ["load", "update", "generate", "log-probs", "save"]
 
 
-def test_fit_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) -> None:
+def test_whether_a_run_fits_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) -> None:
     worker("training@large", gpu=400, memory=900)
     assert estimate(lab).fits is True
     worker("training@small", gpu=24, memory=900)
@@ -180,7 +180,7 @@ def test_refusal_of_a_run_that_fits_no_worker_suggests_settings_that_fit(
     assert client_of(ada).post("/api/v1/runs/", asked | {"force": True}).status_code == 201
 
 
-def test_command_needs_force_to_launch_a_run_that_does_not_fit(lab: Project) -> None:
+def test_command_needs_the_force_option_to_launch_a_run_that_does_not_fit(lab: Project) -> None:
     worker("training@gpu", gpu=24)
     argv = ["launch_run", "sft", "--project", "lab", "--set", "base_model=Qwen/Qwen3-8B", "--json"]
     with pytest.raises(CommandError, match=r"would fit with .*--force"):

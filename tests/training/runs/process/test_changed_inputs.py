@@ -1,4 +1,4 @@
-"""A run fails before it uses a snapshot or model that has changed since it was stored."""
+"""A run fails before it uses a snapshot or model whose files have changed since they were stored."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def adapter(base: Path) -> Path:
 
 
 def policy_adapter(base: Path, out: Path, **settings: Any) -> Path:
-    """A LoRA adapter for a policy, saved with peft in the same way as by other tools."""
+    """A LoRA adapter for a policy, saved with peft, as other tools save it."""
     model, words = load_policy(base)
     lora = LoraConfig(target_modules=["q_proj"], r=4, task_type=TaskType.CAUSAL_LM, **settings)
     adapted = get_peft_model(model, lora)

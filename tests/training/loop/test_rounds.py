@@ -217,7 +217,7 @@ def test_failed_round_goes_on_from_the_step_that_failed(ranked_loop: Loop, make_
     assert TrainingRun.objects.filter(kind="reward_model").count() == 1
 
 
-def test_cancelled_round_cancels_its_run_and_can_go_on(ranked_loop: Loop, ada: User) -> None:
+def test_cancelled_round_cancels_its_run_and_can_be_resumed(ranked_loop: Loop, ada: User) -> None:
     round = started(ranked_loop)
     round = cancel_round(round=round, by=ada)
     run = TrainingRun.objects.get()
@@ -229,9 +229,7 @@ def test_cancelled_round_cancels_its_run_and_can_go_on(ranked_loop: Loop, ada: U
     assert run.state == "queued"
 
 
-def test_round_of_an_archived_project_fails_with_its_reason(
-    ranked_loop: Loop, make_model: ModelMaker
-) -> None:
+def test_round_of_an_archived_project_fails_with_a_reason(ranked_loop: Loop, make_model: ModelMaker) -> None:
     round = started(ranked_loop)
     update_project(project=ranked_loop.project, changes={"state": "archived"})
     round = helper.trained_reward_model(round, make_model, name="lab-rm-1")

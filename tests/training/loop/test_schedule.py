@@ -72,7 +72,7 @@ def test_scheduled_round_starts_once_after_several_missed_nights(
     assert nightly.rounds.count() == 1
 
 
-def test_night_without_new_comparisons_is_skipped_with_its_reason(nightly: Loop) -> None:
+def test_night_without_new_comparisons_is_skipped_with_a_reason(nightly: Loop) -> None:
     skipped = turn_loop(loop=nightly, now=tomorrow(nightly))
     assert skipped is not None
     assert (skipped.state, skipped.steps.count()) == ("skipped", 0)

@@ -1,8 +1,8 @@
 """Training and decoding on a GPU. These tests need only the packages of the training library, not Django or a
 database. The command that runs them is in docs/gpu.md.
 
-Two precisions or two devices can sample different tokens, because rounding changes the probabilities. Tests
-that compare two precisions or devices therefore use the same answers for both.
+Runs with different precisions or devices can sample different tokens, because rounding changes the
+probabilities. Tests that compare two precisions or devices therefore use the same answers for both.
 """
 
 from __future__ import annotations

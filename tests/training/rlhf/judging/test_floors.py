@@ -63,7 +63,7 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     floors = {"harmless": Floor(True, 0.0), "polite": Floor(False, 1.0)}
     means = {"harmless": 0.3, "polite": -5.0}
     state = adapted_state(initial_state(floors), floors, means, total_weight=1.0, rate=0.3, acts=False)
-    # The starting policy's mean is measured anyway.
+    # The mean of the starting policy is still measured.
     assert state["floors"] == {"harmless": 0.3, "polite": 1.0}
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 

@@ -47,7 +47,7 @@ def policy_adapter(base: Path, out: Path, **settings: Any) -> Path:
     return out
 
 
-def test_adapter_of_a_reward_model_without_its_head_is_refused(adapter: Path, tmp_path: Path) -> None:
+def test_reward_model_adapter_without_a_head_is_refused(adapter: Path, tmp_path: Path) -> None:
     folder = copy_of(adapter, tmp_path / "headless")
     drop_weights(folder / "adapter_model.safetensors", "score")
     for load, purpose in ((load_reward_model, Purpose.REWARD_MODEL), (load_for_training, Purpose.TRUNK)):

@@ -67,7 +67,7 @@ def build_scene(folder: Path) -> Scene:
 
 
 # A loop takes the scene, the policy to start from, the output folder, the reporter and settings, and returns
-# the folder of the trained policy and its metrics.
+# the folder of the trained policy and the metrics of the run.
 Loop = Callable[..., tuple[Path, dict[str, float]]]
 
 

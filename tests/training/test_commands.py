@@ -1,4 +1,4 @@
-"""launch_run and create_demo report their results, and their exit codes show whether they succeeded."""
+"""launch_run and create_demo report their results, and show by their exit codes whether they succeeded."""
 
 from __future__ import annotations
 

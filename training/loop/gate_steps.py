@@ -33,7 +33,7 @@ NOT_CHECKED = "The loop's settings turn this gate off, so the model was promoted
 
 
 def judge_reward_model(step: RoundStep) -> Settled:
-    """Check the round's reward model on held-out rankings, and promote it or stop the round."""
+    """Check the round's reward model on held-out rankings. Promote the model or stop the round."""
     settings, model = settings_of(step.round), reward_model_of(step.round)
     current = ModelVersion.objects.filter(
         project=model.project_id, kind=model.kind, stage=Stage.PRODUCTION

@@ -66,7 +66,7 @@ def prompts(lab: Project) -> None:
 
 @pytest.mark.usefixtures("prompts", "judge")
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_run_kind_has_an_estimate_without_earlier_runs(
+def test_every_run_kind_can_be_estimated_without_earlier_runs(
     kind: str, lab: Project, alice: User, rank: Rank
 ) -> None:
     rank(lab, alice, n=3)

@@ -101,7 +101,7 @@ def test_machine_without_a_driver_reports_no_gpus(monkeypatch: pytest.MonkeyPatc
     assert visible_gpus({"PATH": str(tmp_path)}, CUDA_TORCH) == ()
 
 
-def test_main_memory_does_not_exceed_the_limit_of_any_control_group(tmp_path: Path) -> None:
+def test_reported_main_memory_does_not_exceed_the_limit_of_any_control_group(tmp_path: Path) -> None:
     own = tmp_path / "cgroup"
     own.write_text("0::/machine/rankloop\n")
     whole = host_memory(tmp_path / "none", own)

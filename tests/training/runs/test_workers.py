@@ -150,7 +150,7 @@ def test_estimate_is_made_for_the_running_worker(lab: Project) -> None:
     assert [stage.name for stage in told.stages] == ["load", "update", "generate", "log-probs", "save"]
 
 
-def test_whether_a_run_fits_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) -> None:
+def test_fit_of_a_run_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) -> None:
     worker("training@large", gpu=400, memory=900)
     assert estimate(lab).fits is True
     worker("training@small", gpu=24, memory=900)

@@ -1,4 +1,4 @@
-"""launch_run and create_demo report their results, and their exit codes show whether they succeeded."""
+"""launch_run and create_demo report their results, and show by their exit codes whether they succeeded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(*argv: str, **options: Any) -> str:
     return out.getvalue()
 
 
-def test_launch_without_wait_queues_the_run_and_warns_if_no_worker_runs(
+def test_launch_without_wait_option_queues_the_run_and_warns_without_a_worker(
     transactional_db: None, lab: Project
 ) -> None:
     said = command("launch_run", "sft", "--project", "lab", "--set", "epochs=2", "weight_decay=0.01")
@@ -35,7 +35,9 @@ def test_launch_without_wait_queues_the_run_and_warns_if_no_worker_runs(
     assert str(run.id) in said
 
 
-def test_launch_with_wait_executes_the_run_without_a_worker(test_database: None, lab: Project) -> None:
+def test_launch_with_the_wait_option_executes_the_run_without_a_worker(
+    test_database: None, lab: Project
+) -> None:
     said = command("launch_run", "sft", "--project", "lab", "--set", *TINY, "--wait")
     assert "sft succeeded" in said
     assert "made lab-sft-1" in said

@@ -49,7 +49,7 @@ __all__ = [
 
 def prompts(n: int, seed: int) -> list[list[dict[str, str]]]:
     """Return `n` different prompts. With the same seed, a longer list starts with the prompts of a shorter
-    one."""
+    list."""
     return [messages for _, messages in draw_conversations(n, random.Random(f"prompts {seed}"))]
 
 

@@ -1,5 +1,5 @@
-"""The blind human comparison of a policy gate: an ordinary ranking project whose tasks hold one answer of
-each policy. Annotators see the answers in random order and without names."""
+"""The blind human comparison of a policy gate: an ordinary ranking project whose tasks hold one answer from
+each policy. Annotators see the answers in random order, without the names of the policies."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ def answers_of_people(gate: Gate) -> list[float]:
 
 
 def _score(new: int, current: int) -> float:
-    """The places of the two answers, in the order in which `ask_people` added them; 0 is best."""
+    """Score a ranking by the places of the new and the production policy's answer. Place 0 is best."""
     return EVEN if new == current else WON if new < current else LOST

@@ -33,7 +33,7 @@ NOT_CHECKED = "The loop's settings turn this gate off, so the model was promoted
 
 
 def judge_reward_model(step: RoundStep) -> Settled:
-    """Check the round's reward model on held-out rankings, and promote it or stop the round."""
+    """Check the round's reward model on held-out rankings. Promote the model or stop the round."""
     settings, model = settings_of(step.round), reward_model_of(step.round)
     current = ModelVersion.objects.filter(
         project=model.project_id, kind=model.kind, stage=Stage.PRODUCTION
@@ -183,7 +183,7 @@ def _fail(gate: Gate, state: Gate.State, reason: str) -> Settled:
 
 
 def _answers(step: RoundStep, policy: ModelVersion) -> TrainingRun:
-    """The round's evaluate run of this policy."""
+    """The round's `evaluate` run of this policy."""
     answered = step.round.steps.filter(kind__in=[Kind.ANSWER_CURRENT, Kind.ANSWER_NEW])
     for one in answered.select_related("run").order_by("-position"):
         if one.run is not None and one.run.inputs.get("policy") == policy.name:
@@ -207,8 +207,8 @@ def _kl(policy: ModelVersion) -> float | None:
 def _by_reward(
     new: list[AnsweredPrompt], current: list[AnsweredPrompt], settings: LoopSettings
 ) -> Preference:
-    """The comparison of the two policies by the round's own reward model. Reported, and decisive only in
-    automatic gates: the policy was trained on this reward model's scores."""
+    """The comparison of the two policies by the round's own reward model. The comparison is reported, but
+    decides only automatic gates, because the new policy was trained on this reward model's scores."""
     scores = scores_by_points(_points(new), _points(current))
     return preference_of(scores, budget=max(1, len(scores)), level=settings.gate_level, ended=True)
 

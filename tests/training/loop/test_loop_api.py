@@ -69,7 +69,7 @@ def test_invalid_setting_is_refused_and_nothing_changes(
     assert loop.settings == {"min_new_comparisons": 3}
 
 
-def test_manager_reads_rounds_and_only_an_admin_acts(
+def test_manager_can_read_rounds_and_only_an_admin_can_start_or_change_them(
     client_of: ClientOf, ada: User, manager: User, ranked_loop: Loop
 ) -> None:
     admin, reader = client_of(ada), client_of(manager)

@@ -97,7 +97,7 @@ def test_round_with_human_gate_promotes_the_preferred_policy(
     ]
 
 
-def test_undecided_gate_promotes_nothing_and_the_round_still_asks(
+def test_undecided_gate_promotes_nothing_and_the_round_still_samples_new_tasks(
     ranked_loop: Loop, alice: User, make_model: ModelMaker
 ) -> None:
     set_loop(project=ranked_loop.project, settings={"gate_rankings": 10})
@@ -217,7 +217,7 @@ def test_failed_round_goes_on_from_the_step_that_failed(ranked_loop: Loop, make_
     assert TrainingRun.objects.filter(kind="reward_model").count() == 1
 
 
-def test_cancelled_round_cancels_its_run_and_can_go_on(ranked_loop: Loop, ada: User) -> None:
+def test_cancelled_round_cancels_its_run_and_can_be_resumed(ranked_loop: Loop, ada: User) -> None:
     round = started(ranked_loop)
     round = cancel_round(round=round, by=ada)
     run = TrainingRun.objects.get()
@@ -229,9 +229,7 @@ def test_cancelled_round_cancels_its_run_and_can_go_on(ranked_loop: Loop, ada: U
     assert run.state == "queued"
 
 
-def test_round_of_an_archived_project_fails_with_its_reason(
-    ranked_loop: Loop, make_model: ModelMaker
-) -> None:
+def test_round_of_an_archived_project_fails_with_a_reason(ranked_loop: Loop, make_model: ModelMaker) -> None:
     round = started(ranked_loop)
     update_project(project=ranked_loop.project, changes={"state": "archived"})
     round = helper.trained_reward_model(round, make_model, name="lab-rm-1")
@@ -264,7 +262,7 @@ def test_budget_of_rounds_ends_the_loop(ranked_loop: Loop, alice: User, rank: Ra
         turn_by_hand(loop=ranked_loop, by=None)
 
 
-def test_project_without_a_policy_fails_its_round_and_blocks_no_other(
+def test_project_without_a_policy_fails_its_round_and_blocks_no_other_project(
     ranked_loop: Loop, alice: User, rank: Rank
 ) -> None:
     bare = create_project(slug="bare")
@@ -276,7 +274,7 @@ def test_project_without_a_policy_fails_its_round_and_blocks_no_other(
     assert ranked_loop.rounds.get().state == "running"
 
 
-def test_round_by_hand_needs_comparisons(loop: Loop) -> None:
+def test_round_started_by_hand_needs_comparisons(loop: Loop) -> None:
     with pytest.raises(Problem, match="no comparisons"):
         turn_by_hand(loop=loop, by=None)
     assert not Round.objects.exists()
@@ -302,11 +300,11 @@ def test_two_concurrent_scheduler_ticks_start_one_round_with_one_run(ranked_loop
 
 
 @pytest.mark.django_db(transaction=True)
-def test_process_that_waited_for_the_round_sees_the_snapshot_of_the_other(ranked_loop: Loop) -> None:
+def test_process_that_waited_for_the_round_sees_the_other_processs_snapshot(ranked_loop: Loop) -> None:
     round = start_round(loop=ranked_loop, trigger="manual")
     waiter = threading.Thread(target=advance_and_close, args=[round])
     with transaction.atomic():
-        assert _advance(round.pk)  # freezes the snapshot, and keeps the lock
+        assert _advance(round.pk)  # freezes the snapshot and keeps the lock
         waiter.start()
         while not is_waiting_for_a_lock():
             time.sleep(0.01)

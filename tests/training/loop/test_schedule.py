@@ -1,4 +1,5 @@
-"""The schedule starts one round per time, also after an outage, and skips a time without new data."""
+"""The schedule starts one round at each scheduled time, and one for all times that were missed in an outage.
+A time without new data is skipped."""
 
 from __future__ import annotations
 
@@ -24,10 +25,10 @@ def at(text: str) -> datetime:
     [
         ("2026-11-30T01:29", "2026-11-29T01:30", "2026-11-30T01:30"),
         ("2026-11-30T01:30", "2026-11-30T01:30", "2026-12-01T01:30"),
-        # Germany's clocks go from 02:00 to 03:00 on 29 March 2026, and 02:30 does not occur.
+        # Germany's clocks go forward from 02:00 to 03:00 on 29 March 2026, so 02:30 does not occur.
         ("2026-03-29T01:29", "2026-03-28T01:30", "2026-03-29T01:30"),
         ("2026-03-29T01:30", "2026-03-29T01:30", "2026-03-30T00:30"),
-        # They go from 03:00 to 02:00 on 25 October 2026, and 02:30 occurs twice: the first one counts.
+        # They go back from 03:00 to 02:00 on 25 October 2026, so 02:30 occurs twice. The first time counts.
         ("2026-10-25T00:31", "2026-10-25T00:30", "2026-10-26T01:30"),
     ],
 )
@@ -37,7 +38,7 @@ def test_times_of_the_schedule_follow_the_time_zone(now: str, latest: str, follo
     assert next_tick(settings, at(now)) == at(following)
 
 
-def test_schedule_on_some_days_uses_the_days_of_its_time_zone() -> None:
+def test_weekdays_of_a_schedule_are_those_of_its_time_zone() -> None:
     # 30 November 2026 is a Monday. In Auckland (UTC+13), Monday 08:00 is Sunday 19:00 UTC.
     settings = LoopSettings(schedule_time="08:00", schedule_days=("mon",), time_zone="Pacific/Auckland")
     assert latest_tick(settings, at("2026-11-30T00:00")) == at("2026-11-29T19:00")
@@ -71,7 +72,7 @@ def test_scheduled_round_starts_once_after_several_missed_nights(
     assert nightly.rounds.count() == 1
 
 
-def test_night_without_new_comparisons_is_skipped_with_its_reason(nightly: Loop) -> None:
+def test_night_without_new_comparisons_is_skipped_with_a_reason(nightly: Loop) -> None:
     skipped = turn_loop(loop=nightly, now=tomorrow(nightly))
     assert skipped is not None
     assert (skipped.state, skipped.steps.count()) == ("skipped", 0)

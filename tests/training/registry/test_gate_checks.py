@@ -1,4 +1,4 @@
-"""The checks of a gate pass and fail at their bounds, and never pass for want of a figure."""
+"""The checks of a gate pass and fail at their bounds, and never pass because a figure is missing."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_demotion_needs_a_reason_and_a_model_in_production(make_model: ModelMake
     assert archive_model(model=model).stage == "archived"
 
 
-def test_database_refuses_a_promotion_without_gate_and_reason(make_model: ModelMaker) -> None:
+def test_database_refuses_a_promotion_with_neither_a_gate_nor_a_reason(make_model: ModelMaker) -> None:
     with pytest.raises(IntegrityError, match="promotion_has_a_gate_or_a_reason"):
         StageChange.objects.create(model=make_model(name="m"), before="candidate", after="production")
 

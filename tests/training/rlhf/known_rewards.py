@@ -23,15 +23,15 @@ def features(seed: int, n: int, k: int, *, width: int) -> Tensor:
 
 
 def ranked(seed: int, rewards: Tensor) -> Tensor:
-    """Sample one Plackett–Luce ranking for each row of the (N, K) rewards. The function adds Gumbel noise,
-    sorts the responses, and returns tiers."""
+    """Sample one Plackett–Luce ranking for each row of the (N, K) rewards: add Gumbel noise to the rewards,
+    sort the responses, and return their tiers."""
     generator = torch.Generator().manual_seed(seed + 200_000)
     noise = -torch.log(-torch.log(torch.rand(rewards.shape, generator=generator, dtype=rewards.dtype)))
     return (rewards + noise).argsort(dim=1, descending=True).argsort(dim=1)
 
 
 def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Part:
-    """Rankings of equal size, with the same likelihood weights as in `uncertainty.observations`."""
+    """Rankings with equal numbers of responses, weighted as in `uncertainty.observations`."""
     k = tiers.shape[1]
     of_pairs = loss == "bradley_terry"
     counted = k * (k - 1) / 2 * 3 / (k + 1) if of_pairs else k - 1

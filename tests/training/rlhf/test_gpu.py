@@ -1,8 +1,8 @@
 """Training and decoding on a GPU. These tests need only the packages of the training library, not Django or a
 database. The command that runs them is in docs/gpu.md.
 
-Two precisions or two devices can sample different tokens, because rounding changes the probabilities. Tests
-that compare two precisions or devices therefore use the same answers for both.
+Runs with different precisions or devices can sample different tokens, because rounding changes the
+probabilities. Tests that compare two precisions or devices therefore use the same answers for both.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def free_device() -> Iterator[None]:
 
 
 def with_less_memory(run: Callable[[], Any]) -> tuple[Any, Any]:
-    """Returns the results of two calls. The first call needs memory in addition to the memory that is already
+    """Return the results of two calls. The first call needs memory in addition to the memory that is already
     in use. The second call may use only 60% of this additional memory."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()

@@ -203,7 +203,7 @@ def test_training_with_equal_settings_leads_to_the_same_weights_as_in_trl(
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
 def test_model_trained_by_trl_has_the_same_scores_in_rankloop(kind: str, tmp_path: Path) -> None:
-    """TRL trains the model from texts, with EOS as the pad token, which is the most common case."""
+    """TRL trains the model from texts. As in the most common case, EOS is the pad token."""
     policy = save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=True), tmp_path / "policy")
     texts = [
         {"prompt": f"user: w{n}\nassistant:", "chosen": f" w{n} good good", "rejected": f" w{n} bad"}

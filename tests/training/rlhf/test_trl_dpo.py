@@ -1,5 +1,5 @@
-"""DPO on rankings of two responses is equivalent to TRL's DPOTrainer, in every layout, with an adapter and,
-within the precision of bfloat16, in bfloat16.
+"""DPO on rankings of two responses is equivalent to TRL's DPOTrainer. This also holds in every layout, with
+an adapter, and in bfloat16 up to its rounding errors.
 
 With the same weights, both trainers compute the same loss, gradients and metrics, and reach the same weights
 after training. For the tested losses, TRL supports neither label smoothing nor ties. Both are expectations

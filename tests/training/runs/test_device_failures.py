@@ -67,7 +67,7 @@ def accelerator_error(code: int, message: str) -> RuntimeError:
     ],
     ids=lambda error: f"{getattr(error, 'error_code', type(error).__name__)}",
 )
-def test_error_of_a_lost_gpu_is_recorded_as_a_lost_gpu(error: RuntimeError) -> None:
+def test_error_of_a_lost_gpu_has_the_kind_device_lost(error: RuntimeError) -> None:
     recorded = record_of(error)
     assert (recorded["kind"], recorded["title"]) == ("device_lost", "The GPU failed")
     assert recorded["detail"] == str(error)
@@ -87,11 +87,11 @@ def test_error_of_a_lost_gpu_is_recorded_as_a_lost_gpu(error: RuntimeError) -> N
         (ValueError(LAUNCH_FAILURE), FailureKind.INPUTS_REFUSED),
     ],
 )
-def test_other_errors_are_not_recorded_as_a_lost_gpu(error: Exception, kind: FailureKind) -> None:
+def test_other_errors_do_not_have_the_kind_device_lost(error: Exception, kind: FailureKind) -> None:
     assert kind_of(error) == kind
 
 
-def test_error_caused_by_a_lost_gpu_is_recorded_as_a_lost_gpu() -> None:
+def test_error_caused_by_a_lost_gpu_has_the_kind_device_lost() -> None:
     error = ValueError("the model can't be read")
     error.__cause__ = accelerator_error(719, LAUNCH_FAILURE)
     assert kind_of(error) == FailureKind.DEVICE_LOST

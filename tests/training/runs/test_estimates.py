@@ -66,7 +66,7 @@ def prompts(lab: Project) -> None:
 
 @pytest.mark.usefixtures("prompts", "judge")
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_run_kind_has_an_estimate_without_earlier_runs(
+def test_every_run_kind_can_be_estimated_without_earlier_runs(
     kind: str, lab: Project, alice: User, rank: Rank
 ) -> None:
     rank(lab, alice, n=3)
@@ -210,7 +210,7 @@ def test_a_few_long_prompts_raise_the_estimated_memory(lab: Project, alice: User
     import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, long)).encode()))
     after, large = found()
     assert after.longest > 2000
-    # One prompt of 2,500 tokens among about 60: the mean grows by 40, and the deviation by 320.
+    # One prompt of 2,500 tokens among about 60 prompts raises the mean by 40 and the deviation by 320.
     assert after.prompt_deviation - before.prompt_deviation > 5 * (after.prompt - before.prompt)
     mean_only = (after.prompt - before.prompt) / before.prompt
     assert large / small > 1 + mean_only / 2

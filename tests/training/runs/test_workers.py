@@ -101,7 +101,7 @@ def test_machine_without_a_driver_reports_no_gpus(monkeypatch: pytest.MonkeyPatc
     assert visible_gpus({"PATH": str(tmp_path)}, CUDA_TORCH) == ()
 
 
-def test_main_memory_does_not_exceed_the_limit_of_any_control_group(tmp_path: Path) -> None:
+def test_reported_main_memory_does_not_exceed_the_limit_of_any_control_group(tmp_path: Path) -> None:
     own = tmp_path / "cgroup"
     own.write_text("0::/machine/rankloop\n")
     whole = host_memory(tmp_path / "none", own)
@@ -150,7 +150,7 @@ def test_estimate_is_made_for_the_running_worker(lab: Project) -> None:
     assert [stage.name for stage in told.stages] == ["load", "update", "generate", "log-probs", "save"]
 
 
-def test_fit_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) -> None:
+def test_fit_of_a_run_is_uncertain_if_only_some_workers_have_enough_memory(lab: Project) -> None:
     worker("training@large", gpu=400, memory=900)
     assert estimate(lab).fits is True
     worker("training@small", gpu=24, memory=900)
@@ -180,7 +180,7 @@ def test_refusal_of_a_run_that_fits_no_worker_suggests_settings_that_fit(
     assert client_of(ada).post("/api/v1/runs/", asked | {"force": True}).status_code == 201
 
 
-def test_command_needs_force_to_launch_a_run_that_does_not_fit(lab: Project) -> None:
+def test_command_needs_the_force_option_to_launch_a_run_that_does_not_fit(lab: Project) -> None:
     worker("training@gpu", gpu=24)
     argv = ["launch_run", "sft", "--project", "lab", "--set", "base_model=Qwen/Qwen3-8B", "--json"]
     with pytest.raises(CommandError, match=r"would fit with .*--force"):

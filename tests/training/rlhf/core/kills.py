@@ -1,7 +1,7 @@
 """Kill a training loop with SIGKILL at chosen moments, resume it, and compare its final state with that of an
 uninterrupted run.
 
-Each attempt is forked from one process that has already imported torch (`Killer`), so an attempt takes only
+All attempts are forked from one process that has already imported torch (`Killer`), so an attempt takes only
 the time of its own training. A new kind of loop needs one function in `kills_kinds.KINDS`.
 
 A moment is one of:
@@ -102,7 +102,7 @@ class Killer:
         return int(json.loads(self._process.stdout.readline()))
 
     def run(self, kind: str, folder: Path, name: str, *moments: Moment) -> Ended:
-        """Kill one attempt at each moment, and let the last attempt finish."""
+        """Stop one attempt at each moment, and let another attempt finish."""
         codes = [self.attempt(kind, folder, name, moment) for moment in (*moments, None)]
         assert set(codes) <= {KILLED, CANCELLED, 0}, f"{kind} {name}: exit codes {codes}"
         assert codes[-1] == 0, f"{kind} {name}: the last attempt did not succeed"
@@ -134,8 +134,8 @@ def _ended(folder: Path, name: str, kills: int) -> Ended:
 
 
 def _said(attempts: list[list[Any]], what: str) -> list[Any]:
-    """The reports of all attempts. As in `RunEventQuerySet.said_of`, a report is left out if a later attempt
-    began at or before its step, so only the last report of a repeated step remains."""
+    """The reports of this type from all attempts. As in `RunEventQuerySet.said_of`, a report is left out if a
+    later attempt began at or before the report's step, so only the last report of a repeated step remains."""
     said: list[Any] = []
     for rows in attempts:
         mine = [row for row in rows if row[0] == what]

@@ -255,7 +255,7 @@ def test_error_for_checkpoints_of_another_run_names_the_difference(folder: Path,
     ("written_on", "other_device", "resumes"),
     [("cpu", False, True), ("", False, True), ("cuda", False, False), ("cuda", True, True)],
 )
-def test_checkpoint_of_another_kind_of_device_is_refused_unless_allowed(
+def test_checkpoint_from_another_kind_of_device_is_refused_unless_allowed(
     written_on: str, other_device: bool, resumes: bool, tmp_path: Path
 ) -> None:
     modules = {"model": nn.Linear(2, 1)}
@@ -272,8 +272,8 @@ def test_checkpoint_of_another_kind_of_device_is_refused_unless_allowed(
 
 
 def record_device(file: Path, device: str) -> None:
-    """Change a checkpoint's file as if the checkpoint had been written on such a device. Earlier versions
-    recorded no device."""
+    """Change a checkpoint's file as if the checkpoint had been written on `device`. If `device` is empty, the
+    file records no device, as in earlier versions."""
     state = json.loads(file.read_text())
     assert state.pop("device") == "cpu"
     file.write_text(checkpoint._sealed(state | ({"device": device} if device else {})))

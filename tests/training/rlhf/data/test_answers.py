@@ -106,5 +106,5 @@ def test_architectures_without_full_attention_use_separate_rows() -> None:
     )
     assert shared_layout(windowed) == shared_layout(softcapped) == "separate"
     assert shared_layout(tiny.policy()) == shared_layout(tiny.gpt2_policy(), tiny.policy()) == "flat"
-    # The layout must be supported by every model that uses it, for example the policy and the critic.
+    # Models that share a layout, such as the policy and the critic, must all support it.
     assert shared_layout(tiny.policy(), windowed) == "separate"

@@ -36,7 +36,7 @@ GROUPS = [
 
 
 def classifier(policy: Any) -> Any:
-    """A randomly initialised reward model with the policy's trunk."""
+    """A reward model with the policy's trunk and a randomly initialised head."""
     config = copy.deepcopy(policy.config)
     config.num_labels = 1
     with torch.random.fork_rng():
@@ -104,8 +104,9 @@ def test_gradients_equal_those_of_pairs_in_separate_rows(model: Any, layout: Lay
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
 def test_encoder_gradients_equal_those_of_pairs_in_separate_rows(kind: str) -> None:
-    """Compare Rankloop's batches with the transformers classifier. Rankloop puts responses in separate rows
-    and groups the rows by width. The classifier processes the responses of each pair one row at a time."""
+    """Compare Rankloop's encoder batches with single passes. In the batches, responses are in separate rows,
+    and the rows are grouped by width. In the single passes, the transformers model reads one response at a
+    time."""
     encoder = classifier(tiny.ENCODERS[kind]())
     expanded = []
     for group in GROUPS:
@@ -166,7 +167,7 @@ def test_last_mlp_runs_only_for_tokens_that_the_head_reads(model: Any) -> None:
     linear.register_forward_hook(lambda module, given, out: worked.append(given[0].shape))
     rewards_of(model, collate(GROUPS, layout="flat", pad_id=0))
     assert worked == [torch.Size([9, 32])]
-    model(torch.tensor([[2, 10, 11]]))  # outside rewards_of, the layer runs for every token
+    model(torch.tensor([[2, 10, 11]]))  # outside rewards_of, the MLP runs for every token
     assert worked[1].numel() == 3 * 32
 
 

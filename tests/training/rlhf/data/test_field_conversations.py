@@ -20,7 +20,7 @@ QUESTION = [{"role": "user", "content": "How much is tea?"}]
 
 
 def made(name: str, folder: Path) -> Path:
-    """Run the script of the case, which creates its input files in the folder. Return the folder.
+    """Run the case's script, which creates input files in the folder. Return the folder.
 
     The script runs in this process, because a new process would take 5 s of processor time to import torch.
     """

@@ -42,7 +42,7 @@ class OpenAIServer:
     for completions, and `counts` counts requests by path.
 
     `noise` is added to the returned log-probabilities. With `raw`, these log-probabilities are at temperature
-    1, which is the default in vLLM. `change` modifies each response before it is sent.
+    1, as they are by default in vLLM. `change` modifies each response before it is sent.
     """
 
     loaded: Loaded

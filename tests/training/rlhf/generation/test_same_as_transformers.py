@@ -48,7 +48,7 @@ def models() -> dict[str, PreTrainedModel]:
 def theirs(
     model: PreTrainedModel, prompt: list[int], limit: int, uniform: torch.Tensor | None = None
 ) -> list[list[int]]:
-    """The answers of `model.generate` to one prompt, without padding after the end."""
+    """The answers of `model.generate` to one prompt, each without the padding after its EOS."""
     ids = torch.tensor([prompt] * (1 if uniform is None else len(uniform)))
     processors = LogitsProcessorList()
     if uniform is not None:

@@ -34,7 +34,8 @@ def adapted(state: FloorState, mean: float, *, rate: float = 0.3, weight: float 
 
 def train(seed: int, *, steps: int, floors: dict[str, Floor]) -> tuple[float, float, FloorState]:
     """Train a categorical policy by policy gradient, with a KL penalty, on two opposed rewards. Return the
-    mean helpful and harmless rewards over the last quarter of the steps, and the last state."""
+    mean helpful and harmless rewards over the last quarter of the steps, and the final state of the
+    floors."""
     answers, rate, kl_coefficient, sampled = 12, 1.0, 0.1, 64
     generator = torch.Generator().manual_seed(seed)
     helpful = torch.linspace(-1.5, 1.5, answers)
@@ -62,7 +63,7 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     floors = {"harmless": Floor(True, 0.0), "polite": Floor(False, 1.0)}
     means = {"harmless": 0.3, "polite": -5.0}
     state = adapted_state(initial_state(floors), floors, means, total_weight=1.0, rate=0.3, acts=False)
-    # The starting policy's mean is measured anyway.
+    # The mean of the starting policy is still measured.
     assert state["floors"] == {"harmless": 0.3, "polite": 1.0}
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 
@@ -151,8 +152,8 @@ def test_metrics_contain_each_mean_and_the_floors_with_their_multipliers() -> No
 
 
 def candidates() -> tuple[dict[str, Tensor], Callable[[Tensor], list[int]]]:
-    """Two conflicting rewards for eight answers to each of 40 prompts, and a function that selects the best
-    answer to each prompt."""
+    """Two conflicting rewards for eight answers to each of 40 prompts, and a function that selects the answer
+    with the highest reward for each prompt."""
     generator = torch.Generator().manual_seed(0)
     helpful = torch.randn(40, 8, generator=generator)
     harmless = -0.7 * helpful + 0.7 * torch.randn(40, 8, generator=generator)

@@ -86,7 +86,7 @@ def test_reward_model_with_dropout_gives_the_same_rewards_as_in_eval_mode() -> N
     assert torch.equal(found[0], judges.score(asked()).scores)
 
 
-def test_first_reward_model_has_weight_1_unless_reward_weights_lists_it() -> None:
+def test_first_reward_model_has_weight_1_unless_the_weights_setting_lists_it() -> None:
     assert two(reward_weights="harmless=0.5").weights == {"helpful": 1.0, "harmless": 0.5}
     assert two(reward_weights="harmless=2,helpful=0.1").weights == {"helpful": 0.1, "harmless": 2.0}
     assert two(reward_floors="harmless=start").weights == {"helpful": 1.0, "harmless": 0.0}

@@ -14,7 +14,7 @@ from training.rlhf.models.loading.saving import save_model
 
 
 def saved(folder: Path, *, template: str = "", **changes: Any) -> Path:
-    """A tiny policy in ``folder``, with this chat template and these settings."""
+    """Save a tiny policy in ``folder``, with this chat template and these changes to its configuration."""
     words = tiny.tokenizer()
     words.chat_template = template or None
     return save_model(tiny.policy(**({"max_position_embeddings": 512} | changes)), words, folder)

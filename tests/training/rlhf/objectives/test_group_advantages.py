@@ -62,8 +62,8 @@ def test_equal_rewards_lead_to_advantages_of_zero(kind: Any, normalise: bool) ->
 
 
 def test_leave_one_out_baseline_does_not_bias_the_policy_gradient() -> None:
-    """A policy over two answers with logit x: the expected gradient of RLOO equals that of the expected
-    reward, p(1 - p)(r1 - r0). GRPO's centred advantage gives (K - 1) / K of this gradient."""
+    """The policy chooses between two answers, with logit x. The expected gradient of RLOO equals that of the
+    expected reward, p(1 - p)(r1 - r0). GRPO's centred advantage gives (K - 1) / K of this gradient."""
     x, values, answers = 0.7, [1.0, 4.0], 3
     p = 1 / (1 + math.exp(-x))
     exact = p * (1 - p) * (values[1] - values[0])

@@ -41,7 +41,7 @@ def reference_ranking(
 @pytest.mark.parametrize("ties", ["ignore", "half"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("loss", ["dpo", "ipo"])
-def test_loss_of_a_ranking_is_the_mean_of_its_pairs(loss: PairLoss, smoothing: float, ties: str) -> None:
+def test_loss_of_a_ranking_is_the_mean_loss_of_its_pairs(loss: PairLoss, smoothing: float, ties: str) -> None:
     ratios = 3 * torch.randn(4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     tiers = torch.tensor(TIERS)
     spoiled = ratios.masked_fill(tiers < 0, math.nan).float().requires_grad_()

@@ -352,7 +352,7 @@ def test_estimated_largest_batch_matches_the_largest_random_batch(outliers: bool
 
 @pytest.mark.parametrize("items", [1, 3, 8, 13])
 @pytest.mark.parametrize("limit", [100, 352, 1024, 2048, 8192])
-def test_estimated_largest_micro_batch_matches_the_division_of_a_batch(items: int, limit: int) -> None:
+def test_estimated_largest_micro_batch_is_the_largest_part_of_a_divided_batch(items: int, limit: int) -> None:
     parts = list(cut_by_tokens([352] * items, max_tokens=limit))
     largest = 352 * max(len(part) for part in parts)
     assert cost.largest_part(352.0 * items, item=352.0, limit=limit) == largest

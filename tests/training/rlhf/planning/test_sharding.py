@@ -66,7 +66,7 @@ def test_estimated_layer_sizes_match_the_layers_of_a_model() -> None:
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo", "reward_model"])
 @pytest.mark.parametrize("processes", [2, 8])
-def test_process_stores_its_part_and_gathers_two_layers_and_all_other_weights(
+def test_process_stores_a_part_and_gathers_two_layers_and_the_outer_weights(
     kind: str, processes: int
 ) -> None:
     shape, half = small(), kind != "reward_model"

@@ -1,6 +1,6 @@
-"""Changes each setting of a loop's recipe, and finds the settings whose change does not affect the trained
-policy. The test makes the changes that no other test covers, and benchmarks/every_setting.py makes all of
-them."""
+"""Change each setting of a loop's recipe, and find the settings whose change does not affect the trained
+policy. `test_every_setting` makes the changes that no other test covers, and benchmarks/every_setting.py
+makes all changes."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ def load(policy: Path, judge: Path) -> Models:
 
 
 def refusal(policy: Path, judge: Path) -> UnusableInput:
-    """Check that PPO refuses to load both models, and that a check of the models' files reports the same
-    reason."""
+    """Check that PPO refuses to load the two models together, and that a check of the models' files reports
+    the same reason."""
     with pytest.raises(Refused) as early:
         check_pair(policy, judge)
     with pytest.raises(UnusableInput) as caught:

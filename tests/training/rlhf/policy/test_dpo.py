@@ -97,9 +97,10 @@ REWARDS = {"w3": 0.0, "w4 w5": 0.4, "w6 w7 w8": -0.6, "w9": 0.8}  # in log-odds
 @pytest.mark.parametrize("seed", range(5))
 def test_policy_reaches_the_known_optimum(seed: int, tmp_path: Path) -> None:
     """If preferences follow Bradley–Terry with rewards r, the optimum of DPO is the policy that maximises
-    the expected reward with a KL penalty: its log-ratios differ by r / beta (section 4 of arXiv 2305.18290).
+    the expected reward with a KL penalty: its log-ratios equal r / beta up to a constant (section 4 of arXiv
+    2305.18290).
 
-    The weights of a pair's two directions are the probabilities of the two answers.
+    Each pair occurs in both directions. The weight of a direction is the probability of this preference.
     """
     beta = 0.5
     stated = [

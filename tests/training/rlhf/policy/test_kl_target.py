@@ -53,7 +53,7 @@ def test_pull_reduces_a_kl_above_the_target_to_the_target() -> None:
     assert (1 - pull_within(1.0, 4.0, power=0.5)) ** 0.5 * 4.0 == pytest.approx(1.0)
 
 
-def test_pull_shrinks_the_change_of_an_adapter_by_its_share(tmp_path: Path) -> None:
+def test_pull_of_a_quarter_shrinks_the_change_of_an_adapter_by_a_quarter(tmp_path: Path) -> None:
     base = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "base")
     config = PPOConfig(use_peft=True, lora_r=2)
     actor = open_trainable(base, config, out_dir=tmp_path / "out").model

@@ -1,5 +1,5 @@
-"""A long step reports how much of it is done: while answers are scored, while the models read them, and
-during an update."""
+"""A long step reports how much of its work is done: while answers are scored, while the models read the
+answers, and during an update."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_counts_within_a_long_step_rise_to_their_totals(
     assert all(len(counts[what]) > sum(done == of for done, of in counts[what]) for what in expected[-1:])
 
 
-def test_parts_are_reported_at_most_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_are_reported_at_most_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now, told = 0.0, list[str]()
 
     class Clock:

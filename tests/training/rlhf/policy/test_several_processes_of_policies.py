@@ -213,7 +213,9 @@ def test_each_process_holds_half_of_a_sharded_model(name: str, made: dict[str, A
         assert max(one[kind] for one in held) < 0.52 * times * total
 
 
-def test_several_processes_together_measure_the_distance_from_the_start(made: dict[str, Any]) -> None:
+def test_processes_together_measure_the_distance_from_the_starting_policy(
+    made: dict[str, Any],
+) -> None:
     found = []
     for processes, sharding in STORED:
         name = f"stored-{processes}-{sharding}"

@@ -136,8 +136,8 @@ def test_gap_to_the_log_probabilities_of_the_server_is_reported(world: World, tm
 def test_importance_weights_apply_to_the_loss_of_rloo(
     world: World, ratio: str, offset: float, weight: float
 ) -> None:
-    """If the sampler's log-probability of every answer or token is lower by the same offset, all weights are
-    exp(offset), or the cap of 2."""
+    """If the sampler's log-probability of every answer or token is lower than the policy's by the same
+    offset, all weights are exp(offset), but at most 2."""
     config = RLOOConfig.model_validate(SETTINGS | {"ratio": ratio, "kl_estimator": "k3", "steps": 1})
     models = load_models(world.policy(), {"reward": world.reward_model()}, config)
     state = rloo.new_state(config, models)

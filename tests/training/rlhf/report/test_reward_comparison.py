@@ -63,7 +63,7 @@ def test_correlated_pairs_do_not_inflate_significance() -> None:
     assert naive / runs > 0.3
 
 
-def test_paired_difference_has_a_narrower_interval_than_an_unpaired_one() -> None:
+def test_paired_difference_has_a_narrower_interval_than_an_unpaired_difference() -> None:
     """The same pairs are difficult for both models, so their errors are correlated."""
     rng = np.random.default_rng(1)
     true = rng.normal(0, 1.0, 3000)

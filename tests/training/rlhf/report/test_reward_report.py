@@ -122,7 +122,7 @@ def test_position_bias_is_reported_if_the_display_order_is_known() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_best_of_four_averages_over_all_sets_of_one_best_and_three_worse(seed: int) -> None:
+def test_best_of_four_averages_over_sets_of_one_best_and_three_worse_responses(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, credits = [], []
     for number in range(12):

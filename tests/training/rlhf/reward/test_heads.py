@@ -124,7 +124,7 @@ def test_fit_is_determined_by_its_seed_and_can_be_cancelled() -> None:
     assert calls == 3
 
 
-def test_fit_does_not_use_the_random_numbers_of_the_next_seed() -> None:
+def test_fits_with_consecutive_seeds_use_different_random_numbers() -> None:
     orders: list[Tensor] = []
 
     def draw(chosen: Tensor) -> Part:

@@ -177,8 +177,7 @@ def test_preference_probability_integrates_over_the_uncertainty() -> None:
 
 
 def test_preferences_averaged_over_the_posterior_are_better_calibrated() -> None:
-    """The plain head has almost no regularisation, so the head is close to the maximum-likelihood
-    estimate."""
+    """The trained head has almost no regularisation, so it is close to the maximum-likelihood estimate."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]
     plain, integrated, true = [], [], []

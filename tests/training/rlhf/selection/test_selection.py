@@ -53,8 +53,8 @@ def test_contradictory_settings_are_refused() -> None:
 
 
 def expected_best(scores: list[float], usable: list[bool], values: list[float], n: int) -> float:
-    """The mean value of the answer that `select` keeps, over all subsets of n answers with a usable
-    answer."""
+    """The mean value of the answer that `select` keeps, over all subsets of n answers that include a
+    usable answer."""
     found = []
     for subset in itertools.combinations(range(len(scores)), n):
         for best in kept([scores[i] for i in subset], [usable[i] for i in subset]):
@@ -91,7 +91,7 @@ def test_curve_is_an_unbiased_estimate_of_the_expected_maximum() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16])
-def test_kl_formula_bounds_the_exact_divergence_and_is_close_for_many_answers(n: int) -> None:
+def test_kl_formula_bounds_the_divergence_and_is_close_to_it_for_many_answers(n: int) -> None:
     """The best of n answers is the i-th of m equally likely, distinct answers with probability (i/m)^n -
     ((i-1)/m)^n. Beirami et al. 2024, theorem 1: the divergence is at most ln n - (n-1)/n."""
     for m, close in ((3, math.inf), (4000, 0.01)):

@@ -1,4 +1,4 @@
-"""A Unix socket between Postgres and its clients that records which processes connect."""
+"""A Unix socket that forwards connections to Postgres and records which processes connect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run fails before it uses a snapshot or model that has changed since it was stored."""
+"""A run fails before it uses a snapshot or model whose files have changed since they were stored."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_report_of_a_changed_model_is_refused(
 
 
 @pytest.mark.django_db
-def test_checksums_of_an_earlier_model_are_recorded_at_its_first_use(
+def test_model_without_stored_checksums_gets_them_at_its_first_use(
     ranked: ModelVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert ranked.files is None

@@ -128,7 +128,7 @@ class FinishedProcess:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Execute the attempts of supervised runs in this process. Returns the list of their exit codes."""
+    """Execute the attempts of supervised runs in this process, and return the list of their exit codes."""
     codes: list[int] = []
 
     def start(run: TrainingRun, attempt: int) -> FinishedProcess:

@@ -1,4 +1,4 @@
-"""A run never loses its result because of a database outage, and no work is repeated after the outage."""
+"""A database outage never costs a run its result, and no work is repeated after the outage."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def count_unless(report: NullReporter, refused: bool) -> float:
     return distributed.all_sum({"processes": 1.0})["processes"]
 
 
-def test_processes_take_part_in_a_second_call_after_they_refused_a_checkpoint(tmp_path: Path) -> None:
+def test_processes_can_be_called_again_after_they_refused_a_checkpoint(tmp_path: Path) -> None:
     processes = group.start(3)
     with pytest.raises(CheckpointRefused):
         processes.call(count_unless, report=NullReporter(), folder=tmp_path, refused=True)

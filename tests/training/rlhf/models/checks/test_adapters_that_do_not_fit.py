@@ -37,7 +37,7 @@ def adapter(base: Path) -> Path:
 
 
 def policy_adapter(base: Path, out: Path, **settings: Any) -> Path:
-    """A LoRA adapter for a policy, saved with peft in the same way as by other tools."""
+    """A LoRA adapter for a policy, saved with peft, as other tools save it."""
     model, words = load_policy(base)
     lora = LoraConfig(target_modules=["q_proj"], r=4, task_type=TaskType.CAUSAL_LM, **settings)
     adapted = get_peft_model(model, lora)
@@ -47,7 +47,7 @@ def policy_adapter(base: Path, out: Path, **settings: Any) -> Path:
     return out
 
 
-def test_adapter_of_a_reward_model_without_its_head_is_refused(adapter: Path, tmp_path: Path) -> None:
+def test_reward_model_adapter_without_a_head_is_refused(adapter: Path, tmp_path: Path) -> None:
     folder = copy_of(adapter, tmp_path / "headless")
     drop_weights(folder / "adapter_model.safetensors", "score")
     for load, purpose in ((load_reward_model, Purpose.REWARD_MODEL), (load_for_training, Purpose.TRUNK)):

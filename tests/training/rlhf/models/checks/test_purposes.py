@@ -102,7 +102,7 @@ def test_model_without_a_generation_head_can_still_be_trained_as_a_reward_model(
     assert load_for_training(trunk).model.score.weight.shape == (1, 32)
 
 
-def test_separate_output_layer_is_kept_even_if_the_config_ties_it(tmp_path: Path) -> None:
+def test_separate_output_layer_is_kept_even_if_the_config_ties_the_embeddings(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     edit_json(folder, tie_word_embeddings=True)
     stored = load_file(folder / "model.safetensors")["lm_head.weight"]

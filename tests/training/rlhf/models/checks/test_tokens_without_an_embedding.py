@@ -71,7 +71,7 @@ def test_error_counts_the_tokens_without_an_embedding_and_names_the_first(tmp_pa
         load_policy(folder)
 
 
-def test_token_named_only_in_the_settings_is_refused(tmp_path: Path) -> None:
+def test_special_token_that_only_tokenizer_config_names_is_refused(tmp_path: Path) -> None:
     """transformers adds a special token that tokenizer.json lacks, with the next free ID."""
     folder = saved(tmp_path / "policy")
     edit_json(folder, "tokenizer_config.json", pad_token="[NEW]")

@@ -1,5 +1,5 @@
 """Rankloop uses only the language model of a multimodal model. The vision tower has separate layers, and the
-name of the language model in transformers' files differs from the name in adapters."""
+language model has one name in the files that transformers saves and another name in adapters."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def resident_mb() -> float:
 
 
 def test_products_of_many_lengths_do_not_exhaust_the_memory() -> None:
-    """Without a limit, oneDNN caches compiled code for 1,024 shapes."""
+    """By default, oneDNN caches compiled code for 1,024 shapes."""
     weight, held = torch.randn(176, 64), [0.0]
     lengths = torch.randperm(1600, generator=torch.Generator().manual_seed(0)) + 400
     for part in lengths[:800].view(4, -1).tolist():
@@ -105,7 +105,7 @@ def test_products_of_many_lengths_do_not_exhaust_the_memory() -> None:
 def test_cache_of_compiled_code_is_limited_after_the_environment_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A run's process replaces the environment after it has imported the module."""
+    """A run's process replaces its environment variables after the module has been imported."""
     names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
     for name in names:
         monkeypatch.delenv(name, raising=False)

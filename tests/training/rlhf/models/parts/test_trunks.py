@@ -271,7 +271,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
 
 def test_score_of_an_external_model_is_read_at_the_token_used_by_transformers(tmp_path: Path) -> None:
     """If EOS is the pad token, both Rankloop and transformers read the score at the token before EOS. Other
-    libraries train the model in the same way."""
+    libraries also read the score at this token in training."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")

@@ -67,7 +67,7 @@ def build_scene(folder: Path) -> Scene:
 
 
 # A loop takes the scene, the policy to start from, the output folder, the reporter and settings, and returns
-# the folder of the trained policy and its metrics.
+# the folder of the trained policy and the metrics of the run.
 Loop = Callable[..., tuple[Path, dict[str, float]]]
 
 
@@ -192,8 +192,8 @@ class Killing(ListReporter):
 
 
 def interrupted(kind: str, scene: Scene, out: Path, *, checks: int, **settings: Any) -> None:
-    """Start a run that has this number of checks if it is not interrupted. The first attempt is cancelled
-    after half of the checks. The second attempt, in a process of its own, is killed after another quarter."""
+    """Interrupt a run twice. An uninterrupted run has `checks` checks. The first attempt is cancelled after
+    half of them. The second attempt, in a separate process, is killed after another quarter."""
     with pytest.raises(Cancelled):
         LOOPS[kind](scene, scene.base, out, ListReporter(cancel_after=checks // 2), **settings)
     pid = os.fork()

@@ -173,7 +173,7 @@ def test_gradients_of_policy_and_critic_are_separate(recompute: bool, scene: Sce
     gradients = {
         name: one.grad.clone() for name, one in models.actor.named_parameters() if one.grad is not None
     }
-    # The gradients are those of a policy that is alone on its trunk, without recomputation.
+    # The gradients equal those of the same policy alone on its trunk, without recomputation.
     alone = open_generator(adapter).model
     found = token_log_probs(alone, seen.rows.inputs, temperature=1.0)
     torch.autograd.backward(found.sum())
@@ -201,7 +201,9 @@ def test_further_trained_adapter_keeps_its_base_and_starts_at_distance_zero(
     )
 
 
-def test_norm_of_the_change_of_an_adapter_matches_the_merged_weights(scene: Scene, adapter: Path) -> None:
+def test_norm_of_the_change_of_an_adapter_matches_that_of_the_merged_weights(
+    scene: Scene, adapter: Path
+) -> None:
     start = dict(load_policy(scene.base).model.named_parameters())
     merged = dict(load_policy(adapter).model.named_parameters())
     opened = open_generator(adapter).model
@@ -345,7 +347,7 @@ def saved_adapter(scene: Scene, settings: LoraConfig, folder: Path) -> Path:
     return folder
 
 
-def test_adapter_of_a_new_or_overwritten_base_is_refused(scene: Scene, tmp_path: Path) -> None:
+def test_adapter_of_an_unsaved_or_overwritten_base_is_refused(scene: Scene, tmp_path: Path) -> None:
     config = SFTConfig.model_validate(LORA)
     with pytest.raises(ValueError, match="depends on the files of its base model"):
         open_trainable(Loaded(tiny.policy(), tiny.tokenizer()), config, out_dir=tmp_path)

@@ -86,7 +86,7 @@ def test_step_halves_its_micro_batches_and_computes_the_same_update(
     for name in ("loss/policy_avg", "grad_norm/policy", "policy/approxkl_avg"):
         assert halved.series(name) == pytest.approx(whole.series(name), abs=1e-4), name
     torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)
-    # The step that ran out of memory rounds differently.
+    # In the step that ran out of memory, sums are rounded differently.
     assert max(halved.series("val/first_log_ratio")) < 1e-5
     assert halved.series("val/first_log_ratio")[1] == 0.0
 

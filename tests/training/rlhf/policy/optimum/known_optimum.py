@@ -190,8 +190,8 @@ def _reward_model(seed: int) -> PreTrainedModel:
 
     In its only layer, all parameters are zero except the norms and the value and output projections, so
     attention averages the normalised embeddings of all tokens up to EOS. The head reads the first component
-    of that average. This component is large only for "good". The other tokens have small random values, so
-    that they differ.
+    of that average. In the embeddings, this component is large only for "good". The other tokens have small
+    random values, so that they differ.
     """
     config = tiny.policy(num_hidden_layers=1, num_key_value_heads=4, vocab_size=len(NAMES)).config
     config.num_labels = 1

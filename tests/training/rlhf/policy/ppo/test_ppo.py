@@ -374,8 +374,8 @@ def test_policy_moves_back_if_its_kl_exceeds_the_ceiling(folders: tuple[Path, Pa
 def test_run_beyond_the_ceiling_saves_the_newest_weights_below_the_ceiling(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """The initial policy has a KL of 0. Every later policy exceeds this ceiling, even if its sampled k1 is
-    negative, because the decision also uses k3, which is never negative."""
+    """The KL of the initial policy is 0. The KL of every later policy exceeds this ceiling, even if the
+    sampled k1 is negative, because the decision also uses k3, which is never negative."""
     result = run(folders, tmp_path / "out", kl_ceiling=1e-9, kl_coefficient=0.0)
     assert result.metrics["went_back"] == 1.0
     saved, start = (

@@ -126,7 +126,7 @@ def test_run_cancelled_during_a_rollout_keeps_the_earlier_steps(judge: Path, tmp
 
 
 @pytest.mark.parametrize(("grace", "kept"), [(60.0, ["step-00000001"]), (0.0, [])])
-def test_run_cancelled_in_an_update_completes_the_update_only_if_it_is_short(
+def test_cancelled_run_completes_its_update_only_if_the_update_is_short(
     grace: float, kept: list[str], judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, epochs = Telling(), ppo.epochs

@@ -341,8 +341,8 @@ def merged_models(state: ppo.PPOState, base: Any) -> TheirModels:
 
 
 def of_matrices(state: ppo.PPOState, adapter: str, complete: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The gradients of an adapter's matrices, and the gradients that follow from the gradients of the
-    complete weights."""
+    """The gradients of an adapter's matrices, and the same gradients computed from those of the complete
+    weights."""
     found, expected = [], []
     for name, layer in state.critic.trunk.named_modules():
         if hasattr(layer, "lora_A"):

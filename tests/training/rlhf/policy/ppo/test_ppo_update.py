@@ -76,8 +76,8 @@ def test_log_ratio_is_exactly_zero_at_a_learning_rate_of_zero(
     judge: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """This holds in every epoch, for any padding, any split into micro-batches and into chunks of tokens, and
-    any order of the micro-batches."""
+    """The log-ratio is zero in every epoch, for any padding, any division into micro-batches and chunks of
+    tokens, and any order of the micro-batches."""
     monkeypatch.setattr(projection, "CHUNK_LOGITS", 1)
     monkeypatch.setattr(projection, "MIN_CHUNK_TOKENS", chunk)
     settings = {"epochs": 2, "temperature": 0.7, "learning_rate": NOTHING, "value_learning_rate": NOTHING}
@@ -302,8 +302,8 @@ def test_reference_stays_fixed_or_is_averaged_or_reset(judge: Path) -> None:
 
 @pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
 def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> None:
-    """Compare with rewards, GAE and whitening from loops in double precision, which use the rollout's values
-    and log-probabilities."""
+    """Compare with rewards, GAE and whitening that simple loops compute in double precision from the
+    rollout's values and log-probabilities."""
     gamma, lam, beta = 0.9, 0.8, 0.3
     config, state, prompts = state_of(
         judge, gamma=gamma, gae_lambda=lam, kl_coefficient=beta, whiten_rewards=whiten, length_penalty=0.1

@@ -85,7 +85,7 @@ def kept(groups: list[list[Candidate]]) -> list[Candidate]:
 
 
 def best(groups: list[list[Candidate]], multiplier: float) -> list[Candidate]:
-    """The best answer to each prompt with this multiplier of the floor. The floor itself and the division by
+    """The best answer to each prompt if the floor has this multiplier. The floor itself and the division by
     the sum of the weights don't change the order."""
     return [
         max(group, key=lambda one: standard(one, "helpful") + multiplier * standard(one, "harmless"))

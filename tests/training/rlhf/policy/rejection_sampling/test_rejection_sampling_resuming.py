@@ -37,7 +37,7 @@ class Killed(Exception):
 
 
 class KillingReporter(ListReporter):
-    """Raises Killed at the n-th report of metrics or call to `check`."""
+    """Raises Killed at the `left`-th call to `metrics` or `check`, counted together."""
 
     left = 10**9
 

@@ -1,5 +1,5 @@
-"""Given the same answers and rewards, RLOO and GRPO have the same loss and gradients as TRL's trainers, in
-every layout, with an adapter and, within the precision of bfloat16, in bfloat16."""
+"""Given the same answers and rewards, RLOO and GRPO have the same loss and gradients as TRL's trainers.
+This also holds in every layout, with an adapter, and in bfloat16 up to its rounding errors."""
 
 from __future__ import annotations
 

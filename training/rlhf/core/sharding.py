@@ -12,7 +12,8 @@ bfloat16.
   exchanges of a process that runs out of memory.
 - All processes must stop at the same point, because a process that stops saves a checkpoint, and saving needs
   all processes. Before each pass (`SharedReporter.check`), and at the end of each part of the loop that has
-  no exchanges, such as the generation of answers (`stopping_together`), the processes agree whether to stop.
+  no exchanges, such as the generation of answers (`stopping_together`), the processes agree on whether to
+  stop.
 - A weight is a `DTensor`. `local`, `whole` and `fill` read and write it. Optimisers can use it directly.
 
 On a CPU, FSDP exchanges data through `core.distributed`, so a process that waits still calls `alive` and

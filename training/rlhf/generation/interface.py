@@ -72,7 +72,8 @@ class Engine(Protocol):
     - A prompt that leaves no room for `max_new_tokens` in the context is truncated on the left
       (`chat.cut_prompts`).
     - `check` is called before the first prompt and every few seconds. It can raise an exception to stop the
-      generation. `progress` is called every few seconds with the number of answers so far and their total.
+      generation. `progress` is called every few seconds with the number of answers so far and the total
+      number.
     - Raises ValueError for an empty prompt. An error leaves the policy as it was, and a second call with the
       same arguments returns the same answers.
     """

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 class ServerEngine:
-    """Generates on a server, which must offer the policy's weights or load its adapter (`weights`).
+    """Generates on a server, which must offer the policy's weights or load the policy's adapter (`weights`).
 
     If the server is not responding or is overloaded, the engine waits. Answers that have already arrived are
     kept. The first call checks that the server has the model and the policy's tokenizer and weights. These

@@ -23,7 +23,8 @@ HEAD = "score.weight"
 
 
 class Shared(NamedTuple):
-    """A reward model that consists of a policy's trunk, one of its adapters, and a head of its own."""
+    """A reward model that consists of a policy's trunk, one of the trunk's adapters, and a head of its
+    own."""
 
     loaded: Loaded
     adapter: str

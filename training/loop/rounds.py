@@ -2,8 +2,8 @@
 
 A round is a list of steps in the database. `advance_round` starts the next step, or settles the running one,
 in a transaction that locks the round. A process that dies therefore leaves the round as it was, and the next
-call repeats the work. A step's run is created in the same transaction as the reference to it, so no step
-launches two runs.
+call repeats the work. A step's run and the step's reference to this run are written in one transaction, so no
+step launches two runs.
 """
 
 from __future__ import annotations

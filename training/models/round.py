@@ -64,7 +64,7 @@ class Round(models.Model):
     # The settings with which the round started, complete with defaults.
     settings = models.JSONField()
     snapshot = models.ForeignKey(DatasetSnapshot, null=True, on_delete=models.PROTECT, related_name="rounds")
-    # The policy that the round improves. Null if the project had no policy at the start.
+    # The policy that the round improves. Null if the project had no policy when the round started.
     starting_policy = models.ForeignKey(
         "training.ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"
     )

@@ -155,9 +155,9 @@ def within_memory(
     """Yield each part with the result of ``work``, a pass of ``model`` without gradients.
 
     If the device runs out of memory, the part is replaced with its ``halves``. From then on, every part with
-    more than half as many token positions (``size``) is also replaced with its halves. Later calls with this
-    model apply the same limit. ``halves`` returns the part itself if it can't be divided. The error is then
-    raised.
+    more than half of this part's token positions (``size``) is also replaced with its halves. Later calls
+    with this model apply the same limit. If the part can't be divided, ``halves`` returns the part itself,
+    and the error is raised.
     """
     waiting = deque(parts)
     while waiting:

@@ -37,8 +37,8 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
     ``logits`` has shape (B, V). ``uniform`` has shape (B,) and contains random numbers from [0, 1). The
     function picks the first token whose cumulative probability exceeds the row's random number. Without
     ``uniform``, or at temperature 0, the function picks the most likely token. For a row whose logits are NaN
-    or infinite, it returns -1. It raises no exception, because the check would make the CPU wait for the GPU
-    at every token.
+    or infinite, it returns -1. It raises no exception, because checking for such rows would make the CPU wait
+    for the GPU at every token.
     """
     if uniform is None or temperature == 0:
         highest, picked = logits.max(dim=-1)

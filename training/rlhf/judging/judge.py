@@ -170,8 +170,8 @@ def open_judge(
     policy: Loaded | None,
     dtype: torch.dtype = torch.float32,
 ) -> Judge:
-    """Load a reward model. It shares the policy's trunk if the reward model and the policy are adapters of
-    the same base model. Without a policy, the judge can only score texts. Raises the exceptions listed in
+    """Load a reward model. The reward model shares the policy's trunk if both are adapters of the same base
+    model. Without a policy, the judge can only score texts. Raises the exceptions listed in
     `judges.open_judges`."""
     try:
         uncertainty = uncertainty_of(source, caution=caution)

@@ -61,8 +61,8 @@ def token_scores(
     `ends`, with shape (N,), is the reward of each whole answer, after any clipping and penalties. `ends` and
     the result are both in the order of the prompts and of their answers. `lengths` contains the number of
     sampled tokens of each answer. An EOS that was appended to a truncated answer is not counted and gets no
-    reward. Potentials are clipped to ±`clip`. `max_new_tokens` determines by how many tokens two scored
-    partial answers differ at least.
+    reward. Potentials are clipped to ±`clip`. `max_new_tokens` determines the minimum distance between two
+    scored partial answers.
     """
     potentials = potentials_of(judges, asked, max_new_tokens=max_new_tokens, state=state)
     return [

@@ -33,9 +33,9 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
     the standard deviation of these K rewards.
 
     With ``scale``, this is the advantage of GRPO (Shao et al. 2024, arXiv 2402.03300). Without ``scale``,
-    this is the advantage that Liu et al. propose (2025, arXiv 2503.20783; `dr_grpo` in TRL): unlike GRPO, it
-    does not give a larger weight to prompts whose answers have nearly equal rewards. The standard deviation
-    is unbiased, as in TRL and verl. Raises ValueError for K < 2.
+    this is the advantage that Liu et al. propose (2025, arXiv 2503.20783; `dr_grpo` in recipes): unlike GRPO,
+    it does not give a larger weight to prompts whose answers have nearly equal rewards. The standard
+    deviation is unbiased, as in TRL and verl. Raises ValueError for K < 2.
     """
     relative = _relative(rewards)
     centred = relative - relative.mean(dim=1, keepdim=True)

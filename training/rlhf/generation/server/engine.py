@@ -59,9 +59,9 @@ class ServerEngine:
         self._connections = Connections(settings.server, key=access.key, timeout=settings.server_timeout)
         self._weights = ServedWeights(self._connections, settings.server_model, access)
         self._greeted = self._compared = False
-        # Whether log-probabilities are at the sampling temperature, or None if this is unknown. If it is
-        # unknown, the server's noise hides the difference from temperature 1, so either assumption is nearly
-        # right.
+        # Whether the server's log-probabilities are at the sampling temperature, or None if this is unknown.
+        # If it is unknown, the server's noise hides the difference from temperature 1, so either assumption
+        # is nearly right.
         self._tempered: bool | None = None
         weakref.finalize(self, _leave, self._weights, self._connections)
 

@@ -1,7 +1,8 @@
 """The weights of a policy on a generation server.
 
 A server is started with the policy, or with the base model of the policy's adapter. Adapters are written to a
-folder that both machines share, and loaded while the server runs (vLLM, "Dynamically serving LoRA Adapters").
+folder that this machine shares with the server, and are loaded while the server runs (vLLM, "Dynamically
+serving LoRA Adapters").
 
 An adapter's name contains a digest of its weights. If the same name referred to new weights after each step,
 vLLM would reuse keys and values that its prefix cache computed with the old weights

@@ -102,7 +102,7 @@ class Round(models.Model):
 class RoundStep(models.Model):
     """pending → running → succeeded | stopped | failed | cancelled; or skipped.
 
-    `subject` is the run kind with which an `improve`, `answer` or `policy_gate` step deals.
+    In an `improve`, `answer_new` or `policy_gate` step, `subject` is the run kind that makes the new policy.
     """
 
     class Kind(models.TextChoices):

@@ -122,9 +122,9 @@ def in_step(
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Call ``process(part, True)`` for each part. If the model is sharded, ``process(spare(), False)`` is
-    called until every process has processed the same number of parts. The results of these calls must be
-    ignored. ``check`` is called before each part, and ``process`` must not wait for other processes except by
-    running models.
+    called until every process has processed the same number of parts. ``process`` must ignore the results of
+    the spare parts. ``check`` is called before each part, and ``process`` must not wait for other processes
+    except by running models.
 
     If a process of a sharded model runs out of memory in a part, the others wait for its next exchange. The
     process therefore runs the spare part, and leaves out the exchanges that it has already made

@@ -12,7 +12,8 @@ FIRST_ASKING_STEP = Kind.SAMPLE
 
 
 def planned_steps(settings: LoopSettings) -> Iterator[tuple[str, str]]:
-    """Yield (step kind, subject). The subject is the run kind that improves the policy."""
+    """Yield (step kind, subject). The subject is the run kind that improves the policy, or empty for a step
+    that is not about one method."""
     yield Kind.FREEZE, ""
     yield Kind.REWARD_MODEL, ""
     yield Kind.REWARD_MODEL_GATE, ""

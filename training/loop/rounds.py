@@ -2,8 +2,8 @@
 
 A round is a list of steps in the database. `advance_round` starts the next step, or settles the running one,
 in a transaction that locks the round. A process that dies therefore leaves the round as it was, and the next
-call repeats the work. A step's run is created in the same transaction as the reference to it, so no step
-launches two runs.
+call repeats the work. A step's run and the step's reference to this run are written in one transaction, so no
+step launches two runs.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def _advance(round_id: UUID) -> bool:
 
 
 def _attempt(step: RoundStep) -> Settled | None:
-    """Start a pending step, or look at a running one. Return its new state, or None to wait. Any refusal and
-    any error ends the step with its reason, except for an outage of the database."""
+    """Start a pending step, or look at a running one. Return its new state, or None to wait. A refusal or any
+    other error, except for an outage of the database, makes the step fail with a reason."""
     try:
         with transaction.atomic():
             return start_step(step) if step.state == StepState.PENDING else settle_step(step)
@@ -136,8 +136,8 @@ def _record(step: RoundStep, settled: Settled) -> None:
 def _skip_to_asking(step: RoundStep) -> None:
     """After a gate has stopped the round, skip the steps that depend on the refused model.
 
-    A refused reward model ends all improvement. A refused policy ends only what was done with this policy:
-    other methods still run. The round still asks for rankings if its settings say so.
+    A refused reward model ends all improvement. After a refused policy, the round's other methods still run.
+    The round still asks for rankings if its settings say so.
     """
     later = step.round.steps.filter(state=StepState.PENDING, position__gt=step.position)
     reason = f"Skipped because of the result of step {step.position}."
@@ -186,8 +186,9 @@ def cancel_round(*, round: Round, by: User | None) -> Round:
 
 @transaction.atomic
 def resume_round(*, round: Round) -> Round:
-    """Continue a failed or cancelled round at the step where it ended. A failed run is resumed from its
-    newest checkpoint. Raises Conflict in any other state, or if another round is running."""
+    """Continue a failed or cancelled round at the step where it ended. A failed or cancelled run of this step
+    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, or if another
+    round is running."""
     round = _locked(round.pk)
     if round.state not in (State.FAILED, State.CANCELLED):
         raise Conflict(f"Round {round.number} is {round.state}; only a failed or cancelled round can go on.")
@@ -209,8 +210,8 @@ def resume_round(*, round: Round) -> Round:
 
 
 def _locked(round_id: UUID) -> Round:
-    """Lock the round. Related rows are loaded after the lock: a query that joins them and waits for the lock
-    returns the round as it is now, but the joined rows as they were before the wait."""
+    """Lock the round. Related rows are loaded after the lock: if one query joined them and waited for the
+    lock, it would return the round as it is now, but the joined rows as they were before the wait."""
     return Round.objects.select_for_update(no_key=True).get(pk=round_id)
 
 

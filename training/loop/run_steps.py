@@ -20,8 +20,8 @@ NEEDS_SNAPSHOT = (TrainingRun.Kind.DPO,)
 
 
 def freeze(step: RoundStep) -> Settled:
-    """Freeze the rankings that the round learns from. The snapshot and the reference to it are committed
-    together, so a repeated attempt never uses other rankings than the first."""
+    """Freeze the rankings that the round learns from. The snapshot and the round's reference to it are
+    committed together, so a repeated attempt never uses other rankings than the first attempt."""
     round = step.round
     name = f"round-{round.number}"
     taken = DatasetSnapshot.objects.filter(project=round.loop.project, name=name).exists()
@@ -51,7 +51,7 @@ def improve(step: RoundStep) -> Settled:
 
 
 def answer_with_current_policy(step: RoundStep) -> Settled:
-    """Let the policy that is in production now answer the gate's held-out prompts."""
+    """Let the current policy (`current_policy`) answer the gate's held-out prompts."""
     return _answer(step, current_policy(step.round))
 
 
@@ -69,7 +69,7 @@ def _answer(step: RoundStep, policy: ModelVersion) -> Settled:
         "judge": "reward_model",
         "responses_per_prompt": 1,
         "max_prompts": settings.gate_prompts,
-        # Both policies answer the same prompts: the seed decides which.
+        # Both policies answer the same prompts, because the seed decides which prompts are chosen.
         "seed": step.round.number,
     }
     inputs = {"policy": policy.name, "reward_model": reward_model_of(step.round).name}
@@ -77,7 +77,7 @@ def _answer(step: RoundStep, policy: ModelVersion) -> Settled:
 
 
 def sample(step: RoundStep) -> Settled:
-    """Let the policy that is in production now answer prompts, for annotators to rank."""
+    """Let the current policy (`current_policy`) answer prompts, for annotators to rank."""
     fixed = {"seed": step.round.number}
     return _launch(step, TrainingRun.Kind.SAMPLE, {"policy": current_policy(step.round).name}, **fixed)
 

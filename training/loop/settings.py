@@ -18,7 +18,7 @@ StepKind = Literal["reward_model", "rejection_sampling", "dpo", "rloo", "ppo", "
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[str, ...] = get_args(Day)
 IMPROVING: tuple[str, ...] = get_args(ImprovingKind)
-# Fixed by the loop, because a round's steps depend on them.
+# The recipe settings that the loop sets itself, because a round's steps depend on them.
 FIXED = {"evaluate": ("split", "judge", "responses_per_prompt")}
 
 
@@ -187,7 +187,7 @@ class LoopSettings(BaseModel):
 
 def parse_settings(settings: Mapping[str, Any]) -> LoopSettings:
     """Return the validated settings with defaults filled in. Raises Problem with one reason per invalid
-    setting, also for invalid recipes."""
+    setting, including settings in recipes."""
     try:
         found = LoopSettings.model_validate(dict(settings))
     except ValidationError as error:

@@ -1,5 +1,5 @@
-"""What each kind of step does. `start_step` begins a pending step, and `settle_step` looks whether a running
-one is over. Both return the step's new state, or None if the step has to wait."""
+"""What each kind of step does. `start_step` begins a pending step, and `settle_step` checks whether a running
+step is over. Both return the step's new state, or None if the step has to wait."""
 
 from __future__ import annotations
 

@@ -45,13 +45,13 @@ def _ticks_around(settings: LoopSettings, now: datetime) -> list[datetime]:
 
 
 def new_comparisons(loop: Loop) -> int:
-    """The number of comparisons made since the loop's newest round that froze a snapshot, or all comparisons
-    if there is none."""
+    """The number of comparisons made since the loop's newest round that froze a snapshot, or of all
+    comparisons if no round has frozen one."""
     return _new(loop).count()
 
 
 def has_new_comparisons(loop: Loop, number: int) -> bool:
-    """Whether there are at least this many new comparisons. Reads at most this many, because the loop looks
+    """Whether there are at least this many new comparisons. Reads at most this many, because the loop checks
     every few seconds, and counting 600,000 comparisons takes 0.6 s."""
     return _new(loop)[:number].count() >= number
 

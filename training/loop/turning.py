@@ -33,7 +33,7 @@ def set_loop(*, project: Project, settings: Mapping[str, Any], enabled: bool | N
     before = parse_settings(loop.settings) if not loop._state.adding else None
     turned_on = enabled is True and not (loop.enabled and before)
     if before is None or turned_on or _schedule(before) != _schedule(parsed):
-        # Times of the schedule before this moment are not missed times.
+        # Scheduled times before this moment don't count as missed.
         loop.scheduled_until = timezone.now()
     loop.settings = {name: parsed.model_dump(mode="json")[name] for name in merged}
     if enabled is not None:

@@ -17,8 +17,8 @@ class Loop(models.Model):
     project = models.OneToOneField("annotation.Project", on_delete=models.CASCADE, related_name="loop")
     enabled = models.BooleanField(default=False)
     settings = models.JSONField(default=dict)
-    # The last time of the schedule that was handled, or the time at which the schedule was set. A time that
-    # passed while the service was down is later than this one.
+    # The last time of the schedule that was handled, or the time at which the schedule was set. A scheduled
+    # time that passed while the service was down is later than this value and counts as missed.
     scheduled_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

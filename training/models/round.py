@@ -64,7 +64,7 @@ class Round(models.Model):
     # The settings with which the round started, complete with defaults.
     settings = models.JSONField()
     snapshot = models.ForeignKey(DatasetSnapshot, null=True, on_delete=models.PROTECT, related_name="rounds")
-    # The policy that the round improves. Null if the project had no policy at the start.
+    # The policy that the round improves. Null if the project had no policy when the round started.
     starting_policy = models.ForeignKey(
         "training.ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -102,7 +102,7 @@ class Round(models.Model):
 class RoundStep(models.Model):
     """pending → running → succeeded | stopped | failed | cancelled; or skipped.
 
-    `subject` is the run kind with which an `improve`, `answer` or `policy_gate` step deals.
+    In an `improve`, `answer_new` or `policy_gate` step, `subject` is the run kind that makes the new policy.
     """
 
     class Kind(models.TextChoices):

@@ -65,8 +65,8 @@ class TrainingRun(models.Model):
     # The time at which the training loop last made progress, as of the last heartbeat. The heartbeat
     # continues even if the loop hangs, because a separate thread sends it.
     progressed_at = models.DateTimeField(null=True)
-    # The total time of the earlier attempts since the run was launched. This time and the time of the current
-    # attempt count towards the recipe's time limit.
+    # The total time of the earlier attempts since the run was launched. The sum of this time and the time of
+    # the current attempt counts towards the recipe's time limit.
     spent_seconds = models.FloatField(default=0.0)
     # The attempts that ended without a result and after which the run was resumed automatically: a list of
     # {attempt, at, kind, title, detail}, oldest first.

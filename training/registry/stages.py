@@ -50,10 +50,10 @@ def promote_model(
 def demote_model(
     *, model: ModelVersion, by: User | None, reason: str, roll_back: bool = False
 ) -> ModelVersion:
-    """production → candidate. With `roll_back`, the model that was in production before is promoted again.
+    """production → candidate. With `roll_back`, the previous production model is promoted again.
 
-    Raises Conflict if the model is not in production, and Problem if there is no reason, or if `roll_back` is
-    true and no earlier production model can be used.
+    Raises Conflict if the model is not in production, or if `roll_back` is true and there is no earlier model
+    to promote. Raises Problem if there is no reason, or if the earlier model can't be promoted.
     """
     if not reason.strip():
         missing = "State the reason for demoting the model."
@@ -76,7 +76,7 @@ def demote_model(
 
 
 def _earlier_production_model(model: ModelVersion) -> ModelVersion | None:
-    """The model that `model` replaced in production, unless it is archived."""
+    """The last unarchived model that was promoted before `model`, or None."""
     promoted = StageChange.objects.filter(
         model__project=model.project_id, model__kind=model.kind, after=Stage.PRODUCTION
     )

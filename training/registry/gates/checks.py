@@ -1,6 +1,6 @@
 """The checks of a gate, as pure functions of figures that runs and reports have measured.
 
-A check that lacks its figures fails: a gate never passes a model because something was not measured.
+A check fails if its figures were not measured, so missing measurements never let a model pass a gate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ BETTER_THAN_CHANCE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of a model. `value` is the measured figure and `bound` the limit; None if not measured."""
+    """One check of a model. `value` is the measured figure, or None if it was not measured. `bound` is the
+    limit."""
 
     name: str
     passed: bool
@@ -116,8 +117,8 @@ def policy_checks(
     max_length_ratio: float | None,
     max_repetition_increase: float | None,
 ) -> list[Check]:
-    """The checks of a new policy that need no people. `kl` is the KL divergence from the starting policy, in
-    nats per answer."""
+    """A new policy's checks that need no people. `kl` is the KL divergence from the starting policy, in nats
+    per answer."""
     checks = []
     if max_kl is not None:
         detail = (

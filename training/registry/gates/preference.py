@@ -1,4 +1,4 @@
-"""Whether new answers are preferred to current ones: by people, in order of their answers, or by scores."""
+"""Whether new answers are preferred to current ones, according to people or to a judge's scores."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ Verdict = Literal["better", "worse", "open", "undecided"]
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The win rate of the new policy: wins count 1, ties ½, losses 0. `low` and `high` bound the win rate at
-    every number of answers. `budget`: the number of answers after which the comparison ends."""
+    """The win rate of the new policy: wins count 1, ties ½, losses 0. The confidence interval from `low` to
+    `high` is valid after any number of answers. `budget` is the number of answers after which the comparison
+    ends."""
 
     answers: int
     wins: int
@@ -60,7 +61,7 @@ def preference_of(scores: Sequence[float], *, budget: int, level: float, ended: 
 
 
 def scores_by_points(new: Mapping[str, float], current: Mapping[str, float]) -> list[float]:
-    """1, ½ or 0 for each prompt that both mappings of prompts to a judge's points contain."""
+    """The score 1, ½ or 0 for each prompt that is in both mappings. Both map prompts to a judge's points."""
     return [
         1.0 if new[prompt] > current[prompt] else 0.0 if new[prompt] < current[prompt] else EVEN
         for prompt in new

@@ -3,8 +3,8 @@
 A training loop reports progress at every step, but one step can take a long time, for example if it generates
 many tokens or processes the whole training set. Inner loops therefore call `alive` once per iteration. A
 supervisor can then distinguish a long step from a loop that hangs. Inner loops also call `counted` for
-finished parts, so that a run's page shows the progress within the step. Inner functions therefore don't need
-a reporter as a parameter.
+finished parts, so that a run's page shows the progress within the step. Because both are module-level
+functions, inner functions don't need a reporter as a parameter.
 """
 
 from __future__ import annotations

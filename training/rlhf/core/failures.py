@@ -65,8 +65,8 @@ class UnusableInput(RunFailure, ValueError):
 
 
 # CUDA's error codes (cudaError_t) after which a process can't use its GPU any more, and their messages. A new
-# process can use the GPU again if the GPU still works. Errors that usually recur in a new process because a
-# bug causes them are left out, such as an illegal memory access (700) or a device-side assertion (710).
+# process can use the GPU again if the GPU still works. Errors that a bug causes, such as an illegal memory
+# access (700) or a device-side assertion (710), are left out, because they usually recur in a new process.
 DEVICE_ERRORS = {
     3: "initialization error",
     46: "CUDA-capable device(s) is/are busy or unavailable",

@@ -6,9 +6,8 @@ logs a warning. There are two cases:
 - `until_it_fits` is for work that all processes of a run do together: updates, evaluations during training,
   and the passes of a policy and its reference over a rollout. All processes lower their limit of token
   positions and repeat the work, so that their limits stay equal. The limit is a part of the run's state.
-- `within_memory` is for passes of complete, frozen models whose results don't depend on one another, such as
-  scoring. Here, each process divides its own passes. It doesn't wait for other processes, which may have
-  nothing to score.
+- `within_memory` is for independent passes of complete, frozen models, such as scoring. Here, each process
+  divides its own passes and doesn't wait for other processes, which may have nothing to score.
 
 Neither case changes a result except by rounding: gradients and sums are discarded before they are computed
 again, and each row counts once.
@@ -156,9 +155,9 @@ def within_memory(
     """Yield each part with the result of ``work``, a pass of ``model`` without gradients.
 
     If the device runs out of memory, the part is replaced with its ``halves``. From then on, every part with
-    more than half as many token positions (``size``) is also replaced with its halves. Later calls with this
-    model apply the same limit. ``halves`` returns the part itself if it can't be divided. The error is then
-    raised.
+    more than half of this part's token positions (``size``) is also replaced with its halves. Later calls
+    with this model apply the same limit. If the part can't be divided, ``halves`` returns the part itself,
+    and the error is raised.
     """
     waiting = deque(parts)
     while waiting:

@@ -60,8 +60,8 @@ class Reporter(Protocol):
 
 
 def with_grace(check: Callable[[], None], *, seconds: float) -> Callable[[], None]:
-    """Return a function like `check` that ignores each `StopRequested` until `seconds` have passed since the
-    first one. The work in progress can be completed within this time."""
+    """Return a function like `check` that ignores each `StopRequested` until `seconds` seconds have passed
+    since the first one. The work in progress can be completed within this time."""
     asked: list[float] = []
 
     def check_later() -> None:

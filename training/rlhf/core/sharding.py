@@ -12,7 +12,8 @@ bfloat16.
   exchanges of a process that runs out of memory.
 - All processes must stop at the same point, because a process that stops saves a checkpoint, and saving needs
   all processes. Before each pass (`SharedReporter.check`), and at the end of each part of the loop that has
-  no exchanges, such as the generation of answers (`stopping_together`), the processes agree whether to stop.
+  no exchanges, such as the generation of answers (`stopping_together`), the processes agree on whether to
+  stop.
 - A weight is a `DTensor`. `local`, `whole` and `fill` read and write it. Optimisers can use it directly.
 
 On a CPU, FSDP exchanges data through `core.distributed`, so a process that waits still calls `alive` and
@@ -121,9 +122,9 @@ def in_step(
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Call ``process(part, True)`` for each part. If the model is sharded, ``process(spare(), False)`` is
-    called until every process has processed the same number of parts. The results of these calls must be
-    ignored. ``check`` is called before each part, and ``process`` must not wait for other processes except by
-    running models.
+    called until every process has processed the same number of parts. ``process`` must ignore the results of
+    the spare parts. ``check`` is called before each part, and ``process`` must not wait for other processes
+    except by running models.
 
     If a process of a sharded model runs out of memory in a part, the others wait for its next exchange. The
     process therefore runs the spare part, and leaves out the exchanges that it has already made

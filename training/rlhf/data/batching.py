@@ -1,8 +1,8 @@
 """Convert rankings to rows of tokens. Each response is encoded once. The prompt is shared by all responses
 where that is cheaper.
 
-A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
-times. Instead, each ranking is one `Group`, laid out in one of three ways:
+If a ranking of K responses were expanded into its K(K-1)/2 pairs, every response would go through the model
+K-1 times. Instead, each ranking is one `Group`, laid out in one of three ways:
 
 - ``packed``: one row with the prompt once and the K responses after it. For each response, position IDs
   restart after the prompt. A block mask lets a response attend only to the prompt and to itself. Each
@@ -383,9 +383,9 @@ def stated_in(groups: Sequence[Group]) -> Stated:
 def block_mask(numbers: Tensor) -> Tensor:
     """Convert segment numbers to a boolean mask that is true where a query can attend to a key.
 
-    The numbers have shape (R, T): 0 is the prompt, k is response k, and -1 is padding. The mask has shape
-    (R, 1, T, T). The mask is causal and covers only the prompt and the query's own segment. Padding
-    attends to itself, because the softmax of a fully masked row would be NaN.
+    The numbers, with shape (R, T), are 0 for the prompt, k for response k, and -1 for padding. The mask has
+    shape (R, 1, T, T). A query attends only to the prompt and to its own segment, and never to later tokens.
+    Padding attends to itself, because the softmax of a fully masked row would be NaN.
     """
     query, key = numbers[:, :, None], numbers[:, None, :]
     width = numbers.shape[1]

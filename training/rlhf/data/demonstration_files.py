@@ -44,9 +44,9 @@ class Demonstrations(list[Demonstration]):
 def read_snapshot(path: str | Path, *, answers: SnapshotAnswers) -> Demonstrations:
     """Read the demonstrations of a snapshot's training prompts.
 
-    `answers` selects the rewrites, the best responses, or all. With `all`, a ranking contributes its rewrite
-    or, without a rewrite, its best responses. If several rankings of a prompt contribute the same answer,
-    this answer becomes one demonstration. Held-out prompts are left out, because evaluations use them. Raises
+    `answers` selects the kind of good answers. With `all`, a ranking contributes its rewrite or, without a
+    rewrite, its best responses. If several rankings of a prompt contribute the same answer, this answer
+    becomes one demonstration. Held-out prompts are left out, because evaluations use them. Raises
     RankingFileError if the file can't be read.
     """
     file = Path(path)

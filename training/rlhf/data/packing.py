@@ -3,8 +3,8 @@
 - ``flat``: all demonstrations of a micro-batch in one row, without padding. Attention is computed
   demonstration by demonstration (`segments`). Used on a CPU.
 - ``packed``: several demonstrations in a row. All rows are about as wide as the longest demonstration, so
-  attention covers hardly more than it would with padding. A block mask lets a demonstration attend only to
-  itself. Used on a GPU, where many small attention calls cost more than a mask.
+  attention costs hardly more than in padded rows of one demonstration each. A block mask lets a demonstration
+  attend only to itself. Used on a GPU, where many small attention calls cost more than a mask.
 - ``separate``: one demonstration per row, padded on the right, in groups of similar length.
 
 In the first two layouts, position IDs restart with every demonstration. Each demonstration therefore gets the

@@ -22,7 +22,7 @@ class Answered:
     """A batch of usable prompts with their tokens and answers.
 
     `cut` is the number of prompts in the batch that were truncated on the left. `refused` is the number of
-    prompts since the previous batch that the chat template can't render. These prompts are not in `prompts`.
+    prompts that the chat template has refused since the previous batch. These prompts are not in `prompts`.
     `seconds` is the time that the generation of the answers took.
     """
 

@@ -54,8 +54,8 @@ Pick = Callable[[Tensor, Tensor | None], Tensor]
 
 class Rows(Protocol):
     """The keys and values of a batch's rows. `read` returns the logits of each row's first token, and `step`
-    appends one token to each row and returns the logits of the next token. `keep` drops all rows except the
-    given ones."""
+    appends one token to each row and returns the logits of the token that follows. `keep` drops all rows
+    except the given ones."""
 
     @property
     def can_keep(self) -> bool: ...

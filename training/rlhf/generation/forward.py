@@ -1,8 +1,8 @@
 """Decoding with a model's own forward pass, for any architecture of transformers.
 
 Each prompt is processed once. Its keys and values are then repeated for its samples, in buffers with room for
-the tokens that are still to be generated: on small models, `generate` spends a third of its time
-concatenating keys and values.
+the tokens that are still to be generated. With small models, `model.generate`, which has no such buffers,
+spends a third of its time concatenating keys and values.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ForwardBatch:
         return logits
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Append a token to each row. Return the logits of the next token, with shape (R, V)."""
+        """Append a token to each row. Return the logits of the token that follows, with shape (R, V)."""
         self.last = self.last + 1
         self.width += 1
         return self._forward(tokens[:, None], self.mask[..., : self.width], self.last)

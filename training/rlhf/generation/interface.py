@@ -67,12 +67,13 @@ class Engine(Protocol):
       policy's distribution. IDs without text are never sampled, unless they are stop tokens
       (`chat.stop_ids`, `chat.id_limit`).
     - An answer is determined by the weights, the prompt, its seed and `sampling`. It does not depend on the
-      other prompts or on how prompts are batched. A local engine returns the same IDs in every call. An
-      engine that can't guarantee this passes the seed to its server, and returns `log_probs`.
+      other prompts or on how prompts are batched. A local engine returns the same IDs in every call. If an
+      engine can't guarantee this, it passes the seed to its server, and returns `log_probs`.
     - A prompt that leaves no room for `max_new_tokens` in the context is truncated on the left
       (`chat.cut_prompts`).
     - `check` is called before the first prompt and every few seconds. It can raise an exception to stop the
-      generation. `progress` is called every few seconds with the number of answers so far and their total.
+      generation. `progress` is called every few seconds with the number of answers so far and the total
+      number.
     - Raises ValueError for an empty prompt. An error leaves the policy as it was, and a second call with the
       same arguments returns the same answers.
     """

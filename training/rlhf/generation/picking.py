@@ -37,15 +37,15 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
     ``logits`` has shape (B, V). ``uniform`` has shape (B,) and contains random numbers from [0, 1). The
     function picks the first token whose cumulative probability exceeds the row's random number. Without
     ``uniform``, or at temperature 0, the function picks the most likely token. For a row whose logits are NaN
-    or infinite, it returns -1. It raises no exception, because the check would make the CPU wait for the GPU
-    at every token.
+    or infinite, it returns -1. It raises no exception, because checking for such rows would make the CPU wait
+    for the GPU at every token.
     """
     if uniform is None or temperature == 0:
         highest, picked = logits.max(dim=-1)
         return picked.where(highest.isfinite(), -1)
     logits = logits.float()
     probabilities = torch.softmax(logits if temperature == 1 else logits / temperature, dim=-1)
-    # A NaN or an infinite logit makes all probabilities of its row NaN, so one column is enough.
+    # A NaN or an infinite logit makes all probabilities of its row NaN, so it is enough to check one column.
     finite = probabilities[:, 0].isfinite()
     if top_p == 1:
         return invert(probabilities, uniform).where(finite, -1)
@@ -79,8 +79,8 @@ def invert(weights: Tensor, uniform: Tensor) -> Tensor:
 
 
 def _first_above(cumulative: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first index whose cumulative sum exceeds the threshold, and the remainder of the threshold
-    at the start of this index. ``cumulative`` has shape (B, N). The other tensors have shape (B, 1).
+    """Return the first index whose cumulative sum exceeds the threshold, and the threshold minus the sum
+    before this index. ``cumulative`` has shape (B, N). The other tensors have shape (B, 1).
 
     Rounding can make the threshold as large as the total. In this case, the threshold is lowered, so that the
     last index with a positive weight is returned.

@@ -34,8 +34,8 @@ class Pulse:
 
     def beat(self, answers: Callable[[], float] | None = None) -> None:
         """Check and report if PULSE_SECONDS have passed. `answers` returns the number of answers in the
-        current batch, where an unfinished answer counts as a fraction. The function is called only if a
-        report is due, because it waits for the GPU."""
+        current batch, where an unfinished answer counts as a fraction. `answers` is called only if a report
+        is due, because it waits for the GPU."""
         alive()
         if time.monotonic() - self.last < PULSE_SECONDS:
             return

@@ -43,8 +43,8 @@ class Asked:
 
 
 class Rewards(NamedTuple):
-    """One reward model's rewards for N answers, unscaled and reduced for caution, and the standard deviations
-    of these rewards. Both have shape (N,).
+    """One reward model's rewards for N answers, in the model's own units and after the deduction for caution,
+    and the standard deviations of these rewards. Both have shape (N,).
 
     `truncated` counts the answers that were too long to be read in full. `refused` counts the answers whose
     prompt the reward model's chat template rejects.
@@ -87,7 +87,8 @@ class Judge:
         return self._rewards([self._group(one, policy) for one in asked], [len(one.answers) for one in asked])
 
     def rewards_of_texts(self, items: Sequence[tuple[Messages, Sequence[str]]]) -> Rewards:
-        """Score texts in the same way, in the reward model's own vocabulary and chat template."""
+        """Score texts as `rewards` scores token IDs, with the reward model's own vocabulary and chat
+        template."""
         groups = [self._text_group(messages, texts) for messages, texts in items]
         return self._rewards(groups, [len(texts) for _, texts in items])
 
@@ -169,8 +170,8 @@ def open_judge(
     policy: Loaded | None,
     dtype: torch.dtype = torch.float32,
 ) -> Judge:
-    """Load a reward model. It shares the policy's trunk if the reward model and the policy are adapters of
-    the same base model. Without a policy, the judge can only score texts. Raises the exceptions listed in
+    """Load a reward model. The reward model shares the policy's trunk if both are adapters of the same base
+    model. Without a policy, the judge can only score texts. Raises the exceptions listed in
     `judges.open_judges`."""
     try:
         uncertainty = uncertainty_of(source, caution=caution)

@@ -151,8 +151,9 @@ class Judges:
     ) -> FloorState:
         """Return the state with which a selection from these answers respects the floors. `keep` selects by
         the combined rewards (`floors.settled_state`). Rejection sampling uses this method instead of
-        `adapted`, because its answers don't change with the reward. A floor that `state` contains keeps its
-        value. The other floors are relative to these answers, which must come from the starting policy."""
+        `adapted`, because the rewards don't affect which answers it samples. A floor that `state` contains
+        keeps its value. The other floors are relative to these answers, which must come from the starting
+        policy."""
         known = {name: Floor(False, value) for name, value in state["floors"].items()}
         return settled_state(judged.standard, self.weights, {**self.floors, **known}, keep)
 
@@ -170,8 +171,8 @@ class Judges:
 
         `rewards/<name>/tokens` is the limit of token positions in a pass. It is present only if the device
         ran out of memory while this reward model scored. `truncated` and `refused` are counts of answers.
-        They are present only if they are above 0. With one reward model, these are the only metrics, because
-        the mean is the loop's own metric.
+        They are present only if they are above 0. With one reward model, `tokens`, `truncated` and `refused`
+        are the only metrics, because the loop itself reports the mean.
         """
         found: dict[str, float] = {}
         if len(self.judges) > 1:

@@ -15,7 +15,7 @@ def answer_scores(
     `reward` is the run's reward, in standard deviations. With several reward models, `rewards/<name>` is each
     model's own score, in standard deviations. If the argument `kl` is given, the scores also include `kl` and
     `reward_minus_kl`. `kl` is the answer's KL from the reference in nats, Σ_t (log π - log ref).
-    `reward_minus_kl` is the optimised sum, reward - kl_coefficient · kl.
+    `reward_minus_kl` is the quantity that training maximises, reward - kl_coefficient · kl.
     """
     reward = float(judged.scores[index])
     scores = {"reward": reward}

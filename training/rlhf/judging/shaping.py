@@ -59,9 +59,10 @@ def token_scores(
     """Return the reward of every token of the answers, one tensor of shape (T,) per answer.
 
     `ends`, with shape (N,), is the reward of each whole answer, after any clipping and penalties. `ends` and
-    the result are both in the order of the prompts and of their answers. `lengths` is the number of sampled
-    tokens of each answer, because an EOS that was appended to a truncated answer gets no reward. Potentials
-    are clipped to ±`clip`. `max_new_tokens` determines the distance between two scored partial answers.
+    the result are both in the order of the prompts and of their answers. `lengths` contains the number of
+    sampled tokens of each answer. An EOS that was appended to a truncated answer is not counted and gets no
+    reward. Potentials are clipped to ±`clip`. `max_new_tokens` determines the minimum distance between two
+    scored partial answers.
     """
     potentials = potentials_of(judges, asked, max_new_tokens=max_new_tokens, state=state)
     return [
@@ -116,10 +117,10 @@ def sentence_starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> l
     """Return the indices of the tokens at which a new sentence begins, except for the first sentence.
 
     A sentence begins after a line break, and after a full stop, an exclamation mark, a question mark or an
-    ellipsis that is followed by a space. Quotation marks and brackets may come in between. The full-width
-    marks need no space. An abbreviation such as "Dr." counts as a sentence, which affects only where rewards
-    are paid. The rule reads decoded text, and whether a sentence begins at token t depends only on the tokens
-    up to t.
+    ellipsis that is followed by a space. Quotation marks and brackets can come between the mark and the
+    space. The full-width marks need no space. An abbreviation such as "Dr." counts as a sentence, which
+    affects only where rewards are paid. The rule reads decoded text, and whether a sentence begins at token t
+    depends only on the tokens up to t.
     """
     alive()
     own = {token: str(tokenizer.decode([token])) for token in set(ids)}

@@ -32,10 +32,10 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
     """Return r_i minus the mean reward of all K answers to the prompt. If ``scale``, the result is divided by
     the standard deviation of these K rewards.
 
-    With ``scale``, this is the advantage of GRPO (Shao et al. 2024, arXiv 2402.03300). Without it, this is
-    the advantage of Dr. GRPO (Liu et al. 2025, arXiv 2503.20783). Unlike GRPO, Dr. GRPO does not give a
-    larger weight to prompts whose answers have nearly equal rewards. The standard deviation is unbiased, as
-    in TRL and verl. Raises ValueError for K < 2.
+    With ``scale``, this is the advantage of GRPO (Shao et al. 2024, arXiv 2402.03300). Without ``scale``,
+    this is the advantage that Liu et al. propose (2025, arXiv 2503.20783; `dr_grpo` in recipes): unlike GRPO,
+    it does not give a larger weight to prompts whose answers have nearly equal rewards. The standard
+    deviation is unbiased, as in TRL and verl. Raises ValueError for K < 2.
     """
     relative = _relative(rewards)
     centred = relative - relative.mean(dim=1, keepdim=True)
@@ -44,8 +44,8 @@ def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
 
 def group_advantages(rewards: Tensor, *, kind: Advantage, normalise: bool) -> Tensor:
     """Return the advantages, computed by the method that the recipe's ``advantage`` selects. If
-    ``normalise``, they are shifted and scaled to mean 0 and standard deviation 1 over all answers of the
-    rollout, as ``normalize_advantages`` does in TRL.
+    ``normalise``, the advantages are shifted and scaled to mean 0 and standard deviation 1 over all answers
+    of the rollout, as ``normalize_advantages`` does in TRL.
     """
     match kind:
         case "rloo":
@@ -77,7 +77,8 @@ def token_weights(lengths: Tensor, *, kind: Aggregation, answers: int, tokens: i
     - answer_mean: every answer has the same weight, so each of its tokens has the weight 1 / (length ·
       answers). This is the loss of GRPO (arXiv 2402.03300). Tokens of long answers count less.
     - fixed_length: every token has the weight 1 / (limit · answers), where ``limit`` is the maximum length of
-      an answer. This is the loss of Dr. GRPO (arXiv 2503.20783), which has no length bias.
+      an answer. This is the loss of Liu et al. 2025 (arXiv 2503.20783; `dr_grpo` in TRL), which has no length
+      bias.
     """
     match kind:
         case "token_mean":

@@ -50,8 +50,8 @@ def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
 def kl_k2(log_probs: Tensor, reference: Tensor) -> Tensor:
     """Return (log pi - log ref)² / 2. All arguments have the same shape.
 
-    The value is a biased estimate of KL(pi || ref). The mean of its gradient over samples from pi is exactly
-    the gradient of KL(pi || ref). Schulman, "Approximating KL divergence".
+    The value is a biased estimate of KL(pi || ref). The mean of the estimate's gradient over samples from pi
+    is exactly the gradient of KL(pi || ref). Schulman, "Approximating KL divergence".
     """
     return 0.5 * (log_probs - reference).square()
 
@@ -70,7 +70,7 @@ def kl_k2_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> T
     """Return k2, weighted by the ratio of the policy's probability to that of the policy that sampled the
     tokens. All arguments and the result have the same shape.
 
-    The weight carries no gradient. The mean gradient over samples from the *old* policy is then exactly the
+    The weight carries no gradient. The mean gradient over tokens from the sampling policy is then exactly the
     gradient of KL(pi || ref).
     """
     return ratio_of(log_probs, old_log_probs).detach() * kl_k2(log_probs, reference)
@@ -80,9 +80,9 @@ def kl_k3_loss(log_probs: Tensor, old_log_probs: Tensor, reference: Tensor) -> T
     """Return k3, weighted by the ratio of the policy's probability to that of the policy that sampled the
     tokens. All arguments and the result have the same shape.
 
-    The weight carries a gradient. The means over samples from the *old* policy are then exactly KL(pi || ref)
-    and its gradient. Without the weight, the mean gradient of k3 would be that of the reverse divergence,
-    KL(ref || pi).
+    The weight carries a gradient. The mean value and the mean gradient over tokens from the sampling policy
+    are then exactly KL(pi || ref) and its gradient. Without the weight, the mean gradient of k3 would be that
+    of the reverse divergence, KL(ref || pi).
     """
     return ratio_of(log_probs, old_log_probs) * kl_k3(log_probs, reference)
 

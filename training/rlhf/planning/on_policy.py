@@ -235,8 +235,7 @@ def _on_policy(
     if critic:
         size = number if critic.own else FLOAT
         saved += (size + 2 * FLOAT + (FLOAT if size < FLOAT else 0)) * critic.learning
-    # The reference is a copy of the policy that is made before the two models are divided among the
-    # processes.
+    # The reference is copied from the policy before the two models are divided among the processes.
     whole = 2 * whole_bytes(recipe, policy, given)
     kernels = () if recipe.dtype == "bfloat16" else float32_kernels(data, given)
     return loading_and_saving(Cost(stages), given, saved=saved, whole=whole, kernels=kernels)

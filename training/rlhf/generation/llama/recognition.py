@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 # The names of the family's architectures in transformers, and the prefixes of their class names.
 FAMILY = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
-# The norms in a layer, whose weights `Trunk` reads.
+# The norms of a layer. `Trunk` reads the norms' weights.
 NORMS = ("input_layernorm", "post_attention_layernorm", "q_norm", "k_norm")
 # Rotary embeddings whose frequencies depend on the length of the text.
 LENGTH_DEPENDENT = ("dynamic", "longrope")

@@ -3,7 +3,8 @@
 - Prompts are read without padding. In the last layer, only the last token of each prompt is passed to the
   MLP.
 - Keys and values are written into one buffer with room for the whole answer. A prompt's keys and values are
-  stored once for all samples. The samples' queries are multiplied by them in one matrix product.
+  stored once for all samples. The queries of all samples are multiplied by the prompt's keys in one matrix
+  product.
 - The query heads of a group share its keys and values, which are not copied for each head.
 - No operation makes the CPU wait for the device, because no tensor's shape depends on a computed value.
 - On a GPU, steps can be repeated as CUDA graphs (`graphs`).
@@ -59,8 +60,8 @@ class LlamaBatch:
         self.bias = self._bias(lengths, self.span + (limit if n == 1 else 0))
         self.cos, self.sin = trunk.rotations(self.span + limit)
         self.positions = torch.tensor([length for length in lengths for _ in range(n)], device=trunk.device)
-        # The rows of each prompt's samples, and each row's place in this table. The value is None if no rows
-        # were dropped.
+        # A table of the rows of each prompt's samples, and each row's place in the table. The value is None
+        # if no rows were dropped.
         self.places: tuple[Tensor, Tensor] | None = None
         self.owners = [number for number in range(len(prompts)) for _ in range(n)]
         self.graphs: StaticSteps | None = None
@@ -134,8 +135,8 @@ class LlamaBatch:
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
-        """Append a token to each row. Return the logits of the next token, with shape (R, V). With CUDA
-        graphs, the next step overwrites them."""
+        """Append a token to each row. Return the logits of the token that follows, with shape (R, V). With
+        CUDA graphs, the next step overwrites these logits."""
         logits = None if self.graphs is None else self.graphs(tokens, self.column)
         if logits is None:
             self.graphs = None
@@ -145,7 +146,7 @@ class LlamaBatch:
         return logits
 
     def _step(self, tokens: Tensor, column: int | Tensor, columns: int) -> Tensor:
-        """Write a token's keys and values to a column, and return the logits of the next token.
+        """Write a token's keys and values to a column, and return the logits of the token that follows.
 
         Attention reads the first `columns` columns. If the column is a tensor, of shape (1,), then all shapes
         are the same for every column, and the columns after it are masked. A second call with the same

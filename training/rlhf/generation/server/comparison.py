@@ -24,7 +24,8 @@ COMPARED_ANSWERS, COMPARED_TOKENS = 8, 128
 FEWEST_TOKENS = 8
 LARGEST_GAP = 0.5  # mean |difference| in nats per token
 # The server's values must be far enough from the midpoint between the values at the two temperatures. CLEAR
-# is the minimum as a share of the distance between the two, and SURE is the minimum in standard errors.
+# is the minimum distance as a share of the distance between these two values, and SURE is the minimum in
+# standard errors.
 CLEAR, SURE = 0.25, 4.0
 
 

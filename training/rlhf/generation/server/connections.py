@@ -97,7 +97,7 @@ class Connections:
             self._closings += 1
             connections, self._idle = [*self._idle, *self._busy], []
         for connection in connections:
-            with suppress(OSError, AttributeError):  # the connection is already closed or not open yet
+            with suppress(OSError, AttributeError):  # the connection is already closed, or it is not open yet
                 connection.sock.shutdown(socket.SHUT_RDWR)
             connection.close()
 

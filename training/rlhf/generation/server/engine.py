@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 class ServerEngine:
-    """Generates on a server, which must offer the policy's weights or load its adapter (`weights`).
+    """Generates on a server, which must offer the policy's weights or load the policy's adapter (`weights`).
 
     If the server is not responding or is overloaded, the engine waits. Answers that have already arrived are
     kept. The first call checks that the server has the model and the policy's tokenizer and weights. These
@@ -59,9 +59,9 @@ class ServerEngine:
         self._connections = Connections(settings.server, key=access.key, timeout=settings.server_timeout)
         self._weights = ServedWeights(self._connections, settings.server_model, access)
         self._greeted = self._compared = False
-        # Whether log-probabilities are at the sampling temperature, or None if this is unknown. If it is
-        # unknown, the server's noise hides the difference from temperature 1, so either assumption is nearly
-        # right.
+        # Whether the server's log-probabilities are at the sampling temperature, or None if this is unknown.
+        # If it is unknown, the server's noise hides the difference from temperature 1, so either assumption
+        # is nearly right.
         self._tempered: bool | None = None
         weakref.finalize(self, _leave, self._weights, self._connections)
 

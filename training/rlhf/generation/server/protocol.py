@@ -85,8 +85,8 @@ def json_of(answer: Answer, what: str) -> Any:
 def read_completions(
     answer: Answer, prompt: Sequence[int], sampling: Sampling, vocabulary: Vocabulary
 ) -> list[Completion]:
-    """Return the answers to one prompt. Raises ServerUnusable if the answer can't be used, and ServerTrouble
-    if the server has aborted the request."""
+    """Return the answers to one prompt. Raises ServerUnusable if the server's response can't be used, and
+    ServerTrouble if the server has aborted the request."""
     found = json_of(answer, "a request for completions")
     choices = found.get("choices") if isinstance(found, dict) else None
     n = sampling.n if sampling.temperature > 0 else 1

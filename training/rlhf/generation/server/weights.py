@@ -1,7 +1,8 @@
 """The weights of a policy on a generation server.
 
 A server is started with the policy, or with the base model of the policy's adapter. Adapters are written to a
-folder that both machines share, and loaded while the server runs (vLLM, "Dynamically serving LoRA Adapters").
+folder that this machine shares with the server, and are loaded while the server runs (vLLM, "Dynamically
+serving LoRA Adapters").
 
 An adapter's name contains a digest of its weights. If the same name referred to new weights after each step,
 vLLM would reuse keys and values that its prefix cache computed with the old weights
@@ -177,8 +178,8 @@ class ServedWeights:
         )
 
     def _remove(self, adapter: Adapter) -> None:
-        """Remove an adapter that is no longer used. If this fails, the adapter only takes up memory on the
-        server."""
+        """Remove an adapter that is no longer used. If this fails, the only effect is that the adapter still
+        takes up memory on the server."""
         try:
             self._connections.request(
                 "/v1/unload_lora_adapter", {"lora_name": adapter.name}, timeout=UNLOAD_SECONDS
@@ -189,7 +190,7 @@ class ServedWeights:
             shutil.rmtree(self._access.adapters / adapter.name, ignore_errors=True)
 
     def _refuse_changed(self, policy: Any) -> None:
-        """Raise ServerUnusable if a policy without an adapter was trained since the first call. Training
+        """Raise ServerUnusable if a policy without an adapter has been trained since the first call. Training
         increases the version that torch stores for each tensor."""
         versions = tuple((one.data_ptr(), one._version) for one in policy.parameters())
         if self._complete is None:

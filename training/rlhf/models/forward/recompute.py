@@ -24,13 +24,13 @@ def recompute_layers(model: nn.Module) -> None:
         )
     for layer in layers:
         if "forward" in vars(layer):
-            continue  # the layers of a shared trunk or of a copied model are already recomputed
+            continue  # already recomputed: a layer of a shared trunk or of a copied model
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
 def is_recomputed(module: nn.Module) -> bool:
-    """Return whether `recompute_layers` has changed the module. The module's outputs are still those of its
-    class."""
+    """Return whether `recompute_layers`, and nothing else, has changed the module's `forward`. The outputs
+    are then still those of the module's class."""
     forward = vars(module).get("forward")
     return (
         isinstance(forward, partial)

@@ -86,8 +86,8 @@ def attention_by_segment(
 
 
 class _Run(NamedTuple):
-    """Adjacent segments of the same length. ``prompt`` is the index of the run that contains only their
-    prompt, or None if the segments attend only to themselves."""
+    """Adjacent segments of the same length and with the same prompt. ``prompt`` is the index of the `_Run`
+    that contains only this prompt, or None if the segments attend only to themselves."""
 
     length: int
     prompt: int | None
@@ -100,7 +100,7 @@ def _runs(table: list[list[int]]) -> list[_Run]:
     run_of: dict[int, int] = {}
     for number, (length, prompt) in enumerate(table):
         run = _Run(length, None if prompt == ALONE else run_of[prompt], 1)
-        # A prompt that other segments attend to stays in a run of its own.
+        # A prompt that other segments attend to stays in a `_Run` of its own.
         alike = bool(runs) and runs[-1][:2] == run[:2] and number not in prompts and number - 1 not in prompts
         if alike:
             runs[-1] = run._replace(segments=runs[-1].segments + 1)

@@ -28,11 +28,11 @@ def save_model(
     """Write a model and its tokenizer to one folder, which plain `AutoModel…from_pretrained` can load. Return
     the folder.
 
-    All files are written to a temporary folder beside `out_dir`, which is synced to disk and then renamed. A
-    crash therefore leaves either the complete new model or the previous content of `out_dir`. ``add`` is
-    called with the temporary folder, to which it can write additional files. LoRA adapters are merged into a
-    copy of their trunk. With ``merge=False``, the folder contains only the adapter and the name of its base,
-    in peft's format. Raises DiskFull.
+    All files are written to a temporary folder beside `out_dir`. This folder is then synced to disk and
+    renamed. A crash therefore leaves either the complete new model or the previous content of `out_dir`.
+    ``add`` is called with the temporary folder, to which it can write additional files. LoRA adapters are
+    merged into a copy of their trunk. With ``merge=False``, the folder contains only the adapter and the name
+    of its base, in peft's format. Raises DiskFull.
     """
     out = Path(out_dir)
     durable.make_folders(out.parent)
@@ -54,7 +54,8 @@ def save_model(
 
 def save_trained(model: Any, tokenizer: PreTrainedTokenizerBase, out_dir: str | Path) -> None:
     """Save a model at the end of its training. An adapter is not merged. With several processes, the first
-    one saves, and the others wait. If the model is sharded, the first one gathers it in main memory."""
+    process saves, and the others wait. A sharded model is first gathered in main memory by the first
+    process."""
     with complete_model(model, only_first=True) as complete:
         if distributed.is_first():
             save_model(complete, tokenizer, out_dir, merge=False)

@@ -23,7 +23,7 @@ HEAD = "score.weight"
 
 
 class Shared(NamedTuple):
-    """A reward model that consists of a policy's trunk, one of its adapters, and a head of its own."""
+    """A reward model that consists of a policy's trunk, one of the trunk's adapters, and its own head."""
 
     loaded: Loaded
     adapter: str

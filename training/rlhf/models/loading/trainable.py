@@ -47,8 +47,8 @@ def open_trainable(
     the base model.
 
     Without ``use_peft``, an adapter is merged into its base. The recipe then trains all weights or the last
-    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes. If
-    ``divide`` is false, the caller must divide it.
+    ``num_layers_unfrozen`` layers. With ``sharding``, the model is divided among the processes. If ``divide``
+    is false, the caller must divide the model.
 
     A model in memory is changed in place. Raises ModelNotFound, and UnusableInput for settings that don't fit
     the model.
@@ -112,7 +112,7 @@ def adapter_module(model: nn.Module, name: str) -> nn.ParameterDict:
 def freeze_all_but_last(model: Any, number: int) -> None:
     """Freeze all weights except those of the last layers, of the modules that follow the layers (the final
     norm), and of the output layer or a reward model's head. An output layer that is also the input embedding
-    stays frozen. Raises UnusableInput if the model has fewer layers."""
+    stays frozen. Raises UnusableInput if the model has fewer than `number` layers."""
     found = layers_of(model)
     if found is None:
         raise UnusableInput(

@@ -42,8 +42,8 @@ def add_lora(
 
     For a classifier, all weights of the head and of the modules in ``new`` are trained and saved with the
     adapter, because ``base`` does not contain these weights. For example, ``new`` contains an encoder's
-    pooler if the checkpoint lacks a pooler. With a ``seed``, the adapter's random start depends only on the
-    seed. Raises ValueError if the model does not have the target modules or peft cannot adapt them.
+    pooler if the checkpoint lacks a pooler. With a ``seed``, the adapter's random initial weights depend only
+    on the seed. Raises ValueError if the model does not have the target modules or peft cannot adapt them.
     """
     from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 

@@ -86,7 +86,7 @@ def head_of(model: Any) -> nn.Linear:
 
 
 def is_classifier(model: Any) -> bool:
-    """Return whether the model has a head of a sequence classifier."""
+    """Return whether the model has a sequence classifier's head."""
     return any(hasattr(plain(model), name) for name in HEADS)
 
 

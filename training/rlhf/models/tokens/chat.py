@@ -96,8 +96,8 @@ def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return all special tokens of the tokenizer. Some of these tokens, such as the EOS token, have a role.
-    Others, such as the turn markers in Llama 3's template, have no role.
+    """Return all special tokens of the tokenizer. Some of these tokens, such as the EOS token, have a name in
+    the tokenizer's settings. Others, such as the turn markers in Llama 3's template, have none.
     """
     size, added = _added.get(tokenizer, (-1, []))
     if size != len(tokenizer):

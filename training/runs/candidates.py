@@ -77,7 +77,7 @@ def ask_for_rankings(
     overlap: int | None,
     priority: int,
 ) -> Counts:
-    """Create ranking tasks from the answers of the run's first round, which the run's input policy wrote.
+    """Create ranking tasks from the answers that the run's input policy wrote in the first round.
 
     Each task gets up to `responses_per_task` finished, distinct answers whose rewards are spread over the
     whole range of the prompt's answers. A prompt with fewer than two such answers gets no task. Repeating the

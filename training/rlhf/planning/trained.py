@@ -31,7 +31,7 @@ BUCKET_BYTES = 64_000_000
 
 # On a CPU, runs in bfloat16 use more memory than their tensors take: 60 to 300 MB in
 # `benchmarks.memory_estimates`, for models of 34 to 88 million parameters. The cause has not been confirmed.
-# oneDNN computes the products, and keeps a compiled kernel for each combination of sizes.
+# It may be oneDNN, which computes the products and keeps a compiled kernel for each combination of sizes.
 HALF_KERNELS = Part("bfloat16 kernels", 250_000_000)
 
 

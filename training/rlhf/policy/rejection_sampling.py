@@ -15,7 +15,7 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
   UnusableInput is raised. In a later round, the run ends, and the policy of the previous round is saved.
 
 Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
-`caution` (`judging.judges`). With `reward_floors`, the rewards of a round are combined with the smallest
+`caution` (`judging.judges`). With `reward_floors`, the rewards of a round are calculated with the smallest
 multipliers for which the kept answers respect the floors (`judging.floors`). Floors that depend on the
 starting policy are relative to the usable answers of the first round. A step is one batch of answered
 prompts, one selection or one optimiser step. Steps are counted across all rounds.
@@ -27,7 +27,7 @@ truncated answers. The multipliers of floors do not affect the metrics, because 
 before the selection. The metrics of a selection are `best_of/<n>` (the expected reward of the best of n
 answers), `gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound
 on the KL divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are
-those of `sft`. docs/rewards.md lists those of several reward models.
+those of `sft`. docs/rewards.md lists the additional metrics of runs with several reward models.
 """
 
 from __future__ import annotations
@@ -385,8 +385,8 @@ def tune_round(
 
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
-    """Return the settings. If the settings contain no learning rate, fill in the default, which is lower than
-    that of `sft`."""
+    """Return the settings, with a default filled in if they contain no learning rate. This default is lower
+    than that of `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
     )

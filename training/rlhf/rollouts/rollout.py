@@ -390,8 +390,8 @@ def observations(
     parts: Sequence[Together],
     use: Callable[[MicroBatch, Tensor | None], Result],
 ) -> list[Result]:
-    """Observe micro-batches, and return the result of ``use`` for each of them and the policy's final states
-    (see `Outputs`). ``use`` can run further models."""
+    """Observe micro-batches. For each of them, call ``use`` with the micro-batch and the policy's final
+    states (see `Outputs`), and return the results of these calls. ``use`` can run further models."""
     found: list[Result] = []
 
     def process(part: Together, counts: bool) -> None:

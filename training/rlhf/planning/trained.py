@@ -72,7 +72,7 @@ def trains_vocabulary(recipe: TrainsPolicy, shape: Shape) -> tuple[bool, bool]:
 
 
 def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
-    """Return the memory of a frozen model, which has the recipe's precision."""
+    """Return the memory of a frozen model in the recipe's precision."""
     return Part(f"weights: {name}", bytes_per_weight(recipe) * shape.weights)
 
 

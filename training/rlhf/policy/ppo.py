@@ -326,8 +326,9 @@ def epochs(
     """Train on the rollout for all epochs, with one optimiser step per minibatch. Return the metrics,
     averaged over these steps.
 
-    ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
-    forward pass differs from the one in training. Such a difference is a common bug in PPO code.
+    ``val/first_log_ratio`` is the largest |log ratio| before the first step. The value is 0 unless the
+    rollout's forward pass differs from the forward pass in training. Such a difference is a common bug in PPO
+    code.
     """
     step = batch.rollout.step
     optimisers = [

@@ -18,7 +18,7 @@ Scores are rewards in standard deviations of the reward model's training rewards
 `caution` (`judging.judges`). With `reward_floors`, the rewards of a round are calculated with the smallest
 multipliers for which the kept answers respect the floors (`judging.floors`). Floors that depend on the
 starting policy are relative to the usable answers of the first round. A step is one batch of answered
-prompts, one selection or one optimiser step. Steps are counted across all rounds.
+prompts, one selection or one update of the weights. Steps are counted across all rounds.
 
 While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
 (if the gold reward is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and
@@ -96,7 +96,7 @@ from training.rlhf.selection.selection import (
 
 # Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`, because
 # the policy is already trained. With 512 demo prompts, the gold reward per answer was 1.57 before training.
-# It rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
+# The gold reward rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
 ANSWERS_PER_BATCH = 256  # number of answers between two reports, and between two possible checkpoints
@@ -208,11 +208,11 @@ def train(
     """Sample answers, choose the best, fine-tune the policy and save it. A `Loaded` policy is trained in
     place.
 
-    `reward_model` is one reward model, or several by name. `gold` is the true reward, if it is known. It is
-    only reported and does not affect the run. `candidates` names the file to which all answers are written
-    (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed run resumes from it
-    when the call is repeated. On a CPU, the weights and the candidates are then bitwise equal to those of an
-    uninterrupted run.
+    `reward_model` is one reward model, or several by name. `gold` is the true reward, if known. The true
+    reward is only reported and does not affect the run. `candidates` names the file to which all answers are
+    written (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed run resumes
+    from it when the call is repeated. On a CPU, the weights and the candidates are then bitwise equal to
+    those of an uninterrupted run.
 
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. If an exception is raised, neither the model nor the candidates are written.

@@ -83,8 +83,8 @@ def train(
 ) -> OnPolicyResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
-    ``reward_model`` is one model or several named models. They can be encoders and can have vocabularies and
-    templates that differ from those of the policy.
+    ``reward_model`` is one model or several named models. Reward models can be encoders and can have
+    vocabularies and templates that differ from those of the policy.
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted

@@ -2,7 +2,7 @@
 
 The training process itself measures the time since its last progress and sends it with each heartbeat. That
 time is correct even if the database was down in between. The supervisor adds the time for which the heartbeat
-has been missing. It counts only time in which the database answered.
+has been missing. The supervisor counts only time in which the database answered.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def ask_for_rankings(
     overlap: int | None,
     priority: int,
 ) -> Counts:
-    """Create ranking tasks from the answers of the run's first round, which the run's input policy wrote.
+    """Create ranking tasks from the answers that the run's input policy wrote in the first round.
 
     Each task gets up to `responses_per_task` finished, distinct answers whose rewards are spread over the
     whole range of the prompt's answers. A prompt with fewer than two such answers gets no task. Repeating the
@@ -105,7 +105,8 @@ def ask_for_rankings(
 
 def spread_answers(answers: Sequence[Candidate], number: int) -> list[Candidate]:
     """Return up to `number` finished answers with distinct texts, best first. Their scores are as close as
-    possible to equally spaced values between the highest and the lowest score, which are both included."""
+    possible to equally spaced values from the highest to the lowest score. Answers with the highest and the
+    lowest score are included."""
     distinct: dict[str, tuple[float, Candidate]] = {}
     for one in answers:
         if one["finished"] and one["score"] is not None and one["text"]:

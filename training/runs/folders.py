@@ -2,8 +2,8 @@
 
 The attempt number fences files as well as rows: an attempt writes only to its own folder. A new attempt takes
 over earlier attempts' checkpoints by moving the checkpoint folder into its own folder. An earlier attempt
-that has lost access to the database can still be running. It then writes only to its own folder, which is no
-longer read.
+that has lost access to the database can still be running. Such an attempt writes only to its own folder,
+which is no longer read.
 """
 
 from __future__ import annotations

@@ -66,10 +66,11 @@ def settle_inputs(
     snapshot of the current rankings. An sft run without an input policy starts from its recipe's base_model.
     In the recipes of all other run kinds, base_model replaces the input policy.
 
-    For a run that improves a policy, the default is not the newest policy but the policy from which the
-    reward model was trained. The reward model was trained on that policy's responses. In two measurements,
-    the first improvement with a reward model raised the gold reward by 0.3 to 0.5. Improving the policy again
-    with the same reward model lowered the gold reward, from 1.65 to 1.46 and from 1.56 to 1.35.
+    For a run that improves a policy, the default for `policy` is not the newest policy but the policy from
+    which the reward model was trained. The reward model was trained on that policy's responses. In two
+    measurements, the first improvement with a reward model raised the gold reward by 0.3 to 0.5. Improving
+    the policy again with the same reward model lowered the gold reward, from 1.65 to 1.46 and from 1.56 to
+    1.35.
 
     Further reward models, which the recipe names, become the inputs `reward_model_2`, `reward_model_3` and so
     on.

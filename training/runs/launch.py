@@ -72,9 +72,9 @@ def resume_run(
     *, run: TrainingRun, max_minutes: float | None = None, other_device: bool | None = None
 ) -> TrainingRun:
     """Queue a failed or cancelled run again. If given, `max_minutes` is the run's new time limit, and
-    `other_device` states whether the run may continue on another kind of device. Raises Conflict in any other
-    state. Raises Problem if the run's attempts have already taken as long as the limit allows, or if this
-    version refuses the run's recipe.
+    `other_device` states whether the run may continue on another kind of device. Raises Conflict if the run
+    is in any other state. Raises Problem if the run's attempts have already taken as long as the limit
+    allows, or if this version refuses the run's recipe.
 
     The run resumes from its newest checkpoint, or starts from the beginning if there is none. Checkpoints are
     kept for KEPT_FOR_RESUMING (folders.py).

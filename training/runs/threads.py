@@ -24,10 +24,10 @@ def usable_threads(*, weight_bytes: int, available: int) -> int:
 
 
 def cpu_threads(policy_source: str, *, processes: int = 1) -> int:
-    """Return the number of threads for this process: OMP_NUM_THREADS, or the number of processors if that
-    variable is not set, divided by the run's number of processes. A model in a folder gets fewer threads if
-    the model can't use all of them. A model named on the hub gets all threads, because its size is still
-    unknown."""
+    """Return the number of threads for this process: the run's threads divided by the number of its
+    processes. The run has OMP_NUM_THREADS threads or, if that variable is not set, one per processor. A model
+    in a folder gets fewer threads if the model can't use all of them. A model given by its hub name gets all
+    threads, because its size is still unknown."""
     available = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     available = max(1, available // processes)
     if policy_source == DEMO_WORLD:

@@ -161,7 +161,8 @@ def forget_checkpoint(*, run_id: UUID, attempt: int) -> None:
 
 
 def requeue_finished(*, run: TrainingRun) -> None:
-    """failed | cancelled → queued. The number of claims is reset. Raises Conflict in any other state."""
+    """failed | cancelled → queued. The number of claims is reset. Raises Conflict if the run is in any other
+    state."""
     if not move(
         "state = 'queued', tries = 0, cancel_requested_at = NULL, finished_at = NULL, error = NULL, "
         "phase = '', step = 0, total_steps = 0, woken_at = clock_timestamp()",

@@ -42,8 +42,8 @@ class ApiError(Exception):
 
 @dataclass
 class Tally:
-    """The combined results of all annotators. `stopped` maps each annotator who gets no further tasks to the
-    reason: a limit, a paused project or a failed qualification."""
+    """The combined results of all annotators. `stopped` contains the annotators who get no further tasks,
+    each with the reason: a limit, a paused project or a failed qualification."""
 
     rankings: int = 0
     refused: int = 0

@@ -95,7 +95,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-# A short run with a KL target, which raises the gold reward on every seed that was measured.
+# A short run with a KL target. Such a run raised the gold reward with every seed that was measured.
 LOOP: Mapping[str, object] = {
     "improve_with": ["ppo"],
     "recipes": {TrainingRun.Kind.PPO: {"steps": 16, "kl_target": 1.0}},

@@ -1,16 +1,16 @@
 """The memory of a sharded model in one of several processes (`core.sharding`).
 
-Each process stores 1/n of the float32 weights, gradients and Adam moments, 16 bytes per weight in all. In a
-pass, each process also stores the weights that are currently gathered and, in a backward pass, their
-gradients before the exchange:
+With n processes, each stores 1/n of the float32 weights, gradients and Adam moments, which together take 16
+bytes per weight. In a pass, each process also stores the weights that are currently gathered and, in a
+backward pass, their gradients before the exchange:
 
 - the weights outside the layers (embedding and output layer), during the entire pass;
 - the weights of two layers, because the next layer is gathered while the current one is computed;
 - the gradients of one layer with a float32 copy for the exchange and, at the end of the backward pass, those
   of the weights outside the layers.
 
-While answers are generated, and for the final scores of a reward model, each process stores a complete copy
-of the weights instead. Pure functions without torch.
+While answers are generated, and while a reward model computes its final scores, each process stores a
+complete copy of the weights instead of gathered weights. Pure functions without torch.
 """
 
 from __future__ import annotations

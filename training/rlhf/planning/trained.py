@@ -31,7 +31,7 @@ BUCKET_BYTES = 64_000_000
 
 # On a CPU, runs in bfloat16 use more memory than their tensors take: 60 to 300 MB in
 # `benchmarks.memory_estimates`, for models of 34 to 88 million parameters. The cause has not been confirmed.
-# oneDNN computes the products, and keeps a compiled kernel for each combination of sizes.
+# It may be oneDNN, which computes the products and keeps a compiled kernel for each combination of sizes.
 HALF_KERNELS = Part("bfloat16 kernels", 250_000_000)
 
 
@@ -72,7 +72,7 @@ def trains_vocabulary(recipe: TrainsPolicy, shape: Shape) -> tuple[bool, bool]:
 
 
 def frozen(recipe: TrainsPolicy, name: str, shape: Shape) -> Part:
-    """Return the memory of a frozen model, which has the recipe's precision."""
+    """Return the memory of a frozen model in the recipe's precision."""
     return Part(f"weights: {name}", bytes_per_weight(recipe) * shape.weights)
 
 

@@ -25,8 +25,8 @@ class Pass:
 
     If `adapted`, the weights are frozen, and every linear layer has a LoRA adapter in float32. With
     `autocast`, the weights are float32, and matrix products are computed in bfloat16. `keys` is the number of
-    keys and values that attention stores per token position. It is above 1 if several answers share a prompt
-    (`keys_per_place`).
+    keys and values that attention stores per token position. `keys` is above 1 if several answers share a
+    prompt (`keys_per_place`).
     """
 
     number: int = FLOAT
@@ -65,12 +65,12 @@ def layer_bytes(shape: Shape, how: Pass) -> float:
     A norm stores its input in float32 and, for the gradient of its weight, the normalised input. The linear
     layers after it store their common input. Attention stores queries, keys, values and its output. Keys and
     values are stored for every query head, because grouped heads are repeated before the attention. The
-    output layer of the attention stores its own input, a copy of the attention's output in another memory
-    layout. The MLP stores the gate projection, its activation, the up projection, and the product of the last
-    two.
+    output layer of the attention stores its own input, which is a copy of the attention's output in another
+    memory layout. The MLP stores the gate projection, its activation, the up projection, and the product of
+    the last two.
 
     An adapter on a bfloat16 layer stores its own float32 copy of the layer's input. Under autocast, each
-    linear layer stores its own bfloat16 copy.
+    linear layer stores its own bfloat16 copy of its input.
     """
     d, inner = shape.hidden, shape.intermediate
     queries, keys = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
@@ -131,10 +131,11 @@ def projection_bytes(
     shape: Shape, projected: float, *, trains: bool, number: int = FLOAT, gpu: bool = False
 ) -> float:
     """Return the peak memory, in bytes, of the projection of tokens onto the vocabulary: the logits of one
-    chunk of tokens and, if the output layer is trained, its gradient.
+    chunk of tokens and, if the output layer is trained, the gradient of its weights.
 
-    Half-precision weights are converted in blocks on a CPU. Their gradient is summed in float32 and then
-    rounded. On a GPU, the matrix products use a half-precision copy of the logits.
+    On a CPU, half-precision weights are converted to float32, one block at a time. The gradient of
+    half-precision weights is summed in float32 and then rounded. On a GPU, the matrix products use a
+    half-precision copy of the logits.
     """
     if projected == 0:
         return 0.0

@@ -20,8 +20,8 @@ PROMPTS_PER_BATCH = 64  # the same value as in selection.varied, which imports t
 
 
 def chosen(recipe: Recipe, data: Data) -> Data:
-    """Return the data of the training loop, which trains only on the chosen prompts, given all data of the
-    run."""
+    """Return the data of the training loop, given all data of the run. The training loop uses only the chosen
+    prompts."""
     if not isinstance(recipe, ChoosesVaried):
         return data
     return replace(data, items=math.ceil(recipe.varied_share * data.items))

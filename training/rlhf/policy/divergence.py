@@ -72,7 +72,7 @@ def measured(
     check: Callable[[], None],
 ) -> dict[str, float]:
     """Return `objective/kl`, an estimate of KL(policy || start) in nats per answer, and `parameters/change`,
-    the norm of the difference between the weights.
+    the norm of the difference between the weights of the two policies.
 
     The estimate is the mean log-ratio of one sampled answer per prompt, like PPO's `objective/kl`. An answer
     has at most ``max_new_tokens`` tokens. ``start`` is a folder or a hub name. The starting policy is loaded

@@ -155,8 +155,8 @@ def train(
 
     ``base_model`` should be the policy that wrote the responses, because it is also the reference. By
     default, ``heldout`` is a part of ``rankings``, split by prompt. A ranking that was marked as not rankable
-    has no order, so it is not among ``rankings``. The order of a ranking marked all-bad counts like any
-    other, but its best responses are not imitated (``sft_coefficient``).
+    has no order, so it is not among ``rankings``. In a ranking marked all-bad, the order counts as in any
+    other ranking, but the best responses are not imitated (``sft_coefficient``).
 
     If ``checkpoints`` is a folder and the process is killed or stopped, repeating the call resumes from the
     newest checkpoint. On a CPU, the result is bitwise equal to that of an uninterrupted run. Raises
@@ -381,7 +381,7 @@ def add_gradients(
 
 
 def largest_of(state: DPOState, rows: RankingRows, indices: Sequence[int]) -> int:
-    """Return the number of token positions in the largest pass over these rankings that can be divided."""
+    """Return the size of the largest divisible pass over these rankings, in token positions."""
     limited = rows.limited(state.micro_batch_tokens)
     return limited.largest(limited.split(indices), sharded=is_sharded(state.policy))
 

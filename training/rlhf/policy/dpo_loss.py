@@ -1,4 +1,4 @@
-"""DPO's reference log-probabilities, and its loss on rankings with the sums for the metrics."""
+"""DPO's reference log-probabilities, its loss on rankings, and the sums for its metrics."""
 
 from __future__ import annotations
 

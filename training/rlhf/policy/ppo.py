@@ -214,7 +214,7 @@ def roll_out(
         ]
     if config.whiten_rewards:
         per_token = advantages.whiten(per_token, masks, shift_mean=False, join=distributed.joined)
-    # 4. Compute advantages per answer, and whiten them over all answers.
+    # 4. Compute advantages per answer, and whiten them over the tokens of all answers.
     found = [
         advantages.generalised_advantages(
             reward, values * (not recovery), seen.mask, gamma=config.gamma, lam=config.gae_lambda
@@ -266,8 +266,8 @@ def policy_rate(config: PPOConfig, state: PPOState) -> float:
 
 
 def shaping_rewards(config: PPOConfig, judges: Judges, rollout: Rollout, floors: FloorState) -> list[Tensor]:
-    """Return, for each answer, the difference between its rewards spread over sentences and its reward at the
-    end: one tensor of shape (T,), whose sum is 0 if gamma is 1. Each process scores a share of the prompts.
+    """For each answer, return what the spreading of the reward over sentences adds to each token's reward:
+    one tensor of shape (T,), whose sum is 0 if gamma is 1. Each process scores a share of the prompts.
     """
     lengths = [[len(answer.ids) for answer in group] for group in rollout.answers]
     mine = distributed.share([len(p) + sum(n) for p, n in zip(rollout.prompts, lengths, strict=True)])
@@ -326,8 +326,9 @@ def epochs(
     """Train on the rollout for all epochs, with one optimiser step per minibatch. Return the metrics,
     averaged over these steps.
 
-    ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
-    forward pass differs from the one in training. Such a difference is a common bug in PPO code.
+    ``val/first_log_ratio`` is the largest |log ratio| before the first step. The value is 0 unless the
+    rollout's forward pass differs from the forward pass in training. Such a difference is a common bug in PPO
+    code.
     """
     step = batch.rollout.step
     optimisers = [

@@ -88,7 +88,7 @@ def policy_backward(
         "policy/clipfrac_avg": ((ratio - 1).abs() > config.clip).float(),
         "policy/entropy_avg": entropy.detach(),
         "val/ratio": ratio,
-        # The square of the mean is subtracted when the minibatch is complete, which gives the variance.
+        # When the minibatch is complete, the square of the mean is subtracted to get the variance.
         "val/ratio_var": ratio.square(),
     }
     return (

@@ -61,9 +61,9 @@ class RankingRows:
         return replace(self, max_tokens=max_tokens)
 
     def largest(self, parts: Iterable[Sequence[int]], *, sharded: bool = False) -> int:
-        """Return the number of token positions in the largest pass over these micro-batches that can be
-        divided, or 0 if there is none. Single responses can't be divided, and a sharded policy doesn't divide
-        single rankings."""
+        """Return the size of the largest divisible pass over these micro-batches, in token positions, or 0 if
+        no pass can be divided. Single responses can't be divided, and a sharded policy doesn't divide single
+        rankings."""
         sizes = [
             places_of(groups, self.layouts[part[0]])
             for part in parts
@@ -126,10 +126,10 @@ class RankingRows:
 class Responses:
     """The responses of B rankings, with at most K responses each.
 
-    ``log_probs`` contains the sum of each response's log-probabilities in nats. ``lengths`` contains the
-    number of its tokens, including EOS. ``tiers`` is -1 for padding. All three have shape (B, K). ``slots``
-    contains the row and the column of each of the N responses. ``weights`` and ``all_bad`` have shape (B,).
-    ``positions`` is the number of token positions that the model processed.
+    ``log_probs`` contains the sum of each response's log-probabilities in nats. ``lengths`` contains each
+    response's number of tokens, including EOS. ``tiers`` is -1 for padding. All three have shape (B, K).
+    ``slots`` contains the row and the column of each of the N responses. ``weights`` and ``all_bad`` have
+    shape (B,). ``positions`` is the number of token positions that the model processed.
     """
 
     log_probs: Tensor
@@ -149,8 +149,9 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
     backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the
     memory use, and rankings that need several passes take a third longer.
 
-    If the policy is sharded, the responses of a ranking go through the policy in one pass. All processes must
-    run the same number of passes, and the recomputation would gather all layers at once.
+    If the policy is sharded, the responses of a ranking go through the policy in one pass. Several passes are
+    not possible, because all processes must run the same number of passes. The recomputation would also
+    gather all layers at once.
     """
     groups, [layout] = [rows.groups[i] for i in indices], {rows.layouts[i] for i in indices}
     passes = [groups] if is_sharded(policy) else rows.passes(indices)
@@ -163,8 +164,9 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
 
     if len(passes) > 1 and torch.is_grad_enabled():
         # Only reentrant checkpointing frees the activations of one pass before it recomputes those of the
-        # next. Four passes of 1000 tokens needed 1.2 times the memory of one pass with reentrant
-        # checkpointing, and 1.7 times without it. Reentrant checkpointing requires an input with a gradient.
+        # next. With reentrant checkpointing, four passes of 1000 tokens needed 1.2 times the memory of one
+        # pass. Without reentrant checkpointing, they needed 1.7 times the memory. Reentrant checkpointing
+        # requires an input with a gradient.
         needed = torch.zeros((), requires_grad=True)
         found = [checkpoint(summed_log_probs, some, needed, use_reentrant=True) for some in laid_out]
     else:

@@ -15,10 +15,10 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
   UnusableInput is raised. In a later round, the run ends, and the policy of the previous round is saved.
 
 Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
-`caution` (`judging.judges`). With `reward_floors`, the rewards of a round are combined with the smallest
+`caution` (`judging.judges`). With `reward_floors`, the rewards of a round are calculated with the smallest
 multipliers for which the kept answers respect the floors (`judging.floors`). Floors that depend on the
 starting policy are relative to the usable answers of the first round. A step is one batch of answered
-prompts, one selection or one optimiser step. Steps are counted across all rounds.
+prompts, one selection or one update of the weights. Steps are counted across all rounds.
 
 While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
 (if the gold reward is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and
@@ -27,7 +27,7 @@ truncated answers. The multipliers of floors do not affect the metrics, because 
 before the selection. The metrics of a selection are `best_of/<n>` (the expected reward of the best of n
 answers), `gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound
 on the KL divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are
-those of `sft`. docs/rewards.md lists those of several reward models.
+those of `sft`. docs/rewards.md lists the additional metrics of runs with several reward models.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ from training.rlhf.selection.selection import (
 
 # Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`, because
 # the policy is already trained. With 512 demo prompts, the gold reward per answer was 1.57 before training.
-# It rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
+# The gold reward rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
 ANSWERS_PER_BATCH = 256  # number of answers between two reports, and between two possible checkpoints
@@ -208,11 +208,11 @@ def train(
     """Sample answers, choose the best, fine-tune the policy and save it. A `Loaded` policy is trained in
     place.
 
-    `reward_model` is one reward model, or several by name. `gold` is the true reward, if it is known. It is
-    only reported and does not affect the run. `candidates` names the file to which all answers are written
-    (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed run resumes from it
-    when the call is repeated. On a CPU, the weights and the candidates are then bitwise equal to those of an
-    uninterrupted run.
+    `reward_model` is one reward model, or several by name. `gold` is the true reward, if known. The true
+    reward is only reported and does not affect the run. `candidates` names the file to which all answers are
+    written (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed run resumes
+    from it when the call is repeated. On a CPU, the weights and the candidates are then bitwise equal to
+    those of an uninterrupted run.
 
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. If an exception is raised, neither the model nor the candidates are written.
@@ -385,8 +385,8 @@ def tune_round(
 
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
-    """Return the settings. If the settings contain no learning rate, fill in the default, which is lower than
-    that of `sft`."""
+    """Return the settings, with a default filled in if they contain no learning rate. This default is lower
+    than that of `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
     )

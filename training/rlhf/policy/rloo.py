@@ -1,5 +1,5 @@
 """RLOO, GRPO and Dr. GRPO: the policy answers each prompt several times and moves towards the answers whose
-reward is higher than that of the other answers. There is no critic.
+reward is above the mean reward of the prompt's answers. There is no critic.
 
 Each step samples answers, scores them, compares each answer with the other answers to its prompt, and runs a
 few epochs of clipped updates. An answer has one advantage, which all of its tokens share. The recipe's
@@ -83,8 +83,8 @@ def train(
 ) -> OnPolicyResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
-    ``reward_model`` is one model or several named models. They can be encoders and can have vocabularies and
-    templates that differ from those of the policy.
+    ``reward_model`` is one model or several named models. Reward models can be encoders and can have
+    vocabularies and templates that differ from those of the policy.
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
@@ -121,8 +121,9 @@ def roll_out(
     prompts: EncodedPrompts,
     progress: steps.Progress = steps.no_progress,
 ) -> Batch:
-    """Sample and score answers, and compare each answer with the other answers to the same prompt. Changes
-    only the state's limit of token positions, if the device runs out of memory."""
+    """Sample and score answers, and compare each answer with the other answers to the same prompt. The only
+    part of the state that can change is the limit of token positions, which is lowered if the device runs out
+    of memory."""
     models = state.models
     # 1. Sample answers to the next prompts and score them.
     rollout, position = steps.next_rollout(config, state, prompts, progress)

@@ -91,9 +91,9 @@ class SFTResult:
 
 @dataclass
 class FitProgress:
-    """The position and the results of `fit`, as JSON in checkpoints. The recipe's seed determines the data
-    order, so the number of completed steps also gives the position in the data. `metrics` are those of the
-    last step. If the run was stopped during that step's evaluation, `reported` is lower than `step`.
+    """The position and the results of `fit`, stored as JSON in checkpoints. The recipe's seed determines the
+    data order, so the number of completed steps also gives the position in the data. `metrics` are those of
+    the last step. If the run was stopped during that step's evaluation, `reported` is lower than `step`.
     `micro_batch_tokens` is 0 until `fit` begins, and then the recipe's limit, or less if the device ran out
     of memory."""
 
@@ -410,7 +410,7 @@ def laid_out(
 
 
 def new_optimizer(policy: PreTrainedModel, config: SFTConfig) -> torch.optim.AdamW:
-    """Return the optimiser for `fit`, which sets the learning rate at every step."""
+    """Return the optimiser for `fit`. At every step, `fit` sets the optimiser's learning rate."""
     settings: dict[str, Any] = {"lr": peak_rate(config, policy), "weight_decay": config.weight_decay}
     return optimiser_over(
         trained_module(policy), partial(torch.optim.AdamW, betas=BETAS, fused=True, **settings)

@@ -148,7 +148,8 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
 
     @property
     def final_rollouts(self) -> int:
-        """The number of rollouts from which the KL of the final policy is estimated, 0 without a target."""
+        """The number of rollouts from which the KL of the final policy is estimated, or 0 without a
+        target."""
         if self.kl_target is None:
             return 0
         answers = self.rollout_prompts * self.responses_per_prompt

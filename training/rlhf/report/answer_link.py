@@ -39,7 +39,7 @@ class AnswerLink:
 
     ``strength_thresholds``: pairs (level, ``a``). If the reward difference is ``a``, that level or a higher
     level has a probability of ½. Any preference has at least the lowest level. ``position_offsets``: the
-    effect of each shown position on a reward. Later positions use the last offset. ``reliabilities``: the
+    effect of each display position on a reward. Later positions use the last offset. ``reliabilities``: the
     probability that each annotator states their true preference. Annotators without an entry have
     ``usual_reliability``. Raises ValueError for an unknown ``ties``.
     """
@@ -113,7 +113,7 @@ class AnswerLink:
         return found
 
     def offset_of(self, place: NDArray[np.int64]) -> Floats:
-        """Return the effect of each shown position on a reward; 0 if no offsets were learned."""
+        """Return the effect of each display position on a reward; 0 if no offsets were learned."""
         if not self.position_offsets:
             return np.zeros(place.shape)
         offsets = np.array(self.position_offsets)

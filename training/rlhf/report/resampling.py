@@ -104,7 +104,7 @@ class PromptBootstrap:
 
         If all values are equal, every bootstrap draw is the same, and the bootstrap interval is a single
         point, even for very few values. If all values are 0 or all are 1, the result is therefore Wilson's
-        interval for the number of prompts.
+        interval, with one observation per prompt.
         """
         found = self.mean(hits, ranking)
         if found.value not in (0.0, 1.0) or found.low is None:

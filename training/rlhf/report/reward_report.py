@@ -307,11 +307,11 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
     None, each set is an entire ranking.
 
     RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. Here, a set
-    combines one response of the best tier with ``size`` − 1 responses from lower tiers. A ranking is
-    evaluated on every such set. The results of a ranking's sets are averaged, so each ranking counts once,
-    regardless of its number of responses. If m responses share the highest reward, a best response among them
-    gets a credit of 1/m. A ranking is left out if all of its responses are tied, or if fewer than
-    ``size`` − 1 responses are in lower tiers.
+    combines one response of the best tier with ``size`` − 1 responses from lower tiers. All such sets of a
+    ranking are scored. The results of a ranking's sets are averaged, so each ranking counts once, regardless
+    of its number of responses. If m responses share the highest reward, a best response among them gets a
+    credit of 1/m. A ranking is left out if all of its responses are tied, or if fewer than ``size`` − 1
+    responses are in lower tiers.
     """
     credits: list[float] = []
     lots: list[float] = []

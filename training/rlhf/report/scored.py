@@ -159,8 +159,7 @@ class ScoredRankings:
         return ScoredRankings(**chosen, link=self.link)
 
     def pairs(self) -> Pairs:
-        """Return all pairs with a stated preference or tie, which excludes pairs of two unranked
-        responses."""
+        """Return all pairs with a stated preference or tie. Pairs of two unranked responses are left out."""
         first, second = np.triu_indices(self.rewards.shape[1], 1)
         a, b = self.tiers[:, first], self.tiers[:, second]
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))

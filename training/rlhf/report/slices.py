@@ -179,8 +179,8 @@ def pair_statements(scored: ScoredRankings, pairs: Pairs) -> PairStatements:
 
 
 def people_of(pairs: Pairs, statements: PairStatements, bootstrap: PromptBootstrap) -> People | None:
-    """Return how often other annotators and the model agree with the preferences in strict ``pairs``. Return
-    None if no pair of responses has more than one stated preference."""
+    """Return how often other annotators agree with the preferences in strict ``pairs``, and how often the
+    model agrees with them. Return None if no pair of responses has more than one stated preference."""
     others = statements.alike - 1 + statements.against
     asked = others > 0
     if not asked.any():

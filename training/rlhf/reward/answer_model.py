@@ -37,7 +37,8 @@ CHUNK_RANKINGS = 4096
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """The indices of strength levels and annotators, starting at 1. Index 0 stands for unknown."""
+    """The indices of strength levels and annotators, starting at 1. Index 0 stands for an unknown level or
+    annotator."""
 
     levels: Mapping[int, int] = field(default_factory=dict)
     annotators: Mapping[str, int] = field(default_factory=dict)

@@ -73,10 +73,9 @@ def around(
 ) -> Posterior:
     """Return the posterior with ``weight``, of shape (d,), as its mode.
 
-    ``prior_spread`` sets the prior spread. By default, the prior spread with the highest evidence is used.
-    ``typical_square`` is the mean of |φ - φ̄|² over responses. For prior precision λ, a response's reward has
-    the prior standard deviation √(typical_square / λ). This standard deviation is the prior spread. The
-    search covers LEAST_PRIOR_SPREAD to MOST_PRIOR_SPREAD.
+    ``prior_spread`` is the prior standard deviation of a response's reward: √(typical_square / λ) for prior
+    precision λ. ``typical_square`` is the mean of |φ - φ̄|² over responses. By default, the prior spread from
+    LEAST_PRIOR_SPREAD to MOST_PRIOR_SPREAD with the highest evidence is used.
     """
     weight = weight.double()
     value = _penalised(parts, weight, 0.0)

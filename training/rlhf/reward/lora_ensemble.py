@@ -3,10 +3,10 @@ Here, each adapter changes the features, so the ensemble also covers uncertainty
 
 All members are trained on the same rankings. Each member has its own adapter, head, random start, data order
 and ranking weights (Bayesian bootstrap, as in `heads`). The trunk is loaded once but runs once per member.
-Scoring therefore costs as much as scoring with each member separately. Training costs as much as one LoRA
-training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv 2310.00035). Members with
-the same pretraining share errors (Eisenstein et al. 2023, arXiv 2312.09244). All members can therefore agree
-on an incorrect result.
+Scoring with the ensemble therefore costs as much as scoring with each member in turn. Training costs as much
+as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv 2310.00035).
+Members with the same pretraining share errors (Eisenstein et al. 2023, arXiv 2312.09244). All members can
+therefore agree on an incorrect result.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def train_members(
 
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
     """Return the recipe for training a member. A member keeps its last weights rather than those of its best
-    evaluation. With few held-out rankings, the best of a few evaluations is largely random. In addition, all
-    members' weights would be selected on the same rankings.
+    evaluation. With few held-out rankings, the best of a few evaluations is largely random. In addition,
+    keeping the best weights would mean selecting all members on the same rankings.
     """
     return config.model_copy(
         update={

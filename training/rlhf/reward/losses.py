@@ -241,21 +241,21 @@ def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
 def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
     """Return the Plackett–Luce loss over the entire order.
 
-    The loss of one choice is the logsumexp of the remaining rewards minus the chosen reward. The result has
-    shape (B,) and is the mean over choices, in nats per choice. Its scale therefore matches the scale of the
-    pair losses. For K = 2, the loss equals Bradley–Terry's. The responses in a tier are chosen one after
-    another from the same remaining set (Breslow's rule). The last tier contributes nothing, because the
-    remaining responses come last with probability one. A top-k ranking is therefore represented as k tiers,
-    plus a last tier with all other responses. The last tier's number is UNRANKED_TIER or any other number
-    above the k tiers. The sources are Plackett 1975, Luce 1959 and, for rankings of K rewards, arXiv
-    2301.11270 eq. 4.
+    The loss of one choice is L minus the chosen reward, where L is the logsumexp of all rewards that are
+    still available. The result has shape (B,) and is the mean over choices, in nats per choice. Its scale
+    therefore matches the scale of the pair losses. For K = 2, the loss equals Bradley–Terry's. The responses
+    in a tier are chosen one after another from the same remaining set (Breslow's rule). The last tier
+    contributes nothing, because the remaining responses come last with probability one. A top-k ranking is
+    therefore represented as k tiers, plus a last tier with all other responses. The last tier's number is
+    UNRANKED_TIER or any other number above the k tiers. The sources are Plackett 1975, Luce 1959 and, for
+    rankings of K rewards, arXiv 2301.11270 eq. 4.
     """
     _check_shapes(rewards, tiers)
     real = tiers >= 0
     chosen = real & (tiers < tiers.amax(dim=1, keepdim=True))
     # [b, i, j] is true if j is still available when i is chosen
     left = (tiers[:, None, :] >= tiers[:, :, None]) & real[:, None, :]
-    # Otherwise, the gradient in a padded row (a logsumexp over the empty set) would be nan.
+    # Without this line, the gradient in a padded row (a logsumexp over the empty set) would be nan.
     left = left | ~real[:, :, None]
     safe = rewards.masked_fill(~real, 0.0)
     remainder = safe[:, None, :].expand(left.shape).masked_fill(~left, -torch.inf).logsumexp(dim=2)

@@ -226,11 +226,11 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     """Load a model for training as a reward model.
 
     A policy's trunk or an encoder gets a new head. A reward model keeps its own head. A new model's pad token
-    differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the base
-    is the adapter of a policy or of a reward model, this adapter is trained further on its own base. The
-    adapter keeps its rank and modules. If the recipe does not use LoRA, the adapter is merged, and all
-    weights or the last ``num_layers_unfrozen`` layers and the head are trained. With ``sharding``, the
-    weights are divided among the processes.
+    differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If
+    ``base_model`` is an adapter of a policy or of a reward model, this adapter is trained further, on its own
+    base model. The adapter keeps its rank and modules. If the recipe does not use LoRA, the adapter is
+    merged. In that case, either all weights are trained, or only the head and the last
+    ``num_layers_unfrozen`` layers. With ``sharding``, the weights are divided among the processes.
     """
     divided = config is not None and shards(config)
     # A model that will be sharded is loaded onto the CPU, because it may be too large for one GPU.

@@ -49,8 +49,9 @@ class Reference:
 def reference_of(actor: PreTrainedModel, kind: str) -> Reference:
     """Return the reference for the start of training. Its outputs are then exactly those of the policy.
 
-    A fixed reference of an adapter is the trunk without the adapter. If the policy started with an adapter,
-    the reference uses a frozen copy of that adapter. A moving reference has an adapter of its own.
+    If the policy is an adapter, a fixed reference is the trunk without an adapter or, if training started
+    from an existing adapter, the trunk with a frozen copy of that adapter. A moving reference is then the
+    trunk with an adapter of its own.
     """
     if not has_adapters(actor):
         return Reference(copy.deepcopy(actor).requires_grad_(False))

@@ -105,7 +105,7 @@ class MicroBatch:
     The rows have the same layout here and in every epoch of the update, so that the results are bitwise
     equal. `numbers` are the rows' positions in the rollout. `log_probs` and `reference`, with shape (B, L),
     are in nats and are 0 in padding. `sampler`, with shape (mask.sum(),), contains the log-probabilities from
-    the engine that sampled the tokens. It is None if the engine computed with the same weights in this
+    the engine that sampled the tokens. `sampler` is None if the engine computed with the same weights in this
     process.
     """
 
@@ -231,8 +231,8 @@ def sample_rollout(
     floors: FloorState | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Rollout:
-    """Answer the chosen prompts with the policy and score the answers. `floors` is the state of the rewards'
-    floors, which a recipe with `reward_floors` requires. `progress` is called every few seconds with the
+    """Answer the chosen prompts with the policy and score the answers. `floors`, the state of the rewards'
+    floors, must be given if the recipe has `reward_floors`. `progress` is called every few seconds with the
     number of answers so far and the total.
 
     Answers are sampled from the policy's whole distribution. With top-k or top-p, they would come from a
@@ -333,7 +333,7 @@ def split_rollout(
     Every epoch therefore processes a row in the same layout as before the update, and the first ratio is
     exactly 1.
 
-    With several processes, the result contains this process's share of every minibatch, which can be empty.
+    With several processes, the result contains this process's share of every minibatch. A share can be empty.
     """
     generator = generator_for(config.seed, "minibatches", rollout.step)
     first = torch.tensor([0, *(len(group) for group in rollout.answers)]).cumsum(0).tolist()
@@ -390,8 +390,8 @@ def observations(
     parts: Sequence[Together],
     use: Callable[[MicroBatch, Tensor | None], Result],
 ) -> list[Result]:
-    """Observe micro-batches, and return the result of ``use`` for each of them and the policy's final states
-    (see `Outputs`). ``use`` can run further models."""
+    """Observe micro-batches. For each of them, call ``use`` with the micro-batch and the policy's final
+    states (see `Outputs`), and return the results of these calls. ``use`` can run further models."""
     found: list[Result] = []
 
     def process(part: Together, counts: bool) -> None:

@@ -37,7 +37,7 @@ def sampler_log_probs(
     answers: Sequence[Sequence[Completion]], numbers: Sequence[int], *, device: torch.device
 ) -> Tensor | None:
     """Return the engine's log-probabilities of the tokens of these rows, one row after another. Return None
-    if the engine returned no log-probabilities for any of these rows."""
+    if the engine returned no log-probabilities for one or more of these rows."""
     flat = [one.log_probs for group in answers for one in group]
     found = [flat[i] for i in numbers]
     if any(one is None for one in found):

@@ -45,8 +45,8 @@ class Candidates:
     (A,), contains their lengths. Each answer ends with exactly one EOS, even if it was truncated. All other
     columns have shape (A,). `scores` and `spreads` are in standard deviations of the reward model's training
     rewards. A score is NaN if the answer is too long for a reward model. `gold` is NaN where the gold reward
-    is unknown. `parts` maps each reward model's name to its raw rewards. `deviations` maps each name to
-    the spreads of that reward model's scores.
+    is unknown. `parts` maps the name of each reward model to the model's raw rewards, and `deviations` maps
+    the name to the spreads of the model's scores.
     """
 
     n: int

@@ -75,7 +75,7 @@ def settled(
 
     If no answer is kept without multipliers, the state remains the same, so floors never turn an empty
     selection into a non-empty one. The result depends only on the candidates and on the values of the floors.
-    It can therefore be computed again after a resume.
+    The result can therefore be computed again after a resume.
     """
     usable = candidates.usable
     if not judges.floors or not bool(usable.any()):
@@ -130,8 +130,8 @@ def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) 
     `values`.
 
     All arguments have shape (N,). The result has shape (N,), or is None if no answer is usable. The estimate
-    for n is the mean over all subsets of n of the N answers, except those without a usable answer, from which
-    nothing would be kept. If all answers are usable, the estimate is unbiased.
+    for n is the mean over all subsets of size n that contain a usable answer. From the other subsets, nothing
+    would be kept. If all answers are usable, the estimate is unbiased.
     """
     n_usable = int(usable.sum())
     if n_usable == 0:

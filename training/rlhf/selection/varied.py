@@ -64,9 +64,10 @@ def spreads_of(rewards: Tensor) -> Tensor:
 
 
 def most_varied(spreads: Tensor, share: float) -> list[int]:
-    """Return the indices of the prompts to use, in ascending order: the `share` of all P prompts with the
-    largest spreads, rounded up. Prompts without a spread are never used, so the result can contain fewer
-    prompts. Of several prompts with the same spread, the first prompts are used. `spreads` has shape (P,)."""
+    """Return the indices of the prompts to use, in ascending order: the `share` · P prompts with the largest
+    spreads, where `share` · P is rounded up. Prompts without a spread are never used, so the result can
+    contain fewer prompts. Of several prompts with the same spread, the first prompts are used. `spreads` has
+    shape (P,)."""
     values = spreads.tolist()
     # Due to rounding, the product can be slightly above the exact value: 0.07 * 100 is 7.000000000000001.
     most = math.ceil(round(share * len(values), 6))

@@ -65,8 +65,8 @@ class RunEstimate:
     with its parts, and `peak_stage` names the largest.
 
     `fits` is None if the machine's memory lies within the estimated range or is unknown, or if only some of
-    the running workers have enough. If the run does not fit, `fitting` contains settings that would make it
-    fit, or None if no such settings were found."""
+    the running workers have enough memory. If the run does not fit, `fitting` contains settings that would
+    make it fit, or None if no such settings were found."""
 
     seconds: Range
     memory: Range

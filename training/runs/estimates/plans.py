@@ -224,7 +224,7 @@ def _cost(
 
 
 def _shares_trunk(recipe: Recipe, source: str, judge: ModelVersion) -> bool:
-    """Return whether the reward model and the adapter that the run trains have the same base model."""
+    """Return whether the reward model has the same base model as the adapter that the run trains."""
     if not getattr(recipe, "use_peft", False) or not adapters.is_adapter(judge.folder):
         return False
     try:

@@ -24,7 +24,7 @@ PROMPTS_LOOKED_AT = 200
 CHARACTERS_PER_TOKEN = 4.0  # for English and common tokenizers; text in other scripts needs more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
 # Lengths of 2,000 demo-world demonstrations in tokens, as counted by the demo world's tokenizer. The standard
-# deviation of a prompt's length and that of a response's are nearly equal.
+# deviations of the prompts' lengths and of the responses' lengths are nearly equal.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST, DEMO_DEVIATION = 26.0, 32.0, 124.0, 14.0
 # The assumed response length, in tokens, in a project without responses.
 USUAL_RESPONSE = 100.0
@@ -59,7 +59,7 @@ def data_of(
             response_deviation=DEMO_DEVIATION,
         )
     prompts, responses, per_prompt = _lengths(project)
-    # With varied_share, the run also reads the prompts that it does not use.
+    # With varied_share, the run also reads prompts on which it does not train.
     known = (counts or {}).get("prompts_measured") or (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
     return Data(
         items=known or _items(project, kind, recipe, snapshot),

@@ -16,7 +16,7 @@ ANYWAY = "To launch it anyway, set force (--force on the command line)."
 
 
 class DoesNotFit(Problem):
-    """A run that can't fit into memory. `errors` names the settings that would make it fit."""
+    """Raised if a run can't fit into memory. `errors` names the settings that would make it fit."""
 
     status = 400
     type = "does-not-fit"

@@ -31,7 +31,8 @@ LOG_BYTES = 5 * 2**20
 
 
 class ServerGone(Exception):
-    """Raised if the fork server has ended or was killed because it hung. Its child processes end with it."""
+    """Raised if the fork server has ended or was killed because it hung. The server's child processes end
+    with the server."""
 
 
 def prepare(*, environment: Mapping[str, str]) -> None:

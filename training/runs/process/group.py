@@ -63,8 +63,8 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The response of another process to a call. `error` is the name of its exception, if any. `kind` is set
-    if the exception is a RunFailure or reports that the process can't use its GPU."""
+    """The response of another process to a call. `error` is the name of that process's exception, if any.
+    `kind` is set if the exception is a RunFailure or reports that the process can't use its GPU."""
 
     error: str = ""
     message: str = ""

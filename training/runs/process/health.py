@@ -2,7 +2,7 @@
 
 The training process itself measures the time since its last progress and sends it with each heartbeat. That
 time is correct even if the database was down in between. The supervisor adds the time for which the heartbeat
-has been missing. It counts only time in which the database answered.
+has been missing. The supervisor counts only time in which the database answered.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Health:
 
     def judge(self, run: TrainingRun, *, now: float, saving: bool = False) -> Verdict | None:
         """Return the reason to kill the process, or None if it is healthy. `run` has just been read from the
-        database. `saving` states whether the process is writing a checkpoint, which may take longer than the
+        database. `saving` states whether the process is writing a checkpoint. This may take longer than the
         allowed overtime."""
         gap, self._looked_at = min(now - self._looked_at, LONGEST_GAP_SECONDS), now
         self._silent = 0.0 if run.heartbeat_at != self._heartbeat_at else self._silent + gap

@@ -60,7 +60,7 @@ class Job:
 
     @cached_property
     def models(self) -> dict[str, ModelVersion]:
-        """All models among the inputs, by input."""
+        """The models among the run's inputs, as a dict from inputs to models."""
         further = {name: self._model(name) for name in further_inputs(self.run.inputs)}
         found = {"policy": self.policy, "reward_model": self.reward_model, **further}
         return {name: model for name, model in found.items() if model is not None}

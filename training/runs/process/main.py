@@ -148,8 +148,8 @@ def run_attempt(run_id: UUID, attempt: int, group: Group | None = None) -> int:
 
 def _leave_pool() -> None:
     """Open connections directly. The process has at most two connections, so it gains nothing from a pool.
-    After an outage, a pool can wait as long as the outage took before it connects again. Heartbeats would
-    then be missed.
+    After an outage, a pool can take as long as the outage itself to connect again. With a pool, heartbeats
+    would be missed during this time.
     """
     from django.db import connection
 

@@ -182,8 +182,9 @@ class DatabaseReporter:
         """Return the expected end of the phase, assuming that its steps keep their speed. The result is None
         before the second step.
 
-        A resumed run can start in the middle of a phase. The speed is therefore measured from the attempt's
-        own first step. If a phase repeats its first step, the measurement starts again."""
+        A resumed run can start in the middle of a phase. The speed is therefore measured from this attempt's
+        first step in the phase. If the phase returns to this step or to an earlier step, the measurement
+        starts again."""
         first = self._first_in.get(phase)
         if first is None or step <= first.step:
             first = self._first_in[phase] = _FirstStep(now, step)
@@ -251,8 +252,8 @@ class DatabaseReporter:
         return self._flushing or self._closing
 
     def _write_once(self) -> bool:
-        """Wait for reports or until the next heartbeat is due, and write to the database. Returns True when
-        the reporter is closing and everything is written."""
+        """Wait until there are reports or the next heartbeat is due, and write to the database. Returns True
+        when the reporter is closing and everything is written."""
         with self._wake:
             self._wake.wait_for(
                 lambda: self._unsaid or self._closing or self._events or self._progress or self._checkpoint,

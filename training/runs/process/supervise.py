@@ -1,6 +1,6 @@
-"""Supervise one training process, from the claim to its end. Torch runs in a separate session. Cancellation,
-a crash or a lack of memory ends only this session and frees the GPU memory. The worker never imports
-torch."""
+"""Supervise one training process, from the claim to its end. The training process uses torch and has an
+operating-system session of its own. Cancellation, a crash or a lack of memory ends only this session and
+frees the GPU memory. The worker never imports torch."""
 
 from __future__ import annotations
 

@@ -46,10 +46,10 @@ class Saved:
     seconds_ago: float
 
 
-# One statement checks the attempt, renews the heartbeat and numbers the events. It locks the run's row. The
-# lock has two effects: a later claim and this write can't both succeed, and event numbers are assigned in
-# commit order. `is_new` is false for a batch that is already stored. A writer that got no answer sends such a
-# batch again.
+# One statement checks the attempt, renews the heartbeat and numbers the events. The statement locks the run's
+# row. The lock has two effects: a later claim and this write can't both succeed, and event numbers are
+# assigned in commit order. `is_new` is false for a batch that is already stored. A writer that got no answer
+# sends such a batch again.
 APPEND = """
 WITH mine AS (
     SELECT id, %(batch)s::int IS NULL OR reported < %(batch)s::int AS is_new
@@ -130,8 +130,8 @@ def append_events(
 
 def storable(value: Any) -> Any:
     """`value` in a form that jsonb accepts. JSON has no NaN and no infinity. Such numbers are removed from
-    their mapping, and become null in a list. NUL characters and unpaired surrogates, which Postgres refuses,
-    become the replacement character."""
+    mappings, and become null in lists. NUL characters and unpaired surrogates, which Postgres refuses, become
+    the replacement character."""
     if isinstance(value, Mapping):
         return {str(key): storable(item) for key, item in value.items() if not _not_finite(item)}
     if isinstance(value, (list, tuple)):

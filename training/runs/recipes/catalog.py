@@ -137,7 +137,7 @@ def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
 
 
 def stored_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of an existing run, whose settings an earlier version may have stored. Retired
+    """Return the recipe of an existing run. An earlier version might have stored the run's settings. Retired
     settings are ignored. Raises Problem if this version refuses settings that the earlier version
     accepted."""
     retired = RETIRED.get(kind, {})

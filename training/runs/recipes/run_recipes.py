@@ -45,7 +45,7 @@ def _max_minutes(days: int) -> Any:
 
 
 class Trains(Recipe):
-    """A recipe for runs that train a model, which can take days."""
+    """A recipe for runs that train a model. Such runs can take days."""
 
     max_minutes: float | None = _max_minutes(days=7)
     processes: int = Field(

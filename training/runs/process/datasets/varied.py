@@ -1,4 +1,4 @@
-"""Choose the prompts of a run whose answers have the most varied rewards (`varied_share`)."""
+"""Choose a run's prompts: those whose answers have the most varied rewards (`varied_share`)."""
 
 from __future__ import annotations
 

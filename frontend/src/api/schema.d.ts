@@ -2695,7 +2695,7 @@ export interface components {
             checks: components["schemas"]["GateCheck"][];
             readonly comparison: components["schemas"]["Preference"] | null;
             /** @description The project of the blind human comparison, if any. */
-            readonly project: string;
+            readonly project: string | null;
             /** Format: date-time */
             readonly created_at: string;
             /** Format: date-time */
@@ -4419,12 +4419,12 @@ export interface components {
             readonly reason: string;
             readonly trigger: components["schemas"]["TriggerEnum"];
             readonly new_comparisons: number;
-            readonly snapshot: string;
+            readonly snapshot: string | null;
             starting_policy: components["schemas"]["ModelRef"] | null;
             /** @description The models that the round promoted. */
             readonly promoted: components["schemas"]["ModelRef"][];
-            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
-            readonly started_by: string;
+            /** @description Null if no user started the round. */
+            readonly started_by: string | null;
             /** Format: date-time */
             readonly created_at: string;
             /** Format: date-time */
@@ -4439,12 +4439,12 @@ export interface components {
             readonly reason: string;
             readonly trigger: components["schemas"]["TriggerEnum"];
             readonly new_comparisons: number;
-            readonly snapshot: string;
+            readonly snapshot: string | null;
             starting_policy: components["schemas"]["ModelRef"] | null;
             /** @description The models that the round promoted. */
             readonly promoted: components["schemas"]["ModelRef"][];
-            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
-            readonly started_by: string;
+            /** @description Null if no user started the round. */
+            readonly started_by: string | null;
             /** Format: date-time */
             readonly created_at: string;
             /** Format: date-time */
@@ -4752,8 +4752,8 @@ export interface components {
             readonly after: components["schemas"]["ModelStage"];
             /** Format: uuid */
             gate: string | null;
-            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
-            readonly by: string;
+            /** @description Null if the loop made the change. */
+            readonly by: string | null;
             readonly reason: string;
             /** Format: date-time */
             readonly created_at: string;

@@ -200,7 +200,7 @@ def test_demo_does_not_create_users_if_their_passwords_cannot_be_stored(
     settings.STATE = small_disk
     (small_disk / demo.LOGINS_FILE).write_text("earlier secret\n")
     fill(small_disk)
-    with pytest.raises(CommandError, match=f"The disk is full: .* holds {small_disk}"):
+    with pytest.raises(CommandError, match=f"The disk is full: .* contains {small_disk}"):
         call_command("create_demo", stdout=StringIO())
     assert not User.objects.filter(username__in=demo.PEOPLE).exists()
     assert files(small_disk) == [demo.LOGINS_FILE]

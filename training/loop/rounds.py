@@ -20,7 +20,8 @@ from annotation.models import Comparison, Project, User
 from config.problems import Conflict, Problem
 from training.loop.plan import FIRST_ASKING_STEP, planned_steps
 from training.loop.settings import LoopSettings, parse_settings
-from training.loop.steps import Settled, settle_step, start_step, withdraw_step
+from training.loop.settled import Settled
+from training.loop.steps import settle_step, start_step, withdraw_step
 from training.loop.triggers import new_comparisons, used_up
 from training.models import Loop, ModelVersion, Round, RoundStep, TrainingRun
 from training.runs.launch import resume_run

@@ -31,6 +31,7 @@ from annotation.models import (
     WebhookEndpoint,
 )
 from annotation.models.webhook import WebhookEvent
+from annotation.projects.projects import create_project
 from annotation.webhooks import delivery as webhook_delivery
 from annotation.webhooks import endpoints, safe_post
 from annotation.webhooks.delivery import PAUSES, deliver_due
@@ -39,7 +40,8 @@ from config.celery import app
 from config.problems import Conflict
 from tests.annotation.answering import claim, strict_order
 from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
-from training.models import TrainingRun
+from training.loop.rounds import cancel_round
+from training.models import Gate, Loop, ModelVersion, Round, StageChange, TrainingRun
 from training.runs.transitions import cancel_run
 
 ClientOf = Callable[[User | None], APIClient]
@@ -75,8 +77,16 @@ def test_every_event_is_recorded_and_sent_with_a_valid_signature(
     snapshot = freeze_snapshot(project=project, name="first")
     run = TrainingRun.objects.create(project=project, kind="sft", recipe={}, inputs={})
     cancel_run(run=run)
+    model = ModelVersion.objects.create(project=project, name="m", kind="policy", base_model="b", path="m")
+    gate = Gate.objects.create(model=model)
+    gate.project = create_project(slug="support-gate-1")
+    gate.save()
+    StageChange.objects.create(model=model, before="candidate", after="production", gate=gate)
+    loop = Loop.objects.create(project=project)
+    round = Round.objects.create(loop=loop, number=1, trigger="manual", new_comparisons=0, settings={})
+    cancel_round(round=round, by=None)
     assert receiver.got == [], "nothing is sent during the request"
-    assert deliver_due() == 5
+    assert deliver_due() == 8
     found = {
         (body["type"], body["data"].get("supersedes")): body["data"] for body in receiver.verified(secret)
     }
@@ -92,7 +102,9 @@ def test_every_event_is_recorded_and_sent_with_a_valid_signature(
     assert found["task.finished", None]["task"] == str(ranking.task_id)
     assert found["snapshot.frozen", None]["sha256"] == snapshot.sha256
     assert found["run.finished", None]["state"] == "cancelled"
-    assert len(set(receiver.ids())) == 5
+    assert (found["gate.opened", None]["model"], found["model.promoted", None]["model"]) == ("m", "m")
+    assert found["round.finished", None]["state"] == "cancelled"
+    assert len(set(receiver.ids())) == 8
     assert all(id.startswith("msg_") for id in receiver.ids())
     assert set(WebhookDelivery.objects.values_list("state", "attempts")) == {("delivered", 1)}
     assert set(WebhookAttempt.objects.values_list("status", "error")) == {(204, "")}

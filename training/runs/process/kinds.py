@@ -28,7 +28,7 @@ from training.rlhf.models.loading.sources import Loaded, ModelSource
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.reward import reward_model
 from training.rlhf.rollouts.on_policy import OnPolicyResult
-from training.runs.answers import ANSWERS, write_answers
+from training.runs.answers import ANSWERS, AnsweredPrompt, write_answers
 from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
@@ -302,11 +302,13 @@ def perform_evaluate(job: Job) -> Outcome:
         "prompts_not_judged": len(drawn) - len(prompts),
     }
     answers = job.work / ANSWERS
-    write_answers(
-        ({"messages": row.messages, "responses": row.responses, "points": row.points} for row in result.rows),
-        answers,
-    )
+    write_answers(map(answered_prompt, result.rows), answers)
     return Outcome(metrics, counts, answers=finished_file(answers))
+
+
+def answered_prompt(row: evaluation.EvaluatedPrompt) -> AnsweredPrompt:
+    messages = [dict(message) for message in row.messages]
+    return AnsweredPrompt(messages=messages, responses=row.responses, points=row.points)
 
 
 PERFORM: dict[str, Callable[[Job], Outcome]] = {

@@ -101,7 +101,7 @@ def test_launch_refuses_archived_models_and_wrong_kinds_and_missing_weights(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-rm-1", kind="reward_model")
-    assert "takes a policy" in refusal(lab, "sample", policy="lab-rm-1")["inputs.policy"]
+    assert "requires a policy" in refusal(lab, "sample", policy="lab-rm-1")["inputs.policy"]
     make_model(name="lab-sft-1", stage="archived")
     assert "archived" in refusal(lab, "sample", policy="lab-sft-1")["inputs.policy"]
     gone = make_model(name="lab-sft-2")

@@ -277,8 +277,8 @@ def test_report_is_saved_with_plots_and_its_scores_are_loaded(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ((), "none of the 0 rankings prefers"),
-        (((said("Q", ["a", "b"], [[0, 1]]), [1.0, 0.0]),), "none of the 1 rankings prefers"),
+        ((), "none of the 0 rankings contains a preference"),
+        (((said("Q", ["a", "b"], [[0, 1]]), [1.0, 0.0]),), "none of the 1 rankings contains a preference"),
         (
             ((said("Q", ["a", "b"], [[0], [1]]), [1.0]),),
             r"has 2 responses, but its rewards have shape \(1,\)",

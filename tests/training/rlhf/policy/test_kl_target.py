@@ -44,7 +44,8 @@ def test_kl_stays_near_its_target(method: str, tmp_path: Path) -> None:
 def test_saved_policy_does_not_exceed_the_target(method: str, configuration: str, tmp_path: Path) -> None:
     run = hold_target(method, CONFIGURATIONS[configuration], 2, tmp_path, **ONE_UPDATE)
     assert 0.25 < run.saved <= TARGET
-    assert run.metrics["kl_pull_final"] > 0.5
+    # One update of an adapter moves the policy less than one update of all weights.
+    assert run.metrics["kl_pull_final"] > (0.2 if "trunk" in configuration else 0.5)
 
 
 def test_pull_reduces_a_kl_above_the_target_to_the_target() -> None:

@@ -42,10 +42,11 @@ def test_kl_stays_near_its_target(method: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("method", "configuration"), SAVED)
 def test_saved_policy_does_not_exceed_the_target(method: str, configuration: str, tmp_path: Path) -> None:
-    run = hold_target(method, CONFIGURATIONS[configuration], 2, tmp_path, **ONE_UPDATE)
+    # An adapter needs a higher learning rate to move the policy as far as all weights do.
+    update = ONE_UPDATE | ({"learning_rate": 0.1} if "trunk" in configuration else {})
+    run = hold_target(method, CONFIGURATIONS[configuration], 2, tmp_path, **update)
     assert 0.25 < run.saved <= TARGET
-    # One update of an adapter moves the policy less than one update of all weights.
-    assert run.metrics["kl_pull_final"] > (0.2 if "trunk" in configuration else 0.5)
+    assert run.metrics["kl_pull_final"] > 0.5
 
 
 def test_pull_reduces_a_kl_above_the_target_to_the_target() -> None:

@@ -2,6 +2,10 @@
 
 Each loop is measured in a separate process, as peak memory minus memory before model creation. The models
 have seven million parameters, so that their memory use exceeds the measurement noise.
+
+The tests return freed memory to the system immediately (MALLOC), because the gaps in the C library's heap
+differ between processors and between runs: a reward model took 218 to 234 MB in three runs, and 180 to 181 MB
+without gaps. `benchmarks.memory_estimates` measures the estimates with these gaps.
 """
 
 from __future__ import annotations
@@ -14,10 +18,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean, median_low, pstdev
+from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
+import torch
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
@@ -25,7 +30,7 @@ from tests.training.rlhf.planning.small_runs import HEADS, PROMPT, RESPONSE, WID
 from training.rlhf.data.batching import cut_by_tokens
 from training.rlhf.models.files import shapes
 from training.rlhf.models.parts.lora import add_lora
-from training.rlhf.planning import answers, cost, loops, on_policy, reward_model, varied
+from training.rlhf.planning import answers, backward, cost, loops, on_policy, reward_model, varied
 from training.rlhf.planning.cost import Conditions, Data
 from training.rlhf.planning.scoring import with_scoring
 from training.rlhf.planning.transformer import adapter_weights
@@ -38,7 +43,8 @@ from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.runs.recipes import catalog
 
-MEMORY_FACTOR = 1.35  # measured / predicted: 0.79 to 1.17, with 7 million parameters
+MEMORY_FACTOR = 1.35  # measured / predicted: 0.84 to 1.14, with 7 million parameters
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 ROOT = Path(__file__).resolve().parents[4]
 CAUTIOUS = Conditions(cautious=True)
 
@@ -137,11 +143,9 @@ model, config_of = tiny.policy(), SFTConfig(heldout_share=0)
 rows = encode([Demonstration(messages(0), "w1")], tokenizer, 128).rows
 optimiser = sft.new_optimizer(model, config_of)
 sft.fit(config_of, model, tokenizer, rows, NullReporter(), optimiser=optimiser)
-# The allocator leaves gaps of different sizes, most of all in reward models: three runs and their median.
-for loop, turn in [(loop, turn) for loop in cases for turn in range(3 if "reward" in loop else 1)]:
+for loop in cases:
     pid = os.fork()
     if not pid:
-        out += f"/{turn}"
         before, peak = anonymous(), Peak()
         peak.start()
         run(loop, cases[loop])
@@ -159,17 +163,26 @@ def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(cases), *map(json.dumps, sizes), str(folder)],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", **MALLOC},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    runs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    return {loop: median_low(size for run, size in runs if run == loop) for loop in cases}
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
 
 
+def expected(predicted: cost.Cost) -> float:
+    """Return the predicted peak, in bytes, on this processor. Without AVX-512, oneDNN's compiled kernels take
+    less than 0.3 MB in total."""
+    without = "AVX512" not in torch.backends.cpu.get_cpu_capability()
+    return sum(
+        part.bytes for part in predicted.peak.parts if not (without and part.name == "float32 kernels")
+    )
+
+
+REWARD = {"epochs": 1, "batch_rankings": 8, "micro_batch_tokens": 1024, "heldout_fraction": 0.2}
 CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "sft": (
         {
@@ -183,11 +196,12 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         lambda recipe: loops.sft(SFTConfig(**recipe), shape(), data(24)),
     ),
     "reward_model": (
-        {"epochs": 1, "learning_rate": 1e-5, "micro_batch_tokens": 1024, "heldout_fraction": 0.2},
+        # With three steps, the moments are in memory during the second backward pass.
+        REWARD | {"learning_rate": 1e-5},
         lambda recipe: reward_model.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
     "reward_model by LoRA": (
-        {"epochs": 1, "micro_batch_tokens": 1024, "heldout_fraction": 0.2, "use_peft": True},
+        REWARD | {"use_peft": True},
         lambda recipe: reward_model.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
     "dpo": (
@@ -227,9 +241,13 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def test_predicted_memory_matches_measured_memory_within_the_tolerance(tmp_path: Path) -> None:
+def test_predicted_memory_matches_measured_memory_within_the_tolerance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured = held({loop: recipe for loop, (recipe, _) in CASES.items()}, tmp_path)
-    foretold = {loop: foretell(recipe).peak.bytes for loop, (recipe, foretell) in CASES.items()}
+    for gaps in ("HEAP_GAPS", "HEAP_GAPS_OF_ADAPTERS"):
+        monkeypatch.setattr(backward, gaps, 1.0)
+    foretold = {loop: expected(foretell(recipe)) for loop, (recipe, foretell) in CASES.items()}
     told = {loop: f"{measured[loop] / 1e6:.0f} MB, predicted {foretold[loop] / 1e6:.0f}" for loop in CASES}
     for loop in CASES:
         assert 1 / MEMORY_FACTOR < measured[loop] / foretold[loop] < MEMORY_FACTOR, told

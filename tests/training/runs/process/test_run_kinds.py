@@ -143,9 +143,12 @@ def test_adapters_of_one_base_model_complete_a_training_round(policy: ModelVersi
     # The critic's adapter and head are trained too.
     assert better.run.result["counts"]["trained_parameters"] == 2 * weights + 33
     of_policy = imitated.result["trained_weights"]
-    assert of_policy[:2] == [
-        f"model.base_model.model.model.layers.0.self_attn.q_proj.lora_{side}.weight" for side in "AB"
-    ]
+    assert set(of_policy) == {
+        f"model.base_model.model.model.layers.0.{name}.lora_{side}.weight"
+        for name in LAYER
+        if name.endswith("_proj")
+        for side in "AB"
+    }
     assert better.run.result["trained_weights"] == [
         *(name.replace("model.base_model", "policy.base_model", 1) for name in of_policy),
         *(name.replace("model.base_model.model.model", "critic.matrices", 1) for name in of_policy),
@@ -246,7 +249,13 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
         f"policy.{name}" for name in (*every, "model.norm.weight")
     }
     assert set(trained.result["trained_weights"]) == {
-        f"model.{name}" for name in (*every, "model.embed_tokens.weight", "model.norm.weight", "score.weight")
+        *(
+            f"model.model.{name}.weight"
+            for name in ("embed_tokens", "norm", *(f"layers.0.{n}" for n in LAYER))
+        ),
+        "model.score.weight",
+        # The model of the annotators' answers is trained, too.
+        *(f"answers.{name}" for name in ("tie", "steps", "reliability", "offsets")),
     }
     assert compared.inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
     assert compared.result["counts"]["prompts"] == 4

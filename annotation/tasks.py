@@ -66,7 +66,7 @@ def _stop_imports(**_: Any) -> None:
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _yield_to_annotators(instance: Any, **_: Any) -> None:
-    """A worker that only imports runs at the lowest priority, so that annotators on the same machine need not
-    wait for it."""
+    """Gives a worker that only executes imports the lowest priority, so that annotators on the same machine
+    need not wait for the worker."""
     if set(instance.app.amqp.queues.consume_from) == {IMPORTS_QUEUE}:
         priority.yield_to_annotators(priority.IMPORTS_NICE)

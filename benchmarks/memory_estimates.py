@@ -45,7 +45,7 @@ SHAPES: Mapping[str, tuple[int, int, int, int, int, int, int]] = {
     "qwen3-48m": (512, 8, 1536, 8, 4, 128, 32_000),
     "qwen3-144m": (768, 12, 2304, 12, 6, 128, 49_152),
 }
-PROMPTS, PROMPT, RESPONSE, RESPONSES = 32, 96, 64, 4  # PROMPT and RESPONSE in tokens, with EOS
+PROMPTS, PROMPT, RESPONSE, RESPONSES = 32, 96, 64, 4  # PROMPT and RESPONSE are in tokens and include EOS
 ENDS = 16  # in rejection sampling, one in 16 token IDs ends an answer, so nearly all answers end
 TEMPLATE = 6  # tokens of the prompt's template
 ON_POLICY = {"steps": 2, "max_new_tokens": RESPONSE, "samples": 0, "learning_rate": 1e-6}

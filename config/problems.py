@@ -105,7 +105,7 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     from rest_framework.views import set_rollback
 
     from config.database.errors import problem_of
-    from config.full_disk import full_disk_problem  # needs Problem, so it imports this module
+    from config.full_disk import full_disk_problem  # imports Problem from this module
 
     headers: dict[str, str] = {}
     if (problem := full_disk_problem(exc) or problem_of(exc)) is not None:

@@ -136,8 +136,8 @@ def misfit(count: int, fits: object) -> str:
 
 
 def analyze_content() -> None:
-    """Refreshes Postgres's statistics after a bulk load. Claims start immediately, but autovacuum can take a
-    minute to refresh the statistics."""
+    """Refreshes Postgres's statistics after a bulk load. Annotators can claim the new tasks immediately, but
+    autovacuum can take a minute to refresh the statistics."""
     with connection.cursor() as cursor:
         cursor.execute(
             "ANALYZE annotation_prompt, annotation_response, annotation_rankingtask, annotation_taskresponse"

@@ -131,8 +131,8 @@ class _Copy:
 
 
 def _evict(folder: Path) -> None:
-    """Removes abandoned files. If the other files exceed the size limit, removes the least recently used of
-    them."""
+    """Removes abandoned files. If the complete files exceed the size limit, also removes the least recently
+    used of these files."""
     found = []
     for path in folder.iterdir():
         with suppress(OSError):  # another process may have removed the file in the meantime

@@ -35,9 +35,8 @@ class Pseudonyms:
         self._project = project
 
     def of(self, *, annotator_id: UUID | None, label: str) -> str:
-        """The annotator's pseudonym. If the label is already a pseudonym, because it comes from an imported
-        snapshot, it is kept, so that annotators stay distinguishable. Raises Problem if the key is
-        unreadable."""
+        """The annotator's pseudonym. A label from an imported snapshot is already a pseudonym. Such a label
+        is kept, so that annotators stay distinguishable. Raises Problem if the key is unreadable."""
         if annotator_id is None and (not label or PSEUDONYM.fullmatch(label)):
             return label
         who = f"user:{annotator_id}" if annotator_id else f"label:{label}"

@@ -1,6 +1,6 @@
 """Leases on tasks: claimed in one transaction, renewed, released, skipped, and reclaimed when they expire.
 
-A trigger maintains a task's `open_slots` when an assignment's state changes. To free a slot, code in this
+A trigger updates a task's `open_slots` when an assignment's state changes. To free a slot, code in this
 module therefore only changes the state, by compare-and-set.
 """
 
@@ -104,8 +104,8 @@ def _refuse_paused(facts: Facts) -> None:
 
 
 def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
-    """The reason why an annotator with `held` leases can't get another task, or None if they can. For the
-    caps, each lease is counted like an answer."""
+    """The reason why an annotator with `held` leases can't get another task, or None if they can. Each lease
+    counts towards the caps like an answer."""
     if facts.project_state != Project.State.ACTIVE:
         return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
     if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:

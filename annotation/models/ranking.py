@@ -68,10 +68,10 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
 class Ranking(models.Model):
     """An annotator's answer to a task.
 
-    An imported ranking can be without an order (see `WITHOUT_ORDER`). Such a ranking does not answer the
-    task: the task stays open, and the ranking has no comparisons. An annotator can have current rankings
-    without an order in addition to a current ranking with an order. Neither kind supersedes the other; a
-    trigger ensures this.
+    An imported ranking can lack an order (see `WITHOUT_ORDER`). Such a ranking does not answer the task: the
+    task stays open, and the ranking has no comparisons. An annotator can have current rankings without an
+    order in addition to a current ranking with an order. Neither kind supersedes the other; a trigger ensures
+    this.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE. A revision is a new row that supersedes
     the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.

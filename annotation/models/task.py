@@ -60,7 +60,7 @@ _QUEUED = Q(open_slots__gt=0, state="open", reserved=False)
 
 
 class RankingTask(models.Model):
-    """A prompt with 2–10 responses that needs `overlap` independent rankings.
+    """A prompt and 2–10 responses, which must be ranked `overlap` times, independently of each other.
 
     Once the task is created, triggers compute `open_slots`, `answered` and the state `done` from the task's
     assignments (sql/assignment.sql). Apart from the triggers, only `desk.checks.set_kind` sets these values.

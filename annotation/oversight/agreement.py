@@ -86,7 +86,7 @@ def _refresh_batch(project: Project | None) -> int:
     acquire(Lock.AGREEMENT.of())
     # Rows are locked first and read in a second statement, which sees all changes committed before the rows
     # were locked. A later change to a locked row waits for this transaction and then marks the row as stale
-    # again. Rows locked by a concurrent ranking are left for the next batch.
+    # again. Rows that a concurrent transaction has locked are left for the next batch.
     locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
     tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])
     if tasks:

@@ -202,7 +202,8 @@ def excluded_answers(project: Project, annotator: UUID) -> AssignmentQuerySet:
 
 
 def tasks_filled_by_others(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
-    """Tasks of `answers` without an open slot, because other annotators have filled the released slots."""
+    """The tasks of `answers` that have no open slot. Other annotators have filled the released slots of these
+    tasks."""
     return RankingTask.objects.asked().filter(pk__in=answers.values("task"), open_slots=0)
 
 

@@ -2,7 +2,7 @@
 
 Each report reads all rankings again instead of updating earlier arrays. Stored rankings never change, but
 rankings can be superseded, annotators can be excluded, and model names can change. benchmarks/quality.py
-measures the cost.
+measures how long the reports take.
 """
 
 from __future__ import annotations

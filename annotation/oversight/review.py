@@ -3,7 +3,8 @@ the final decision on the task.
 
 A reviewer's hold on a task is an assignment in a separate state, which occupies no slot. Only one reviewer
 holds a task at a time. A reviewer who has seen the annotators' answers to a task is never assigned the task
-for annotation. An annotator already has an assignment on the task, and therefore can't review the task.
+for annotation. An annotator who has ranked or leased a task already has an assignment on the task and
+therefore can't review the task.
 """
 
 from __future__ import annotations

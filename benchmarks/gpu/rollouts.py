@@ -85,9 +85,9 @@ def read_bytes(model: Any) -> int:
 def seconds_at_bandwidth(work: Work, *, weight_bytes: float, token_bytes: float, bandwidth: float) -> float:
     """Return how long decoding's memory reads take, in seconds. `bandwidth` is in bytes per second.
 
-    The first token of each answer comes from processing the prompts, which the bandwidth does not limit.
-    Every later step reads the weights, the keys and values of each prompt once for all its answers, and the
-    keys and values of the answers so far.
+    The first token of each answer comes from processing the prompts. The bandwidth does not limit the speed
+    of this step. Every later step reads the weights, the keys and values of each prompt once for all its
+    answers, and the keys and values of the answers so far.
     """
     steps = work.answer - 1
     prompts = steps * work.prompts * work.prompt

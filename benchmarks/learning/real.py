@@ -182,8 +182,8 @@ def encode(
 
 
 def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
-    """Tokens per epoch. An encoder reads the prompt with each response; a language model reads the prompt
-    only once."""
+    """Tokens per epoch. An encoder reads the prompt again for each response; a language model reads the
+    prompt only once."""
     once = can_pack(fresh.model)
     return sum(
         len(group.prompt) * (1 if once else len(group.responses)) + sum(map(len, group.responses))
@@ -195,7 +195,7 @@ def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
     """Train with TRL's RewardTrainer on every pair. TRL uses the same token IDs and learning rates as our
-    trainer. On average, both trainers have the same number of pairs per step, so they make the same number of
+    trainer. On average, both trainers have the same number of pairs per step, so they take the same number of
     steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer

@@ -204,10 +204,9 @@ def requests_to(
 ) -> Any:
     """A test case for the operation.
 
-    Seven out of eight cases use the IDs of existing rows (`known`), because most requests would otherwise end
-    with a 404. Half of the bodies contain the valid values in `fields`. Three out of four valid cases and one
-    out of four invalid cases have a hostile value in a declared parameter. One out of four cases has a
-    hostile header.
+    Seven in eight cases use the IDs of existing rows (`known`), because most requests would otherwise end
+    with a 404. Half of the bodies contain the valid values in `fields`. Three in four valid cases and one in
+    four invalid cases have a hostile value in a declared parameter. One in four cases has a hostile header.
     """
     case = draw(operation.as_strategy(generation_mode=mode, feedback=NO_FEEDBACK))
     # Schemathesis invents credentials for the security schemes. The invented credentials would replace the

@@ -84,7 +84,7 @@ class Walk:
 
     @property
     def models(self) -> dict[str, str]:
-        """The name of the model that each run created, by the name of the run."""
+        """Maps the name of each run to the name of the model that the run created."""
         made = {name: one.run["result"].get("model") for name, one in self.watched.items()}
         return {name: model["name"] for name, model in made.items() if model}
 

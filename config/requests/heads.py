@@ -89,7 +89,7 @@ class LimitedHeads(H11Protocol):
         self._stop_timer()
         self._is_refused = True
         if self.cycle is not None and not self.cycle.response_complete:
-            # The fault is in the body of a request that a view is reading.
+            # A view is processing the request, and the fault is in the request's body.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):

@@ -76,7 +76,7 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
 
 
 def open_to_new_devices(username: str) -> None:
-    """Suspends the limits that count guesses from all addresses, for an hour after a password change. If the
+    """Suspends, for an hour after a password change, the limits that count guesses from all addresses. If the
     owner resets the password during an attack, they can then log in on a new device, which becomes a known
     device."""
     cache.set(_open_key(username.casefold()), True, timeout=OPEN_SECONDS)

@@ -44,7 +44,7 @@ _FAILURES: tuple[type[Exception], ...] = (
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 _NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
-_MAX_NAME = 140  # the column holds 150 characters, so this leaves room for a suffix
+_MAX_NAME = 140  # leaves room for a suffix: the column holds 150 characters
 
 
 class Refused(Exception):

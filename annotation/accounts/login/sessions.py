@@ -23,9 +23,10 @@ class SessionStore(db.SessionStore):
     """Django's database store with two changes: within `keeping_cookie`, the session's key does not change,
     and a failed update raises the database's error.
 
-    If a session is signed with a fallback SECRET_KEY, Django signs it with the current SECRET_KEY and
-    replaces the session's key, and with it the cookie. If a page sends several requests at once, all requests
-    but the first then have an invalid cookie, and the user is logged out. `keeping_cookie` prevents this.
+    If a session is signed with a fallback SECRET_KEY, Django signs the session again with the current
+    SECRET_KEY. It also replaces the session's key, and with it the cookie. If a page sends several requests
+    at once, all requests but the first then have an invalid cookie, and the user is logged out.
+    `keeping_cookie` prevents this.
     """
 
     _keeps_cookie = False

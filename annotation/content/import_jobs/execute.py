@@ -165,7 +165,8 @@ def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
     if found.hub:
         download_dataset(found=found, attempt=attempt, check=check)
     upload = stored_file(id=found.pk, sha256=found.sha256)
-    # The checkpoints of a dry run would be rolled back with it, so a dry run starts from the beginning.
+    # The checkpoints of a dry run would be rolled back at its end, so an interrupted dry run starts from the
+    # beginning again.
     dry_run = bool(found.options.get("dry_run"))
     options = {**found.options, "votes": ImportedVotes(found.options["votes"])}
     pace = Pace(heart.stopped)

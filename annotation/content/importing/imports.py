@@ -162,7 +162,7 @@ def _watched(
 
 
 def _size(stream: BinaryIO) -> int:
-    """The stream's size in bytes; at least 1, because the progress is a share of the size."""
+    """The stream's size in bytes; at least 1, so that the progress can be divided by the size."""
     size = stream.seek(0, SEEK_END)
     stream.seek(0)
     return max(1, size)

@@ -16,7 +16,7 @@ class OutOfTime(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImportLimits:
-    """The limits that end an import, and the messages that report them."""
+    """The limits that end an import, and the messages for an import that exceeds a limit."""
 
     rows: int
     seconds: int

@@ -75,7 +75,7 @@ class Line:
 
 
 def full_batch() -> int:
-    """The number of lines in a batch of an import that need not yield to annotators."""
+    """The number of lines per batch if an import need not yield to annotators."""
     return BATCH_LINES
 
 

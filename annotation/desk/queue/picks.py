@@ -59,9 +59,9 @@ WITH pick AS (
      WHERE t.project_id = %(project)s AND t.kind = %(kind)s AND t.state = 'open' AND {NOT_MINE}
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
-# Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Practice shows a task's
-# correct answer once the task is answered. Tasks that the annotator was given least often in earlier attempts
-# therefore come first. Deferred tasks come last.
+# An attempt consists of `tasks` qualification tasks, or of all qualification tasks if `tasks` is NULL.
+# Practice shows a task's correct answer once the task is answered. Tasks that the annotator was given least
+# often in earlier attempts therefore come first. Deferred tasks come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t

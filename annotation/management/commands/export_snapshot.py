@@ -100,7 +100,8 @@ def _uuids(text: str) -> list[UUID]:
 
 
 def _write_whole(out: Path, chunks: Iterator[bytes]) -> tuple[int, str]:
-    """Writes the file atomically: after an interruption or on a full disk, no partial file is left."""
+    """Writes the file atomically: if the command is interrupted or the disk is full, no partial file is
+    left."""
     digest, size = hashlib.sha256(), 0
     with durable.new_file(out) as file:
         for chunk in chunks:

@@ -46,7 +46,7 @@ SCROLL = """async ([pixels, seconds]) => {
 
 
 def main_thread_tasks(trace: bytes) -> list[tuple[float, float]]:
-    """The processor time and elapsed time of each task on the pages' main threads, in milliseconds."""
+    """The processor time and elapsed time, in milliseconds, of each task on the pages' main threads."""
     events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
     named = [event for event in events if event["name"] == "thread_name"]
     mains = {(event["pid"], event["tid"]) for event in named if event["args"].get("name") == "CrRendererMain"}

@@ -1,4 +1,5 @@
-"""Model instances from hand-written SQL joins, for the few queries of a claim or a submission.
+"""Builds model instances from hand-written SQL joins. Only the few queries of a claim or a submission use
+this module.
 
 The ORM would build the query again for every request. Building a query that joins three tables takes more
 than a millisecond of processor time, which is longer than Postgres needs to run the query.

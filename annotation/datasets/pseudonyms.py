@@ -55,8 +55,8 @@ class Pseudonyms:
 
 
 def people_behind(project: Project) -> dict[str, str]:
-    """Maps pseudonyms to usernames or imported labels, for every annotator with a ranking in the project.
-    Empty if the pseudonym key is unreadable."""
+    """Maps the pseudonym of each annotator with a ranking in the project to the annotator's username or
+    imported label. Empty if the pseudonym key is unreadable."""
     names = Pseudonyms(project)
     answered = project.rankings.order_by().values_list(
         "annotator_id", "annotator__username", "annotator_label"

@@ -1,4 +1,5 @@
-"""Reservations: a reserved task is assigned only to the annotators chosen for it, before any other task."""
+"""Reservations: a reserved task is assigned only to the annotators chosen for it, who get it before any other
+task."""
 
 from __future__ import annotations
 

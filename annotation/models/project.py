@@ -245,7 +245,7 @@ class Desk(models.Model):
     """Counts of an annotator's work in a project.
 
     The counts are stored because counting at each claim would take ever longer as an annotator's work grows.
-    Only a trigger writes the counts, from the assignments.
+    Only a trigger writes the counts; it computes them from the assignments.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, db_default=RandomUUID(), editable=False)

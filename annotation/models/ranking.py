@@ -77,9 +77,9 @@ class Ranking(models.Model):
     the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.
 
     `places` represents the same order as `tiers`, in the form used by statistics: one number for each of the
-    task's responses, by position. The database computes `places` from `tiers` (sql/ranking.sql), so no writer
-    needs to supply the values, and the database refuses any other values. On a new instance, `places` is None
-    until the row is read again.
+    task's responses, ordered by position. The database computes `places` from `tiers` (sql/ranking.sql), so
+    no writer needs to supply the values, and the database refuses any other values. On a new instance,
+    `places` is None until the row is read again.
 
     A future form could ask for a separate order per dimension. These orders would belong in a separate table,
     RankingOrder(ranking, dimension, tiers, places). The same database function could compute the `places` of

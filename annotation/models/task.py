@@ -35,7 +35,7 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
         return self.filter(state=RankingTask.State.OPEN)
 
     def asked(self) -> RankingTaskQuerySet:
-        """Ranking tasks, without checks."""
+        """Ranking tasks; checks are excluded."""
         return self.filter(~is_check())
 
     def checks(self) -> RankingTaskQuerySet:
@@ -260,7 +260,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
 
 class Assignment(models.Model):
-    """One annotator's lease on a task, or one reviewer's hold on a task, with the outcome."""
+    """An annotator's lease on a task, or a reviewer's hold on a task, and its outcome."""
 
     class State(models.TextChoices):
         LEASED = "leased"

@@ -13,8 +13,8 @@ USER = "user:"
 def actor_named(name: str) -> str:
     """Converts user input (a username, or an actor as stored) to the `actor` of an entry.
 
-    Usernames cannot contain a colon, but every stored actor except `anonymous` does. An unknown name matches
-    no entries.
+    Usernames cannot contain a colon; every stored actor except `anonymous` contains one. An unknown name
+    matches no entries.
     """
     if ":" in name or not name:
         return name

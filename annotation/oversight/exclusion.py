@@ -119,8 +119,8 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
 @transaction.atomic
 def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
     """Lifts the exclusion: the annotator's rankings count again, and their membership resumes if the
-    exclusion paused it. Raises Conflict if the exclusion is already lifted, or if a task has no room for the
-    restored answer.
+    exclusion paused it. Raises Conflict if the exclusion is already lifted, or if an affected task already
+    has the maximum overlap.
 
     Slots that others have filled stay filled: the overlap of each affected task grows by one.
     """
@@ -161,8 +161,8 @@ def answers_with_slots() -> Q:
 def _take_out(exclusion: Exclusion, annotator: User) -> None:
     project = exclusion.project
     theirs = Assignment.objects.filter(project=project, annotator=annotator)
-    # Lock the annotator's assignments first: a concurrent submission either finishes before the exclusion
-    # or loses its lease. Then lock the tasks, in order.
+    # Lock the annotator's assignments first: a concurrent submission either finishes before the exclusion or
+    # loses its lease. Then lock the tasks in ID order.
     held = theirs.filter(state__in=[State.LEASED, State.SUBMITTED, State.REVIEWING])
     list(held.order_by("pk").select_for_update(no_key=True).values_list("pk"))
     answers = theirs.filter(answers_with_slots())

@@ -97,9 +97,9 @@ def leaderboard(
     by: SliceBy | None = None,
     key: str = "",
 ) -> Leaderboard:
-    """Ranks named models over all annotations that count, except those of checks, with 95% bootstrap
-    intervals over tasks. With `by`, also ranks the models within each slice of the tasks. A slice is a round,
-    a prompt split, or a value of the prompt's metadata `key`.
+    """Ranks named models by all annotations that count, excluding annotations of checks. The 95% intervals
+    come from a bootstrap over tasks. With `by`, also ranks the models within each slice of the tasks. A slice
+    is a round, a prompt split, or a value of the prompt's metadata `key`.
 
     Strengths are log odds, centred on 0 in each slice. Models in different groups were never compared, not
     even through other models, so their strengths can't be compared.

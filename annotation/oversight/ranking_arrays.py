@@ -1,4 +1,4 @@
-"""A project's rankings as arrays, for the reports.
+"""A project's rankings as arrays, from which the reports are computed.
 
 Each report reads all rankings again instead of updating earlier arrays. Stored rankings never change, but
 rankings can be superseded, annotators can be excluded, and model names can change. benchmarks/quality.py

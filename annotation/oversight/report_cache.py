@@ -109,8 +109,8 @@ def data_version(project: Project) -> tuple[object, ...]:
 
 @once
 def code_version(*packages: ModuleType) -> int:
-    """The modification time of the newest Python file in the packages that compute stored results, in
-    nanoseconds. An upgrade changes this time, so results stored earlier become stale."""
+    """The modification time, in nanoseconds, of the newest Python file in the packages that compute stored
+    results. An upgrade changes this time, so results stored earlier become stale."""
     folders = [Path(str(package.__file__)).parent for package in packages]
     return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))
 

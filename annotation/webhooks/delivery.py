@@ -188,6 +188,6 @@ def replay(*, delivery: WebhookDelivery) -> WebhookDelivery:
 
 
 def forget_old() -> int:
-    """Deletes deliveries that ended more than KEPT ago, with their attempts."""
+    """Deletes deliveries that ended more than KEPT ago, and the attempts of these deliveries."""
     old = WebhookDelivery.objects.exclude(state=State.PENDING).filter(finished_at__lt=timezone.now() - KEPT)
     return old.delete()[0]

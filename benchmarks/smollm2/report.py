@@ -130,8 +130,8 @@ def rounded(mean: float, error: float) -> tuple[float, float]:
 
 
 def reward_model(folder: str | None, by_policy: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
-    """How often the reward model and the rule order two answers to a test prompt in the same way, for each
-    policy's answers."""
+    """For each policy, how often the reward model and the rule order two of its answers to a test prompt in
+    the same way."""
     if folder is None or not Path(folder).exists():
         return {}
     judge = RewardModelJudge.load(Path(folder))

@@ -62,9 +62,9 @@ def state_of(user: User) -> State:
 
 
 def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrolment:
-    """Starts an enrolment with a new secret. The session stores the secret until the user proves that
-    the app has it, by entering a first code. Raises Problem if the password is wrong, and Conflict if the
-    second factor is already on."""
+    """Starts an enrolment with a new secret. The session stores the secret until the user enters a first
+    code, which proves that the app has the secret. Raises Problem if the password is wrong, and Conflict if
+    the second factor is already on."""
     confirm_password(request=request, user=user, password=password)
     if state_of(user).enabled:
         raise _enabled()

@@ -8,8 +8,8 @@ from annotation.content.importing.lines import full_batch
 from annotation.models import Assignment
 
 # The commit of an answer waits until every earlier change is on disk, too. A batch of 1,000 comparisons
-# writes 6 MB to the write-ahead log. In a measurement, most answers therefore waited while a part of a batch
-# was written (docs/measurements.md).
+# writes 6 MB to the write-ahead log. In a measurement, most answers therefore had to wait until part of a
+# batch was written (docs/measurements.md).
 YIELDING_LINES = 100
 PAUSE_FACTOR, MAX_PAUSE_SECONDS = 3, 3.0
 

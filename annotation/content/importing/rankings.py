@@ -35,7 +35,7 @@ class Ranked(NamedTuple):
 @dataclass(slots=True)
 class NewRankings:
     """The number of new rankings, their items, and the items that revise an annotator's earlier ranking.
-    `ordered` contains the IDs of the new rankings with an order, by task."""
+    `ordered` maps each task to the IDs of its new rankings with an order."""
 
     count: int
     items: set[int]

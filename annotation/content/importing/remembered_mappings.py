@@ -1,4 +1,5 @@
-"""Remembers the column mappings of a project's imports, for the next file with the same columns."""
+"""Remembers the column mappings of a project's imports, and uses them again for files with the same
+columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of a project's rankings, for managers. Views of a project's tasks are in
+"""Managers' views of a project's rankings. Views of a project's tasks are in
 `annotation.oversight.api.tasks`."""
 
 from __future__ import annotations

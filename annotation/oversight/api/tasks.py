@@ -1,4 +1,4 @@
-"""Tasks and checks, for managers."""
+"""Managers' views of tasks and checks."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ SPREAD = 0.3  # standard deviation of an annotator's error, in points
 RANDOM_SHARE = 0.05  # share of an annotator's rankings with a random order
 TEST_ANSWERS = 4  # number of answers per test prompt and policy
 ASKED = ("sample-written", "sample-public")  # the runs whose answers are ranked
-LAST = -1000  # priority of the tasks with test prompts, which are not ranked
+LAST = -1000  # priority of the tasks with test prompts; nobody ranks these tasks
 BASE = "SmolLM2"
 SNAPSHOT = "agreed"
 

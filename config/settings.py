@@ -305,8 +305,8 @@ CELERY_TASK_ROUTES = {
     "annotation.tasks.execute_import": {"queue": "imports"},
 }
 # These values determine when a killed worker's message is delivered again. With kombu's defaults, redelivery
-# took 94 s; with these values, redelivery takes a few seconds. A message only wakes a worker. If a message is
-# delivered twice, the run is already claimed at the second delivery, and nothing happens.
+# took 94 s; with these values, redelivery takes a few seconds. A message only wakes a worker. A message
+# that is delivered a second time has no effect, because the run has already been claimed.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,

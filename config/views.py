@@ -105,8 +105,8 @@ _READINESS = {
 @require_safe
 @ensure_csrf_cookie  # the first page can be the login form, whose POST needs the CSRF cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The single-page app's HTML, for all of its URLs. The HTML must not be cached, because it names files by
-    hashes that change whenever a file changes."""
+    """The HTML of the single-page app, served at every URL of the app. The HTML must not be cached, because
+    it names files by hashes that change whenever a file changes."""
     try:
         return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
     except FileNotFoundError:

@@ -41,7 +41,7 @@ def send_on_commit(task: str, *args: str, failed: Callable[[], None] | None = No
         if not _sent(task, args) and failed is not None:
             failed()
 
-    # `robust`: an error in `failed` must not make a committed change look as if it had failed.
+    # `robust`: the change is already committed, so an error in `failed` must not reach the caller.
     transaction.on_commit(send, robust=True)
 
 

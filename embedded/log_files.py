@@ -28,8 +28,8 @@ class LogFiles:
         self, paths: Sequence[Path], *, limit: int = LIMIT_BYTES, old_files: int = OLD_FILES
     ) -> None:
         self._limit, self._old_files = limit, old_files
-        # Both ends stay open here. A new writer can therefore continue after a writer was killed, and a child
-        # never writes to a pipe without a reader.
+        # This process keeps both ends of each pipe open. If a writer is killed, a new writer can therefore
+        # continue, and a child never writes to a pipe without a reader.
         self._pipes = {path: _pipe() for path in paths}
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -8,8 +8,8 @@ switches files only at the end of a line, so no line is lost or split.
 The log writer is a process, not a thread of the supervisor, for two reasons. If the supervisor is suspended,
 the pipes are still read, so that a full pipe never blocks a program. If the supervisor is killed, the last
 lines of its children are still written. The log writer ends when all processes that write to it have closed
-their ends of the pipes. It imports only modules that the interpreter has already loaded or that load in a few
-milliseconds.
+their ends of the pipes. The log writer imports only modules that the interpreter has already loaded or that
+load in a few milliseconds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import sys
 import time
 
 _READ_BYTES = 2**20
-# Lines that arrive within this period are written together. A busy site's log then takes 2 ms of processor
-# time per second. With a period of 0.02 s, the log took 8 ms per second.
+# Lines that arrive within this period are written together. With this period, a busy site's log takes 2 ms of
+# processor time per second. With a period of 0.02 s, the log took 8 ms per second.
 _BATCH_SECONDS = 0.1
 
 

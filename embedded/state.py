@@ -1,5 +1,5 @@
-"""The state folder contains an installation's databases, artefacts, logs and secrets. It also records which
-process runs the servers.
+"""The state folder contains an installation's databases, artefacts, logs and secrets. The folder also
+records which process runs the servers.
 
 Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock` and
 writes the servers' addresses to `running.json`. When the process ends, for whatever reason, the kernel

@@ -20,8 +20,8 @@ def listen(port: int) -> socket.socket:
     """
     listener = socket.socket(socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Nagle's algorithm is turned off here. Uvicorn treats the inherited descriptor as a unix socket and would
-    # leave the algorithm on. Accepted connections inherit TCP_NODELAY.
+    # Turns off Nagle's algorithm. Uvicorn would leave the algorithm on, because it treats the inherited
+    # descriptor as a unix socket. Accepted connections inherit TCP_NODELAY.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((LOOPBACK, port))

@@ -11,8 +11,8 @@ export type Change = { field: string; before: string | null; after: string | nul
 const MOST_CHARS = 400;
 
 /**
- * The changed fields, in the entry's order. `before` or `after` is null if the field did not exist before or
- * after the change.
+ * The changed fields, in the entry's order. `before` is null if the field did not exist before the change, and
+ * `after` is null if it did not exist after the change.
  */
 export function changesIn({ before, after }: Pick<AuditEntry, "before" | "after">): Change[] {
   const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);

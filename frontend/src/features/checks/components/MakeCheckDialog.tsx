@@ -49,7 +49,7 @@ function CheckForm({ slug, task, onClose }: { slug: string; task: TaskDetail; on
   const save = useMutation({
     mutationFn: () => setKind(slug, task.id, kind, back ? undefined : ranking.tiers),
     onSuccess: async () => {
-      // Task lists are long and cached page by page. They are removed from the cache, so that the next
+      // Task lists are long and cached page by page. The lists are removed from the cache, so that the next
       // visit fetches one page instead of refetching all pages.
       queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
       await Promise.all(

@@ -38,7 +38,7 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The name of the downloaded file. It must match the name on the server (`export_name`). Otherwise, the
+ * The name of the downloaded file. This name must match the name on the server (`export_name`). Otherwise, the
  * loading code would not find the file.
  */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {

@@ -58,8 +58,8 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const takeBack = useTakeBack(project.slug, work);
   useRenderedAhead(useMemo(() => ahead.flatMap(textsOf), [ahead]));
 
-  // The project's task counts are shown only in the notice that there is no task, so they are fetched only
-  // then. Computing these counts is more expensive than claiming a task.
+  // The project's task counts are fetched only for the notice that there is no task, because computing the
+  // counts is more expensive than claiming a task.
   const empty = desk === null && claim.data?.length === 0;
   useEffect(() => {
     if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });

@@ -17,7 +17,7 @@ export type OutboxState = {
   readonly refused: readonly Unsent[];
   /** The reason why the first answer is waiting; null if it is being sent or the outbox is empty. */
   readonly held: ApiProblem | null;
-  /** Whether the session has expired. If so, nothing is sent until the next login. */
+  /** Whether the session has expired. After it has expired, nothing is sent until the next login. */
   readonly loggedOut: boolean;
   /**
    * False if the browser cannot store data. In this case, the unsent answers are lost when the page is

@@ -112,9 +112,9 @@ def resampled_totals(
     `features` has shape (N, F). `clusters` contains integers and has shape (N,). The result has shape
     (samples, F). If there are more than MAX_GROUPS clusters (fewer if F is large), they are divided at random
     into groups of nearly equal size, and the groups are resampled. The cost of a sample is then independent
-    of the size of the data. Sums of independent clusters are independent, so the variance of the totals is
-    estimated without bias. The relative error of the totals' standard deviation is 1/√(2·groups), which is
-    about 2 % for 1,000 groups. The same seed produces the same samples.
+    of the size of the data. Clusters are independent, so the sums over groups are independent too, and the
+    variance of the totals is estimated without bias. The relative error of the totals' standard deviation is
+    1/√(2·groups), which is about 2 % for 1,000 groups. The same seed produces the same samples.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)

@@ -49,7 +49,7 @@ def rankings_that_meet(
     """Return the indices (a, b) of every pair of rankings of the same task, each pair once. `tasks`
     contains the task of each ranking, with shape (R,).
 
-    A task with R rankings has R(R − 1)/2 pairs, which would be too many for thousands of rankings. If a task
+    A task with n rankings has n(n − 1)/2 pairs, which would be too many for thousands of rankings. If a task
     has more than 2·`most` + 1 rankings, each of them is therefore paired with only 2·`most` others: the
     `most` rankings before it and the `most` rankings after it, in circular order.
     """

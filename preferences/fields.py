@@ -97,8 +97,8 @@ def one_of(value: object, name: str, choices: Collection[str]) -> str:
 
 
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
-    """An integer from `low` to `high`, which can be written as a float (2.0). A missing value or an empty CSV
-    cell becomes None."""
+    """An integer from `low` to `high`. The value can be written as a float (2.0). A missing value or an empty
+    CSV cell becomes None."""
     if value is None or value == "":
         return None
     whole = isinstance(value, str) and WHOLE_TEXT.fullmatch(value.strip())

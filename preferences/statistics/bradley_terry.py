@@ -189,8 +189,8 @@ def _strongly_connected(wins: NDArray[np.float64]) -> bool:
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether model j can be reached from model i, with shape (..., M, M). Every model can be reached from
-    itself."""
+    """Element [..., i, j] of the result states whether model j can be reached from model i. Every model can
+    be reached from itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):

@@ -105,8 +105,8 @@ def alpha_of_pairs(
     """α of verdicts on pairs of responses. A verdict is −1 if the second response is preferred, 0 for a tie,
     and 1 if the first response is preferred.
 
-    `counts` contains, for each pair, how often the verdicts −1, 0 and 1 were given, with shape (U, 3).
-    `clusters` contains the task of each pair, with shape (U,). Tasks are resampled as a whole, because all
+    `counts` has shape (U, 3) and contains, for each pair, how often the verdicts −1, 0 and 1 were given.
+    `clusters` has shape (U,) and contains the task of each pair. Tasks are resampled as a whole, because all
     pairs of a task come from the same rankings.
 
     The order of the two responses in a pair is arbitrary, and α must not depend on it. Every pair is

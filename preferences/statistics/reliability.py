@@ -1,8 +1,8 @@
 """The reliability of annotators: the one-coin Dawid–Skene model of verdicts on response pairs. Pure NumPy.
 
 Source: Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
-Statistics 28, 1979), with a single accuracy per annotator. Pairs typically have only two or three verdicts.
-These low counts do not bias the estimates, because the likelihood sums over the unknown truth.
+Statistics 28, 1979). Here, each annotator has a single accuracy. Pairs typically have only two or three
+verdicts. These low counts do not bias the estimates, because the likelihood sums over the unknown truth.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def _standard_errors(
 def _together(
     pair: NDArray[np.int64], who: NDArray[np.int64], weight: NDArray[np.float64], people: int
 ) -> NDArray[np.float64]:
-    """Σ w_k w_j over any two verdicts on the same pair, for every two annotators, with shape (A, A). `pair`
-    is sorted."""
+    """The (A, A) array of Σ w_k w_j, summed over any two verdicts by annotators k and j on the same pair.
+    `pair` is sorted."""
     found = np.zeros((people, people))
     votes = np.diff(np.flatnonzero(np.diff(pair, prepend=-1, append=-1)))
     # The measured time per pair of responses, in units of 0.3 ns. Without a table, the time is 50 for each

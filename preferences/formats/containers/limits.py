@@ -68,8 +68,8 @@ class NumberedRow:
 
 
 def shown(value: Any) -> str:
-    """The text that an error message shows for a value that is not an object. A list is shown only by its
-    type, because it can be nested too deeply to print."""
+    """The text that an error message shows for a value that is not an object. Only the type of a list is
+    shown, because a list can be nested too deeply to print."""
     return kind(value) if isinstance(value, list) else json.dumps(value)[:40]
 
 

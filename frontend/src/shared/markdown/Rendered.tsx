@@ -184,7 +184,7 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],
-    // The author's content is sanitised first. Only plugins that generate our own markup run afterwards.
+    // The untrusted content is sanitised first. Only plugins that generate our own markup run afterwards.
     rehypePlugins: [[rehypeSanitize, schema], ...(plugins?.rehype ?? []), directions],
     components,
     children: withDollarMath(text),

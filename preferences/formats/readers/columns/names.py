@@ -45,8 +45,8 @@ def key_of(name: str) -> str:
 def groups_of(names: Iterable[str]) -> list[Group]:
     """All groups of at least two columns, in the order of the file.
 
-    Letters start at a, and numbers start at 0 or 1. Neither can have gaps. Columns can also form a pair with
-    the words left/right or first/second.
+    Letters start at a, and numbers start at 0 or 1. A group with a gap is ignored. Columns can also form a
+    pair with the words left/right or first/second.
     """
     found: dict[tuple[str, tuple[str, ...], int], dict[int, str]] = defaultdict(dict)
     for name in names:

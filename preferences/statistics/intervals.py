@@ -145,7 +145,8 @@ def sum_by(group: NDArray[np.int64], rows: NDArray[np.float64], n_groups: int) -
 def percentiles(
     samples: NDArray[np.float64], *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The percentile interval over the first axis, ignoring samples in which the statistic is undefined."""
+    """The percentile interval over the first axis. Samples in which the statistic is undefined are
+    ignored."""
     ends = [(1 - level) / 2, (1 + level) / 2]
     missing = np.isnan(samples)
     found = np.full((2, *samples.shape[1:]), np.nan)

@@ -56,8 +56,8 @@ def alpha(
     units: the unit of each value, an (N,) array of integers. Units with only one value are left out, as the
         definition of α requires.
     values: an (N,) array of numbers.
-    samples: the number of bootstrap samples (0: no interval). Whole units are resampled. The values of a unit
-        are dependent, and D_o and D_e are computed from sums over units.
+    samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
+        of a unit are dependent. D_o and D_e are computed from sums over units.
     clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled
         instead of units. Units can be correlated, for example the pairs of one task, or all values for one
         text.

@@ -23,7 +23,7 @@ class Group:
     """Columns whose names differ only in the word that identifies the response.
 
     `words` are the shared words; `columns` are the names of the columns in the order of the responses;
-    `numbers` are the responses' numbers if the names contain numbers, otherwise empty.
+    `numbers` contains the responses' numbers if the names contain numbers, and is otherwise empty.
     """
 
     words: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The words that name the columns and the votes of a table, in English and German."""
+"""The English and German words that name the columns and the votes of a table."""
 
 from __future__ import annotations
 

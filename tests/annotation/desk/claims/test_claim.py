@@ -103,7 +103,7 @@ def test_released_task_returns_with_its_draft(
 
 
 @pytest.mark.parametrize("state", ["submitted", "skipped"])
-def test_answered_or_skipped_task_never_returns(
+def test_answered_or_skipped_task_never_returns_to_its_annotator(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str
 ) -> None:
     add_tasks(project, 1, overlap=2)

@@ -32,8 +32,8 @@ class Interval(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Shares with intervals, one per group, and the number of observations in each group. All arrays have
-    shape (G,)."""
+    """Shares with intervals, one per group, and the number of trials in each group. All arrays have shape
+    (G,)."""
 
     share: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -47,8 +47,8 @@ def wilson(
     """The score interval for a binomial share. Source: Wilson, "Probable inference" (JASA 22, 1927).
 
     Unlike p ± 2 se, the score interval stays inside [0, 1]. If the share is 0 or 1, the interval does not
-    shrink to a point. `share` and `n` can have any shapes that broadcast. `n` can be an effective number of
-    trials and need not be an integer. The interval is NaN where `n` is 0.
+    shrink to a point. `share` and `n` can have any shapes that broadcast together. `n` can be an effective
+    number of trials and need not be an integer. The interval is NaN where `n` is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)

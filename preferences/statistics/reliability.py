@@ -73,14 +73,14 @@ def pair_reliability(
     p (1 − p), that is, Beta(2, 2). The prior keeps p inside (0, 1). With the prior, the log posterior has a
     maximum even if the annotators answer at random; the likelihood itself is then nearly flat in every p.
 
-    All arrays have shape (N,). `verdicts` are −1 or 1; leave out ties, which carry no order. `clusters` are
-    the tasks. The intervals assume that the log-odds are normally distributed. Verdicts on the pairs of a
+    All input arrays have shape (N,). `verdicts` are −1 or 1; leave out ties, which carry no order. `clusters`
+    are the tasks. The intervals assume that the log-odds are normally distributed. Verdicts on the pairs of a
     ranking are dependent. The variance is therefore the sandwich H⁻¹ J H⁻¹, with J summed over clusters
     (White 1982). `low` and `high` are NaN without `intervals`, and for more than
     MAX_ANNOTATORS_WITH_INTERVALS annotators. The majority is assumed to be correct more often than not.
-    Without this assumption, the mirror-image solution would fit equally well. After MAX_STEPS steps, the
-    best estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes, or
-    for verdicts other than −1 and 1.
+    Without this assumption, the mirror-image solution would fit equally well. After MAX_STEPS steps, the best
+    estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes, or for
+    verdicts other than −1 and 1.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)

@@ -24,7 +24,7 @@ def _finish(assignment: Assignment) -> None:
 
 
 def _give(task: RankingTask, person: User) -> None:
-    """Leases a task directly, bypassing the queue."""
+    """Leases a task directly instead of from the queue."""
     until = timezone.now() + timedelta(hours=1)
     Assignment.objects.create(
         task=task, project_id=task.project_id, annotator=person, shown_order=[], expires_at=until

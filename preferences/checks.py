@@ -8,8 +8,8 @@ from preferences.text import MAX_TEXT_CHARACTERS, text_fault
 
 
 def check_record(record: Record | Vote) -> None:
-    """Check that the database can store the record, and that its prompt contains text. Texts can be too long
-    if they were joined from several fields, and metadata can contain any values."""
+    """Check that the database can store the record, and that its prompt contains text. The parsers do not
+    check everything: text joined from several fields can be too long, and metadata can contain any value."""
     if isinstance(record, Vote):
         check_no_nul(record.prompt[1], record.prompt[0])
         for key in record.responses:

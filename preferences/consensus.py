@@ -9,8 +9,8 @@ The full rule (repeated in dataset cards and docs/formats.md):
    `decided_by` is then `majority`.
 3. If the majorities form a cycle, the responses in the cycle are ordered by mean rank (the Borda count). For
    each pair in the cycle, the vote margin is divided by the number of votes on the pair. A response's score
-   is the sum of these quotients over its pairs in the cycle. Responses with equal scores are tied. All other
-   pairs keep their majority, and `decided_by` is `borda`.
+   is the sum of these quotients over its pairs in the cycle. Responses with equal scores are tied. Pairs
+   outside the cycle keep their majority, and `decided_by` is `borda`.
 
 The rule satisfies the Condorcet criterion: a response that beats every other response ranks first. The rule
 also satisfies the Pareto criterion: unanimous preferences are kept.

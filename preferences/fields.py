@@ -97,8 +97,8 @@ def one_of(value: object, name: str, choices: Collection[str]) -> str:
 
 
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
-    """An integer from `low` to `high`, which can be written as a float (2.0). A missing value or an empty CSV
-    cell becomes None."""
+    """An integer from `low` to `high`. The value can be written as a float (2.0). A missing value or an empty
+    CSV cell becomes None."""
     if value is None or value == "":
         return None
     whole = isinstance(value, str) and WHOLE_TEXT.fullmatch(value.strip())
@@ -237,7 +237,7 @@ def _with_base64(value: Any) -> Any:
 
 
 def check_no_nul(value: object, name: str, depth: int = 0) -> None:
-    """Raise RowError if `value` contains text that can't be stored, bytes, NaN or Infinity, or if it is
+    """Raise RowError if `value` contains bytes, NaN, Infinity or text that can't be stored, or if it is
     nested too deeply. Serializing deeply nested values would exhaust the stack."""
     if depth > MAX_DEPTH:
         raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")

@@ -148,7 +148,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ResponseKey:
-    """A response in the database, identified by its model and metadata."""
+    """The model and the metadata by which an import finds a response in the database."""
 
     model: str
     metadata: Mapping[str, Any] = field(default_factory=dict)

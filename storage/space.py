@@ -65,14 +65,14 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """The free space of the folder's file system in bytes, without the part that is reserved for root. If the
-    folder doesn't exist yet, its nearest existing parent is used."""
+    """The number of free bytes on the folder's file system, without the part that is reserved for root. If
+    the folder doesn't exist yet, its nearest existing parent is used."""
     found = os.statvfs(_existing(folder))
     return found.f_bavail * found.f_frsize
 
 
 def size_text(size: int) -> str:
-    """The size in the unit in which the number is short, such as 1.5 GB."""
+    """The size with a unit that keeps the number short, such as 1.5 GB."""
     number, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while number >= 1000 and unit != "TB":

@@ -1,4 +1,4 @@
-"""Dataset formats for import and export: pure functions that convert bytes to records and rows to bytes. This
+"""Dataset formats for import and export: pure functions that convert bytes to records, or rows to bytes. This
 package does not import Django.
 
 Each format has its own module, and `catalog` lists all formats. `containers` opens a file (JSON Lines, CSV,

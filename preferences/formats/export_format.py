@@ -114,7 +114,8 @@ class ExportFormat:
         return f'datasets.load_dataset("{self.loader}", data_files="{file}", split="train")'
 
     def trains_with(self, file: str) -> str:
-        """A line of Python that trains on the file with TRL; empty if no trainer accepts it unchanged."""
+        """A line of Python that trains on the file with TRL; empty if no trainer accepts the file
+        unchanged."""
         if not self.trainer:
             return ""
         data = self.loads_with(file)

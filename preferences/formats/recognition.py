@@ -126,7 +126,7 @@ class _WithoutLateVotes:
     def __init__(self, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
         self._parse = parse
         self._fields: set[str] = set()
-        self._keys: dict[str, set[str]] = {}  # the keys of the objects in each field with lists
+        self._keys: dict[str, set[str]] = {}  # for each field with lists: the keys of the objects in them
         for row in head:
             self._add(row)
 

@@ -164,7 +164,7 @@ MARKS = tuple(name for name in TRAINING_COLUMNS if name not in BEFORE)
 
 
 def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows that follow SCHEMA and return the number of rows."""
+    """Write the rows, which must follow SCHEMA, and return their number."""
     count = 0
     with path.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for group in _groups(rows):

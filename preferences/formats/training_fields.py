@@ -36,8 +36,8 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
-    """The field's value if it is text, otherwise an empty string. In other files, the fields with these names
-    can contain values of any type."""
+    """The field's value if it is text, otherwise an empty string. In files that Rankloop did not write,
+    fields with these names can contain values of any type."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
 

@@ -31,7 +31,7 @@ TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 MEDIA_FIELDS = ("image", "image_url", "audio", "input_audio", "video", "file", "source")
 READ_FIELDS = frozenset({"role", "from", "content", "value"})
 PART_FIELDS = frozenset({"type", "text"})
-# `function_call` is the older form of OpenAI's API for a single call.
+# In OpenAI's API, `function_call` is the older form of a single call.
 CALL_FIELDS = frozenset({"tool_calls", "function_call"})
 # These fields of a call are not part of its text.
 BOOKKEEPING = frozenset({"id", "type", "index", "function"})

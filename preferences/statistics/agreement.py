@@ -74,9 +74,9 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Compare each ranking with the other rankings of its task. The first array counts equal verdicts on a
-    response pair. The second array counts the response pairs on which both rankings give a verdict. Both
-    arrays have shape (R,)."""
+    """Compare each ranking with every other ranking of its task, and add up the counts. The first array
+    counts the response pairs with equal verdicts. The second array counts the response pairs on which both
+    rankings give a verdict. Both arrays have shape (R,)."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -86,9 +86,9 @@ def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArr
 def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Compare each pair of annotators. The first array counts equal verdicts on a response pair. The second
-    array counts the response pairs on which both annotators give a verdict. Both arrays are symmetric and
-    have shape (A, A)."""
+    """Compare each pair of annotators, and add up the counts over their shared tasks. The first array counts
+    the response pairs with equal verdicts. The second array counts the response pairs on which both
+    annotators give a verdict. Both arrays are symmetric and have shape (A, A)."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

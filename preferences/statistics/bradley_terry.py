@@ -32,8 +32,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> BradleyTerry:
     wins: (..., M, M) array, in which wins[..., i, j] is the number of times that i beat j. A tie adds ½ to
         wins[..., i, j] and ½ to wins[..., j, i]. The leading axes index separate problems.
     prior: the number of virtual wins *and* of virtual losses of each model against a model of strength 0. A
-        prior above 0 keeps the strength of an undefeated model finite. Such a prior also puts models that
-        were never compared on a common scale.
+        prior above 0 keeps the strength of an undefeated model finite, and determines a strength even for
+        a model that was never compared.
     Raises ValueError for a wrong shape or negative counts. Without a prior, comparisons that leave some
         strengths undetermined also raise ValueError.
     """
@@ -189,8 +189,8 @@ def _strongly_connected(wins: NDArray[np.float64]) -> bool:
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether model j can be reached from model i, with shape (..., M, M). Every model can be reached from
-    itself."""
+    """Element [..., i, j] of the result states whether model j can be reached from model i. Every model can
+    be reached from itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):

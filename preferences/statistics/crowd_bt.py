@@ -31,7 +31,7 @@ ETA_PRIOR = 1.0
 START_ETA = 0.8
 MAX_STEPS = 500
 TOLERANCE = 1e-4
-# Lower bound for probabilities before their logarithm is taken, because log(0) is −∞.
+# Probabilities below this value are raised to it before their logarithm is taken, because log(0) is −∞.
 TINY = 1e-300
 # The maximum number of connected items for which intervals are computed. With more items, computing the
 # covariance of the strengths would take too long.

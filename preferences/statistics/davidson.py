@@ -71,7 +71,7 @@ def fit(
 
 
 class _Problems:
-    """The log-likelihoods of (B, M, M) wins and ties, which are concave in the strengths and log ν.
+    """The log-likelihoods of (B, M, M) wins and ties. These functions are concave in the strengths and log ν.
 
     Let d = s_i − s_j. Then P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z and P(tie) = ν/Z. The derivatives of the
     log numerators with respect to d are ½, −½ and 0. No small probability is computed as 1 minus a large one,

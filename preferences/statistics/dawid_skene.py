@@ -19,7 +19,7 @@ from preferences.statistics.iterative.convergence import Convergence
 MAX_STEPS = 1000
 # EM ends when a step increases the log-likelihood by at most this many nats.
 TOLERANCE = 1e-8
-# Lower bound for probabilities before their logarithm is taken, because log(0) is −∞.
+# Probabilities below this value are raised to it before their logarithm is taken, because log(0) is −∞.
 TINY = 1e-300
 
 

@@ -32,8 +32,8 @@ class Interval(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Shares with intervals, one per group, and the number of observations in each group. All arrays have
-    shape (G,)."""
+    """Shares with intervals, one per group, and the number of trials in each group. All arrays have shape
+    (G,)."""
 
     share: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -47,8 +47,8 @@ def wilson(
     """The score interval for a binomial share. Source: Wilson, "Probable inference" (JASA 22, 1927).
 
     Unlike p ± 2 se, the score interval stays inside [0, 1]. If the share is 0 or 1, the interval does not
-    shrink to a point. `share` and `n` can have any shapes that broadcast. `n` can be an effective number of
-    trials and need not be an integer. The interval is NaN where `n` is 0.
+    shrink to a point. `share` and `n` can have any shapes that broadcast together. `n` can be an effective
+    number of trials and need not be an integer. The interval is NaN where `n` is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -112,9 +112,9 @@ def resampled_totals(
     `features` has shape (N, F). `clusters` contains integers and has shape (N,). The result has shape
     (samples, F). If there are more than MAX_GROUPS clusters (fewer if F is large), they are divided at random
     into groups of nearly equal size, and the groups are resampled. The cost of a sample is then independent
-    of the size of the data. Sums of independent clusters are independent, so the variance of the totals is
-    estimated without bias. The relative error of the totals' standard deviation is 1/√(2·groups), which is
-    about 2 % for 1,000 groups. The same seed produces the same samples.
+    of the size of the data. Clusters are independent, so the sums over groups are independent too, and the
+    variance of the totals is estimated without bias. The relative error of the totals' standard deviation is
+    1/√(2·groups), which is about 2 % for 1,000 groups. The same seed produces the same samples.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -145,7 +145,8 @@ def sum_by(group: NDArray[np.int64], rows: NDArray[np.float64], n_groups: int) -
 def percentiles(
     samples: NDArray[np.float64], *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The percentile interval over the first axis, ignoring samples in which the statistic is undefined."""
+    """The percentile interval over the first axis. Samples in which the statistic is undefined are
+    ignored."""
     ends = [(1 - level) / 2, (1 + level) / 2]
     missing = np.isnan(samples)
     found = np.full((2, *samples.shape[1:]), np.nan)

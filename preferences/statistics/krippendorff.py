@@ -1,9 +1,9 @@
 """Krippendorff's α: agreement beyond chance for any number of raters, with missing values. Pure NumPy.
 
-α = 1 − D_o / D_e. D_o is the disagreement observed within units. D_e is the disagreement of values that are
-paired at random, without replacement, from the pool of all values. Sources: Krippendorff, "Content Analysis"
-(4th ed. 2019, ch. 12) and "Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement
-and 0 for chance agreement. If there is less agreement than expected by chance, α is negative.
+α = 1 − D_o / D_e. D_o is the disagreement observed within units. D_e is the expected disagreement of two
+values drawn at random, without replacement, from the pool of all values. Sources: Krippendorff, "Content
+Analysis" (4th ed. 2019, ch. 12) and "Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect
+agreement and 0 for chance agreement. If there is less agreement than expected by chance, α is negative.
 
 The squared difference δ²(c, k) depends on the metric. It is [c ≠ k] for nominal values and (c − k)² for
 interval values. For ordinal values, it is (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)², the interval difference of the
@@ -56,8 +56,8 @@ def alpha(
     units: the unit of each value, an (N,) array of integers. Units with only one value are left out, as the
         definition of α requires.
     values: an (N,) array of numbers.
-    samples: the number of bootstrap samples (0: no interval). Whole units are resampled. The values of a unit
-        are dependent, and D_o and D_e are computed from sums over units.
+    samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
+        of a unit are dependent. D_o and D_e are computed from sums over units.
     clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled
         instead of units. Units can be correlated, for example the pairs of one task, or all values for one
         text.
@@ -105,8 +105,8 @@ def alpha_of_pairs(
     """α of verdicts on pairs of responses. A verdict is −1 if the second response is preferred, 0 for a tie,
     and 1 if the first response is preferred.
 
-    `counts` contains, for each pair, how often the verdicts −1, 0 and 1 were given, with shape (U, 3).
-    `clusters` contains the task of each pair, with shape (U,). Tasks are resampled as a whole, because all
+    `counts` has shape (U, 3) and contains, for each pair, how often the verdicts −1, 0 and 1 were given.
+    `clusters` has shape (U,) and contains the task of each pair. Tasks are resampled as a whole, because all
     pairs of a task come from the same rankings.
 
     The order of the two responses in a pair is arbitrary, and α must not depend on it. Every pair is
@@ -152,7 +152,8 @@ _OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Count the ordered pairs of values within each unit. The input has shape (U, V) and counts values; the
-    result has shape (U, V, V). The pairs that begin with a particular value have a total weight of 1."""
+    result has shape (U, V, V). The pairs of one value with all other values of its unit have a total weight
+    of 1."""
     pairs = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(counts.shape[1])
     pairs[:, diagonal, diagonal] -= counts
@@ -203,7 +204,7 @@ def _features(
 
 def _standardised(value: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shift and scale the values to the range from −1 to 1. This does not change α. Without the shift, sums
-    of squares of large values would lose precision by cancellation. Without the scaling, they could
+    of squares of large values would lose precision by cancellation. Without the scaling, these sums could
     overflow."""
     peak = np.abs(value).max()
     x = value / peak if peak > LARGE else value

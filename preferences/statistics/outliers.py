@@ -8,9 +8,9 @@ or difficulty is needed. With more than a few tasks, the standardised difference
 its expected value is approximately normal. The test is one-sided: it detects only agreement that is too low.
 
 If a task has only two rankings, both rankings have the same score. Tasks with two rankings are therefore
-compared with each other. The annotator's tasks are treated as a random sample, without replacement, of all
-tasks with two rankings. This comparison is valid only if tasks are assigned regardless of their difficulty,
-as Rankloop assigns them.
+compared with each other. An annotator's tasks with two rankings are treated as a random sample, without
+replacement, of all such tasks. This comparison is valid only if tasks are assigned regardless of their
+difficulty, as Rankloop assigns them.
 
 All annotators are tested. With twenty annotators, it is therefore likely that at least one of them has a
 p-value below 0.05 by chance. Base decisions on `adjusted` (Holm's method). With a threshold of 0.05, at most

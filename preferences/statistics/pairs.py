@@ -46,10 +46,10 @@ def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
 def rankings_that_meet(
     tasks: NDArray[np.int64], most: int = MOST_MET
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices (a, b) of every pair of rankings of the same task, each pair once. `tasks`
-    contains the task of each ranking, with shape (R,).
+    """Return the indices (a, b) of every pair of rankings of the same task, each pair once. `tasks` has shape
+    (R,) and contains the task of each ranking.
 
-    A task with R rankings has R(R − 1)/2 pairs, which would be too many for thousands of rankings. If a task
+    A task with n rankings has n(n − 1)/2 pairs, which would be too many for thousands of rankings. If a task
     has more than 2·`most` + 1 rankings, each of them is therefore paired with only 2·`most` others: the
     `most` rankings before it and the `most` rankings after it, in circular order.
     """
@@ -75,9 +75,9 @@ def rankings_that_meet(
 def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
     """Compute `preferences.scoring.gold_score` for many rankings at once.
 
-    `gold` and `places` have shape (R, K). Returns the share of strict pairs in `gold` that have the same
-    order in `places`, with shape (R,). A pair counts as ½ if `places` ties it or leaves both responses
-    unranked. The share is 0 if nothing is ranked, and NaN if `gold` has no strict pair.
+    `gold` and `places` have shape (R, K). The result has shape (R,) and contains the share of strict pairs in
+    `gold` that have the same order in `places`. A pair counts as ½ if `places` ties it or leaves both
+    responses unranked. The share is 0 if nothing is ranked, and NaN if `gold` has no strict pair.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

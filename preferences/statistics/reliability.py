@@ -1,8 +1,8 @@
 """The reliability of annotators: the one-coin Dawid–Skene model of verdicts on response pairs. Pure NumPy.
 
 Source: Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
-Statistics 28, 1979), with a single accuracy per annotator. Pairs typically have only two or three verdicts.
-These low counts do not bias the estimates, because the likelihood sums over the unknown truth.
+Statistics 28, 1979). Here, each annotator has a single accuracy. Pairs typically have only two or three
+verdicts. These low counts do not bias the estimates, because the likelihood sums over the unknown truth.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ def pair_reliability(
     p (1 − p), that is, Beta(2, 2). The prior keeps p inside (0, 1). With the prior, the log posterior has a
     maximum even if the annotators answer at random; the likelihood itself is then nearly flat in every p.
 
-    All arrays have shape (N,). `verdicts` are −1 or 1; leave out ties, which carry no order. `clusters` are
-    the tasks. The intervals assume that the log-odds are normally distributed. Verdicts on the pairs of a
+    All input arrays have shape (N,). `verdicts` are −1 or 1; leave out ties, which carry no order. `clusters`
+    are the tasks. The intervals assume that the log-odds are normally distributed. Verdicts on the pairs of a
     ranking are dependent. The variance is therefore the sandwich H⁻¹ J H⁻¹, with J summed over clusters
     (White 1982). `low` and `high` are NaN without `intervals`, and for more than
     MAX_ANNOTATORS_WITH_INTERVALS annotators. The majority is assumed to be correct more often than not.
-    Without this assumption, the mirror-image solution would fit equally well. After MAX_STEPS steps, the
-    best estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes, or
-    for verdicts other than −1 and 1.
+    Without this assumption, the mirror-image solution would fit equally well. After MAX_STEPS steps, the best
+    estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes, or for
+    verdicts other than −1 and 1.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
@@ -171,8 +171,8 @@ def _standard_errors(
 def _together(
     pair: NDArray[np.int64], who: NDArray[np.int64], weight: NDArray[np.float64], people: int
 ) -> NDArray[np.float64]:
-    """Σ w_k w_j over any two verdicts on the same pair, for every two annotators, with shape (A, A). `pair`
-    is sorted."""
+    """The (A, A) array of Σ w_k w_j, summed over any two verdicts by annotators k and j on the same pair.
+    `pair` is sorted."""
     found = np.zeros((people, people))
     votes = np.diff(np.flatnonzero(np.diff(pair, prepend=-1, append=-1)))
     # The measured time per pair of responses, in units of 0.3 ns. Without a table, the time is 50 for each

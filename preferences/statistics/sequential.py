@@ -1,4 +1,4 @@
-"""An interval for a mean that is valid at every number of observations.
+"""A confidence interval for a mean; the interval is valid at every number of observations.
 
 If a fixed-sample interval is recomputed after every observation, it eventually excludes the true mean. With
 the stated probability, all intervals of a confidence sequence contain the true mean, however many
@@ -30,7 +30,8 @@ class SequentialInterval:
 
 
 def confidence_sequence(values: Sequence[float], *, level: float = 0.95) -> SequentialInterval:
-    """Return the interval for the mean of observations in [0, 1], in the order in which they were made.
+    """Return the interval for the mean of `values`, which are observations in [0, 1] in the order in which
+    they were made.
 
     The method is the hedged capital process with predictable plug-in bets (Waudby-Smith & Ramdas,
     "Estimating means of bounded random variables by betting", 2023, equations 24 to 27). A candidate mean is

@@ -121,8 +121,8 @@ def _files_before_the_break(stream: BinaryIO) -> list[DataFile]:
 
 @contextmanager
 def opened(file: DataFile) -> Iterator[io.BufferedReader]:
-    """A stream of the file's unpacked bytes that can be read once, sequentially. Raises FormatError if the
-    file is damaged."""
+    """A stream of the file's unpacked bytes. The stream can be read only once and only sequentially. Raises
+    FormatError if the file is damaged."""
     unchecked = copy.copy(file.entry)
     # zipfile would not deliver the last bytes of a file with a wrong checksum. `_Member` therefore verifies
     # the checksum.

@@ -17,7 +17,7 @@ QUOTED = re.compile(r'"[^"]*"')
 NAME = re.compile(r"[\w .:\-/()?#\[\]]{1,80}")
 WORD = re.compile(r"[A-ZÀ-Þ]?[a-zß-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-ÿ])|\d+")
 MAX_NAME_WORDS = 5
-# Words in the names of columns that contain a prompt, a response or a vote, in English and German.
+# English and German words in the names of columns that contain a prompt, a response or a vote.
 WORDS = frozenset(
     {
         "answer",

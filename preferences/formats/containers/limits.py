@@ -19,8 +19,8 @@ MAX_EXPANDED_BYTES = 64 * 2**30
 # limit is therefore reached only if a row is too long or if a Parquet file must be unpacked.
 HEAD_EXPANDED_BYTES = 512 * 2**20
 # Text compresses by a factor of 3 to 10, and repetitive logs compress by a factor of up to about 50. The
-# maximum for gzip is 1,032. The ratio is not checked for the first 64 MiB of unpacked data. A small file of
-# identical rows is therefore not treated as a decompression bomb.
+# largest factor that gzip can reach is 1,032. The ratio is not checked for the first 64 MiB of unpacked data.
+# A small file of identical rows is therefore not treated as a decompression bomb.
 MAX_EXPANSION_RATIO = 120
 FREE_EXPANDED_BYTES = 64 * 2**20
 # Parquet stores a repeated value once. A file with the same long prompt in every row can therefore expand by
@@ -68,8 +68,8 @@ class NumberedRow:
 
 
 def shown(value: Any) -> str:
-    """The text that an error message shows for a value that is not an object. A list is shown only by its
-    type, because it can be nested too deeply to print."""
+    """The text that an error message shows for a value that is not an object. Only the type of a list is
+    shown, because a list can be nested too deeply to print."""
     return kind(value) if isinstance(value, list) else json.dumps(value)[:40]
 
 

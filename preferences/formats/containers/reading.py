@@ -165,7 +165,7 @@ def _guarded(rows: Iterator[NumberedRow], source: Source) -> Iterator[NumberedRo
 
 def _before_failure(rows: Iterator[NumberedRow], failure: str) -> Iterator[NumberedRow]:
     """The rows that were read before the stream failed, then the failure. If the last of these rows is
-    unreadable, the failure is reported for its line instead."""
+    unreadable, the failure replaces this row."""
     held = next(rows)
     try:
         for row in rows:

@@ -109,7 +109,7 @@ class _Unpacked:
 
 
 class _Stored:
-    """The decompressor for a file that is not compressed."""
+    """Stands in for a decompressor if a file is stored without compression."""
 
     eof = False
 

@@ -154,7 +154,7 @@ def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message,
     """The conversation with the row's system prompt as its first turn, and the names of the system fields
     that are now part of the conversation.
 
-    If the conversation has a system turn with another text, the field remains metadata.
+    If the conversation has a system turn with another text, the system field remains metadata.
     """
     if _SYSTEM.isdisjoint(row):
         return messages, frozenset()

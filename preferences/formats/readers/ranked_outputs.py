@@ -1,4 +1,4 @@
-"""Ranked lists in the LLaMA-Factory format, which the Chinese OASST uses, for example. `output` contains the
+"""Ranked lists in the LLaMA-Factory format, used for example by the Chinese OASST. `output` contains the
 replies, best first. `history` contains the turns before `instruction`."""
 
 from __future__ import annotations

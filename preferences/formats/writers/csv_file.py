@@ -3,8 +3,8 @@ spreadsheet would interpret as a formula.
 
 If a cell begins with `=`, `+`, `-`, `@`, a tab or a line ending, a spreadsheet can interpret it as a formula
 (CWE-1236). The text of such a cell gets a leading apostrophe. Text in which one of these characters follows
-leading apostrophes gets another apostrophe, so removing one apostrophe restores every cell. The import
-applies :func:`restored` to Rankloop's own files.
+leading apostrophes gets another apostrophe, so removing one apostrophe restores each of these cells. The
+import applies :func:`restored` to Rankloop's own files.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from preferences.statistics.iterative.convergence import Convergence
 
 Vector = NDArray[np.float64]
-# The number of steps without acceleration at the start. These steps move parameters that all start from the
-# same value towards the nearest maximum, so that an extrapolation does not reach a different maximum.
+# The number of steps without acceleration at the start. All parameters start from the same value. These steps
+# move them towards the nearest maximum, so that an extrapolation does not reach a different maximum.
 PLAIN_STEPS = 4
 STEP_GROWTH = 4.0
 # The relative rounding error of a sum of many logarithms.

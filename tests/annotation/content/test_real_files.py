@@ -190,7 +190,7 @@ def test_second_answer_to_a_tulu_item_by_the_same_evaluator_is_a_revision(shelf:
     report = take(shelf, "annotators/tulu1-human-eval.jsonl.gz")
     revisions = Ranking.objects.exclude(supersedes=None)
     assert quirks(report) == {"same-annotator-again": revisions.count()}
-    # The reference counts only each evaluator's first answer, which is the ranking that supersedes no other.
+    # data/README.md counts only each evaluator's first answer, which is the ranking that supersedes no other.
     first = Ranking.objects.filter(supersedes=None)
     assert first.count() == first.values("task", "annotator_label").distinct().count()
     assert first.count() == Ranking.objects.current().count()
@@ -226,7 +226,7 @@ def test_squality_has_three_rankings_of_three_summaries(shelf: Project) -> None:
             }
             assert ranking.metadata["reviews"][str(index)]["annotations"] == review["annotations"]
             reviews[ranking.annotator_label] += 1
-    # The reference ranks by the mean of all overall ratings; the import keeps each reviewer's own ranking.
+    # data/README.md ranks by the mean of all overall ratings; the import keeps each reviewer's own ranking.
     assert sum(reviews.values()) == 630
     for row in rows.values():
         first_places[max(row["responses"], key=lambda one: one["overall"]["overall-rating"])["system"]] += 1

@@ -10,7 +10,7 @@ export type EditorState = {
   /** The project's form as last saved. */
   readonly saved: AnswerForm;
   readonly form: AnswerForm;
-  /** Earlier versions, oldest first. Typing into one field is a single step. */
+  /** Earlier versions, oldest first. Consecutive changes to one field count as one undo step. */
   readonly past: readonly AnswerForm[];
   /** The field that was changed last. */
   readonly typing: string | null;
@@ -207,7 +207,7 @@ function namesIn(form: AnswerForm): Set<string> {
 
 /**
  * The labels of the ratings, flags and questions that the project uses now but the edited form omits.
- * Existing answers to them are kept, but new answers do not contain them.
+ * Existing answers keep their values for these items, but new answers do not contain such values.
  */
 export function noLongerAsked({ saved, form }: EditorState): string[] {
   const kept = namesIn(form);

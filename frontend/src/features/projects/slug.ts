@@ -1,6 +1,6 @@
 const MAX_SLUG = 80;
 
-/** Derives a short name: the name in lower-case ASCII, with words joined by hyphens. */
+/** Derives a project's short name from its name: lower-case ASCII words, joined by hyphens. */
 export function slugFrom(name: string): string {
   return name
     .toLowerCase()

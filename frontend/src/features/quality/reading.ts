@@ -99,7 +99,7 @@ export function nextOrder(order: Order, by: Column): Order {
 export type Cell = { agreement: number; n_pairs: number };
 
 /**
- * Agreement for each pair of annotators, in both directions, with annotators in order of first appearance.
+ * Agreement for each pair of annotators, in both directions. The annotators are in order of first appearance.
  */
 export function pairMatrix(between: Quality["between"]): {
   people: string[];

@@ -42,7 +42,7 @@ export const EMPTY_FIELDS: AnswerFields = {
   rewrite: null,
 };
 
-/** Pairs and top-k forms start without a ranking. */
+/** Pair forms and top-k forms start without a ranking. */
 function rulesOf(form: AnswerForm): Rules {
   return { ties: form.ties, atMost: isPairForm(form) ? 2 : (form.top_k?.at_most ?? null) };
 }

@@ -45,8 +45,8 @@ export function DeskQuestions({ desk, onRewrite }: { desk: DeskModel; onRewrite?
 }
 
 /**
- * The unanswered questions, shown after the first attempt to submit. `leaveOut` returns the text that
- * explains how to skip this number of optional questions.
+ * The unanswered questions, shown after the first attempt to submit. Given the number of unanswered optional
+ * questions, `leaveOut` returns the text that explains how to skip them.
  */
 export function GapsNotice({
   gaps: { gaps, blocking, shown },

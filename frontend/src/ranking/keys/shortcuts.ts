@@ -51,8 +51,8 @@ const letter = (wanted: string) => (stroke: KeyStroke) =>
 
 /**
  * The slot of a digit key, where 0 means slot 10. Keys are identified by their position on the keyboard,
- * because some layouts need Shift for digits. On keyboards where Shift and a digit key type "=" or "?",
- * the shortcuts for these characters take precedence.
+ * because some layouts need Shift for digits. If Shift and a digit key together type "=" or "?", the shortcut
+ * for that character takes precedence.
  */
 function slotOfStroke(stroke: KeyStroke): number | null {
   if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;

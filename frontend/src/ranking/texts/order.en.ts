@@ -1,7 +1,9 @@
 const and = (letters: readonly string[]) =>
   letters.length < 2 ? (letters[0] ?? "") : `${letters.slice(0, -1).join(", ")} and ${letters.at(-1)}`;
 
-/** The order in words: screen reader announcements, the list, and the scale between two responses. */
+/**
+ * Texts that express the order in words, for screen readers, the list, and the scale between two responses.
+ */
 export const en = {
   tier: (letters: readonly string[]) => (letters.length > 1 ? `${and(letters)} tied` : and(letters)),
   tiers: (tiers: readonly string[]) => tiers.join(", then "),

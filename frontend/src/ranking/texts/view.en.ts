@@ -1,6 +1,6 @@
 const words = (n: number) => (n === 1 ? "1 word" : `${n} words`);
 
-/** Texts about how responses are shown: layouts, cards, differences. */
+/** Texts about how responses are shown: layouts, cards and differences. */
 export const en = {
   column: "Column",
   row: "Side by side",

@@ -23,9 +23,9 @@ type Props = {
 
 /**
  * A number field that tolerates invalid text while the user types. The value changes only when the text is a
- * valid number or, in an optional field, empty. When the field loses the focus, any other text is reset. The
- * field checks its bounds itself and reports them in the unit that the user sees (such as percent or minutes),
- * because the server's error messages use shares and seconds.
+ * valid number or, in an optional field, empty. When the field loses the focus, invalid text is replaced by
+ * the current value. The field checks its bounds itself and reports them in the unit that the user sees (such
+ * as percent or minutes), because the server's error messages use shares and seconds.
  */
 export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {
   const { suffix, error, placeholder, ...shown } = field;

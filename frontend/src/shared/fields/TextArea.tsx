@@ -9,9 +9,9 @@ type Props = Omit<ComponentProps<"textarea">, "className" | "id" | "rows" | "sty
 };
 
 /**
- * A text field that grows with its text, using only CSS (`field-sizing`). Measuring the text with JavaScript
- * would force the browser to lay out the whole desk again before each task's first frame. Browsers without
- * `field-sizing` keep the initial number of rows, and users can resize the field.
+ * A text field that grows with its text by means of CSS alone (`field-sizing`). Measuring the text with
+ * JavaScript would force the browser to lay out the whole desk again before each task's first frame. Browsers
+ * without `field-sizing` keep the initial number of rows, and users can resize the field.
  */
 export function TextArea({ label, description, minRows, maxRows, ...textarea }: Props) {
   const id = useId();

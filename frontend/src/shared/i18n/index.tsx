@@ -4,9 +4,9 @@ import { firstLanguage, type Language, speak } from "./language";
 export { LANGUAGES, type Language } from "./language";
 
 /**
- * The type of a translation of the catalogue `T`: the same keys, and functions with the same arguments. Catalogues
- * are typed objects, so that the compiler reports missing texts. A sentence with numbers is a function, so that each
- * language can inflect its words.
+ * The type of a translation of the catalogue `T`: the same keys, and functions with the same parameters.
+ * Catalogues are typed objects, so that the compiler reports missing texts. A sentence with numbers is a
+ * function, so that each language can inflect its words.
  */
 export type Texts<T> = {
   readonly [K in keyof T]: T[K] extends (...values: infer V) => string

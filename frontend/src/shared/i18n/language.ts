@@ -12,7 +12,10 @@ function isLanguage(code: string | null | undefined): code is Language {
   return code != null && Object.hasOwn(LANGUAGES, code);
 }
 
-/** The language previously chosen in this browser, else the browser's first supported preference, else English. */
+/**
+ * The language chosen earlier in this browser, else the first supported language among the browser's
+ * preferences, else English.
+ */
 export function firstLanguage(): Language {
   try {
     const chosen = localStorage.getItem(KEY);

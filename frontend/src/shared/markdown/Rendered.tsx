@@ -61,7 +61,7 @@ const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
  * Sets the text direction of each block, because one answer can contain an English and an Arabic paragraph.
- * The first letter of a block that has a direction determines the block's direction. Only the outermost
+ * The direction of a block is determined by the first of its letters that has a direction. Only the outermost
  * blocks get `dir="auto"`. When the browser determines a list's direction, it skips descendants that have
  * their own `dir`. The style sheet sets the direction of nested blocks. Code and formulas always run left to
  * right. Their letters do not affect the direction of the surrounding block.
@@ -184,7 +184,7 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],
-    // The author's content is sanitised first. Only plugins that generate our own markup run afterwards.
+    // The untrusted content is sanitised first. Only plugins that generate our own markup run afterwards.
     rehypePlugins: [[rehypeSanitize, schema], ...(plugins?.rehype ?? []), directions],
     components,
     children: withDollarMath(text),

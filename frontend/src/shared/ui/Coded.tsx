@@ -1,6 +1,6 @@
 import { Fragment } from "react";
 
-/** A sentence from the server with code in backticks. */
+/** A sentence from the server, in which code is enclosed in backticks. */
 export function Coded({ text }: { text: string }) {
   return text.split("`").map((part, index) => {
     // Every second part was between two backticks and is therefore code.

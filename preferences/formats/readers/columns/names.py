@@ -23,7 +23,7 @@ class Group:
     """Columns whose names differ only in the word that identifies the response.
 
     `words` are the shared words; `columns` are the names of the columns in the order of the responses;
-    `numbers` are the responses' numbers if the names contain numbers, otherwise empty.
+    `numbers` contains the responses' numbers if the names contain numbers, and is otherwise empty.
     """
 
     words: tuple[str, ...]
@@ -45,8 +45,8 @@ def key_of(name: str) -> str:
 def groups_of(names: Iterable[str]) -> list[Group]:
     """All groups of at least two columns, in the order of the file.
 
-    Letters start at a, and numbers start at 0 or 1. Neither can have gaps. Columns can also form a pair with
-    the words left/right or first/second.
+    Letters start at a, and numbers start at 0 or 1. A group with a gap is ignored. Columns can also form a
+    pair with the words left/right or first/second.
     """
     found: dict[tuple[str, tuple[str, ...], int], dict[int, str]] = defaultdict(dict)
     for name in names:

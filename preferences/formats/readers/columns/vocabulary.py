@@ -1,4 +1,4 @@
-"""The words that name the columns and the votes of a table, in English and German."""
+"""The English and German words that name the columns and the votes of a table."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ APPROVALS = frozenset(
     | {"schlecht", "✓", "✔", "✅", "✗", "✘", "❌", "❤", "❤️", "🙂", "🙁", "😀", "☹"}
 )
 # Words in the names of columns in which a letter identifies the better response, although the column's name
-# does not say so. In a column of any other name, such as `category`, A and B can have another meaning.
+# does not say so. In a column with any other name, such as `category`, A and B can have another meaning.
 VERDICT_WORDS = frozenset(
     words_of("result outcome annotation annotations answer label human gold target truth ergebnis gt correct")
 )

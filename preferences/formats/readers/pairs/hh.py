@@ -1,7 +1,7 @@
 """Anthropic's hh-rlhf: `chosen` and `rejected` are whole dialogues as text.
 
-The prompt is the part that both dialogues share, up to a Human turn. Each response is the rest of its
-dialogue, unchanged. If a reply contains further turns, the response therefore keeps the whole text.
+The prompt is the part that both dialogues share, up to and including a Human turn. Each response is the rest
+of its dialogue, unchanged, and can therefore contain further turns.
 :func:`~preferences.formats.dialogues.dialogue_of` restores the original dialogue byte for byte.
 """
 

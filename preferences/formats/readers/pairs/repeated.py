@@ -12,13 +12,13 @@ from preferences.records import Message, Row
 # A shorter prompt, such as "Hello", can be the beginning of a response that does not repeat the prompt.
 MIN_WORDS = 2
 MIN_CHARACTERS = 8
-# A word in a field's name that suggests that the field contains the prompt.
+# If a field's name contains one of these words, the field probably contains the prompt.
 PROMPT_WORD = re.compile(
     r"prompts?|questions?|query|instructions?|inputs?|user|human|text|post|context|request|messages?|dialogs?|"
     r"dialogues?|conversations?|history|article|document|passage|body|task|problem|ask|utterance|source|title|goal"
 )
-# A word in a field's name that shows that the field does not contain the prompt. Such a field describes the
-# prompt, an annotation or one of the two responses.
+# If a field's name contains one of these words, the field does not contain the prompt. Such a field describes
+# the prompt, an annotation or one of the two responses.
 OTHER_WORD = re.compile(
     r"ids?|name|hash|type|kind|count|length|len|lang|language|model|score|rating|reasons?|rationale|"
     r"explanations?|justification|comments?|feedback|critique|notes?|description|guidelines?|rubric|license|"

@@ -83,7 +83,7 @@ def prompt_fields(row: Row, prompt: str) -> frozenset[str]:
 
 
 def listed(value: object) -> list[Any] | None:
-    """A list, or the list in a CSV cell, written as JSON or as Python code; None for anything else."""
+    """A list, or the list that a CSV cell contains as JSON or as Python code; None for anything else."""
     decoded = _decoded(value)
     return decoded if isinstance(decoded, list) else None
 

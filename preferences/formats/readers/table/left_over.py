@@ -71,7 +71,8 @@ def left_over_votes(sample: Sample, names: Sequence[str], people: Sequence[str])
 
 
 def _scores(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns, lists, and keys of listed responses, if the column's or key's name suggests a score."""
+    """Columns of values, columns of lists, and keys of listed responses, if the name of the column or key
+    suggests a score."""
     suspicious = vote_names(tuple(names))
     groups = [
         name
@@ -99,8 +100,8 @@ def _scores(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _scores_per_response(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns, lists and keys that contain a number or an approval for each response. Measurements, such as
-    the length of each response, are left out."""
+    """Columns of values, columns of lists, and keys of listed responses that contain a number or an approval
+    for each response. Measurements, such as the length of each response, are left out."""
     found = [
         name
         for group in groups_for(names, sample.count)
@@ -172,7 +173,7 @@ def _differences(sample: Sample, names: Sequence[str]) -> Found:
 
 
 def _names_of_responses(sample: Sample, names: Sequence[str]) -> Found:
-    """Columns in which most cells name a response, and lists of such names."""
+    """Columns in which most cells name a response, and columns with lists of such names."""
     found = {}
     for name in names:
         # `choices` can list the answers to a test question.
@@ -298,7 +299,7 @@ def _score_key(item: Mapping[str, Any]) -> str | None:
 
 
 def _number_per_response(value: Mapping[Any, Any], answers: Answers) -> str | None:
-    """A key of an object with one number per response: `score_a`, or the name of a response."""
+    """A key of an object with one number per response, such as `score_a` or the name of a response."""
     keys = [str(key) for key, item in value.items() if is_number(item)]
     for group in groups_of(keys):
         if len(group.columns) == len(answers.texts) and _can_be_scores(group.words):
@@ -321,7 +322,7 @@ def _is_vote(key: str, value: object, answers: Answers) -> bool:
 
 
 def _unread_ratings(sample: Sample) -> Found:
-    """`ratings` whose keys name no response."""
+    """The field `ratings`, if it has a key that names no response."""
     for row, answers in sample.rows:
         value = _decoded(row.get("ratings"))
         if not isinstance(value, dict) or not value:
@@ -351,8 +352,8 @@ def _suggests_score(words: Sequence[str]) -> bool:
 
 
 def _can_be_scores(words: Sequence[str]) -> bool:
-    """Whether columns with one value per response can contain scores, given the words that their names share:
-    `helpfulness` for `helpfulness_a` and `helpfulness_b`, and none for `a` and `b`."""
+    """Whether columns with one value per response can contain scores. `words` are the words that the columns'
+    names share: `helpfulness` for `helpfulness_a` and `helpfulness_b`, and no words for `a` and `b`."""
     said = set(words)
     counts = said & COUNTED and said & {*WINNER_WORDS, *COUNT_WORDS}
     return not said & (OTHER_WORDS | MEASURE_WORDS) or bool(counts) or _suggests_score(words)

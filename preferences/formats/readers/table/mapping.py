@@ -187,7 +187,7 @@ def _competes(unread: str, chosen: str, names: Sequence[str]) -> bool:
 
 
 def _looks_like_winner(sample: Sample, name: str) -> bool:
-    """Return True if the column's name suggests a winner, or if every cell names a response or a tie, or
+    """Return True if the column's name suggests a winner, or if every cell names a response, names a tie, or
     states that a response won or lost."""
     if winner_priority(name) < len(WINNER_WORDS):
         return all(

@@ -52,7 +52,8 @@ def number_of(value: object, name: str) -> float | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether the value is a number, or text such as "-1.5", that is small enough to be read as a float."""
+    """Whether the value is a number, or text such as "-1.5". Numbers that are too large to be exact as floats
+    do not count."""
     if isinstance(value, bool):
         return False
     if isinstance(value, (int, float)):

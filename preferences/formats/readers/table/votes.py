@@ -10,7 +10,8 @@ A vote is one of:
 
 Nothing is guessed. Whether a higher or a lower score is better, and whether the number 1 means the first or
 the second response, must follow from the names or from the values of the first rows. A cell that could name
-two responses is not read as a vote: for example, A if the text of the second response is the letter A.
+two responses is not read as a vote: for example, the cell `A` if the text of the second response is the
+letter A.
 """
 
 from __future__ import annotations
@@ -337,7 +338,7 @@ def signed_of(value: object, vote: Signed) -> Verdict | None:
 
 
 def one_hot_columns(names: Iterable[str], count: int) -> OneHot | None:
-    """The columns of a one-hot vote among `names`, for this number of responses."""
+    """The one-hot vote among the columns `names`, for this number of responses; None if there is none."""
     names = list(names)
     for group in groups_of(names):
         if len(group.columns) != count or not _says_winner(group):
@@ -364,7 +365,7 @@ def _both_bad(words: Collection[str]) -> bool:
 
 
 def _spoken(text: str, answers: Answers, first: int | None) -> Verdict:
-    """A verdict in words, such as "Response A is slightly better"."""
+    """The verdict that a text expresses in words, such as "Response A is slightly better"."""
     count = len(answers.texts)
     if count == 2 and (relation := RELATION.fullmatch(text)):
         one, sign, two = relation.groups()

@@ -1,7 +1,7 @@
 """Argilla records, from the API or the SDK.
 
 The options of a ranking question are fields of the record. Records from the API contain each option's rank.
-The SDK's flat rows list only the options, in the order of the question's settings. This order is not a
+The SDK's flat rows contain only the options, in the order of the question's settings. This order is not a
 ranking and is not read as one.
 """
 

@@ -21,7 +21,8 @@ def upload(client: APIClient, data: bytes, name: str = "rows.jsonl", **fields: s
 
 
 def executed(client: APIClient, response: Any) -> dict[str, Any]:
-    """Executes the import that this response queued. Returns the import in the format of the API."""
+    """Executes the queued import that this response describes. Returns the import in the format of the
+    API."""
     assert response.status_code == 202, response.content
     id = response.json()["id"]
     # The test's transaction is never committed, so the heartbeat's own connection would not find the import.

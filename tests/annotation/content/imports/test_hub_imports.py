@@ -111,7 +111,7 @@ def test_dataset_is_imported_over_http(
 
 
 @pytest.mark.django_db
-def test_dataset_that_does_not_exist_fails_the_import(
+def test_import_of_a_dataset_that_does_not_exist_fails(
     project: Project,
     mona: User,
     client_of: Callable[[User | None], APIClient],

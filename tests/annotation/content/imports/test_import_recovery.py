@@ -155,7 +155,7 @@ def test_cancelled_import_keeps_its_batches_and_a_second_import_adds_the_rest(
     assert (again.unchanged, again.prompts) == (kept, BATCHES * BATCH_LINES - kept)
 
 
-def test_import_that_loses_its_connection_continues_after_its_last_batch(queued: Import) -> None:
+def test_import_continues_after_its_last_batch_if_the_database_connection_ends(queued: Import) -> None:
     with executing(queued):
         eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
         with connection.cursor() as cursor:

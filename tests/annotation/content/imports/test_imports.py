@@ -105,7 +105,7 @@ def test_hh_comparison_prefers_the_chosen_response(wishes: Project) -> None:
     assert stored == wanted
 
 
-def test_prompts_import_adds_1033_prompts_and_none_when_repeated(wishes: Project) -> None:
+def test_importing_prompts_adds_1033_prompts_and_none_when_repeated(wishes: Project) -> None:
     path = real_file("prompts/instructions.jsonl.gz")
     report = import_file(project=wishes, file=path)
     assert (report.format, report.read, report.failed) == ("prompts", 1033, 0)

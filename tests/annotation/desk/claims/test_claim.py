@@ -24,7 +24,7 @@ def _finish(assignment: Assignment) -> None:
 
 
 def _give(task: RankingTask, person: User) -> None:
-    """Leases a task directly, bypassing the queue."""
+    """Leases a task directly instead of from the queue."""
     until = timezone.now() + timedelta(hours=1)
     Assignment.objects.create(
         task=task, project_id=task.project_id, annotator=person, shown_order=[], expires_at=until
@@ -103,7 +103,7 @@ def test_released_task_returns_with_its_draft(
 
 
 @pytest.mark.parametrize("state", ["submitted", "skipped"])
-def test_answered_or_skipped_task_never_returns(
+def test_answered_or_skipped_task_never_returns_to_its_annotator(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str
 ) -> None:
     add_tasks(project, 1, overlap=2)

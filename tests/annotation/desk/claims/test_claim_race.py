@@ -100,7 +100,7 @@ def _outcome(call: Callable[[], tuple[Ranking, bool]]) -> tuple[str, bool]:
         return refused.type, False
 
 
-def test_simultaneous_submits_with_one_key_write_one_ranking(
+def test_simultaneous_submits_with_one_idempotency_key_write_one_ranking(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)

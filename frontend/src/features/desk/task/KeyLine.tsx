@@ -19,7 +19,7 @@ export function KeyLine({
   onHide,
 }: {
   mode: Mode;
-  /** The number of slots, or of positions on the scale for a pair. */
+  /** The number of slots; for a pair, the number of positions on the scale. */
   places: number;
   ties: boolean;
   /** Whether the responses are shown side by side. */

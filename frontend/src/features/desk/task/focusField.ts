@@ -2,7 +2,7 @@ import { flushSync } from "react-dom";
 
 /**
  * Moves the focus to the first control of a question and scrolls the question into view. In the two-at-a-time
- * layout, the question's card can be hidden until `show` makes the card's response current.
+ * layout, the question's card may be hidden; `show` then makes the card's response current.
  */
 export function focusField(
   root: HTMLElement | null,

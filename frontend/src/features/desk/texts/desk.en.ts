@@ -1,6 +1,6 @@
 import { count, plural } from "@/shared/format";
 
-/** The task on the desk, its questions and dialogs, and the desk without a task. */
+/** UI texts for the task on the desk, the task's questions and dialogs, and the desk without a task. */
 export const en = {
   title: "Rank",
   rank: "Rank the responses",

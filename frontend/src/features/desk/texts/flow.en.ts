@@ -1,6 +1,6 @@
 const tasks = (n: number) => (n === 1 ? "1 task" : `${n} tasks`);
 
-/** UI texts for the annotator's workflow: sending, taking back, pausing, reporting, practice. */
+/** UI texts for the annotator's workflow: sending, taking back, pausing, reporting and practice. */
 export const en = {
   sendNow: "Send now",
   waitingTitle: (n: number) => `${n === 1 ? "An answer is" : `${n} answers are`} waiting to be sent`,

@@ -11,7 +11,9 @@ import styles from "./forms.module.css";
 const LEAST = 2;
 const MOST = 10;
 
-/** The numbers of responses that a task of this form can have. Bounds outside 2 to 10 are clamped. */
+/**
+ * The numbers of responses that a task of this form can have. Bounds are clamped to the range from 2 to 10.
+ */
 function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
   const from = Math.min(Math.max(LEAST, Math.round(min)), MOST);
   const to = Math.max(from, Math.min(MOST, Math.round(max)));

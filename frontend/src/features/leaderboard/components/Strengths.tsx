@@ -9,8 +9,8 @@ import styles from "./leaderboard.module.css";
 const decimals = (value: number) => value.toFixed(2).replace("-", "−");
 
 /**
- * A leaderboard as a table, with strengths as numbers and as bars with confidence intervals on a common
- * scale.
+ * A leaderboard as a table. Each strength is shown as a number and as a bar with its confidence interval. All
+ * bars have a common scale.
  */
 export function Strengths({ standings, label }: { standings: Leaderboard["standings"]; label: string }) {
   const { board: texts } = useTexts();

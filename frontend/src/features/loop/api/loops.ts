@@ -5,9 +5,9 @@ import type { Loop, RoundDetail } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 import type { SettingsSchema } from "../settings";
 
-/** Polling interval of a running round, whose steps take at least a few seconds each. */
+/** Polling interval while a round is running. Each step of a round takes at least a few seconds. */
 const WATCH_MS = 3_000;
-/** Polling interval of a loop that waits for comparisons. */
+/** Polling interval while the loop waits for comparisons. */
 const WAIT_MS = 15_000;
 
 /** The project's loop, or null if it has none. */

@@ -43,7 +43,7 @@ export function LoopPage() {
       {loop.data && <RoundsPanel slug={slug} />}
       {loop.data !== undefined && schema.data && (
         <SettingsPanel
-          // The form starts again from the stored settings once the loop exists.
+          // When the loop is created, the form is reset to the stored settings.
           key={loop.data ? "stored" : "new"}
           slug={slug}
           loop={loop.data}

@@ -23,7 +23,9 @@ export async function promoteModel(id: string, reason: string): Promise<Model> {
   );
 }
 
-/** Take the model out of production. With `rollBack`, the model that was in production before is promoted. */
+/**
+ * Takes the model out of production. With `rollBack`, the model that was in production before is promoted.
+ */
 export async function demoteModel(id: string, reason: string, rollBack: boolean): Promise<Model> {
   return unwrap(
     api.POST("/api/v1/models/{model_id}/demote", {

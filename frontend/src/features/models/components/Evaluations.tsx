@@ -15,8 +15,8 @@ const TONES: Record<NonNullable<JudgedPolicy["gain"]>["verdict"], Tone> = {
 const signed = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 /**
- * The confidence interval of a gain, drawn on a scale that includes 0. The text next to it contains the same
- * numbers.
+ * The confidence interval of a gain, drawn on a scale that includes 0. The text next to the drawing contains
+ * the same numbers.
  */
 function Interval({ span, scale }: { span: Span; scale: { low: number; high: number } }) {
   const { low, high, middle, zero } = placed(span, scale);

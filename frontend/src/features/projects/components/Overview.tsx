@@ -19,7 +19,7 @@ type Step = { title: string; text: string; action: ReactNode };
 
 type To = "data" | "rank" | "runs/new" | "members";
 
-/** The recommended next step for this user. `loop` is the next step of the project's training loop, for admins. */
+/** The recommended next step for this user. `loop` is the training loop's next step (see `loopStepFor`). */
 function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"]): Step | null {
   const { counts, slug } = project;
   const { tasks, open } = tasksOf(project);

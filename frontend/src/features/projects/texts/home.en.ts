@@ -3,7 +3,7 @@ import { count, plural } from "@/shared/format";
 const tasks = (n: number) => plural(n, "task");
 const rankings = (n: number) => plural(n, "ranking");
 
-/** The project list and the project overview. Annotators also see these pages. */
+/** UI texts for the project list and the project overview. Annotators also see these pages. */
 export const en = {
   title: "Projects",
   loading: "Loading projects",

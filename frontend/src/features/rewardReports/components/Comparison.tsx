@@ -54,8 +54,8 @@ function Compared({ name, found }: { name: string; found: RewardComparison }) {
 }
 
 /**
- * Compares this model with another reward model in the project on the rankings that were held out from both
- * models' training.
+ * Compares this model with another of the project's reward models. The comparison uses the rankings that were
+ * held out from the training of both models.
  */
 export function Comparison({ model, others }: { model: Model; others: ModelReport["comparable"] }) {
   const { compare: texts } = useTexts();

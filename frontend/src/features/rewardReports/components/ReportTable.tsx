@@ -13,7 +13,7 @@ export function ReportTable({
 }: {
   title: string;
   about: string;
-  /** The kind of each column: text, or aligned numbers. */
+  /** The name of each column, and whether the column contains text or aligned numbers. */
   columns: readonly (readonly [name: string, holds: "words" | "numbers"])[];
   /** Shown below the table. */
   after?: string | undefined;

@@ -10,8 +10,8 @@ import styles from "./report.module.css";
 const share = (value: number) => percent(value, 1);
 
 /**
- * An estimate with its interval, drawn on a scale from 0 to 1. The scale also marks the accuracy over all
- * preferences.
+ * An estimate with its interval, drawn on a scale from 0 to 1. A mark on the scale shows the accuracy over
+ * all preferences.
  */
 function Drawn({ estimate: { value, low, high }, all }: { estimate: Estimate; all: number | null }) {
   if (value === null) return null;

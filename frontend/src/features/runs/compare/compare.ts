@@ -25,8 +25,9 @@ export function letterOf(label: string): string {
 export type Difference = { name: string; values: unknown[] };
 
 /**
- * The inputs and settings that differ between the runs, and the number of those that do not. The kind of the run
- * counts as a setting. If a run's kind does not have a setting, the setting's value is undefined.
+ * The inputs and settings that differ between the runs, and the number of inputs and settings that do not
+ * differ. The kind of the run counts as a setting. If a run's kind does not have a setting, the setting's
+ * value is undefined.
  */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
   rows: Difference[];

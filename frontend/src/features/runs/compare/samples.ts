@@ -28,7 +28,10 @@ function byPrompt(samples: readonly SampleEvent[]): Map<string, SampleEvent> {
   return new Map(samples.map((sample) => [promptKey(sample), sample]));
 }
 
-/** One row for each prompt with answers in at least `shared` columns, in the order of the first column. */
+/**
+ * One row for each prompt with answers in at least `shared` columns. The rows follow the order of the first
+ * column.
+ */
 export function sampleRows(columns: readonly Column[], format: (value: number) => string, shared = 1): Row[] {
   const found = columns.map((column) =>
     byPrompt(column.before ? column.samples : column.samples.filter((sample) => sample.step === column.step)),

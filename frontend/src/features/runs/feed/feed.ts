@@ -1,8 +1,8 @@
 import type { MetricsEvent, SampleEvent } from "@/api/types";
 
 /**
- * The state of a run, built from the run's events. Events can arrive in any order, from the stream, from
- * polling, or from both. Events are identified by `seq`; repeated events change nothing.
+ * The state of a run, built from the run's events. Events come from the stream, from polling, or from both,
+ * and can arrive in any order. Events are identified by `seq`; repeated events change nothing.
  */
 
 export type Series = { readonly steps: readonly number[]; readonly values: readonly number[] };

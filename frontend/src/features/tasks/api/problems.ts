@@ -7,7 +7,7 @@ import { projectQuery } from "@/shared/session";
 const PAGE_SIZE = 10;
 
 /**
- * Problems reported for all tasks in a project, or for one task. Open problems come first, then
+ * The problems reported in a whole project, or only those of one task. Open problems come first, then
  * resolved problems; in each group, the newest come first.
  */
 export const problemsQuery = (slug: string, task?: string) =>

@@ -40,7 +40,7 @@ from tests.conftest import PASSWORD
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
 Works = Callable[[], bool]
-# The base64 form of a Fernet token begins with the version byte 0x80 and zero bytes of the timestamp.
+# A Fernet token begins with the version byte 0x80 and zero bytes of the timestamp: `gAAAAA` in base64.
 ENCRYPTED_TEXT = re.compile(r"gAAAAA[\w-]{60,}={0,2}")
 
 

@@ -16,8 +16,8 @@ from tests.storage.witness import Witness
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = "old " * 5_000, "new " * 5_000
 
-# Each child process is killed at the start of its n-th call to a built-in function, for example open, write,
-# fsync, rename or unlink. The loop ends with the first child that is not killed.
+# The n-th child process is killed at the start of its n-th call to a built-in function, for example open,
+# write, fsync, rename or unlink. The loop ends with the first child that is not killed.
 _KILLED_EVERYWHERE = """
 import os, shutil, signal, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests of conversations in pairs. The tests check the source of the prompt and the text of each turn."""
+"""Pairs of conversations: where the prompt is read from, and what text each turn becomes."""
 
 from __future__ import annotations
 

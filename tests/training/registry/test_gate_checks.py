@@ -1,4 +1,4 @@
-"""The checks of a gate pass and fail at their bounds, and never pass because a figure is missing."""
+"""The outcome of each check of a gate changes at its bound. A check never passes if its figure is missing."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ DEMONSTRATIONS = [Demonstration(prompt, tiny.words(5, 6)) for prompt in PROMPTS[
 
 
 class Telling(ListReporter):
-    """Omits times, which depend on the clock. Kills its process after the metrics of step `last`."""
+    """Leaves out times, which depend on the clock, and kills the process after the metrics of step `last`."""
 
     last: int | None = None
 

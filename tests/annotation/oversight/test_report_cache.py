@@ -174,7 +174,9 @@ def test_report_is_returned_even_if_it_cannot_be_stored(ranked: ProjectRow, repo
     assert ask(ranked, Counted()) == 2
 
 
-def test_damaged_report_is_computed_again(ranked: ProjectRow, reports_folder: Path) -> None:
+def test_report_is_computed_again_if_the_stored_report_is_damaged(
+    ranked: ProjectRow, reports_folder: Path
+) -> None:
     ask(ranked, Counted())
     for file in reports_folder.iterdir():
         file.write_bytes(file.read_bytes()[:20])

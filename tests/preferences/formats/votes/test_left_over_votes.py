@@ -74,7 +74,9 @@ def test_number_of_the_worse_response_is_refused() -> None:
         ),
     ],
 )
-def test_chosen_and_rejected_can_name_responses(row: dict[str, Any], expected: list[list[str]]) -> None:
+def test_columns_chosen_and_rejected_can_name_responses(
+    row: dict[str, Any], expected: list[list[str]]
+) -> None:
     assert orders(row) == [expected]
 
 

@@ -1,5 +1,5 @@
-"""Each export format loses exactly the parts that it declares as lost: a snapshot with every part of a
-ranking is exported and read again."""
+"""Each export format loses exactly the parts that it declares as lost. The tests export a snapshot with every
+part of a ranking, and read the export."""
 
 from __future__ import annotations
 

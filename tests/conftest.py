@@ -60,11 +60,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Makes each of n workers start its imports with a different n-th of the test modules.
+    """Makes each of n workers start its imports at a different place in the list of test modules.
 
     Every worker imports all test modules. In a fresh clone, the first import of a module also compiles it and
     rewrites its assertions. These two steps take half of the import time. If all workers imported the modules
-    in the same order, each of them would compile every module. A worker that imports a module later reads the
+    in the same order, each worker would compile every module. A worker that imports a module later reads the
     compiled file.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -100,7 +100,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_settings() -> Iterator[None]:
-    """Makes thousands of requests and logins fast.
+    """Makes requests and logins fast, because the tests make thousands of them.
 
     Passwords are hashed with MD5, because the real password hash is slow on purpose. The real hash stays
     available, because processes that tests start use it. The page is treated as not built. Every test client

@@ -36,7 +36,7 @@ def made_demo() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             shutil.rmtree(home, ignore_errors=True)
-            # If root starts Postgres, it runs as `nobody`, which needs access to this folder.
+            # Root's Postgres runs as the account `nobody`, which needs access to this folder.
             home.mkdir(mode=0o711)
             _make(Stack(home / "state", home / "output", demo=True))
             made.touch()

@@ -30,7 +30,7 @@ class Services:
         self.home = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self.home.chmod(
             0o711
-        )  # if root starts Postgres, it runs as `nobody`, which needs access to this folder
+        )  # root's Postgres runs as the account `nobody`, which needs access to this folder
         self._lock = _lock(self.home)
         for name in ("DATABASE_URL", "BROKER_URL"):
             os.environ.pop(name, None)  # tests never touch servers named in the shell's environment

@@ -1,4 +1,4 @@
-"""Runs concurrent operations on real database connections. A barrier starts them at the same time."""
+"""Runs operations on real database connections. A barrier starts all operations at the same time."""
 
 from __future__ import annotations
 

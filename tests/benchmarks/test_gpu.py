@@ -1,4 +1,4 @@
-"""The GPU benchmark runs on a CPU with a tiny model. The limits and the count of operations are correct."""
+"""The GPU benchmark runs on a CPU with a tiny model. Its bandwidth limit and operation count are correct."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_section_measures_a_tiny_model_on_a_cpu(
             assert isinstance(value, str) or (math.isfinite(value) and value > 0), name
 
 
-def test_reason_for_a_failed_section_is_recorded_and_other_sections_run() -> None:
+def test_failed_section_is_recorded_with_its_reason_and_other_sections_run() -> None:
     def fails() -> dict[str, float | str]:
         raise RuntimeError("no kernel image is available\nfurther lines")
 

@@ -57,8 +57,8 @@ PAINT = """() => {
     port2.postMessage(0);
   }), { capture: true });
 }"""
-# Waits for four frames. Scroll events are dispatched before the next frame. If the event handlers scroll,
-# further scroll events are dispatched before the following frame.
+# Waits for four frames, because scroll events are dispatched before the next frame. If their handlers scroll,
+# further scroll events are dispatched before the frame after that.
 DRAWN = """async () => {
   for (let frame = 0; frame < 4; frame += 1) await new Promise(requestAnimationFrame);
 }"""

@@ -100,8 +100,8 @@ def heard_errors(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reward_model(demo_stack: Stack) -> None:
-    """Adds rankings to the demo, and a round that trains a reward model on these rankings, so that the pages
-    of the rankings and of the round are tested."""
+    """Adds rankings and a round to the demo, so that their pages are tested. The round trains a reward model
+    on the rankings."""
     recipe = "recipes.reward_model.epochs=1 recipes.reward_model.annotators=crowd_bt"
     for line in (
         "simulate_annotators --project demo --limit 16",

@@ -1,7 +1,7 @@
-"""A manager imports a table whose votes can't be inferred. The manager chooses the columns, sees the first
-tasks and imports them. On the same page, the manager chooses how the rankings are used, sets the overlap of
-the new tasks, divides many responses among tasks, imports a dataset from the Hub, and follows imports that
-run on the server."""
+"""A manager imports a table whose votes can't be inferred. The manager chooses the columns, previews the
+first tasks and imports the table. On the same page, the manager chooses how the rankings are used, sets the
+overlap of the new tasks, divides many responses among tasks, imports a dataset from the Hub, and follows
+imports that run on the server."""
 
 from __future__ import annotations
 

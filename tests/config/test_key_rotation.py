@@ -40,7 +40,7 @@ from tests.conftest import PASSWORD
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
 Works = Callable[[], bool]
-# The base64 form of a Fernet token begins with the version byte 0x80 and zero bytes of the timestamp.
+# A Fernet token begins with the version byte 0x80 and zero bytes of the timestamp: `gAAAAA` in base64.
 ENCRYPTED_TEXT = re.compile(r"gAAAAA[\w-]{60,}={0,2}")
 
 
@@ -154,7 +154,7 @@ CASES: dict[Use, Callable[[Project, User], Works]] = {
 }
 
 
-def test_each_use_has_a_case_and_belongs_to_one_category() -> None:
+def test_each_use_of_the_key_has_a_case_and_belongs_to_one_category() -> None:
     assert set(CASES) == set(Use)
     assert sorted([*ENCRYPTED, *SIGNED, *EXPIRING]) == sorted(Use)
 
@@ -201,7 +201,7 @@ def test_values_independent_of_the_key_survive_its_loss(
     assert Browser().log_in() == 200
 
 
-def test_login_form_opened_before_the_change_still_works(alice: User, settings: Settings) -> None:
+def test_login_form_opened_before_a_change_of_the_key_still_works(alice: User, settings: Settings) -> None:
     """The CSRF token does not depend on the key."""
     browser = Browser()
     browser.api.get(ME)

@@ -62,7 +62,7 @@ def test_log_of_an_error_contains_neither_the_statement_nor_the_row(server: Post
         connection.execute("CREATE TABLE prompts (prompt text PRIMARY KEY)")
         insert = "INSERT INTO prompts VALUES ('a secret prompt')"
         connection.execute(insert)
-        with pytest.raises(psycopg.errors.UniqueViolation, match="secret"):  # the program sees the details
+        with pytest.raises(psycopg.errors.UniqueViolation, match="secret"):  # the client sees the details
             connection.execute(insert)
     log = server.log.read_text()
     assert 'duplicate key value violates unique constraint "prompts_pkey"' in log

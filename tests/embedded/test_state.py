@@ -46,7 +46,7 @@ def test_secret_key_is_long_and_persistent(tmp_path: Path) -> None:
     assert StateFolder(tmp_path).secret_key() == first
 
 
-def test_concurrent_first_uses_read_the_same_secret_key(tmp_path: Path) -> None:
+def test_concurrent_first_uses_of_a_folder_read_the_same_secret_key(tmp_path: Path) -> None:
     barrier = threading.Barrier(8)
     keys: list[str] = []
 

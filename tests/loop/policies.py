@@ -36,8 +36,8 @@ def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
 
 
 def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
-    """The names of the models that wrote these responses, read from the database because the annotator's page
-    does not show model names."""
+    """Reads the names of the models that wrote these responses from the database, because the annotator's
+    page does not show model names."""
     sql = "SELECT DISTINCT model_name FROM annotation_response WHERE id = ANY(%s::uuid[])"
     return {row["model_name"] for row in stack.rows(sql, response_ids)}
 

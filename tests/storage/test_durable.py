@@ -16,8 +16,8 @@ from tests.storage.witness import Witness
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = "old " * 5_000, "new " * 5_000
 
-# Each child process is killed at the start of its n-th call to a built-in function, for example open, write,
-# fsync, rename or unlink. The loop ends with the first child that is not killed.
+# The n-th child process is killed at the start of its n-th call to a built-in function, for example open,
+# write, fsync, rename or unlink. The loop ends with the first child that is not killed.
 _KILLED_EVERYWHERE = """
 import os, shutil, signal, sys
 from pathlib import Path
@@ -145,7 +145,7 @@ def test_folder_is_replaced_even_if_the_file_system_cannot_exchange_paths(
     assert os.listdir(tmp_path) == ["target"]
 
 
-def test_write_once_keeps_the_first_text(tmp_path: Path) -> None:
+def test_second_call_of_write_once_keeps_the_first_text(tmp_path: Path) -> None:
     assert durable.write_once(tmp_path / "key", "first") == "first"
     assert durable.write_once(tmp_path / "key", "second") == "first"
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600

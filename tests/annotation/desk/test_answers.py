@@ -199,7 +199,7 @@ def test_top_k_limits_the_number_of_ranked_responses(tiers: list[list[UUID]], wh
         ("tied", [[A, B, C, C]], ["tiers"]),
     ],
 )
-def test_order_setting_determines_the_tiers_of_an_answer_marked_all_bad(
+def test_order_setting_decides_which_tiers_an_answer_marked_all_bad_can_have(
     order: str, tiers: list[list[UUID]], where: list[str]
 ) -> None:
     assert _wrong(AnswerForm.from_json({"all_bad": {"order": order}}), all_bad=True, tiers=tiers) == where

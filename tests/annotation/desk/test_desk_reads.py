@@ -69,7 +69,7 @@ def test_assignments_are_sent_with_the_values_of_their_rows(
         }
 
 
-def test_project_is_returned_only_to_users_who_can_see_it(
+def test_project_is_returned_only_to_its_members_and_to_admins(
     project: Project, alice: User, ada: User, oscar: User
 ) -> None:
     for user in (alice, ada, oscar):

@@ -42,7 +42,7 @@ def test_only_qualification_tasks_are_marked_as_practice(
     assert next_of(desk)["practice"] is False
 
 
-def test_feedback_lists_each_pair_after_the_answer(exam: Project, alice: User, client_of: ClientOf) -> None:
+def test_feedback_after_an_answer_lists_each_pair(exam: Project, alice: User, client_of: ClientOf) -> None:
     desk = client_of(alice)
     shown = next_of(desk)
     held = Assignment.objects.get(pk=shown["id"])

@@ -194,7 +194,7 @@ def test_prefetched_tasks_belong_to_the_attempt(short_exam: Project, alice: User
     assert Membership.objects.get(user=alice).qualification_attempt == 2
 
 
-def test_deferred_task_keeps_its_place_in_the_attempt_until_it_is_dropped(
+def test_deferred_task_keeps_its_place_in_the_attempt_until_the_task_is_dropped(
     short_exam: Project, alice: User
 ) -> None:
     held = claim(short_exam, alice)

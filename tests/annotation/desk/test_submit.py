@@ -117,7 +117,9 @@ def test_second_submit_is_a_conflict(desk: APIClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_answer_after_expiry_is_a_conflict_and_is_kept_as_a_draft(desk: APIClient, swept: bool) -> None:
+def test_answer_after_its_lease_expired_is_a_conflict_and_is_kept_as_a_draft(
+    desk: APIClient, swept: bool
+) -> None:
     shown = next_of(desk)
     past = timezone.now() - timedelta(hours=1)
     Assignment.objects.update(expires_at=past, **({"state": "expired"} if swept else {}))

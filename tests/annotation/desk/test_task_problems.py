@@ -111,7 +111,7 @@ def test_reports_are_paged_with_the_newest_first(desk: APIClient, mona: User, cl
     assert [row["kind"] for row in first["results"] + rest["results"]] == kinds[::-1]
 
 
-def test_database_requires_text_if_the_kind_of_a_report_is_other(desk: APIClient, project: Project) -> None:
+def test_database_requires_text_in_a_report_of_kind_other(desk: APIClient, project: Project) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     desk.post(url, {"kind": "other", "text": "the table is cut off"})
     with pytest.raises(IntegrityError, match="other_problem_says"), transaction.atomic():

@@ -6,7 +6,7 @@ from annotation.models import Assignment, Project, RankingTask
 
 
 @pytest.mark.parametrize("kind", RankingTask.Kind)
-def test_is_check_property_agrees_with_the_querysets(
+def test_property_is_check_agrees_with_the_querysets(
     project: Project, tasks: list[RankingTask], kind: RankingTask.Kind
 ) -> None:
     task = tasks[0]

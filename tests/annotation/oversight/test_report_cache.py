@@ -123,8 +123,8 @@ def test_concurrent_requests_compute_a_report_once(ranked: ProjectRow) -> None:
 def test_reports_requested_while_annotators_answer_share_a_computation(
     ranked: ProjectRow, alice: User
 ) -> None:
-    """Every computed report is outdated as soon as it is stored. The report is still returned for requests
-    that arrived before its computation began."""
+    """In this test, every report is outdated as soon as it is stored. It is still returned for requests that
+    arrived before its computation began."""
 
     class Outdated(Counted):
         def __call__(self) -> int:
@@ -174,7 +174,9 @@ def test_report_is_returned_even_if_it_cannot_be_stored(ranked: ProjectRow, repo
     assert ask(ranked, Counted()) == 2
 
 
-def test_damaged_report_is_computed_again(ranked: ProjectRow, reports_folder: Path) -> None:
+def test_report_is_computed_again_if_the_stored_report_is_damaged(
+    ranked: ProjectRow, reports_folder: Path
+) -> None:
     ask(ranked, Counted())
     for file in reports_folder.iterdir():
         file.write_bytes(file.read_bytes()[:20])

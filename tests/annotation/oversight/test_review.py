@@ -52,8 +52,8 @@ def three(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list
 
 
 def _say(project: Project, annotator: User, *orders: str) -> list[Ranking]:
-    """Answers the next tasks. `0,1,2` is the imported order, `1=0,2` ties two responses, and `none` means not
-    rankable."""
+    """Answers the next tasks, one for each of `orders`. `0,1,2` is the imported order, `1=0,2` ties two
+    responses, and `none` means not rankable."""
     given = []
     for order in orders:
         assignment = claim(project, annotator)

@@ -50,7 +50,7 @@ ALL = list(WebhookEvent.values)
 
 @pytest.fixture
 def subscribed(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
-    """An endpoint that sends every event to the receiver, and its secret."""
+    """An endpoint, which sends every event to the receiver, and the endpoint's secret."""
     return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
 
 
@@ -144,7 +144,7 @@ def test_wrong_secret_and_changed_body_fail_verification(
             Webhook(key).verify(text, headers)
 
 
-def test_deliveries_verify_with_both_secrets_for_a_day_after_a_rotation(
+def test_deliveries_are_signed_with_both_secrets_for_a_day_after_a_rotation(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, former = subscribed

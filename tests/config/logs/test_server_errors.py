@@ -162,7 +162,7 @@ def test_error_outside_django_is_logged_and_the_client_gets_a_response(
     assert line["request_id"] == REQUEST_ID
 
 
-def test_response_to_a_request_refused_before_django_has_the_request_id(
+def test_response_to_a_request_that_never_reaches_django_has_the_request_id(
     ask: Callable[..., Answer], lines: Lines
 ) -> None:
     status, headers, body = ask("fine", length=2**60)

@@ -105,7 +105,7 @@ def test_head_of_the_maximum_size_is_accepted(server: Server) -> None:
 
 
 def dribble(connection: socket.socket, data: bytes) -> bytes:
-    """Sends one byte every 50 ms, and returns what the server sends until it closes the connection."""
+    """Sends one byte every 50 ms, and returns what the server sends before it closes the connection."""
     began = time.monotonic()
     connection.settimeout(0.05)
     received = b""

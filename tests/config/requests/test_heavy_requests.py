@@ -174,7 +174,7 @@ def test_waiting_request_gets_a_report_that_was_computed_in_the_meantime(
         time.sleep(0.5)  # enough for the request to arrive; the test can't observe the arrival
         computed = client_of(mona).get(QUALITY).json()
         rank_next(ranked, ben, [0], [1], [2])
-        held.close()  # commits the ranking, and the blocked requests can finish
+        held.close()  # commits the ranking, so that the blocked requests can finish
         assert waiting.result().json() == computed
     assert server.ask("GET", QUALITY, user=mona).json() != computed
 

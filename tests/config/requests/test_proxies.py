@@ -100,7 +100,7 @@ def counted(address: str, rf: RequestFactory) -> str:
     return AccountAdapter().get_client_ip(rf.get("/", REMOTE_ADDR=address))
 
 
-def test_attempts_are_counted_per_ipv4_address_or_ipv6_network(rf: RequestFactory) -> None:
+def test_login_attempts_are_counted_per_ipv4_address_or_ipv6_network(rf: RequestFactory) -> None:
     assert counted(CLIENT, rf) == CLIENT
     assert counted("2001:db8::1", rf) == counted("2001:db8::ffff:2", rf)
     assert counted("2001:db8::1", rf) != counted("2001:db8:0:1::1", rf)

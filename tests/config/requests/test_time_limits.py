@@ -155,6 +155,6 @@ def test_connections_have_the_time_limits_of_their_process(process: str) -> None
             assert row == (limit,)
 
 
-def test_unknown_process_is_refused() -> None:
+def test_unknown_name_of_a_process_is_refused() -> None:
     with pytest.raises(BadEnvironment, match="RANKLOOP_PROCESS='wep' is invalid; use one of web, heavy"):
         connection_options("wep")

@@ -193,7 +193,7 @@ SECRET = "only ben and reviewers can read this"
 def test_annotators_never_see_answers_of_other_annotators(
     people: dict[str, User], rows: Ids, project: Project, client_of: Callable[[User | None], APIClient]
 ) -> None:
-    """No endpoint shows an annotator the text or the name of another annotator."""
+    """No endpoint shows an annotator the comment or the name of another annotator."""
     bens = client_of(people["ben"])
     send(bens, next_of(bens), comment=SECRET, not_rankable=False)
     for line in TABLE:

@@ -1,7 +1,7 @@
 """Run Schemathesis against the whole API: thousands of valid, invalid and hostile requests.
 
 No response may be a server error, and the schema must describe every response. Each request is rolled back,
-so that every run and every failing example starts from the same rows. Two out of three requests come from a
+so that every run and every failing example starts from the same rows. Two in three requests come from a
 user with access. The others come from all test users, with a session or token that is valid, expired, revoked
 or malformed. `python -m benchmarks.schema_fuzz` sends such requests to a running stack for several minutes.
 """

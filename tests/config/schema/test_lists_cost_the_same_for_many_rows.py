@@ -1,4 +1,4 @@
-"""Every GET makes the same number of database queries for 30 rows of every kind as for 3.
+"""Every GET request makes as many database queries for 30 rows of each kind as for 3 rows.
 
 If the length of a list does not change, the test proves nothing about that list, so `_grow` must add rows to
 every list.

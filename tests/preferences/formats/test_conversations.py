@@ -1,4 +1,4 @@
-"""Tests of conversations in pairs. The tests check the source of the prompt and the text of each turn."""
+"""Pairs of conversations: where the prompt is read from, and what text each turn becomes."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_system_prompt_is_the_first_turn_in_every_format_with_a_prompt_field(
     assert "system" not in record.metadata
 
 
-def test_system_prompt_of_other_tools_is_the_first_turn() -> None:
+def test_system_prompt_of_label_studio_and_argilla_is_the_first_turn() -> None:
     data = {"system": "Be brief.", "prompt": "Name a river.", "answer1": "a", "answer2": "b", "topic": "x"}
     record = record_of({"data": data, "annotations": []}, "label-studio")
     assert (turns(record), record.metadata) == (WITH_SYSTEM, {"data": {"topic": "x"}})

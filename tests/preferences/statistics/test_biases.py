@@ -57,7 +57,7 @@ def test_straight_lining_is_detected() -> None:
     found = passed_on(np.tile(np.array([0, 1, 2], dtype=np.int8), (6, 1)), shown)
     assert found.as_shown.sum() == 1
     np.testing.assert_allclose(found.by_chance, 1 / 6)
-    # Ties require an action by the annotator, and unranked responses have no order.
+    # A ranking with a tie or an unranked response does not have exactly the order shown.
     tied = np.array([[0, 0, 1], [0, 1, UNRANKED]], dtype=np.int8)
     found = passed_on(tied, np.array([[0, 1, 2]] * 2, dtype=np.int8))
     assert found.as_shown.tolist() == [False, False]

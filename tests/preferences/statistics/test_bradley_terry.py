@@ -161,7 +161,7 @@ def test_bootstrap_draws_whole_tasks() -> None:
     assert widths[0] == pytest.approx(widths[1], rel=0.05)
 
 
-def test_intervals_over_many_tasks_have_their_nominal_coverage() -> None:
+def test_intervals_have_their_nominal_coverage_with_many_tasks() -> None:
     truth = np.array([0.8, 0.0, -0.8])
     held = []
     for seed in range(60):

@@ -138,7 +138,7 @@ def test_dawid_skene_estimates_are_probability_distributions(
     np.testing.assert_allclose(rows[known], 1)
     assert known.all() or smoothing == 0
     assert -np.inf < found.log_likelihood <= 1e-9
-    # The fit also ends if each vote is repeated and the smoothing is doubled. The posterior mode is the same.
+    # The fit also ends if each vote is repeated and the smoothing is doubled, which keeps the posterior mode.
     twice = [np.tile(part, 2) for part in (crowd.pair, crowd.who, label)]
     double = dawid_skene.fit(*twice, **sizes, smoothing=2 * smoothing)
     states_its_end(double.convergence, dawid_skene.MAX_STEPS)

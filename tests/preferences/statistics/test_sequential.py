@@ -1,4 +1,4 @@
-"""The intervals of a confidence sequence contain the mean at every time, and decide clear cases early."""
+"""The intervals of a confidence sequence contain the mean at every time. Clear cases are decided early."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_round_waits_for_enough_new_comparisons(loop: Loop, alice: User, rank: R
     assert (run.kind, run.state, run.inputs["snapshot"]) == ("reward_model", "queued", "round-1")
 
 
-def test_running_round_is_advanced_instead_of_starting_another(ranked_loop: Loop) -> None:
+def test_running_round_is_advanced_and_no_other_round_starts(ranked_loop: Loop) -> None:
     first = started(ranked_loop)
     assert started(ranked_loop) == first
     assert TrainingRun.objects.count() == 1
@@ -201,7 +201,7 @@ def test_round_keeps_the_settings_with_which_it_started(ranked_loop: Loop, make_
     assert run.kind == "ppo"
 
 
-def test_failed_round_goes_on_from_the_step_that_failed(ranked_loop: Loop, make_model: ModelMaker) -> None:
+def test_failed_round_resumes_at_the_step_that_failed(ranked_loop: Loop, make_model: ModelMaker) -> None:
     round = started(ranked_loop)
     run = helper.waiting(round).run
     assert run is not None
@@ -238,7 +238,7 @@ def test_round_of_an_archived_project_fails_with_a_reason(ranked_loop: Loop, mak
     assert turn_loop(loop=ranked_loop) is None
 
 
-def test_loop_that_is_off_starts_no_round_but_finishes_the_running_one(
+def test_loop_that_is_off_starts_no_round_but_finishes_the_running_round(
     ranked_loop: Loop, make_model: ModelMaker
 ) -> None:
     round = started(ranked_loop)

@@ -28,7 +28,7 @@ def at(text: str) -> datetime:
         # Germany's clocks go forward from 02:00 to 03:00 on 29 March 2026, so 02:30 does not occur.
         ("2026-03-29T01:29", "2026-03-28T01:30", "2026-03-29T01:30"),
         ("2026-03-29T01:30", "2026-03-29T01:30", "2026-03-30T00:30"),
-        # They go back from 03:00 to 02:00 on 25 October 2026, so 02:30 occurs twice. The first time counts.
+        # The clocks go back from 03:00 to 02:00 on 25 October 2026, so 02:30 occurs twice. The first counts.
         ("2026-10-25T00:31", "2026-10-25T00:30", "2026-10-26T01:30"),
     ],
 )

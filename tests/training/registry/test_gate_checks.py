@@ -1,4 +1,4 @@
-"""The checks of a gate pass and fail at their bounds, and never pass because a figure is missing."""
+"""The outcome of each check of a gate changes at its bound. A check never passes if its figure is missing."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_answers_beyond_the_budget_do_not_count() -> None:
     assert preference_of([0.5] * 10 + [1.0] * 90, budget=10, level=0.95).answers == 10
 
 
-def test_scores_compare_only_prompts_that_both_policies_answered() -> None:
+def test_policies_are_compared_only_on_prompts_that_both_answered() -> None:
     assert scores_by_points({"a": 2.0, "b": 1.0, "c": 0.0, "d": 9.0}, {"a": 1.0, "b": 1.0, "c": 3.0}) == [
         1.0,
         0.5,

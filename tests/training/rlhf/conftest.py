@@ -1,4 +1,4 @@
-"""A forked process can use torch from several threads."""
+"""Lets forked processes use torch from several threads."""
 
 from __future__ import annotations
 

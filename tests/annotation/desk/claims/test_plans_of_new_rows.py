@@ -66,8 +66,8 @@ def test_plan_made_for_small_tables_is_fast_on_large_tables(
     n = TASKS - MAKE_PLANS
     assert written == n * RESPONSES * (RESPONSES - 1) // 2
     # For each comparison, the ranking was looked up by index. The slow plan would read fewer rankings from
-    # the table than these lookups read. However, the slow plan would repeatedly scan the rankings that
-    # it has read, or all new rows, in memory. In our measurements, these scans took minutes.
+    # the table, but would repeatedly scan these rankings (or all new rows) in memory. In our measurements,
+    # these scans took minutes.
     assert rows_read_from("annotation_ranking") - rankings_before >= written
     # For each ranking, the responses of its task were looked up twice. The first lookup was for the places,
     # the second for the display order. The test's own query reads the responses a third time.

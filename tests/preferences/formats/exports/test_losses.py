@@ -1,5 +1,5 @@
-"""Each export format loses exactly the parts that it declares as lost: a snapshot with every part of a
-ranking is exported and read again."""
+"""Each export format loses exactly the parts that it declares as lost. The tests export a snapshot with every
+part of a ranking, and read the export."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOOL = [
 GIVEN_AT = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 REWRITE = "A better answer."
 ANNOTATOR = "annotator-0123456789ab"
-# Readers of pairs list responses in the order of their hashes. The order of these texts is different.
+# The readers of pairs sort responses by the hashes of their texts. These texts are in a different order.
 TEXTS = ("Best", "Worst", "Middle")
 SAID: dict[str, Any] = {
     "strength": 2,
@@ -186,8 +186,8 @@ class Found:
         return bool(said) and all(getattr(ranking, field) == value for _, ranking in said)
 
     def has_by_text(self, field: str) -> bool:
-        """Whether a ranking of the prompt "Full?" gives each response the same ratings or flags as in the
-        snapshot."""
+        """Whether a ranking of the prompt "Full?" gives each response the same ratings or flags as the
+        snapshot does."""
         given = {TEXTS[int(index)]: value for index, value in SAID[field].items()}
         return any(
             {record.responses[index].text: value for index, value in getattr(ranking, field).items()} == given

@@ -74,7 +74,9 @@ def test_number_of_the_worse_response_is_refused() -> None:
         ),
     ],
 )
-def test_chosen_and_rejected_can_name_responses(row: dict[str, Any], expected: list[list[str]]) -> None:
+def test_columns_chosen_and_rejected_can_name_responses(
+    row: dict[str, Any], expected: list[list[str]]
+) -> None:
     assert orders(row) == [expected]
 
 
@@ -208,7 +210,7 @@ def test_judgement_or_order_that_no_rule_reads_is_refused(row: dict[str, Any], n
     assert f"{named} (" in refusal(row)
 
 
-def test_worst_of_several_responses_is_reported_as_another_vote() -> None:
+def test_unread_vote_for_the_worst_of_several_responses_is_reported() -> None:
     row = {**ASKED, "response_1": "Cat", "response_2": "Dog", "response_3": "Ant", "best": 3, "worst": 1}
     (record,) = records_of([row])
     assert (record.rankings[0].tiers, record.rankings[0].metadata) == (((2,),), {"worst": 1})

@@ -212,7 +212,7 @@ def test_layout_depends_on_prompt_and_response_lengths() -> None:
 
     assert cheaper_layout(group(256, 48, 4), hidden_size=256) == "packed"
     assert cheaper_layout(group(512, 47, 8), hidden_size=256) == "packed"
-    # measured speedups: 7.4× with separate rows and 6.3× with packed rows
+    # In measurements, separate rows were 1.17 times as fast as packed rows (speedups of 7.4 and 6.3).
     assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"
     # a single response has no prompt to share
     assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"

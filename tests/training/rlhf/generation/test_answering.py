@@ -142,7 +142,7 @@ def test_progress_is_reported_and_cancellation_takes_effect_within_a_batch(
     assert {total for _, total in heard} == {18}
     assert done == sorted(done)
     assert len(set(done)) > 5
-    report = ListReporter(cancel_after=4)  # checks run before the batch and before each layer
+    report = ListReporter(cancel_after=4)  # `check` is called before the batch and before each layer
     with pytest.raises(Cancelled):
         generate(model, words, ids, max_new_tokens=8, check=report.check)
     assert not any(layer._forward_pre_hooks for layer in model.model.layers)

@@ -62,7 +62,7 @@ def test_samples_are_independent_of_the_batch_size() -> None:
     assert generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=2) != wide
 
 
-def test_calls_advance_the_generator_and_equal_seeds_repeat_samples() -> None:
+def test_repeated_calls_give_new_samples_and_equal_seeds_give_equal_samples() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (

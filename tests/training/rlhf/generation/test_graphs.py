@@ -173,7 +173,7 @@ class Beats(Pulse):
 
 @pytest.mark.parametrize(("n", "temperature"), [(1, 0.0), (3, 1.0)])
 def test_decoding_waits_for_the_device_only_at_every_sixteenth_token(n: int, temperature: float) -> None:
-    """The meta device has no values, so an operation that needs a value fails or is counted."""
+    """Tensors on the meta device have no values, so an operation that needs a value fails or is counted."""
     limit, rows = 33, 5 * n
     with torch.device("meta"):
         model = LlamaForCausalLM(made("llama").config).eval()
@@ -193,7 +193,7 @@ def test_decoding_waits_for_the_device_only_at_every_sixteenth_token(n: int, tem
 
 
 @pytest.mark.parametrize("name", ["gpt2", "neox"])
-def test_decoding_of_other_models_never_waits_for_the_device(name: str) -> None:
+def test_decoding_outside_the_llama_family_never_waits_for_the_device(name: str) -> None:
     batch = ForwardBatch(made(name), PROMPTS, n=2, limit=3, pad=0)
     with torch.no_grad():
         batch.read(lambda: None)

@@ -14,15 +14,15 @@ torch.set_num_threads(1)
 QWEN = 151_936
 
 
-def test_total_variation_distance_is_below_1e_6_with_a_large_vocabulary() -> None:
-    """The interval of random numbers that picks a token is measured by bisection, for tokens at the start of
-    a block and for other tokens. Half the sum of the errors of all interval lengths is the total variation
-    distance."""
+def test_total_variation_distance_is_below_a_millionth_with_a_large_vocabulary() -> None:
+    """The interval of random numbers for which a token is picked is measured by bisection, for tokens at the
+    start of a block and for other tokens. Half the sum of the errors of all interval lengths is the total
+    variation distance."""
     logits = torch.randn(1, QWEN, generator=torch.Generator().manual_seed(0))
     exact = torch.softmax(logits.double(), dim=-1).cumsum(dim=-1)[0]
     groups = torch.arange(1, 17) * 36 * BLOCK, torch.arange(1, 17) * 36 * BLOCK + 100
     tokens = torch.cat(groups)
-    ends = torch.cat([tokens - 1, tokens])  # a token's interval ends where the next ID's begins
+    ends = torch.cat([tokens - 1, tokens])  # a token's interval ends where the interval of the next ID begins
     low, high = exact[ends] - 1e-6, exact[ends] + 1e-6
     rows = torch.softmax(logits, dim=-1).expand(len(ends), -1)
     for _ in range(24):

@@ -63,7 +63,7 @@ def asked(
 
 
 def in_time(seconds: float = 30) -> Callable[[], None]:
-    """A check that fails the test if an engine waits for a server that never answers."""
+    """Returns a `check` that fails the test if the engine still waits for the server after this time."""
     ends = time.monotonic() + seconds
 
     def check() -> None:

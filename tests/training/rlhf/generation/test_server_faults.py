@@ -107,7 +107,7 @@ def test_run_waits_for_a_killed_server_without_losing_answers(policy: Loaded) ->
     assert [answered.count(prompt) for prompt in PROMPTS] == [1, 1, 1, 1]
 
 
-def test_runs_that_write_the_same_adapter_at_the_same_time_both_succeed(
+def test_two_runs_can_write_the_same_adapter_at_the_same_time(
     policy: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = weights.adapter_of(with_adapter(policy).model)

@@ -80,7 +80,7 @@ def test_floor_holds_although_training_without_it_would_violate_it() -> None:
     assert all(state["multipliers"]["harmless"] > 0 for *_, state in held)
 
 
-def test_floor_of_the_starting_policy_is_measured_once() -> None:
+def test_floor_relative_to_the_starting_policy_is_set_only_once() -> None:
     first = adapted(initial_state(START), 0.4)
     assert first["floors"] == {"harmless": 0.4}
     assert first["multipliers"] == {"harmless": 0.0}

@@ -51,7 +51,7 @@ def test_reward_is_the_weighted_mean_of_standardised_scores() -> None:
     assert expected.std() > 0.05
 
 
-def test_multiplier_weights_the_distance_to_the_floor_at_the_same_scale() -> None:
+def test_multiplier_is_the_weight_of_the_distance_to_the_floor() -> None:
     judges = two(reward_floors="harmless=0.25")
     found = judges.score(asked(), state(0.25, 3.0))
     z = {name: scores.double() for name, scores in found.standard.items()}
@@ -71,7 +71,7 @@ def test_reward_of_a_single_reward_model_is_its_standardised_score() -> None:
 
 
 def test_reward_model_with_dropout_gives_the_same_rewards_as_in_eval_mode() -> None:
-    """The model in memory is in train mode."""
+    """The reward model is passed in memory, in train mode."""
     config = tiny.gpt2_policy().config
     config.num_labels = 1
     with torch.random.fork_rng():

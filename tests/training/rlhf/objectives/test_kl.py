@@ -51,7 +51,7 @@ def test_k1_as_a_loss_has_zero_expected_gradient() -> None:
 
 @pytest.mark.parametrize("on_policy", [True, False])
 def test_k2_and_k3_as_losses_have_the_gradient_of_the_kl(on_policy: bool) -> None:
-    """The gradients are also equal off-policy: during an update, the tokens come from an older policy."""
+    """Off-policy, the tokens come from an older policy, as they do during an update."""
     for estimator in (kl_module.kl_k2_loss, kl_module.kl_k3_loss):
         logits, policy, old, reference = distributions()
         old = policy.detach() if on_policy else old
@@ -64,7 +64,7 @@ def test_k2_and_k3_as_losses_have_the_gradient_of_the_kl(on_policy: bool) -> Non
 
 
 def test_k3_without_the_ratio_has_the_gradient_of_the_reverse_kl() -> None:
-    """`kl_k3_loss` therefore weights k3 by the ratio."""
+    """This is the reason why `kl_k3_loss` weights k3 by the ratio."""
     logits, policy, _, reference = distributions()
     (found,) = torch.autograd.grad((policy.detach().exp() * kl_module.kl_k3(policy, reference)).sum(), logits)
     backward = (reference.exp() * (reference - logits.log_softmax(0))).sum()

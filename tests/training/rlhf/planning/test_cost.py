@@ -5,7 +5,7 @@ have seven million parameters, so that their memory use exceeds the measurement 
 
 The tests return freed memory to the system immediately (MALLOC), because the gaps in the C library's heap
 differ between processors and between runs: a reward model took 218 to 234 MB in three runs, and 180 to 181 MB
-without gaps. `benchmarks.memory_estimates` measures the estimates with these gaps.
+without gaps. The measurements of `benchmarks.memory_estimates` include these gaps.
 """
 
 from __future__ import annotations
@@ -174,8 +174,8 @@ def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
 
 
 def expected(predicted: cost.Cost) -> float:
-    """Return the predicted peak, in bytes, on this processor. Without AVX-512, oneDNN's compiled kernels take
-    less than 0.3 MB in total."""
+    """Return the predicted peak, in bytes, on this processor. Without AVX-512, oneDNN's compiled kernels are
+    left out, because they take less than 0.3 MB in total."""
     without = "AVX512" not in torch.backends.cpu.get_cpu_capability()
     return sum(
         part.bytes for part in predicted.peak.parts if not (without and part.name == "float32 kernels")
@@ -370,7 +370,7 @@ def test_estimated_largest_batch_matches_the_largest_random_batch(outliers: bool
 
 @pytest.mark.parametrize("items", [1, 3, 8, 13])
 @pytest.mark.parametrize("limit", [100, 352, 1024, 2048, 8192])
-def test_estimated_largest_micro_batch_is_the_largest_part_of_a_divided_batch(items: int, limit: int) -> None:
+def test_estimated_largest_micro_batch_matches_the_largest_part_of_a_batch(items: int, limit: int) -> None:
     parts = list(cut_by_tokens([352] * items, max_tokens=limit))
     largest = 352 * max(len(part) for part in parts)
     assert cost.largest_part(352.0 * items, item=352.0, limit=limit) == largest

@@ -148,7 +148,7 @@ def test_kl_from_the_starting_policy_is_measured_on_one_answer_per_prompt(
     assert "Adam's moments" not in names
 
 
-def test_ensemble_of_adapters_scores_once_per_member_on_a_trunk_of_its_own() -> None:
+def test_ensemble_of_adapters_has_its_own_trunk_and_scores_once_per_member() -> None:
     policy, recipe = shape(), RLOOConfig(samples=0)
     alone = on_policy.rloo(recipe, policy, policy, data(64))
     found = with_scoring(alone, policy, [], recipe, data(64), given=Conditions(), members=[(policy, 5)])

@@ -87,7 +87,7 @@ def test_pad_token_id_in_the_config_beyond_the_embedding_rows_is_refused(tmp_pat
         load_policy(folder)
 
 
-def test_model_with_more_rows_than_tokens_is_trained_and_loaded(tmp_path: Path) -> None:
+def test_model_with_more_embedding_rows_than_tokens_is_trained_and_loaded(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy", vocab_size=80)
     assert load_policy(folder).model.get_input_embeddings().weight.shape[0] == 80
     load_reward_model(learn(folder, tmp_path / "rm").path)

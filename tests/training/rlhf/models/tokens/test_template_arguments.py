@@ -41,7 +41,7 @@ THINKING = (
     "{% for m in messages %}{{ m['content'] }} {% endfor %}"
     "{% if enable_thinking is defined and enable_thinking is false %}w9 {% endif %}w{{ effort|default(1) }}"
 )
-# Renders the same prompts as THINKING if thinking is off.
+# Always renders prompts as THINKING does when thinking is off.
 NEVER_THINKS = "{% for m in messages %}{{ m['content'] }} {% endfor %}w9 w1"
 QUESTION = [{"role": "user", "content": "w3"}]
 OFF = "enable_thinking=false"

@@ -1,4 +1,4 @@
-"""A tiny base model on disk, two reward models that were trained from it, and a function for each loop."""
+"""A tiny base model on disk, two reward models trained from it, and one function for each training loop."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def test_gradients_of_policy_and_critic_are_separate(recompute: bool, scene: Sce
             assert torch.allclose(gradients[name], one.grad, atol=1e-5), name
 
 
-def test_further_trained_adapter_keeps_its_base_and_starts_at_distance_zero(
+def test_adapter_trained_further_keeps_its_base_and_starts_with_a_kl_of_zero(
     scene: Scene, adapter: Path, tmp_path: Path
 ) -> None:
     report = ListReporter()

@@ -33,7 +33,7 @@ LAYER = (
     *(f"{name}.weight" for name in MATRICES),
     *("input_layernorm.weight", "post_attention_layernorm.weight"),
 )
-# The names of the two layers' weights, with `0-1` in place of the layer's number, as in the list of a run.
+# The names of the two layers' weights, with `0-1` in place of the layer's number, as a run logs them.
 BOTH = [f"model.layers.0-1.{name}" for name in LAYER]
 LAST = [f"model.layers.1.{name}" for name in LAYER]
 ADAPTER = [f"layers.0-1.{name}.lora_{side}" for name in MATRICES for side in "AB"]
@@ -105,9 +105,9 @@ def test_adapters_on_a_shared_trunk_are_listed_without_the_trunk(scene: Scene) -
     }
 
 
-def test_groups_name_the_same_weights() -> None:
+def test_grouped_names_stand_for_exactly_the_same_weights() -> None:
     names = [f"m.{n}.up.weight" for n in (0, 1, 2, 5)] + ["m.norm.weight"]
     assert grouped(names) == ["m.0-2,5.up.weight", "m.norm.weight"]
     experts = [f"m.{layer}.experts.{expert}.w" for layer in (0, 1) for expert in range(4)]
     assert grouped(experts) == ["m.0-1.experts.0-3.w"]
-    assert grouped(experts[:5]) == experts[:5]  # ranges would also name weights that are not trained
+    assert grouped(experts[:5]) == experts[:5]  # ranges would also include weights that are not trained

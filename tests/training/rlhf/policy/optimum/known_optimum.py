@@ -52,9 +52,9 @@ ROLLOUTS: dict[str, Any] = {
 class World:
     """The environment, with every answer to each prompt.
 
-    ``rewards``, with shape (P, A), are the scores of the A answers to each of P prompts, after the penalty
-    for a truncated answer. ``reference``, with shape (P, A), are the answers' log-probabilities under the
-    initial policy. The probabilities of a prompt's answers add up to 1.
+    ``rewards``, with shape (P, A), are the scores of the A answers to each of P prompts, including the
+    penalty for truncated answers. ``reference``, with shape (P, A), are the answers' log-probabilities under
+    the initial policy. The probabilities of a prompt's answers add up to 1.
     """
 
     start: Loaded
@@ -94,7 +94,7 @@ class World:
 
 
 def expected(log_probabilities: Tensor, values: Tensor) -> Tensor:
-    """Return the expectation of values over the answers to each prompt. The shapes are (P, A) and (P,)."""
+    """Return the expectation over the answers to each prompt, (P,), of values with shape (P, A)."""
     return (log_probabilities.exp() * values).sum(dim=1)
 
 
@@ -105,8 +105,8 @@ def world(seed: int = 0) -> World:
 
 
 def world_of(start: Loaded, judge: Loaded) -> World:
-    """Return the environment with these models. Scores are measured in standard deviations of the initial
-    policy's rewards, as with a trained reward model. The reward model's scale is set accordingly."""
+    """Return the environment with these models. Scores are standardised with the mean and standard deviation
+    of the initial policy's rewards, which become the scale that the reward model stores."""
     answers = every_answer()
     reference = log_probs(start.model, answers)
     judge.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0}

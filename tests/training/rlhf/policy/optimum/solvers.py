@@ -109,7 +109,7 @@ SOLVERS: dict[str, Solver] = {
         by_rloo, LARGE_GROUPS | {"advantage": "dr_grpo", "ratio": "token", "aggregation": "fixed_length"}
     ),
     "ppo": Solver(by_ppo, SAMPLED | {"steps": 40, "value_learning_rate": 1e-2}),
-    # The remaining methods have no KL penalty in this environment. Rejection sampling has none, and the
+    # The remaining methods are compared with the best reward. Rejection sampling has no KL penalty, and the
     # reference of DPO moves with every round.
     "rejection_sampling": Solver(
         by_rejection_sampling,

@@ -182,8 +182,8 @@ def test_critic_starts_at_an_explained_variance_of_zero_and_learns(
 
 
 def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
-    """Finished answers are scored unchanged, and truncated answers are scored with EOS appended. If another
-    stop token ended the answer, such as the padding token, EOS replaces this token."""
+    """Finished answers are scored unchanged, and truncated answers are scored with EOS appended. If an answer
+    ended with a stop token other than EOS, such as the padding token, EOS replaces this token."""
     models = loaded(*folders)
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [

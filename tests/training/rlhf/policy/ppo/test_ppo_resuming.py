@@ -39,7 +39,7 @@ DEMONSTRATIONS = [Demonstration(prompt, tiny.words(5, 6)) for prompt in PROMPTS[
 
 
 class Telling(ListReporter):
-    """Omits times, which depend on the clock. Kills its process after the metrics of step `last`."""
+    """Leaves out times, which depend on the clock, and kills the process after the metrics of step `last`."""
 
     last: int | None = None
 
@@ -90,8 +90,9 @@ def whole(
 def test_repeatedly_cancelled_run_resumes_bitwise(
     whole: tuple[tuple[Any, ...], Telling], judge: Path, tmp_path: Path
 ) -> None:
-    """The run is cancelled while it answers prompts, scores and observes answers, updates the policy, and
-    generates the sample answers. Without a checkpoint of the rollout, the run could never complete step 2."""
+    """The run is cancelled in each of its phases: while it answers prompts, scores and observes the answers,
+    updates the policy, or generates the sample answers. Without a checkpoint of the rollout, the run could
+    never complete step 2."""
     expected, uninterrupted = whole
     reports: list[Telling] = []
     for attempt in range(60):

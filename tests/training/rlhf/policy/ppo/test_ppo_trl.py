@@ -1,5 +1,5 @@
 """Given the same answers, PPO has the same targets, losses and gradients as TRL 1.12, the last TRL release
-with a PPO trainer. This also holds in every layout, and for a policy and a critic that are adapters of one
+with a PPO trainer. This holds in every layout, and also if the policy and the critic are adapters of one
 trunk.
 
 `scripts/test` installs this release into a separate folder, because other tests need a newer release. The

@@ -91,13 +91,14 @@ def _add_annotators(project: Project, parent: Project, usernames: Sequence[str])
 
 
 def answers_of_people(gate: Gate) -> list[float]:
-    """The rankings so far, oldest first: 1 if the new policy's answer is preferred, 0 if the production
-    policy's answer is, and ½ for a tie or a ranking without an order."""
+    """The scores of the rankings so far, oldest first: 1 if the new policy's answer is preferred, 0 if the
+    production policy's answer is preferred, and ½ for a tie or a ranking without an order."""
     rankings = Ranking.objects.counted().filter(project=gate.project_id)
     places = rankings.order_by("created_at", "pk").values_list("places", flat=True)
     return [_score(*one) if len(one) == PAIR else EVEN for one in places]
 
 
 def _score(new: int, current: int) -> float:
-    """Score a ranking by the places of the new and the production policy's answer. Place 0 is best."""
+    """Score a ranking by the places of the new policy's and the production policy's answers. Place 0 is
+    best."""
     return EVEN if new == current else WON if new < current else LOST

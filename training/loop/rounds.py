@@ -34,8 +34,8 @@ StepState = RoundStep.State
 
 @transaction.atomic
 def start_round(*, loop: Loop, trigger: str, by: User | None = None) -> Round:
-    """Start a round with the loop's present settings. Raises Conflict if a round is running, and Problem if
-    the project has no comparisons, is archived, or a budget is used up."""
+    """Start a round with the loop's present settings. Raises Conflict if a round is running, the project is
+    archived or a budget is used up, and Problem if the project has no comparisons."""
     loop = Loop.objects.select_for_update(no_key=True).get(pk=loop.pk)
     if running := loop.rounds.filter(state=State.RUNNING).first():
         raise Conflict(f"Round {running.number} is still running.", type="round-running")
@@ -119,7 +119,8 @@ def _attempt(step: RoundStep) -> Settled | None:
 
 
 def _record(step: RoundStep, settled: Settled) -> None:
-    """Store the step's new state. A step that ends without success also decides about the round."""
+    """Store the step's new state. If the step failed or was cancelled, end the round. If it is a gate that
+    refused a model, skip the steps that depend on this model."""
     step.state, step.reason = settled.state, settled.reason
     step.outcome = {**step.outcome, **settled.outcome}
     step.run = settled.run or step.run
@@ -137,7 +138,7 @@ def _record(step: RoundStep, settled: Settled) -> None:
 def _skip_to_asking(step: RoundStep) -> None:
     """After a gate has stopped the round, skip the steps that depend on the refused model.
 
-    A refused reward model ends all improvement. After a refused policy, the round's other methods still run.
+    A refused reward model ends all improvement. If a policy is refused, the round's other methods still run.
     The round still asks for rankings if its settings say so.
     """
     later = step.round.steps.filter(state=StepState.PENDING, position__gt=step.position)

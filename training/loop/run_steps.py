@@ -77,7 +77,7 @@ def _answer(step: RoundStep, policy: ModelVersion) -> Settled:
 
 
 def sample(step: RoundStep) -> Settled:
-    """Let the current policy (`current_policy`) answer prompts, for annotators to rank."""
+    """Let the current policy (`current_policy`) answer prompts, so that annotators can rank the answers."""
     fixed = {"seed": step.round.number}
     return _launch(step, TrainingRun.Kind.SAMPLE, {"policy": current_policy(step.round).name}, **fixed)
 

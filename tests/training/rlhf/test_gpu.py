@@ -192,6 +192,6 @@ def test_exhausted_memory_halves_the_micro_batches_of_a_step(caplog: pytest.LogC
 
 @pytest.mark.usefixtures("free_device")
 @pytest.mark.parametrize("section", [measuring_ppo, measuring_reward_model], ids=["ppo", "reward model"])
-def test_peak_memory_is_within_a_fifth_of_the_estimate(section: Any) -> None:
+def test_estimated_peak_memory_differs_from_the_measured_one_by_at_most_a_fifth(section: Any) -> None:
     figures = section.measure("half-b", DEVICE, {MATMUL: 1.0}, seconds=60)
     assert figures["peak memory, estimated / measured"] == pytest.approx(1, abs=0.2), figures

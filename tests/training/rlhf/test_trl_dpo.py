@@ -1,9 +1,10 @@
 """DPO on rankings of two responses is equivalent to TRL's DPOTrainer. This also holds in every layout, with
-an adapter, and in bfloat16 up to its rounding errors.
+an adapter and, up to rounding errors, in bfloat16.
 
 With the same weights, both trainers compute the same loss, gradients and metrics, and reach the same weights
-after training. For the tested losses, TRL supports neither label smoothing nor ties. Both are expectations
-over the direction of a preference, so TRL gets each pair several times, in the corresponding proportions.
+after training. For the tested losses, TRL supports neither label smoothing nor ties. With label smoothing or
+a tie, the loss is an expectation over both directions of a preference, so TRL gets each pair several times,
+with the directions in the corresponding proportions.
 """
 
 from __future__ import annotations

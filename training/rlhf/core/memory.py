@@ -152,7 +152,7 @@ def within_memory(
     halves: Callable[[Part], Sequence[Part]],
     what: str,
 ) -> Iterator[tuple[Part, Result]]:
-    """Yield each part with the result of ``work``, a pass of ``model`` without gradients.
+    """Yield each part with the result of ``work``, which passes the part through ``model`` without gradients.
 
     If the device runs out of memory, the part is replaced with its ``halves``. From then on, every part with
     more than half of this part's token positions (``size``) is also replaced with its halves. Later calls

@@ -116,7 +116,7 @@ def test_all_layouts_give_the_same_scores_in_item_order(policy_dir: Path) -> Non
     assert torch.allclose(packed[-1], score(model, tokenizer, unlike[-1:])[0], atol=1e-5)
 
 
-def test_centred_scores_subtract_the_training_mean(policy_dir: Path, tmp_path: Path) -> None:
+def test_centred_scores_are_scores_minus_the_training_mean(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     model, tokenizer = load_reward_model(result.path)
     trained_on = [(r.messages, r.responses) for r in RANKINGS]

@@ -48,7 +48,7 @@ def prompts(lab: Project) -> None:
 
 @pytest.fixture
 def register(make_model: ModelMaker) -> Callable[..., ModelVersion]:
-    """register(folder, kind): a model of the project with a copy of this folder."""
+    """register(folder, kind): registers a copy of the folder as a model of the project."""
 
     def register_it(folder: Path, kind: str = "policy", name: str = "") -> ModelVersion:
         model = make_model(name=name or f"lab-{kind}", kind=kind)
@@ -68,7 +68,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 
 def refusal(project: Project, kind: str, recipe: dict[str, Any] | None = None) -> tuple[str, str]:
     """Attempt a launch that must be refused for exactly one reason. Return the field and the reason. An
-    estimate must return the same reason."""
+    estimate must report the same field and reason."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe)
     assert caught.value.status == 422

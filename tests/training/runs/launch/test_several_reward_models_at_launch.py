@@ -1,5 +1,5 @@
-"""A recipe names further reward models of the project. A launch resolves and checks these models in the same
-way as inputs."""
+"""A recipe can name further reward models of the project. A launch resolves and checks these models in the
+same way as inputs."""
 
 from __future__ import annotations
 

@@ -212,8 +212,8 @@ def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_pa
 def test_weights_beyond_the_ceiling_never_become_the_reference(
     moving: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
-    """With these settings, the reference would follow every update before the KL of the new weights is known.
-    The KL from this reference would always be 0, no matter how far a step moves the policy."""
+    """With these settings, the reference would follow every update before the KL of the new weights was
+    known. The KL from this reference would then always be 0, no matter how far a step moved the policy."""
     settings = {"steps": 3, "learning_rate": 3e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.3}
     report = ListReporter()
     run(world, tmp_path, report, **settings, **moving, schedule="constant")

@@ -1,5 +1,5 @@
 """Given the same answers and rewards, RLOO and GRPO have the same loss and gradients as TRL's trainers.
-This also holds in every layout, with an adapter, and in bfloat16 up to its rounding errors."""
+This also holds in every layout, with an adapter and, up to rounding errors, in bfloat16."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ HALF: dict[str, Any] = {"dtype": "bfloat16"}
 
 
 class Limits(NamedTuple):
-    """The limits of the errors of the loss, of each advantage, and of the gradients. The last limit applies
-    to each number or, if ``relative``, to the norm (see `largest_error`)."""
+    """The limits of the errors of the loss, of each advantage, and of the gradients. The limit for the
+    gradients applies to each number or, if ``relative``, to the norm (see `largest_error`)."""
 
     loss: float
     advantages: float

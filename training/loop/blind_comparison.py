@@ -30,9 +30,10 @@ def ask_people(
     max_tasks: int,
 ) -> tuple[Project, int]:
     """Create the gate's project with at most `max_tasks` tasks, and return it with the number of tasks.
-    Prompts to which both policies give the same answer are left out, because there is nothing to choose.
+    Prompts to which both policies give the same answer are left out, because they offer no choice.
 
-    Raises Problem if the policies give the same answers to all prompts, or if nobody may rank.
+    Raises Problem if the policies give the same answers to all prompts, or if the project has no active
+    member who can rank.
     """
     parent = gate.model.project
     old = {repr(one["messages"]): one["responses"][0] for one in current}

@@ -104,8 +104,8 @@ def _advance(round_id: UUID) -> bool:
 
 
 def _attempt(step: RoundStep) -> Settled | None:
-    """Start a pending step, or look at a running one. Return its new state, or None to wait. A refusal or any
-    other error, except for an outage of the database, makes the step fail with a reason."""
+    """Start a pending step, or check whether a running one is over. Return its new state, or None to wait. A
+    refusal or any other error, except for an outage of the database, makes the step fail with a reason."""
     try:
         with transaction.atomic():
             return start_step(step) if step.state == StepState.PENDING else settle_step(step)

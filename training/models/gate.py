@@ -76,7 +76,7 @@ class StageChange(models.Model):
             ),
         ]
         indexes = [
-            # For the history on a model's page, newest first.
+            # This index serves the history on a model's page, which lists the newest change first.
             models.Index(fields=["model", "-created_at"], name="stage_change_newest"),
         ]
 

@@ -170,7 +170,7 @@ def test_two_processes_end_with_the_weights_and_metrics_of_one_process(
     one, two = weights(made, alone), weights(made, together)
     # Adam divides a gradient by its own size, so it magnifies the rounding of a gradient near 0, in
     # proportion to the learning rate. With 1e-3 in place of 3e-4, one of 19,424 weights of the sharded
-    # rejection sampling differed by 1.35e-5.
+    # rejection sampling run differed by 1.35e-5.
     assert (one - two).abs().max() < (1e-6 if "rejection" in name else 1e-5)
     assert torch.equal(two, weights(made, together, rank=1))
     expected, found = (saved(made, run)["metrics"] for run in (alone, together))

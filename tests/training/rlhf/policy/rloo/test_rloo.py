@@ -279,8 +279,8 @@ DURABLE: dict[str, Any] = {
 
 
 def test_cancelled_run_resumes_bitwise(world: World, tmp_path: Path) -> None:
-    """The run is cancelled while it answers prompts, observes answers, updates the policy, and generates the
-    sample answers."""
+    """The run is cancelled several times: while it answers prompts, observes answers, updates the policy, and
+    generates the sample answers."""
     uninterrupted = Telling()
     expected, weights = run(world, tmp_path / "whole", uninterrupted, **DURABLE)
     assert max(uninterrupted.series("recovery")) == 1.0  # the ceiling was reached
@@ -299,7 +299,7 @@ def test_cancelled_run_resumes_bitwise(world: World, tmp_path: Path) -> None:
     assert all(torch.equal(resumed[name], weights[name]) for name in weights)
     rows = [row for report in reports for row in report.metric_rows]
     assert dict(rows) == dict(uninterrupted.metric_rows)
-    assert all(row in uninterrupted.metric_rows for row in rows)  # repeated steps repeat their metrics
+    assert all(row in uninterrupted.metric_rows for row in rows)  # a repeated step reports the same metrics
 
 
 def test_killed_run_resumes_bitwise_from_its_last_checkpoint(world: World, tmp_path: Path) -> None:

@@ -189,8 +189,8 @@ def cancel_round(*, round: Round, by: User | None) -> Round:
 @transaction.atomic
 def resume_round(*, round: Round) -> Round:
     """Continue a failed or cancelled round at the step where it ended. A failed or cancelled run of this step
-    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, or if another
-    round is running."""
+    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, if its run is
+    still stopping, or if another round is running."""
     round = _locked(round.pk)
     if round.state not in (State.FAILED, State.CANCELLED):
         raise Conflict(f"Round {round.number} is {round.state}; only a failed or cancelled round can go on.")

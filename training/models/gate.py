@@ -56,7 +56,8 @@ class Gate(models.Model):
 
 
 class StageChange(models.Model):
-    """A change of a model's stage: what changed, who changed it and why. Rows are only added."""
+    """A change of a model's stage: what changed, who changed it and why. Rows are added, but never changed or
+    removed."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="stage_changes")

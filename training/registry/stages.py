@@ -23,9 +23,9 @@ def promote_model(
     """Make the model the project's production model of its kind. The previous production model becomes a
     candidate. Promoting the current production model is a no-op.
 
-    A promotion rests on a gate that the model has passed: `gate` or, by default, the newest one. Without such
-    a gate, an admin must give a reason. Raises Problem if there is neither a gate nor a reason, if the
-    model's weights are missing, if a file was added or removed, or if a file's size has changed.
+    A promotion rests on a gate that the model has passed: on `gate` or, by default, on the newest such gate.
+    Without such a gate, an admin must give a reason. Raises Problem if there is neither a gate nor a reason,
+    if the model's weights are missing, if a file was added or removed, or if a file's size has changed.
     """
     if unusable := missing_weights(model) or changed_size(model):
         raise Problem(f"{unusable} The model can't be promoted.")

@@ -116,7 +116,7 @@ class Limits(NamedTuple):
 
 EXACT = Limits(1e-5, 1e-5)
 # Our forward pass in bfloat16 (8 bits of precision) is compared with TRL's in float32, with the same rounded
-# weights. The limits are three times the measured errors: 0.07 % and 2.9 %.
+# weights. The limits are three times the measured errors, which are 0.07 % and 2.9 %.
 ROUNDED = Limits(2e-3, 0.09, relative=True)
 # Each entry contains a case, the settings of the weights, and the limits.
 FIRST_UPDATES = [

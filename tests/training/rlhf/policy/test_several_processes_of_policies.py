@@ -236,7 +236,7 @@ def test_sharded_run_saves_the_complete_model(name: str, made: dict[str, Any]) -
     assert all(torch.equal(stored[key], trained[key]) for key in stored)
 
 
-def test_weights_are_pulled_back_by_the_kl_of_all_processes(made: dict[str, Any]) -> None:
+def test_weights_are_pulled_back_according_to_the_kl_of_all_processes(made: dict[str, Any]) -> None:
     pulls = [values["kl_pull"] for _, values in saved(made, "pulled back-2")["metrics"]]
     assert any(
         0.01 < pull < LARGEST_PULL for pull in pulls

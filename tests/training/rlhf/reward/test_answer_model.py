@@ -201,7 +201,7 @@ def test_position_effects_are_recovered_if_the_display_order_is_known() -> None:
     assert torch.sigmoid(-answers.offsets).item() == pytest.approx(0.7, abs=1e-4)
 
 
-def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_path: Path) -> None:
+def test_gradients_of_micro_batches_in_every_layout_sum_to_those_of_the_batch(tmp_path: Path) -> None:
     """Every ranking keeps its annotator, strength and display order in every micro-batch."""
     config = RewardModelConfig(
         strength="cumulative", ties="rao_kupper", annotators="crowd_bt", positions="learned"

@@ -16,7 +16,7 @@ from training.rlhf.reward import laplace, losses
 from training.rlhf.reward.laplace import Part
 
 WIDTH = 4
-NINETY = 1.645  # standard deviations of a two-sided 90% interval
+NINETY = 1.645  # half the width of a two-sided 90% interval, in standard deviations
 REPETITIONS = 80
 
 
@@ -34,7 +34,7 @@ def repetition(
     return head, known.part(responses, known.ranked(seed, responses @ head), loss=loss)
 
 
-def test_second_derivative_of_pairs_equals_the_closed_form() -> None:
+def test_second_derivative_of_the_loss_of_pairs_equals_the_closed_form() -> None:
     head, part = repetition(0, n=30, k=2)
     found = known.posterior(part, precision=2.0)
     apart = part.features[:, 0] - part.features[:, 1]

@@ -34,8 +34,8 @@ def message(text: str) -> tuple[dict[str, str], ...]:
 
 
 def ranking(number: int) -> Ranking:
-    """Four responses whose three middle words contain "good" 3, 2, 1 and 0 times. Responses with more
-    occurrences of "good" rank higher, and all responses are displayed in random order."""
+    """A ranking of four responses, in which 3, 2, 1 and 0 of the three middle words are "good". Responses
+    with more occurrences of "good" rank higher. The responses are displayed in random order."""
     generator = torch.Generator().manual_seed(number)
     shown = torch.randperm(4, generator=generator).tolist()
     filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()

@@ -36,7 +36,7 @@ EPOCHS = 4  # 12 steps
 
 
 def after_save(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
-    """Call `act` with the step of each checkpoint, after the checkpoint was written."""
+    """Call `act` with the step of each checkpoint, after the checkpoint has been written."""
     write = Checkpoints.save
 
     def written(self: Checkpoints, step: int, *state: Any, **options: Any) -> bool:

@@ -1,8 +1,8 @@
 """A comparison of a server's log-probabilities with the policy's own, on a few answers.
 
 Names and tokenizers do not show whether the server has the policy's weights. The log-probabilities do: with
-the same weights, those of the server and of the policy differ by a few hundredths of a nat per token in bf16
-or with quantisation. With unrelated weights, they differ by several nats.
+the same weights, the server's log-probabilities and the policy's differ by a few hundredths of a nat per
+token in bf16 or with quantisation. With unrelated weights, they differ by several nats.
 """
 
 from __future__ import annotations

@@ -272,7 +272,7 @@ def test_prompts_that_the_template_refuses_are_counted_and_left_out(tmp_path: Pa
     assert (result.prompts, result.prompts_refused) == (6, 1)
 
 
-def test_sampling_noise_differs_by_seed_and_batch_and_round() -> None:
+def test_sampling_noise_differs_between_seeds_and_batches_and_rounds() -> None:
     policy, judge, prompts = short_speaker(), arbitrary_reward_model(), [PROMPTS[0]] * 8
     places = [(0, 0, 1), (4, 0, 1), (0, 4, 1), (0, 0, 2)]  # seed, first prompt, round
     found = [

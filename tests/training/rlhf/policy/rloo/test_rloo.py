@@ -158,7 +158,7 @@ def test_updates_within_a_step_stop_if_the_kl_exceeds_the_limit(world: World, tm
 
 
 def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path) -> None:
-    """Without a KL penalty, the policy moves to the best answers, at a KL of more than 5 nats."""
+    """Without a KL penalty, the policy moves to the best answers and reaches a KL of more than 5 nats."""
     settings = {"steps": 12, "learning_rate": 5e-3, "kl_coefficient": 0.0, "schedule": "constant"}
     settings |= {"rollout_prompts": 16, "responses_per_prompt": 4}
     reached = {}

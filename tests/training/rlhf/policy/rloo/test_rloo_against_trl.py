@@ -59,7 +59,7 @@ class Limits(NamedTuple):
 
 EXACT = Limits(1e-4, 1e-4, 1e-4)
 # Our forward pass in bfloat16 (8 bits of precision) is compared with TRL's in float32, with the same rounded
-# weights. The limits are three times the measured errors: 0.0017, 0.011 and 1.7 %.
+# weights. The limits are three times the measured errors, which are 0.0017, 0.011 and 1.7 %.
 ROUNDED = Limits(5e-3, 0.03, 0.05, relative=True)
 # The method, the settings of the weights, and the limits.
 CASES = [

@@ -83,7 +83,7 @@ def test_every_run_kind_can_be_estimated_without_earlier_runs(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_time_grows_with_the_work_and_memory_grows_with_the_batch_size(
+def test_estimated_time_grows_with_the_work_and_memory_with_the_batch_size(
     lab: Project, judge: ModelVersion
 ) -> None:
     usual, thorough = (

@@ -146,7 +146,7 @@ def test_best_of_four_averages_over_sets_of_one_best_and_three_worse_responses(s
 def test_responses_with_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
-            # one of two equal top rewards is correct
+            # one of the two responses with the top reward is correct
             (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
@@ -206,7 +206,8 @@ GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((
 
 
 def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
-    """Simulate 2,500 pairs whose preference strengths include logistic noise."""
+    """Simulate stated strengths for 2,500 pairs. The reward difference plus logistic noise determines each
+    strength."""
     rows = []
     levels = [level for level, _ in says.strength_thresholds]
     edges = [at for _, at in says.strength_thresholds]

@@ -131,7 +131,7 @@ def test_encoder_and_reward_model_can_start_a_reward_model_run(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_files_of_a_policy_registered_as_a_reward_model_are_refused(
+def test_policy_that_is_registered_as_a_reward_model_is_refused(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     policy = saved(tmp_path / "policy")

@@ -165,8 +165,8 @@ def all_templates() -> Iterator[str]:
 
 @cache
 def _known_pairs() -> frozenset[tuple[str, str]]:
-    """Return all pairs of adjacent words in the templates. The result includes every pair that is possible at
-    a sentence boundary if any sentence can follow any other sentence."""
+    """Return all pairs of adjacent words in the templates. For sentence boundaries, the result includes every
+    possible pair, as if any sentence could follow any other sentence."""
     pairs: set[tuple[str, str]] = set()
     starts, ends = set(), set()
     for template in all_templates():

@@ -30,9 +30,10 @@ def ask_people(
     max_tasks: int,
 ) -> tuple[Project, int]:
     """Create the gate's project with at most `max_tasks` tasks, and return it with the number of tasks.
-    Prompts to which both policies give the same answer are left out, because there is nothing to choose.
+    Prompts to which both policies give the same answer are left out, because they offer no choice.
 
-    Raises Problem if the policies give the same answers to all prompts, or if nobody may rank.
+    Raises Problem if the policies give the same answers to all prompts, or if the project has no active
+    member who can rank.
     """
     parent = gate.model.project
     old = {repr(one["messages"]): one["responses"][0] for one in current}
@@ -91,13 +92,14 @@ def _add_annotators(project: Project, parent: Project, usernames: Sequence[str])
 
 
 def answers_of_people(gate: Gate) -> list[float]:
-    """The rankings so far, oldest first: 1 if the new policy's answer is preferred, 0 if the production
-    policy's answer is, and ½ for a tie or a ranking without an order."""
+    """The scores of the rankings so far, oldest first: 1 if the new policy's answer is preferred, 0 if the
+    production policy's answer is preferred, and ½ for a tie or a ranking without an order."""
     rankings = Ranking.objects.counted().filter(project=gate.project_id)
     places = rankings.order_by("created_at", "pk").values_list("places", flat=True)
     return [_score(*one) if len(one) == PAIR else EVEN for one in places]
 
 
 def _score(new: int, current: int) -> float:
-    """Score a ranking by the places of the new and the production policy's answer. Place 0 is best."""
+    """Score a ranking by the places of the new policy's and the production policy's answers. Place 0 is
+    best."""
     return EVEN if new == current else WON if new < current else LOST

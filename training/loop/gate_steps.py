@@ -61,7 +61,8 @@ def _comparison(model: ModelVersion, current: ModelVersion | None) -> dict[str, 
 
 
 def open_policy_gate(step: RoundStep) -> Settled:
-    """Check the new policy's answers. If the checks pass and people decide, open a blind comparison."""
+    """Check the new policy's answers. If the checks pass and people are to decide, open a blind
+    comparison."""
     settings = settings_of(step.round)
     new = made_by(step.round, Kind.IMPROVE, step.subject)
     if new is None:
@@ -100,7 +101,7 @@ def open_policy_gate(step: RoundStep) -> Settled:
 
 
 def settle_policy_gate(step: RoundStep) -> Settled | None:
-    """Decide about an open comparison, or return None while people are still needed."""
+    """Settle an open comparison, or return None while more human comparisons are needed."""
     settings, gate = settings_of(step.round), step.gate
     assert gate.project is not None
     ended = timezone.now() >= gate.created_at + timedelta(days=settings.gate_days)

@@ -34,8 +34,8 @@ StepState = RoundStep.State
 
 @transaction.atomic
 def start_round(*, loop: Loop, trigger: str, by: User | None = None) -> Round:
-    """Start a round with the loop's present settings. Raises Conflict if a round is running, and Problem if
-    the project has no comparisons, is archived, or a budget is used up."""
+    """Start a round with the loop's present settings. Raises Conflict if a round is running, the project is
+    archived or a budget is used up, and Problem if the project has no comparisons."""
     loop = Loop.objects.select_for_update(no_key=True).get(pk=loop.pk)
     if running := loop.rounds.filter(state=State.RUNNING).first():
         raise Conflict(f"Round {running.number} is still running.", type="round-running")
@@ -104,8 +104,8 @@ def _advance(round_id: UUID) -> bool:
 
 
 def _attempt(step: RoundStep) -> Settled | None:
-    """Start a pending step, or look at a running one. Return its new state, or None to wait. A refusal or any
-    other error, except for an outage of the database, makes the step fail with a reason."""
+    """Start a pending step, or check whether a running one is over. Return its new state, or None to wait. A
+    refusal or any other error, except for an outage of the database, makes the step fail with a reason."""
     try:
         with transaction.atomic():
             return start_step(step) if step.state == StepState.PENDING else settle_step(step)
@@ -119,7 +119,8 @@ def _attempt(step: RoundStep) -> Settled | None:
 
 
 def _record(step: RoundStep, settled: Settled) -> None:
-    """Store the step's new state. A step that ends without success also decides about the round."""
+    """Store the step's new state. If the step failed or was cancelled, end the round. If it is a gate that
+    refused a model, skip the steps that depend on this model."""
     step.state, step.reason = settled.state, settled.reason
     step.outcome = {**step.outcome, **settled.outcome}
     step.run = settled.run or step.run
@@ -137,7 +138,7 @@ def _record(step: RoundStep, settled: Settled) -> None:
 def _skip_to_asking(step: RoundStep) -> None:
     """After a gate has stopped the round, skip the steps that depend on the refused model.
 
-    A refused reward model ends all improvement. After a refused policy, the round's other methods still run.
+    A refused reward model ends all improvement. If a policy is refused, the round's other methods still run.
     The round still asks for rankings if its settings say so.
     """
     later = step.round.steps.filter(state=StepState.PENDING, position__gt=step.position)
@@ -188,8 +189,8 @@ def cancel_round(*, round: Round, by: User | None) -> Round:
 @transaction.atomic
 def resume_round(*, round: Round) -> Round:
     """Continue a failed or cancelled round at the step where it ended. A failed or cancelled run of this step
-    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, or if another
-    round is running."""
+    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, if its run is
+    still stopping, or if another round is running."""
     round = _locked(round.pk)
     if round.state not in (State.FAILED, State.CANCELLED):
         raise Conflict(f"Round {round.number} is {round.state}; only a failed or cancelled round can go on.")

@@ -21,7 +21,7 @@ NEEDS_SNAPSHOT = (TrainingRun.Kind.DPO,)
 
 def freeze(step: RoundStep) -> Settled:
     """Freeze the rankings that the round learns from. The snapshot and the round's reference to it are
-    committed together, so a repeated attempt never uses other rankings than the first attempt."""
+    committed together, so a repeated attempt uses the same rankings as the first attempt."""
     round = step.round
     name = f"round-{round.number}"
     taken = DatasetSnapshot.objects.filter(project=round.loop.project, name=name).exists()
@@ -77,7 +77,7 @@ def _answer(step: RoundStep, policy: ModelVersion) -> Settled:
 
 
 def sample(step: RoundStep) -> Settled:
-    """Let the current policy (`current_policy`) answer prompts, for annotators to rank."""
+    """Let the current policy (`current_policy`) answer prompts, so that annotators can rank the answers."""
     fixed = {"seed": step.round.number}
     return _launch(step, TrainingRun.Kind.SAMPLE, {"policy": current_policy(step.round).name}, **fixed)
 

@@ -1,4 +1,4 @@
-"""The result of looking at a step."""
+"""The result of starting or checking a step."""
 
 from __future__ import annotations
 

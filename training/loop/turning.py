@@ -93,7 +93,6 @@ def _start_if_due(loop: Loop, now: datetime) -> Round | None:
 
 
 def turn_by_hand(*, loop: Loop, by: User | None) -> Round:
-    """Start a round now. Raises Conflict if a round is running, and Problem if there is nothing to learn from
-    or a budget is used up."""
+    """Start a round now. Raises Conflict and Problem as `start_round` does."""
     round = start_round(loop=loop, trigger=Trigger.MANUAL, by=by)
     return advance_round(round_id=round.pk)

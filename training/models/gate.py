@@ -56,7 +56,8 @@ class Gate(models.Model):
 
 
 class StageChange(models.Model):
-    """A change of a model's stage: what changed, who changed it and why. Rows are only added."""
+    """A change of a model's stage: what changed, who changed it and why. Rows are added, but never changed or
+    removed."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="stage_changes")
@@ -76,7 +77,7 @@ class StageChange(models.Model):
             ),
         ]
         indexes = [
-            # For the history on a model's page, newest first.
+            # This index serves the history on a model's page, which lists the newest change first.
             models.Index(fields=["model", "-created_at"], name="stage_change_newest"),
         ]
 

@@ -17,7 +17,7 @@ class Loop(models.Model):
     project = models.OneToOneField("annotation.Project", on_delete=models.CASCADE, related_name="loop")
     enabled = models.BooleanField(default=False)
     settings = models.JSONField(default=dict)
-    # The last time of the schedule that was handled, or the time at which the schedule was set. A scheduled
+    # The latest scheduled time that has been handled, or the time at which the schedule was set. A scheduled
     # time that passed while the service was down is later than this value and counts as missed.
     scheduled_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

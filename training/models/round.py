@@ -57,7 +57,7 @@ class Round(models.Model):
     loop = models.ForeignKey("training.Loop", on_delete=models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
-    # Why the round ended in its state, for people. Empty while the round is running.
+    # The reason why the round ended in its state, as text for users. Empty while the round is running.
     reason = models.TextField(default="", blank=True)
     trigger = models.CharField(max_length=12, choices=Trigger)
     new_comparisons = models.PositiveIntegerField()

@@ -58,7 +58,7 @@ class TrainingRun(models.Model):
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     # The kind of device (cpu or cuda) of the newest attempt that loaded models, or empty if none has loaded
-    # models yet. Later attempts must use the same kind, unless the recipe allows another one
+    # models yet. Later attempts must use the same kind, unless the recipe allows another kind
     # (process/devices.py).
     device = models.CharField(max_length=10, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)

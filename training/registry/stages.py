@@ -23,9 +23,9 @@ def promote_model(
     """Make the model the project's production model of its kind. The previous production model becomes a
     candidate. Promoting the current production model is a no-op.
 
-    A promotion rests on a gate that the model has passed: `gate` or, by default, the newest one. Without such
-    a gate, an admin can override with a reason. Raises Problem if there is neither a gate nor a reason, if
-    the model's weights are missing, if a file was added or removed, or if a file's size has changed.
+    A promotion rests on a gate that the model has passed: on `gate` or, by default, on the newest such gate.
+    Without such a gate, an admin must give a reason. Raises Problem if there is neither a gate nor a reason,
+    if the model's weights are missing, if a file was added or removed, or if a file's size has changed.
     """
     if unusable := missing_weights(model) or changed_size(model):
         raise Problem(f"{unusable} The model can't be promoted.")
@@ -102,7 +102,7 @@ def archive_model(*, model: ModelVersion, by: User | None = None, reason: str = 
 
 
 def history_of(model: ModelVersion) -> dict[str, Any]:
-    """The changes of the model's stage and its gates, newest first."""
+    """The model's gates and the changes of its stage, each newest first."""
     gates = model.gates.select_related("model", "incumbent", "project")
     return {
         "changes": model.stage_changes.select_related("by").order_by("-created_at"),

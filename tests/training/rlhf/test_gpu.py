@@ -95,7 +95,9 @@ def test_step_of_ppo_gives_the_same_figures_on_a_gpu_and_on_a_cpu(
 
 
 @pytest.mark.parametrize("settings", [{}, {"use_peft": True, "lora_r": 4}], ids=["all weights", "adapter"])
-def test_step_of_ppo_in_bfloat16_is_close_to_that_in_float32(settings: dict[str, Any], scene: Scene) -> None:
+def test_step_of_ppo_gives_similar_figures_in_bfloat16_and_in_float32(
+    settings: dict[str, Any], scene: Scene
+) -> None:
     """bfloat16 has 8 bits of precision. The tolerances are about three times the differences on a CPU: the
     reward model's scores differed by 0.024, and the other figures by at most 1.4%."""
     expected, answers = first_step(scene, **settings)
@@ -192,6 +194,6 @@ def test_exhausted_memory_halves_the_micro_batches_of_a_step(caplog: pytest.LogC
 
 @pytest.mark.usefixtures("free_device")
 @pytest.mark.parametrize("section", [measuring_ppo, measuring_reward_model], ids=["ppo", "reward model"])
-def test_peak_memory_is_within_a_fifth_of_the_estimate(section: Any) -> None:
+def test_estimated_peak_memory_differs_from_the_measured_one_by_at_most_a_fifth(section: Any) -> None:
     figures = section.measure("half-b", DEVICE, {MATMUL: 1.0}, seconds=60)
     assert figures["peak memory, estimated / measured"] == pytest.approx(1, abs=0.2), figures

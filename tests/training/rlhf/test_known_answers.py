@@ -69,8 +69,8 @@ def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
     """Assert that intervals of two standard errors contain at least 90% of the true values (expected: 95%),
     and that the mean estimate over all datasets is unbiased.
 
-    A single dataset is not enough. With eight parameters and any loss, at least one interval misses its true
-    value in a third of all datasets.
+    A single dataset is not enough. For every loss, at least one of eight intervals misses its true value in a
+    third of all datasets.
     """
     found, errors = (torch.stack(kind) for kind in zip(*estimates, strict=True))
     assert float(((found - true).abs() <= 2 * errors).double().mean()) >= 0.9

@@ -1,9 +1,10 @@
 """DPO on rankings of two responses is equivalent to TRL's DPOTrainer. This also holds in every layout, with
-an adapter, and in bfloat16 up to its rounding errors.
+an adapter and, up to rounding errors, in bfloat16.
 
 With the same weights, both trainers compute the same loss, gradients and metrics, and reach the same weights
-after training. For the tested losses, TRL supports neither label smoothing nor ties. Both are expectations
-over the direction of a preference, so TRL gets each pair several times, in the corresponding proportions.
+after training. For the tested losses, TRL supports neither label smoothing nor ties. With label smoothing or
+a tie, the loss is an expectation over both directions of a preference, so TRL gets each pair several times,
+with the directions in the corresponding proportions.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Limits(NamedTuple):
 
 EXACT = Limits(1e-5, 1e-5)
 # Our forward pass in bfloat16 (8 bits of precision) is compared with TRL's in float32, with the same rounded
-# weights. The limits are three times the measured errors: 0.07 % and 2.9 %.
+# weights. The limits are three times the measured errors, which are 0.07 % and 2.9 %.
 ROUNDED = Limits(2e-3, 0.09, relative=True)
 # Each entry contains a case, the settings of the weights, and the limits.
 FIRST_UPDATES = [

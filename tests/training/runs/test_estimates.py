@@ -83,7 +83,7 @@ def test_every_run_kind_can_be_estimated_without_earlier_runs(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_time_grows_with_the_work_and_memory_grows_with_the_batch_size(
+def test_estimated_time_grows_with_the_work_and_memory_with_the_batch_size(
     lab: Project, judge: ModelVersion
 ) -> None:
     usual, thorough = (
@@ -210,7 +210,8 @@ def test_a_few_long_prompts_raise_the_estimated_memory(lab: Project, alice: User
     import_file(project=lab, file=BytesIO("\n".join(map(json.dumps, long)).encode()))
     after, large = found()
     assert after.longest > 2000
-    # One prompt of 2,500 tokens among about 60 prompts raises the mean by 40 and the deviation by 320.
+    # One prompt of 2,500 tokens among about 60 prompts raises the mean length by 40 tokens and the standard
+    # deviation by 320.
     assert after.prompt_deviation - before.prompt_deviation > 5 * (after.prompt - before.prompt)
     mean_only = (after.prompt - before.prompt) / before.prompt
     assert large / small > 1 + mean_only / 2

@@ -286,7 +286,7 @@ def test_http_stream_resumes_and_responds_with_204_after_its_end(
         assert get(url, "ada", **{"Last-Event-ID": "4"}).status == 204
 
 
-def test_process_refuses_streams_above_its_limit(
+def test_process_refuses_more_streams_than_its_limit_allows(
     run: TrainingRun, ada: User, client_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MAX_STREAMS", 0)

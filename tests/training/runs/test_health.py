@@ -122,7 +122,7 @@ def test_earlier_attempts_count_towards_the_time_limit(run: TrainingRun) -> None
     assert interruptions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"
     run.refresh_from_db()
     assert remaining_seconds(run) == pytest.approx(10, abs=0.1)
-    run.recipe = {}  # stored before runs had a time limit
+    run.recipe = {}  # a recipe that was stored before runs had a time limit
     assert remaining_seconds(run) is None
 
 

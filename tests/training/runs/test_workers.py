@@ -159,7 +159,7 @@ def test_fit_of_a_run_is_uncertain_if_only_some_workers_have_enough_memory(lab: 
     assert launch_run(project=lab, kind="sft", recipe=EIGHT_B, inputs={}, user=None).state == "queued"
 
 
-def test_refusal_of_a_run_that_fits_no_worker_suggests_settings_that_fit(
+def test_error_for_a_run_that_fits_no_worker_suggests_settings_that_fit(
     client_of: Callable[[User | None], APIClient], ada: User, project: Project
 ) -> None:
     worker("training@gpu", gpu=48)

@@ -54,7 +54,7 @@ def simulated(web: str) -> Simulated:
 def ranked_by_length(
     test_database: None, project: Project, add_tasks: Callable[..., list[RankingTask]]
 ) -> Project:
-    """Tasks for simulated annotators that rank responses by length."""
+    """A project with tasks for simulated annotators. The annotators rank responses by length."""
     add_tasks(project, N_TASKS, k=4, overlap=2)
     return project
 

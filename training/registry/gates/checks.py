@@ -35,9 +35,9 @@ def reward_model_checks(
     max_accuracy_drop: float,
     max_calibration_error: float,
 ) -> list[Check]:
-    """The checks of a new reward model: better than chance, calibrated and, if there is a current reward
-    model (`incumbent`), not less accurate. `report` and `comparison` are the JSON forms of RewardReport and
-    RewardComparison (new model first)."""
+    """The checks that a new reward model is better than chance, calibrated and, if there is a current reward
+    model (`incumbent`), not less accurate than this model. `report` and `comparison` are the JSON forms of
+    RewardReport and RewardComparison (new model first)."""
     if report is None:
         return [
             Check(
@@ -117,8 +117,8 @@ def policy_checks(
     max_length_ratio: float | None,
     max_repetition_increase: float | None,
 ) -> list[Check]:
-    """A new policy's checks that need no people. `kl` is the KL divergence from the starting policy, in nats
-    per answer."""
+    """The checks of a new policy that can be made without people. `kl` is the KL divergence from the starting
+    policy, in nats per answer."""
     checks = []
     if max_kl is not None:
         detail = (

@@ -14,9 +14,9 @@ Verdict = Literal["better", "worse", "open", "undecided"]
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The win rate of the new policy: wins count 1, ties ½, losses 0. The confidence interval from `low` to
-    `high` is valid after any number of answers. `budget` is the number of answers after which the comparison
-    ends."""
+    """The win rate of the new policy. A win counts as 1, a tie as ½ and a loss as 0. The confidence interval
+    from `low` to `high` is valid after any number of answers. `budget` is the number of answers after which
+    the comparison ends."""
 
     answers: int
     wins: int
@@ -61,7 +61,8 @@ def preference_of(scores: Sequence[float], *, budget: int, level: float, ended: 
 
 
 def scores_by_points(new: Mapping[str, float], current: Mapping[str, float]) -> list[float]:
-    """The score 1, ½ or 0 for each prompt that is in both mappings. Both map prompts to a judge's points."""
+    """The score 1, ½ or 0 for each prompt that is in both mappings. Each mapping contains a judge's points by
+    prompt."""
     return [
         1.0 if new[prompt] > current[prompt] else 0.0 if new[prompt] < current[prompt] else EVEN
         for prompt in new

@@ -70,7 +70,7 @@ class CheckpointRefused(ValueError):
 
 
 class _Broken(Exception):
-    """Raised if a checkpoint is damaged, that is, if its content differs from the data that was written."""
+    """Raised if a checkpoint is damaged or has a format that this version can't read."""
 
 
 class Resumed(NamedTuple):

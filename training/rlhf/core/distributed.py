@@ -67,8 +67,8 @@ class Place(NamedTuple):
 
 @contextmanager
 def process_group(place: Place | None = None) -> Iterator[None]:
-    """Join a process group for the duration of the block: the group of `place`, or that of the processes that
-    torchrun started. If there is neither group, do nothing.
+    """Join a process group for the duration of the block: the group of `place`, or the group of the processes
+    that torchrun started. If there is neither group, do nothing.
 
     On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few GPUs.
     """

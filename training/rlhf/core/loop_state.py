@@ -1,7 +1,7 @@
 """Convert the state of a training loop (weights, moments, random generators) to named tensors and back.
 
-The named tensors of a sharded model are the same as without sharding (`complete`), so a run can resume with
-another number of processes, with or without sharding.
+The named tensors of a sharded model are the same as without sharding (`complete`), so a run can resume with a
+different number of processes, with or without sharding.
 """
 
 from __future__ import annotations

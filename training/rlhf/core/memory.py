@@ -35,9 +35,9 @@ Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
-# PyTorch raises other RuntimeErrors if it can't allocate memory on a CPU, if an allocation outside its own
-# allocator fails on a GPU, and if NVML can't report a GPU's memory after a failed allocation
-# (https://github.com/pytorch/pytorch/issues/112377).
+# PyTorch raises RuntimeErrors other than OutOfMemoryError if it can't allocate memory on a CPU, if an
+# allocation outside its own allocator fails on a GPU, and if NVML can't report a GPU's memory after a failed
+# allocation (https://github.com/pytorch/pytorch/issues/112377).
 MESSAGES = re.compile(
     r"DefaultCPUAllocator|can(?:'t|not) allocate memory|not enough memory|CUDA error: out of memory"
     r"|NVML_SUCCESS ==",
@@ -95,7 +95,7 @@ def until_it_fits(
     If the device runs out of memory, the gradients are discarded, the limit in ``state`` is halved
     (`lowered`), and ``work`` is called again. ``largest`` returns the number of token positions in this
     process's largest pass that can be divided, or 0 if there is none. If ``largest`` returns 0, the error is
-    raised. ``divide`` is called after the limit was lowered. ``what`` names the work in the log.
+    raised. ``divide`` is called after the limit has been lowered. ``what`` names the work in the log.
 
     If one of several processes runs out of memory, all processes repeat the work with the new limit. All of
     them must therefore call this function, and ``work`` must not wait for other processes, except in
@@ -152,7 +152,7 @@ def within_memory(
     halves: Callable[[Part], Sequence[Part]],
     what: str,
 ) -> Iterator[tuple[Part, Result]]:
-    """Yield each part with the result of ``work``, a pass of ``model`` without gradients.
+    """Yield each part with the result of ``work``, which passes the part through ``model`` without gradients.
 
     If the device runs out of memory, the part is replaced with its ``halves``. From then on, every part with
     more than half of this part's token positions (``size``) is also replaced with its halves. Later calls

@@ -65,7 +65,7 @@ def encode(
 
     Demonstrations are left out for these reasons:
 
-    - ``empty``: the prompt or the response has no text, or its text consists only of control tokens.
+    - ``empty``: the prompt or the response contains no text or only control tokens.
     - ``refused_by_template``: the chat template cannot render the prompt.
     - ``response_too_long``: the response alone fills `max_length`. A truncated response would teach the
       policy not to end its answers.

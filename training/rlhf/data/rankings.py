@@ -142,9 +142,9 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
     stay in the data.
 
     A duplicate repeats an earlier ranking by the same annotator, with the same prompt, responses, order and
-    strength. In a file without annotators, a duplicate can repeat any earlier ranking. A contradicted pair
-    consists of two responses to one prompt, where some rankings prefer the first response and others the
-    second. These rankings can come from the same annotator or from different annotators.
+    strength. In a file without annotators, a duplicate can repeat any earlier ranking. A pair of responses to
+    one prompt is contradicted if some rankings prefer the first response and others the second. These
+    rankings can come from the same annotator or from different annotators.
     """
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:

@@ -1,4 +1,5 @@
-"""Divide prompts into batches of similar length, limited by the memory of their keys and values."""
+"""Divide prompts of similar length into batches, whose size is limited by the memory of their keys and
+values."""
 
 from __future__ import annotations
 

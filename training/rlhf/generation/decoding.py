@@ -275,6 +275,6 @@ def _refuse_broken(broken: Tensor) -> None:
 
 
 def _answers_so_far(rows: int, ended: Tensor, share: float) -> float:
-    """Return the number of answers, counting an unfinished answer as `share`."""
+    """Return the number of answers, counting each unfinished answer as the fraction `share`."""
     going = len(ended) - int(ended.sum())
     return rows - going + share * going

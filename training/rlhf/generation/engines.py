@@ -52,8 +52,8 @@ def open_engine(config: UsesGeneration) -> Engine:
     """Return the engine that generates the answers of a run with this recipe. Raises ServerUnusable if the
     run has several processes and a server."""
     if config.server and distributed.count() > 1:
-        # The processes would load and unload the same adapter, and each would open as many connections as
-        # `server_connections` allows.
+        # Otherwise, the processes would load and unload the same adapter, and each would open as many
+        # connections as `server_connections` allows.
         raise ServerUnusable(
             "a server can't generate the answers of a run with several processes. Set processes to 1, or"
             " leave server empty"

@@ -98,8 +98,8 @@ def evaluate(
     judge: Judge | BatchJudge,
     report: Reporter | None = None,
 ) -> Evaluation:
-    """Let `judge` score the answers of `policy`. Raises `ModelNotFound` or `Cancelled`, and
-    `ValueError` if there are no usable prompts."""
+    """Let `judge` score the answers of `policy`. Raises `ModelNotFound`, `Cancelled` or, if there are no
+    usable prompts, `ValueError`."""
     report = report or NullReporter()
     loaded = open_policy(policy, config.arguments_of_template)
     rows: list[EvaluatedPrompt] = []

@@ -31,7 +31,7 @@ class Completion(NamedTuple):
     def ended(self, eos: int) -> list[int]:
         """Return the IDs with exactly one EOS at the end, for scoring and imitation. EOS replaces the sampled
         stop token and is appended to a truncated answer. Reward models and policies are trained on answers
-        that end with EOS. After another stop token, a reward model's score is meaningless."""
+        that end with EOS. At any other stop token, a reward model's score is meaningless."""
         return [*self.content, eos]
 
 

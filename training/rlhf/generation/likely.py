@@ -30,7 +30,7 @@ def likely_answers(
 def likely_texts(
     policy: Loaded, prompts: Sequence[Messages], *, max_tokens: int, check: Callable[[], None]
 ) -> list[str]:
-    """Return the answers of `likely_answers` to conversations, as text."""
+    """Return the most likely answers to conversations (`likely_answers`), as text."""
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
     found = likely_answers(policy, encoded, max_tokens=max_tokens, check=check)
     return [chat.decode(policy.tokenizer, one.content) for one in found]

@@ -61,8 +61,8 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
 def invert(weights: Tensor, uniform: Tensor) -> Tensor:
     """Return, for each row, the first index whose cumulative share of the row's sum exceeds ``uniform``.
 
-    ``weights`` has shape (B, V) and is at least 0. ``uniform``, with shape (B,), is in float64. The result
-    has shape (B,). An index with a weight of 0 is never returned.
+    ``weights``, with shape (B, V), contains no negative numbers. ``uniform``, with shape (B,), is in float64.
+    The result has shape (B,). An index with a weight of 0 is never returned.
     """
     size = weights.shape[-1]
     whole = size - size % BLOCK

@@ -1,4 +1,4 @@
-"""Sample several answers to each prompt from a policy, for annotators to rank.
+"""Sample several of a policy's answers to each prompt, so that annotators can rank them.
 
 Four metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
 `finished_share` is the share of answers that ended with a stop token. `distinct_share` is the share of
@@ -53,8 +53,8 @@ def sample(
     prompts: Sequence[Messages],
     report: Reporter | None = None,
 ) -> Sampled:
-    """Sample answers to each prompt from `policy`, in the order of `prompts`. Raises `ModelNotFound` or
-    `Cancelled`, and `ValueError` if there are no usable prompts."""
+    """Sample answers to each prompt from `policy`, in the order of `prompts`. Raises `ModelNotFound`,
+    `Cancelled` or, if there are no usable prompts, `ValueError`."""
     report = report or NullReporter()
     loaded = open_policy(policy, config.arguments_of_template)
     settings = config.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})

@@ -72,10 +72,10 @@ def adapted_state(
 ) -> FloorState:
     """Return the state after a step in which reward model j's scores had the mean `means[j]`.
 
-    If the step's update did not follow the rewards (`acts` is false), the means don't reflect the effect of
-    the multipliers, so the multipliers stay the same.
+    If the step did not use the rewards to update the policy (`acts` is false), the means don't reflect the
+    effect of the multipliers, so the multipliers stay the same.
 
-    A missing floor is set from the step's mean. The step's answers must therefore come from the starting
+    A missing floor is set from the step's mean. In this case, the step's answers must come from the starting
     policy.
     """
     known, integrals, multipliers = dict(state["floors"]), {}, {}
@@ -97,7 +97,7 @@ def settled_state(
     floors: Mapping[str, Floor],
     keep: Callable[[Tensor], Sequence[int]],
 ) -> FloorState:
-    """Return the state with the smallest multipliers with which a selection of answers respects the floors.
+    """Return the state with the smallest multipliers for which the selected answers respect the floors.
 
     `scores` maps each reward model's name to the scores z of all sampled answers, with shape (N,). `keep`
     receives the combined rewards, with shape (N,), and returns the indices of the kept answers. A floor that

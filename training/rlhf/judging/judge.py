@@ -43,8 +43,8 @@ class Asked:
 
 
 class Rewards(NamedTuple):
-    """One reward model's rewards for N answers, in the model's own units and after the deduction for caution,
-    and the standard deviations of these rewards. Both have shape (N,).
+    """`raw` contains one reward model's rewards for N answers, in the model's own units and after the
+    deduction for caution. `spreads` contains the standard deviations of these rewards. Both have shape (N,).
 
     `truncated` counts the answers that were too long to be read in full. `refused` counts the answers whose
     prompt the reward model's chat template rejects.

@@ -1,8 +1,9 @@
 """Score a policy's answers with a run's reward models.
 
-A reward's unit and its zero are arbitrary. Scores are therefore measured in standard deviations of a reward
-model's training rewards, from their mean (`RewardScale`). Coefficients and limits such as the KL coefficient
-then have the same meaning for every reward model, and the scores of several reward models can be added.
+A reward's unit and its zero are arbitrary. A score is therefore the reward minus the mean of the reward
+model's training rewards, divided by their standard deviation (`RewardScale`). Coefficients and limits such as
+the KL coefficient then have the same meaning for every reward model, and the scores of several reward models
+can be added.
 """
 
 from __future__ import annotations
@@ -133,8 +134,9 @@ class Judges:
 
     def adapted(self, state: FloorState, judged: Judged, *, acts: bool = True) -> FloorState:
         """Return the state after a step with these answers. The method must be called once per step. At the
-        first step, the answers must come from the starting policy. `acts` is true if the step's update
-        follows the rewards. Otherwise, as during the critic's warm-up, the multipliers don't change."""
+        first step, the answers must come from the starting policy. `acts` is true if the step uses the
+        rewards to update the policy. Otherwise, as during the critic's warm-up, the multipliers don't
+        change."""
         if not self.floors:
             return state
         return adapted_state(
@@ -149,7 +151,7 @@ class Judges:
     def settled(
         self, state: FloorState, judged: Judged, keep: Callable[[Tensor], Sequence[int]]
     ) -> FloorState:
-        """Return the state with which a selection from these answers respects the floors. `keep` selects by
+        """Return the state for which a selection from these answers respects the floors. `keep` selects by
         the combined rewards (`floors.settled_state`). Rejection sampling uses this method instead of
         `adapted`, because the rewards don't affect which answers it samples. A floor that `state` contains
         keeps its value. The other floors are relative to these answers, which must come from the starting
@@ -170,9 +172,9 @@ class Judges:
         the `multiplier` that was used.
 
         `rewards/<name>/tokens` is the limit of token positions in a pass. It is present only if the device
-        ran out of memory while this reward model scored. `truncated` and `refused` are counts of answers.
-        They are present only if they are above 0. With one reward model, `tokens`, `truncated` and `refused`
-        are the only metrics, because the loop itself reports the mean.
+        ran out of memory while this reward model was scoring. `truncated` and `refused` are counts of
+        answers. They are present only if they are above 0. With one reward model, `tokens`, `truncated` and
+        `refused` are the only metrics, because the loop itself reports the mean.
         """
         found: dict[str, float] = {}
         if len(self.judges) > 1:

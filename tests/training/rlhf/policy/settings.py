@@ -106,7 +106,8 @@ BASE: dict[str, dict[str, Any]] = {
     "ppo": ROLLOUTS | {"value_learning_rate": 1e-2, "critic_warmup_steps": 0, "gamma": 0.99},
 }
 
-# The changed value of each setting. In a pair, the first part changes the base recipe before the comparison.
+# The changed value of each setting. If it is a pair, the first part changes the base recipe before the
+# comparison, and the second part is the changed value.
 OF_TUNING: dict[str, Any] = {
     **{"seed": 1, "learning_rate": 2e-2, "epochs": 2, "batch_size": 3, "schedule": "constant"},
     **{"warmup_share": 0.5, "weight_decay": 0.5, "max_grad_norm": 0.01, "max_length": 8},

@@ -100,7 +100,8 @@ def test_policy_reaches_the_known_optimum(seed: int, tmp_path: Path) -> None:
     the expected reward with a KL penalty: its log-ratios equal r / beta up to a constant (section 4 of arXiv
     2305.18290).
 
-    Each pair occurs in both directions. The weight of a direction is the probability of this preference.
+    Each pair is ranked in both directions. The weight of a ranking is the probability of the preference that
+    it states.
     """
     beta = 0.5
     stated = [
@@ -383,7 +384,7 @@ def test_cancelled_run_resumes_bitwise_wherever_it_was_cancelled(
     assert told.checks > 3 * whole.steps
     reports = []
     for attempt in range(40):
-        # A cancelled step repeats its checks, so each attempt must be long enough for one complete step.
+        # A step that was cancelled starts again, so each attempt must be long enough for one complete step.
         reports.append(ListReporter(cancel_after=9 + attempt % 3))
         try:
             result = run(

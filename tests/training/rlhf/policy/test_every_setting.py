@@ -107,7 +107,7 @@ def test_adapter_has_the_rank_scale_and_modules_of_the_recipe(scene: Scene) -> N
     assert sorted(changed) == [("down_proj", (3, 64), 4.0)] * 2 + [("q_proj", (3, 32), 4.0)] * 2
 
 
-# The default peak rates of models with at most 2M parameters.
+# The default peak learning rates of models with at most 2M parameters.
 RATES = {"sft": 3e-3, "rejection_sampling": 3e-4, "dpo": 3e-4, "rloo": 4e-4, "ppo": 4e-4}
 
 

@@ -1,5 +1,5 @@
-"""A long step reports how much of its work is done: while answers are scored, while the models read the
-answers, and during an update."""
+"""A long step reports its progress while answers are scored, while the models read the answers, and during an
+update."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def test_two_processes_end_with_the_weights_and_metrics_of_one_process(
     one, two = weights(made, alone), weights(made, together)
     # Adam divides a gradient by its own size, so it magnifies the rounding of a gradient near 0, in
     # proportion to the learning rate. With 1e-3 in place of 3e-4, one of 19,424 weights of the sharded
-    # rejection sampling differed by 1.35e-5.
+    # rejection sampling run differed by 1.35e-5.
     assert (one - two).abs().max() < (1e-6 if "rejection" in name else 1e-5)
     assert torch.equal(two, weights(made, together, rank=1))
     expected, found = (saved(made, run)["metrics"] for run in (alone, together))
@@ -236,7 +236,7 @@ def test_sharded_run_saves_the_complete_model(name: str, made: dict[str, Any]) -
     assert all(torch.equal(stored[key], trained[key]) for key in stored)
 
 
-def test_weights_are_pulled_back_by_the_kl_of_all_processes(made: dict[str, Any]) -> None:
+def test_weights_are_pulled_back_according_to_the_kl_of_all_processes(made: dict[str, Any]) -> None:
     pulls = [values["kl_pull"] for _, values in saved(made, "pulled back-2")["metrics"]]
     assert any(
         0.01 < pull < LARGEST_PULL for pull in pulls

@@ -37,7 +37,7 @@ links = st.builds(
 
 @st.composite
 def heldout(draw: st.DrawFn) -> ScoredRankings:
-    """Up to eight rankings of one to three prompts, from unanimous to contradictory, with any ties."""
+    """Up to eight rankings of one to three prompts, from unanimous to contradictory, with or without ties."""
     rows = []
     for _ in range(draw(st.integers(0, 8))):
         order = draw(st.permutations(range(K)))

@@ -115,8 +115,9 @@ def test_rankings_with_different_content_are_not_matched() -> None:
 
 
 def test_models_with_and_without_ties_are_compared_on_preferences() -> None:
-    """Conditional on a preference, the Rao–Kupper probabilities are slightly more extreme than
-    Bradley–Terry's. With a tie threshold near zero, both models give almost equal probabilities."""
+    """Conditional on a preference, the Rao–Kupper probabilities are slightly more extreme than the
+    Bradley–Terry probabilities. With a tie threshold near zero, both models give almost equal
+    probabilities."""
     rng = np.random.default_rng(3)
     narrow = AnswerLink(ties="rao_kupper", tie_parameter=1e-6)
     plain = answered_pairs(rng.normal(0, 1.5, 200), AnswerLink(), rng)

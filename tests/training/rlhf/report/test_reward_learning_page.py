@@ -38,7 +38,7 @@ def test_page_omits_trunks_without_data(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not real_rankings.available(), reason=f"no real data in {real_rankings.DATA}")
 def test_real_rankings_are_complete_and_in_the_documented_order() -> None:
-    """Row counts match the data README: 25 pairs have identical texts, and 16 rows have intransitive
+    """Row counts match the data README: in 25 pairs, both texts are identical, and 16 rows have intransitive
     verdicts."""
     train, test = real_rankings.hh_helpful("train"), real_rankings.hh_helpful("test")
     assert (len(train), len(test)) == (4014 - 22, 994 - 3)

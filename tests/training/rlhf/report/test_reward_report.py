@@ -61,7 +61,7 @@ def test_report_has_slices_by_agreement_and_strength_and_length_and_round() -> N
         "1": (1, 1.0),
         "3": (1, 1.0),
     }
-    # Length ratios: "maybe" to "no" 2.5, a to bb 1/2, a to ccc 1/3, bb to ccc 2/3.
+    # Length ratios: "maybe" to "no" is 2.5, a to bb is 1/2, a to ccc is 1/3, and bb to ccc is 2/3.
     length = slices(report, "length")
     assert {name: one.pairs for name, one in length.items()} == {
         "much_shorter": 4, "shorter": 2, "much_longer": 2 + 1 + 1
@@ -76,8 +76,8 @@ def test_model_is_compared_with_annotators_on_pairs_ranked_more_than_once() -> N
     people = report_on(scored(*ROWS)).people
     assert people is not None
     # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Each of Ann's and
-    # Bob's 6 preferences counts 0.5, because one of the two other annotators agrees. Each of Eve's 3
-    # preferences counts 0, because neither Ann nor Bob agrees.
+    # Bob's 6 preferences counts as 0.5, because one of the two other annotators agrees. Each of Eve's 3
+    # preferences counts as 0, because neither Ann nor Bob agrees.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
@@ -88,7 +88,8 @@ def test_length_bias_of_model_and_annotators_is_reported() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
     # Annotators prefer the longer response in 4 of 10 pairs: Eve's 3 pairs, and "maybe" > "no". The model
-    # prefers the shorter response in 9 pairs, and one pair with tied rewards counts half.
+    # prefers the shorter response in 9 pairs. In the remaining pair, the rewards are tied, so the pair counts
+    # as half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
     assert length.by_model.value == pytest.approx(0.5 / 10)
@@ -145,7 +146,7 @@ def test_best_of_four_averages_over_sets_of_one_best_and_three_worse_responses(s
 def test_responses_with_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
-            # one of two equal top rewards is correct
+            # one of the two responses with the top reward is correct
             (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
@@ -205,7 +206,8 @@ GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((
 
 
 def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
-    """Simulate 2,500 pairs whose preference strengths include logistic noise."""
+    """Simulate stated strengths for 2,500 pairs. The reward difference plus logistic noise determines each
+    strength."""
     rows = []
     levels = [level for level, _ in says.strength_thresholds]
     edges = [at for _, at in says.strength_thresholds]

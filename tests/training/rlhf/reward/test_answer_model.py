@@ -140,7 +140,7 @@ def test_answer_model_uses_the_loss_that_its_recipe_specifies() -> None:
     assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a position that did not occur in training
 
 
-def test_each_prior_counts_once_per_epoch_for_any_split_into_batches() -> None:
+def test_each_prior_counts_once_per_epoch_however_the_rankings_are_batched() -> None:
     groups = [pair(1), pair(1, weight=3.0), pair(2, weight=0.5), pair(0)]
     answers = AnswerModel(CROWD, AnswerKey({}, {"a": 1, "b": 2}), groups)
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_position_effects_are_recovered_if_the_display_order_is_known() -> None:
     assert torch.sigmoid(-answers.offsets).item() == pytest.approx(0.7, abs=1e-4)
 
 
-def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_path: Path) -> None:
+def test_gradients_of_micro_batches_in_every_layout_sum_to_those_of_the_batch(tmp_path: Path) -> None:
     """Every ranking keeps its annotator, strength and display order in every micro-batch."""
     config = RewardModelConfig(
         strength="cumulative", ties="rao_kupper", annotators="crowd_bt", positions="learned"

@@ -16,7 +16,7 @@ from training.rlhf.reward import laplace, losses
 from training.rlhf.reward.laplace import Part
 
 WIDTH = 4
-NINETY = 1.645  # standard deviations of a two-sided 90% interval
+NINETY = 1.645  # half the width of a two-sided 90% interval, in standard deviations
 REPETITIONS = 80
 
 
@@ -28,13 +28,13 @@ def _one_thread() -> None:
 def repetition(
     seed: int, *, n: int, k: int, spread: float = 1.0, loss: str = "bradley_terry", head: Tensor | None = None
 ) -> tuple[Tensor, Part]:
-    """Return (true head, rankings). The head is drawn from the prior unless specified."""
+    """Return (true head, rankings). The head is drawn from the prior unless it is given."""
     head = known.weights(seed, width=WIDTH, spread=spread) if head is None else head
     responses = known.features(seed, n, k, width=WIDTH)
     return head, known.part(responses, known.ranked(seed, responses @ head), loss=loss)
 
 
-def test_second_derivative_of_pairs_equals_the_closed_form() -> None:
+def test_second_derivative_of_the_loss_of_pairs_equals_the_closed_form() -> None:
     head, part = repetition(0, n=30, k=2)
     found = known.posterior(part, precision=2.0)
     apart = part.features[:, 0] - part.features[:, 1]

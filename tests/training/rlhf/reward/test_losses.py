@@ -31,7 +31,8 @@ def crowd_bt_chance(eta: float, d: float) -> float:
 
 
 def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return a ranking's strictly ordered pairs, with the preferred response first, and its tied pairs."""
+    """Return the strictly ordered pairs of a ranking, with the preferred response first, and the tied
+    pairs."""
     real = [i for i, tier in enumerate(tiers) if tier >= 0]
     strict = [(i, j) for i, j in itertools.permutations(real, 2) if tiers[i] < tiers[j]]
     return strict, [(i, j) for i, j in itertools.combinations(real, 2) if tiers[i] == tiers[j]]
@@ -56,7 +57,7 @@ def test_bradley_terry_of_one_pair_is_minus_log_sigmoid() -> None:
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)), abs=1e-7)
 
 
-def test_bradley_terry_averages_over_the_pairs_of_each_ranking_across_tiers() -> None:
+def test_bradley_terry_is_averaged_over_pairs_of_responses_from_different_tiers() -> None:
     expected = by_hand(sigmoid, None, rewards(), RAGGED)
     assert losses.bradley_terry(rewards(), RAGGED).tolist() == pytest.approx(expected, abs=1e-12)
     assert expected[2] == 0.0  # all responses are tied, so there is no preference
@@ -240,7 +241,7 @@ def test_plackett_luce_probabilities_of_all_orders_sum_to_one() -> None:
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_plackett_luce_is_one_choice_for_top_1_and_bradley_terry_for_a_pair() -> None:
+def test_plackett_luce_has_one_choice_for_top_1_and_is_bradley_terry_for_a_pair() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)
@@ -281,7 +282,7 @@ def test_centring_penalty_is_the_mean_squared_sum_over_pairs() -> None:
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 
 
-def test_pair_accuracy_counts_equal_rewards_as_half_and_is_nan_without_pairs() -> None:
+def test_accuracy_counts_equal_rewards_as_half_correct_and_is_nan_without_pairs() -> None:
     values = torch.tensor([[3.0, 1.0, 1.0], [1.0, 2.0, 0.0]])
     accuracy = losses.pair_accuracy(values, torch.tensor([[0, 1, 2], [0, 0, -1]]))
     assert accuracy[0].item() == pytest.approx(2.5 / 3)

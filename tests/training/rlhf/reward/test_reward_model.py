@@ -34,8 +34,8 @@ def message(text: str) -> tuple[dict[str, str], ...]:
 
 
 def ranking(number: int) -> Ranking:
-    """Four responses whose three middle words contain "good" 3, 2, 1 and 0 times. Responses with more
-    occurrences of "good" rank higher, and all responses are displayed in random order."""
+    """A ranking of four responses, in which 3, 2, 1 and 0 of the three middle words are "good". Responses
+    with more occurrences of "good" rank higher. The responses are displayed in random order."""
     generator = torch.Generator().manual_seed(number)
     shown = torch.randperm(4, generator=generator).tolist()
     filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()
@@ -116,7 +116,7 @@ def test_all_layouts_give_the_same_scores_in_item_order(policy_dir: Path) -> Non
     assert torch.allclose(packed[-1], score(model, tokenizer, unlike[-1:])[0], atol=1e-5)
 
 
-def test_centred_scores_subtract_the_training_mean(policy_dir: Path, tmp_path: Path) -> None:
+def test_centred_scores_are_scores_minus_the_training_mean(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     model, tokenizer = load_reward_model(result.path)
     trained_on = [(r.messages, r.responses) for r in RANKINGS]

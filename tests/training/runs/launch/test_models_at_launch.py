@@ -48,7 +48,7 @@ def prompts(lab: Project) -> None:
 
 @pytest.fixture
 def register(make_model: ModelMaker) -> Callable[..., ModelVersion]:
-    """register(folder, kind): a model of the project with a copy of this folder."""
+    """register(folder, kind): registers a copy of the folder as a model of the project."""
 
     def register_it(folder: Path, kind: str = "policy", name: str = "") -> ModelVersion:
         model = make_model(name=name or f"lab-{kind}", kind=kind)
@@ -68,7 +68,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 
 def refusal(project: Project, kind: str, recipe: dict[str, Any] | None = None) -> tuple[str, str]:
     """Attempt a launch that must be refused for exactly one reason. Return the field and the reason. An
-    estimate must return the same reason."""
+    estimate must report the same field and reason."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe)
     assert caught.value.status == 422
@@ -131,7 +131,7 @@ def test_encoder_and_reward_model_can_start_a_reward_model_run(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_files_of_a_policy_registered_as_a_reward_model_are_refused(
+def test_policy_that_is_registered_as_a_reward_model_is_refused(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     policy = saved(tmp_path / "policy")

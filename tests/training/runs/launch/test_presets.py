@@ -21,7 +21,7 @@ from training.runs.recipes.presets import COMMON, PRESETS
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_kind_has_three_valid_presets_ordered_by_work(kind: str) -> None:
+def test_every_kind_has_three_valid_presets_ordered_by_amount_of_work(kind: str) -> None:
     assert [preset.name for preset in PRESETS[kind][:3]] == ["quick", "default", "thorough"]
     recipes = [parse_recipe(kind=kind, settings=preset.settings) for preset in PRESETS[kind]]
     quick, default, thorough, *others = recipes

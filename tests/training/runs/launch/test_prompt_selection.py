@@ -122,7 +122,7 @@ def test_quotas_are_as_large_as_the_proportions_allow(
     assert quotas(PromptSelection((), weights, "source"), available, limit) == expected
 
 
-def test_prompts_to_rank_are_selected_from_those_with_the_fewest_tasks(lab: Project) -> None:
+def test_prompts_with_the_fewest_tasks_are_selected_for_ranking(lab: Project) -> None:
     busy = list(Prompt.objects.filter(project=lab, metadata__source="coding").order_by("id")[:25])
     answers = [ResponseDraft("yes", "m"), ResponseDraft("no", "m")]
     add_ranking_tasks(

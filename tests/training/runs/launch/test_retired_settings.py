@@ -49,7 +49,7 @@ def test_retired_setting_of_a_stored_recipe_is_ignored(
 
 
 @each_retired_setting
-def test_refusal_of_a_retired_setting_names_its_successor(
+def test_error_for_a_retired_setting_names_the_setting_that_replaces_it(
     kind: str, name: str, value: int, successor: str, lab: Project
 ) -> None:
     with pytest.raises(Problem) as caught:

@@ -1,5 +1,5 @@
-"""A recipe names further reward models of the project. A launch resolves and checks these models in the same
-way as inputs."""
+"""A recipe can name further reward models of the project. A launch resolves and checks these models in the
+same way as inputs."""
 
 from __future__ import annotations
 
@@ -142,7 +142,8 @@ def test_estimate_counts_the_memory_of_every_reward_model(lab: Project, helpful:
     def parts(recipe: dict[str, Any], kind: str) -> dict[str, float]:
         told = estimate_run(project=lab, kind=kind, recipe=recipe, inputs={"reward_model": "helpful"})
         assert sum(part.bytes for part in told.parts) == pytest.approx(told.memory.expected)
-        # The additional weights can change which stage is the largest, so only the update stage is compared.
+        # The additional weights can change which stage needs the most memory, so only the update stage is
+        # compared.
         [update] = [stage for stage in told.stages if stage.name == "update"]
         return {part.name: part.bytes for part in update.parts}
 

@@ -127,7 +127,7 @@ def test_report_of_a_changed_model_is_refused(
 
 
 @pytest.mark.django_db
-def test_model_without_stored_checksums_gets_them_at_its_first_use(
+def test_model_without_stored_checksums_gets_checksums_at_its_first_use(
     ranked: ModelVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert ranked.files is None

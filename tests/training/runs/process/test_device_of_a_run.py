@@ -36,7 +36,7 @@ EPOCHS = 4  # 12 steps
 
 
 def after_save(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
-    """Call `act` with the step of each checkpoint, after the checkpoint was written."""
+    """Call `act` with the step of each checkpoint, after the checkpoint has been written."""
     write = Checkpoints.save
 
     def written(self: Checkpoints, step: int, *state: Any, **options: Any) -> bool:
@@ -81,7 +81,7 @@ def test_run_whose_gpu_is_gone_fails_and_resumes_when_the_gpu_is_back(
     assert failure["settings"] == ["other_device"]
     assert failure["detail"].startswith("The run started on a GPU, but would continue on a CPU on ")
     assert "PyTorch can't use a GPU: " in failure["detail"]
-    # Nothing was computed on the CPU, and nothing is lost.
+    # Nothing was computed on the CPU, and nothing was lost.
     assert not RunEvent.objects.filter(run=run, type="metrics", attempt=2).exists()
     assert sent["checkpoint_step"] == run.checkpoint_step
     assert left(run) == ["attempt-1/checkpoints"]

@@ -243,7 +243,7 @@ def own_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlo
     """A Postgres server with all tables, only for this test. The test process uses this server instead of the
     shared server."""
     home = Path(tempfile.mkdtemp(prefix="rankloop-restart-"))
-    home.chmod(0o711)  # if root starts Postgres, it runs as `nobody`, which needs access to this folder
+    home.chmod(0o711)  # Postgres runs as `nobody` if root starts it, and `nobody` needs access to this folder
     postgres = Postgres(home / "postgres", log=home / "log.txt", durable=False)
     postgres.launch()
     postgres.wait_ready()

@@ -294,7 +294,7 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
 
 
 @pytest.mark.usefixtures("ranked")
-def test_dpo_improves_the_policy_from_a_snapshot_without_a_reward_model(policy: ModelVersion) -> None:
+def test_dpo_needs_no_reward_model_and_improves_the_policy_with_a_snapshot(policy: ModelVersion) -> None:
     run = ran(
         policy,
         "dpo",

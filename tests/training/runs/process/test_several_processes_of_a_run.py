@@ -184,7 +184,7 @@ def test_estimate_counts_the_memory_of_every_process(project: Project) -> None:
     one, three = (
         estimate_run(project=project, kind="rloo", recipe=SMALL | {"processes": n}, inputs={}) for n in (1, 3)
     )
-    # Each process holds all models and torch. The processes divide each batch among them.
+    # Each process loads torch and all models. Each batch is divided among the processes.
     models = {
         name: sum(part.bytes for part in told.parts if part.name.startswith((name, "torch")))
         for name, told in (("weights", one), ("Adam", one))

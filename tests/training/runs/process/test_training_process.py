@@ -240,7 +240,7 @@ def test_stopped_worker_requeues_its_run_after_the_run_has_written_a_checkpoint(
     assert run.attempt == 1, "a stopping worker claims no run, although both messages reached it"
     assert run.checkpoint_step == run.step >= 1
     assert checkpoints_of(run) == [run.step]
-    assert interruptions.sweep_runs() == [run.pk]  # the worker is woken now, not a minute later
+    assert interruptions.sweep_runs() == [run.pk]  # the worker is woken immediately and not a minute later
     assert not list(run.folder.rglob(".*"))
 
 

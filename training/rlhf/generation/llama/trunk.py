@@ -145,7 +145,8 @@ def _added(module: nn.Module, copied: bool) -> Added:
 
 
 def _in_layout_of_onednn(modules: Sequence[Any]) -> Callable[[Tensor], Tensor]:
-    """Return a function that applies copies of linear layers, with the operators of `torch.compile`."""
+    """Return a function that applies copies of linear layers, with the operators that `torch.compile`
+    uses."""
     ops = torch.ops.mkldnn
     weight = ops._reorder_linear_weight(torch.cat([module.weight for module in modules]), ROWS)
     biases = [module.bias for module in modules]

@@ -1,8 +1,8 @@
 """A comparison of a server's log-probabilities with the policy's own, on a few answers.
 
 Names and tokenizers do not show whether the server has the policy's weights. The log-probabilities do: with
-the same weights, those of the server and of the policy differ by a few hundredths of a nat per token in bf16
-or with quantisation. With unrelated weights, they differ by several nats.
+the same weights, the server's log-probabilities and the policy's differ by a few hundredths of a nat per
+token in bf16 or with quantisation. With unrelated weights, they differ by several nats.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from training.rlhf.models.tokens import chat
 COMPARED_ANSWERS, COMPARED_TOKENS = 8, 128
 FEWEST_TOKENS = 8
 LARGEST_GAP = 0.5  # mean |difference| in nats per token
-# The server's values must be far enough from the midpoint between the values at the two temperatures. CLEAR
-# is the minimum distance as a share of the distance between these two values, and SURE is the minimum in
+# The server's values must be far enough from the midpoint between the values at the two temperatures. The
+# minimum distance is CLEAR times the distance between the values at the two temperatures, but at least SURE
 # standard errors.
 CLEAR, SURE = 0.25, 4.0
 
@@ -65,8 +65,8 @@ def compare(
 
 
 def _is_tempered(theirs: Tensor, plain: Tensor, tempered: Tensor) -> bool | None:
-    """Return whether the server's values are the tempered ones rather than the plain ones, or None if noise
-    hides the difference. All arguments have shape (tokens,).
+    """Return whether the server's values are at the sampling temperature (`tempered`) rather than at
+    temperature 1 (`plain`), or None if noise hides the difference. All arguments have shape (tokens,).
 
     The position of the server's values on the line from the plain (0) to the tempered (1) values is a
     least-squares estimate. Its standard error is the noise per token divided by the length of the line.

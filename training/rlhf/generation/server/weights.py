@@ -105,7 +105,8 @@ class ServedWeights:
         return self._model if self._loaded is None else self._loaded.name
 
     def load(self, policy: Any) -> None:
-        """Load the policy's adapter, unless the server has it. Raises ServerTrouble and ServerUnusable."""
+        """Load the policy's adapter, unless the server has it. Raises ServerTrouble or ServerUnusable if this
+        fails."""
         adapter = adapter_of(policy)
         offered = self._offered()
         if self._model not in offered:

@@ -113,7 +113,7 @@ def refuse_other_outputs(model: Path, config: Mapping[str, Any], weights: Shapes
 
 def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shapes, purpose: Purpose) -> None:
     """Raise Refused if a layer or the output layer is missing. transformers would initialise the missing
-    layer at random."""
+    weights at random."""
     layers = layers_in(weights).get("", set())
     expected = number_in(config, "num_hidden_layers", "n_layer", "n_layers")
     missing = list(islice((number for number in range(expected) if number not in layers), MOST_NAMED + 1))

@@ -148,7 +148,8 @@ def _id(tokens: Mapping[str, int], token: str) -> str:
 
 
 def _tokenizer_folder(folder: Path) -> Path:
-    """The folder that contains the tokenizer. An adapter without a tokenizer uses that of its base model."""
+    """The folder that contains the tokenizer. An adapter without a tokenizer uses its base model's
+    tokenizer."""
     own = (folder / TOKENIZER_CONFIG).is_file()
     return folder if own or not adapters.is_adapter(folder) else Path(adapters.base_of(folder))
 

@@ -44,8 +44,8 @@ NO_ARGUMENTS: Mapping[str, Any] = {}
 # Probes that are compared only if both templates accept them.
 OPTIONAL = {"the result of a tool"}
 # The date that templates see in every probe. Templates such as that of Llama 3.1 write the current date. The
-# encoded probes of each model are cached, so without a fixed date, those of two models could contain
-# different dates.
+# encoded probes of each model are cached. Without a fixed date, the probes of two models could therefore
+# contain different dates.
 NOW = datetime(2024, 7, 26)
 READING_SECONDS = 20  # elapsed time; usually enough even on a busy machine
 CPU_SECONDS = 10

@@ -47,7 +47,7 @@ def refuse_unknown_tokens(
 
 def refuse_unknown_pad(model: Path | str, pad: object, *, kind: str, rows: int) -> None:
     """Raise Refused if the ID of the pad token in `config.json` is beyond the model's last embedding row, and
-    models of type `kind` (`model_type`) use this ID when they create the embedding. torch can't create the
+    if models of type `kind` (`model_type`) use this ID when they create the embedding. torch can't create the
     embedding in that case."""
     if isinstance(pad, int) and pad >= rows and kind not in NO_PADDING_INDEX:
         raise Refused(

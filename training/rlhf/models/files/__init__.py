@@ -1,1 +1,2 @@
-"""Read a model's folder: JSON files, adapters and the headers of the weights. No module imports torch."""
+"""Read a model's folder: JSON files, adapters and the headers of the weights. No module in this package
+imports torch."""

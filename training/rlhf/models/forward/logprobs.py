@@ -38,9 +38,9 @@ _transforms: WeakKeyDictionary[nn.Module, Transform | None] = WeakKeyDictionary(
 
 
 class Outputs(NamedTuple):
-    """A model's outputs for N wanted tokens: their log-probabilities and the entropies of the distributions
-    from which they come, with shape (N,), and the trunk's final states, with shape (N, d). The states are
-    None if the model computes its logits in an unknown way."""
+    """A model's outputs for N wanted tokens. `log_probs` and `entropies` have shape (N,): each token's
+    log-probability, and the entropy of the distribution from which the token comes. `states`, with shape (N,
+    d), are the trunk's final states. They are None if the model computes its logits in an unknown way."""
 
     log_probs: Tensor
     entropies: Tensor

@@ -93,7 +93,7 @@ def best(groups: list[list[Candidate]], multiplier: float) -> list[Candidate]:
     ]
 
 
-def test_kept_answers_respect_the_floor_with_the_least_sufficient_multiplier(tmp_path: Path) -> None:
+def test_floor_gets_the_smallest_multiplier_at_which_kept_answers_respect_it(tmp_path: Path) -> None:
     held, free = ListReporter(), ListReporter()
     result = run(tmp_path / "held", held, reward_floors="harmless=start+0.2")
     # A floor that is never violated has no effect.
@@ -142,8 +142,8 @@ def test_cancelled_run_with_a_floor_resumes_exactly(tmp_path: Path) -> None:
 
 
 def test_floor_alone_does_not_lift_an_answer_over_the_threshold(tmp_path: Path) -> None:
-    """Every answer is far above the floor. With a multiplier, this distance would lift every answer over the
-    threshold."""
+    """Every answer is far above the floor. If the floor had a multiplier, this distance would lift every
+    answer over the threshold."""
     with pytest.raises(ValueError, match="worth keeping"):
         run(tmp_path, ListReporter(), keep="threshold", threshold=50.0, reward_floors="harmless=-100")
 

@@ -181,7 +181,7 @@ def test_run_fails_if_all_answers_to_each_prompt_have_the_same_reward(tmp_path: 
 
 
 def test_run_ends_early_if_a_later_round_has_nothing_to_select(tmp_path: Path) -> None:
-    """After the first rounds, the policy always gives the same answer."""
+    """After at most three rounds, the policy always gives the same answer."""
     report = ListReporter()
     config = changed(SMALL, rounds=4, epochs=40, learning_rate=3e-2, batch_size=16, samples_per_prompt=4)
     prompts, file = [PROMPTS[0]] * 4, tmp_path / "candidates"
@@ -272,7 +272,7 @@ def test_prompts_that_the_template_refuses_are_counted_and_left_out(tmp_path: Pa
     assert (result.prompts, result.prompts_refused) == (6, 1)
 
 
-def test_sampling_noise_differs_by_seed_and_batch_and_round() -> None:
+def test_sampling_noise_differs_between_seeds_and_batches_and_rounds() -> None:
     policy, judge, prompts = short_speaker(), arbitrary_reward_model(), [PROMPTS[0]] * 8
     places = [(0, 0, 1), (4, 0, 1), (0, 4, 1), (0, 0, 2)]  # seed, first prompt, round
     found = [

@@ -1,4 +1,5 @@
-"""A stopped or killed rejection sampling run resumes, and ends bitwise like an uninterrupted run."""
+"""A stopped or killed rejection sampling run resumes, and its results are bitwise identical to those of an
+uninterrupted run."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from training.rlhf.policy.rejection_sampling import RejectionSamplingResult, tra
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
 torch.set_num_threads(1)
-# Two rounds. Each has three batches of 256 answers, a selection and eight optimiser steps.
+# Two rounds, each with three batches of 256 answers, a selection and eight optimiser steps.
 CONFIG = RejectionSamplingConfig(
     samples_per_prompt=128,
     max_new_tokens=8,

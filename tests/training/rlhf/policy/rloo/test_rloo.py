@@ -158,7 +158,7 @@ def test_updates_within_a_step_stop_if_the_kl_exceeds_the_limit(world: World, tm
 
 
 def test_saved_policy_is_not_beyond_the_kl_ceiling(world: World, tmp_path: Path) -> None:
-    """Without a KL penalty, the policy moves to the best answers, at a KL of more than 5 nats."""
+    """Without a KL penalty, the policy moves to the best answers and reaches a KL of more than 5 nats."""
     settings = {"steps": 12, "learning_rate": 5e-3, "kl_coefficient": 0.0, "schedule": "constant"}
     settings |= {"rollout_prompts": 16, "responses_per_prompt": 4}
     reached = {}
@@ -212,8 +212,8 @@ def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_pa
 def test_weights_beyond_the_ceiling_never_become_the_reference(
     moving: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
-    """With these settings, the reference would follow every update before the KL of the new weights is known.
-    The KL from this reference would always be 0, no matter how far a step moves the policy."""
+    """With these settings, the reference would follow every update before the KL of the new weights was
+    known. The KL from this reference would then always be 0, no matter how far a step moved the policy."""
     settings = {"steps": 3, "learning_rate": 3e-2, "kl_coefficient": 0.0, "kl_ceiling": 0.3}
     report = ListReporter()
     run(world, tmp_path, report, **settings, **moving, schedule="constant")
@@ -279,8 +279,8 @@ DURABLE: dict[str, Any] = {
 
 
 def test_cancelled_run_resumes_bitwise(world: World, tmp_path: Path) -> None:
-    """The run is cancelled while it answers prompts, observes answers, updates the policy, and generates the
-    sample answers."""
+    """The run is cancelled several times: while it answers prompts, observes answers, updates the policy, and
+    generates the sample answers."""
     uninterrupted = Telling()
     expected, weights = run(world, tmp_path / "whole", uninterrupted, **DURABLE)
     assert max(uninterrupted.series("recovery")) == 1.0  # the ceiling was reached
@@ -299,7 +299,7 @@ def test_cancelled_run_resumes_bitwise(world: World, tmp_path: Path) -> None:
     assert all(torch.equal(resumed[name], weights[name]) for name in weights)
     rows = [row for report in reports for row in report.metric_rows]
     assert dict(rows) == dict(uninterrupted.metric_rows)
-    assert all(row in uninterrupted.metric_rows for row in rows)  # repeated steps repeat their metrics
+    assert all(row in uninterrupted.metric_rows for row in rows)  # a repeated step reports the same metrics
 
 
 def test_killed_run_resumes_bitwise_from_its_last_checkpoint(world: World, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """Given the same answers and rewards, RLOO and GRPO have the same loss and gradients as TRL's trainers.
-This also holds in every layout, with an adapter, and in bfloat16 up to its rounding errors."""
+This also holds in every layout, with an adapter and, up to rounding errors, in bfloat16."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ HALF: dict[str, Any] = {"dtype": "bfloat16"}
 
 
 class Limits(NamedTuple):
-    """The limits of the errors of the loss, of each advantage, and of the gradients. The last limit applies
-    to each number or, if ``relative``, to the norm (see `largest_error`)."""
+    """The limits of the errors of the loss, of each advantage, and of the gradients. The limit for the
+    gradients applies to each number or, if ``relative``, to the norm (see `largest_error`)."""
 
     loss: float
     advantages: float
@@ -59,7 +59,7 @@ class Limits(NamedTuple):
 
 EXACT = Limits(1e-4, 1e-4, 1e-4)
 # Our forward pass in bfloat16 (8 bits of precision) is compared with TRL's in float32, with the same rounded
-# weights. The limits are three times the measured errors: 0.0017, 0.011 and 1.7 %.
+# weights. The limits are three times the measured errors, which are 0.0017, 0.011 and 1.7 %.
 ROUNDED = Limits(5e-3, 0.03, 0.05, relative=True)
 # The method, the settings of the weights, and the limits.
 CASES = [

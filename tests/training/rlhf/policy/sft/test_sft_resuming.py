@@ -22,7 +22,7 @@ from training.rlhf.models.loading.sources import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
 
-# Two epochs of two steps of at least two micro-batches, with evaluations after most steps.
+# Two epochs of two steps. Each step has at least two micro-batches, and an evaluation follows most steps.
 RECIPE = SFTConfig(
     epochs=2,
     batch_size=8,

@@ -353,8 +353,8 @@ def _check_weights(model: ModelVersion, field: str) -> None:
 
 
 def missing_weights(model: ModelVersion) -> str:
-    """Return the reason why the model can't be loaded: the model's folder or its adapter's base model is
-    missing. The result is empty if the model can be loaded."""
+    """Return the reason why the model can't be loaded: its folder contains no model, or the base model of its
+    adapters is missing. The result is empty if the model can be loaded."""
     if not adapters.holds_model(model.folder):
         return f"The weights of {model.name} are missing: {model.path} has no {adapters.CONFIG_FILE}."
     try:

@@ -1,7 +1,7 @@
 """Correction for answers that another engine sampled: pure functions on tensors.
 
-A generation server uses different kernels from the training forward pass, and often a different precision.
-The answers then come from a policy that differs slightly from the one in training. Tensors contain the
+A generation server's kernels, and often its precision, differ from those of the training forward pass. The
+answers then come from a policy that differs slightly from the one in training. Tensors contain the
 log-probabilities of the sampled tokens only, in nats, at the sampling temperature.
 """
 

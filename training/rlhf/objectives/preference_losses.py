@@ -30,8 +30,8 @@ def pair_loss(margins: Tensor, *, loss: PairLoss, beta: float, label_smoothing: 
 
     ``label_smoothing`` is the probability e that a stated preference is the reverse of the true one. The loss
     is then the expectation (1 - e) l(h) + e l(-h). For dpo, this is conservative DPO (eq. 3 of Mitchell, "A
-    note on DPO with noisy preferences & relationship to IPO", 2023). With e = 1/2, it is the loss of a tied
-    pair.
+    note on DPO with noisy preferences & relationship to IPO", 2023). With e = 1/2, the expectation is the
+    loss of a tied pair.
     """
     if label_smoothing == 0.0:
         return _as_stated(margins, loss, beta)

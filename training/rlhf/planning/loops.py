@@ -253,7 +253,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
 def _answering(
     recipe: SFTConfig | DPOConfig, policy: Shape, data: Data, held: tuple[Part, ...], given: Conditions
 ) -> tuple[Stage, ...]:
-    """Return the stages before and after training in which the policy answers prompts. Every process answers
+    """Return the stages in which the policy answers prompts before and after training. Every process answers
     all of the prompts.
 
     The policy answers the sample prompts before and after training. To measure the divergence from the

@@ -359,8 +359,8 @@ def counting_tokens(rows: Sequence[Row], what: str) -> AbstractContextManager[No
 def parts_of(
     config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> tuple[Iterator[Batch], Callable[[], Batch]]:
-    """Return the micro-batches of this process's share of the rows, and a function that returns a spare one
-    for `in_step`."""
+    """Return the micro-batches of this process's share of the rows, and a function that returns a spare
+    micro-batch for `in_step`."""
     mine = [rows[i] for i in distributed.share([row.length for row in rows])]
     shortest = min(rows, key=lambda row: row.length)
     laid_out_rows = partial(laid_out, config, policy, tokenizer)

@@ -187,8 +187,8 @@ def cautious_scores(
     deviations themselves. Both have shape (K,). The standard deviations are 0 if there is no uncertainty
     estimate.
 
-    With this lower bound, a policy profits less from answers with uncertain rewards. Coste et al. 2024 (arXiv
-    2310.02743) subtract an ensemble's variance instead.
+    With such lowered rewards, a policy profits less from answers with uncertain rewards. Coste et al. 2024
+    (arXiv 2310.02743) subtract an ensemble's variance instead.
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

@@ -77,8 +77,8 @@ def open_trainable(
 
 
 def convert_weights(model: nn.Module, dtype: torch.dtype) -> Any:
-    """Convert a model's weights in place. Buffers that are not saved with the model keep their precision, as
-    in ``from_pretrained``.
+    """Convert a model's weights to another data type, in place. Buffers that are not saved with the model
+    keep their precision, as in ``from_pretrained``.
 
     `nn.Module.to` would also round the frequencies of rotary positions. The saved model would then compute
     other log-probabilities than the trained one, because the saved model is loaded with exact frequencies.
@@ -141,7 +141,8 @@ def freeze_all_but_last(model: Any, number: int) -> None:
 
 
 def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None) -> tuple[Any, Any, str]:
-    """Return the model with its adapter, its tokenizer, and the folder or hub name of its base model."""
+    """Return the model (with any adapter unmerged), its tokenizer, and the folder or hub name of its base
+    model."""
     if not isinstance(source, Loaded):
         opened = open_generator(source, dtype=dtype, device=device)
         return opened.model, opened.tokenizer, opened.base

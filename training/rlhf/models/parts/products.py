@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # oneDNN, and ideep between it and torch, keep the code that they generate for each shape. Micro-batches have
-# many lengths. With the default of 1,024 shapes, a process grew by 1.4 GB within 1,000 lengths. With 64
-# shapes, it grew by 0.15 GB and was not slower. Both libraries read the limit when they are first used.
+# many different lengths. With the default limit of 1,024 shapes, a process grew by 1.4 GB during
+# micro-batches of 1,000 different lengths. With a limit of 64 shapes, the process grew by 0.15 GB and was not
+# slower. Both libraries read the limit when they are first used.
 KEPT_SHAPES = "64"
 
 

@@ -154,7 +154,7 @@ def note_device(*, run_id: UUID, attempt: int, device: str) -> None:
 
 
 def forget_checkpoint(*, run_id: UUID, attempt: int) -> None:
-    """Record that the run would start from the beginning, because the attempt has removed the
+    """Record that the run has no checkpoint to resume from, because the attempt has removed the
     checkpoints."""
     mine = TrainingRun.objects.filter(pk=run_id, attempt=attempt, state=TrainingRun.State.RUNNING)
     mine.update(checkpoint_step=None, checkpoint_at=None)

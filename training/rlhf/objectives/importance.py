@@ -33,8 +33,8 @@ def sampler_gap(log_probs: Tensor, sampler: Tensor) -> dict[str, float]:
     """Return how far the sampler is from the policy, per token and in nats: the mean and the largest
     |difference| of the log-probabilities, and an estimate of KL(sampler || policy).
 
-    Both arguments have shape (N,). The estimate is the mean of k3 over the sampler's tokens, which is
-    unbiased and never negative.
+    Both arguments have shape (N,). The estimate, the mean of k3 over the sampler's tokens, is unbiased and
+    never negative.
     """
     difference = (log_probs - sampler).abs()
     return {

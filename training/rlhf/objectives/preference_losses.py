@@ -73,8 +73,8 @@ def best_response_loss(log_probs: Tensor, lengths: Tensor, tiers: Tensor) -> Ten
     """Return the negative log-likelihood per token of each ranking's best tier, in nats, with shape (B,).
 
     ``log_probs``, with shape (B, K), contains the sums over each response's tokens, and ``lengths`` contains
-    the numbers of tokens. The loss is averaged over the responses in the best tier. For a pair, it is the
-    supervised term of Iterative RPO (eq. 1 of arXiv 2404.19733, where alpha weights the other term). A
+    the numbers of tokens. The loss is averaged over the responses in the best tier. For a pair, this loss is
+    the supervised term of Iterative RPO (eq. 1 of arXiv 2404.19733, where alpha weights the other term). A
     ranking in which no response is preferred to another contributes 0.
     """
     best = (tiers == 0) & preferred_pairs(tiers).any(dim=(1, 2))[:, None]

@@ -141,11 +141,11 @@ class LoopProgress:
     the candidates.
 
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
-    `fit` is the progress of this fine-tuning (`sft.FitProgress`). Both are None while the round is sampling
-    answers. `kept` counts the imitated answers. `loss` and `heldout_loss` are those of the last complete
-    round. `before` contains the sample answers of the starting policy. `floors` is the floors' state after
-    the most recent selection. This state contains the floors' values, which were determined in the first
-    round. `micro_batch_tokens` is the limit of token positions in fine-tuning, as in `sft.FitProgress`.
+    `fit` is the progress of this fine-tuning (`sft.FitProgress`). Both are None while the round's answers are
+    being sampled. `kept` counts the imitated answers. `loss` and `heldout_loss` are those of the last
+    complete round. `before` contains the sample answers of the starting policy. `floors` is the floors' state
+    after the most recent selection. This state contains the floors' values, which were determined in the
+    first round. `micro_batch_tokens` is the limit of token positions in fine-tuning, as in `sft.FitProgress`.
     """
 
     step: int = 0

@@ -55,7 +55,7 @@ def refuse_missing_base(adapter: Path) -> None:
 
 
 def refuse_unsupported(base: str, config: Any, purpose: Purpose) -> None:
-    """Raise Refused if no model of this architecture serves the purpose."""
+    """Raise Refused if models of this architecture can't be used for this purpose."""
     scoring = purpose != Purpose.POLICY
     refuse_wrong_architecture(base, config.to_dict(), purpose)
     known = any(type(one) in class_for(purpose)._model_mapping for one in (config, config.get_text_config()))

@@ -1,4 +1,4 @@
-"""Open a policy for training, with the weights that the recipe trains marked as trainable."""
+"""Open a policy for training. Only the weights that the recipe trains require gradients."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def convert_weights(model: nn.Module, dtype: torch.dtype) -> Any:
     keep their precision, as in ``from_pretrained``.
 
     `nn.Module.to` would also round the frequencies of rotary positions. The saved model would then compute
-    other log-probabilities than the trained one, because the saved model is loaded with exact frequencies.
+    different log-probabilities from the trained model, because a saved model is loaded with exact
+    frequencies.
     """
     saved = model.state_dict().keys()
     kept = {name: buffer for name, buffer in model.named_buffers() if name not in saved}
@@ -167,7 +168,7 @@ def _refuse_trained_biases(model: Any, source: ModelSource) -> None:
 
 def _train_only_matrices(model: Any) -> None:
     """Freeze everything except the matrices of the adapter in training, because the optimiser updates only
-    these. The gradients of other weights would only take memory."""
+    these. The gradients of other weights would only use memory."""
     whole = [name for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name]
     if whole:
         logger.warning(

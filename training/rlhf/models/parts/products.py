@@ -43,7 +43,7 @@ def is_linear(module: nn.Module) -> bool:
 
 
 class Linear(nn.Linear):
-    """A linear layer that multiplies large fp32 matrices on a CPU with oneDNN.
+    """A linear layer that uses oneDNN to multiply large fp32 matrices on a CPU.
 
     Only the shapes decide whether oneDNN is used. The output is therefore the same with and without
     gradients, bit for bit.
@@ -72,7 +72,7 @@ def use_onednn(model: nn.Module) -> None:
 
 
 def available() -> bool:
-    """Return whether this build of torch has oneDNN, with the operator that `torch.compile` uses."""
+    """Return whether this build of torch contains oneDNN and the operator that `torch.compile` uses."""
     return bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 

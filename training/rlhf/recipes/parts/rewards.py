@@ -22,8 +22,8 @@ _FLOORS_EXAMPLE = "Write floors as harmless-rm=start, harmless-rm=start-0.2 or h
 class Floor(NamedTuple):
     """The lowest acceptable mean of a reward model's scores, in standard deviations of its training rewards.
 
-    With `from_start`, `value` is added to the mean of the starting policy's answers. Otherwise, `value` is
-    measured from the mean of the training rewards.
+    With `from_start`, `value` is added to the mean score of the starting policy's answers. Otherwise, `value`
+    is measured from the mean of the training rewards.
     """
 
     from_start: bool

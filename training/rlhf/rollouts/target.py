@@ -16,7 +16,7 @@ from training.rlhf.rollouts.rollout import choose_prompts, sample_rollout
 from training.rlhf.rollouts.state import OnPolicyState, Pulled
 from training.rlhf.rollouts.steps import Progress, no_progress, observed
 
-# Number of standard errors added to the estimate: the KL then exceeds the target in about one in 40 runs.
+# Number of standard errors added to the estimate: with two, the KL exceeds the target in about one run in 40.
 STANDARD_ERRORS = 2.0
 # After a pull that covers at least LONG_PULL of the distance to the reference, the KL is measured again, but
 # at most MEASUREMENTS times in total. Near the reference, the KL is proportional to the square of the

@@ -161,10 +161,10 @@ def model_input(*, project: Project, name: str) -> ModelVersion:
 
 
 def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
-    """Return the folder or hub name that the run loads.
+    """Return the folder or hub name of the model that the run starts from.
 
-    If the recipe's base_model is set, the run loads base_model. Otherwise, the run loads the input policy's
-    folder. In sft recipes, base_model has a default. An sft run with an input policy therefore ignores
+    If the recipe's base_model is set, the run starts from base_model. Otherwise, it starts from the input
+    policy. In sft recipes, base_model has a default. An sft run with an input policy therefore ignores
     base_model and always starts from the input policy.
     """
     named = str(getattr(recipe, "base_model", ""))

@@ -161,10 +161,10 @@ def model_input(*, project: Project, name: str) -> ModelVersion:
 
 
 def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
-    """Return the folder or hub name that the run loads.
+    """Return the folder or hub name of the model that the run starts from.
 
-    If the recipe's base_model is set, the run loads base_model. Otherwise, the run loads the input policy's
-    folder. In sft recipes, base_model has a default. An sft run with an input policy therefore ignores
+    If the recipe's base_model is set, the run starts from base_model. Otherwise, it starts from the input
+    policy. In sft recipes, base_model has a default. An sft run with an input policy therefore ignores
     base_model and always starts from the input policy.
     """
     named = str(getattr(recipe, "base_model", ""))
@@ -353,8 +353,8 @@ def _check_weights(model: ModelVersion, field: str) -> None:
 
 
 def missing_weights(model: ModelVersion) -> str:
-    """Return the reason why the model can't be loaded: the model's folder or its adapter's base model is
-    missing. The result is empty if the model can be loaded."""
+    """Return the reason why the model can't be loaded: its folder contains no model, or the base model of its
+    adapters is missing. The result is empty if the model can be loaded."""
     if not adapters.holds_model(model.folder):
         return f"The weights of {model.name} are missing: {model.path} has no {adapters.CONFIG_FILE}."
     try:

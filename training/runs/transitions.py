@@ -49,7 +49,7 @@ ENDED = f"finished_at = clock_timestamp(), eta_seconds = NULL, {SPENT}"
 
 
 def worker_name() -> str:
-    """Return a new name for each claim (see `claim_run`)."""
+    """Return a name for the worker that is unique to one claim (see `claim_run`)."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -154,7 +154,7 @@ def note_device(*, run_id: UUID, attempt: int, device: str) -> None:
 
 
 def forget_checkpoint(*, run_id: UUID, attempt: int) -> None:
-    """Record that the run would start from the beginning, because the attempt has removed the
+    """Record that the run has no checkpoint to resume from, because the attempt has removed the
     checkpoints."""
     mine = TrainingRun.objects.filter(pk=run_id, attempt=attempt, state=TrainingRun.State.RUNNING)
     mine.update(checkpoint_step=None, checkpoint_at=None)

@@ -1,7 +1,7 @@
 """Correction for answers that another engine sampled: pure functions on tensors.
 
-A generation server uses different kernels from the training forward pass, and often a different precision.
-The answers then come from a policy that differs slightly from the one in training. Tensors contain the
+A generation server's kernels, and often its precision, differ from those of the training forward pass. The
+answers then come from a policy that differs slightly from the one in training. Tensors contain the
 log-probabilities of the sampled tokens only, in nats, at the sampling temperature.
 """
 
@@ -33,8 +33,8 @@ def sampler_gap(log_probs: Tensor, sampler: Tensor) -> dict[str, float]:
     """Return how far the sampler is from the policy, per token and in nats: the mean and the largest
     |difference| of the log-probabilities, and an estimate of KL(sampler || policy).
 
-    Both arguments have shape (N,). The estimate is the mean of k3 over the sampler's tokens, which is
-    unbiased and never negative.
+    Both arguments have shape (N,). The estimate, the mean of k3 over the sampler's tokens, is unbiased and
+    never negative.
     """
     difference = (log_probs - sampler).abs()
     return {

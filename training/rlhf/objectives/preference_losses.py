@@ -30,8 +30,8 @@ def pair_loss(margins: Tensor, *, loss: PairLoss, beta: float, label_smoothing: 
 
     ``label_smoothing`` is the probability e that a stated preference is the reverse of the true one. The loss
     is then the expectation (1 - e) l(h) + e l(-h). For dpo, this is conservative DPO (eq. 3 of Mitchell, "A
-    note on DPO with noisy preferences & relationship to IPO", 2023). With e = 1/2, it is the loss of a tied
-    pair.
+    note on DPO with noisy preferences & relationship to IPO", 2023). With e = 1/2, the expectation is the
+    loss of a tied pair.
     """
     if label_smoothing == 0.0:
         return _as_stated(margins, loss, beta)
@@ -73,8 +73,8 @@ def best_response_loss(log_probs: Tensor, lengths: Tensor, tiers: Tensor) -> Ten
     """Return the negative log-likelihood per token of each ranking's best tier, in nats, with shape (B,).
 
     ``log_probs``, with shape (B, K), contains the sums over each response's tokens, and ``lengths`` contains
-    the numbers of tokens. The loss is averaged over the responses in the best tier. For a pair, it is the
-    supervised term of Iterative RPO (eq. 1 of arXiv 2404.19733, where alpha weights the other term). A
+    the numbers of tokens. The loss is averaged over the responses in the best tier. For a pair, this loss is
+    the supervised term of Iterative RPO (eq. 1 of arXiv 2404.19733, where alpha weights the other term). A
     ranking in which no response is preferred to another contributes 0.
     """
     best = (tiers == 0) & preferred_pairs(tiers).any(dim=(1, 2))[:, None]

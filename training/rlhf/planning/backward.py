@@ -29,10 +29,10 @@ from training.rlhf.planning.transformer import (
     projection_bytes,
 )
 
-# On a CPU, the C library's allocator reuses freed blocks only in part, because blocks that are still needed
-# lie between them. `benchmarks.memory_estimates` measured the growth of resident memory: 1.2 to 1.9 times the
-# stored activations if all weights are trained, and 1.7 to 2.4 times for adapters, whose layers allocate
-# about four times as many blocks. If large blocks are returned to the system instead
+# On a CPU, the C library's allocator reuses only some of the freed blocks, because blocks that are still
+# needed lie between them. `benchmarks.memory_estimates` measured the growth of resident memory: 1.2 to 1.9
+# times the stored activations if all weights are trained, and 1.7 to 2.4 times for adapters, whose layers
+# allocate about four times as many blocks. If large blocks are returned to the system instead
 # (MALLOC_MMAP_THRESHOLD_=1048576), the heap is not fragmented, but training an adapter takes 1.4 to 1.6 times
 # as long. On a GPU, torch uses its own allocator.
 HEAP_GAPS, HEAP_GAPS_OF_ADAPTERS = 1.3, 2.0

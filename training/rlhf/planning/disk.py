@@ -24,7 +24,7 @@ CHECKPOINTS_KEPT = 2
 # Size of a sampled answer in a checkpoint: bytes per token ID, and bytes per answer for all other columns of
 # `selection.candidates.Candidates` together.
 TOKEN_BYTES, ANSWER_BYTES = 4, 37
-RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
+RELU_WIDTH = 16  # the width of each small head in an ensemble (`heads.WIDTH`)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def rejection_sampling(recipe: RejectionSamplingConfig, shape: Shape, *, prompts
 
 def trained_policy(recipe: TrainsPolicy, shape: Shape) -> Disk:
     """Return the disk space of a run that saves a policy and writes checkpoints of its trained weights and
-    Adam's moments. A third checkpoint is written before the oldest of two is deleted."""
+    Adam's moments. Two checkpoints are kept, and a third is written before the oldest is deleted."""
     return Disk(model_bytes(recipe, shape), (CHECKPOINTS_KEPT + 1) * checkpoint_bytes(recipe, shape))
 
 

@@ -253,13 +253,13 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, given: Conditi
 def _answering(
     recipe: SFTConfig | DPOConfig, policy: Shape, data: Data, held: tuple[Part, ...], given: Conditions
 ) -> tuple[Stage, ...]:
-    """Return the stages before and after training in which the policy answers prompts. Every process answers
+    """Return the stages in which the policy answers prompts before and after training. Every process answers
     all of the prompts.
 
     The policy answers the sample prompts before and after training. To measure the divergence from the
     starting policy, it answers `kl_samples` prompts after the training, and both policies process the
-    answers. The moments are freed first. An adapter's starting policy is its own trunk, so no further model
-    is loaded.
+    answers. The moments are freed first. If the policy is an adapter, its own trunk is the starting policy,
+    so no further model is loaded.
     """
     without_moments = tuple(part for part in held if not part.name.startswith("Adam"))
     shown, measured = (int(min(n, data.items)) for n in (recipe.sample_prompts, recipe.kl_samples))

@@ -123,7 +123,7 @@ def _on_policy(
         adapted=recipe.use_peft,
     )
     shows, shown = _samples(recipe, data)
-    # The first process answers the sample prompts alone, while the others wait.
+    # Only the first process answers the sample prompts, while the others wait.
     alone = given.processes * shows
     showing = decoding(
         policy,
@@ -250,8 +250,8 @@ def _samples(recipe: RolloutConfig, data: Data) -> tuple[int, int]:
 
 
 def _imitation(recipe: RolloutConfig, policy: Shape, data: Data, *, places: float) -> tuple[float, float]:
-    """Return the operations of the supervised loss in one epoch over a rollout, and its number of
-    micro-batches. The demonstrations are assumed to be as long as the data's prompts with their answers."""
+    """Return the operations and the number of micro-batches of the supervised loss in one epoch over a
+    rollout. The demonstrations are assumed to be as long as the data's prompts with their answers."""
     if not isinstance(recipe, PPOConfig) or recipe.ptx_coefficient == 0:
         return 0.0, 0.0
     row = data.prompt + data.response

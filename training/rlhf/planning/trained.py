@@ -29,7 +29,7 @@ TRAINING, TRAINING_AN_ADAPTER = 3, 2
 BUCKET_BYTES = 64_000_000
 
 
-# On a CPU, runs in bfloat16 use more memory than their tensors take: 60 to 300 MB in
+# On a CPU, a run in bfloat16 uses more memory than its tensors take. The difference was 60 to 300 MB in
 # `benchmarks.memory_estimates`, for models of 34 to 88 million parameters. The cause has not been confirmed.
 # It may be oneDNN, which computes the products and keeps a compiled kernel for each combination of sizes.
 HALF_KERNELS = Part("bfloat16 kernels", 250_000_000)
@@ -57,7 +57,7 @@ def trained_weights(recipe: TrainsPolicy, shape: Shape) -> float:
 
 
 def last_layers(recipe: TrainsLayers, shape: Shape) -> float:
-    """Return the number of weights in the last layers, if only these are trained."""
+    """Return the number of weights in the trained layers, without embedding and output layer."""
     embeddings = shape.vocabulary * shape.hidden * (1 if is_tied(shape) else 2)
     return max(0, shape.weights - embeddings) * trained_layers(recipe, shape) / shape.layers
 

@@ -63,8 +63,8 @@ def layer_bytes(shape: Shape, how: Pass) -> float:
     """Return the bytes that one layer stores per token position for the backward pass.
 
     A norm stores its input in float32 and, for the gradient of its weight, the normalised input. The linear
-    layers after it store their common input. Attention stores queries, keys, values and its output. Keys and
-    values are stored for every query head, because grouped heads are repeated before the attention. The
+    layers after a norm store their common input. Attention stores queries, keys, values and its output. Keys
+    and values are stored for every query head, because grouped heads are repeated before the attention. The
     output layer of the attention stores its own input, which is a copy of the attention's output in another
     memory layout. The MLP stores the gate projection, its activation, the up projection, and the product of
     the last two.

@@ -4,8 +4,8 @@ scores.
 Each step samples answers, scores them, computes advantages, and runs a few epochs of clipped updates. PPO is
 sensitive to these choices:
 
-- Log-probabilities are never taken from the sampler. They are recomputed with the training forward pass on
-  the same rows that are trained on. The ratio is therefore exactly 1 before the first update, and
+- Log-probabilities are never taken from the sampler. They are recomputed with the training forward pass, on
+  the same rows as in the update. The ratio is therefore exactly 1 before the first update, and
   ``val/first_log_ratio`` reports any deviation.
 - Updates use the token IDs as they were sampled. Answers are scored with exactly one EOS at their end.
 - The score is placed on the last real token. A truncated answer is scored as if it ended at its last token,
@@ -13,10 +13,10 @@ sensitive to these choices:
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
 - The critic is either a separate model, which starts as a copy of the reward model's trunk, or a second
-  adapter on the policy's trunk. Its head starts at zero, so the explained variance of its first values is
-  exactly 0. The critic's gradient doesn't affect the policy, and each of the two has its own optimiser. With
-  ``critic=shared``, the critic is only a head on the policy's states, and its gradient also trains the
-  policy's trunk.
+  adapter on the policy's trunk. The weights of the critic's head start at 0, so the explained variance of the
+  critic's first values is exactly 0. The critic's gradient doesn't affect the policy, and the policy and the
+  critic have separate optimisers. With ``critic=shared``, the critic is only a head on the policy's states,
+  and its gradient also trains the policy's trunk.
 - Scores are in standard deviations of the rewards of the reward model's training responses. The KL
   coefficient, the clip ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.

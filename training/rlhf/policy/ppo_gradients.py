@@ -1,4 +1,5 @@
-"""The gradients of PPO's losses on a micro-batch, and its contribution to the minibatch's metrics."""
+"""The gradients of PPO's losses on a micro-batch, and the micro-batch's contribution to the minibatch's
+metrics."""
 
 from __future__ import annotations
 

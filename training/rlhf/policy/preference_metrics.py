@@ -1,4 +1,4 @@
-"""Metrics of the pairs of a preferred (chosen) and another (rejected) response, as sums that add up over
+"""Metrics of pairs of a preferred (chosen) and a rejected response, as sums that can be added over
 micro-batches."""
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def score_responses(policy: PreTrainedModel, rows: RankingRows, indices: Sequenc
 
     A ranking can exceed ``max_tokens``. Its responses then go through the policy in several passes. The
     backward pass recomputes the activations of one pass at a time. The largest pass therefore determines the
-    memory use, and rankings that need several passes take a third longer.
+    memory use, and a ranking takes a third longer in several passes than in one.
 
     If the policy is sharded, the responses of a ranking go through the policy in one pass. Several passes are
     not possible, because all processes must run the same number of passes. The recomputation would also

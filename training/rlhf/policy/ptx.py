@@ -1,7 +1,7 @@
 """PPO-ptx: a supervised loss on demonstrations, mixed into the policy's updates.
 
 InstructGPT (arXiv 2203.02155 eq. 2) mixes in pretraining text. Here, the demonstrations are conversations,
-and the loss is on their answers only.
+and the loss covers only their answers.
 """
 
 from __future__ import annotations

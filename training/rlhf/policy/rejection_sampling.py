@@ -26,8 +26,9 @@ While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, 
 truncated answers. The multipliers of floors do not affect the metrics, because the multipliers are not known
 before the selection. The metrics of a selection are `best_of/<n>` (the expected reward of the best of n
 answers), `gold_best_of/<n>` (the expected gold reward of the same answer), `kl_best_of/<n>` (an upper bound
-on the KL divergence from the policy, in nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are
-those of `sft`. docs/rewards.md lists the additional metrics of runs with several reward models.
+on the KL divergence of this answer's distribution from the policy, in nats), `kept` and `kept_prompts`.
+During fine-tuning, the metrics are those of `sft`. docs/rewards.md lists the additional metrics of runs with
+several reward models.
 """
 
 from __future__ import annotations
@@ -140,11 +141,11 @@ class LoopProgress:
     the candidates.
 
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
-    `fit` is the progress of this fine-tuning (`sft.FitProgress`). Both are None while the round is sampling
-    answers. `kept` counts the imitated answers. `loss` and `heldout_loss` are those of the last complete
-    round. `before` contains the sample answers of the starting policy. `floors` is the floors' state after
-    the most recent selection. This state contains the floors' values, which were determined in the first
-    round. `micro_batch_tokens` is the limit of token positions in fine-tuning, as in `sft.FitProgress`.
+    `fit` is the progress of this fine-tuning (`sft.FitProgress`). Both are None while the round's answers are
+    being sampled. `kept` counts the imitated answers. `loss` and `heldout_loss` are those of the last
+    complete round. `before` contains the sample answers of the starting policy. `floors` is the floors' state
+    after the most recent selection. This state contains the floors' values, which were determined in the
+    first round. `micro_batch_tokens` is the limit of token positions in fine-tuning, as in `sft.FitProgress`.
     """
 
     step: int = 0
@@ -208,11 +209,11 @@ def train(
     """Sample answers, choose the best, fine-tune the policy and save it. A `Loaded` policy is trained in
     place.
 
-    `reward_model` is one reward model, or several by name. `gold` is the true reward, if known. The true
-    reward is only reported and does not affect the run. `candidates` names the file to which all answers are
-    written (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed run resumes
-    from it when the call is repeated. On a CPU, the weights and the candidates are then bitwise equal to
-    those of an uninterrupted run.
+    `reward_model` is one reward model or several named reward models. `gold` is the true reward, if known.
+    The true reward is only reported and does not affect the run. `candidates` names the file to which all
+    answers are written (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed
+    run resumes from it when the call is repeated. On a CPU, the weights and the candidates are then bitwise
+    equal to those of an uninterrupted run.
 
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. If an exception is raised, neither the model nor the candidates are written.
@@ -385,8 +386,8 @@ def tune_round(
 
 
 def with_learning_rate(config: RejectionSamplingConfig, policy: PreTrainedModel) -> RejectionSamplingConfig:
-    """Return the settings, with a default filled in if they contain no learning rate. This default is lower
-    than that of `sft`."""
+    """Return the settings, with a default learning rate if they contain none. This default is lower than that
+    of `sft`."""
     rate = config.learning_rate or rate_for(
         policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B, adapter=config.use_peft
     )

@@ -13,9 +13,9 @@ settings (`RLOOConfig`) determine the method:
 - Dr. GRPO is GRPO without the division by the standard deviation and by the answer's length.
 
 The choices to which PPO is sensitive matter here, too (see `ppo`). Log-probabilities come from the training
-forward pass on the rows that are trained on. The policy is trained on the answers as they were sampled, and
-answers are scored with exactly one EOS. Models stay in eval mode. If all answers to a prompt have the same
-reward, the policy learns nothing from the prompt, except from a KL penalty in the loss.
+forward pass, on the same rows as in the update. The policy is trained on the answers as they were sampled,
+and answers are scored with exactly one EOS. Models stay in eval mode. If all answers to a prompt have the
+same reward, the policy learns nothing from the prompt, except from a KL penalty in the loss.
 ``frac_reward_zero_std`` is the share of such prompts.
 
 The loop is in ``rollouts.on_policy``. One state contains everything that changes during a run.

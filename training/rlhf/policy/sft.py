@@ -3,9 +3,9 @@
     result = train(SFTConfig(), base_model="path or hub name", demonstrations=[…], out_dir="…", report=…)
 
 The metrics at every step are `loss`, `learning_rate`, `grad_norm`, `padding_share` and `tokens_per_second`.
-The loss is in nats per response token, before the step's update. The gradient norm is measured before
-clipping. `padding_share` is the share of padding among all token positions of the step. With an adapter,
-`parameters/change` is the norm of the change of the weights since the start of training.
+The loss is in nats per response token and is computed before the step's update. The gradient norm is measured
+before clipping. `padding_share` is the share of padding among all token positions of the step. With an
+adapter, `parameters/change` is the norm of the change of the weights since the start of training.
 `tokens_per_second` counts prompts and responses, without padding. If there are held-out demonstrations, some
 steps also report `heldout_loss`, which is measured after the step's update.
 
@@ -359,8 +359,8 @@ def counting_tokens(rows: Sequence[Row], what: str) -> AbstractContextManager[No
 def parts_of(
     config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> tuple[Iterator[Batch], Callable[[], Batch]]:
-    """Return the micro-batches of this process's share of the rows, and a function that returns a spare one
-    for `in_step`."""
+    """Return the micro-batches of this process's share of the rows, and a function that returns a spare
+    micro-batch for `in_step`."""
     mine = [rows[i] for i in distributed.share([row.length for row in rows])]
     shortest = min(rows, key=lambda row: row.length)
     laid_out_rows = partial(laid_out, config, policy, tokenizer)

@@ -14,8 +14,8 @@ from training.rlhf.recipes.parts.servers import FULL_TRAINING
 from training.rlhf.recipes.parts.weights import TrainsPolicy
 
 # Number of answers from which the KL of the final policy is estimated if there is a target, and the maximum
-# number of rollouts that provide these answers. Near 1 nat, the mean of 512 answers has a standard error of
-# about 0.07 nats. With the 64 answers of a step, the standard error would be 0.2 nats.
+# number of rollouts that provide these answers. At a KL near 1 nat, the mean over 512 answers has a standard
+# error of about 0.07 nats. With the 64 answers of a step, the standard error would be 0.2 nats.
 FINAL_ANSWERS, FINAL_ROLLOUTS = 512, 8
 
 

@@ -19,10 +19,10 @@ Ints = NDArray[np.int64]
 LEVEL = 0.95
 NORMAL_95 = 1.959964  # number of standard errors on either side of the mean that cover 95 %
 SAMPLES = 1000
-# More prompts than MAX_GROUPS are divided at random into MAX_GROUPS groups. Groups are then drawn instead of
-# prompts, so that memory use does not grow with the number of prompts. With groups, the estimated
-# variance of the totals stays unbiased. The relative error of the standard error is about 1/√(2·groups) =
-# 1.6 %.
+# If there are more than MAX_GROUPS prompts, they are divided at random into MAX_GROUPS groups. Groups are
+# then drawn instead of prompts, so that memory use does not grow with the number of prompts. With groups, the
+# estimated variance of the totals stays unbiased. The relative error of the standard error is about
+# 1/√(2·groups) = 1.6 %.
 MAX_GROUPS = 2000
 
 

@@ -72,7 +72,7 @@ def reliability_svg(of: Reliability, title: str) -> str:
 
 
 def slices_svg(accuracy: Estimate, slices: Sequence[Slice]) -> str:
-    """Plot each accuracy with its interval, one per row. The dashed line is the accuracy on all pairs."""
+    """Plot each accuracy with its interval, one per row. The dashed line shows the accuracy on all pairs."""
     x = _onto(0, 1, LABELS, LABELS + BAND)
     rows = list(_rows(accuracy, slices))
     height = TOP + ROW * len(rows) + 40

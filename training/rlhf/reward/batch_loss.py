@@ -1,4 +1,5 @@
-"""The loss of a batch of rankings as specified by the recipe, and the metrics computed with it."""
+"""The loss that the recipe specifies for a batch of rankings, and the metrics computed together with this
+loss."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 def shared_batches(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
 ) -> tuple[Iterator[Batch], Callable[[], Batch]]:
-    """Return the micro-batches of this process's share of the groups, and a function that returns a spare one
-    for `in_step`."""
+    """Return the micro-batches of this process's share of the groups, and a function that returns a spare
+    micro-batch for `in_step`."""
     read = partial(batches, model, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id)
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     shortest = min(groups, key=lambda group: group.packed_tokens)
@@ -155,8 +156,8 @@ def evaluate(
     state: HasLimit,
     what: str = "the evaluation",
 ) -> dict[str, float]:
-    """Return the weighted mean loss per ranking, the accuracy per pair and the number of pairs, on held-out
-    groups."""
+    """Return three metrics of held-out groups: the weighted mean loss per ranking, the accuracy per pair and
+    the number of pairs."""
     weight = sum(group.weight for group in groups)
 
     def work(limited: RewardModelConfig) -> Mapping[str, float]:

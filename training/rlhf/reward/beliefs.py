@@ -111,7 +111,8 @@ def beliefs_about(
     centred: bool = False,
     layout: LayoutChoice = "auto",
 ) -> list[Belief]:
-    """Like `scoring.score`, but return beliefs about the responses to each prompt, on the CPU."""
+    """Like `scoring.score`, but return the beliefs about each prompt's responses. The tensors are on the
+    CPU."""
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
     found = beliefs_of_groups(model, groups, uncertainty, pad_id=chat.pad_id(tokenizer), layout=layout)
@@ -187,8 +188,8 @@ def cautious_scores(
     deviations themselves. Both have shape (K,). The standard deviations are 0 if there is no uncertainty
     estimate.
 
-    With this lower bound, a policy profits less from answers with uncertain rewards. Coste et al. 2024 (arXiv
-    2310.02743) subtract an ensemble's variance instead.
+    Because of this deduction, a policy profits less from answers with uncertain rewards. Coste et al. 2024
+    (arXiv 2310.02743) subtract an ensemble's variance instead.
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

@@ -5,10 +5,10 @@ Each member starts as a random function of a response's features (a randomised p
 Aslanides & Cassirer 2018, arXiv 1806.03335). Fitting changes a member only as far as the rankings require (an
 anchored ensemble: Pearce et al. 2020, arXiv 1810.05546). Members agree where rankings provide information,
 and stay close to their random starts elsewhere. Let the prior of a member's weights θ be N(0, I), and let θ₀
-be a draw from this prior. The anchored fit minimises Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2. For a linear member, this
-fit is a draw from the posterior, except for the noise in the data. The rankings' weights wᵢ ~ Exp(1)
-represent the noise in the data. The weights are drawn separately for each member (Bayesian bootstrap, Rubin
-1981).
+be a draw from this prior. The anchored fit minimises Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2. For a linear member, the
+fit would be a draw from the posterior if random noise were also added to the data. Random weights of the
+rankings, wᵢ ~ Exp(1), take the place of this noise. They are drawn separately for each member (Bayesian
+bootstrap, Rubin 1981).
 
 Every weight has the prior N(0, 1). Scaling by the layer width is applied to the products, not to the weights.
 Half of a member's prior variance comes from a linear function of the features, and half from one layer of

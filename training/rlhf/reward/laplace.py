@@ -74,8 +74,8 @@ def around(
     """Return the posterior with ``weight``, of shape (d,), as its mode.
 
     ``prior_spread`` is the prior standard deviation of a response's reward: √(typical_square / λ) for prior
-    precision λ. ``typical_square`` is the mean of |φ - φ̄|² over responses. By default, the prior spread from
-    LEAST_PRIOR_SPREAD to MOST_PRIOR_SPREAD with the highest evidence is used.
+    precision λ. ``typical_square`` is the mean of |φ - φ̄|² over responses. The default is the prior spread
+    between LEAST_PRIOR_SPREAD and MOST_PRIOR_SPREAD that gives the highest evidence.
     """
     weight = weight.double()
     value = _penalised(parts, weight, 0.0)

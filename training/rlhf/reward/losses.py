@@ -102,8 +102,8 @@ def bradley_terry(
     The result has shape (B,), in nats per pair. Ties are excluded.
 
     The loss is that of Bradley & Terry 1952. The mean over a ranking's pairs is eq. 1 of InstructGPT (arXiv
-    2203.02155). Label smoothing is eq. 3 of conservative DPO. Raises ValueError if the shapes differ or
-    smoothing is outside [0, 0.5).
+    2203.02155). Label smoothing follows eq. 3 of Mitchell's note on conservative DPO. Raises ValueError if
+    the shapes differ or smoothing is outside [0, 0.5).
 
     ``reliability``, with shape (B,), contains for each ranking the log-odds that its annotator k states their
     true preference. With ``reliability``, the loss is CrowdBT's (Chen et al. 2013, WSDM). CrowdBT's

@@ -142,8 +142,8 @@ def train(
     same call and handles its share of every batch. The first process sends all reports and writes all files.
 
     ``base_model`` is either the policy whose responses will be scored, or an existing reward model, which is
-    then trained further. For a policy, pass its SFT checkpoint. A reward model that is derived from a
-    different language model than the policy makes PPO worse, even if the reward model ranks responses
+    then trained further. For a policy, pass its SFT checkpoint. If the reward model and the policy are
+    derived from different language models, PPO gives worse results, even if the reward model ranks responses
     accurately.
 
     Every step reports the metrics loss, accuracy, grad_norm, learning_rate, reward/mean, reward/std and

@@ -326,12 +326,12 @@ def passes(
     max_tokens: int,
     pad_id: int,
 ) -> Iterator[tuple[Sequence[Piece], Batch, Tensor]]:
-    """Yield the pieces of each pass, their batch, and the result of ``read`` on the CPU. The pieces of a
-    group are in order.
+    """Yield the pieces of each pass, their batch, and the result of ``read``, moved to the CPU. The pieces of
+    a group are in order.
 
     If the device runs out of memory, the groups of the pass are divided into two passes (`within_memory`). If
     the pass contains only one group, the group's responses are divided instead. A response's score does not
-    depend on the pass."""
+    depend on the pass that it is part of."""
 
     def work(one: Pass) -> tuple[Batch, Tensor]:
         batch = laid_out(model, [piece for _, piece in one[1]], one[0], pad_id)

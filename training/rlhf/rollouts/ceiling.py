@@ -72,8 +72,8 @@ def kl_estimate(seen: Sequence[MicroBatch]) -> float:
     """Return the estimate of the mean KL that the controller uses, in nats per answer: the average of the
     means of k1 and k3.
 
-    Both are unbiased, and the average varies less than either. In three runs of the demo near 1 nat, the
-    standard deviation of a mean over 64 answers was 0.20 to 0.22 for k1, 0.12 to 0.27 for k3, and 0.14 to
+    Both are unbiased, and the average varies less than either. In three runs of the demo, at a KL near 1 nat,
+    the standard deviation of a mean over 64 answers was 0.20 to 0.22 for k1, 0.12 to 0.27 for k3, and 0.14 to
     0.19 for the average.
     """
     k3 = [kl_k3(one.log_probs, one.reference).sum(dim=1) for one in seen]

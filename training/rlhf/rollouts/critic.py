@@ -34,10 +34,10 @@ class Critic(nn.Module):
     uses the policy's trunk without a second adapter. Its only parameters are those of its head, and its loss
     also trains the policy's trunk.
 
-    The head starts at zero, so the explained variance of the first values is exactly 0. The reward model's
-    own head would be a worse start, because that head was trained only at the ends of answers. On the demo,
-    that head's explained variance over all tokens was -1.4, and its value at the first token was 2.5 standard
-    deviations below the mean return.
+    The head's weights start at 0, so the explained variance of the first values is exactly 0. The reward
+    model's own head would be a worse start, because that head was trained only at the ends of answers. On the
+    demo, that head's explained variance over all tokens was -1.4, and its value at the first token was 2.5
+    standard deviations below the mean return.
     """
 
     trunk: PreTrainedModel

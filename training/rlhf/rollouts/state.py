@@ -37,7 +37,7 @@ class Pulled:
     """The pulls of the final policy towards the reference (`rollouts.target`).
 
     ``rollouts``, ``answers``, ``total`` and ``squares`` belong to the current measurement of the KL: the
-    number of rollouts and answers so far, the sum of the answers' KL, and the sum of its squares. After a
+    number of rollouts and answers so far, and the sum and the sum of squares of the answers' KL. After a
     measurement, ``kl`` is the measured mean, ``pull`` is the fraction of the distance to the reference that
     the following pull covered, and the KL is assumed to be proportional to the distance raised to ``power``.
     ``kept`` is the share of the initial distance that remains after all pulls.

@@ -16,13 +16,12 @@ from training.rlhf.rollouts.rollout import choose_prompts, sample_rollout
 from training.rlhf.rollouts.state import OnPolicyState, Pulled
 from training.rlhf.rollouts.steps import Progress, no_progress, observed
 
-# Number of standard errors added to the estimate: the KL then exceeds the target in about 1 of 40 runs.
+# Number of standard errors added to the estimate: with two, the KL exceeds the target in about one run in 40.
 STANDARD_ERRORS = 2.0
-# After a pull over at least LONG_PULL of the distance to the reference, the KL is measured again, but at most
-# MEASUREMENTS times in total.
-# Near the reference, the KL is proportional to the square of the distance (`objectives.kl.KLController`). Far
-# from it, the power is lower, and is estimated from the measurements. A pull of 30 % that should have led to
-# 1 nat led to 1.5 nats.
+# After a pull that covers at least LONG_PULL of the distance to the reference, the KL is measured again, but
+# at most MEASUREMENTS times in total. Near the reference, the KL is proportional to the square of the
+# distance (`objectives.kl.KLController`). Far from it, the power is lower, and is estimated from the
+# measurements. A pull of 30 % that should have led to 1 nat led to 1.5 nats.
 LONG_PULL, MEASUREMENTS = 0.04, 6
 LEAST_POWER = 0.25
 
@@ -77,7 +76,7 @@ def rollout_kl(
 
 
 def with_rollout(pulled: Pulled, kl: Tensor) -> Pulled:
-    """Add the KL of each answer of a rollout, with shape (N,)."""
+    """Add a rollout to the current measurement. ``kl``, with shape (N,), contains the KL of each answer."""
     kl = kl.double()
     return replace(
         pulled,
@@ -89,7 +88,7 @@ def with_rollout(pulled: Pulled, kl: Tensor) -> Pulled:
 
 
 def with_pull(pulled: Pulled, target: float) -> Pulled:
-    """Return the pull that follows from a complete measurement."""
+    """Return the state after a complete measurement, with the next pull, which the measured KL determines."""
     kl, power = pulled.total / pulled.answers, pulled.power
     error = math.sqrt(max(pulled.squares / pulled.answers - kl**2, 0.0) / pulled.answers)
     if pulled.pull and 0 < kl < pulled.kl:

@@ -83,5 +83,5 @@ def _described(candidates: Candidates, tokenizer: PreTrainedTokenizerBase) -> It
 
 
 def _number(value: float) -> float | None:
-    """Return None for NaN, because JSON has no NaN."""
+    """Return the value, or None for NaN, because JSON has no NaN."""
     return None if math.isnan(value) else value

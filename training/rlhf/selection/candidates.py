@@ -39,7 +39,8 @@ _PART, _DEVIATION = "part.", "spread."
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """N answers to each of P prompts, in the order of the prompts. The A = P·N answers are stored by column.
+    """N answers to each of P prompts, in the order of the prompts. Each tensor is one column of a table of
+    all A = P·N answers.
 
     `ids`, with shape (T,), contains the token IDs of all answers one after another, and `lengths`, with shape
     (A,), contains their lengths. Each answer ends with exactly one EOS, even if it was truncated. All other

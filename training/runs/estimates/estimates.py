@@ -224,7 +224,7 @@ def _verdict(needed: Range, there: int) -> bool | None:
 
 def _memory_on(machine: Machine, asked: _Asked, recipe: Recipe) -> _Memory:
     plan = plan_of(asked.kind, recipe, asked.source, asked.models, asked.data, machine)
-    # On a CPU, all processes use the same memory. On GPUs, each process uses the memory of its own GPU.
+    # On a CPU, all processes share the main memory. On GPUs, each process uses the memory of its own GPU.
     copies = 1 if machine.on_gpu else plan.processes
     runtime = Part("GPU driver" if machine.on_gpu else "torch and Python", RUNTIME_BYTES[machine.device])
     stages = tuple(

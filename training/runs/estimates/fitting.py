@@ -26,11 +26,12 @@ Fits = Callable[[Recipe], bool | None]
 def fitting_settings(recipe: Recipe, fits: Fits, *, stage: str) -> dict[str, Any] | None:
     """Return changes that make the recipe fit, or None if none of the changes tried is enough.
 
-    The changes are tried in the order of their cost, each together with all previous changes. A smaller batch
-    changes the result only by rounding. Recomputing activations takes time. bfloat16 lowers the precision of
-    the models. Processes that divide the model must exchange its weights. A shared critic or LoRA changes
-    which weights are trained. Changes that turn out to be unnecessary are left out. `stage` is the largest
-    stage. Settings that certainly fit are preferred over settings that might fit.
+    The changes are tried in the order of their cost, each together with all previous changes. Smaller
+    micro-batches and less memory for generation change the result only by rounding. Recomputing activations
+    takes time. bfloat16 lowers the precision of the models. Processes that divide the model must exchange its
+    weights. A shared critic or LoRA changes which weights are trained. Changes that turn out to be
+    unnecessary are left out. `stage` is the largest stage. Settings that certainly fit are preferred over
+    settings that might fit.
     """
     tried: list[dict[str, Any]] = []
     for changes in _changes(recipe, stage):

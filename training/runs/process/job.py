@@ -67,8 +67,8 @@ class Job:
 
     @property
     def reward_models(self) -> dict[str, Path]:
-        """The folders of the reward models by the names that the recipe uses, beginning with the input
-        `reward_model`. Raises UnusableInput if there are none."""
+        """The reward models' folders, as a dict from the names in the recipe to folders. The input
+        `reward_model` comes first. Raises UnusableInput if there are none."""
         if self.reward_model is None:
             raise UnusableInput("the run has no reward model among its inputs", FailureKind.INPUTS_REFUSED)
         chosen = ["reward_model", *further_inputs(self.models)]

@@ -65,9 +65,9 @@ class DatabaseReporter:
     """A training.rlhf.core.reporter.Reporter that writes to the database. Use the reporter as a context
     manager.
 
-    At the end of the `with` block, all remaining reports are written. If the database can't be reached,
-    reports are kept and retried. If the attempt was replaced in the meantime, `check` raises LostClaim once
-    the database can be reached again. `check` also raises LostClaim if the database can't be reached for
+    At the end of the `with` block, all remaining reports are written. If the database can't be reached, the
+    reports are kept and sent later. If the attempt was replaced in the meantime, `check` raises LostClaim
+    once the database can be reached again. `check` also raises LostClaim if the database can't be reached for
     `give_up_after`.
 
     `limit_seconds` is the time that the attempt may take. After that, `check` raises TimeLimitReached.

@@ -60,8 +60,8 @@ def open_policy(
 
 
 def open_reward_model(source: ModelSource, *, dtype: torch.dtype = torch.float32) -> Loaded:
-    """Return the model in eval mode, like `open_policy`. If a model in memory has adapters, a copy into which
-    they are merged is returned."""
+    """Return the model in eval mode, like `open_policy`. If a model in memory has adapters, the result is a
+    copy with the adapters merged."""
     if isinstance(source, Loaded):
         refuse_tokens_without_embedding(type(source.model).__name__, *source)
         return Loaded(lora.merged(source.model).train(False), source.tokenizer)

@@ -1,6 +1,6 @@
 """Refuse unusable models for reasons that become apparent only when the model is loaded.
 
-`models.checks` refuses models based on the contents of their files, without loading the models.
+`models.checks` refuses models because of the contents of their files, without loading the models.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def refuse_missing_base(adapter: Path) -> None:
 
 
 def refuse_unsupported(base: str, config: Any, purpose: Purpose) -> None:
-    """Raise Refused if no model of this architecture serves the purpose."""
+    """Raise Refused if models of this architecture can't be used for this purpose."""
     scoring = purpose != Purpose.POLICY
     refuse_wrong_architecture(base, config.to_dict(), purpose)
     known = any(type(one) in class_for(purpose)._model_mapping for one in (config, config.get_text_config()))
@@ -66,8 +66,8 @@ def refuse_unsupported(base: str, config: Any, purpose: Purpose) -> None:
             f"{config.model_type} is {'neither' if scoring else 'not'} {wanted}. Use a causal language model"
             f"{' or an encoder' if scoring else ''} instead.",
         )
-    # transformers has a class for causal language modelling for most encoders, although their attention
-    # includes later tokens.
+    # For most encoders, transformers has a class for causal language modelling, although an encoder's
+    # attention includes later tokens.
     encoder = type(config) in AutoModelForMaskedLM._model_mapping and not getattr(config, "is_decoder", False)
     if encoder and not scoring:
         raise wrong_kind(

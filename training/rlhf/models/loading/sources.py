@@ -40,5 +40,5 @@ ModelSource: TypeAlias = str | Path | Loaded
 
 
 def class_for(purpose: Purpose) -> Any:
-    """Return transformers' class for the models that serve a purpose."""
+    """Return the transformers class that opens a model for this purpose."""
     return AutoModelForCausalLM if purpose == Purpose.POLICY else AutoModelForSequenceClassification

@@ -1,4 +1,4 @@
-"""Open a policy for training, with the weights that the recipe trains marked as trainable."""
+"""Open a policy for training. Only the weights that the recipe trains require gradients."""
 
 from __future__ import annotations
 
@@ -77,11 +77,12 @@ def open_trainable(
 
 
 def convert_weights(model: nn.Module, dtype: torch.dtype) -> Any:
-    """Convert a model's weights in place. Buffers that are not saved with the model keep their precision, as
-    in ``from_pretrained``.
+    """Convert a model's weights to another data type, in place. Buffers that are not saved with the model
+    keep their precision, as in ``from_pretrained``.
 
     `nn.Module.to` would also round the frequencies of rotary positions. The saved model would then compute
-    other log-probabilities than the trained one, because the saved model is loaded with exact frequencies.
+    different log-probabilities from the trained model, because a saved model is loaded with exact
+    frequencies.
     """
     saved = model.state_dict().keys()
     kept = {name: buffer for name, buffer in model.named_buffers() if name not in saved}
@@ -141,7 +142,8 @@ def freeze_all_but_last(model: Any, number: int) -> None:
 
 
 def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None) -> tuple[Any, Any, str]:
-    """Return the model with its adapter, its tokenizer, and the folder or hub name of its base model."""
+    """Return the model (with any adapter unmerged), its tokenizer, and the folder or hub name of its base
+    model."""
     if not isinstance(source, Loaded):
         opened = open_generator(source, dtype=dtype, device=device)
         return opened.model, opened.tokenizer, opened.base
@@ -166,7 +168,7 @@ def _refuse_trained_biases(model: Any, source: ModelSource) -> None:
 
 def _train_only_matrices(model: Any) -> None:
     """Freeze everything except the matrices of the adapter in training, because the optimiser updates only
-    these. The gradients of other weights would only take memory."""
+    these. The gradients of other weights would only use memory."""
     whole = [name for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name]
     if whole:
         logger.warning(

@@ -70,8 +70,9 @@ def add_lora(
 
 @contextmanager
 def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
-    """Inside the context, the model's forward passes use this adapter, or none. The backward pass must also
-    run inside the context, because gradient checkpointing repeats the forward pass.
+    """Inside the context, the model's forward passes use this adapter or, if `adapter` is None, no adapter.
+    The backward pass must also run inside the context, because gradient checkpointing repeats the forward
+    pass.
 
     peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A backward pass that follows would
     then lose the gradients of the adapter that was active before. This context changes only the active
@@ -108,7 +109,7 @@ def add_adapter(model: Any, name: str, settings: Any, *, trained: bool) -> None:
     settings.modules_to_save, settings.task_type = None, next(iter(model.peft_config.values())).task_type
     settings.lora_dropout = 0.0
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with _seeded(0):  # the weights are replaced, and the global generator must not change
+    with _seeded(0):  # the caller replaces the random weights, and the global generator must not change
         model.add_adapter(name, settings)
     model.requires_grad_(False)
     for parameter in [*learning, *(adapter_weights(model, name).values() if trained else ())]:
@@ -181,7 +182,7 @@ def base_digest(model: Any) -> str:
 
 
 def merged_copy(trunk: nn.Module, adapter: str) -> nn.Module:
-    """Return a copy of the trunk into which the adapter is merged, without other adapters."""
+    """Return a copy of the trunk, with this adapter merged into it and all others removed."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     copied = copy.deepcopy(trunk)

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # oneDNN, and ideep between it and torch, keep the code that they generate for each shape. Micro-batches have
-# many lengths. With the default of 1,024 shapes, a process grew by 1.4 GB within 1,000 lengths. With 64
-# shapes, it grew by 0.15 GB and was not slower. Both libraries read the limit when they are first used.
+# many different lengths. With the default limit of 1,024 shapes, a process grew by 1.4 GB during
+# micro-batches of 1,000 different lengths. With a limit of 64 shapes, the process grew by 0.15 GB and was not
+# slower. Both libraries read the limit when they are first used.
 KEPT_SHAPES = "64"
 
 
@@ -42,7 +43,7 @@ def is_linear(module: nn.Module) -> bool:
 
 
 class Linear(nn.Linear):
-    """A linear layer that multiplies large fp32 matrices on a CPU with oneDNN.
+    """A linear layer that uses oneDNN to multiply large fp32 matrices on a CPU.
 
     Only the shapes decide whether oneDNN is used. The output is therefore the same with and without
     gradients, bit for bit.
@@ -71,7 +72,7 @@ def use_onednn(model: nn.Module) -> None:
 
 
 def available() -> bool:
-    """Return whether this build of torch has oneDNN, with the operator that `torch.compile` uses."""
+    """Return whether this build of torch contains oneDNN and the operator that `torch.compile` uses."""
     return bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 

@@ -73,7 +73,7 @@ def head_of(model: Any) -> nn.Linear:
     """Return the final linear layer with one output. Raises NoRewardModel if there is no such layer."""
     inner: Any = plain(model)
     head: Any = next((getattr(inner, name) for name in HEADS if hasattr(inner, name)), None)
-    if hasattr(head, "modules_to_save"):  # a head trained with an adapter is a separate copy
+    if hasattr(head, "modules_to_save"):  # peft trains a separate copy of the head
         head = head.modules_to_save[_active(head)]
     if head is not None and not isinstance(head, nn.Linear):
         head = getattr(head, "out_proj", None)  # as in RoBERTa, where another layer precedes the output layer

@@ -1,8 +1,8 @@
 """The arguments of a tokenizer's chat template, and the token with which the template ends a turn.
 
 Arguments such as `enable_thinking=false` are a property of the tokenizer. They are saved in its
-`tokenizer_config.json` under ``rankloop``, and every prompt that it encodes uses them. A model therefore
-reads prompts in the same way in training, in sampling and in later runs.
+`tokenizer_config.json` under ``rankloop`` and used for every prompt that it encodes. A model therefore reads
+prompts in the same way in training, in sampling and in later runs.
 """
 
 from __future__ import annotations

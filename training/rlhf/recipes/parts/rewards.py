@@ -22,8 +22,8 @@ _FLOORS_EXAMPLE = "Write floors as harmless-rm=start, harmless-rm=start-0.2 or h
 class Floor(NamedTuple):
     """The lowest acceptable mean of a reward model's scores, in standard deviations of its training rewards.
 
-    With `from_start`, `value` is added to the mean of the starting policy's answers. Otherwise, `value` is
-    measured from the mean of the training rewards.
+    With `from_start`, `value` is added to the mean score of the starting policy's answers. Otherwise, `value`
+    is measured from the mean of the training rewards.
     """
 
     from_start: bool
@@ -91,9 +91,9 @@ class UsesRewards(Recipe):
         return list(dict.fromkeys([*self.weights_of(), *self.floors_of()]))
 
     def weights_and_floors(self, names: Sequence[str]) -> tuple[dict[str, float], dict[str, Floor]]:
-        """Return the weights and floors of a run's reward models with these names. The first reward model has
-        weight 1 unless it is listed. A reward model that has only a floor has weight 0. Raises ValueError if
-        the settings don't fit the reward models."""
+        """Return the weights and floors of the run's reward models, which have these names. The first reward
+        model has weight 1 unless it is listed. A reward model that has only a floor has weight 0. Raises
+        ValueError if the settings don't fit the reward models."""
         listed, floors = self.weights_of(), self.floors_of()
         for setting, given in (("reward_weights", listed), ("reward_floors", floors)):
             if unknown := [name for name in given if name not in names]:

@@ -102,7 +102,8 @@ def accept(*, token: str, user: User) -> Membership:
         )
     if Exclusion.objects.standing().filter(project=invitation.project, annotator=user).exists():
         raise Conflict(
-            "You are excluded from this project. Ask one of the project's managers.", type="excluded"
+            "You are excluded from this project. Ask one of the project's managers for the reason.",
+            type="excluded",
         )
     return _enter(invitation, user)
 

@@ -105,7 +105,7 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
     except (RequestException, KeyError, ValueError) as error:
         logger.warning("The provider %s did not respond: %s", provider_id, error)
         raise Problem(
-            "The login provider doesn't respond. Try again, or log in with a password.",
+            "The login provider is not responding. Try again, or log in with a password.",
             status=503,
             type="provider-unreachable",
         ) from None

@@ -29,7 +29,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Like `acceptInvitation`, but with the logged-in account. */
+        /** @description Adds the logged-in account to the project. */
         post: operations["joinByInvitation"];
         delete?: never;
         options?: never;
@@ -1933,7 +1933,7 @@ export interface components {
         AllBad: {
             label: string;
             /**
-             * @description The effect on the order if all responses are bad.
+             * @description How an answer that marks all responses as bad affects the order.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1944,7 +1944,7 @@ export interface components {
         AllBadRequest: {
             label: string;
             /**
-             * @description The effect on the order if all responses are bad.
+             * @description How an answer that marks all responses as bad affects the order.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -2799,7 +2799,7 @@ export interface components {
             /** @description Size of the file in bytes; 0 until a dataset has been downloaded. */
             size: number;
             readonly dry_run: boolean;
-            /** @description The options of the import, as they were given. */
+            /** @description The import's options, as sent in the request. */
             options: {
                 [key: string]: unknown;
             };
@@ -2876,7 +2876,7 @@ export interface components {
             /** @description Number of rejected rows; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
-            /** @description The rejected rows by reason. Reasons that differ only in quoted values and numbers count as the same. */
+            /** @description The rejected rows by reason. Reasons that differ only in quoted values and numbers count as the same reason. */
             reasons: components["schemas"]["ReasonCount"][];
             quirks: components["schemas"]["QuirkCount"][];
             /** @description Explains which limit stopped the import; empty if all rows were read. */
@@ -2891,7 +2891,7 @@ export interface components {
             /** @description Size of the file in bytes; 0 until a dataset has been downloaded. */
             size: number;
             readonly dry_run: boolean;
-            /** @description The options of the import, as they were given. */
+            /** @description The import's options, as sent in the request. */
             options: {
                 [key: string]: unknown;
             };
@@ -4048,7 +4048,7 @@ export interface components {
             count: number;
             /** @description Line numbers of the first 20 affected rows. */
             lines: number[];
-            /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
+            /** @description The files that contain these lines, in the same order, if the rows come from an archive of several files; otherwise empty. */
             files: string[];
             name: components["schemas"]["QuirkCountNameEnum"];
             /** @description Describes the quirk and how the import handled it. */
@@ -4214,7 +4214,7 @@ export interface components {
             count: number;
             /** @description Line numbers of the first 20 affected rows. */
             lines: number[];
-            /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
+            /** @description The files that contain these lines, in the same order, if the rows come from an archive of several files; otherwise empty. */
             files: string[];
             /** @description The reason given for the first affected row. */
             reason: string;
@@ -4287,7 +4287,7 @@ export interface components {
         Reserved: {
             reserved: number;
             unchanged: number;
-            /** @description Number of reserved open tasks that need more rankings than they have reserved annotators. */
+            /** @description Number of reserved open tasks that have fewer reserved annotators than required rankings. */
             short: number;
         };
         /** @description Contains only a response's text and ID, because the model's name would bias the annotator. */

@@ -434,7 +434,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The callback to which the provider sends the browser. Redirects to a page on this site. */
+        /** @description The callback to which the provider redirects the browser. Redirects to a page on this site. */
         get: operations["completeOidcLogin"];
         put?: never;
         post?: never;
@@ -802,7 +802,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The forms that a project can start with. */
+        /** @description The presets for the answer form of a new project. */
         get: operations["listPresets"];
         put?: never;
         post?: never;
@@ -1018,7 +1018,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Checks whether the project can use this form, and returns the effect of changing to it. Changes nothing. */
+        /** @description Checks whether the project can use this form, and returns the effect of the change. Changes nothing. */
         post: operations["checkForm"];
         delete?: never;
         options?: never;
@@ -1433,7 +1433,7 @@ export interface paths {
          */
         get: operations["listWebhooks"];
         put?: never;
-        /** @description Creates a webhook. Its deliveries are signed as in Standard Webhooks. Only this response shows the secret. */
+        /** @description Creates a webhook. Its deliveries are signed as specified by Standard Webhooks. Only this response shows the secret. */
         post: operations["createWebhook"];
         delete?: never;
         options?: never;
@@ -2105,7 +2105,7 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description The responses, in the order in which to show them. */
+            /** @description The responses, in the order in which they must be shown. */
             responses: components["schemas"]["ResponseShown"][];
             /** @description The form that was shown; the project's form may have changed since. */
             form: components["schemas"]["Form"];
@@ -2342,7 +2342,7 @@ export interface components {
             last_used_at: string | null;
             /** Format: date-time */
             revoked_at: string | null;
-            /** @description The token's text, shown only once. The database stores a digest of the text. */
+            /** @description The token's text, shown only once. The database stores only a digest of the text. */
             token: string;
         };
         CredentialsRequest: {
@@ -3445,7 +3445,7 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description The responses, in the order in which to show them. */
+            /** @description The responses, in the order in which they must be shown. */
             responses: components["schemas"]["ResponseShown"][];
             /** @description The form that was shown; the project's form may have changed since. */
             form: components["schemas"]["Form"];

@@ -191,7 +191,7 @@ export const en = {
     agreement: "Minimum agreement, %",
     from: "Submitted from",
     until: "Submitted until",
-    license: "License for the dataset card",
+    license: "Licence for the dataset card",
     checks: "Include gold, attention and qualification tasks",
   },
 };

@@ -15,8 +15,8 @@ from storage.space import DiskFull, free_bytes, is_full
 
 _DISK_FULL = "53100"  # SQLSTATE disk_full
 _DATABASE = (
-    "The disk of the database server is full, so nothing was saved. An operator must free space on the disk"
-    " that holds Postgres. Then try again."
+    "The disk of the database server is full, so nothing was saved. An operator must free space on that"
+    " disk. Then try again."
 )
 
 

@@ -49,5 +49,5 @@ def make_private(path: Path, account: Account | None = None) -> None:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) != 0o700:
         raise ServerError(
             f"{path} is not a private folder of account {owner} (mode 0700). Delete this folder and"
-            " start again."
+            " start Rankloop again."
         )

@@ -44,7 +44,7 @@ def invite(
         raise Problem("This invitation can't be created.", errors=wrong)
     if Invitation.objects.open().filter(project=project).count() >= MAX_OPEN:
         raise Problem(
-            f"{MAX_OPEN} invitations to this project are open. Revoke invitations that are no longer needed.",
+            f"The project already has {MAX_OPEN} open invitations. Revoke those that are no longer needed.",
             type="too-many",
         )
     token = secrets.token_urlsafe(TOKEN_BYTES)
@@ -102,7 +102,8 @@ def accept(*, token: str, user: User) -> Membership:
         )
     if Exclusion.objects.standing().filter(project=invitation.project, annotator=user).exists():
         raise Conflict(
-            "You are excluded from this project. Ask one of the project's managers.", type="excluded"
+            "You are excluded from this project. Ask one of the project's managers for the reason.",
+            type="excluded",
         )
     return _enter(invitation, user)
 

@@ -50,7 +50,7 @@ def put_member(
             errors=[
                 FieldProblem(
                     "username",
-                    "No account has this name. Invite the person by link, or create the account with"
+                    "No account has this username. Invite the person by link, or create the account with"
                     " manage.py create_user.",
                 )
             ],

@@ -35,8 +35,8 @@ def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
     offered = {method for method in METHODS if hasattr(view, method.lower())}
     if offered != set(access):
         raise ImproperlyConfigured(
-            f"{route}: {view.__name__} has {', '.join(sorted(offered))}, but its line in urls.py names"
-            f" {', '.join(sorted(access)) or 'none'}. Name an Action for each method."
+            f"{route}: {view.__name__} handles {', '.join(sorted(offered))}, but the route's line in urls.py"
+            f" names {', '.join(sorted(access)) or 'none'}. Name an Action for each method."
         )
     callback: Any = view.as_view()
     callback.access = access

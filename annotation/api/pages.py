@@ -21,7 +21,7 @@ from annotation.api.parameters import Field, Query, Taken, WholeNumber, parse
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 500
 MAX_CURSOR_CHARACTERS = 500
-_REASON = "This is not a cursor of this list. Use the `next` link from the response unchanged."
+_REASON = "This cursor does not belong to this list. Use the `next` link from the response unchanged."
 
 
 @extend_schema_field({"type": "string", "format": "cursor", "maxLength": MAX_CURSOR_CHARACTERS})

@@ -41,7 +41,7 @@ Asked = Any
 Field = serializers.Field[Any, Any, Any, Any]
 View = TypeVar("View", bound=Callable[..., Any])
 
-_REPEATED = "This parameter was given {count} times. Give it only once."
+_REPEATED = "This parameter occurs {count} times. Send it only once."
 
 
 class Query(serializers.Serializer[Any]):

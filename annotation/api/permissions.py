@@ -23,7 +23,7 @@ READING = frozenset({"GET", "HEAD"})
 
 class Who(StrEnum):
     ANYONE = "anyone, logged in or not"
-    LOGGED_IN = "all logged-in users; a list shows the rows that they may see"
+    LOGGED_IN = "all logged-in users; a list contains only the rows that the user may see"
     OWNER = "the user who owns the row"
     ROLES = "members of the project with one of the roles, and site admins"
     ROLES_ANYWHERE = "active members of any project with one of the roles, and site admins"

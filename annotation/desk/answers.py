@@ -153,7 +153,7 @@ def _strength(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterat
     elif reason := _not_among(form.strength.levels, answer.strength):
         yield FieldProblem("strength", reason)
     elif not better_than_others:
-        yield FieldProblem("strength", "No response ranks above another, so leave the strength out.")
+        yield FieldProblem("strength", "No response ranks above another, so omit the strength.")
 
 
 def _ratings(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:

@@ -160,7 +160,8 @@ def _refuse_answered_twice(task: RankingTask) -> None:
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(
-            "Somebody answered this task in more than one qualification attempt. The task must stay a check.",
+            "Somebody answered this task in more than one qualification attempt, so the task must stay a"
+            " check.",
             type="answered-twice",
         )
 

@@ -19,7 +19,7 @@ MAX_PEOPLE_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Reserved:
-    """`short` is the number of reserved tasks that need more rankings than they have reserved annotators."""
+    """`short` is the number of reserved tasks that have fewer reserved annotators than required rankings."""
 
     reserved: int
     unchanged: int

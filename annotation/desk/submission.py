@@ -139,7 +139,7 @@ def revise_ranking(
             raise
         # A ranking can be superseded only once, and a revision from another tab came first.
         raise Conflict(
-            "Another revision came first. Load that revision before you revise again.", type="stale"
+            "Another revision was saved first. Load that revision before you revise again.", type="stale"
         ) from None
 
 

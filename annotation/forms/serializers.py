@@ -59,7 +59,7 @@ class AllBad(serializers.Serializer[Any]):
     label = serializers.CharField(max_length=_MAX_LABEL)  # type: ignore[assignment]
     order = serializers.ChoiceField(
         choices=get_args(answer_form.AllBad.model_fields["order"].annotation),
-        help_text="The effect on the order if all responses are bad.",
+        help_text="How an answer that marks all responses as bad affects the order.",
     )
 
 

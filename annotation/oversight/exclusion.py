@@ -59,7 +59,7 @@ def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
     """Finds the annotator by exactly one of `username` and `label`. Raises Problem when the project has no
     such annotator."""
     if bool(username) == bool(label):
-        reason = "Give either a username or a name from an imported file, but not both."
+        reason = "Send either a username or a name from an imported file, but not both."
         raise Problem(
             "Name one annotator.",
             errors=[FieldProblem(name, reason) for name in ("username", "annotator_label")],
@@ -90,7 +90,7 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
     if not reason.strip():
         raise Problem(
             "Give a reason.",
-            errors=[FieldProblem("reason", "A reason is required; it is kept with the exclusion.")],
+            errors=[FieldProblem("reason", "A reason is required; it is stored with the exclusion.")],
         )
     if by is not None and by == who.annotator:
         raise Problem("You can't exclude yourself; ask another manager.", type="excludes-oneself")
@@ -127,7 +127,7 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
     _lock(exclusion.project, Who(annotator=exclusion.annotator, label=exclusion.annotator_label))
     standing = Exclusion.objects.standing().filter(pk=exclusion.pk)
     if standing.update(lifted_at=timezone.now(), lifted_by=by) != 1:
-        raise Conflict("This exclusion is already lifted.", type="already-lifted")
+        raise Conflict("This exclusion has already been lifted.", type="already-lifted")
     grown = 0 if exclusion.annotator_id is None else _put_back(exclusion.project, exclusion.annotator_id)
     if exclusion.paused:
         Membership.objects.filter(

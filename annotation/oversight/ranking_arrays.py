@@ -124,14 +124,14 @@ class RankingArrays:
     """Usernames, or names in an imported file."""
     n_tasks: int
     task_keys: NDArray[np.uint64]
-    """The key of each task's ID, ascending, with shape (T,)."""
+    """The keys of the tasks' IDs, in ascending order, with shape (T,)."""
     characters: NDArray[np.int64]
     """Length of each response in characters, with shape (N,)."""
     model: NDArray[np.int64]
     """The model's index in `models`, with shape (N,). UNKNOWN for responses without a model name."""
     models: list[str]
     response_keys: NDArray[np.uint64] = field(repr=False, default_factory=lambda: np.zeros(0, np.uint64))
-    """The key of each response's ID, ascending, with shape (N,)."""
+    """The keys of the responses' IDs, in ascending order, with shape (N,)."""
 
     def where(self, mark: int, *, present: bool) -> RankingArrays:
         """The rankings with this mark, or those without the mark if `present` is False."""

@@ -135,7 +135,7 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
         cause = error.__cause__
         name = cause.diag.constraint_name if isinstance(cause, errors.Error) else ""
         if name == "one_reviewer_at_a_time":
-            raise UnderReview("Another reviewer has this task open. Take the next task.") from None
+            raise UnderReview("Another reviewer has this task open. Open the next task.") from None
         if name in ("one_open_review", "task_once_per_annotator"):
             raise Conflict("Another tab opened a task at the same moment. Try again.") from None
         raise
@@ -188,7 +188,7 @@ def renew_review(*, task: RankingTask, reviewer: User, token: UUID) -> datetime:
 def release_review(*, task: RankingTask, reviewer: User, token: UUID) -> None:
     """Releases the task without a decision. Raises LeaseLost if the reviewer no longer holds the task."""
     if _held(task, reviewer, token).update(state=State.LOOKED_AT) != 1:
-        raise LeaseLost("You no longer have this task open.")
+        raise LeaseLost("You no longer have this task open, so it can't be released.")
 
 
 def decide(

@@ -128,7 +128,7 @@ def _refuse_odd_allocation(project: Project) -> None:
     if not project.skip_ways or len(set(project.skip_ways)) < len(project.skip_ways):
         errors.append(FieldProblem("skip_ways", "Name at least one way to skip, and each way only once."))
     if project.gold_rate + project.attention_rate > MAX_CHECK_RATE:
-        reason = f"The two rates together exceed {MAX_CHECK_RATE:.0%} of the tasks."
+        reason = f"The rates of gold tasks and attention checks add up to more than {MAX_CHECK_RATE:.0%}."
         errors += [FieldProblem(f"checks.{name}", reason) for name in ("gold_rate", "attention_rate")]
     if errors:
         raise Problem("Some fields are invalid.", errors=errors)

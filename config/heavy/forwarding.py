@@ -135,7 +135,7 @@ class HeavyRequests:
                         raise
                     await self._forward(scope, body, send, arrived)  # the fork server may have been killed
         except ProcessDied:
-            logger.error("The process of a heavy request ended before it could respond.")
+            logger.error("The process for a heavy request ended without a response.")
             await _refuse(
                 send,
                 HTTPStatus.INTERNAL_SERVER_ERROR,

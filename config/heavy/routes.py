@@ -27,8 +27,8 @@ class Heavy(StrEnum):
     REPORT = "report"
     """Computes for a long time and then sends a response."""
     DOWNLOAD = "download"
-    """Sends a large file while it is being converted. The client's connection determines how long this
-    takes."""
+    """Sends a large file while it is being converted. The speed of the client's connection determines
+    how long the transfer takes."""
 
 
 class HeavyRoutes:

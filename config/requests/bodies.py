@@ -96,7 +96,7 @@ class Uploads:
     @contextmanager
     def one_of(self, user: object) -> Iterator[None]:
         if self._open[user] >= UPLOADS_PER_USER or self._open.total() >= UPLOADS:
-            detail = "Too many uploads are in progress. Wait until one is finished, then try again."
+            detail = "Too many uploads are in progress. Wait until one of them has finished, then try again."
             raise Refused(refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, {"Retry-After": "30"}))
         self._open[user] += 1
         try:
@@ -184,7 +184,7 @@ async def _fill(
     except TimeoutError:
         detail = (
             f"The body did not arrive in time: a client must send it within {limit.seconds:,.0f} seconds,"
-            f" without a pause of {IDLE_SECONDS:,.0f} seconds."
+            f" without pausing for {IDLE_SECONDS:,.0f} seconds or longer."
         )
         raise Refused(refusal(HTTPStatus.REQUEST_TIMEOUT, detail)) from None
     except OSError as error:

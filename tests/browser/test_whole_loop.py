@@ -133,7 +133,7 @@ def test_rankings_train_a_policy_whose_responses_become_tasks(
     # The policy trained with PPO generates the next responses. An annotator is assigned the resulting tasks
     # before the demo's tasks, which have a lower priority.
     launch(admin, "sample", {"max_prompts": SAMPLED_PROMPTS, "priority": PRIORITY}, policy=by_ppo)
-    assert re.search(r"became \d+ tasks", finished(admin))
+    assert re.search(r"Created \d+ tasks from", finished(admin))
     by_keys.open()
     for _ in range(HANDED_OUT_BEFORE):
         if writers_of(demo_stack, by_keys.order()) == {by_ppo}:

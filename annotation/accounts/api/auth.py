@@ -147,7 +147,8 @@ class OidcCallbackView(OidcView):
     @parses(shapes.OidcAnswer)
     @extend_schema(
         operation_id="completeOidcLogin",
-        description="The callback to which the provider sends the browser. Redirects to a page on this site.",
+        description="The callback to which the provider redirects the browser. Redirects to a page on this"
+        " site.",
         responses={302: None},
         tags=["auth"],
     )

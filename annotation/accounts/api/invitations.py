@@ -93,7 +93,7 @@ class EnterView(LogInView):
 class JoinView(APIView):
     @extend_schema(
         operation_id="joinByInvitation",
-        description="Like `acceptInvitation`, but with the logged-in account.",
+        description="Adds the logged-in account to the project.",
         request=shapes.InvitationToken,
         responses=login_serializers.MembershipOfMe,
         tags=["invitations"],

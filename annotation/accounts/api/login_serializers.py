@@ -161,7 +161,7 @@ class NewToken(serializers.Serializer[Any]):
 
 class CreatedToken(Token):
     token = serializers.CharField(
-        help_text="The token's text, shown only once. The database stores a digest of the text."
+        help_text="The token's text, shown only once. The database stores only a digest of the text."
     )
 
 

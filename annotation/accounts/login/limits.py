@@ -30,7 +30,7 @@ class Limit:
     amount: int
     seconds: int
     key: str = ""
-    """Guesses are counted separately for each key, for example a username. If the key is empty, guesses are
+    """Guesses are counted separately for each key, such as a username. If the key is empty, guesses are
     counted per client address."""
 
     def use(self, request: HttpRequest) -> Usage | None:

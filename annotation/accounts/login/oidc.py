@@ -105,7 +105,7 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
     except (RequestException, KeyError, ValueError) as error:
         logger.warning("The provider %s did not respond: %s", provider_id, error)
         raise Problem(
-            "The login provider doesn't respond. Try again, or log in with a password.",
+            "The login provider is not responding. Try again, or log in with a password.",
             status=503,
             type="provider-unreachable",
         ) from None
@@ -255,7 +255,7 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
     if user is not None and here is not None and user.pk != here.pk:
-        raise Refused("taken", "the identity is linked to an account other than the one logged in")
+        raise Refused("taken", "the identity is linked to an account other than the logged-in account")
     if user is None:
         user = here or _invited(identity) or _made(provider_id, identity)
         said = {"email": identity.email, "name": identity.name}

@@ -57,7 +57,7 @@ def _use(token: str, password: str) -> User:
         user = None
     if user is None or not _signer.check_token(user, signed):
         raise Problem(
-            "This link is not valid. It was already used, or it has expired. Ask an administrator for"
+            "This link is not valid. It has already been used, or it has expired. Ask an administrator for"
             " a new link.",
             status=HTTPStatus.GONE,
             type="reset-link-over",

@@ -80,7 +80,9 @@ def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[st
     """
     secret = internals.begun_totp(request)
     if secret is None:
-        raise Conflict("No setup is in progress, or the session has ended. Start again.", type="no-enrolment")
+        raise Conflict(
+            "No setup is in progress, or the session has ended. Start the setup again.", type="no-enrolment"
+        )
     with guessing(request, code_limits(request, user)) as guess:
         guess.right = internals.is_totp_code(secret, code)
     if not guess.right:

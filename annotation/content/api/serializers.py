@@ -29,7 +29,7 @@ class MappingField(serializers.JSONField):
             )
         if any(len(columns) > MAX_COLUMNS_CHARACTERS for columns in value.values()):
             reason = (
-                f"The column names of a key can have at most {MAX_COLUMNS_CHARACTERS:,} characters in total."
+                f"The column names for a key can have at most {MAX_COLUMNS_CHARACTERS:,} characters in total."
             )
             raise serializers.ValidationError(reason)
         if unknown := sorted(set(value) - set(KEYS)):
@@ -170,8 +170,8 @@ class RowCount(serializers.Serializer[Any]):
     )
     files = serializers.ListField(
         child=serializers.CharField(),
-        help_text="The file of each of these lines, if the rows come from an archive of several files;"
-        " otherwise empty.",
+        help_text="The files that contain these lines, in the same order, if the rows come from an archive of"
+        " several files; otherwise empty.",
     )
 
 
@@ -208,7 +208,7 @@ class ImportReport(serializers.Serializer[Any]):
     reasons = ReasonCount(
         many=True,
         help_text="The rejected rows by reason. Reasons that differ only in quoted values and numbers count"
-        " as the same.",
+        " as the same reason.",
     )
     quirks = QuirkCount(many=True)
     stopped = serializers.CharField(
@@ -230,7 +230,7 @@ class ImportSummary(serializers.Serializer[Any]):
         help_text="Size of the file in bytes; 0 until a dataset has been downloaded."
     )
     dry_run = serializers.SerializerMethodField()
-    options = serializers.DictField(help_text="The options of the import, as they were given.")
+    options = serializers.DictField(help_text="The import's options, as sent in the request.")
     hub = serializers.DictField(
         allow_null=True,
         help_text="The location of the dataset on the Hub, with the fields `dataset`, `part`, `split` and"

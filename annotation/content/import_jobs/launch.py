@@ -105,5 +105,6 @@ def _with_phase(queued: Import) -> Import:
 def _refuse_too_many(project: Project) -> None:
     if Import.objects.unfinished().filter(project=project).count() >= MAX_UNFINISHED:
         raise Conflict(
-            f"The project already has {MAX_UNFINISHED} unfinished imports. Wait for them or cancel some."
+            f"The project already has {MAX_UNFINISHED} unfinished imports. Wait until some have ended, or"
+            " cancel some."
         )

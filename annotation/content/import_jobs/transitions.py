@@ -201,7 +201,7 @@ def sweep_imports() -> None:
 def advice(*, dry_run: bool) -> str:
     """Advice on what to do after a failure that the file did not cause."""
     if dry_run:
-        return "Nothing was imported. Check the file again."
+        return "Nothing was imported. Run the check again."
     return "The imported rows are kept. Import the same file again to add the rest."
 
 

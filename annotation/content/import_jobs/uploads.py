@@ -50,7 +50,7 @@ def stored_file(*, id: UUID, sha256: str) -> Path:
     path = upload_path(id)
     if not path.exists():
         raise Problem(
-            "The import worker can't find the uploaded file. Upload it again. If this happens every time, the"
+            "The import worker can't find the uploaded file. Upload it again. If the error recurs, the"
             " web server and the import worker don't share the state folder.",
             type="upload-missing",
         )

@@ -39,8 +39,8 @@ class ImportedVotes(StrEnum):
     CLOSE = "close"
     """A ranking with an order closes its task, unless annotators have started on the task."""
     KEEP = "keep"
-    """A ranking is stored, and its new task stays open until annotators have ranked it as many times as its
-    overlap requires."""
+    """A ranking is stored, and its new task stays open until annotators have ranked the task as many times
+    as its overlap requires."""
     IGNORE = "ignore"
     """Rankings are not stored, and all new tasks are open."""
 

@@ -33,7 +33,7 @@ class Reserved(serializers.Serializer[Any]):
     reserved = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     short = serializers.IntegerField(
-        help_text="Number of reserved open tasks that need more rankings than they have reserved annotators."
+        help_text="Number of reserved open tasks that have fewer reserved annotators than required rankings."
     )
 
 

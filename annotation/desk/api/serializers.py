@@ -113,7 +113,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
     token = serializers.UUIDField()
     expires_at = serializers.DateTimeField()
     task = TaskShown()
-    responses = ResponseShown(many=True, help_text="The responses, in the order in which to show them.")
+    responses = ResponseShown(many=True, help_text="The responses, in the order in which they must be shown.")
     form = FormField(help_text="The form that was shown; the project's form may have changed since.")
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="The draft's version, to be sent with the next draft.")

@@ -78,7 +78,7 @@ def _next_step(counts: Sequence[Count], *, dry_run: bool) -> str:
     if settings.SECRET_KEY_FALLBACKS:
         return (
             "No stored value needs SECRET_KEY_FALLBACKS any more. Password reset links that were created"
-            " before the change still need it until they expire, at most a day after the change. After that,"
-            " remove SECRET_KEY_FALLBACKS and restart."
+            " before the key change still need the old key until they expire, at most a day after the change."
+            " After that, remove SECRET_KEY_FALLBACKS and restart all processes."
         )
     return "All readable values use the current SECRET_KEY."

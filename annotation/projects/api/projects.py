@@ -73,7 +73,7 @@ class ProjectDetailView(ProjectView):
 class FormCheckView(ProjectView):
     @extend_schema(
         operation_id="checkForm",
-        description="Checks whether the project can use this form, and returns the effect of changing to it."
+        description="Checks whether the project can use this form, and returns the effect of the change."
         " Changes nothing.",
         request=form_serializers.FormToCheck,
         responses=form_serializers.FormEffect,
@@ -89,7 +89,7 @@ class FormCheckView(ProjectView):
 class PresetsView(APIView):
     @extend_schema(
         operation_id="listPresets",
-        description="The forms that a project can start with.",
+        description="The presets for the answer form of a new project.",
         responses=form_serializers.Preset(many=True),
         tags=["projects"],
     )

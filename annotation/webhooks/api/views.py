@@ -31,8 +31,8 @@ class WebhooksView(ProjectView):
 
     @extend_schema(
         operation_id="createWebhook",
-        description="Creates a webhook. Its deliveries are signed as in Standard Webhooks. Only this response"
-        " shows the secret.",
+        description="Creates a webhook. Its deliveries are signed as specified by Standard Webhooks. Only"
+        " this response shows the secret.",
         request=serializers.NewWebhook,
         responses={201: serializers.WebhookWithSecret},
         tags=["webhooks"],

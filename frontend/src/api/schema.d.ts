@@ -29,7 +29,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Like `acceptInvitation`, but with the logged-in account. */
+        /** @description Adds the logged-in account to the project. */
         post: operations["joinByInvitation"];
         delete?: never;
         options?: never;
@@ -434,7 +434,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The callback to which the provider sends the browser. Redirects to a page on this site. */
+        /** @description The callback to which the provider redirects the browser. Redirects to a page on this site. */
         get: operations["completeOidcLogin"];
         put?: never;
         post?: never;
@@ -802,7 +802,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The forms that a project can start with. */
+        /** @description The presets for the answer form of a new project. */
         get: operations["listPresets"];
         put?: never;
         post?: never;
@@ -1018,7 +1018,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Checks whether the project can use this form, and returns the effect of changing to it. Changes nothing. */
+        /** @description Checks whether the project can use this form, and returns the effect of the change. Changes nothing. */
         post: operations["checkForm"];
         delete?: never;
         options?: never;
@@ -1433,7 +1433,7 @@ export interface paths {
          */
         get: operations["listWebhooks"];
         put?: never;
-        /** @description Creates a webhook. Its deliveries are signed as in Standard Webhooks. Only this response shows the secret. */
+        /** @description Creates a webhook. Its deliveries are signed as specified by Standard Webhooks. Only this response shows the secret. */
         post: operations["createWebhook"];
         delete?: never;
         options?: never;
@@ -1933,7 +1933,7 @@ export interface components {
         AllBad: {
             label: string;
             /**
-             * @description The effect on the order if all responses are bad.
+             * @description How an answer that marks all responses as bad affects the order.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1944,7 +1944,7 @@ export interface components {
         AllBadRequest: {
             label: string;
             /**
-             * @description The effect on the order if all responses are bad.
+             * @description How an answer that marks all responses as bad affects the order.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -2105,7 +2105,7 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description The responses, in the order in which to show them. */
+            /** @description The responses, in the order in which they must be shown. */
             responses: components["schemas"]["ResponseShown"][];
             /** @description The form that was shown; the project's form may have changed since. */
             form: components["schemas"]["Form"];
@@ -2342,7 +2342,7 @@ export interface components {
             last_used_at: string | null;
             /** Format: date-time */
             revoked_at: string | null;
-            /** @description The token's text, shown only once. The database stores a digest of the text. */
+            /** @description The token's text, shown only once. The database stores only a digest of the text. */
             token: string;
         };
         CredentialsRequest: {
@@ -2799,7 +2799,7 @@ export interface components {
             /** @description Size of the file in bytes; 0 until a dataset has been downloaded. */
             size: number;
             readonly dry_run: boolean;
-            /** @description The options of the import, as they were given. */
+            /** @description The import's options, as sent in the request. */
             options: {
                 [key: string]: unknown;
             };
@@ -2876,7 +2876,7 @@ export interface components {
             /** @description Number of rejected rows; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
-            /** @description The rejected rows by reason. Reasons that differ only in quoted values and numbers count as the same. */
+            /** @description The rejected rows by reason. Reasons that differ only in quoted values and numbers count as the same reason. */
             reasons: components["schemas"]["ReasonCount"][];
             quirks: components["schemas"]["QuirkCount"][];
             /** @description Explains which limit stopped the import; empty if all rows were read. */
@@ -2891,7 +2891,7 @@ export interface components {
             /** @description Size of the file in bytes; 0 until a dataset has been downloaded. */
             size: number;
             readonly dry_run: boolean;
-            /** @description The options of the import, as they were given. */
+            /** @description The import's options, as sent in the request. */
             options: {
                 [key: string]: unknown;
             };
@@ -3445,7 +3445,7 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description The responses, in the order in which to show them. */
+            /** @description The responses, in the order in which they must be shown. */
             responses: components["schemas"]["ResponseShown"][];
             /** @description The form that was shown; the project's form may have changed since. */
             form: components["schemas"]["Form"];
@@ -4048,7 +4048,7 @@ export interface components {
             count: number;
             /** @description Line numbers of the first 20 affected rows. */
             lines: number[];
-            /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
+            /** @description The files that contain these lines, in the same order, if the rows come from an archive of several files; otherwise empty. */
             files: string[];
             name: components["schemas"]["QuirkCountNameEnum"];
             /** @description Describes the quirk and how the import handled it. */
@@ -4214,7 +4214,7 @@ export interface components {
             count: number;
             /** @description Line numbers of the first 20 affected rows. */
             lines: number[];
-            /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
+            /** @description The files that contain these lines, in the same order, if the rows come from an archive of several files; otherwise empty. */
             files: string[];
             /** @description The reason given for the first affected row. */
             reason: string;
@@ -4287,7 +4287,7 @@ export interface components {
         Reserved: {
             reserved: number;
             unchanged: number;
-            /** @description Number of reserved open tasks that need more rankings than they have reserved annotators. */
+            /** @description Number of reserved open tasks that have fewer reserved annotators than required rankings. */
             short: number;
         };
         /** @description Contains only a response's text and ID, because the model's name would bias the annotator. */

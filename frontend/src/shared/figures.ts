@@ -36,7 +36,7 @@ const FIGURES: Record<string, string> = {
   val_explained_variance: "Explained variance",
   val_ratio_var: "Variance of the probability ratio",
   val_clipfrac: "Clip fraction, value",
-  val_num_eos_tokens: "Finished responses, number",
+  val_num_eos_tokens: "Number of finished responses",
   loss_ptx: "Loss on demonstrations",
   lr: "Learning rate",
   episode: "Responses so far",

@@ -165,7 +165,9 @@ class _Left(APIView):
 
 
 def test_method_missing_from_the_table_prevents_startup() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"_Left has GET, POST, but its line in urls.py names GET"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"_Left handles GET, POST, but the route's line in urls.py names GET"
+    ):
         endpoint("left", _Left, GET=Action.WHO_AM_I)
 
 

@@ -29,7 +29,7 @@ test("each setting becomes the form field that fits its type", () => {
   ]);
 });
 
-test("a form states the settings that it shows", () => {
+test("the settings read from a form equal the settings shown in the form", () => {
   const settings = {
     min_new_comparisons: null,
     schedule_time: "02:30",
@@ -43,7 +43,7 @@ test("a form states the settings that it shows", () => {
   expect(stated(fields, shown(fields, settings))).toEqual(settings);
 });
 
-test("text that is no number is sent as it is, for the API to refuse", () => {
+test("text that is not a number is sent unchanged, so that the API can refuse it", () => {
   const fields = fieldsOf(schema);
   const values = { ...shown(fields, {}), min_new_comparisons: "many", recipes: "{" };
   expect(stated(fields, values)).toMatchObject({ min_new_comparisons: "many", recipes: "{" });

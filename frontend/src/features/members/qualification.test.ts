@@ -23,7 +23,7 @@ describe("a member's qualification state", () => {
     ["the last attempt", { qualification_attempt: 2 }, asking, "trying"],
     ["after the last attempt", { qualification_attempt: 3 }, asking, "failed"],
     [
-      "after the last attempt, with one more granted",
+      "after the last attempt, with another attempt granted",
       { qualification_attempt: 3, extra_attempts: 1 },
       asking,
       "trying",

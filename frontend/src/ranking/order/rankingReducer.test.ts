@@ -204,7 +204,9 @@ describe("a ranking of the best few", () => {
   it("announces every change", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
-    expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A became unranked to make room.");
+    expect(say(place("D", 1))).toBe(
+      "Response D is rank 1 of 2. A became unranked because all ranks were taken.",
+    );
     expect(say({ type: "unrank", id: "C" })).toBe("Response C is no longer ranked.");
     expect(say(place("D", 9))).toBe("Response D stays unranked.");
     expect(spokenOrder([], [..."ABCD"], en)).toBe("nothing is ranked");

@@ -19,13 +19,13 @@ export const en = {
   placed: (letter: string, slot: number, slots: number) => `Response ${letter} is rank ${slot} of ${slots}.`,
   placedTied: (letter: string, slot: number, slots: number, others: readonly string[]) =>
     `Response ${letter} is rank ${slot} of ${slots}, tied with ${and(others)}.`,
-  madeRoom: (letters: readonly string[]) => `${and(letters)} became unranked to make room.`,
+  madeRoom: (letters: readonly string[]) => `${and(letters)} became unranked because all ranks were taken.`,
 
   whole: "Your order, best first",
   rank: (slot: number) => `Rank ${slot}`,
   rankOfTie: (slot: number) => `Rank ${slot}, a tie`,
   notRanked: "Not ranked",
-  drag: (letter: string) => `Drag response ${letter} in the order`,
+  drag: (letter: string) => `Drag response ${letter} to another rank`,
   goTo: (letter: string) => `Go to response ${letter}: `,
 
   which: "Which is better?",

@@ -47,7 +47,7 @@ export const en = {
   takeBackLabel: "Take back my last answer",
   takingBackTitle: "You are changing your last answer",
   takingBack: "When you submit the new answer, it replaces the old one. Until then, the old answer counts.",
-  takingBackElse: "This answer was already submitted",
+  takingBackElse: "This answer has already been submitted",
   leaveIt: "Keep my earlier answer",
   nothingToTakeBack: "You have no answer to take back here.",
 

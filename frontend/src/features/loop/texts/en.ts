@@ -1,10 +1,10 @@
 export const en = {
   title: "Loop",
-  lead: "Trains a reward model on new rankings, improves the policy, and asks for the next rankings.",
+  lead: "Trains a reward model on new rankings, improves the policy, and creates the next tasks to rank.",
   loading: "Loading the loop",
   none: "No loop yet",
   noneWhy:
-    "A loop starts a round when enough comparisons have come in, or on a schedule. A new model is promoted only if it passes its gate.",
+    "A loop starts a round when enough comparisons have been collected, or on a schedule. A new model is promoted only if it passes its gate.",
   create: "Set up the loop",
   on: "On",
   off: "Off",
@@ -17,14 +17,14 @@ export const en = {
   next: "Next scheduled round",
   hours: "Training time",
   hoursOf: (hours: string) => `${hours} h`,
-  blocked: "No further round starts",
+  blocked: "No further rounds will start",
   rounds: "Rounds",
   noRounds: "No rounds yet.",
   round: (number: number) => `Round ${number}`,
   triggers: {
     comparisons: "enough new comparisons",
     schedule: "schedule",
-    manual: "started by hand",
+    manual: "started manually",
   },
   states: {
     running: "running",
@@ -64,15 +64,15 @@ export const en = {
   comparison: (wins: string, ties: string, losses: string) => `${wins} wins, ${ties} ties, ${losses} losses`,
   winRate: (rate: string, low: string, high: string) => `Win rate ${rate} (${low} to ${high})`,
   answers: (answers: string, budget: string) => `${answers} of at most ${budget} human comparisons`,
-  anytime: "The interval is valid at every number of answers.",
+  anytime: "The interval is valid for any number of answers.",
   passed: "passed",
   failed: "failed",
   cancel: "Cancel the round",
   cancelTitle: (number: number) => `Cancel round ${number}?`,
   cancelMeans:
-    "The current run stops and keeps its newest checkpoint, and open gate tasks are withdrawn. You can let the round go on later.",
+    "The current run stops and keeps its newest checkpoint, and open gate tasks are withdrawn. You can resume the round later.",
   keep: "Keep running",
-  resume: "Go on from here",
+  resume: "Resume from here",
   startedFrom: (policy: string) => `Starts from ${policy}`,
   took: "Duration",
 };

@@ -68,7 +68,7 @@ export const en = {
   you: "you",
   pauseDialog: {
     title: (name: string) => `Pause ${name}?`,
-    text: "The member gets no more tasks. Tasks assigned to the member are released immediately. Drafts are kept, and existing answers still count. To discard these answers, exclude the member on the Quality page.",
+    text: "The member gets no more tasks. Tasks assigned to the member are released immediately. Drafts are kept, and existing answers still count. If these answers should not count, exclude the member on the Quality page.",
     reason: "Reason",
     reasonHelp: "The member sees this reason when opening the project.",
     confirm: "Pause",

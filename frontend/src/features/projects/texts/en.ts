@@ -19,7 +19,7 @@ export const en = {
       "How many annotators rank each task. With two or more rankings per task, you can measure agreement.",
     guidelines: "Guidelines",
     guidelinesHelp:
-      "Written in Markdown. Annotators open the guidelines with one key. To prevent many disagreements, explain in two paragraphs what makes a response better. At most 100,000 characters.",
+      "Written in Markdown. Annotators open the guidelines with one key. To reduce disagreement, explain in two paragraphs what makes a response better. At most 100,000 characters.",
     guidelinesHint:
       "## What is better\n\nA better response answers the question, is correct, and is no longer than necessary.",
     create: "Create project",

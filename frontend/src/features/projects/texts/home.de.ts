@@ -52,7 +52,7 @@ export const de: Texts<typeof en> = {
     },
     ask: {
       title: "Das verbesserte Sprachmodell antworten lassen",
-      text: (policy) => `Die Antworten von ${policy} werden zu den nächsten Aufgaben.`,
+      text: (policy) => `Aus den Antworten von ${policy} entstehen neue Aufgaben.`,
       action: "Antworten erzeugen",
     },
     watch: {
@@ -75,7 +75,7 @@ export const de: Texts<typeof en> = {
     },
     sample: {
       title: "Neue Antworten erzeugen",
-      text: "Alle Aufgaben sind erledigt. Neue Antworten eines Sprachmodells werden zu den nächsten Aufgaben.",
+      text: "Alle Aufgaben sind erledigt. Aus neuen Antworten eines Sprachmodells entstehen neue Aufgaben.",
       action: "Antworten erzeugen",
     },
   },

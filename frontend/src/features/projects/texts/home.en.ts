@@ -40,7 +40,7 @@ export const en = {
     train: {
       title: "Close the loop",
       text: (n: number, comparisons: number) =>
-        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model trained on these comparisons can score responses. The scores are then used to improve the policy.`,
+        `${rankings(n)} ${n === 1 ? "yields" : "yield"} ${plural(comparisons, "comparison")}. A reward model trained on these comparisons can score responses. The scores are then used to improve the policy.`,
       action: "Train a reward model",
     },
     improve: {
@@ -51,7 +51,7 @@ export const en = {
     },
     ask: {
       title: "Sample from the improved policy",
-      text: (policy: string) => `The responses of ${policy} become the next tasks to rank.`,
+      text: (policy: string) => `New tasks are created from the responses of ${policy}.`,
       action: "Sample responses",
     },
     watch: {
@@ -74,7 +74,7 @@ export const en = {
     },
     sample: {
       title: "Sample new responses",
-      text: "All tasks are done. Responses sampled from a policy become the next tasks.",
+      text: "All tasks are done. Create new tasks by sampling responses from a policy.",
       action: "Sample responses",
     },
   },
@@ -93,7 +93,7 @@ export const en = {
   guidelines: "Guidelines",
   guidelinesField: "Guidelines, in Markdown",
   noGuidelines: "No guidelines yet.",
-  writeSome: "To prevent many disagreements, explain in two paragraphs what makes a response better.",
+  writeSome: "To reduce disagreement, explain in two paragraphs what makes a response better.",
   edit: "Edit",
   save: "Save",
   cancel: "Cancel",

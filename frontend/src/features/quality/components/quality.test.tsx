@@ -78,7 +78,7 @@ describe("the quality page", () => {
   it("shows agreement with its interval and meaning, and omits unknown values", () => {
     open({});
     expect(screen.getByText("0.61 (0.55 to 0.66)")).toBeTruthy();
-    expect(screen.getByText(/Better than chance, but the lower bound is below 0.667/)).toBeTruthy();
+    expect(screen.getByText(/but the lower bound of the interval is below 0.667/)).toBeTruthy();
     expect(screen.queryByText("Kendall’s τ-b")).toBeNull();
     expect(cells("alice")).toEqual([
       "alice",

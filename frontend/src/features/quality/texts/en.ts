@@ -8,9 +8,9 @@ export const en = {
   empty: {
     title: "Not enough data yet",
     action: "Set checks and rankings per task",
-    text: "To measure agreement, set the overlap to 2 or more, or add gold tasks. This page then shows each annotator’s reliability, signs of random answers, and the tasks with the most disagreement.",
+    text: "To measure agreement, set “Rankings per task” to 2 or more, or add gold tasks. This page then shows each annotator’s reliability, signs of random answers, and the tasks with the most disagreement.",
     unshared:
-      "No task has been ranked by two annotators yet, so agreement cannot be measured. Increase the overlap for new tasks.",
+      "No task has been ranked by two annotators yet, so agreement cannot be measured. For new tasks, set “Rankings per task” to 2 or more.",
   },
   agreement: {
     title: "Agreement",
@@ -35,10 +35,10 @@ export const en = {
   readings: {
     unknown: "Not enough data.",
     chance: "Not significantly better than chance.",
-    low: "Better than chance, but the lower bound is below 0.667, Krippendorff’s minimum for tentative conclusions. Low agreement is common if the choice between good responses is a matter of taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
+    low: "Better than chance, but the lower bound of the interval is below 0.667, Krippendorff’s minimum for tentative conclusions. Low agreement is common if the choice between good responses is a matter of taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
     tentative:
-      "The lower bound is at least 0.667, which is sufficient for tentative conclusions, but below 0.80, the minimum for firm conclusions.",
-    reliable: "The lower bound is at least 0.80, which is sufficient for firm conclusions.",
+      "The lower bound of the interval is at least 0.667, which is sufficient for tentative conclusions, but below 0.80, the minimum for firm conclusions.",
+    reliable: "The lower bound of the interval is at least 0.80, which is sufficient for firm conclusions.",
   } satisfies Record<Reading, string>,
   overTime: {
     title: "Agreement over time",
@@ -74,7 +74,7 @@ export const en = {
       as_shown: ["As shown", "Rankings identical to the order shown, and the share expected by chance"],
       outlier: [
         "Outlier p",
-        "p-value of a test for lower agreement than that of other annotators, adjusted for multiple tests",
+        "p-value of a test for lower agreement than that of other annotators, adjusted for multiple testing",
       ],
     },
     unfinished: "The reliability estimates are not final.",
@@ -166,7 +166,7 @@ export const en = {
       `${plural(n, "comparison")} would return to statistics, leaderboards and new snapshots`,
     reviews: (n: number) => `${plural(n, "review decision")} would count again`,
     grown: (n: number) =>
-      `${plural(n, "task")} would get one more ranking than required, because ${n === 1 ? "another annotator has ranked or claimed it" : "other annotators have ranked or claimed them"} in the meantime`,
+      `${plural(n, "task")} would ${n === 1 ? "" : "each "}get one more ranking than required, because ${n === 1 ? "another annotator has ranked or claimed it" : "other annotators have ranked or claimed them"} in the meantime`,
     nothing: "This annotator has no rankings that would count again.",
     confirm: "Restore",
   },

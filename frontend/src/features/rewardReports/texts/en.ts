@@ -115,12 +115,12 @@ export const en = {
     title: "Strengths",
     about:
       "For each strength, the observed and the predicted share of preferences with at least this strength.",
-    level: "This level or higher",
-    stated: "Stated",
+    level: "This strength or higher",
+    stated: "Observed",
     predicted: "Predicted",
     pairs: (pairs: number) => plural(pairs, "pair"),
     notKnown: (pairs: number) =>
-      `${plural(pairs, "pair")} ${pairs === 1 ? "has" : "have"} a level that does not occur in the training data.`,
+      `${plural(pairs, "pair")} ${pairs === 1 ? "has" : "have"} a strength that does not occur in the training data.`,
     diagram: (ece: string) => `Reliability diagram of strengths: calibration error ${ece}`,
   },
   crowd: {

@@ -121,7 +121,7 @@ describe("groups of metrics", () => {
       Entropy: ["policy/entropy_avg"],
       Length: ["lengths/response_mean"],
       "Finished responses": ["eos_rate"],
-      "Finished responses, number": ["val/num_eos_tokens"],
+      "Number of finished responses": ["val/num_eos_tokens"],
       "Learning rate": ["learning_rate", "lr"],
       "Gradient norm": ["grad_norm"],
     });

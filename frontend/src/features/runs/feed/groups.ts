@@ -25,7 +25,7 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Entropy per response", pattern: /^objective\/entropy$/, detail: true },
   { title: "Entropy", pattern: /entropy/ },
   { title: "Length", pattern: /length/ },
-  { title: "Finished responses, number", pattern: /num_eos/, detail: true },
+  { title: "Number of finished responses", pattern: /num_eos/, detail: true },
   { title: "Finished responses", pattern: /eos|(^|[/_])finished/ },
   { title: "Update size", pattern: /approx_?kl|clip_?frac|ratio/, detail: true },
   { title: "Explained variance", pattern: /explained_variance/, detail: true },

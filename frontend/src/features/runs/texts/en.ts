@@ -166,7 +166,7 @@ export const en = {
   },
   result: {
     made: (name: string) => `Created ${name}`,
-    sampled: (tasks: number) => `The policy’s responses became ${plural(tasks, "task")}`,
+    sampled: (tasks: number) => `Created ${plural(tasks, "task")} from the policy’s responses`,
     evaluated: (policy: string) => `Evaluated ${policy}`,
     done: "Done",
     onModels: "The Models page shows the model’s lineage, metrics and stage.",

@@ -76,7 +76,7 @@ export const en = {
   minimum: "Minimum accuracy",
   minimumHelp:
     "In percent. Annotators with a lower accuracy are paused automatically and see the reason. Leave empty for no minimum.",
-  minimumAnswers: "Checks before the minimum applies",
+  minimumAnswers: "Number of checks before the minimum applies",
   qualification: "Qualification",
   qualificationLead:
     "With a pass mark, new annotators must pass the qualification tasks before they can rank.",

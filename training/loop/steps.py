@@ -28,7 +28,7 @@ START: dict[str, Callable[[RoundStep], Settled]] = {
 def start_step(step: RoundStep) -> Settled:
     """Start the step. Raises Problem if it can't start, for example because a model's files are missing."""
     if step.round.loop.project.state == Project.State.ARCHIVED:
-        raise Conflict("The project is archived. Activate it, and then let the round go on.")
+        raise Conflict("The project is archived. Activate the project, then continue the round.")
     return START[step.kind](step)
 
 

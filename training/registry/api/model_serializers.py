@@ -71,7 +71,9 @@ class PreferenceSerializer(serializers.Serializer[Any]):
     ties = serializers.IntegerField()
     losses = serializers.IntegerField()
     win_rate = serializers.FloatField(help_text="Ties count one half.")
-    low = serializers.FloatField(help_text="Lower bound of the interval, which is valid at every time.")
+    low = serializers.FloatField(
+        help_text="Lower bound of the interval. The interval is valid after any number of answers."
+    )
     high = serializers.FloatField()
     budget = serializers.IntegerField(help_text="Number of answers after which the comparison ends.")
     verdict = serializers.ChoiceField(choices=["better", "worse", "open", "undecided"])

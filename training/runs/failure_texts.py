@@ -31,8 +31,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="The run needed more memory than was available. Memory use grows with the size "
         "of the model, the micro-batch and the length of the texts.",
         fix="Halve the micro-batch first: this does not change what the model learns. If that is not enough, "
-        "shorten the texts or choose a smaller model. The estimate on the launch form shows how much each "
-        "change saves.",
+        "shorten the texts or choose a smaller model. The estimate on the launch form shows how much "
+        "memory each change saves.",
         settings=MEMORY_SETTINGS,
     ),
     FailureKind.DISK_FULL: Cause(

@@ -115,7 +115,7 @@ def _cell(column: pa.Array) -> Any:
 def damage(error: Exception) -> str:
     """The error message for unsupported or damaged data. Reading stops at such data."""
     if isinstance(error, pa.ArrowNotImplementedError):
-        return f"Arrow can't read a column ({error}); write it with a plain type. Reading stopped"
+        return f"Arrow can't read a column ({error}); write the column with a plain type. Reading stopped"
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 

@@ -39,9 +39,9 @@ class LoopSettings(BaseModel):
     )
     schedule_time: str = Field(
         "",
-        description="Also start a round at this time of day (HH:MM). If the service was down at this time, "
-        "the round starts when the service is back. Without new comparisons, the round is skipped. If empty, "
-        "there is no schedule.",
+        description="Also start a round at this time of day (HH:MM). If the service is down at this time, "
+        "the round starts when the service is running again. Without new comparisons, the round is skipped. "
+        "If empty, there is no schedule.",
     )
     schedule_days: tuple[Day, ...] = Field(
         (), description="Days of the week on which the schedule starts a round. If empty, every day."
@@ -65,8 +65,8 @@ class LoopSettings(BaseModel):
     reward_model_gate: Literal["automatic", "off"] = Field(
         "automatic",
         description="automatic: a new reward model is promoted only if it passes the checks on held-out "
-        "rankings. off: a round promotes every new reward model, and the record says that the model was not "
-        "checked.",
+        "rankings. off: a round promotes every new reward model, and the record states that the model was "
+        "not checked.",
     )
     max_accuracy_drop: float = Field(
         0.05,
@@ -86,8 +86,8 @@ class LoopSettings(BaseModel):
         "human",
         description="human: a new policy is promoted only if people prefer its answers to the production "
         "policy's in a blind comparison, and if it passes the checks. automatic: only the checks decide, "
-        "including the reward model's win rate. off: every new policy is promoted, and the record says that "
-        "it was not checked.",
+        "including the reward model's win rate. off: every new policy is promoted, and the record states "
+        "that it was not checked.",
     )
     gate_prompts: int = Field(
         100, ge=10, le=10_000, description="Maximum number of held-out prompts in a policy gate."
@@ -124,7 +124,7 @@ class LoopSettings(BaseModel):
     max_length_ratio: float | None = Field(
         2.0,
         gt=1,
-        description="Maximum ratio of the mean answer lengths of the new policy and the production policy. "
+        description="Maximum ratio of the new policy's mean answer length to the production policy's. "
         "If empty, the length is not checked.",
     )
     max_repetition_increase: float | None = Field(

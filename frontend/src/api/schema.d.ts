@@ -3295,7 +3295,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description full: the folder holds all weights. adapter: the folder holds only a LoRA adapter. The adapter belongs to the parent or to base_model.
+             * @description full: the folder contains all weights. adapter: the folder contains only a LoRA adapter. The adapter belongs to the parent or to base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter

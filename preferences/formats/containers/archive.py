@@ -90,7 +90,8 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
     )
     if not found:
         raise FormatError(
-            f"The zip archive contains no data file ({', '.join(sorted(SUFFIXES))}; also as .gz)."
+            "The zip archive contains no data file. The name of a data file ends in "
+            f"{', '.join(sorted(SUFFIXES))}, optionally followed by .gz."
         )
     if any(entry.flag_bits & ENCRYPTED for entry in found):
         raise FormatError("The zip archive is encrypted; save it without a password.")

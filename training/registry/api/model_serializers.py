@@ -28,8 +28,8 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
     folder = serializers.CharField(help_text="Path of the model's files on the server.")
     weights = serializers.ChoiceField(
         choices=ModelVersion.Weights.choices,
-        help_text="full: the folder holds all weights. adapter: the folder holds only a LoRA adapter. The "
-        "adapter belongs to the parent or to base_model.",
+        help_text="full: the folder contains all weights. adapter: the folder contains only a LoRA adapter. "
+        "The adapter belongs to the parent or to base_model.",
     )
 
     class Meta:

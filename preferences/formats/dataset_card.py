@@ -27,7 +27,7 @@ AGGREGATIONS = {
         "Otherwise, each pair of responses is decided by the majority of annotators, and an even "
         "split is a tie. Where these majorities form a cycle, the responses in the cycle are "
         "ordered by mean rank (Borda count). `decided_by` is the rule that was applied, and "
-        "`votes` is the number of rankings behind a row. Rankings without an order are not counted if "
+        "`votes` is the number of rankings that a row combines. Rankings without an order are not counted if "
         "another ranking of the task has an order, but their ratings, flags and choices are included."
     ),
     "weighted": (

@@ -194,7 +194,7 @@ def _parting(conversations: Sequence[Sequence[Message]]) -> str:
         if any(turn != turns[0] for turn in turns):
             roles = dict.fromkeys(turn["role"] for turn in turns)
             return f"they first differ at turn {index}, counted from 0 ({' and '.join(roles)})"
-    return "one of them is the beginning of the other"
+    return "one conversation is the beginning of the other"
 
 
 def quirks_of(messages: Sequence[Message], replies: Sequence[Sequence[Message]]) -> tuple[Quirk, ...]:

@@ -80,15 +80,15 @@ OUT = """## Export
 Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or use the
 Data page. An export streams a frozen snapshot, so memory use is small for files of any size. The same
 snapshot always produces the same bytes. Annotators are identified by pseudonyms. An export that would be
-empty is refused with the reason. For each format, "Loses" names the parts of a ranking that are missing or
+empty is refused with the reason. For each format, "Loses" lists the parts of a ranking that are missing or
 changed when the export is imported again; a test verifies each list. An import creates new IDs for tasks,
 prompts and responses. It does not use the columns `touched`, `kind`, `form_version`, `created_at` and
 `decided_by`, which only `ranking`, `csv`, `parquet` and `dataset` contain. It does not store `weight`,
 `round`, `source` and `votes`, which are read only if a reward model is trained directly on the file. It
 derives `split` from the prompt.
 
-Every format except `parquet` and `dataset` accepts `--option split=train` or `--option split=heldout`, which
-export only that split.
+Every format except `parquet` and `dataset` accepts `--option split=train` or `--option split=heldout`. Each
+of the two options exports only that split.
 """
 SNAPSHOT = """## The snapshot
 

@@ -193,7 +193,9 @@ def resume_round(*, round: Round) -> Round:
     still stopping, or if another round is running."""
     round = _locked(round.pk)
     if round.state not in (State.FAILED, State.CANCELLED):
-        raise Conflict(f"Round {round.number} is {round.state}; only a failed or cancelled round can go on.")
+        raise Conflict(
+            f"Round {round.number} is {round.state}; only a failed or cancelled round can be continued."
+        )
     if other := round.loop.rounds.filter(state=State.RUNNING).first():
         raise Conflict(
             f"Round {other.number} is running. Only one round runs at a time.", type="round-running"

@@ -39,9 +39,9 @@ class LoopSettings(BaseModel):
     )
     schedule_time: str = Field(
         "",
-        description="Also start a round at this time of day (HH:MM). If the service was down at this time, "
-        "the round starts when the service is back. Without new comparisons, the round is skipped. If empty, "
-        "there is no schedule.",
+        description="Also start a round at this time of day (HH:MM). If the service is down at this time, "
+        "the round starts when the service is running again. Without new comparisons, the round is skipped. "
+        "If empty, there is no schedule.",
     )
     schedule_days: tuple[Day, ...] = Field(
         (), description="Days of the week on which the schedule starts a round. If empty, every day."
@@ -65,8 +65,8 @@ class LoopSettings(BaseModel):
     reward_model_gate: Literal["automatic", "off"] = Field(
         "automatic",
         description="automatic: a new reward model is promoted only if it passes the checks on held-out "
-        "rankings. off: a round promotes every new reward model, and the record says that the model was not "
-        "checked.",
+        "rankings. off: a round promotes every new reward model, and the record states that the model was "
+        "not checked.",
     )
     max_accuracy_drop: float = Field(
         0.05,
@@ -85,9 +85,9 @@ class LoopSettings(BaseModel):
     policy_gate: Literal["human", "automatic", "off"] = Field(
         "human",
         description="human: a new policy is promoted only if people prefer its answers to the production "
-        "policy's in a blind comparison, and if it passes the checks. automatic: only the checks, among them "
-        "the reward model's win rate. off: every new policy is promoted, and the record says that it was not "
-        "checked.",
+        "policy's in a blind comparison, and if it passes the checks. automatic: only the checks decide, "
+        "including the reward model's win rate. off: every new policy is promoted, and the record states "
+        "that it was not checked.",
     )
     gate_prompts: int = Field(
         100, ge=10, le=10_000, description="Maximum number of held-out prompts in a policy gate."
@@ -110,7 +110,7 @@ class LoopSettings(BaseModel):
         ge=0.5,
         le=0.999,
         description="Confidence level of the comparisons' intervals. The intervals of human comparisons are "
-        "valid at every number of answers.",
+        "valid after any number of answers.",
     )
     gate_annotators: tuple[str, ...] = Field(
         (), description="Usernames of the members who rank in a policy gate. If empty, all annotators."
@@ -124,20 +124,20 @@ class LoopSettings(BaseModel):
     max_length_ratio: float | None = Field(
         2.0,
         gt=1,
-        description="Maximum ratio of the mean answer lengths of the new policy and the production policy. "
+        description="Maximum ratio of the new policy's mean answer length to the production policy's. "
         "If empty, the length is not checked.",
     )
     max_repetition_increase: float | None = Field(
         0.1,
         gt=0,
         le=1,
-        description="Maximum increase of the share of repeated word triples over the production policy. If "
-        "empty, repetition is not checked.",
+        description="Maximum increase in the share of repeated word triples, compared with the production "
+        "policy. If empty, repetition is not checked.",
     )
     ask_after_stop: bool = Field(
         True,
-        description="If a gate stops a round, sample new tasks from the production policy all the same. "
-        "Otherwise, the project can run out of tasks, and no further round starts.",
+        description="Sample new tasks from the production policy even if a gate stops the round. If false, "
+        "the project can run out of tasks, and then no further round starts.",
     )
     max_rounds: int | None = Field(
         None, ge=1, le=100_000, description="Number of rounds after which the loop starts no further round."
@@ -178,7 +178,7 @@ class LoopSettings(BaseModel):
     @model_validator(mode="after")
     def _gate_can_end(self) -> Self:
         if self.policy_gate == "human" and self.gate_rankings < self.gate_prompts / 10:
-            raise ValueError("`gate_rankings` is too small for `gate_prompts`")
+            raise ValueError("`gate_rankings` must be at least a tenth of `gate_prompts`")
         return self
 
     def recipe_of(self, kind: str) -> dict[str, Any]:

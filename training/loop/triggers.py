@@ -68,11 +68,11 @@ def used_up(loop: Loop, settings: LoopSettings) -> str:
     """Return which of the loop's budgets is used up, as a sentence, or an empty string."""
     rounds = loop.rounds.exclude(state=Round.State.SKIPPED).count()
     if settings.max_rounds is not None and rounds >= settings.max_rounds:
-        return f"The budget of {settings.max_rounds} rounds is used up. Raise max_rounds to go on."
+        return f"The budget of {settings.max_rounds} rounds is used up. Raise max_rounds to continue."
     if settings.max_gpu_hours is not None and (hours := gpu_hours(loop)) >= settings.max_gpu_hours:
         return (
             f"The budget of {settings.max_gpu_hours:g} training hours is used up ({hours:.1f} hours). Raise "
-            "max_gpu_hours to go on."
+            "max_gpu_hours to continue."
         )
     return ""
 

@@ -31,7 +31,7 @@ def promote_model(
         raise Problem(f"{unusable} The model can't be promoted.")
     gate = gate or model.gates.filter(state=Gate.State.PASSED).order_by("-decided_at").first()
     if gate is None and not reason.strip():
-        missing = f"{model.name} has passed no gate. State the reason for promoting it without one."
+        missing = f"{model.name} has passed no gate. State the reason for promoting the model anyway."
         raise Problem(missing, type="gate-required", errors=[FieldProblem("reason", missing)])
     # Of two concurrent promotions, the second waits here and then replaces the model promoted by the first.
     Project.objects.select_for_update(no_key=True).get(pk=model.project_id)

@@ -31,13 +31,13 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="The run needed more memory than was available. Memory use grows with the size "
         "of the model, the micro-batch and the length of the texts.",
         fix="Halve the micro-batch first: this does not change what the model learns. If that is not enough, "
-        "shorten the texts or choose a smaller model. The estimate on the launch form shows how much each "
-        "change saves.",
+        "shorten the texts or choose a smaller model. The estimate on the launch form shows how much "
+        "memory each change saves.",
         settings=MEMORY_SETTINGS,
     ),
     FailureKind.DISK_FULL: Cause(
         "The disk is full",
-        cause="There was no space left to write a file. The details name the folder and the free space.",
+        cause="There was no space left to write a file. The details show the folder and the free space.",
         fix="Free some space on the disk that holds this folder, then resume the run. For example, delete "
         "archived models. A run with checkpoints continues from the last one.",
         again=True,
@@ -46,7 +46,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "Training diverged",
         cause="The loss or a gradient became NaN or infinite. In most cases, the learning rate is too high "
         "for this model. In rare cases, the data contains a broken row. No model was saved.",
-        fix="Divide the learning rate by 3 to 10, or leave it empty to derive it from the model's size.",
+        fix="Divide learning_rate by 3 to 10, or leave the setting empty. The rate then depends on the "
+        "model's size.",
         settings=("learning_rate", "value_learning_rate", "max_grad_norm", "clip"),
     ),
     FailureKind.MODEL_GONE: Cause(
@@ -80,7 +81,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.HUB_UNKNOWN_NAME: Cause(
         "The hub has no such model",
-        cause="The Hugging Face hub answered but did not provide this model. Either the name is wrong, or "
+        cause="The Hugging Face hub responded but did not provide this model. Either the name is wrong, or "
         "the model is gated and the worker has no token for the model.",
         fix="Copy the name from the model's page (owner/name). For a gated model, accept its terms and set "
         "HF_TOKEN for the worker.",
@@ -197,28 +198,29 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The run started on another kind of device",
         cause="The run would have continued on a CPU although it started on a GPU, or the reverse. A CPU "
         "is much slower, and its results differ slightly. The run kept its checkpoint.",
-        fix="Make a device of the first kind available to the training worker, restart the worker and resume "
-        "the run. If PyTorch can't use a GPU, the details state the reason. To continue on the other kind of "
-        "device, resume the run with other_device.",
+        fix="Make a device of the original kind available to the training worker, restart the worker and "
+        "resume the run. If PyTorch can't use a GPU, the details state the reason. To continue on the other "
+        "kind of device, resume the run with other_device.",
         settings=("other_device",),
         again=True,
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
-        "The reward model gives every answer the same reward",
-        cause="All of the reward model's training responses got the same reward, so there is nothing for the "
-        "policy to optimise.",
+        "The reward model assigns the same reward to every answer",
+        cause="The reward model assigned the same reward to all its training responses, so there is "
+        "nothing for the policy to optimise.",
         fix="Train the reward model again on more rankings, and check its held-out accuracy before you use "
         "the model.",
     ),
     FailureKind.REWARD_NOT_FINITE: Cause(
         "A reward model returned an invalid reward",
         cause="The reward was NaN or infinite. The training of the reward model probably diverged.",
-        fix="Choose another reward model, or train it again at a lower learning rate. The details name the "
-        "reward model.",
+        fix="Choose another reward model, or train it again at a lower learning rate. The details show "
+        "which reward model returned the invalid reward.",
     ),
     FailureKind.INPUTS_REFUSED: Cause(
         "The recipe or the inputs can't be used",
-        cause="The training code rejected the settings or the data of this run. The details give the reason.",
+        cause="The training code rejected the settings or the data of this run. The details state "
+        "the reason.",
         fix="Correct the recipe or the inputs, then launch the run again.",
     ),
     FailureKind.WORKER_LOST: Cause(
@@ -274,7 +276,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.DATABASE_LOST: Cause(
         "The database could not be reached",
         cause="The training process could not read its inputs from the database or store its result there. "
-        "It tried again for a long time.",
+        "It retried for a long time without success.",
         fix="Check the database and the network, then resume the run.",
         again=True,
     ),

@@ -96,5 +96,5 @@ def resume_run(
 def _refuse_used_time(run: TrainingRun) -> None:
     limit, used = run.recipe.get("max_minutes"), run.spent_seconds / 60
     if limit is not None and used >= limit:
-        reason = f"The run has already taken {used:.0f} of {limit:g} minutes. Set a higher time limit."
+        reason = f"The run has already used {used:.0f} of {limit:g} minutes. Set a higher time limit."
         raise Problem(reason, errors=[FieldProblem("max_minutes", reason)])

@@ -84,7 +84,7 @@ def create_demo(*, tell: Tell) -> Demo:
     runs = [_run_once(project, kind, recipe, tell) for kind, recipe in RUNS.items()]
     if not Loop.objects.filter(project=project).exists():
         set_loop(project=project, settings=LOOP, enabled=False)
-        tell("The training loop is set up and off.")
+        tell("The training loop is set up but turned off.")
     return Demo(project, passwords, logins, runs)
 
 

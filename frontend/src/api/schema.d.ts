@@ -3097,7 +3097,7 @@ export interface components {
         };
         Lean: {
             pairs: number;
-            /** @description Spearman's ρ between a response's reward and length (or how early it was shown). */
+            /** @description Spearman's ρ between a response's reward and its length (or how early it was shown). */
             correlation: components["schemas"]["Estimate"];
             /** @description Spearman's ρ after each ranking's mean is subtracted from both variables. */
             within_rankings: components["schemas"]["Estimate"];
@@ -3195,13 +3195,13 @@ export interface components {
             status: components["schemas"]["LoopStatus"];
         };
         LoopStatus: {
-            /** @description Comparisons that no round has used. A round starts at min_new_comparisons. */
+            /** @description Number of comparisons that no round has used. A round starts when this number reaches min_new_comparisons. */
             new_comparisons: number;
             /** Format: date-time */
             next_scheduled_at: string | null;
             /** @description The number of the running round. */
             running_round: number | null;
-            /** @description Why no further round starts, for example a budget that is used up; empty if nothing does. */
+            /** @description Why no further round can start, for example because a budget is used up; empty if nothing prevents a round. */
             blocked_by: string;
             /**
              * Format: double
@@ -3295,7 +3295,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description full: the folder holds all weights. adapter: the folder holds only a LoRA adapter. The adapter belongs to the parent or to base_model.
+             * @description full: the folder contains all weights. adapter: the folder contains only a LoRA adapter. The adapter belongs to the parent or to base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter
@@ -3827,7 +3827,7 @@ export interface components {
             win_rate: number;
             /**
              * Format: double
-             * @description Lower bound of the interval, which is valid at every time.
+             * @description Lower bound of the interval. The interval is valid after any number of answers.
              */
             low: number;
             /** Format: double */

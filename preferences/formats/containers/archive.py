@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from preferences.formats.containers import truncated_zip
+from preferences.formats.containers import limits, truncated_zip
 from preferences.formats.containers.limits import Expanded, unpacks_too_far
 from preferences.formats.containers.streams import AsRaw, some_of
 from preferences.records import FormatError
@@ -90,7 +90,8 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
     )
     if not found:
         raise FormatError(
-            f"The zip archive contains no data file ({', '.join(sorted(SUFFIXES))}; also as .gz)."
+            "The zip archive contains no data file. The name of a data file ends in "
+            f"{', '.join(sorted(SUFFIXES))}, optionally followed by .gz."
         )
     if any(entry.flag_bits & ENCRYPTED for entry in found):
         raise FormatError("The zip archive is encrypted; save it without a password.")
@@ -102,8 +103,8 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
     expanded = sum(entry.file_size for entry in found)
     if unpacks_too_far(expanded, sum(entry.compress_size for entry in found)):
         raise FormatError(
-            f"The zip archive has {size:,} bytes and would unpack to {expanded:,} bytes, which exceeds the "
-            "limit."
+            f"The zip archive has {size:,} bytes and would unpack to {expanded:,} bytes, but the limit is "
+            f"{limits.MAX_EXPANSION_RATIO} times the compressed size."
         )
     return [DataFile(archive.open, entry) for entry in found]
 

@@ -39,8 +39,8 @@ def parquet_rows(stream: BinaryIO, total: Expanded) -> Iterator[NumberedRow]:
     expanded = sum(file.metadata.row_group(index).total_byte_size for index in range(groups))
     if unpacks_too_far(expanded, size):
         raise ExpansionError(
-            f"The Parquet file has {size:,} bytes and would unpack to {expanded:,} bytes, which exceeds the "
-            "limit."
+            f"The Parquet file has {size:,} bytes and would unpack to {expanded:,} bytes, but the limit is "
+            f"{limits.MAX_EXPANSION_RATIO} times the file's size."
         )
     return _parquet_batches(file, total, max(size * limits.MAX_REPETITION, limits.FREE_EXPANDED_BYTES))
 
@@ -115,7 +115,7 @@ def _cell(column: pa.Array) -> Any:
 def damage(error: Exception) -> str:
     """The error message for unsupported or damaged data. Reading stops at such data."""
     if isinstance(error, pa.ArrowNotImplementedError):
-        return f"Arrow can't read a column ({error}); write it with a plain type. Reading stopped"
+        return f"Arrow can't read a column ({error}); write the column with a plain type. Reading stopped"
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 

@@ -220,7 +220,7 @@ FORMAT = ImportFormat(
     reads="Each row has a prompt, two to ten responses, and at most one ranking of the responses (`tiers` "
     "or `ranking`). A ranking can have strength, ratings, flags, choices, confidence, comment, rewrite, "
     "annotator and duration. Ratings, flags, choices, a confidence, a comment or a rewrite without `tiers` "
-    "and `ranking` are stored as a ranking without an order, and the task is open for ranking. "
+    "or `ranking` are stored as a ranking without an order, and the task is open for ranking. "
     "Ratings and flags are keyed by the response's ID, index (from 0), column or model. "
     "Other common column names are recognised, as is HelpSteer2's `preference_strength`. `gold_tiers` is "
     "the known answer. A row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check "

@@ -106,8 +106,8 @@ FORMAT = ExportFormat(
     notes=(
         "There is one record per ranking. Unranked responses share one rank below all ranked responses, "
         "because Argilla requires a rank for every option. A comment and a rewrite are answers to text "
-        "questions named `comment` and `rewrite`. A ranking without an order therefore keeps only its "
-        "comment and its rewrite. An answer without tiers becomes a discarded response if it "
+        "questions named `comment` and `rewrite`. A ranking without an order keeps only its "
+        "comment and its rewrite. A ranking without tiers becomes a discarded response if it "
         "is marked as not rankable or all bad, or if it has no comment and no rewrite. "
         "`user_id` is derived from the annotator's pseudonym. The metadata contains the pseudonym and the "
         "models."

@@ -7,7 +7,7 @@ from preferences.formats.export_format import ExportFormat
 FORMAT = ExportFormat(
     name="parquet",
     title="The snapshot itself (Parquet)",
-    use="The file that training reads, byte for byte; docs/formats.md explains its columns.",
+    use="An exact copy of the file that training reads; docs/formats.md explains its columns.",
     loses=frozenset(),
     example="one row per ranking",
     suffix=".parquet",

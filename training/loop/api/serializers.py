@@ -16,12 +16,14 @@ from training.runs.api.serializers import ModelRefSerializer
 
 class LoopStatusSerializer(serializers.Serializer[LoopStatus]):
     new_comparisons = serializers.IntegerField(
-        help_text="Comparisons that no round has used. A round starts at min_new_comparisons."
+        help_text="Number of comparisons that no round has used. A round starts when this number reaches "
+        "min_new_comparisons."
     )
     next_scheduled_at = serializers.DateTimeField(allow_null=True)
     running_round = serializers.IntegerField(allow_null=True, help_text="The number of the running round.")
     blocked_by = serializers.CharField(
-        help_text="Why no further round starts, for example a budget that is used up; empty if nothing does."
+        help_text="Why no further round can start, for example because a budget is used up; empty if nothing "
+        "prevents a round."
     )
     gpu_hours = serializers.FloatField(help_text="Total time of the runs of all rounds, in hours.")
 

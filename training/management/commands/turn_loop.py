@@ -29,7 +29,9 @@ class Command(QuickCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug", metavar="SLUG")
-        parser.add_argument("--rounds", type=int, default=1, help="number of rounds, one after another")
+        parser.add_argument(
+            "--rounds", type=int, default=1, help="number of rounds to run, one after another"
+        )
         parser.add_argument("--wait", action="store_true", help="follow each round until it ends")
         parser.add_argument("--json", action="store_true", help="print the rounds as one JSON list")
 

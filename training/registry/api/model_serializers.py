@@ -28,8 +28,8 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
     folder = serializers.CharField(help_text="Path of the model's files on the server.")
     weights = serializers.ChoiceField(
         choices=ModelVersion.Weights.choices,
-        help_text="full: the folder holds all weights. adapter: the folder holds only a LoRA adapter. The "
-        "adapter belongs to the parent or to base_model.",
+        help_text="full: the folder contains all weights. adapter: the folder contains only a LoRA adapter. "
+        "The adapter belongs to the parent or to base_model.",
     )
 
     class Meta:
@@ -71,7 +71,9 @@ class PreferenceSerializer(serializers.Serializer[Any]):
     ties = serializers.IntegerField()
     losses = serializers.IntegerField()
     win_rate = serializers.FloatField(help_text="Ties count one half.")
-    low = serializers.FloatField(help_text="Lower bound of the interval, which is valid at every time.")
+    low = serializers.FloatField(
+        help_text="Lower bound of the interval. The interval is valid after any number of answers."
+    )
     high = serializers.FloatField()
     budget = serializers.IntegerField(help_text="Number of answers after which the comparison ends.")
     verdict = serializers.ChoiceField(choices=["better", "worse", "open", "undecided"])

@@ -82,7 +82,7 @@ class StrengthPrediction(serializers.Serializer[Any]):
 class Lean(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     correlation = Estimate(
-        help_text="Spearman's ρ between a response's reward and length (or how early it was shown)."
+        help_text="Spearman's ρ between a response's reward and its length (or how early it was shown)."
     )
     within_rankings = Estimate(
         help_text="Spearman's ρ after each ranking's mean is subtracted from both variables."

@@ -57,7 +57,9 @@ def _accuracy(accuracy: Mapping[str, Any]) -> Check:
     value, low = accuracy["value"], accuracy["low"]
     passed = low is not None and low > BETTER_THAN_CHANCE
     if low is None:
-        detail = "The accuracy has no confidence interval, because all held-out rankings are of one prompt."
+        detail = (
+            "The accuracy has no confidence interval, because all held-out rankings have the same prompt."
+        )
     else:
         verdict = "above" if passed else "not above"
         detail = (
@@ -94,7 +96,10 @@ def _not_worse(comparison: Mapping[str, Any] | None, incumbent: str, max_drop: f
     value, high = difference["value"], difference["high"]
     significant = high is not None and high < 0
     passed = value >= -max_drop and not significant
-    detail = f"Accuracy {value:+.3f} against {incumbent} on {comparison['pairs']} common held-out pairs"
+    detail = (
+        f"Difference in accuracy from {incumbent}: {value:+.3f} on {comparison['pairs']} "
+        "common held-out pairs"
+    )
     if significant:
         detail += ", a significant drop"
     return Check(name, passed, f"{detail}. The maximum drop is {max_drop:g}.", value, -max_drop)
@@ -124,22 +129,23 @@ def policy_checks(
         detail = (
             "The run did not measure the KL divergence."
             if kl is None
-            else f"KL divergence {kl:.2f} nats per answer from the starting policy; the maximum is "
+            else f"KL divergence from the starting policy: {kl:.2f} nats per answer; the maximum is "
             f"{max_kl:g}."
         )
         checks.append(Check("kl", kl is not None and kl <= max_kl, detail, kl, max_kl))
     if max_length_ratio is not None:
         ratio = new.mean_tokens / max(current.mean_tokens, 1.0)
         detail = (
-            f"Answers have {new.mean_tokens:.1f} tokens on average, and {current.mean_tokens:.1f} in "
-            f"production; the maximum ratio is {max_length_ratio:g}."
+            f"Answers have {new.mean_tokens:.1f} tokens on average, compared with "
+            f"{current.mean_tokens:.1f} in production; the maximum ratio is {max_length_ratio:g}."
         )
         checks.append(Check("length", ratio <= max_length_ratio, detail, ratio, max_length_ratio))
     if max_repetition_increase is not None:
         increase = new.repetition_rate - current.repetition_rate
         detail = (
-            f"Share of repeated word triples {new.repetition_rate:.3f}, and {current.repetition_rate:.3f} in "
-            f"production; the maximum increase is {max_repetition_increase:g}."
+            f"Share of repeated word triples: {new.repetition_rate:.3f}, compared with "
+            f"{current.repetition_rate:.3f} in production; the maximum increase is "
+            f"{max_repetition_increase:g}."
         )
         passed = increase <= max_repetition_increase
         checks.append(Check("repetition", passed, detail, increase, max_repetition_increase))

@@ -361,8 +361,8 @@ def reading_state() -> Iterator[None]:
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
         raise CheckpointRefused(
             "the checkpoint contains a state that this version can't read "
-            f"({type(error).__name__}: {error}). Resume with the version that wrote it. To start over, use "
-            "another folder or remove this folder."
+            f"({type(error).__name__}: {error}). Resume with the version that wrote the checkpoint. To "
+            "start over, use another folder or remove this folder."
         ) from error
 
 
@@ -390,7 +390,7 @@ def _read_state(folder: Path) -> dict[str, Any]:
     try:
         state = json.loads((folder / STATE).read_text())
     except (OSError, ValueError) as error:
-        raise _Broken(f"{STATE} cannot be read ({error})") from error
+        raise _Broken(f"{STATE} can't be read ({error})") from error
     if not isinstance(state, dict) or _sealed(state) != json.dumps(state):
         raise _Broken(f"{STATE} was changed after it was written")
     if state.get("format") != FORMAT:
@@ -405,7 +405,7 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         try:
             found = _digest(folder / name)
         except OSError as error:
-            raise _Broken(f"{name} cannot be read ({error.strerror})") from error
+            raise _Broken(f"{name} can't be read ({error.strerror})") from error
         if found["bytes"] != expected["bytes"]:
             raise _Broken(f"{name} has {found['bytes']} of {expected['bytes']} bytes")
         if found != expected:

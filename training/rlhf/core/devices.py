@@ -49,4 +49,4 @@ def _reason() -> str:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA
         return f"PyTorch can't use a GPU: {str(error).strip() or type(error).__name__}"
-    return "PyTorch can use a GPU on this machine, but the models are not on it."
+    return "PyTorch can use a GPU on this machine, but the models were not loaded onto the GPU."

@@ -165,7 +165,7 @@ def generate(
     except LogitsNotFinite as error:
         name = f" {policy.name_or_path!r}" if policy.name_or_path else ""
         raise LogitsNotFinite(
-            f"The policy{name} can't answer. {error} Its weights are broken, or training "
+            f"The policy{name} can't answer. {error} The policy's weights are broken, or training "
             "has diverged: use an earlier policy, or lower learning_rate or max_grad_norm."
         ) from error
     finally:

@@ -158,7 +158,7 @@ def compare(new: Evaluation, old: Evaluation) -> PairedComparison:
     """Compare the evaluations of two policies prompt by prompt. Raises `ValueError` if the prompts differ."""
     if [row.messages for row in new.rows] != [row.messages for row in old.rows]:
         raise ValueError(
-            "the two evaluations have different prompts, so they cannot be compared prompt by prompt"
+            "the two evaluations have different prompts, so they can't be compared prompt by prompt"
         )
     differences = [a.mean - b.mean for a, b in zip(new.rows, old.rows, strict=True)]
     mean, error = mean_and_error(differences)

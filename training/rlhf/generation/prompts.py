@@ -63,6 +63,6 @@ def batches_of_usable(
             usable, refused = [], 0
         usable.append((position, ids))
     if not usable:
-        why = f": all {len(prompts)} were refused. For the first one, {reason}" if reason else ""
+        why = f": all {len(prompts)} were refused. The first was refused because {reason}" if reason else ""
         raise UnusableInput(f"there are no prompts to answer{why}", FailureKind.DATA_EMPTY)
     yield batch()

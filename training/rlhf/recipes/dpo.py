@@ -77,10 +77,10 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
     micro_batch_tokens: int = Field(
         4096,
         ge=1,
-        description="Maximum number of token positions in one forward pass. Responses to a prompt share its "
-        "tokens if the model supports this. A ranking that exceeds this number needs several passes, "
-        "which together take a third longer than a single pass. If the device runs out of memory, the "
-        "limit is halved and the run continues.",
+        description="Maximum number of token positions in one forward pass. Responses to the same prompt "
+        "share the prompt's tokens if the model supports this. A ranking that exceeds this number needs "
+        "several passes, which together take a third longer than a single pass. If the device runs out of "
+        "memory, the limit is halved and the run continues.",
     )
     heldout_fraction: float = Field(
         0.1,

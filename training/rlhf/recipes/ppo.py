@@ -57,8 +57,8 @@ class PPOConfig(RolloutConfig):
     reward_spread: Literal["end", "sentences"] = Field(
         "end",
         description="Where an answer's reward is placed. end: at the answer's last token. sentences: the "
-        "reward models also score partial answers, each of which ends at the end of a sentence, and each "
-        "sentence gets the change in the score. The total reward and the best policy are the same in both "
+        "reward models also score the partial answer up to the end of each sentence, and the reward of the "
+        "sentence is the change in the score. The total reward and the best policy are the same in both "
         "cases. Use sentences for long answers.",
     )
     whiten_rewards: bool = Field(

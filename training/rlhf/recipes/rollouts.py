@@ -137,9 +137,9 @@ class RolloutConfig(TrainsPolicy, UsesRewards, UsesGeneration, ShardsModel, Chec
     micro_batch_tokens: int = Field(
         2048,
         ge=1,
-        description="Maximum number of token positions in one forward pass. Answers to a prompt share its"
-        " tokens if the models support this. The limit changes the result only by rounding. If the device"
-        " runs out of memory, the limit is halved and the run continues.",
+        description="Maximum number of token positions in one forward pass. Answers to the same prompt"
+        " share the prompt's tokens if the models support this. The limit affects the result only through"
+        " rounding. If the device runs out of memory, the limit is halved and the run continues.",
     )
     sample_every: int = Field(10, ge=1, description="Number of steps between two reports of sample answers.")
     samples: int = Field(

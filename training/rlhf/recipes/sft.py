@@ -31,13 +31,13 @@ class SFTConfig(TrainsPolicy, ShardsModel, Checkpointed):
         4096,
         ge=1,
         description="Maximum number of token positions in one forward pass, including padding. The limit "
-        "changes the result only by rounding. If the device runs out of memory, the limit is halved and the "
-        "run continues.",
+        "affects the result only through rounding. If the device runs out of memory, the limit is halved "
+        "and the run continues.",
     )
     packing: Packing = Field(
         "auto",
         description="auto: several demonstrations share a row without attending to each other, if the model "
-        "supports it. off: one demonstration per row, padded to the longest row. The result stays the same.",
+        "supports it. off: one demonstration per row, padded to the longest row. The result is the same.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_share: float = Field(

@@ -232,7 +232,7 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BrokenUncertainty(
-            f"the uncertainty in {folder} cannot be read ({error!r}). Train the reward model again, or "
+            f"the uncertainty in {folder} can't be read ({error!r}). Train the reward model again, or "
             "remove this folder to score without uncertainty."
         ) from error
 

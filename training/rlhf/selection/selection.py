@@ -205,7 +205,7 @@ def nothing_kept(config: RejectionSamplingConfig, prompts: int, floors: FloorSta
         named = ", ".join(f"{name} (floor {floors['floors'][name]:.2f})" for name in raised)
         return (
             f"none of the {prompts} prompts has an answer worth keeping: no selection of the answers can "
-            f"reach the floor of {named}. With the multiplier of the floor, no answer reaches threshold "
+            f"reach the floor of {named}. At the weight that the floor requires, no answer reaches threshold "
             f"({config.threshold}) and min_gain ({config.min_gain}). Lower reward_floors, threshold or "
             "min_gain."
         )

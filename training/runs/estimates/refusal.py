@@ -12,7 +12,7 @@ from training.rlhf.recipes.parts.base import Recipe
 from training.runs.estimates.estimates import RunEstimate, estimate_settled
 from training.runs.estimates.machine import machines
 
-ANYWAY = "To launch it anyway, set force (--force on the command line)."
+ANYWAY = "To launch the run anyway, set force (--force on the command line)."
 
 
 class DoesNotFit(Problem):

@@ -116,8 +116,9 @@ def _hung(run: TrainingRun, idle: float) -> Verdict:
 
 def _frozen(run: TrainingRun, silent: float) -> Verdict:
     detail = (
-        f"The training process sent no heartbeat for {duration(silent)}, although it still existed and the"
-        f" database answered. Something outside Rankloop stopped the process. Last reported: {_place(run)}."
+        f"The training process sent no heartbeat for {duration(silent)}, although the process still existed"
+        " and the database was responding. Something outside Rankloop stopped the process. Last reported:"
+        f" {_place(run)}."
     )
     return Verdict(record(FailureKind.KILLED, detail, title="The training process was frozen"), resumes=True)
 

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--attempt",
         type=int,
-        help="the attempt that this process executes; without it, the process claims the run",
+        help="the attempt that this process executes; if omitted, the process claims the run",
     )
     parser.add_argument(
         "--processes",

@@ -102,7 +102,7 @@ KINDS: dict[str, RunKind] = {
     ),
 }
 # Retired settings by run kind, each with a sentence that names the replacement.
-_IN_TOKENS = "Use micro_batch_tokens, which limits a forward pass in tokens."
+_IN_TOKENS = "Use micro_batch_tokens, which limits the number of tokens in a forward pass."
 RETIRED: Mapping[str, Mapping[str, str]] = {
     TrainingRun.Kind.SFT: {"micro_batch_size": _IN_TOKENS},
     TrainingRun.Kind.REJECTION_SAMPLING: {"micro_batch_size": _IN_TOKENS},

@@ -93,7 +93,7 @@ _BY_KIND: Mapping[str, tuple[Preset, ...]] = {
         Preset(
             "dr_grpo",
             "Dr. GRPO",
-            "GRPO without dividing by the standard deviation and by the answer's length, because these "
+            "GRPO that divides neither by the standard deviation nor by the answer's length, because these "
             "divisions favour some prompts and lengths.",
             {"advantage": "dr_grpo", "ratio": "token", "kl_estimator": "k3", "aggregation": "fixed_length"},
         ),

@@ -5,7 +5,7 @@ import { ProblemNotice } from ".";
 
 afterEach(cleanup);
 
-it("the notice of a server error shows the request ID", () => {
+it("the notice for a server error shows the request ID", () => {
   render(<ProblemNotice error={problemFrom(500, { detail: "Internal error.", request_id: "4f1c-8" })} />);
   expect(screen.getByRole("alert").textContent).toContain("Request ID: 4f1c-8");
 });

@@ -53,7 +53,8 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
     prompt = choice.get("prompt") or prompt_column(rows, names)
     if not prompt:
         raise FormatError(
-            f"No prompt column was found. Choose it with prompt=COLUMN; the columns are {', '.join(names)}."
+            "No prompt column was found. Choose a column with prompt=COLUMN; the columns are "
+            f"{', '.join(names)}."
         )
     columns = _split(choice.get("responses", ""))
     numbers = next((group.numbers for group in groups_of(columns) if group.columns == columns), ())
@@ -61,7 +62,7 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
         found = response_columns(rows, [name for name in names if name != prompt])
         if found is None:
             raise FormatError(
-                "No response columns were found. Choose them with responses=X,Y; the columns are "
+                "No response columns were found. Choose columns with responses=X,Y; the columns are "
                 f"{', '.join(names)}."
             )
         columns, numbers = found
@@ -77,8 +78,8 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
         inferred = mapping_with(rows, prompt, columns, numbers)
         if inferred is None:
             raise FormatError(
-                "No column looks like a vote. Choose it with vote=COLUMN, or choose vote=none; the columns "
-                f"are {', '.join(names)}."
+                "No column looks like a vote. Choose a column with vote=COLUMN, or import without votes with "
+                f"vote=none; the columns are {', '.join(names)}."
             )
         mapping = inferred
     system = choice.get("system") or next((name for name in SYSTEM_NAMES if name in names), "")
@@ -117,7 +118,7 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
     if columns == (NO_VOTE,):
         return None
     if not columns:
-        raise FormatError("A direction requires a vote column; choose it with vote=COLUMN.")
+        raise FormatError("A direction requires a vote column; choose the column with vote=COLUMN.")
     if direction in {"higher", "lower"}:
         if len(columns) > 1 and len(columns) != len(mapping.responses):
             raise FormatError(

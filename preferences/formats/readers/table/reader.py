@@ -306,11 +306,11 @@ FORMAT = ImportFormat(
     " `tie`, `both_bad`), a column of 0s and 1s for each outcome, a listed response that is `chosen` or"
     " `selected`, or a rank for each response (1 is best). Column names and votes can be"
     " in English or German. The annotator, a comment, a time and an ID are kept with the ranking; other"
-    " numbers per response become its ratings. The columns are inferred from the first 50 rows. If the vote"
-    " can't be read with certainty, the file is refused and the error names the columns. Examples of such"
-    " votes are a column that names the worse response, a number for each response if the file does not state"
-    " whether higher is better, a number in a column such as `a_wins`, which could be a truth value, and a"
-    " name that two responses share.",
+    " numbers per response become its ratings. The meanings of the columns are inferred from the first 50"
+    " rows. If the vote can't be read with certainty, the file is refused and the error lists the columns."
+    " Examples of such votes are a column that names the worse response, a number for each response if the"
+    " file does not state whether higher is better, a number that could be a truth value (in a column such as"
+    " `a_wins`), and a name that two responses share.",
     loses="Nothing. Other fields are kept as metadata of the ranking. A row with a comment or ratings, but no"
     " vote, becomes a ranking without an order, and its task is open for ranking.",
     example='{"question": "Q", "answer_a": "x", "answer_b": "y", "winner": "B", "annotator": "ann"}',

@@ -61,8 +61,8 @@ def refused(reasons: dict[str, str]) -> FormatError:
     """The error for a file with votes that can't be read; `reasons` maps each column to the reason."""
     named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
     return FormatError(
-        f"Some columns look like votes but can't be read: {named}. Nothing was imported, because responses"
-        " that have already been ranked would otherwise become open tasks. Choose the columns to read, or"
+        f"Some columns look like votes but can't be read: {named}. Nothing was imported, because tasks that"
+        " have already been ranked would otherwise be open for ranking. Choose the columns to read, or"
         " ignore the votes (on the command line: --map vote=COLUMN or --map vote=none)."
     )
 

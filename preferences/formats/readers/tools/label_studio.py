@@ -274,9 +274,9 @@ FORMAT = ImportFormat(
     name="label-studio",
     title="Label Studio export: Pairwise or Ranker (JSON)",
     reads="Each row becomes a task, and each annotation becomes a ranking with its author, time and lead "
-    "time. A Ranker's list is an order. Named buckets are tiers in file order. Unsorted items rank below "
-    "all buckets. A choice is a vote if its control has a name such as `preference` or `winner` and the "
-    "choice names a response or a tie.",
+    "time. A Ranker's list is read as an order. Named buckets are tiers in file order. Unsorted items rank "
+    "below all buckets. A choice is a vote if its control has a name such as `preference` or `winner` and "
+    "the choice names a response or a tie.",
     loses="Cancelled and empty annotations, drafts and predictions. The results of other controls "
     "are kept with the ranking, and other data fields are kept with the prompt. An annotation that has only "
     "such results is stored as a ranking without an order.",

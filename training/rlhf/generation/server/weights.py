@@ -139,8 +139,8 @@ class ServedWeights:
             )
         if answer.status != 200:
             raise ServerUnusable(
-                f"there is no OpenAI-compatible server at {self._connections.address}: /v1/models has status"
-                f" {answer.status} ({answer.words})"
+                f"there is no OpenAI-compatible server at {self._connections.address}: /v1/models responded"
+                f" with status {answer.status} ({answer.words})"
             )
         found = json_of(answer, "/v1/models")
         listed = found.get("data") if isinstance(found, dict) else None

@@ -17,8 +17,8 @@ def refuse_encoder(*, encoder: bool) -> None:
     if encoder:
         raise Refused(
             "the reward model is an encoder, which reads an answer as a whole. PPO's critic starts as a "
-            "copy of the reward model and needs a value for every token. Train a reward model from this "
-            "policy, or use rejection sampling or RLOO",
+            "copy of the reward model and must predict a value for every token. Train a reward model from "
+            "this policy, or use rejection sampling or RLOO",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
 

@@ -37,7 +37,7 @@ class Inputs:
         Raises ValueError if ``wanted`` marks a token in column 0, because no token comes before it.
         """
         if bool(wanted[:, 0].any()):
-            raise ValueError("the first token of a row cannot be predicted: no token comes before it")
+            raise ValueError("the first token of a row can't be predicted: no token comes before it")
         places = wanted.flatten().nonzero().squeeze(1)
         return cls(input_ids, attention_mask, places - 1, input_ids.flatten()[places], position_ids)
 

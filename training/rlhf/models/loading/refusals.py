@@ -37,7 +37,7 @@ def refuse_missing_folder(name: str) -> None:
     if adapters.looks_like_path(name) and not adapters.holds_model(path):
         what = "has no config.json" if path.is_dir() else "is not a folder on this machine"
         raise ModelNotFound(
-            f"No model at {name!r}: it {what}. Give a folder with config.json and model.safetensors, "
+            f"No model at {name!r}: it {what}. Use a folder with config.json and model.safetensors, "
             "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B.",
             FailureKind.BASE_MODEL_MISSING,
         )
@@ -155,6 +155,6 @@ def not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound:
     unreachable = not asked_hub or hub.UNREACHABLE.search(reason)
     return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not return it "
-        f"({reason}). Check the name, or download the model elsewhere and give the path of its folder.",
+        f"({reason}). Check the name, or download the model elsewhere and use the path of its folder.",
         FailureKind.HUB_UNREACHABLE if unreachable else FailureKind.HUB_UNKNOWN_NAME,
     )

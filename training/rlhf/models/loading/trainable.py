@@ -151,7 +151,7 @@ def _opened(source: ModelSource, dtype: torch.dtype, device: torch.device | None
     model: Any = source.model
     if not has_adapters(model) and lora.layers_with_adapters(model):
         raise UnusableInput(
-            "an earlier run has added an adapter to the layers of this model in memory. Give the folder of a "
+            "an earlier run has added an adapter to the layers of this model in memory. Pass the folder of a "
             "model instead, or load the model again"
         )
     if has_adapters(model):
@@ -186,7 +186,7 @@ def _refuse_base(base: str, out_dir: str | Path) -> None:
     if not base:
         raise UnusableInput(
             "use_peft saves an adapter, which depends on the files of its base model, but the policy is a "
-            "new model that was never saved. Save it and give its folder, or set use_peft to false",
+            "new model that was never saved. Save the policy and pass its folder, or set use_peft to false",
             FailureKind.BASE_MODEL_MISSING,
         )
     if Path(base).resolve() == Path(out_dir).resolve():

@@ -15,8 +15,8 @@ class UsesLora(Recipe):
 
     use_peft: bool = Field(
         False,
-        description="Train a LoRA adapter instead of all weights. This needs less memory and produces a "
-        "small model that depends on its base model.",
+        description="Train a LoRA adapter instead of all weights. Training an adapter needs less memory and "
+        "produces a small model that depends on its base model.",
     )
     lora_r: int = Field(
         16,

@@ -48,7 +48,7 @@ def test_policy_loads_as_a_reward_model_only_if_a_new_head_is_requested(tmp_path
 
 
 def test_error_for_a_missing_path_states_the_problem(tmp_path: Path) -> None:
-    with pytest.raises(refusals.ModelNotFound, match=r"is not a folder on this machine\. Give a folder"):
+    with pytest.raises(refusals.ModelNotFound, match=r"is not a folder on this machine\. Use a folder"):
         opening.load_policy(tmp_path / "nowhere")
     with pytest.raises(refusals.ModelNotFound, match=r"has no config\.json"):
         opening.load_policy(tmp_path)

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from datetime import time
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from config.problems import FieldProblem, Problem
 from training.runs.recipes.catalog import parse_recipe
@@ -20,6 +28,14 @@ DAYS: tuple[str, ...] = get_args(Day)
 IMPROVING: tuple[str, ...] = get_args(ImprovingKind)
 # The recipe settings that the loop sets itself, because a round's steps depend on them.
 FIXED = {"evaluate": ("split", "judge", "responses_per_prompt")}
+
+
+# The sections of the form.
+START: dict[str, JsonValue] = {"group": "start"}
+IMPROVE: dict[str, JsonValue] = {"group": "improve"}
+REWARD_MODEL_GATE: dict[str, JsonValue] = {"group": "reward_model_gate"}
+POLICY_GATE: dict[str, JsonValue] = {"group": "policy_gate"}
+BUDGETS: dict[str, JsonValue] = {"group": "budgets"}
 
 
 class LoopSettings(BaseModel):
@@ -34,36 +50,63 @@ class LoopSettings(BaseModel):
         200,
         ge=1,
         le=2**31 - 1,
+        title="New comparisons",
+        json_schema_extra=START,
         description="Start a round when there are this many comparisons that no earlier round has used. If "
         "empty, new comparisons start no round.",
     )
     schedule_time: str = Field(
         "",
+        title="Time of day",
+        json_schema_extra=START,
         description="Also start a round at this time of day (HH:MM). If the service is down at this time, "
         "the round starts when the service is running again. Without new comparisons, the round is skipped. "
         "If empty, there is no schedule.",
     )
     schedule_days: tuple[Day, ...] = Field(
-        (), description="Days of the week on which the schedule starts a round. If empty, every day."
+        (),
+        title="Days",
+        json_schema_extra=START,
+        description="Days of the week on which the schedule starts a round. If empty, every day.",
     )
-    time_zone: str = Field("UTC", description="Time zone of the schedule, for example Europe/Berlin.")
+    time_zone: str = Field(
+        "UTC",
+        title="Time zone",
+        json_schema_extra=START,
+        description="Time zone of the schedule, for example Europe/Berlin.",
+    )
     improve_with: tuple[ImprovingKind, ...] = Field(
         ("ppo",),
+        title="Improve the policy with",
+        json_schema_extra=IMPROVE,
         description="How a round improves the policy. Several methods run one after another, and each result "
         "is compared with the production policy. If empty, a round trains only a reward model.",
     )
     start_from: Literal["production", "first"] = Field(
         "production",
+        title="Start from",
+        json_schema_extra=IMPROVE,
         description="The policy that a round improves. production: the production policy or, if there is "
         "none, the newest policy. first: the project's oldest policy.",
     )
     recipes: dict[StepKind, dict[str, Any]] = Field(
         default_factory=dict,
+        title="Recipe settings",
+        json_schema_extra=IMPROVE,
         description="Recipe settings by run kind, for example the number of PPO steps. Omitted settings keep "
         "their defaults.",
     )
+    ask_after_stop: bool = Field(
+        True,
+        title="Sample new tasks after a gate has stopped a round",
+        json_schema_extra=IMPROVE,
+        description="Sample new tasks from the production policy even if a gate stops the round. If false, "
+        "the project can run out of tasks, and then no further round starts.",
+    )
     reward_model_gate: Literal["automatic", "off"] = Field(
         "automatic",
+        title="Gate of the reward model",
+        json_schema_extra=REWARD_MODEL_GATE,
         description="automatic: a new reward model is promoted only if it passes the checks on held-out "
         "rankings. off: a round promotes every new reward model, and the record states that the model was "
         "not checked.",
@@ -72,6 +115,8 @@ class LoopSettings(BaseModel):
         0.05,
         ge=0,
         le=1,
+        title="Maximum drop in accuracy",
+        json_schema_extra=REWARD_MODEL_GATE,
         description="A new reward model may be less accurate than the current one by at most this amount, on "
         "the same held-out pairs. A statistically significant drop is never accepted.",
     )
@@ -79,23 +124,34 @@ class LoopSettings(BaseModel):
         0.2,
         gt=0,
         le=1,
+        title="Maximum calibration error",
+        json_schema_extra=REWARD_MODEL_GATE,
         description="Maximum expected calibration error of a new reward model on held-out pairs. The gate "
         "stops the model only if the lower end of the error's interval is above this maximum.",
     )
     policy_gate: Literal["human", "automatic", "off"] = Field(
         "human",
+        title="Gate of the policy",
+        json_schema_extra=POLICY_GATE,
         description="human: a new policy is promoted only if people prefer its answers to the production "
         "policy's in a blind comparison, and if it passes the checks. automatic: only the checks decide, "
         "including the reward model's win rate. off: every new policy is promoted, and the record states "
         "that it was not checked.",
     )
     gate_prompts: int = Field(
-        100, ge=10, le=10_000, description="Maximum number of held-out prompts in a policy gate."
+        100,
+        ge=10,
+        le=10_000,
+        title="Maximum number of prompts",
+        json_schema_extra=POLICY_GATE,
+        description="Maximum number of held-out prompts in a policy gate.",
     )
     gate_rankings: int = Field(
         100,
         ge=10,
         le=100_000,
+        title="Maximum number of human comparisons",
+        json_schema_extra=POLICY_GATE,
         description="Maximum number of human comparisons in a policy gate. The comparison ends earlier if it "
         "is decided. An undecided gate promotes nothing.",
     )
@@ -103,27 +159,38 @@ class LoopSettings(BaseModel):
         7.0,
         gt=0,
         le=365,
+        title="Days until the comparison ends",
+        json_schema_extra=POLICY_GATE,
         description="Number of days after which an undecided human comparison ends.",
     )
     gate_level: float = Field(
         0.95,
         ge=0.5,
         le=0.999,
+        title="Confidence level",
+        json_schema_extra=POLICY_GATE,
         description="Confidence level of the comparisons' intervals. The intervals of human comparisons are "
         "valid after any number of answers.",
     )
     gate_annotators: tuple[str, ...] = Field(
-        (), description="Usernames of the members who rank in a policy gate. If empty, all annotators."
+        (),
+        title="Annotators",
+        json_schema_extra=POLICY_GATE,
+        description="Usernames of the members who rank in a policy gate. If empty, all annotators.",
     )
     max_kl: float | None = Field(
         20.0,
         gt=0,
+        title="Maximum KL divergence",
+        json_schema_extra=POLICY_GATE,
         description="Maximum KL divergence of a new policy from its starting policy, in nats per answer. If "
         "empty, the KL divergence is not checked.",
     )
     max_length_ratio: float | None = Field(
         2.0,
         gt=1,
+        title="Maximum length ratio",
+        json_schema_extra=POLICY_GATE,
         description="Maximum ratio of the new policy's mean answer length to the production policy's. "
         "If empty, the length is not checked.",
     )
@@ -131,19 +198,25 @@ class LoopSettings(BaseModel):
         0.1,
         gt=0,
         le=1,
+        title="Maximum increase in repetition",
+        json_schema_extra=POLICY_GATE,
         description="Maximum increase in the share of repeated word triples, compared with the production "
         "policy. If empty, repetition is not checked.",
     )
-    ask_after_stop: bool = Field(
-        True,
-        description="Sample new tasks from the production policy even if a gate stops the round. If false, "
-        "the project can run out of tasks, and then no further round starts.",
-    )
     max_rounds: int | None = Field(
-        None, ge=1, le=100_000, description="Number of rounds after which the loop starts no further round."
+        None,
+        ge=1,
+        le=100_000,
+        title="Maximum number of rounds",
+        json_schema_extra=BUDGETS,
+        description="Number of rounds after which the loop starts no further round.",
     )
     max_gpu_hours: float | None = Field(
-        None, gt=0, description="Hours of training after which the loop starts no further round."
+        None,
+        gt=0,
+        title="Maximum hours of training",
+        json_schema_extra=BUDGETS,
+        description="Hours of training after which the loop starts no further round.",
     )
 
     @field_validator("improve_with", mode="before")

@@ -1925,7 +1925,7 @@ export interface components {
             unchanged: number;
             /** @description Number of new responses. */
             responses: number;
-            /** @description The prompts without a task, by reason. */
+            /** @description Number of prompts that got no task, by reason. */
             readonly refused: {
                 [key: string]: number;
             };

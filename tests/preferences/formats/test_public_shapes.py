@@ -124,8 +124,8 @@ def test_prodigy_example_without_a_vote_becomes_an_open_task_with_a_notice(answe
 def test_prodigy_example_with_several_options_is_refused() -> None:
     row = READ["Prodigy (choice)"].data
     assert isinstance(row, dict)
-    assert "accept names 2 options" in refusal({**row, "accept": ["a", "b"]})
-    assert "accept names 'c'; the options are a, b" in refusal({**row, "accept": ["c"]})
+    assert "the field accept lists 2 options" in refusal({**row, "accept": ["a", "b"]})
+    assert "the field accept lists 'c'; the options are a, b" in refusal({**row, "accept": ["c"]})
 
 
 def test_prodigy_options_without_distinct_ids_are_refused() -> None:

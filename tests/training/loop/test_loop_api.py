@@ -148,3 +148,18 @@ def test_command_turn_loop_starts_a_round_and_names_its_steps(ranked_loop: Loop)
         call_command("turn_loop", "lab")
     with pytest.raises(CommandError, match="use --wait with --rounds"):
         call_command("turn_loop", "lab", "--rounds", "2")
+
+
+def test_each_setting_has_a_title_and_a_section(client_of: ClientOf, ada: User) -> None:
+    schema = client_of(ada).get("/api/v1/loops/settings/").json()
+    sections = [one["group"] for one in schema["properties"].values()]
+    assert list(dict.fromkeys(sections)) == [
+        "start", "improve", "reward_model_gate", "policy_gate", "budgets"
+    ]  # fmt: skip
+    assert sections == sorted(sections, key=sections.index)  # the fields of a section are adjacent
+    titles = [one["title"] for one in schema["properties"].values()]
+    assert titles[:2] == ["New comparisons", "Time of day"]
+    assert len(set(titles)) == len(titles)
+    # pydantic derives a title such as "Max Kl" from the name if none is stated.
+    unnamed = [n for n, one in schema["properties"].items() if one["title"] == n.replace("_", " ").title()]
+    assert unnamed == []

@@ -119,6 +119,9 @@ def test_undecided_gate_promotes_nothing_and_the_round_still_samples_new_tasks(
     round = advance_round(round_id=round.pk)
     assert round.state == "stopped"
     assert "undecided" in round.reason
+    following = start_round(loop=ranked_loop, trigger=Round.Trigger.MANUAL)
+    assert following.starting_policy is not None
+    assert following.starting_policy.name == "lab-sft-1"
 
 
 def test_gate_is_undecided_if_another_policy_was_promoted_meanwhile(

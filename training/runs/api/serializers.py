@@ -168,7 +168,7 @@ class AddedTasksSerializer(serializers.Serializer[Counts]):
     tasks = serializers.IntegerField(help_text="Number of new tasks.")
     unchanged = serializers.IntegerField(help_text="Number of tasks that already existed.")
     responses = serializers.IntegerField(help_text="Number of new responses.")
-    refused = serializers.SerializerMethodField(help_text="The prompts without a task, by reason.")
+    refused = serializers.SerializerMethodField(help_text="Number of prompts that got no task, by reason.")
 
     def get_refused(self, counts: Counts) -> dict[str, int]:
         return dict(Counter(refused.reason for refused in counts.refused))

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fieldsOf, shown, stated } from "./settings";
+import { fieldsOf, sectionsOf, shown, stated } from "./settings";
 
 const schema = {
   properties: {
@@ -14,6 +14,7 @@ const schema = {
     policy_gate: { enum: ["human", "off"], type: "string", default: "human" },
     gate_days: { type: "number", default: 7 },
     recipes: { type: "object", additionalProperties: {} },
+    ask_after_stop: { type: "boolean", default: true, title: "Ask after a stop" },
   },
 };
 
@@ -26,6 +27,7 @@ test("each setting becomes the form field that fits its type", () => {
     ["policy_gate", "choice", false],
     ["gate_days", "number", false],
     ["recipes", "json", false],
+    ["ask_after_stop", "switch", false],
   ]);
 });
 
@@ -38,6 +40,7 @@ test("the settings read from a form equal the settings shown in the form", () =>
     policy_gate: "human",
     gate_days: 2.5,
     recipes: { ppo: { steps: 40 } },
+    ask_after_stop: false,
   };
   const fields = fieldsOf(schema);
   expect(stated(fields, shown(fields, settings))).toEqual(settings);
@@ -47,4 +50,19 @@ test("text that is not a number is sent unchanged, so that the API can refuse it
   const fields = fieldsOf(schema);
   const values = { ...shown(fields, {}), min_new_comparisons: "many", recipes: "{" };
   expect(stated(fields, values)).toMatchObject({ min_new_comparisons: "many", recipes: "{" });
+});
+
+test("fields are in the sections of the schema and have its labels", () => {
+  const property = (group: string, title?: string) => ({ type: "integer", group, ...(title && { title }) });
+  const properties = {
+    min_new_comparisons: property("start", "New comparisons"),
+    max_rounds: property("budgets"),
+    hour: property("start"),
+  };
+  expect(
+    sectionsOf({ properties }).map(({ group, fields }) => [group, ...fields.map(({ label }) => label)]),
+  ).toEqual([
+    ["start", "New comparisons", "Hour"],
+    ["budgets", "Max rounds"],
+  ]);
 });

@@ -95,9 +95,9 @@ def _tiers(row: Row, ids: list[str]) -> Tiers | None:
     if len(set(ids)) < len(ids):
         raise RowError(f"two options have the same id; the ids are {', '.join(ids)}")
     if unknown := [item for item in accepted if item not in ids]:
-        raise RowError(f"accept names {unknown[0]!r}; the options are {', '.join(ids)}")
+        raise RowError(f"the field accept lists {unknown[0]!r}; the options are {', '.join(ids)}")
     if len(accepted) > 1:
-        raise RowError(f"accept names {len(accepted)} options, but not their order")
+        raise RowError(f"the field accept lists {len(accepted)} options, but not their order")
     if not accepted:
         return None
     best = ids.index(accepted[0])

@@ -14,10 +14,11 @@ class ChoosesVaried(Recipe):
         1.0,
         gt=0,
         le=1,
-        description="Share of the prompts to use: those whose answers have the most varied rewards. If the"
-        " share is below 1, the run first samples and scores varied_samples answers to each prompt with the"
-        " starting policy. These answers are generated on the worker, even if the recipe names a server. A"
-        " prompt whose answers all have the same reward is left out, because the policy can't learn from it.",
+        description="Share of the prompts that is used: the prompts whose answers have the most varied "
+        "rewards. If the share is below 1, the run first samples and scores varied_samples answers to each "
+        "prompt with the starting policy. These answers are generated on the worker, even if the recipe "
+        "names a server. A prompt whose answers all have the same reward is left out, because the policy "
+        "can't learn from it.",
     )
     varied_samples: int = Field(
         4,

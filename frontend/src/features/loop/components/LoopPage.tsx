@@ -8,7 +8,7 @@ import {
 } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import type { Loop, Round } from "@/api/types";
-import { ago, count, metric, moment } from "@/shared/format";
+import { ago, count, duration, moment } from "@/shared/format";
 import { may, meQuery } from "@/shared/session";
 import { Badge, EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
 import { MoreButton } from "@/shared/ui/MoreButton";
@@ -118,7 +118,7 @@ function StatusPanel({ loop }: { loop: Loop }) {
         )}
         <div>
           <dt>{texts.hours}</dt>
-          <dd>{texts.hoursOf(metric(status.gpu_hours))}</dd>
+          <dd>{duration(status.gpu_hours * 3600)}</dd>
         </div>
       </dl>
     </Panel>

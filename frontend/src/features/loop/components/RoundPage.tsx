@@ -3,7 +3,9 @@ import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tansta
 import { Link, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import type { Gate, RoundDetail, RoundStep } from "@/api/types";
-import { count, duration, metric, moment, words } from "@/shared/format";
+import { figureName } from "@/shared/figures";
+import { count, duration, metric, moment } from "@/shared/format";
+import { kindTitle } from "@/shared/kinds";
 import { may, meQuery } from "@/shared/session";
 import { Badge, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
 import { Dialog } from "@/shared/ui/Dialog";
@@ -107,7 +109,7 @@ function RoundActions({ round }: { round: RoundDetail }) {
 function Step({ slug, step }: { slug: string; step: RoundStep }) {
   const texts = useTexts();
   const { run, gate } = step;
-  const name = step.subject ? `${texts.step[step.kind]}: ${words(step.subject)}` : texts.step[step.kind];
+  const name = step.subject ? `${texts.step[step.kind]}: ${kindTitle(step.subject)}` : texts.step[step.kind];
   return (
     <li className={styles.round} data-state={step.state}>
       <div>
@@ -131,10 +133,47 @@ function Step({ slug, step }: { slug: string; step: RoundStep }) {
           )}
         </div>
       )}
+      <Figures slug={slug} step={step} />
       <Outcome step={step} />
       {gate && <GateFigures gate={gate} />}
-      {step.reason && <p className={styles.reason}>{step.reason}</p>}
+      {step.reason && !repeatsChecks(step) && <p className={styles.reason}>{step.reason}</p>}
     </li>
+  );
+}
+
+/** If a gate has only checks, its reason repeats their details. */
+function repeatsChecks({ gate, reason }: RoundStep): boolean {
+  return gate?.checks.map(({ detail }) => detail).join(" ") === reason;
+}
+
+/** The metrics that a step shows. The page of the run shows all metrics. */
+const SHOWN: Partial<Record<RoundStep["kind"], string[]>> = {
+  reward_model: ["heldout/accuracy", "heldout/pairs", "heldout/ece"],
+  improve: ["objective/scores", "objective/kl", "heldout/accuracy", "reward_best"],
+  answer_current: ["reward_model/mean", "reward_model/mean_tokens", "reward_model/repetition_rate"],
+  answer_new: ["reward_model/mean", "reward_model/mean_tokens", "reward_model/repetition_rate"],
+};
+
+function Figures({ slug, step }: { slug: string; step: RoundStep }) {
+  const { metrics, model } = step.outcome as {
+    metrics?: Record<string, number>;
+    model?: { id: string; name: string };
+  };
+  const figures = (SHOWN[step.kind] ?? []).flatMap((name) => {
+    const value = metrics?.[name];
+    return value === undefined ? [] : [`${figureName(name)} ${metric(value)}`];
+  });
+  if (figures.length === 0 && !model) return null;
+  return (
+    <div>
+      {model && step.kind === "reward_model" && (
+        <Link to="/projects/$slug/models/$modelId" params={{ slug, modelId: model.id }}>
+          {model.name}
+        </Link>
+      )}
+      {model && step.kind !== "reward_model" && <code>{model.name}</code>}{" "}
+      <span className={ui.dim}>{figures.join(" · ")}</span>
+    </div>
   );
 }
 

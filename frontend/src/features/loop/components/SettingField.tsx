@@ -1,6 +1,7 @@
 import { Checkbox, Group, NativeSelect, Textarea, TextInput } from "@mantine/core";
 import { words } from "@/shared/format";
-import type { LoopField } from "../settings";
+import { kindTitle } from "@/shared/kinds";
+import type { LoopField, LoopValue } from "../settings";
 import { useTexts } from "../texts";
 
 /** One setting of the loop as a form field. */
@@ -11,30 +12,39 @@ export function SettingField({
   onChange,
 }: {
   field: LoopField;
-  value: string | string[];
+  value: LoopValue;
   error: string | undefined;
-  onChange: (value: string | string[]) => void;
+  onChange: (value: LoopValue) => void;
 }) {
   const texts = useTexts();
   const note = field.kind === "json" ? texts.json : field.kind === "list" ? texts.commas : "";
   const common = {
-    label: words(field.name),
+    label: field.label,
     description: [field.help, note].filter(Boolean).join(" "),
     error: error ?? false,
     name: field.name,
   };
+  if (field.kind === "switch") {
+    return (
+      <Checkbox
+        {...common}
+        checked={value === true}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
+    );
+  }
   if (field.kind === "choices") {
     return (
       <Checkbox.Group {...common} value={Array.isArray(value) ? value : []} onChange={onChange}>
         <Group gap="sm" mt={4}>
           {field.choices.map((choice) => (
-            <Checkbox key={choice} value={choice} label={words(choice)} />
+            <Checkbox key={choice} value={choice} label={kindTitle(choice)} />
           ))}
         </Group>
       </Checkbox.Group>
     );
   }
-  const text = Array.isArray(value) ? "" : value;
+  const text = typeof value === "string" ? value : "";
   if (field.kind === "choice") {
     const data = field.choices.map((choice) => ({ value: choice, label: words(choice) }));
     return (

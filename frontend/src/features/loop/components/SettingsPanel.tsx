@@ -6,7 +6,7 @@ import type { Loop } from "@/api/types";
 import { Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { saveLoop } from "../api/loops";
-import { fieldsOf, type SettingsSchema, shown, stated } from "../settings";
+import { type SettingsSchema, sectionsOf, shown, stated } from "../settings";
 import { useTexts } from "../texts";
 import styles from "./loop.module.css";
 import { SettingField } from "./SettingField";
@@ -25,7 +25,8 @@ export function SettingsPanel({
 }) {
   const texts = useTexts();
   const queryClient = useQueryClient();
-  const fields = fieldsOf(schema);
+  const sections = sectionsOf(schema);
+  const fields = sections.flatMap((section) => section.fields);
   const defaults = Object.fromEntries(
     Object.entries(schema.properties).map(([name, property]) => [name, property.default]),
   );
@@ -49,14 +50,19 @@ export function SettingsPanel({
           change.mutate();
         }}
       >
-        {fields.map((field) => (
-          <SettingField
-            key={field.name}
-            field={field}
-            value={values[field.name] ?? ""}
-            error={reasons.find((one) => one.field.split(".")[0] === field.name)?.reason}
-            onChange={(value) => setValues((before) => ({ ...before, [field.name]: value }))}
-          />
+        {sections.map((section) => (
+          <fieldset key={section.group} className={styles.section}>
+            <legend>{texts.sections[section.group] ?? section.group}</legend>
+            {section.fields.map((field) => (
+              <SettingField
+                key={field.name}
+                field={field}
+                value={values[field.name] ?? ""}
+                error={reasons.find((one) => one.field.split(".")[0] === field.name)?.reason}
+                onChange={(value) => setValues((before) => ({ ...before, [field.name]: value }))}
+              />
+            ))}
+          </fieldset>
         ))}
         {change.isError && <ProblemNotice error={change.error} />}
         <div className={ui.actions}>

@@ -69,7 +69,7 @@ export const en = {
       first_shown: ["First shown", "Pairs won by the response shown first; 50 % means no bias"],
       longer: [
         "Longer",
-        "Pairs won by the longer response; a high share is not necessarily a bias, because longer responses may be better",
+        "Share of pairs won by the longer response; a high share does not necessarily indicate a bias, because longer responses may be better",
       ],
       as_shown: ["As shown", "Rankings identical to the order shown, and the share expected by chance"],
       outlier: [

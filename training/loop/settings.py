@@ -87,7 +87,7 @@ class LoopSettings(BaseModel):
         title="Start from",
         json_schema_extra=IMPROVE,
         description="The policy that a round improves. production: the production policy or, if there is "
-        "none, the newest policy. first: the project's oldest policy.",
+        "none, the newest policy that no gate has refused. first: the project's oldest policy.",
     )
     recipes: dict[StepKind, dict[str, Any]] = Field(
         default_factory=dict,

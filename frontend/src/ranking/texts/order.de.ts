@@ -28,7 +28,7 @@ export const de: Texts<typeof en> = {
   rank: (slot) => `Platz ${slot}`,
   rankOfTie: (slot) => `Platz ${slot}, gleichauf`,
   notRanked: "Nicht eingeordnet",
-  drag: (letter) => `Antwort ${letter} an einen anderen Platz ziehen`,
+  drag: (letter) => `Antwort ${letter} auf einen anderen Platz ziehen`,
   goTo: (letter) => `Zu Antwort ${letter} gehen: `,
 
   which: "Welche ist besser?",

@@ -229,10 +229,10 @@ def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     # Invalid settings of the loop are refused with their reasons, and valid settings are stored.
     page.goto("/projects/demo/loop")
     settings = page.get_by_role("region", name="Settings")
-    settings.get_by_label("min new comparisons").fill("0")
+    settings.get_by_label("New comparisons").fill("0")
     settings.get_by_role("button", name="Save settings").click()
     expect(settings.get_by_text("greater than or equal to 1").first).to_be_visible()
-    settings.get_by_label("min new comparisons").fill("300")
+    settings.get_by_label("New comparisons").fill("300")
     settings.get_by_role("button", name="Save settings").click()
     expect(page.get_by_role("region", name="Status").get_by_text("of 300")).to_be_visible()
     page.get_by_role("button", name="Turn on").click()

@@ -1,255 +1,229 @@
-"""Measure how much the loop improves a policy.
+"""Run the demo's training loop for several rounds with simulated annotators, and measure each round's policy.
 
-    .venv/bin/python -m benchmarks.loop [--seeds 101 102 103 104 105] [--rankings 600] [--noise 0.1]
-        [--prompts 400] [--kl-target NATS] [--methods dpo ppo …]
+    .venv/bin/python -m benchmarks.loop [--seeds 1 2 3] [--rounds 3] [--noise 0.1] [--prompts 400]
+        [--set KEY=VALUE …] [--shuffled] [--plot docs/images/loop.svg]
 
-The steps are those of the demo, with default recipes. The seeds were not used for tuning. For each seed, the
-benchmark trains a policy (`sft`) and ranks the policy's answers by the gold reward. A share of the rankings
-(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy with
-every method: rejection sampling, RLOO and PPO with the reward model, and DPO on the rankings. All policies
-answer the same new prompts four times each.
+For each seed, the benchmark starts a temporary stack, creates the demo, and turns its loop on. From then on,
+it only ranks: simulated annotators answer the open tasks of the project and of its gates over HTTP, by the
+gold reward with a share of random orders (`--noise`). The loop starts its rounds without further commands.
 
-The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
-The gain's standard error is computed from the differences per prompt. The benchmark also prints each policy's
-KL divergence from the first policy, and the seconds of each step. For RLOO and PPO, it also prints
-the highest mean KL of three consecutive steps, because the KL of a single step is noisy. It uses only the
-library, without a database or server.
+After the last round, the first policy and the production policy of each round answer the same new prompts.
+The win rate of a policy is the share of prompts for which its answer has a higher gold reward than the first
+policy's answer; a tie counts as half a win. The interval is the mean ± 1.96 standard errors. The table also
+shows what the round's gates decided. `--plot` writes the win rates as an SVG file.
+
+With `--shuffled`, all rankings are in random order, so the reward model learns nothing, and the gate of the
+reward model has to stop every round. The gates of policies are answered by the gold reward as usual.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import random
+import os
+import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import TypeAlias, TypeVar
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import psycopg
 import torch
 
-from preferences.text import storage_fault
+from benchmarks.requests import manage, start_stack
+from embedded.state import StateFolder
 from training import demo_world
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.reporter import NullReporter
-from training.rlhf.data.answers import Row, lay_out_rows, shared_layout
-from training.rlhf.data.rankings import Ranking
-from training.rlhf.generation import sampling
-from training.rlhf.generation.evaluation import Evaluation, compare, evaluate, mean_and_error
-from training.rlhf.models.forward.logprobs import token_log_probs
-from training.rlhf.models.loading.opening import load_policy
-from training.rlhf.models.loading.sources import Loaded
-from training.rlhf.models.tokens import chat
-from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
-from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
-from training.rlhf.recipes.dpo import DPOConfig
-from training.rlhf.recipes.ppo import PPOConfig
-from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
-from training.rlhf.recipes.reward_model import RewardModelConfig
-from training.rlhf.recipes.rloo import RLOOConfig
-from training.rlhf.recipes.sft import SFTConfig
-from training.rlhf.reward import reward_model
+from training.rlhf.generation.evaluation import Evaluation, evaluate, mean_and_error
+from training.rlhf.recipes.answers import EvaluateConfig
 
-# The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
-PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
-FRESH_PROMPTS_SEED = 10_000  # added to the run's seed, so fresh prompts use a separate seed
-Result = TypeVar("Result")
-METHODS = ("rejection_sampling", "dpo", "rloo", "ppo", "ppo-16")  # ppo-16 takes 16 steps
-RewardsConfig: TypeAlias = RejectionSamplingConfig | RLOOConfig | PPOConfig
+PROJECT = "demo"
+FRESH_PROMPTS_SEED = 20_000  # added to the seed, so that the prompts differ from those of the demo
+STARVED_SECONDS = 120.0  # without a running round and without an open task, no further round can start
+OPEN = """
+    SELECT p.slug FROM annotation_project p
+    WHERE p.state = 'active' AND EXISTS (
+        SELECT FROM annotation_rankingtask t WHERE t.project_id = p.id AND t.state = 'open')
+"""
+ROUNDS = "SELECT number, state, reason FROM training_round ORDER BY number"
+FIRST = "SELECT name FROM training_modelversion WHERE kind = 'policy' ORDER BY created_at LIMIT 1"
+PRODUCTION = "SELECT name FROM training_modelversion WHERE kind = 'policy' AND stage = 'production'"
 
 
-def timed(seconds: dict[str, float], name: str, step: Callable[[], Result]) -> Result:
-    started = time.monotonic()
-    result = step()
-    seconds[name] = time.monotonic() - started
-    return result
+@dataclass(frozen=True)
+class Measured:
+    """A round's outcome. `policy` is the production policy after the round, or the first policy."""
+
+    seed: int
+    number: int
+    state: str
+    reason: str
+    policy: str
+    gold: float
+    win_rate: float
+    error: float
 
 
-def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Ranking]:
-    """Rankings ordered by the gold reward, except for a share (`noise`) of rankings in random order."""
-    draw = random.Random(f"annotators {seed}")
-    rankings = []
-    for asked in sampled.prompts:
-        # A weak policy occasionally samples a NUL character, which can't be stored. The platform leaves out
-        # such texts, too.
-        texts = tuple(text for text, _ in asked.responses if not storage_fault(text))
-        if len(texts) < 2:
-            continue
-        places = list(range(len(texts)))
-        draw.shuffle(places)
-        if draw.random() < noise:
-            tiers = [(place,) for place in places]
-        else:
-            gold = [demo_world.gold_reward(asked.messages, text) for text in texts]
-            places.sort(key=lambda place: -gold[place])
-            tiers = [tuple(tier) for _, tier in itertools.groupby(places, key=lambda place: gold[place])]
-        rankings.append(Ranking(tuple(asked.messages), texts, tuple(tiers)))
-    return rankings
+class Demo:
+    """The demo on a temporary stack."""
+
+    def __init__(self, home: Path, *, seed: int, noise: float) -> None:
+        self.state, self.seed, self.noise = home / "state", seed, noise
+        self.supervisor, self.url = start_stack(self.state, home / "out.txt")
+        running = StateFolder(self.state).running()
+        assert running is not None
+        self.database = running.database_url
+        manage(self.state, "create_demo", "--seed", str(seed))
+
+    def stop(self) -> None:
+        self.supervisor.send_signal(signal.SIGINT)
+        self.supervisor.wait()
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def rank(self, slug: str, turn: int) -> None:
+        noise = self.noise if slug == PROJECT else min(self.noise, 0.1)
+        manage(
+            self.state, "simulate_annotators", "--project", slug, "--annotators", "4",
+            "--noise", str(noise), "--seed", str(1000 * self.seed + turn), "--url", self.url,
+        )  # fmt: skip
+
+    def run_rounds(self, number: int) -> list[str]:
+        """Rank until this number of rounds has ended. Return the production policy after each round, or the
+        first policy as long as no policy is in production."""
+        policies: list[str] = []
+        progress, turn = time.monotonic(), 0
+        while len(policies) < number:
+            rounds = self.rows(ROUNDS)
+            ended = sum(state != "running" for _, state, _ in rounds)
+            while len(policies) < ended:
+                [[policy]] = self.rows(PRODUCTION) or self.rows(FIRST)
+                policies.append(str(policy))
+            for (slug,) in self.rows(OPEN):
+                self.rank(str(slug), turn := turn + 1)
+                progress = time.monotonic()
+            if ended < len(rounds):
+                progress = time.monotonic()
+            if time.monotonic() - progress > STARVED_SECONDS:
+                raise SystemExit("No round is running and no task is open, so no further round will start.")
+            time.sleep(1.0)
+        return policies
+
+    def evaluation(self, policy: str, prompts: Sequence[Messages]) -> Evaluation:
+        folder = StateFolder(self.state).artefacts / "models" / policy
+        config = EvaluateConfig(responses_per_prompt=1, seed=self.seed)
+        return evaluate(config, policy=folder, prompts=prompts, judge=demo_world.gold_reward)
 
 
-class StepKLs(NullReporter):
-    """Records the KL of each step of an on-policy loop."""
+def measured(demo: Demo, policies: Sequence[str], prompts: Sequence[Messages]) -> list[Measured]:
+    [[name]] = demo.rows(FIRST)
+    first = demo.evaluation(str(name), prompts)
+    found = []
+    for policy, (number, state, reason) in zip(policies, demo.rows(ROUNDS), strict=False):
+        new = demo.evaluation(policy, prompts)
+        rate, error = mean_and_error(
+            [
+                0.5 if abs(a.mean - b.mean) < 1e-9 else float(a.mean > b.mean)
+                for a, b in zip(new.rows, first.rows, strict=True)
+            ]
+        )
+        found.append(
+            Measured(demo.seed, int(str(number)), str(state), str(reason), policy, new.mean, rate, error)
+        )
+    return found
 
-    def __init__(self) -> None:
-        self.kl: list[float] = []
 
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        if "objective/kl" in values:
-            self.kl.append(values["objective/kl"])
+def chain(options: argparse.Namespace, seed: int) -> list[Measured]:
+    noise = 1.0 if options.shuffled else options.noise
+    seeds = [f"recipes.{kind}.seed={seed}" for kind in ("reward_model", "ppo", "sample")]
+    with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as home:
+        demo = Demo(Path(home), seed=seed, noise=noise)
+        try:
+            chosen = [*seeds, f"max_rounds={options.rounds}", *options.set]
+            manage(demo.state, "set_loop", PROJECT, "--on", "--set", *chosen)
+            policies = demo.run_rounds(options.rounds)
+            return measured(demo, policies, demo_world.prompts(options.prompts, FRESH_PROMPTS_SEED + seed))
+        finally:
+            demo.stop()
 
-    def highest(self) -> str:
-        means = [sum(self.kl[i : i + 3]) / 3 for i in range(len(self.kl) - 2)]
-        return f"  highest mean KL of three steps {max(means):.2f}" if means else ""
 
-
-def chain(
-    seed: int,
-    *,
-    n_rankings: int,
-    noise: float,
-    n_fresh: int,
-    kl_target: float | None,
-    chosen: Sequence[str],
-    folder: Path,
-) -> None:
-    seconds: dict[str, float] = {}
-    prompts: list[Messages] = demo_world.prompts(PROJECT_PROMPTS, seed=seed)
-    fresh = [
-        messages
-        for messages in demo_world.prompts(n_fresh + PROJECT_PROMPTS, seed=FRESH_PROMPTS_SEED + seed)
-        if messages not in prompts
-    ][:n_fresh]
-    tokenizer = demo_world.build_tokenizer()
-    base = Loaded(demo_world.build_policy(tokenizer, seed=seed), tokenizer)
-    recipe = SFTConfig(seed=seed)
-    demonstrations = demo_world.demonstrations(DEMONSTRATIONS, seed)
-    policy = timed(
-        seconds,
-        "sft",
-        lambda: (
-            sft.train(recipe, base_model=base, demonstrations=demonstrations, out_dir=folder / "sft").path
-        ),
-    )
-    asked = SampleConfig(seed=seed)
-    sampled = timed(
-        seconds, "sample", lambda: sampling.sample(asked, policy=policy, prompts=prompts[:n_rankings])
-    )
-    rankings = ranked(sampled, noise=noise, seed=seed)
-    judge = timed(
-        seconds,
-        "reward_model",
-        lambda: reward_model.train(
-            RewardModelConfig(seed=seed), base_model=policy, rankings=rankings, out_dir=folder / "rm"
-        ),
-    )
-    draw = random.Random(seed)
-    drawn = draw.sample(prompts, TRAINING_PROMPTS)
-
-    kls: dict[str, StepKLs] = {}
-
-    def by_rewards(loop: ModuleType, config: RewardsConfig, name: str) -> Path:
-        kls[name] = StepKLs()
-        path: Path = loop.train(
-            config,
-            policy=policy,
-            reward_model=judge.path,
-            prompts=drawn,
-            out_dir=folder / name,
-            report=kls[name],
-        ).path
-        return path
-
-    def by_dpo() -> Path:
-        config = DPOConfig(seed=seed)
-        return dpo.train(config, base_model=policy, rankings=rankings, out_dir=folder / "dpo").path
-
-    controlled = {"seed": seed, "kl_target": kl_target}
-    methods: dict[str, Callable[[], Path]] = {
-        "rejection_sampling": lambda: by_rewards(
-            rejection_sampling, RejectionSamplingConfig(seed=seed), "rejection_sampling"
-        ),
-        "dpo": by_dpo,
-        "rloo": lambda: by_rewards(rloo, RLOOConfig.model_validate(controlled), "rloo"),
-        "ppo": lambda: by_rewards(ppo, PPOConfig.model_validate(controlled), "ppo"),
-        "ppo-16": lambda: by_rewards(ppo, PPOConfig.model_validate(controlled | {"steps": 16}), "ppo-16"),
-    }
-    four_answers = EvaluateConfig(responses_per_prompt=4, seed=seed)
-
-    def gold_of(path: Path) -> Evaluation:
-        return evaluate(four_answers, policy=path, prompts=fresh, judge=demo_world.gold_reward)
-
-    first = gold_of(policy)
-    print(f"seed {seed}, {len(rankings)} rankings, {len(fresh)} fresh prompts")
-    print(f"  {'sft':20} {seconds['sft']:5.0f} s  gold {first.mean:.3f} ± {first.standard_error:.3f}")
-    print(f"  {'sample':20} {seconds['sample']:5.0f} s")
-    accuracy = judge.metrics["heldout/accuracy"]
-    print(
-        f"  {'reward_model':20} {seconds['reward_model']:5.0f} s  held-out pair accuracy {accuracy:.3f}",
-        flush=True,
-    )
-    for name in chosen:
-        path = timed(seconds, name, methods[name])
-        new = gold_of(path)
-        gain = compare(new, first)
-        kl, error = kl_from(policy, path, new)
+def show(rows: Sequence[Measured]) -> None:
+    for row in rows:
+        half = 1.96 * row.error
         print(
-            f"  {name:20} {seconds[name]:5.0f} s  gold {new.mean:.3f} ± {new.standard_error:.3f}"
-            f"  gain {gain.difference:+.3f} ± {gain.standard_error:.3f}  KL {kl:.2f} ± {error:.2f}"
-            f"  tokens {new.mean_tokens:.1f}  finished {new.finished_share:.3f}"
-            f"{kls[name].highest() if name in kls else ''}",
+            f"| {row.seed} | {row.number} | {row.state} | {row.policy} | {row.gold:.3f} | {row.win_rate:.3f} "
+            f"({row.win_rate - half:.3f} to {row.win_rate + half:.3f}) | {row.reason} |",
             flush=True,
         )
 
 
-@torch.no_grad()
-def kl_from(start: Path, path: Path, answers: Evaluation) -> tuple[float, float]:
-    """Return the mean KL divergence of a policy from the starting policy, in nats per answer, and its
-    standard error. The answers must come from the policy."""
-    policies = [load_policy(one) for one in (path, start)]
-    tokenizer = policies[0].tokenizer
-    found: list[float] = []
-    for row in answers.rows:
-        prompt = chat.encode_prompt(tokenizer, row.messages)
-        rows = [Row(prompt, chat.encode_response(tokenizer, text)) for text in row.responses]
-        laid_out = lay_out_rows(
-            rows,
-            layout=shared_layout(*(one.model for one in policies)),
-            pad_id=chat.pad_id(tokenizer),
-            device=policies[0].model.device,
-        )
-        new, old = (
-            laid_out.per_answer(token_log_probs(one.model, laid_out.inputs, temperature=1.0))
-            for one in policies
-        )
-        found.append(float((new - old).sum(dim=1).mean()))
-    return mean_and_error(found)
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 320, 56, 40, 16
+COLOURS = ("#0f6a70", "#b3541e", "#5b4b9a", "#7a6a1f", "#a03060")
+
+
+def plot(rows: Sequence[Measured], rounds: int) -> str:
+    """The win rates as an SVG file: a line per seed, with intervals."""
+
+    def across(number: float) -> float:
+        return LEFT + (WIDTH - LEFT - 24) * number / rounds
+
+    def down(rate: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - rate) / 0.7  # from 0.3 to 1
+
+    text = 'font-family="sans-serif" font-size="12" fill="#444"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+    ]
+    for rate in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
+        stroke = "#888" if rate == 0.5 else "#e4e7e7"
+        height = down(rate)
+        parts.append(f'<path d="M{LEFT} {height:.1f}H{WIDTH - 24}" stroke="{stroke}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{height + 4:.1f}" text-anchor="end" {text}>{rate:.1f}</text>')
+    for number in range(rounds + 1):
+        label = f"round {number}" if number else "first policy"
+        place = f'x="{across(number):.1f}" y="{HEIGHT - 16}"'
+        parts.append(f'<text {place} text-anchor="middle" {text}>{label}</text>')
+    seeds = sorted({row.seed for row in rows})
+    for colour, seed in zip(COLOURS, seeds, strict=False):
+        mine = [row for row in rows if row.seed == seed]
+        points = [(0.0, 0.5), *((float(row.number), row.win_rate) for row in mine)]
+        line = "L".join(f"{across(x):.1f} {down(y):.1f}" for x, y in points)
+        parts.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for row in mine:
+            x, half = across(row.number), 1.96 * row.error
+            low, high = down(row.win_rate - half), down(row.win_rate + half)
+            parts.append(f'<path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{colour}" stroke-width="1.5"/>')
+            parts.append(f'<circle cx="{x:.1f}" cy="{down(row.win_rate):.1f}" r="3.5" fill="{colour}"/>')
+    return "\n".join([*parts, "</svg>", ""])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103, 104, 105])
-    parser.add_argument("--rankings", type=int, default=600)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=400)
-    parser.add_argument("--kl-target", type=float, help="KL target of RLOO and PPO, in nats per answer")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the loop")
+    parser.add_argument("--shuffled", action="store_true")
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # Rankloop's training runs also use one thread for a model of this size
+    torch.set_num_threads(1)
+    print("| seed | round | result | production policy | gold reward | win rate | reason |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    rows: list[Measured] = []
     for seed in options.seeds:
-        with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as folder:
-            chain(
-                seed,
-                n_rankings=options.rankings,
-                noise=options.noise,
-                n_fresh=options.prompts,
-                kl_target=options.kl_target,
-                chosen=options.methods,
-                folder=Path(folder),
-            )
+        found = chain(options, seed)
+        show(found)
+        rows += found
+    if options.plot:
+        options.plot.write_text(plot(rows, options.rounds), encoding="utf-8")
 
 
 if __name__ == "__main__":

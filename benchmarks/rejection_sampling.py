@@ -30,7 +30,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.loop import PROJECT_PROMPTS, ranked
+from benchmarks.methods import PROJECT_PROMPTS, ranked
 from training import demo_world
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter

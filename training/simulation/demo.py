@@ -62,26 +62,26 @@ class Demo:
     runs: list[TrainingRun]
 
 
-def create_demo(*, tell: Tell) -> Demo:
+def create_demo(*, tell: Tell, seed: int = 0) -> Demo:
     """Create the missing parts of the demo: project, prompts, users, a first policy, first tasks, a first
     evaluation and a training loop that is off.
 
     The demo's runs go through the queue like all other runs. If no worker is running, this process supervises
-    the runs. Raises DemoRunFailed.
+    the runs. Another `seed` gives other prompts and another first policy. Raises DemoRunFailed.
     """
     project = Project.objects.filter(slug=SLUG).first()
     if project is None:
         project = create_project(slug=SLUG, name="Customer support (demo)", guidelines=GUIDELINES)
         tell(f"Project {SLUG} created.")
     if not Prompt.objects.filter(project=project).exists():
-        drawn = demo_world.prompts(PROMPTS, PROMPT_SEED)
+        drawn = demo_world.prompts(PROMPTS, PROMPT_SEED + seed)
         counts = add_prompts(project=project, prompts=[(messages, {}) for messages in drawn])
         tell(f"{counts.prompts} prompts added.")
     # If the passwords can't be stored, the users are not created either, because nobody could log in as them.
     with transaction.atomic():
         passwords = _people(project)
         logins = _keep_logins(passwords)
-    runs = [_run_once(project, kind, recipe, tell) for kind, recipe in RUNS.items()]
+    runs = [_run_once(project, kind, {**recipe, "seed": seed}, tell) for kind, recipe in RUNS.items()]
     if not Loop.objects.filter(project=project).exists():
         set_loop(project=project, settings=LOOP, enabled=False)
         tell("The training loop is set up but turned off.")

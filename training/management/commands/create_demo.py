@@ -14,6 +14,9 @@ class Command(QuickCommand):
     help = "Create the demo project with users, a first policy and responses to rank. Idempotent."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--seed", type=int, default=0, help="seed of the demo's prompts and of its first runs"
+        )
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -22,7 +25,7 @@ class Command(QuickCommand):
                 self.stdout.write(line)
 
         try:
-            demo = create_demo(tell=tell)
+            demo = create_demo(tell=tell, seed=options["seed"])
         except DemoRunFailed as error:
             raise CommandError(str(error)) from None
         counts = {

@@ -183,8 +183,8 @@ def _given_responses(row: Row) -> Sequence[Any]:
     filled = [column for column in columns if given(row[column])]
     if filled != list(columns)[: len(filled)]:
         raise RowError(
-            f"{', '.join(filled)} have values; fill the response columns from {next(iter(columns))} "
-            "without gaps"
+            f"the response columns with values are {', '.join(filled)}; fill the columns in order, starting "
+            f"with {next(iter(columns))}, and leave none empty in between"
         )
     # Ratings can refer to a response by its column.
     return [{"text": row[column], "model": row.get(columns[column]), "id": column} for column in filled]

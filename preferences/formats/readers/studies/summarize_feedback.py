@@ -44,7 +44,7 @@ def parse(row: Row) -> Parsed:
     check_response_count(len(summaries))
     choice = int_of(row.get("choice"), "choice", low=0, high=len(summaries) - 1)
     if choice is None:
-        raise RowError("choice is missing; it must be the index of the better summary, from 0")
+        raise RowError("choice is missing; it must be the index of the better summary, counted from 0")
     responses = tuple(
         ResponseRecord(
             text_of(item.get("text"), f"summaries.{n}.text"),

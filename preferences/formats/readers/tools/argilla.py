@@ -262,7 +262,7 @@ def _responses(
 
 FORMAT = ImportFormat(
     name="argilla",
-    title="Argilla records: from the API with ranks, or flat rows from the SDK (JSON Lines)",
+    title="Argilla: records with ranks from the API, or flat rows from the SDK (JSON Lines)",
     reads="Each record becomes a task. In records from the API, each submitted response also "
     "becomes a ranking; equal ranks are ties. Text questions named `comment` and `rewrite` are read as the "
     "ranking's comment and rewrite. Without ranks, the answer to a question such as `preference` is a vote "

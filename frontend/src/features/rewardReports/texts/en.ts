@@ -7,7 +7,7 @@ export const en = {
   ties: (tied: number) => `${plural(tied, "pair")} tied.`,
   leftOut: (reason: string, left: number) =>
     reason === "response_too_long"
-      ? `${plural(left, "ranking")} excluded: at least one response is too long for the model.`
+      ? `Excluded: ${plural(left, "ranking")} with a response that is too long for the model.`
       : `${plural(left, "ranking")} excluded (${reason.replaceAll("_", " ")}).`,
   all: "All models",
   run: "Training run",

@@ -40,7 +40,8 @@ from training.rlhf.generation.evaluation import Evaluation, evaluate, mean_and_e
 from training.rlhf.recipes.answers import EvaluateConfig
 
 PROJECT = "demo"
-FRESH_PROMPTS_SEED = 20_000  # added to the seed, so that the prompts differ from those of the demo
+FRESH_PROMPTS_SEED = 20_000  # added to the seed
+PROMPTS, PROMPT_SEED = 1200, 1  # as in training.simulation.demo, which can't be imported without Django
 STARVED_SECONDS = 120.0  # without a running round and without an open task, no further round can start
 OPEN = """
     SELECT p.slug FROM annotation_project p
@@ -85,12 +86,14 @@ class Demo:
         with psycopg.connect(self.database) as connection:
             return connection.execute(query.encode()).fetchall()
 
-    def rank(self, slug: str, turn: int) -> None:
+    def rank(self, slug: str, turn: int) -> bool:
+        """Return whether the annotators ranked anything."""
         noise = self.noise if slug == PROJECT else min(self.noise, 0.1)
-        manage(
+        done = manage(
             self.state, "simulate_annotators", "--project", slug, "--annotators", "4",
             "--noise", str(noise), "--seed", str(1000 * self.seed + turn), "--url", self.url,
         )  # fmt: skip
+        return done["rankings"] != 0
 
     def run_rounds(self, number: int) -> list[str]:
         """Rank until this number of rounds has ended. Return the production policy after each round, or the
@@ -104,8 +107,8 @@ class Demo:
                 [[policy]] = self.rows(PRODUCTION) or self.rows(FIRST)
                 policies.append(str(policy))
             for (slug,) in self.rows(OPEN):
-                self.rank(str(slug), turn := turn + 1)
-                progress = time.monotonic()
+                if self.rank(str(slug), turn := turn + 1):
+                    progress = time.monotonic()
             if ended < len(rounds):
                 progress = time.monotonic()
             if time.monotonic() - progress > STARVED_SECONDS:
@@ -137,16 +140,22 @@ def measured(demo: Demo, policies: Sequence[str], prompts: Sequence[Messages]) -
     return found
 
 
+def fresh_prompts(number: int, seed: int) -> list[Messages]:
+    known = demo_world.prompts(PROMPTS, PROMPT_SEED + seed)
+    drawn = demo_world.prompts(number + PROMPTS, FRESH_PROMPTS_SEED + seed)
+    return [messages for messages in drawn if messages not in known][:number]
+
+
 def chain(options: argparse.Namespace, seed: int) -> list[Measured]:
     noise = 1.0 if options.shuffled else options.noise
-    seeds = [f"recipes.{kind}.seed={seed}" for kind in ("reward_model", "ppo", "sample")]
+    seeds = [f"recipes.{kind}.seed={seed}" for kind in ("reward_model", "ppo")]
     with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as home:
         demo = Demo(Path(home), seed=seed, noise=noise)
         try:
             chosen = [*seeds, f"max_rounds={options.rounds}", *options.set]
             manage(demo.state, "set_loop", PROJECT, "--on", "--set", *chosen)
             policies = demo.run_rounds(options.rounds)
-            return measured(demo, policies, demo_world.prompts(options.prompts, FRESH_PROMPTS_SEED + seed))
+            return measured(demo, policies, fresh_prompts(options.prompts, seed))
         finally:
             demo.stop()
 

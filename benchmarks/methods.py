@@ -1,4 +1,4 @@
-"""Measure how much the loop improves a policy.
+"""Compare how much each method improves a policy.
 
     .venv/bin/python -m benchmarks.methods [--seeds 101 102 103 104 105] [--rankings 600] [--noise 0.1]
         [--prompts 400] [--kl-target NATS] [--methods dpo ppo …]

@@ -229,7 +229,8 @@ def _starting_policy(project: Project, settings: LoopSettings) -> ModelVersion |
     kind = ModelVersion.Kind.POLICY
     if settings.start_from == "first":
         return ModelVersion.objects.usable(project=project, kind=kind).order_by("created_at").first()
-    return ModelVersion.objects.default_for(project=project, kind=kind)
+    accepted = ModelVersion.objects.accepted().default_for(project=project, kind=kind)
+    return accepted or ModelVersion.objects.default_for(project=project, kind=kind)
 
 
 def _title(step: RoundStep) -> str:

@@ -27,30 +27,24 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     ) -> ModelVersion | None:
         """The default model of this kind. None if no model of this kind is usable.
 
-        The default is the production model. Without a production model, models that a gate has not let pass
-        come last. Among the others, the default is the policy from which `reward_model` was trained, if
-        `reward_model` is given, and otherwise the newest model.
+        The default is the production model. Without a production model, the default is the policy from which
+        `reward_model` was trained, if `reward_model` is given. Otherwise, the default is the newest model.
         """
-        parent = models.Q(pk=reward_model.parent_id if reward_model else None)
-        return (
-            self.usable(project=project, kind=kind)
-            .annotate(
-                in_production=models.Case(
-                    models.When(stage=ModelVersion.Stage.PRODUCTION, then=True), default=False
-                ),
-                is_parent=models.Case(models.When(parent, then=True), default=False),
-            )
-            .order_by("-in_production", self._refused(), "-is_parent", "-created_at")
-            .first()
+        place = models.Case(
+            models.When(stage=ModelVersion.Stage.PRODUCTION, then=2),
+            models.When(pk=reward_model.parent_id if reward_model else None, then=1),
+            default=0,
+            output_field=models.IntegerField(),
         )
+        return self.usable(project=project, kind=kind).order_by(place.desc(), "-created_at").first()
 
-    def _refused(self) -> models.expressions.Combinable:
-        """Whether a model has gates, but passed none of them."""
+    def accepted(self) -> ModelVersionQuerySet:
+        """Leave out models that a gate has refused, unless another gate has let them pass."""
         from training.models.gate import Gate  # gate.py imports this module
 
         gates = Gate.objects.filter(model=models.OuterRef("pk"))
-        passed = models.Exists(gates.filter(state=Gate.State.PASSED))
-        return models.Case(models.When(models.Exists(gates) & ~models.Q(passed), then=True), default=False)
+        refused = models.Exists(gates.filter(state__in=[Gate.State.FAILED, Gate.State.UNDECIDED]))
+        return self.exclude(refused & ~models.Exists(gates.filter(state=Gate.State.PASSED)))
 
 
 class ModelVersion(models.Model):

@@ -141,7 +141,7 @@ function Step({ slug, step }: { slug: string; step: RoundStep }) {
   );
 }
 
-/** If a gate has only checks, its reason repeats their details. */
+/** If a gate passed by its checks alone, its reason repeats their details. */
 function repeatsChecks({ gate, reason }: RoundStep): boolean {
   return gate?.checks.map(({ detail }) => detail).join(" ") === reason;
 }

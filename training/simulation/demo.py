@@ -95,8 +95,8 @@ RUNS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-# With fewer comparisons, the first reward model fails its gate. Each round asks for as many tasks as give the
-# comparisons of the next round.
+# With fewer comparisons, the first reward model fails its gate. Each round adds enough tasks to provide the
+# comparisons that the next round needs.
 LOOP: Mapping[str, object] = {
     "min_new_comparisons": 1500,
     "improve_with": ["ppo"],

@@ -60,7 +60,7 @@ def test_estimated_layer_sizes_match_the_layers_of_a_model() -> None:
     matrices = sum(one.numel() for one in model.model.layers[0].parameters() if one.ndim == 2)
     assert sharding.layer_weights(shape) == matrices
     outside = model.model.embed_tokens.weight.numel() + model.lm_head.weight.numel()
-    # The tolerance covers the norms, which count as weights outside the layers.
+    # The tolerance covers the layers' norms, which count as weights outside the layers.
     assert sharding.outside_weights(shape) == pytest.approx(outside, rel=0.05)
 
 

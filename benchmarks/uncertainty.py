@@ -37,7 +37,7 @@ from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
-POINTS = 1.5  # reward units that a simulated annotator assigns to one gold point
+POINTS = 1.5  # for a simulated annotator, the number of reward units per gold point
 FRESH = 300  # number of evaluation prompts
 
 
@@ -112,7 +112,7 @@ def main() -> None:
                     )
                     whole = time.process_time() - started
                     share = fitting[0] / (whole - fitting[0])
-                    if kind == "laplace":  # the scores alone do not depend on the kind of uncertainty
+                    if kind == "laplace":  # once, because the scores alone do not depend on the kind
                         table[n, "scores alone"].append(
                             judge(Path(folder) / "rm", None, fresh) | {"share": 0}
                         )

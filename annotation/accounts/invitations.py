@@ -119,8 +119,8 @@ def revoke(*, invitation: Invitation) -> Invitation:
 
 
 def _enter(invitation: Invitation, user: User) -> Membership:
-    # Compare-and-set: if two people accept simultaneously, one joins and the other's new account is rolled
-    # back.
+    # Compare-and-set: if two people accept the invitation simultaneously, one joins, and the other's new
+    # account is rolled back.
     taken = Invitation.objects.open().filter(pk=invitation.pk)
     if taken.update(accepted_by=user, accepted_at=Now()) != 1:
         invitation.refresh_from_db()

@@ -93,8 +93,8 @@ PRESETS: dict[str, AnswerForm] = {
         comment=None,
     ),
     # Wang et al. 2024, arXiv 2406.08673 (ratings) and 2410.01257 (preferences): annotators rate five
-    # attributes of each response from 0 to 4. They then state a preference between the two responses from -3
-    # to +3 (0: about the same). Finally, they give the reason for the preference.
+    # attributes of each response from 0 to 4. They then state, on a scale from -3 to +3 (0: about the same),
+    # which of the two responses they prefer. Finally, they give the reason for the preference.
     "helpsteer2": AnswerForm(
         responses=PAIR,
         tie_label="about the same",

@@ -29,7 +29,7 @@ TOTAL_SECONDS = 10.0
 MAX_ANSWER_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# The IPv6 range whose addresses embed an IPv4 address, to which a NAT64 gateway would forward the request.
+# Each address in this IPv6 range embeds an IPv4 address. A NAT64 gateway would forward the request there.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 

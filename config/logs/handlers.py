@@ -29,7 +29,7 @@ class DescriptorHandler(logging.Handler):
         self._descriptor = _never_blocking(descriptor)
         self._is_own = self._descriptor != descriptor
         self._dropped = 0
-        self._cut_off = False  # in the middle of a line
+        self._cut_off = False  # whether the last write ended in the middle of a line
         self._delayed: list[logging.LogRecord] = []
         self._wake = threading.Event()
         self._flusher: threading.Thread | None = None

@@ -20,7 +20,7 @@ _MAX_CHARACTERS = 300
 # A constant is logged only if it has at least this many characters and contains a space. Shorter constants
 # and single words, most of which are field names, can occur in values by coincidence.
 _SHORTEST_CONSTANT = 4
-# Placeholders of %-formatting and of str.format, which separate the constant parts of a message.
+# The constant parts of a message are separated by placeholders of %-formatting and of str.format.
 _PLACEHOLDERS = re.compile(r"%(?:\(\w*\))?[-+ #0-9.]*[sdrifgxc%]|\{[^{}]*\}")
 _QUOTED = re.compile(r'"([^"]*)"')
 # For exceptions of these types, the interpreter's messages name code and types, never values.

@@ -100,7 +100,8 @@ def test_real_rankings_train_a_policy_whose_responses_become_the_next_tasks(
     counts = told(demo_stack, "import_responses", str(responses), "--project", PROJECT)
     assert counts["tasks"] == 177
 
-    # One user ranks with the keyboard in Chromium; scripts rank the other 8-way tasks by a learnable rule.
+    # One user ranks some of the 8-way tasks with the keyboard in Chromium. Scripts rank others by a rule that
+    # a model can learn.
     join = f"""
 from annotation.models import Project, User
 from annotation.accounts.members import add_member

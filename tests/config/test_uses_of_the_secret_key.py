@@ -45,7 +45,7 @@ OURS = {
     "annotation/accounts/login/allauth_internals.py": Use.SECOND_FACTOR,
     "annotation/management/commands/reencrypt_secrets.py": "reports whether there is an old key",
 }
-# All modules in the installed libraries that mention the key. If a library update adds such a module, read
+# In the installed libraries, only these modules mention the key. If a library update adds such a module, read
 # the module. If Rankloop uses the module, add a `Use` and a case in test_key_rotation.py.
 LIBRARIES = {
     "allauth.account.internal.flows.password_reset": "not used: sends reset links by email",

@@ -59,7 +59,7 @@ def files(folder: Path) -> list[str]:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("size", [1_000_000, 3_000_000])  # in memory, and in a temporary file
+@pytest.mark.parametrize("size", [1_000_000, 3_000_000])  # kept in memory, and in a temporary file
 def test_upload_to_a_full_disk_is_refused_with_507(manager: APIClient, artefacts: Path, size: int) -> None:
     fill(artefacts, leave=100_000)
     row = json.dumps({"prompt": "Q" * 1000, "responses": ["yes", "no"]}).encode() + b"\n"

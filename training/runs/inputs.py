@@ -32,7 +32,8 @@ class WeightsGone(RunFailure):
     kind = FailureKind.MODEL_GONE
 
 
-# For each source of demonstrations: the required part of a snapshot, and the advice if a project has none.
+# For each source of demonstrations: what a snapshot must contain, and the advice for a project that has
+# nothing of the kind.
 LEARNS_FROM = {
     "best_responses": ("comparisons", "Rank some responses or import rankings first."),
     "rewrites": (

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 # A code is valid for its own 30 seconds and, because clocks differ, for the 30 seconds before and after.
 CODE_SECONDS = 90
-# Minimum time between two records of an unreadable second factor. It keeps repeated logins from filling the
-# audit log.
+# Minimum time between two audit entries about the same unreadable second factor, so that repeated logins
+# don't fill the audit log.
 UNREADABLE_RECORDED_ONCE_IN = timedelta(hours=1)
 RECENT = timedelta(minutes=15)
 

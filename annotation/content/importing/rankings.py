@@ -233,7 +233,7 @@ def _import_key(item: Ranked) -> str:
         if value or (value == 0 and value is not False):
             content.append([name, value])
     # If two rankings without an order are otherwise equal, their metadata and their time distinguish them.
-    # The metadata contains the values of an annotation tool's other controls.
+    # If a value from an annotation tool has no field in a ranking, the metadata contains the value.
     if not ranking.has_order:
         content.append(["metadata", ranking.metadata])
         content.append(["given_at", ranking.given_at and ranking.given_at.isoformat()])

@@ -242,8 +242,8 @@ def test_trl_reward_trainer_trains_one_step_on_the_export(
     assert trainer.train_dataset["margin"] == [3.0, 3.0, 0.0, 0.0]
     result = trainer.train()
     assert result.global_step == 1
-    # Untrained rewards are near 0. The loss is therefore near the mean of -log sigmoid(-margin) if TRL uses
-    # the margins.
+    # The rewards of an untrained model are near 0. If TRL uses the margins, the loss is therefore near the
+    # mean of -log sigmoid(-margin).
     expected = -torch.nn.functional.logsigmoid(-torch.tensor([3.0, 3.0, 0.0, 0.0])).mean().item()
     assert result.training_loss == pytest.approx(expected, abs=0.5)
     assert not torch.equal(before, model.score.weight)

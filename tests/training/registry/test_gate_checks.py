@@ -64,8 +64,8 @@ def test_calibration_fails_only_if_significantly_bad(ece: dict[str, Any], passed
     [
         (estimate(0.02, -0.03, 0.07), True),
         (estimate(-0.05, -0.12, 0.02), True),
-        (estimate(-0.06, -0.14, 0.02), False),  # larger than the maximum drop
-        (estimate(-0.03, -0.05, -0.01), False),  # small but significant
+        (estimate(-0.06, -0.14, 0.02), False),  # the drop is larger than the maximum
+        (estimate(-0.03, -0.05, -0.01), False),  # the drop is small but significant
     ],
 )
 def test_reward_model_must_not_be_worse_than_the_current_one(

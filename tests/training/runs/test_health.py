@@ -156,7 +156,7 @@ def test_heartbeat_contains_the_time_since_the_last_progress(
         ):
             time.sleep(0.8)
             progress()
-            idle_of()  # this heartbeat may have been measured before the progress
+            idle_of()  # the time in this heartbeat may have been measured before the progress
             assert idle_of() < 0.8
         with report.waiting("waiting for people"):
             time.sleep(0.8)

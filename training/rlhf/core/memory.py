@@ -44,7 +44,7 @@ MESSAGES = re.compile(
     re.IGNORECASE,
 )
 
-# The limit of token positions that a frozen model has kept since it ran out of memory.
+# For each frozen model that has run out of memory: the maximum number of token positions in a later pass.
 _limits: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
 

@@ -78,7 +78,7 @@ def answers_to(
     """
     room = chat.context_length(policy.model) - sampling.max_new_tokens
     total = len(prompts)
-    behind = 0  # prompts of the earlier batches, answered or refused
+    behind = 0  # number of prompts in earlier batches, answered or refused
     for batch in batches_of_usable(policy.tokenizer, prompts, limit=room, size=prompts_per_batch):
         check()
         started = time.perf_counter()

@@ -45,7 +45,7 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
         return picked.where(highest.isfinite(), -1)
     logits = logits.float()
     probabilities = torch.softmax(logits if temperature == 1 else logits / temperature, dim=-1)
-    # A NaN or an infinite logit makes all probabilities of its row NaN, so it is enough to check one column.
+    # A logit of NaN or +∞ makes all probabilities of its row NaN, so it is enough to check one column.
     finite = probabilities[:, 0].isfinite()
     if top_p == 1:
         return invert(probabilities, uniform).where(finite, -1)

@@ -28,7 +28,7 @@ class Pulse:
         self, check: Callable[[], None], progress: Callable[[int, int], None], *, total: int
     ) -> None:
         self.check, self.progress, self.total = check, progress, total
-        self.done = 0  # answers of earlier batches
+        self.done = 0  # number of answers in earlier batches
         self.started = False
         self.last = time.monotonic()
 

@@ -21,7 +21,7 @@ from training.rlhf.models.tokens import chat
 from training.rlhf.models.tokens.templates import arguments_of
 from training.rlhf.recipes.answers import SampleConfig
 
-PROMPTS_PER_BATCH = 64  # number of prompts that are answered together, and for which metrics are reported
+PROMPTS_PER_BATCH = 64  # number of prompts that are answered together and share one metrics report
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class KLController:
         expected = kept * (self.distance + self.speed)
         seen = math.sqrt(max(kl, 0.0) / self.target)
         distance = max(expected + max(DISTANCE_GAIN, (4 * n + 2) / steps) * (seen - expected), 0.0)
-        # A policy's movement in one step is limited to its measured distance from the reference.
+        # The estimated speed is limited, so that one step moves the policy by at most its measured distance
+        # from the reference.
         speed = self.speed + max(SPEED_GAIN, 6 / steps) * (seen - expected) / kept
         speed = min(max(speed, -seen), seen / kept) * (rate / self.rate if self.rate else 1.0)
         free = distance + speed

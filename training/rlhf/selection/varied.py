@@ -105,8 +105,8 @@ def measure(
     # One position is reserved for the EOS that is appended to a truncated answer.
     room = chat.context_length(loaded.model) - config.max_new_tokens - 1
     asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
-    # A server can't be used here: an adapter has been merged into its base model, so the server can't load
-    # it.
+    # A server can't load an adapter that has been merged into the base model, so the answers are generated
+    # locally.
     engine = local_engine(config)
     rewards = complete_batches(known or [])
     total = len(asked.ids)

@@ -238,7 +238,7 @@ def start(count: int) -> Group:
         try:
             die_with_parent(signal.SIGKILL, parent=me)()
             ours.close()
-            for peer in group.peers:  # otherwise, closing a pipe would not end its process
+            for peer in group.peers:  # a process ends only when all copies of its pipe are closed
                 peer.pipe.close()
             with contextlib.suppress(OSError), open("/proc/self/comm", "r+") as name:
                 before = name.read().strip()

@@ -83,7 +83,7 @@ class Health:
         idle = self._silent + _reported_idle(run)
         allowed = (self._limits.step if run.step else self._limits.first_step).total_seconds()
         if run.phase == SAVING:
-            # While a process saves its result, it sends no heartbeat. Its work is otherwise done.
+            # While a process saves its result, it sends no heartbeat. All other work is done.
             return _hung(run, idle) if self._silent > self._limits.step.total_seconds() else None
         if idle > allowed:
             return _hung(run, idle)

@@ -11,7 +11,7 @@ export function goldToEdit(task: TaskDetail): Ranking {
 }
 
 /**
- * Whether at least one response is better than another. Otherwise, the save button is disabled, because the
+ * Whether at least one response is better than another. If not, the save button is disabled, because the
  * server refuses a known answer in which all responses are tied.
  */
 export function saysSomething({ tiers }: Pick<Ranking, "tiers">): boolean {

@@ -12,8 +12,8 @@ type Plugins = {
 
 const schema = {
   ...defaultSchema,
-  // Images are never loaded, because a request to a remote URL would reveal to a third party who reads which
-  // text and when.
+  // Images are never loaded. A third party that serves an image could otherwise find out when a text is read, and
+  // by whom.
   attributes: {
     ...defaultSchema.attributes,
     code: [["className", /^language-./, "math-inline", "math-display"] as [string, ...(string | RegExp)[]]],

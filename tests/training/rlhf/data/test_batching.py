@@ -214,7 +214,7 @@ def test_layout_depends_on_prompt_and_response_lengths() -> None:
     assert cheaper_layout(group(512, 47, 8), hidden_size=256) == "packed"
     # In measurements, separate rows were 1.17 times as fast as packed rows (speedups of 7.4 and 6.3).
     assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"
-    # a single response has no prompt to share
+    # with a single response, there is nothing to share the prompt with
     assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"
 
 

@@ -63,7 +63,7 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     floors = {"harmless": Floor(True, 0.0), "polite": Floor(False, 1.0)}
     means = {"harmless": 0.3, "polite": -5.0}
     state = adapted_state(initial_state(floors), floors, means, total_weight=1.0, rate=0.3, acts=False)
-    # The mean of the starting policy is still measured.
+    # The floor of "harmless" is nevertheless set to the mean of the starting policy.
     assert state["floors"] == {"harmless": 0.3, "polite": 1.0}
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 
@@ -75,7 +75,7 @@ def test_floor_holds_although_training_without_it_would_violate_it() -> None:
     assert all(harmless < -1.0 for _, harmless, _ in free)
     for _, harmless, state in held:
         assert harmless == pytest.approx(state["floors"]["harmless"], abs=0.05)
-    # The policy still becomes more helpful than the starting policy, whose helpful mean is near 0.
+    # The mean helpfulness still rises from about 0, its value for the starting policy.
     assert sum(helpful for helpful, _, _ in held) / len(held) > 0.6
     assert all(state["multipliers"]["harmless"] > 0 for *_, state in held)
 

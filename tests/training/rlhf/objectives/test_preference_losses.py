@@ -71,7 +71,7 @@ def test_loss_of_a_ranking_is_the_mean_loss_of_its_pairs(loss: PairLoss, smoothi
         # With smoothing e, beta h is the log-odds of 1 - e. For a tie, beta h is 0.
         ("dpo", 0.5, 0.2, math.log(4) / 0.5),
         ("dpo", 0.5, 0.5, 0.0),
-        # IPO's minimum is at (1 - 2e) / (2 beta): the expected target of the two directions.
+        # IPO's minimum is at (1 - 2e) / (2 beta): the mean of ±1 / (2 beta) with weights 1 - e and e.
         ("ipo", 0.25, 0.0, 2.0),
         ("ipo", 0.25, 0.2, 1.2),
         ("ipo", 0.25, 0.5, 0.0),

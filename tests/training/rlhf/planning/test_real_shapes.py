@@ -100,7 +100,7 @@ def test_processes_divide_batches_and_sharding_divides_trained_weights() -> None
     one, two, sharded = parts(1), parts(2), parts(2, "full")
     assert two["activations"] == pytest.approx(one["activations"] / 2, rel=0.1)
     assert two["Adam's moments"] == one["Adam's moments"] == 2 * sharded["Adam's moments"]
-    # The float32 parts of a sharded policy replace its masters.
+    # The parts of a sharded policy are in float32, so the policy needs no masters.
     assert sharded["weights: part of the policy"] == one["weights: float32 masters"] / 2
     assert sharded["weights: reward model"] == one["weights: reward model"]
 

@@ -60,7 +60,7 @@ def test_estimated_layer_sizes_match_the_layers_of_a_model() -> None:
     matrices = sum(one.numel() for one in model.model.layers[0].parameters() if one.ndim == 2)
     assert sharding.layer_weights(shape) == matrices
     outside = model.model.embed_tokens.weight.numel() + model.lm_head.weight.numel()
-    # The tolerance covers the norms, which count as weights outside the layers.
+    # The tolerance covers the layers' norms, which count as weights outside the layers.
     assert sharding.outside_weights(shape) == pytest.approx(outside, rel=0.05)
 
 
@@ -93,7 +93,7 @@ def test_gradients_of_one_layer_or_of_weights_outside_layers_are_complete() -> N
         for places in (1, 100_000)
     )
     at_the_end = named(backward(few, before=0))
-    # Gradients in bfloat16, and a float32 copy for the exchange.
+    # A gradient takes 2 bytes in bfloat16, and 4 bytes in the float32 copy that is exchanged.
     parts = 4 * (shape.weights - shape.vocabulary * shape.hidden) / processes
     assert at_the_end["gradients"] == parts + 6 * outside
     at_the_start = named(backward(many, before=few.gradients))

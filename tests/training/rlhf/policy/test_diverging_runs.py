@@ -19,8 +19,8 @@ from training.rlhf.models.loading.sources import Loaded
 
 torch.set_num_threads(1)
 QUICK: dict[str, Any] = {"sample_prompts": 0, "kl_samples": 0}
-# The step after which the gradients become NaN, and the run's settings. In rejection sampling, the first two
-# steps sample and select answers.
+# For each case: the kind of run, the step after which the gradients become NaN, and the settings. In
+# rejection sampling, the first two steps sample and select answers.
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sft": ("sft", 1, QUICK),
     "rejection_sampling": (

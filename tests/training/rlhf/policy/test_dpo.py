@@ -171,7 +171,8 @@ def test_margins_are_exactly_zero_until_the_weights_change(
     assert report.series("rewards/margins")[:4] == [0.0] * 4
     assert report.series("heldout/margins") == [0.0] * 2
     assert report.series("heldout/accuracy") == [0.5] * 2
-    # In the second epoch, other rankings share a micro-batch, and sums are rounded differently.
+    # In the second epoch, the rankings are divided into micro-batches differently, so sums are rounded
+    # differently.
     assert max(map(abs, report.series("rewards/margins"))) < 1e-6
 
 
@@ -360,7 +361,7 @@ def test_guide_program_trains_a_policy_and_prints_counts(
     monkeypatch.chdir(tmp_path)
     exec(compile(program, "docs/dpo.md", "exec"), {})
     assert re.search(r"384 pairs; left out: {} ; KL: -?\d+\.\d*[1-9]", capsys.readouterr().out)
-    assert list((tmp_path / "checkpoints").glob("step-*")) == []  # the run took less than five minutes
+    assert list((tmp_path / "checkpoints").glob("step-*")) == []  # a checkpoint is due after five minutes
     load_policy(tmp_path / "models" / "dpo")
 
 

@@ -42,7 +42,8 @@ def test_kl_stays_near_its_target(method: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("method", "configuration"), SAVED)
 def test_saved_policy_does_not_exceed_the_target(method: str, configuration: str, tmp_path: Path) -> None:
-    # An adapter needs a higher learning rate to move the policy as far as all weights do.
+    # A run that trains an adapter needs a higher learning rate than a run that trains all weights to move the
+    # policy equally far.
     update = ONE_UPDATE | ({"learning_rate": 0.1} if "trunk" in configuration else {})
     run = hold_target(method, CONFIGURATIONS[configuration], 2, tmp_path, **update)
     assert 0.25 < run.saved <= TARGET

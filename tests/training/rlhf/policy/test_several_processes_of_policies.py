@@ -87,9 +87,9 @@ FULL: dict[str, dict[str, Any]] = {
     "sft, sharded, backward": {"sharding": "full"},
 }
 MEMORY = 12
-# The number of processes and the sharding of the runs whose policy is loaded from a folder.
+# For runs whose policy is loaded from a folder: the number of processes, and the value of `sharding`.
 STORED = [(1, "none"), (2, "none"), (2, "full")]
-# For each stopped run, the run with which it is compared after resuming, and how it is stopped.
+# For each run that is stopped and resumed: the run with which its result is compared, and how it is stopped.
 STOPPED: dict[str, tuple[str, dict[str, Any]]] = {
     "killed": ("rloo", {"kills": 30}),
     "cancelled": ("rloo", {"cancels": 3}),

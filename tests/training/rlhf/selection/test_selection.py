@@ -87,7 +87,8 @@ def test_curve_is_an_unbiased_estimate_of_the_expected_maximum() -> None:
     draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     curves = draws.sort(dim=1).values @ best_of_weights(8, 0).T
     for n in (1, 2, 4):
-        assert float(curves[:, n - 1].mean()) == pytest.approx(n / (n + 1), abs=0.01)  # of n uniform values
+        # The expected maximum of n uniform values is n / (n + 1).
+        assert float(curves[:, n - 1].mean()) == pytest.approx(n / (n + 1), abs=0.01)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16])

@@ -230,7 +230,7 @@ def test_ppo_refuses_encoders_and_different_vocabularies_and_constant_rewards(
         assert (field, reason in found) == (JUDGE, True), found
         if reason == "the same reward":
             assert refusal(lab, "rloo") == (field, found)
-        else:  # there is no critic, and the text is scored
+        else:  # rloo has no critic, and the judge scores the text
             assert launch(lab, "rloo").state == "queued"
             TrainingRun.objects.all().delete()
 
@@ -248,7 +248,7 @@ def test_ppo_accepts_reward_models_if_one_of_them_can_be_the_critic(
     run = launch(lab, "ppo", recipe | {"reward_weights": "encoder=1, fitting=1"})
     outcome = perform(run, attempt=1, work=tmp_path / "work", report=NullReporter())
     assert {"rewards/encoder/mean", "rewards/fitting/mean"} <= outcome.metrics.keys()
-    # If the critic is an adapter of the policy, no such reward model is needed.
+    # If the critic is an adapter of the policy, it does not start from a reward model.
     adapted = launch(lab, "ppo", recipe | {"use_peft": True, "lora_r": 2})
     assert perform(adapted, attempt=1, work=tmp_path / "adapted", report=NullReporter()).model is not None
 

@@ -86,7 +86,7 @@ def test_run_whose_gpu_is_gone_fails_and_resumes_when_the_gpu_is_back(
     assert sent["checkpoint_step"] == run.checkpoint_step
     assert left(run) == ["attempt-1/checkpoints"]
 
-    record_device(run, "cpu")  # the run finds the kind of device on which it started
+    record_device(run, "cpu")  # as if the run had started on the kind of device that it finds now
     assert client.post(f"{path}resume", {}).json()["state"] == "queued"
     supervise.execute_run(run_id=run.pk)
     run.refresh_from_db()

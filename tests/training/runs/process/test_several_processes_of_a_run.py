@@ -87,7 +87,7 @@ def test_run_in_two_processes_succeeds_and_only_the_first_uses_the_database(
     # The first process alone chooses the prompts with the most varied rewards.
     run = launch(project, "rloo", **SMALL, steps=2, varied_share=0.5)
     assert_succeeds(run)
-    # The second process has the same name with the suffix ".2".
+    # The second process, whose name has the suffix ".2", has not connected.
     assert clients.names == {f"run-{str(run.pk)[-8:]}"}
 
 

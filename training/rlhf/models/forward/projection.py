@@ -97,7 +97,8 @@ class _Projection(torch.autograd.Function):
             _summarise(chunk, targets[part], figures[:, part], entropy=entropy)
         ctx.save_for_backward(hidden, weight, bias, targets, figures)
         ctx.settings = temperature, transform, size
-        # A single chunk is kept until the backward pass. Projecting it again would not lower the peak memory.
+        # If there is only one chunk, its logits are kept until the backward pass, because projecting the
+        # chunk again would not lower the peak memory.
         ctx.logits = logits if trains and size == n else None
         ctx.set_materialize_grads(False)
         return figures[0].clone(), figures[1].clone()

@@ -9,7 +9,10 @@ import { Dialog } from "@/shared/ui/Dialog";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./rewrite.module.css";
 
-/** A dialog for writing a better response next to the original. The desk receives every change immediately. */
+/**
+ * A dialog that shows a response next to a field for a better version of it. The desk receives every change
+ * immediately.
+ */
 export function RewriteDialog({
   title,
   responses,

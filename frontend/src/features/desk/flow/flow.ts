@@ -67,8 +67,8 @@ export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow 
 }
 
 /**
- * Called when the task on the desk has been answered or skipped. Shows the task that was put aside or, if there is
- * none, the next task leased in advance.
+ * Replaces a task that has been answered or skipped with the task that was put aside or, if there is none, with the
+ * next task leased in advance.
  */
 export function left(flow: Flow): Flow {
   if (flow.aside) return { ...flow, desk: flow.aside, aside: null };

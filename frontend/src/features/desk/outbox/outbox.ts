@@ -70,7 +70,10 @@ export class Outbox {
     return () => this.listeners.delete(listener);
   };
 
-  /** Called for each answer from this tab that the server has accepted or refused; the entry contains the outcome. */
+  /**
+   * Calls `listener` with the outcome whenever the server accepts or refuses an answer from this tab. Returns a
+   * function that removes the listener.
+   */
   whenSettled(listener: (entry: Unsent) => void): () => void {
     this.onSettled.add(listener);
     return () => this.onSettled.delete(listener);

@@ -129,6 +129,6 @@ def test_products_in_half_precision_are_summed_in_single_precision(monkeypatch: 
         assert gradient is not None
         assert right is not None
         assert gradient.dtype == torch.bfloat16
-        rounded = right.to(torch.bfloat16)  # the result of exact sums
+        rounded = right.to(torch.bfloat16)  # exact sums, rounded only once
         assert (gradient - rounded).abs().max() <= 0.01 * rounded.abs().max()
         assert (gradient != rounded).float().mean() < 0.02

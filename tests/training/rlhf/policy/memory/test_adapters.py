@@ -173,7 +173,7 @@ def test_gradients_of_policy_and_critic_are_separate(recompute: bool, scene: Sce
     gradients = {
         name: one.grad.clone() for name, one in models.actor.named_parameters() if one.grad is not None
     }
-    # The gradients equal those of the same policy alone on its trunk, without recomputation.
+    # The gradients equal those of the same policy without other adapters and without recomputation.
     alone = open_generator(adapter).model
     found = token_log_probs(alone, seen.rows.inputs, temperature=1.0)
     torch.autograd.backward(found.sum())
@@ -251,7 +251,7 @@ def test_policy_above_the_ceiling_returns_to_its_kept_adapter(scene: Scene, tmp_
     settings = LORA | {"kl_ceiling": 1e-6, "learning_rate": 5e-2, "kl_coefficient": 0.0}
     path, metrics = LOOPS["rloo"](scene, scene.base, tmp_path, **settings, steps=1)
     assert metrics["went_back"] == 1.0
-    # The first rollout came from the base model, so the kept adapter changes nothing.
+    # The kept adapter is from before the first update, so it does not change the base model's logits.
     assert torch.equal(logits_of(load_policy(path).model), logits_of(load_policy(scene.base).model))
 
 

@@ -111,7 +111,7 @@ def test_adapters_heads_and_optimisers_are_in_float32(scene: Scene) -> None:
     ("kind", "settings"),
     [
         *((kind, HALF) for kind in LOOPS),
-        # With the critic and the reward model as further adapters of the trunk.
+        # Here, the critic and the reward model are further adapters of the policy's trunk.
         ("ppo", ADAPTED),
     ],
     ids=[*LOOPS, "ppo by adapters"],

@@ -36,7 +36,7 @@ from training.rlhf.recipes.parts.rewards import UsesRewards
 NAMES = ("<pad>", "<eos>", "<bos>", "<unk>", "user", "assistant", ":", "good", "bad", "w0", "w1", "w2", "w3")
 EOS, GOOD = NAMES.index("<eos>"), NAMES.index("good")
 MAX_NEW_TOKENS = 3
-MISSING_EOS_PENALTY = 3.0  # the best answer ends with EOS
+MISSING_EOS_PENALTY = 3.0  # makes the best answer end with EOS
 PROMPTS: list[Messages] = [[{"role": "user", "content": f"w{n}"}] for n in range(4)]
 # Settings of a loop that samples rollouts in this environment.
 ROLLOUTS: dict[str, Any] = {

@@ -101,7 +101,7 @@ def test_gradients_do_not_depend_on_the_micro_batches(estimator: str, judge: Pat
     settings = {"minibatches": 1, "kl_estimator": estimator, "entropy_coefficient": 0.1, "dual_clip": 3.0}
     for tokens in (1, 50, 10_000):
         config, state, prompts = state_of(judge, micro_batch_tokens=tokens, **settings)
-        with torch.no_grad():  # the reference differs from the policy, so the KL has a gradient
+        with torch.no_grad():  # makes the reference differ from the policy, so that the KL has a gradient
             for weight in state.models.reference.model.parameters():
                 weight.mul_(0.8)
             state.critic.head.weight.fill_(0.1)
@@ -308,7 +308,7 @@ def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> Non
     config, state, prompts = state_of(
         judge, gamma=gamma, gae_lambda=lam, kl_coefficient=beta, whiten_rewards=whiten, length_penalty=0.1
     )
-    with torch.no_grad():  # the reference differs from the policy, and the values are not 0
+    with torch.no_grad():  # makes the reference differ from the policy, and the values from 0
         for weight in state.models.reference.model.parameters():
             weight.mul_(0.8)
         state.critic.head.weight.normal_(generator=torch.Generator().manual_seed(0))

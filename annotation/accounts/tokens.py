@@ -113,8 +113,8 @@ def refuse_expiry(expires_at: datetime | None) -> None:
 
 
 def token_holder(*, token: str) -> ApiToken | None:
-    """Returns the valid token with this text, and the token's user. Returns None if the token is unknown,
-    revoked or expired, or if the user is inactive."""
+    """Returns the valid token with this text; its user is read with the same query. Returns None if the token
+    is unknown, revoked or expired, or if the user is inactive."""
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(_HOLDER, {"digest": digest_of(token), "now": now})

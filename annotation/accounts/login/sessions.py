@@ -58,8 +58,8 @@ class SessionStore(db.SessionStore):
 
 class SessionUser(AuthenticationMiddleware):
     """Sets `request.user`. Loading the user can write the session, and every write reads the current actor.
-    The actor is therefore anonymous while the user is loaded. Otherwise, reading the actor would load the
-    user again, in an infinite recursion."""
+    The actor is therefore anonymous while the user is being loaded. Otherwise, reading the actor would load
+    the user again, in an infinite recursion."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

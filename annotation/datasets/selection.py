@@ -38,8 +38,8 @@ class Selection:
     `before` is exclusive; both refer to the ranking's time. Tasks with a known answer (gold, attention,
     qualification) are excluded by default. `gold` either includes these tasks or selects only these tasks.
     `min_agreement` is the minimum share of agreeing pairs among a task's pairs of verdicts on the same two
-    responses. `aggregation` decides what each row contains: a ranking, a task's majority, or a ranking with its
-    annotator's weight.
+    responses. `aggregation` decides what each row contains: a ranking, a task's majority, or a ranking with
+    its annotator's weight.
     """
 
     rounds: tuple[int, ...] = ()

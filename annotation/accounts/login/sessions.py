@@ -20,8 +20,8 @@ from annotation.models import User
 
 
 class SessionStore(db.SessionStore):
-    """Django's database store with two changes: within `keeping_cookie`, the session's key does not change,
-    and a failed update raises the database's error.
+    """Django's database store with two changes: a failed update raises the database's error, and the
+    session's key does not change within `keeping_cookie`.
 
     If a session is signed with a fallback SECRET_KEY, Django signs the session again with the current
     SECRET_KEY. It also replaces the session's key, and with it the cookie. If a page sends several requests

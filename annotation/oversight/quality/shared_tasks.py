@@ -80,7 +80,8 @@ class SharedTasks:
         return np.concatenate(counts), np.concatenate(clusters)
 
     def concordance(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Kendall's W for each task, and the tasks' numbers. Rankings without an order are excluded."""
+        """Kendall's W for each task, and the number that identifies the task. Rankings without an order are
+        excluded."""
         values, tasks = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
         for block in self.blocks:
             ranked = block.where((block.places != UNRANKED).any(1))

@@ -174,8 +174,8 @@ def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message,
 
 
 def with_repeats(row: Row, prompt: Prompt, conversations: Sequence[Sequence[Message]] = ()) -> Prompt:
-    """Move each field in `prompt.others` that only repeats known content to `prompt.fields`. Known content is
-    the prompt, one of the conversations, or the text of one of their turns."""
+    """Move each field that only repeats known content from `prompt.others` to `prompt.fields`. Known content
+    is the prompt, one of the conversations, or the text of one of their turns."""
     known = [stripped(turns) for turns in (prompt.messages, *conversations) if turns]
     known += [turns[1:] for turns in known if turns[0][0] == "system"]
     repeats = {name for name in prompt.others if _repeats(row[name], known)}

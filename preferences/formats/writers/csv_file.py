@@ -2,9 +2,9 @@
 spreadsheet would interpret as a formula.
 
 If a cell begins with `=`, `+`, `-`, `@`, a tab or a line ending, a spreadsheet can interpret it as a formula
-(CWE-1236). Such a cell gets a leading apostrophe. A cell that begins with apostrophes followed by one of these
-characters gets another apostrophe. Removing one apostrophe therefore restores every changed cell. The import
-applies :func:`restored` to Rankloop's own files.
+(CWE-1236). Such a cell gets a leading apostrophe. A cell that begins with apostrophes followed by one of
+these characters gets another apostrophe. Removing one apostrophe therefore restores every changed cell. The
+import applies :func:`restored` to Rankloop's own files.
 """
 
 from __future__ import annotations

@@ -136,5 +136,5 @@ def revoke_token(*, token: ApiToken) -> bool:
 
 
 def revoke_all_tokens(*, user: User) -> int:
-    """Revokes the user's tokens. Returns the number of tokens that were not yet revoked."""
+    """Revokes all of the user's tokens. Returns the number of newly revoked tokens."""
     return ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())

@@ -113,8 +113,8 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
 
 def complete(*, request: HttpRequest, provider_id: str, state_id: str, denial: str) -> str:
     """Checks the provider's response and returns the page to which the browser is redirected. If the response
-    is accepted, the user is logged in, or the page asks for the second factor. Otherwise, the page is the
-    login page, which shows the reason."""
+    is accepted, either the user is logged in or the page asks for the second factor. Otherwise, the page is
+    the login page, which shows the reason."""
     try:
         state, identity = _identity(request, provider_id, state_id, denial)
         user = _user_of(request, provider_id, identity)

@@ -31,8 +31,8 @@ from preferences.statistics.reliability import Reliability, pair_reliability
 
 @dataclass(frozen=True)
 class SharedTasks:
-    """Rankings by the given annotators, in one block for each number of responses K. Only tasks that at least
-    two of these annotators ranked are included."""
+    """Rankings by the given annotators, in one block for each number of responses K. Includes only
+    tasks that at least two of these annotators have ranked."""
 
     blocks: list[Block]
     verdicts: list[NDArray[np.int8]]

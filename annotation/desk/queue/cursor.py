@@ -58,8 +58,8 @@ _END: Final = {
 
 
 def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
-    """The annotator's cursor, created or moved forward when an update is due. None if it is cheaper to scan
-    the whole queue."""
+    """The annotator's cursor, created or moved forward when an update is due. None if a scan from the
+    beginning of the queue is cheaper."""
     if facts.turns < CURSOR_FROM_TURNS:
         return None
     policy = Project.AllocationPolicy(project.allocation_policy)

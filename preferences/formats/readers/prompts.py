@@ -101,8 +101,8 @@ def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
     The prompt field can also be named question, query, instruction, input, … A row with `instruction` can
     also have `input` and `history`. A `system` or `system_prompt` field becomes the first turn.
 
-    `in_pair` is true if the row has a chosen and a rejected response. Many such files also contain the
-    conversation that ends with the chosen response. If there is another prompt field, a conversation that
+    `in_pair` is true if the row has a chosen and a rejected response. Many files with such rows also contain
+    the conversation that ends with the chosen response. If there is another prompt field, a conversation that
     ends with an assistant turn is therefore not the prompt.
     """
     names = prompt_names(row)

@@ -1,5 +1,5 @@
-"""Sessions survive a change of SECRET_KEY while the previous key is in SECRET_KEY_FALLBACKS. If a session
-can't be stored, the response states the cause."""
+"""As long as the previous key is in SECRET_KEY_FALLBACKS, sessions survive a change of SECRET_KEY. If a
+session can't be stored, the response states the cause."""
 
 from __future__ import annotations
 

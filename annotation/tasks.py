@@ -18,8 +18,7 @@ IMPORTS_QUEUE = "imports"
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
 def _name_task_as_actor(task: Any, **_: Any) -> None:
-    """Records each Celery task, regardless of the app that defines it, as the actor of its changes in the
-    audit log."""
+    """Makes a Celery task of any app the actor of its changes in the audit log."""
     act_as(f"task:{task.name}")
 
 

@@ -33,7 +33,7 @@ LAYOUTS: tuple[Layout, ...] = ("separate", "packed", "flat")
 
 def learn(model: Any, rows: Sequence[Row], layout: Layout, pad: int) -> tuple[float, int, torch.Tensor]:
     """Compute the gradient for the rows. Return the CPU seconds that this took, the number of token
-    positions, including padding, and the gradient."""
+    positions (with padding), and the gradient."""
     began, places = time.process_time(), 0
     for batch in micro_batches(rows, layout=layout, max_tokens=SFTConfig().micro_batch_tokens, pad_id=pad):
         found = token_log_probs(model, batch.inputs, temperature=1.0)

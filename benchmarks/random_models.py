@@ -1,4 +1,4 @@
-"""Models with random weights and rankings of random words, for speed benchmarks."""
+"""For speed benchmarks: models with random weights, and rankings of random words."""
 
 from __future__ import annotations
 

@@ -114,8 +114,8 @@ def _unsafe_origins(origins: Sequence[str]) -> Iterator[str]:
 
 
 def _unsafe_login(variable: str, url: str, *, is_open: bool) -> Iterator[str]:
-    """The faults of the password in a server's URL. No password is needed if the server has none (`is_open`)
-    or is reached through a Unix socket."""
+    """The faults of the password in a server's URL. No password is needed if the server requires none
+    (`is_open`) or is reached through a Unix socket."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     is_socket = (

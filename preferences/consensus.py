@@ -2,9 +2,9 @@
 
 The full rule (repeated in dataset cards and docs/formats.md):
 
-1. Each pair of responses is decided by majority. The response that more rankings prefer wins. If equally many
-   rankings prefer each response, the pair is a tie. Rankings that leave both responses unranked are ignored
-   for that pair.
+1. Each pair of responses is decided by majority. The response preferred by more rankings wins. If equally
+   many rankings prefer each response, the pair is a tie. Rankings that leave both responses unranked are
+   ignored for that pair.
 2. If all majorities are consistent with a single order (possibly with ties), that order is the consensus.
    `decided_by` is then `majority`.
 3. If the majorities form a cycle, the responses in the cycle are ordered by mean rank (the Borda count). For

@@ -21,8 +21,8 @@ def add_member(
 ) -> tuple[Membership, bool]:
     """Adds `user` to the project, or changes their membership. Returns the membership and whether it is new.
 
-    Without `state`, a paused member stays paused. Pausing a member releases their leases. Once a paused
-    member is active again, only later answers count towards the member's accuracy.
+    Without `state`, a paused member stays paused. Pausing a member releases their leases. After a
+    pause, only new answers count towards the member's accuracy.
     """
     if role not in Role.values:
         raise Problem(

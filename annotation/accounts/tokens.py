@@ -113,8 +113,8 @@ def refuse_expiry(expires_at: datetime | None) -> None:
 
 
 def token_holder(*, token: str) -> ApiToken | None:
-    """Returns the valid token with this text, and the token's user. Returns None if the token is unknown,
-    revoked or expired, or if the user is inactive."""
+    """Returns the valid token with this text; its user is read with the same query. Returns None if the token
+    is unknown, revoked or expired, or if the user is inactive."""
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(_HOLDER, {"digest": digest_of(token), "now": now})
@@ -136,5 +136,5 @@ def revoke_token(*, token: ApiToken) -> bool:
 
 
 def revoke_all_tokens(*, user: User) -> int:
-    """Revokes the user's tokens. Returns the number of tokens that were not yet revoked."""
+    """Revokes all of the user's tokens. Returns the number of newly revoked tokens."""
     return ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())

@@ -19,7 +19,7 @@ class LastAdmin(Conflict):
 def create_user(
     *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
 ) -> tuple[User, str]:
-    """Creates an account. Returns the account and its password; the default is a random password. Raises
+    """Creates an account. Returns the account and its password, which is random if `password` is None. Raises
     Conflict if the name is taken, and Problem if the name or the email address is invalid."""
     password = password or secrets.token_urlsafe(PASSWORD_BYTES)
     user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)

@@ -43,7 +43,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Row:
-    """Returns the row with this ID, with the row's `project`, if the permission table allows access.
+    """Returns the row with this ID if the permission table allows access. The row's `project` is loaded too.
 
     Outsiders get 404, as if the row did not exist. Members without the required role get 403.
     """

@@ -17,7 +17,7 @@ MAX_DEPTH = 20
 
 
 class TextJSONParser(JSONParser):
-    """A JSON parser that accepts only strings that can be stored and sent back.
+    """A JSON parser that refuses strings that can't be stored or sent back.
 
     JSON can contain a NUL or a lone surrogate. Postgres refuses a NUL, and a lone surrogate has no UTF-8
     encoding. Without the check, such a string would cause a server error later.

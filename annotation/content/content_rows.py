@@ -1,4 +1,4 @@
-"""Writes content as rows, with one COPY per table and batch and without a model instance per row."""
+"""Writes content as rows, with one COPY per table and batch instead of a model instance per row."""
 
 from __future__ import annotations
 

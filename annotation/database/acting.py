@@ -47,7 +47,7 @@ def acting_as(name: str) -> Iterator[None]:
 
 def act_as(name: str) -> None:
     """Sets the actor for the rest of this thread. Use this function where a context manager isn't possible,
-    such as in signals and main programs."""
+    such as in signal receivers and main programs."""
     _actor.set(name)
 
 

@@ -16,7 +16,7 @@ COPY_LINES = 200
 
 
 def insert_rows(table: str, columns: Mapping[str, tuple[str, Sequence[Any]]]) -> None:
-    """Inserts the rows of `columns` {name: (type, values)} in one statement.
+    """Inserts rows, given as columns {name: (type, values)}, in one statement.
 
     Values are sent as one JSON document. If they were sent as arrays, psycopg would quote each element
     separately. This quoting took a quarter of an import's time. The table name, column names and types come

@@ -60,9 +60,10 @@ def agreement() -> Agreement:
 
 
 def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
-    """Removes tasks with less agreement than required or with fewer than two annotators.
+    """Removes the rankings of tasks with less agreement than required or with fewer than two annotators.
 
-    With majority aggregation, tasks with a reviewer's decision are kept, because the decision is final.
+    With majority aggregation, tasks with a reviewer's decision are never removed, because the decision is
+    final.
     """
     tasks = RawSQL(f"SELECT task_id FROM {CHOSEN}", [])
     _measure(cursor, Ranking.objects.counted().annotations().filter(project=project, task__in=tasks))

@@ -1,8 +1,8 @@
 """Caches converted exports, so that a repeated download does not convert the snapshot again.
 
 A snapshot never changes, so an export is identified by the snapshot's hash, the format, the options and the
-code. The exports are files in the state folder. The least recently used files are removed when their total
-size exceeds RANKLOOP_EXPORT_CACHE_BYTES.
+code. The exports are files in the state folder. When the total size of the files exceeds
+RANKLOOP_EXPORT_CACHE_BYTES, the least recently used files are removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exports a snapshot in another format, converting it while reading."""
+"""Exports a snapshot in another format; rows are converted while the snapshot is being read."""
 
 from __future__ import annotations
 

@@ -37,8 +37,9 @@ class Selection:
     response by one of these models. `kinds` can contain `annotation` and `review`. `after` is inclusive and
     `before` is exclusive; both refer to the ranking's time. Tasks with a known answer (gold, attention,
     qualification) are excluded by default. `gold` either includes these tasks or selects only these tasks.
-    `min_agreement` keeps tasks on which at least this share of annotator pairs agreed. `aggregation` decides
-    what each row contains: a ranking, a task's majority, or a ranking with its annotator's weight.
+    `min_agreement` is the minimum share of agreeing pairs among a task's pairs of verdicts on the same two
+    responses. `aggregation` decides what each row contains: a ranking, a task's majority, or a ranking with
+    its annotator's weight.
     """
 
     rounds: tuple[int, ...] = ()

@@ -33,7 +33,7 @@ def resume(*, member: Membership) -> None:
 
 
 def grant_attempt(*, member: Membership) -> Membership:
-    """Grants one more qualification attempt. Raises Conflict unless the member failed all attempts."""
+    """Grants one more qualification attempt. Raises Conflict unless the member has failed all attempts."""
     allowed = F("extra_attempts") + F("project__qualification_attempts")
     failed = Membership.objects.filter(
         Q(role=Role.ANNOTATOR, qualified_at=None, qualification_attempt__gt=allowed), pk=member.pk

@@ -16,8 +16,9 @@ OPEN_AGAIN: Final[dict[str, Any]] = {"settled_at": None, "settled_by": None, "no
 def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tuple[TaskProblem, bool]:
     """Reports a problem with the assignment's task. Returns the report and whether it is new.
 
-    A repeat report of the same kind replaces the earlier text. The audit log keeps both texts. A repeat
-    report also reopens a resolved report. Raises Problem for the kind `other` without text.
+    If a problem of this kind has already been reported, the new text replaces the earlier text, and a
+    resolved report is reopened. The audit log keeps both texts. Raises Problem for the kind `other` without
+    text.
     """
     text = text.strip()
     if kind == TaskProblem.Kind.OTHER and not text:

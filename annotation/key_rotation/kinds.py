@@ -42,7 +42,7 @@ class Kind(ABC):
         can read the row."""
 
     def prepare(self, rows: Sequence[Any]) -> None:  # noqa: B027 — most kinds need no preparation
-        """Called with each batch of rows, before :meth:`renewed` is called for each row."""
+        """Reads what :meth:`renewed` needs for a batch of rows."""
 
 
 class SecondFactors(Kind):

@@ -260,7 +260,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
 
 class Assignment(models.Model):
-    """An annotator's lease on a task, or a reviewer's hold on a task, and its outcome."""
+    """An annotator's lease or a reviewer's hold on a task, with its outcome."""
 
     class State(models.TextChoices):
         LEASED = "leased"

@@ -162,7 +162,8 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """A sort key for a shuffled order. As in a claim, the order depends only on the task and the reviewer."""
+    """A sort key that shuffles a task's responses. The same task, reviewer and responses always give the same
+    order."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 

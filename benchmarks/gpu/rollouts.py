@@ -1,4 +1,4 @@
-"""Generated tokens per second, compared with transformers' `generate` and with the memory's bandwidth."""
+"""Generated tokens per second, compared with transformers' `generate` and with the bandwidth limit."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ WORK = {
 
 
 def fitting(work: Work, needed: Callable[[Work], float], available: float) -> Work:
-    """Return the work, halved until it needs at most USED_SHARE of the available memory. Raises
+    """Return the work, repeatedly halved until it needs at most USED_SHARE of the available memory. Raises
     DoesNotFit."""
     while (bytes_needed := needed(work)) > USED_SHARE * available:
         if work.prompts == 1:

@@ -1,5 +1,5 @@
-"""Compare reward models trained by Rankloop and TRL with a bag-of-words baseline on the same real
-rankings."""
+"""Train reward models with Rankloop and with TRL on the same real rankings, and compare both with a
+bag-of-words baseline."""
 
 from __future__ import annotations
 

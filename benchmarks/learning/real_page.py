@@ -158,8 +158,8 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
-    """Plot one row for each method in each set, with its confidence interval. The dashed line marks chance
-    level."""
+    """Plot each method's accuracy on each set, with confidence intervals, one row per method and set. The
+    dashed line marks chance level."""
     shown = list(columns(trunks))
     sets = shown[0].first["accuracy"]
 

@@ -29,8 +29,8 @@ MIXES = list(itertools.product((2, 8), ((8, 128), (32, 256), (128, 128), (128, 3
 
 
 def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
-    """Run the compared implementations in turn, `repeat` times. Return the seconds that each of them
-    takes."""
+    """Run the compared implementations in turn, `repeat` times. Return the seconds of each implementation's
+    runs."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _, (name, run) in itertools.product(range(repeat), sides.items()):
         seconds[name].append(run())

@@ -1,4 +1,4 @@
-"""Requests for every operation of the OpenAPI schema, valid and invalid, with hostile values among them.
+"""Valid and invalid requests for every operation of the OpenAPI schema, some of them with hostile values.
 
 Schemathesis generates values from the schema. It hardly ever generates values with a hidden structure, such
 as a cursor that is valid Base64 but contains other text instead of a UUID. Schemathesis also generates only

@@ -1,4 +1,4 @@
-"""The rule by which the simulated annotators rank, and by which all policies are measured.
+"""The rule by which the simulated annotators rank answers, and by which all policies are measured.
 
 The rule considers only the text. An answer's points are the sum of four parts:
 

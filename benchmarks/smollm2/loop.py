@@ -135,7 +135,7 @@ class Walk:
         )
 
     def rank(self, url: str) -> None:
-        """Two annotators rank the answers to all training prompts, with independent errors. The first
+        """Two annotators, who make independent errors, rank the answers to all training prompts. The first
         annotator also opens the desk. The majority order of each task is frozen in a snapshot."""
         if SNAPSHOT in self.facts:
             return

@@ -32,7 +32,7 @@ class Watched:
 
 
 class Admin:
-    """A logged-in admin's page, which numbers its screenshots."""
+    """A logged-in admin's page in the browser, with numbered screenshots."""
 
     def __init__(self, page: Page, project: str, shots: Path, *, n_shots: int = 0) -> None:
         self.page, self.project, self.shots, self.n_shots = page, project, shots, n_shots

@@ -130,8 +130,8 @@ def rounded(mean: float, error: float) -> tuple[float, float]:
 
 
 def reward_model(folder: str | None, by_policy: Mapping[str, Mapping[str, Answers]]) -> dict[str, Any]:
-    """For each policy, how often the reward model and the rule order two of its answers to a test prompt in
-    the same way."""
+    """For each policy, how often the reward model and the rule agree on the order of two of the policy's
+    answers to a test prompt."""
     if folder is None or not Path(folder).exists():
         return {}
     judge = RewardModelJudge.load(Path(folder))

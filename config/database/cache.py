@@ -11,7 +11,7 @@ from django.db import DatabaseError, IntegrityError, connections, router
 
 
 class DatabaseCache(db.DatabaseCache):
-    """Django's database cache, except that a failed write raises its error.
+    """Django's database cache, except that a failed write raises the database's error.
 
     Django's own cache ignores write errors. On a full disk, password guesses would then not be counted, or a
     login would be refused with the wrong reason (too many guesses).

@@ -28,7 +28,8 @@ def connect() -> None:
 
 
 def _use_own_configuration(**_: Any) -> None:
-    """If this signal has a receiver, Celery configures no loggers and doesn't replace stdout."""
+    """Configures the loggers. Because this signal has a receiver, Celery itself configures no loggers and
+    doesn't replace stdout."""
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)

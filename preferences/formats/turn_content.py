@@ -132,7 +132,8 @@ def _line(call: Any, where: str) -> str:
 
 
 def _decoded(arguments: str) -> Any:
-    """Arguments are usually JSON text. Invalid JSON, such as truncated output, is kept as text."""
+    """A call's arguments, parsed if their text contains an object or a list. Other text, such as truncated
+    JSON, is returned unchanged."""
     try:
         decoded = parsed_of(arguments, "arguments")
     except RowError:

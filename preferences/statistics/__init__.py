@@ -3,7 +3,7 @@ Django.
 
 | module | content |
 |---|---|
-| `pairs` | the verdicts on response pairs that a ranking implies |
+| `pairs` | the verdicts that a ranking implies for pairs of responses |
 | `agreement` | the rate of agreement, for each ranking and for each pair of annotators |
 | `krippendorff` | agreement beyond chance |
 | `rank_correlation` | agreement among whole rankings |

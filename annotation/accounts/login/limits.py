@@ -93,8 +93,8 @@ def confirmation_limits(user_id: object) -> tuple[Limit, ...]:
 
 def code_limits(request: HttpRequest, user: User) -> tuple[Limit, ...]:
     """Limits on code guesses. Three of the million possible codes are valid at any time. A day of guessing at
-    the hourly limit therefore succeeds with a probability of about 1 in 700. A stranger who knows the
-    password can't use up the guesses of a known device."""
+    the hourly limit therefore succeeds with a probability of about 1 in 700. Guesses on a known device are
+    counted separately, so a stranger who knows the password can't use them up."""
     key = " ".join(filter(None, (str(user.pk), known_device(request, user.username))))
     return (Limit("code-minute", 5, MINUTE, key), Limit("code-hour", 20, HOUR, key))
 

@@ -1,9 +1,9 @@
 """OpenID Connect: login with an account at the organisation's own provider.
 
-Uses the authorization code flow with state, nonce and PKCE, and allauth's OAuth client. This module adds two
-checks that allauth lacks. It always verifies the ID token's signature. The key must be in the provider's key
-set, and only a few algorithms are allowed. The module also requires the token to contain the nonce of the
-request that this browser made.
+Uses allauth's OAuth client and the authorization code flow with state, nonce and PKCE. This module adds two
+checks that allauth lacks. It always verifies the ID token's signature: the key must be in the provider's key
+set, and only a few algorithms are allowed. It also requires the token to contain the nonce of this browser's
+request.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
 
 def complete(*, request: HttpRequest, provider_id: str, state_id: str, denial: str) -> str:
     """Checks the provider's response and returns the page to which the browser is redirected. If the response
-    is accepted, the user is logged in, or the page asks for the second factor. Otherwise, the page is the
-    login page, which shows the reason."""
+    is accepted, either the user is logged in or the page asks for the second factor. Otherwise, the page is
+    the login page, which shows the reason."""
     try:
         state, identity = _identity(request, provider_id, state_id, denial)
         user = _user_of(request, provider_id, identity)

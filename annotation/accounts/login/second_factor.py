@@ -181,8 +181,8 @@ def _new_codes(user: User) -> list[str]:
 
 
 def _unreadable(user: User, kept: Authenticator | None = None) -> Problem:
-    """The problem that explains an unreadable authenticator. `kept` is the user's other authenticator, if it
-    is readable."""
+    """Records that an authenticator can't be decrypted, and returns the Problem to raise. `kept` is the
+    user's other authenticator, if it is readable."""
     log.error("The second factor of user %s can't be decrypted.", user.pk)
     record_event(
         user=user, kind=AccountEvent.Kind.SECOND_FACTOR_UNREADABLE, once_in=UNREADABLE_RECORDED_ONCE_IN

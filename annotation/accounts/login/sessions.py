@@ -1,5 +1,5 @@
-"""Sessions survive a change of SECRET_KEY while the previous key is in SECRET_KEY_FALLBACKS. If a session
-can't be stored, the response states the cause."""
+"""As long as the previous key is in SECRET_KEY_FALLBACKS, sessions survive a change of SECRET_KEY. If a
+session can't be stored, the response states the cause."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from annotation.models import User
 
 
 class SessionStore(db.SessionStore):
-    """Django's database store with two changes: within `keeping_cookie`, the session's key does not change,
-    and a failed update raises the database's error.
+    """Django's database store with two changes: a failed update raises the database's error, and the
+    session's key does not change within `keeping_cookie`.
 
     If a session is signed with a fallback SECRET_KEY, Django signs the session again with the current
     SECRET_KEY. It also replaces the session's key, and with it the cookie. If a page sends several requests
@@ -58,8 +58,8 @@ class SessionStore(db.SessionStore):
 
 class SessionUser(AuthenticationMiddleware):
     """Sets `request.user`. Loading the user can write the session, and every write reads the current actor.
-    The actor is therefore anonymous while the user is loaded. Otherwise, reading the actor would load the
-    user again, in an infinite recursion."""
+    The actor is therefore anonymous while the user is being loaded. Otherwise, reading the actor would load
+    the user again, in an infinite recursion."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

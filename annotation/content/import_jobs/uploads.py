@@ -32,7 +32,7 @@ def upload_path(id: UUID) -> Path:
 
 
 def download_folder(id: UUID, attempt: int) -> Path:
-    """The folder of the files that an attempt downloads."""
+    """The folder for the files that an attempt downloads."""
     return upload_path(id).with_name(f"{id}.download-{attempt}")
 
 

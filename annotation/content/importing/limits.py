@@ -1,4 +1,4 @@
-"""The limits of one import, which an operator sets with environment variables (see docs/importing.md)."""
+"""Limits that apply to each import; an operator sets them with environment variables (docs/importing.md)."""
 
 from __future__ import annotations
 

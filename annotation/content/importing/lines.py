@@ -186,7 +186,7 @@ def _draft(record: Record) -> TaskDraft:
 def _divided(record: Record, most: int) -> list[Record]:
     """Splits a record into records of nearly equal size with at most `most` responses each, for example
     eleven responses into five and six. If a record would contain only one response, it also gets the
-    neighbouring response: three responses in pairs become (1, 2) and (2, 3)."""
+    neighbouring response: if `most` is 2, three responses become (1, 2) and (2, 3)."""
     count = len(record.responses)
     groups = -(-count // most)
     ends = [count * number // groups for number in range(groups + 1)]

@@ -34,8 +34,8 @@ class Ranked(NamedTuple):
 
 @dataclass(slots=True)
 class NewRankings:
-    """The number of new rankings, their items, and the items that revise an annotator's earlier ranking.
-    `ordered` maps each task to the IDs of its new rankings with an order."""
+    """The number of new rankings, their items, and the items of rankings that revise an annotator's earlier
+    ranking. `ordered` maps each task to the IDs of its new rankings with an order."""
 
     count: int
     items: set[int]

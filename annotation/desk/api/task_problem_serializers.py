@@ -1,4 +1,4 @@
-"""Serializers for problems with tasks, which annotators report and managers resolve."""
+"""Serializers for task problems: annotators report the problems, and managers resolve the reports."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ _END: Final = {
 
 
 def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
-    """The annotator's cursor, created or moved forward when an update is due. None if a scan from the start
-    is cheaper."""
+    """The annotator's cursor, created or moved forward when an update is due. None if a scan from the
+    beginning of the queue is cheaper."""
     if facts.turns < CURSOR_FROM_TURNS:
         return None
     policy = Project.AllocationPolicy(project.allocation_policy)
@@ -91,7 +91,7 @@ def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
 def _first_free(
     project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[tuple[object, ...], int] | None:
-    """Returns the position of the first task in the queue that is open to the annotator, even if the task is
+    """Returns the position of the queue's first task that is open to the annotator, even if the task is
     locked; if there is no such task, returns the end of the queue. Also returns the number of the oldest
     transaction still running in the query's snapshot. Returns None if the current transaction has already
     written to the database, because the position would be wrong after a rollback."""

@@ -28,9 +28,9 @@ SELECT m.state, m.paused_reason, m.role, m.qualified_at IS NOT NULL, m.qualifica
 
 
 class Facts(NamedTuple):
-    """The facts that decide an annotator's next task. For an admin who is not a member, `qualified` is False,
-    and the other membership fields (the first six fields) are None. `places` contains the `place` of each
-    open lease, with the current lease first.
+    """The facts that decide an annotator's next task. The first six fields describe the membership. For an
+    admin who is not a member, `qualified` is False, and the other five are None. `places` contains the
+    `place` of each open lease, with the current lease first.
     """
 
     member_state: str | None

@@ -1,4 +1,4 @@
-"""Serializers for exclusions of annotators and their previews."""
+"""Serializers for exclusions of annotators and for previews of exclusions."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ from preferences.statistics.reliability import Reliability, pair_reliability
 
 @dataclass(frozen=True)
 class SharedTasks:
-    """Rankings by the given annotators, in one block for each number of responses K. Only tasks that at least
-    two of these annotators ranked are included."""
+    """Rankings by the given annotators, in one block for each number of responses K. Includes only
+    tasks that at least two of these annotators have ranked."""
 
     blocks: list[Block]
     verdicts: list[NDArray[np.int8]]
@@ -80,7 +80,8 @@ class SharedTasks:
         return np.concatenate(counts), np.concatenate(clusters)
 
     def concordance(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Kendall's W for each task, and the tasks' numbers. Rankings without an order are excluded."""
+        """Kendall's W for each task, and the number that identifies the task. Rankings without an order are
+        excluded."""
         values, tasks = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
         for block in self.blocks:
             ranked = block.where((block.places != UNRANKED).any(1))

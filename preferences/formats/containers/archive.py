@@ -1,8 +1,8 @@
 """A zip archive of data files, such as a dataset folder.
 
 Sizes declared in an archive are not trusted. Entries are counted before the directory is read, and unpacked
-bytes are counted while files are read. A Parquet reader must seek, but a deflated file can only be read from
-its beginning. A Parquet file is therefore first unpacked to disk. Every other file is streamed.
+bytes are counted while files are read. A Parquet reader must seek, but a deflated file can only be read
+sequentially. A Parquet file is therefore first unpacked to disk. Every other file is streamed.
 """
 
 from __future__ import annotations

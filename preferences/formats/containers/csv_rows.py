@@ -83,7 +83,7 @@ def _column_names(header: list[str]) -> list[str]:
 
 
 class _CsvLines:
-    """Yield lines as text. A quoted cell can span many lines, so this class limits the size of a whole
+    """Yields lines as text. A quoted cell can span many lines, so this class limits the size of a whole
     row.
 
     `fault` is the reason why the current row can't be read, for example a byte that is not UTF-8.

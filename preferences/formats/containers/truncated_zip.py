@@ -61,9 +61,9 @@ def opened(stream: BinaryIO, entry: zipfile.ZipInfo) -> IO[bytes]:
 
 
 def _size_after(stream: BinaryIO, start: int) -> tuple[int, int, int] | None:
-    """Return three numbers for the file that begins at `start`: the file's packed size, the position at which
-    the record with this size ends, and the file's checksum. Return None if no such record is found. Another
-    file or the archive's directory must follow the record."""
+    """Find the record of size and checksum that follows the file that begins at `start`. Return the file's
+    packed size, the position of the record's end, and the file's checksum. Return None if no such record is
+    found. Another file or the archive's directory must follow the record."""
     position, before = start, b""
     stream.seek(start)
     while chunk := stream.read(READ_BYTES):

@@ -101,8 +101,8 @@ def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
     The prompt field can also be named question, query, instruction, input, … A row with `instruction` can
     also have `input` and `history`. A `system` or `system_prompt` field becomes the first turn.
 
-    `in_pair` is true if the row has a chosen and a rejected response. Many such files also contain the
-    conversation that ends with the chosen response. If there is another prompt field, a conversation that
+    `in_pair` is true if the row has a chosen and a rejected response. Many files with such rows also contain
+    the conversation that ends with the chosen response. If there is another prompt field, a conversation that
     ends with an assistant turn is therefore not the prompt.
     """
     names = prompt_names(row)
@@ -174,8 +174,8 @@ def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message,
 
 
 def with_repeats(row: Row, prompt: Prompt, conversations: Sequence[Sequence[Message]] = ()) -> Prompt:
-    """Move each field in `prompt.others` that only repeats known content to `prompt.fields`. Known content is
-    the prompt, one of the conversations, or the text of one of their turns."""
+    """Move each field that only repeats known content from `prompt.others` to `prompt.fields`. Known content
+    is the prompt, one of the conversations, or the text of one of their turns."""
     known = [stripped(turns) for turns in (prompt.messages, *conversations) if turns]
     known += [turns[1:] for turns in known if turns[0][0] == "system"]
     repeats = {name for name in prompt.others if _repeats(row[name], known)}

@@ -2,8 +2,8 @@
 spreadsheet would interpret as a formula.
 
 If a cell begins with `=`, `+`, `-`, `@`, a tab or a line ending, a spreadsheet can interpret it as a formula
-(CWE-1236). The text of such a cell gets a leading apostrophe. Text in which one of these characters follows
-leading apostrophes gets another apostrophe, so removing one apostrophe restores each of these cells. The
+(CWE-1236). Such a cell gets a leading apostrophe. A cell that begins with apostrophes followed by one of
+these characters gets another apostrophe. Removing one apostrophe therefore restores every changed cell. The
 import applies :func:`restored` to Rankloop's own files.
 """
 

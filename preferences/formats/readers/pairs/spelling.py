@@ -3,7 +3,7 @@
 
 A name must contain a word for a response, such as `response` or `output`. If a row has further responses,
 such a column can refer to one of them, so the file is read as a table. `chosen` and `rejected` themselves are
-read as texts unless each of them names a response in another column, such as A or B.
+read as texts unless each of them contains a name, such as A or B, of a response in another column.
 """
 
 from __future__ import annotations

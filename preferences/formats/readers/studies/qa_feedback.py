@@ -1,8 +1,8 @@
 """QA-feedback (fine-grained RLHF): four predictions and a judgement of each of the six pairs of predictions.
 
 If all judgements of a row are consistent with a single order (possibly with ties), that order is the ranking.
-In some rows, the judgements are inconsistent because a tie contradicts the other pairs. Each pair of such a
-row becomes a separate ranking, so that every judgement is imported.
+In some rows, the judgements are inconsistent because a tie contradicts the judgements of other pairs. Each
+pair of such a row becomes a separate ranking, so that every judgement is imported.
 """
 
 from __future__ import annotations

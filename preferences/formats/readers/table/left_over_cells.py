@@ -1,5 +1,5 @@
-"""Cells that look like votes, although no rule reads them: text that judges one response, such as "4/5", text
-that orders the responses, such as `B>A`, and lists that compare the responses in pairs."""
+"""Cells that look like votes, although no rule reads them: text that judges one response ("4/5"), text that
+orders the responses (`B>A`), and lists that compare the responses in pairs."""
 
 from __future__ import annotations
 

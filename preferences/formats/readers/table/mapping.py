@@ -1,4 +1,4 @@
-"""Determine which columns of a table are the prompt, the responses, the vote and its annotator.
+"""Determine which columns of a table contain the prompt, the responses, the vote and its annotator.
 
 :func:`mapping_of` infers a mapping from the first rows of a file. Nothing is guessed: if a column looks like
 a vote but can't be read with certainty, the file is refused, and the message names the column.

@@ -117,8 +117,8 @@ def parse(row: Row) -> Parsed:
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], list[str]] | None:
-    """The responses, their names in the results, and the names of the fields that contain the responses. For
-    a pair, the first two names are the fields of the responses."""
+    """The responses, their names in the results, and the names of the fields that contain the responses and
+    their models. For a pair, the first two of these fields contain the responses."""
     for name, value in data.items():
         if (
             isinstance(value, list)

@@ -58,8 +58,8 @@ def naming_full_disk(folder: Path, *, needed: int | None = None) -> Iterator[Non
 
 def require_space(folder: Path, needed: int) -> None:
     """Raises DiskFull if the folder's file system has less free space than `needed` bytes. Without this
-    check, a large write would fill the disk before it fails, and other programs could no longer write to the
-    disk."""
+    check, a large write would fill the disk before it failed, and other programs could then no longer write
+    to the disk."""
     if free_bytes(folder) < needed:
         raise DiskFull(folder, needed=needed)
 

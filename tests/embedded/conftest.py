@@ -17,7 +17,7 @@ from tests.embedded.running import ROOT, Python, Someone
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that any account can enter, with a short path. pytest's own folder has a long path, and
+    """A folder that has a short path and that any account can enter. pytest's own folder has a long path, and
     root's Postgres, which runs as the account `nobody`, can't enter it."""
     path = Path(tempfile.mkdtemp(prefix="rl-"))
     path.chmod(0o711)

@@ -189,8 +189,8 @@ def cancel_round(*, round: Round, by: User | None) -> Round:
 @transaction.atomic
 def resume_round(*, round: Round) -> Round:
     """Continue a failed or cancelled round at the step where it ended. A failed or cancelled run of this step
-    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, if its run is
-    still stopping, or if another round is running."""
+    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, if the step's
+    run is still stopping, or if another round is running."""
     round = _locked(round.pk)
     if round.state not in (State.FAILED, State.CANCELLED):
         raise Conflict(
@@ -215,7 +215,7 @@ def resume_round(*, round: Round) -> Round:
 
 def _locked(round_id: UUID) -> Round:
     """Lock the round. Related rows are loaded after the lock: if one query joined them and waited for the
-    lock, it would return the round as it is now, but the joined rows as they were before the wait."""
+    lock, it would return the round as it is after the wait, but the joined rows as they were before."""
     return Round.objects.select_for_update(no_key=True).get(pk=round_id)
 
 

@@ -27,9 +27,9 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     ) -> ModelVersion | None:
         """The default model of this kind. None if no model of this kind is usable.
 
-        The default is the production model. Without a production model, models that a gate has not let pass
-        come last. Among the others, the default is the policy from which `reward_model` was trained, if
-        `reward_model` is given, and otherwise the newest model.
+        The default is the production model. Without a production model, models that have gates but passed
+        none of them come last. Among the others, the default is the policy from which `reward_model` was
+        trained, if `reward_model` is given, and otherwise the newest model.
         """
         parent = models.Q(pk=reward_model.parent_id if reward_model else None)
         return (

@@ -35,9 +35,10 @@ def reward_model_checks(
     max_accuracy_drop: float,
     max_calibration_error: float,
 ) -> list[Check]:
-    """The checks that a new reward model is better than chance, calibrated and, if there is a current reward
-    model (`incumbent`), not less accurate than this model. `report` and `comparison` are the JSON forms of
-    RewardReport and RewardComparison (new model first)."""
+    """The checks that a new reward model is better than chance and calibrated. If there is a current reward
+    model (`incumbent`), the new model's accuracy can be at most `max_accuracy_drop` lower, and must not be
+    significantly lower. `report` and `comparison` are the JSON forms of RewardReport and RewardComparison
+    (new model first)."""
     if report is None:
         return [
             Check(

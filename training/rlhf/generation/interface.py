@@ -15,7 +15,7 @@ class Completion(NamedTuple):
     `chat.stop_ids`). Otherwise, the answer was truncated at the length limit.
 
     `log_probs` are the log-probabilities of `ids` as the engine computed them, at the sampling temperature.
-    An engine that computes with the policy's own weights in this process leaves them out.
+    An engine that computes with the policy's own weights in this process omits the log-probabilities.
     """
 
     ids: list[int]

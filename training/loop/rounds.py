@@ -119,8 +119,8 @@ def _attempt(step: RoundStep) -> Settled | None:
 
 
 def _record(step: RoundStep, settled: Settled) -> None:
-    """Store the step's new state. If the step failed or was cancelled, end the round. If it is a gate that
-    refused a model, skip the steps that depend on this model."""
+    """Store the step's new state. If the step failed or was cancelled, end the round. If the step is a gate
+    that refused a model, skip the steps that depend on this model."""
     step.state, step.reason = settled.state, settled.reason
     step.outcome = {**step.outcome, **settled.outcome}
     step.run = settled.run or step.run

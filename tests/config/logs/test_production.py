@@ -33,7 +33,8 @@ STOP_SECONDS = 10
 
 @pytest.fixture
 def production(test_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[SentryServer]:
-    """A Sentry server, to which the processes of the test report errors. They run in production mode."""
+    """A Sentry server, to which the processes of the test report errors. The processes run in production
+    mode."""
     with sentry_server() as server:
         for name in ("RANKLOOP_ENV", "SECRET_KEY", "ALLOWED_HOSTS"):
             monkeypatch.setenv(name, SAFE[name])

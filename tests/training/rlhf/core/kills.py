@@ -75,7 +75,7 @@ class Ended:
 
 
 class Killer:
-    """The process from which attempts are forked. Use it as a context manager."""
+    """The process from which attempts are forked. Use this class as a context manager."""
 
     def __enter__(self) -> Killer:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}

@@ -118,8 +118,8 @@ def quick_cleaning() -> Iterator[None]:
 
     By default, Django truncates all tables, and creates the content types and permissions again. Truncating
     replaces the files of every table and index. Truncating takes 40 ms of processor time in the test process
-    alone; deleting takes 1 ms. Deleted rows keep their space, which would change the query plans that some
-    tests check. If a table has grown, all tables are therefore truncated.
+    alone; deleting takes 1 ms. Deleted rows keep their space, and larger tables would change the query plans
+    that some tests check. If a table has grown, all tables are therefore truncated.
     """
     truncate = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 

@@ -33,7 +33,7 @@ def as_root() -> None:
 
 @pytest.fixture(scope="session")
 def python_for_all() -> Iterator[Python]:
-    """A Python that any account can run, of the same version as the running Python. If no such
+    """A Python that any account can run and that has the same version as the running Python. If no such
     Python is installed, the running Python is copied to a temporary folder.
 
     The versions must match because compiled packages work with only one version of Python.

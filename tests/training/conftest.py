@@ -100,7 +100,7 @@ def rank() -> Rank:
 
 @pytest.fixture
 def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> ModelVersion:
-    """An untrained policy in the project "lab", which has twelve demo prompts with two ranked responses
+    """An untrained policy in the project "lab". The project has twelve demo prompts with two ranked responses
     each."""
     from training import demo_world
     from training.rlhf.models.loading.saving import save_model

@@ -34,8 +34,8 @@ StepState = RoundStep.State
 
 @transaction.atomic
 def start_round(*, loop: Loop, trigger: str, by: User | None = None) -> Round:
-    """Start a round with the loop's present settings. Raises Conflict if a round is running, the project is
-    archived or a budget is used up, and Problem if the project has no comparisons."""
+    """Start a round with the loop's present settings. Raises Conflict if a round is running, if the project
+    is archived or if a budget is used up. Raises Problem if the project has no comparisons."""
     loop = Loop.objects.select_for_update(no_key=True).get(pk=loop.pk)
     if running := loop.rounds.filter(state=State.RUNNING).first():
         raise Conflict(f"Round {running.number} is still running.", type="round-running")

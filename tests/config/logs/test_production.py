@@ -77,7 +77,7 @@ def ask(port: int, method: str, path: str, body: dict[str, str] | None = None) -
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
-    """Parses the lines of the log. Each line must be a JSON object, except Celery's shutdown message."""
+    """Parses the lines of the log. Each line except Celery's shutdown message must be a JSON object."""
     farewell = "worker: Warm shutdown (MainProcess)"
     return [json.loads(line) for line in log.read_text().splitlines() if line not in ("", farewell)]
 

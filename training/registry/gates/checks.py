@@ -123,8 +123,8 @@ def policy_checks(
     max_length_ratio: float | None,
     max_repetition_increase: float | None,
 ) -> list[Check]:
-    """The checks of a new policy that can be made without people. `kl` is the KL divergence from the starting
-    policy, in nats per answer."""
+    """The automatic checks of a new policy. `kl` is the KL divergence from the starting policy, in nats per
+    answer."""
     checks = []
     if max_kl is not None:
         detail = (

@@ -1,5 +1,5 @@
-"""One small training loop of each kind for `kills`. Each writes a checkpoint after every step, and uses the
-settings that add to the loop's state. `CONFIGURATIONS` lists other ways to store and train a policy's
+"""One small training loop of each kind for `kills`. Each loop writes a checkpoint after every step, and uses
+the settings that add to the loop's state. `CONFIGURATIONS` lists other ways to store and train a policy's
 weights, such as adapters and bfloat16."""
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ class LlamaBatch:
 
     @torch.inference_mode()
     def read(self, beat: Callable[[], None]) -> Tensor:
-        """Process the prompts. Return the logits of each row's first token, with shape (R, V). `beat` is
-        called before each layer."""
+        """Process the prompts. Return the logits for the first token of each row's answer, with shape (R, V).
+        `beat` is called before each layer."""
         found, start = [], 0
         while start < len(self.prompts):
             sizes = accumulate(len(prompt) for prompt in self.prompts[start:])

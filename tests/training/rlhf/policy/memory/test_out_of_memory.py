@@ -29,8 +29,8 @@ LIMIT = 60  # token positions that the device can train on at once
 
 
 class Limited(torch.autograd.Function):
-    """The identity function, with a backward pass that fails as on a GPU without enough memory, after some
-    gradients have been added."""
+    """The identity function. Its backward pass fails, as on a GPU without enough memory, after some gradients
+    have been added."""
 
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor) -> torch.Tensor:

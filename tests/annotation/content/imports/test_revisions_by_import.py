@@ -1,4 +1,4 @@
-"""A file can contain several rankings of the same responses by the same annotator, and so can two files. The
+"""One file or several files can contain several rankings of the same responses by the same annotator. The
 newest ranking is a revision and becomes the current ranking. Earlier rankings are kept as history."""
 
 from __future__ import annotations

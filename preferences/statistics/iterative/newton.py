@@ -124,8 +124,8 @@ def _search(
 
 
 def _steps(slopes: Slopes) -> Array:
-    """The Newton steps. If the matrix of second derivatives is singular, the step is the solution with the
-    smallest norm. If the log-likelihood does not increase in the direction of this solution, the step is the
+    """The Newton steps. If the matrix of second derivatives is singular, the step is the pseudo-inverse of
+    the matrix times the gradient. If the log-likelihood does not increase in this direction, the step is the
     gradient."""
     try:
         step = np.asarray(

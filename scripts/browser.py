@@ -68,7 +68,7 @@ def addresses(page: Page) -> dict[str, str]:
 
 
 def _value_of(parameter: str, page: Page) -> str:
-    """The ID of one of the demo's rows, as the value of a URL parameter."""
+    """Return a value for a URL parameter: the ID of one of the demo's rows."""
 
     def rows(address: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = page.request.get(f"/api/v1/{address}").json()["results"]

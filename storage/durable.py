@@ -1,8 +1,8 @@
 """Writes files and folders so that a crash at any moment leaves either the old or the new version.
 
 Everything is written under a temporary name in the target's folder, synced to disk and renamed. The folder is
-then synced. Without the first sync, a power failure could leave the new name with missing or empty content.
-Without the last sync, the new content could still have its temporary name.
+then synced. Without the first sync, the content under the new name could be missing or empty after a power
+failure. Without the last sync, the content could still have its temporary name after a power failure.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def publish_once(partial: Path, target: Path) -> None:
 
 
 def _renamed(partial: Path, target: Path) -> bool:
-    """Renames `partial`. Returns False if `target` is a folder with content, which a rename can't replace."""
+    """Renames `partial`. Returns False if `target` is a non-empty folder, because a rename can't replace such
+    a folder."""
     try:
         os.rename(partial, target)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Exchanges two paths with one system call, which Python's standard library does not offer."""
+"""Exchanges two paths with one system call. Python's standard library does not offer this call."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def is_full(error: BaseException | None) -> bool:
 
 @contextmanager
 def naming_full_disk(folder: Path, *, needed: int | None = None) -> Iterator[None]:
-    """Raises DiskFull, which names the folder, in place of any error that reports a full disk. `needed` is
-    the number of bytes to write, if known."""
+    """Replaces any error that reports a full disk with DiskFull, which names the folder. `needed` is the
+    number of bytes to write, if known."""
     try:
         yield
     except DiskFull:
@@ -58,15 +58,15 @@ def naming_full_disk(folder: Path, *, needed: int | None = None) -> Iterator[Non
 
 def require_space(folder: Path, needed: int) -> None:
     """Raises DiskFull if the folder's file system has less free space than `needed` bytes. Without this
-    check, a large write would fill the disk before it fails, and other programs could no longer write to the
-    disk."""
+    check, a large write would fill the disk before it failed, and other programs could then no longer write
+    to the disk."""
     if free_bytes(folder) < needed:
         raise DiskFull(folder, needed=needed)
 
 
 def free_bytes(folder: Path) -> int:
-    """The number of free bytes on the folder's file system, without the part that is reserved for root. If
-    the folder doesn't exist yet, its nearest existing parent is used."""
+    """The number of bytes that users other than root can still write to the folder's file system. If the
+    folder doesn't exist yet, its nearest existing parent is used."""
     found = os.statvfs(_existing(folder))
     return found.f_bavail * found.f_frsize
 

@@ -85,9 +85,9 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Excludes all modules and tests from garbage collection.
 
-    They consist of 900,000 objects, and each full collection would visit all of these objects. These visits
-    took a sixth of the processor time of the API tests, and a quarter of the time for importing the test
-    modules.
+    The modules and tests consist of 900,000 objects, and each full collection would visit all of these
+    objects. These visits took a sixth of the processor time of the API tests, and a quarter of the time for
+    importing the test modules.
     """
     gc.disable()
     try:
@@ -117,9 +117,9 @@ def quick_cleaning() -> Iterator[None]:
     """After a transactional test, deletes the rows of all tables that have rows.
 
     By default, Django truncates all tables, and creates the content types and permissions again. Truncating
-    replaces the files of every table and index. It takes 40 ms of processor time in the test process alone;
-    deleting takes 1 ms. Deleted rows keep their space, which would change the query plans that some
-    tests check. If a table has grown, all tables are therefore truncated.
+    replaces the files of every table and index. Truncating takes 40 ms of processor time in the test process
+    alone; deleting takes 1 ms. Deleted rows keep their space, and larger tables would change the query plans
+    that some tests check. If a table has grown, all tables are therefore truncated.
     """
     truncate = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 

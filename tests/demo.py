@@ -1,10 +1,10 @@
 """A pytest plugin (`-p tests.demo`) that starts complete stacks. Each stack contains the demo project
 in the state in which a new user finds it.
 
-Creating the demo trains its first policy, which takes a minute of processor time. The first worker that needs
-the demo creates it for all workers. Each stack runs on a copy of the demo's state folder. Starting a stack
-takes 8 s of processor time, so all test modules in one worker share one stack. Each module uses its own
-projects. A module that needs the demo unchanged overrides `demo_stack` with `own_demo_stack`.
+Creating the demo takes a minute of processor time, because the demo's first policy is trained. The first
+worker that needs the demo creates it for all workers. Each stack runs on a copy of the demo's state folder.
+Starting a stack takes 8 s of processor time, so all test modules in one worker share one stack. Each module
+uses its own projects. A module that needs the demo unchanged overrides `demo_stack` with `own_demo_stack`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Small input files that imitate the structure of real public datasets, in the folder RANKLOOP_FIELD (by
-default ../shared/field). If the files are missing, the tests that read them are skipped."""
+"""Small input files in the folder RANKLOOP_FIELD (by default ../shared/field). The files imitate the
+structure of real public datasets. If the files are missing, the tests that read them are skipped."""
 
 from __future__ import annotations
 

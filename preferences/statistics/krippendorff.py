@@ -59,8 +59,7 @@ def alpha(
     samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
         of a unit are dependent. D_o and D_e are computed from sums over units.
     clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled
-        instead of units. Units can be correlated, for example the pairs of one task, or all values for one
-        text.
+        instead of units. Pass `clusters` if units are correlated, like the pairs of one task.
     Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)

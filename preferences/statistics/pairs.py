@@ -1,10 +1,10 @@
 """Convert rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
 
-Rankings are *places*: (R, K) integers. A row contains the tier of each of the K responses in a ranking's
-task. The responses are in the same order in all rankings of a task. Place 0 is best, and responses with equal
-places are tied. UNRANKED is below all tiers; unranked responses have no order among themselves. Responses are
-matched by identity, never by their position on the page or in a ranking. If the k-th entries of two lists
-were compared instead, agreement figures would be meaningless.
+Rankings are *places*: (R, K) integers. A row belongs to a ranking and contains the place of each of the K
+responses in the ranking's task. The responses are in the same order in all rankings of a task. Place 0 is
+best, and responses with equal places are tied. UNRANKED is below all other places; unranked responses have no
+order among themselves. Responses are matched by identity, never by their position on the page or in a
+ranking. If the k-th entries of two lists were compared instead, agreement figures would be meaningless.
 """
 
 from __future__ import annotations

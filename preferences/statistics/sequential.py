@@ -1,9 +1,9 @@
-"""A confidence interval for a mean; the interval is valid at every number of observations.
+"""A confidence sequence for a mean: a series of intervals, one for each number of observations.
 
 If a fixed-sample interval is recomputed after every observation, it eventually excludes the true mean. With
 the stated probability, all intervals of a confidence sequence contain the true mean, however many
-observations are made. An experiment can therefore end as soon as the interval excludes the value that is
-being tested.
+observations are made. An experiment can therefore end as soon as one of the intervals excludes the value that
+is being tested.
 """
 
 from __future__ import annotations

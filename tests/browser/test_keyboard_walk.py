@@ -1,6 +1,6 @@
 """A new user ranks twenty tasks with the keyboard alone.
 
-The user knows only the common keys Tab, Enter and Escape, and looks up all other keys on the page.
+The user knows only the common keys Tab, Enter and Escape, and learns all other keys from the page.
 """
 
 from __future__ import annotations

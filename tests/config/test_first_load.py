@@ -1,4 +1,4 @@
-"""Scripts that load before the first task is shown have a total compressed size of at most 200 kB."""
+"""The total compressed size of the scripts that load before the first task is shown is at most 200 kB."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def applies(requirement: Requirement, python: str, extra: str = "") -> bool:
 
 
 def locked(name: str, python: str) -> dict[str, str]:
-    """Returns {package: locked version} for all packages that the lock lists for this Python."""
+    """Returns {package: locked version} for all packages that the lock file lists for this Python."""
     pins = [pin for pin in read(f"{name}.lock") if applies(pin, python)]
     return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 

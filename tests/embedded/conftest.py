@@ -17,7 +17,7 @@ from tests.embedded.running import ROOT, Python, Someone
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that any account can enter, with a short path. pytest's own folder has a long path, and
+    """A folder that has a short path and that any account can enter. pytest's own folder has a long path, and
     root's Postgres, which runs as the account `nobody`, can't enter it."""
     path = Path(tempfile.mkdtemp(prefix="rl-"))
     path.chmod(0o711)
@@ -33,7 +33,7 @@ def as_root() -> None:
 
 @pytest.fixture(scope="session")
 def python_for_all() -> Iterator[Python]:
-    """A Python that any account can run, of the same version as the running Python. If no such
+    """A Python that any account can run and that has the same version as the running Python. If no such
     Python is installed, the running Python is copied to a temporary folder.
 
     The versions must match because compiled packages work with only one version of Python.

@@ -129,7 +129,8 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def servers(home: Path) -> Iterator[Servers]:
-    """The running servers of a stack with data. They don't sync files, which makes the migrations faster."""
+    """The running servers of a stack with data. The servers don't sync files, so the migrations are
+    faster."""
     with pytest.MonkeyPatch.context() as environment:
         for name in ("DATABASE_URL", "BROKER_URL"):
             environment.delenv(name)

@@ -1,4 +1,4 @@
-"""The logs of child processes are rotated while the processes run, which limits the size of the logs. Apart
+"""The logs of child processes are rotated while the processes run, so the size of the logs is limited. Apart
 from the oldest file, which is removed, rotation loses no line."""
 
 from __future__ import annotations

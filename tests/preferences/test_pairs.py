@@ -1,4 +1,4 @@
-"""Tests of the pairs derived from a ranking, which the database and every export use."""
+"""Tests of the pairs that are derived from a ranking. The database and every export use these pairs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""If the disk of the database server is full, every write is refused with 507. This includes the writes that
-accompany a request: sessions, the counts of failed logins, and the audit log."""
+"""If the disk of the database server is full, every write is refused with 507. The refused writes include
+those that accompany a request: sessions, the counts of failed logins, and the audit log."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def make_model(lab: Project) -> ModelMaker:
 @pytest.fixture
 def rank() -> Rank:
     """rank(project, annotator, n=…): creates n tasks with two responses each. The annotator then ranks the
-    responses of every task that they can claim. They rank the first imported response best; with `tied`, they
-    rank all responses equal.
+    responses of every task that they can claim. The first imported response is ranked best; with `tied`, all
+    responses are ranked equal.
 
     Annotators see the responses in random order. If they submitted this order, about half of the rankings
     would contradict the other half, and the effect of training on these rankings would be unpredictable.
@@ -100,7 +100,7 @@ def rank() -> Rank:
 
 @pytest.fixture
 def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> ModelVersion:
-    """An untrained policy in the project "lab", which has twelve demo prompts with two ranked responses
+    """An untrained policy in the project "lab". The project has twelve demo prompts with two ranked responses
     each."""
     from training import demo_world
     from training.rlhf.models.loading.saving import save_model

@@ -34,8 +34,8 @@ StepState = RoundStep.State
 
 @transaction.atomic
 def start_round(*, loop: Loop, trigger: str, by: User | None = None) -> Round:
-    """Start a round with the loop's present settings. Raises Conflict if a round is running, the project is
-    archived or a budget is used up, and Problem if the project has no comparisons."""
+    """Start a round with the loop's present settings. Raises Conflict if a round is running, if the project
+    is archived or if a budget is used up. Raises Problem if the project has no comparisons."""
     loop = Loop.objects.select_for_update(no_key=True).get(pk=loop.pk)
     if running := loop.rounds.filter(state=State.RUNNING).first():
         raise Conflict(f"Round {running.number} is still running.", type="round-running")
@@ -119,8 +119,8 @@ def _attempt(step: RoundStep) -> Settled | None:
 
 
 def _record(step: RoundStep, settled: Settled) -> None:
-    """Store the step's new state. If the step failed or was cancelled, end the round. If it is a gate that
-    refused a model, skip the steps that depend on this model."""
+    """Store the step's new state. If the step failed or was cancelled, end the round. If the step is a gate
+    that refused a model, skip the steps that depend on this model."""
     step.state, step.reason = settled.state, settled.reason
     step.outcome = {**step.outcome, **settled.outcome}
     step.run = settled.run or step.run
@@ -189,8 +189,8 @@ def cancel_round(*, round: Round, by: User | None) -> Round:
 @transaction.atomic
 def resume_round(*, round: Round) -> Round:
     """Continue a failed or cancelled round at the step where it ended. A failed or cancelled run of this step
-    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, if its run is
-    still stopping, or if another round is running."""
+    is resumed from its newest checkpoint. Raises Conflict if the round is in any other state, if the step's
+    run is still stopping, or if another round is running."""
     round = _locked(round.pk)
     if round.state not in (State.FAILED, State.CANCELLED):
         raise Conflict(
@@ -215,7 +215,7 @@ def resume_round(*, round: Round) -> Round:
 
 def _locked(round_id: UUID) -> Round:
     """Lock the round. Related rows are loaded after the lock: if one query joined them and waited for the
-    lock, it would return the round as it is now, but the joined rows as they were before the wait."""
+    lock, it would return the round as it is after the wait, but the joined rows as they were before."""
     return Round.objects.select_for_update(no_key=True).get(pk=round_id)
 
 

@@ -40,6 +40,6 @@ def settle_step(step: RoundStep) -> Settled | None:
 
 
 def withdraw_step(step: RoundStep) -> None:
-    """Undo what a cancelled step shows to people: the tasks of an open gate."""
+    """Withdraw what a cancelled step shows to people: the tasks of an open gate."""
     if step.kind == Kind.POLICY_GATE:
         gate_steps.withdraw_gate(step)

@@ -65,7 +65,7 @@ def _new(loop: Loop) -> QuerySet[Comparison]:
 
 
 def used_up(loop: Loop, settings: LoopSettings) -> str:
-    """Return which of the loop's budgets is used up, as a sentence, or an empty string."""
+    """Return a sentence about a budget of the loop that is used up, or an empty string if no budget is."""
     rounds = loop.rounds.exclude(state=Round.State.SKIPPED).count()
     if settings.max_rounds is not None and rounds >= settings.max_rounds:
         return f"The budget of {settings.max_rounds} rounds is used up. Raise max_rounds to continue."
@@ -78,6 +78,6 @@ def used_up(loop: Loop, settings: LoopSettings) -> str:
 
 
 def gpu_hours(loop: Loop) -> float:
-    """The total time of the runs of the loop's rounds, in hours."""
+    """The total time, in hours, that the runs of the loop's rounds have taken."""
     runs = TrainingRun.objects.filter(round_step__round__loop=loop)
     return (runs.aggregate(seconds=Sum("spent_seconds"))["seconds"] or 0.0) / 3600

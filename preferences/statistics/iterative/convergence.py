@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 
 class Convergence(NamedTuple):
-    """Whether an estimation reached the maximum.
+    """Whether an estimation reached the maximum of its objective.
 
     `steps` is the number of steps. `change` is an increase in the log-likelihood (with a prior: in the log
     posterior density), in nats: the increase in the last step, or the increase expected from a further step.
-    An estimate that is one standard error away from the maximum lies 0.5 nats below the maximum. A change of
-    1e-6 is therefore negligible, and a change of 0.1 is not.
+    At an estimate that is one standard error away from the maximum, the log-likelihood is 0.5 nats lower than
+    at the maximum. A change of 1e-6 is therefore negligible, and a change of 0.1 is not.
     """
 
     converged: bool

@@ -90,8 +90,8 @@ def _search(
     Returns the new parameters, their slopes, and whether each problem's parameters changed. For a problem in
     which rounding prevents an increase, the parameters do not change, and no slopes are returned.
 
-    A concave log-likelihood that still rises at the end of a step has risen along the whole step. It
-    therefore needs to be computed only for steps that pass the maximum.
+    A concave log-likelihood that still rises at the end of a step has risen along the whole step. The
+    log-likelihood therefore needs to be computed only for steps that pass the maximum.
     """
     longest = np.abs(step).max(-1, initial=0.0)
     length = np.minimum(1.0, MAX_LENGTH / np.maximum(longest, MAX_LENGTH))
@@ -124,8 +124,8 @@ def _search(
 
 
 def _steps(slopes: Slopes) -> Array:
-    """The Newton steps. If the matrix of second derivatives is singular, the step is the solution with the
-    smallest norm. If the log-likelihood does not increase in the direction of this solution, the step is the
+    """The Newton steps. If the matrix of second derivatives is singular, the step is the pseudo-inverse of
+    the matrix times the gradient. If the log-likelihood does not increase in this direction, the step is the
     gradient."""
     try:
         step = np.asarray(

@@ -40,11 +40,11 @@ def minimise(
 ) -> Minimum:
     """Find a local minimum of `function` (which returns its value and gradient), starting at `start`.
 
-    `scale` has shape (n,). It estimates the inverse curvature for each parameter, and scales the initial
-    step. The search stops when no component of the scaled gradient exceeds `tolerance`, or when rounding
-    prevents further improvement. Each component of the scaled gradient is approximately the distance of a
-    parameter from its value at the minimum. The value never increases, so the result after `max_iterations`
-    iterations is the best point that was found.
+    `scale`, with shape (n,), estimates the inverse curvature for each parameter, and scales the initial step.
+    The search stops when no component of the scaled gradient exceeds `tolerance`, or when rounding prevents
+    further improvement. Each component of the scaled gradient is approximately the distance of a parameter
+    from its value at the minimum. The value never increases, so the result after `max_iterations` iterations
+    is the best point that was found.
     """
     x = start.copy()
     value, gradient = function(x)

@@ -1,5 +1,5 @@
-"""If no key can decrypt a second factor, the login explains the problem and the audit log records it. Such a
-factor never grants access, and an administrator can reset it."""
+"""If no key can decrypt a second factor, the error at login explains the problem, and the audit log records
+it. Such a factor never grants access, and an administrator can reset it."""
 
 from __future__ import annotations
 

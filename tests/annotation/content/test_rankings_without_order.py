@@ -1,5 +1,5 @@
 """An annotator can rate, flag, comment on or rewrite responses without ordering them. An import stores this
-input as a ranking without an order, which does not answer the task."""
+input as a ranking without an order. Such a ranking does not answer the task."""
 
 from __future__ import annotations
 

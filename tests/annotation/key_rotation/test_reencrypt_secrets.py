@@ -1,4 +1,4 @@
-"""`reencrypt_secrets` can be stopped, repeated and run while the site is in use. It lists unreadable
+"""`reencrypt_secrets` can be stopped, repeated and run while the site is in use. The command lists unreadable
 values."""
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def schema_of(connection: psycopg.Connection) -> dict[str, str]:
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """Lists the objects that are missing from one schema or defined differently, each with both
+    """Lists the objects that differ between the schemas or are missing from one, each with both
     definitions."""
     return [
         f"{name}:\n  - {one.get(name)}\n  + {other.get(name)}"

@@ -1,4 +1,4 @@
-"""A ranking's places always follow from its tiers, regardless of the code that writes the row."""
+"""A ranking's places are always derived from its tiers, regardless of the code that writes the row."""
 
 from __future__ import annotations
 

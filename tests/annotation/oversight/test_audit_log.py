@@ -189,8 +189,9 @@ def test_truncating_a_table_is_logged(project: Project) -> None:
 def test_actor_does_not_leak_to_the_next_request_on_a_connection(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
-    """The connection is in autocommit mode. SQL is executed manually on the connection after a successful
-    request, after a refused request, and after a transaction that was rolled back."""
+    """The connection is in autocommit mode. The test bypasses the application and executes SQL on the
+    connection after a successful request, after a refused request, and after a transaction that was rolled
+    back."""
 
     def rename(name: str) -> None:
         with connection.cursor() as cursor:  # this bypasses the application, so no actor is set

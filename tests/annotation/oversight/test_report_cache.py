@@ -123,8 +123,8 @@ def test_concurrent_requests_compute_a_report_once(ranked: ProjectRow) -> None:
 def test_reports_requested_while_annotators_answer_share_a_computation(
     ranked: ProjectRow, alice: User
 ) -> None:
-    """In this test, every report is outdated as soon as it is stored. It is still returned for requests that
-    arrived before its computation began."""
+    """In this test, every report is outdated as soon as it is stored. The stored report is still returned for
+    requests that arrived before its computation began."""
 
     class Outdated(Counted):
         def __call__(self) -> int:

@@ -39,8 +39,8 @@ def artefacts(settings: Settings, tmp_path: Path) -> None:
 
 
 def rows(answers: Callable[[int, int], dict[str, Any]], tasks: int, people: int) -> bytes:
-    """A file in which each annotator answers each task. `answers(task, annotator)` returns the fields of one
-    answer; tasks and annotators are numbered from 0."""
+    """A file with an answer from each annotator to each task. `answers(task, annotator)` returns the fields
+    of one answer; tasks and annotators are numbered from 0."""
     return b"".join(
         json.dumps(
             {

@@ -50,7 +50,7 @@ ALL = list(WebhookEvent.values)
 
 @pytest.fixture
 def subscribed(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
-    """An endpoint, which sends every event to the receiver, and the endpoint's secret."""
+    """A webhook endpoint for every event, with the receiver's URL, and the endpoint's secret."""
     return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
 
 

@@ -1,4 +1,4 @@
-"""Collects the lines that the configured loggers write, in the production format."""
+"""Collects the log lines of the configured loggers in the production format."""
 
 from __future__ import annotations
 

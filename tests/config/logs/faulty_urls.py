@@ -12,7 +12,7 @@ from annotation.models import User
 
 
 class Row(APIView):
-    """Violates a unique constraint with the values of the request."""
+    """Uses a value from the request to violate a unique constraint."""
 
     permission_classes = ()
 

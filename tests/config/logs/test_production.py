@@ -33,7 +33,8 @@ STOP_SECONDS = 10
 
 @pytest.fixture
 def production(test_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[SentryServer]:
-    """A Sentry server, to which the processes of the test report errors. They run in production mode."""
+    """A Sentry server, to which the processes of the test report errors. The processes run in production
+    mode."""
     with sentry_server() as server:
         for name in ("RANKLOOP_ENV", "SECRET_KEY", "ALLOWED_HOSTS"):
             monkeypatch.setenv(name, SAFE[name])
@@ -76,7 +77,7 @@ def ask(port: int, method: str, path: str, body: dict[str, str] | None = None) -
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
-    """Parses the lines of the log. Each line must be a JSON object, except Celery's shutdown message."""
+    """Parses the lines of the log. Each line except Celery's shutdown message must be a JSON object."""
     farewell = "worker: Warm shutdown (MainProcess)"
     return [json.loads(line) for line in log.read_text().splitlines() if line not in ("", farewell)]
 

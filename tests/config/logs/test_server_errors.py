@@ -1,5 +1,5 @@
-"""Every response with a 5xx status is logged with its traceback, wherever the error occurred, and carries the
-request ID."""
+"""Every response with a 5xx status contains the request ID and is logged with the error's traceback, wherever
+the error occurred."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The number and size of a request's headers, the size of its request line, and the time that both take to
-arrive are limited. The limits apply before a view or the database is involved."""
+"""The number and size of a request's headers, the size of its request line, and the time until the request
+line and the headers have arrived are limited. The limits apply before a view or the database is involved."""
 
 from __future__ import annotations
 

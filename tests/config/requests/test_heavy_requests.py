@@ -48,7 +48,8 @@ REPORTS = AT_ONCE[Heavy.REPORT]
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server for the tests that wait for all their responses. Starting it takes 2 s of processor time."""
+    """A server for the tests that wait for all their responses. Starting this server takes 2 s of processor
+    time."""
     with pytest.MonkeyPatch.context() as environment:
         name_test_database(environment)
         with web_server(tmp_path_factory.mktemp("shared") / "web.log") as found:

@@ -104,8 +104,8 @@ def _with_session(user: User | None, kind: str = "valid") -> Identity:
 
 
 def _others(people: dict[str, User]) -> list[Identity]:
-    """Every user with a session and with a token, and identities whose credentials are missing, expired,
-    revoked or malformed."""
+    """Every user twice, with a session and with a token, and identities whose credentials are missing,
+    expired, revoked or malformed."""
     return [
         *(_with_session(user) for user in people.values()),
         *(_with_token(user) for user in people.values()),

@@ -1,5 +1,5 @@
-"""Hostile files are rejected or reported with a reason, their valid rows are read, and memory use is
-bounded."""
+"""A hostile file is rejected with a reason, or its valid rows are read and its hostile rows are reported.
+Memory use is bounded."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def order(record: Record) -> str:
 
 
 def kept(record: Record) -> dict[str, Any]:
-    """Returns the fields that are kept from a row, by name. `models` lists the models of the ranked
-    responses, best first."""
+    """Maps the name of each field that is kept from a row to the field's value. `models` lists the models of
+    the ranked responses, best first."""
     ranking = record.rankings[0]
     placed = [index for tier in ranking.tiers for index in tier]
     opening = record.messages[0]

@@ -12,7 +12,7 @@ Votes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 def _labels(seed: int, items: int, confusion: NDArray[np.float64], prior: NDArray[np.float64]) -> Votes:
-    """Simulate labels: three annotators chosen at random label each item."""
+    """Simulate labels. Each item is labelled by three annotators, who are chosen at random."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(len(prior), items, p=prior)
     who = np.argsort(rng.random((items, len(confusion))), axis=1)[:, :3]

@@ -1,4 +1,4 @@
-"""The intervals of a confidence sequence contain the mean at every time. Clear cases are decided early."""
+"""All intervals of a confidence sequence contain the mean. Clear cases are decided early."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from preferences.statistics.sequential import confidence_sequence
 
 @pytest.mark.parametrize("mean", [0.3, 0.5, 0.9])
 def test_interval_contains_the_mean_at_every_time(mean: float) -> None:
-    """At most 5 % of sequences may ever miss the mean. With 5 %, the probability that 15 or more of 200
-    sequences miss the mean is 0.08."""
+    """At most 5 % of sequences may ever miss the mean. With exactly 5 %, the probability that 15 or more of
+    200 sequences miss the mean is 0.08."""
     rng = np.random.default_rng(7)
     missed = 0
     for _ in range(200):

@@ -1,4 +1,5 @@
-"""Helpers for rounds: results of runs as the training process would store them, without training."""
+"""Helpers for rounds. They store the results that the training process of a run would store, but do not
+train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The outcome of each check of a gate changes at its bound. A check never passes if its figure is missing."""
+"""The outcome of each check of a gate changes at the check's bound. A check never passes if its figure is
+missing."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from training.rlhf.reward.laplace import Part, Posterior
 
 
 def weights(seed: int, *, width: int, spread: float) -> Tensor:
-    """A random head. With standard normal features, its rewards have a standard deviation of `spread`."""
+    """A random head. With standard normal features, the head's rewards have a standard deviation of
+    `spread`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(width, generator=generator, dtype=torch.float64) * spread / math.sqrt(width)
 

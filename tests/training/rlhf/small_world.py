@@ -48,7 +48,7 @@ def short_speaker() -> Loaded:
 
 
 def arbitrary_reward_model() -> Loaded:
-    """A reward model with fixed random weights, whose preferences are unrelated to the demo world."""
+    """A reward model with fixed random weights. Its preferences are unrelated to the demo world."""
     vocabulary = tokenizer()
     torch.manual_seed(3)
     config = LlamaConfig(  # type: ignore[call-arg]

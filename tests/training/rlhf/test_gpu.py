@@ -85,7 +85,7 @@ COMPARED = ("objective/scores", "loss/policy_avg", "loss/value_avg", "policy/ent
 def test_step_of_ppo_gives_the_same_figures_on_a_gpu_and_on_a_cpu(
     settings: dict[str, Any], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a CPU, answers share their prompt in a flat row. On a GPU, they share it in a packed row."""
+    """Answers to the same prompt share a flat row on a CPU and a packed row on a GPU."""
     ours, answers = first_step(scene, **settings)
     monkeypatch.setattr(opening, "default_device", lambda: torch.device("cpu"))
     expected, _ = first_step(scene, answers, **settings)

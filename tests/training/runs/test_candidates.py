@@ -172,7 +172,7 @@ def test_selected_answers_include_the_best_and_worst_and_cover_the_range() -> No
 
 @pytest.fixture
 def judged(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
-    """The policy of `ranked`, whose answers vary in length. The project also has a random reward model."""
+    """The policy of `ranked`. Its answers vary in length. The project also has a random reward model."""
     judge = make_model(name="lab-rm-1", kind="reward_model", parent=ranked)
     save_model(*arbitrary_reward_model(), judge.folder)
     save_model(*short_speaker(), ranked.folder)

@@ -42,7 +42,7 @@ def test_stale_attempt_does_not_register_a_model_or_add_tasks(
 def test_metrics_that_are_not_finite_are_left_out_of_the_result_and_the_model(
     policy: ModelVersion, make_run: RunMaker
 ) -> None:
-    """JSON can't represent NaN and infinity, so a run with such a metric would otherwise fail at its end."""
+    """JSON can't represent NaN or infinity, so a run with such a metric would otherwise fail at its end."""
     run = make_run(project=policy.project)
     attempt = transitions.claim_run(run_id=run.pk, worker="w")
     assert attempt is not None

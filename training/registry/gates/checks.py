@@ -35,9 +35,10 @@ def reward_model_checks(
     max_accuracy_drop: float,
     max_calibration_error: float,
 ) -> list[Check]:
-    """The checks that a new reward model is better than chance, calibrated and, if there is a current reward
-    model (`incumbent`), not less accurate than this model. `report` and `comparison` are the JSON forms of
-    RewardReport and RewardComparison (new model first)."""
+    """The checks that a new reward model is better than chance and calibrated. If there is a current reward
+    model (`incumbent`), the new model's accuracy can be at most `max_accuracy_drop` lower, and must not be
+    significantly lower. `report` and `comparison` are the JSON forms of RewardReport and RewardComparison
+    (new model first)."""
     if report is None:
         return [
             Check(
@@ -122,8 +123,8 @@ def policy_checks(
     max_length_ratio: float | None,
     max_repetition_increase: float | None,
 ) -> list[Check]:
-    """The checks of a new policy that can be made without people. `kl` is the KL divergence from the starting
-    policy, in nats per answer."""
+    """The automatic checks of a new policy. `kl` is the KL divergence from the starting policy, in nats per
+    answer."""
     checks = []
     if max_kl is not None:
         detail = (

@@ -96,6 +96,6 @@ def counted_parts() -> int:
 
 
 def count_again(done: int) -> None:
-    """Continue counting from an earlier number, because the parts after it are computed again."""
+    """Continue counting from an earlier number, because the parts after this number are computed again."""
     if _count is not None:
         _count.done = done

@@ -105,8 +105,8 @@ def shard(
 
 def run(model: object, forward: Callable[[], Output]) -> Output:
     """Return the result of ``forward()``, a forward pass of the model or of parts of the model. ``forward``
-    must return a tensor or a tuple of tensors. It must not call the model itself, but can call the layers and
-    read the weights outside them."""
+    must return a tensor or a tuple of tensors. ``forward`` must not call the model itself, but can call the
+    layers and read the weights outside the layers."""
     if not is_sharded(model):
         return forward()
     found: Output = cast(Any, model).read(forward)

@@ -12,8 +12,9 @@ from typing import TypedDict
 class Candidate(TypedDict):
     """One sampled answer. `ids` ends with exactly one EOS. `score` is in standard deviations of the reward
     model's training rewards, and None if the answer is too long for a reward model. `rewards` maps each
-    reward model's name to its raw reward. `gold` is None if it is unknown. `kept` is the answer's rank among
-    the kept answers to its prompt, from 1, or None if the answer was not kept."""
+    reward model's name to its raw reward. `gold` is the gold function's score, or None if this score is
+    unknown. `kept` is the answer's rank among the kept answers to its prompt, from 1, or None if the answer
+    was not kept."""
 
     text: str
     ids: list[int]

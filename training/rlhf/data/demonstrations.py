@@ -22,7 +22,8 @@ from training.rlhf.models.tokens import chat
 @dataclass(frozen=True, slots=True)
 class Row:
     """One demonstration as tokens: the prompt, then the response with EOS. `key` identifies the prompt when
-    the rows are split into training and held-out sets. Without a key, the prompt's tokens identify it."""
+    the rows are split into training and held-out sets. Without a key, the prompt's tokens identify the
+    prompt."""
 
     prompt: list[int]
     response: list[int]

@@ -68,8 +68,9 @@ def answers_to(
     """Yield the answers of `engine`, in the order of the prompts. Prompts are encoded one batch at a time, so
     memory does not grow with their number.
 
-    An answer is determined by `seed`, `purpose`, the prompt and its position in `prompts`. It does not depend
-    on `prompts_per_batch`. Two runs with the same seed and different purposes use different random numbers.
+    An answer is determined by `seed`, `purpose`, the prompt and its position in `prompts`. The answer does
+    not depend on `prompts_per_batch`. Two runs with the same seed and different purposes use different random
+    numbers.
 
     Prompts that the chat template refuses are left out and counted. `check` is called before each batch and
     every few seconds, and can raise an exception to stop the generation. `progress` is called after each

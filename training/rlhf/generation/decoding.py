@@ -1,8 +1,8 @@
 """Sampling from a causal language model in this process. Each prompt is processed once, and then all samples
 for the prompt are decoded together.
 
-This works with any transformers model (`forward`), and is faster with models of the Llama family (`llama`).
-The differences from `model.generate` are:
+Decoding works with any transformers model (`forward`), and is faster with models of the Llama family
+(`llama`). The differences from `model.generate` are:
 
 - Each token is sampled from the cumulative distribution with one uniform random number (`picking`).
   `generate` uses one exponential random number per vocabulary entry.
@@ -53,9 +53,9 @@ Pick = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class Rows(Protocol):
-    """The keys and values of a batch's rows. `read` returns the logits of each row's first token, and `step`
-    appends one token to each row and returns the logits of the token that follows. `keep` drops all rows
-    except the given ones."""
+    """The keys and values of a batch's rows. `read` returns the logits for the first token of each row's
+    answer, and `step` appends one token to each row and returns the logits of the token that follows. `keep`
+    drops all rows except the given ones."""
 
     @property
     def can_keep(self) -> bool: ...

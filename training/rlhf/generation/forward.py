@@ -52,8 +52,8 @@ class ForwardBatch:
         return all(hasattr(layer, "batch_select_indices") for layer in self.cache.layers)
 
     def read(self, beat: Callable[[], None]) -> Tensor:
-        """Process the prompts. Return the logits of each row's first token, with shape (R, V). `beat` is
-        called before each layer."""
+        """Process the prompts. Return the logits for the first token of each row's answer, with shape (R, V).
+        `beat` is called before each layer."""
         stacks = [module for module in self.policy.modules() if isinstance(module, nn.ModuleList)]
         layers = max(stacks, key=len, default=nn.ModuleList())
         hooks = [layer.register_forward_pre_hook(lambda *_: beat()) for layer in layers]

@@ -1,5 +1,5 @@
-"""The interface for generation. Loops get the answers that they train on, evaluate or store through an
-`Engine`."""
+"""The interface for generation. Through an `Engine`, loops get the answers that they train on, evaluate or
+store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Completion(NamedTuple):
     `chat.stop_ids`). Otherwise, the answer was truncated at the length limit.
 
     `log_probs` are the log-probabilities of `ids` as the engine computed them, at the sampling temperature.
-    An engine that computes with the policy's own weights in this process leaves them out.
+    An engine that computes with the policy's own weights in this process omits the log-probabilities.
     """
 
     ids: list[int]
@@ -62,7 +62,7 @@ class Engine(Protocol):
     An implementation guarantees the following:
 
     - The answers come from the weights that `policy` has at the time of the call. An engine in another
-      process loads them first if they have changed.
+      process first loads the weights if they have changed.
     - There are `sampling.n` answers to each prompt, in the order of the prompts. Only `sampling` changes the
       policy's distribution. IDs without text are never sampled, unless they are stop tokens
       (`chat.stop_ids`, `chat.id_limit`).

@@ -1,4 +1,4 @@
-"""The most likely answers to a few prompts, which show people how a policy changes during a run."""
+"""The most likely answers to a few prompts. These answers show people how a policy changes during a run."""
 
 from __future__ import annotations
 

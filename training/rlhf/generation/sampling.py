@@ -1,4 +1,4 @@
-"""Sample several of a policy's answers to each prompt, so that annotators can rank them.
+"""Sample several answers to each prompt from a policy, so that annotators can rank the answers.
 
 Four metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
 `finished_share` is the share of answers that ended with a stop token. `distinct_share` is the share of

@@ -1,5 +1,5 @@
-"""An import reports its progress after each batch. If an import is closed early, the stored batches are
-kept."""
+"""An import reports its progress after each batch. If an import is ended early, the batches that are already
+stored are kept."""
 
 from __future__ import annotations
 

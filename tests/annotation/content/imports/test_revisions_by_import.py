@@ -1,5 +1,5 @@
-"""An annotator can rank the same responses again, in the same file or in a later file. The new ranking is a
-revision and becomes the current ranking. The earlier ranking is kept as history."""
+"""One file or several files can contain several rankings of the same responses by the same annotator. The
+newest ranking is a revision and becomes the current ranking. Earlier rankings are kept as history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helpers that build small files of comparisons and return the contents read from a file."""
+"""Helpers that write small files of comparisons, and helpers that read files of comparisons."""
 
 from __future__ import annotations
 

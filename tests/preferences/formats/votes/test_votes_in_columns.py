@@ -1,5 +1,5 @@
-"""Votes in columns of any name are read, or the file is refused and the columns are named. If rows of a file
-with votes become open tasks, the import reports these rows."""
+"""Votes in columns of any name are read, or the file is refused with an error that names the columns. If rows
+of a file with votes become open tasks, the import reports these rows."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Ended:
 
     For each attempt, `resumed_after` contains the step before its first metrics (0 without metrics), and
     `reported` contains the number of its metrics. `kills` counts the attempts that were killed. `longest_gap`
-    is the longest time between two calls to `check` in the last attempt, in seconds.
+    is the longest time, in seconds, between two consecutive calls to `check` in the last attempt.
     """
 
     metrics: list[Any]
@@ -75,7 +75,7 @@ class Ended:
 
 
 class Killer:
-    """The process from which attempts are forked. Use it as a context manager."""
+    """The process from which attempts are forked. Use this class as a context manager."""
 
     def __enter__(self) -> Killer:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}

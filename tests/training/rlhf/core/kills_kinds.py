@@ -1,5 +1,5 @@
-"""One small training loop of each kind for `kills`. Each writes a checkpoint after every step, and uses the
-settings that add to the loop's state. `CONFIGURATIONS` lists other ways to store and train a policy's
+"""One small training loop of each kind for `kills`. Each loop writes a checkpoint after every step, and uses
+the settings that add to the loop's state. `CONFIGURATIONS` lists other ways to store and train a policy's
 weights, such as adapters and bfloat16."""
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def rewards(folder: Path, settings: Mapping[str, Any]) -> dict[str, str | Path]:
 def train_reward_model(
     folder: Path, out: Path, checkpoints: Path | None, report: Reporter
 ) -> Mapping[str, Any]:
-    """Two epochs of four steps, with an evaluation after every second step. Some checkpoints contain the best
-    weights. Annotator reliability is learned, so checkpoints include the answer model."""
+    """Two epochs of four steps each, with an evaluation after every second step. Some checkpoints contain the
+    best weights. Annotator reliability is learned, so checkpoints include the answer model."""
     recipe = RewardModelConfig(
         **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
         **{"annotators": "crowd_bt", "micro_batch_tokens": 256, **EVERY_STEP},

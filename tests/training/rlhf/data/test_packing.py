@@ -87,7 +87,8 @@ def test_every_row_is_in_one_batch_within_the_limit(layout: Layout, max_tokens: 
 
 
 def _texts(ids: Tensor, wanted: Tensor) -> list[tuple[int, ...]]:
-    """The demonstrations in a batch. In these tests, each starts with token 2 and ends with token 1."""
+    """The demonstrations in a batch. In these tests, each demonstration starts with token 2 and ends with
+    token 1."""
     found: list[tuple[int, ...]] = []
     for row, response in zip(ids.tolist(), wanted.tolist(), strict=True):
         start = 0

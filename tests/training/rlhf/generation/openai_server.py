@@ -1,8 +1,8 @@
 """A small server with the API of vLLM's OpenAI-compatible server, and a real model behind it.
 
-It follows vLLM 0.20: `/v1/models`, `/v1/completions` with token IDs, and LoRA adapters that are loaded while
-the server runs. By default, samples are drawn with `torch.multinomial`, so that their distribution does not
-depend on the code under test. With `local_seeds`, Rankloop's own sampler draws them.
+The server follows vLLM 0.20: `/v1/models`, `/v1/completions` with token IDs, and LoRA adapters that are
+loaded while the server runs. By default, samples are drawn with `torch.multinomial`, so that their
+distribution does not depend on the code under test. With `local_seeds`, Rankloop's own sampler draws them.
 """
 
 from __future__ import annotations

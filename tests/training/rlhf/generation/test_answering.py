@@ -61,7 +61,7 @@ def test_answers_do_not_depend_on_the_batch_size_or_on_other_prompts() -> None:
 
 def test_random_numbers_differ_by_seed_and_batch_and_purpose() -> None:
     """All prompts are equal, so equal random numbers would lead to equal answers. With `seed + step` as a
-    batch's seed, the second batch of seed 0 and the first batch of a later seed would share random
+    batch's seed, the second batch of seed 0 and the first batch of another seed would share random
     numbers."""
     same = [PROMPTS[0]] * 8
     runs = [ids_of(same, n=1, seed=seed) for seed in range(8)] + [ids_of(same, n=1, purpose="evaluate")]

@@ -1,4 +1,5 @@
-"""A sample answer is shown with its reward, its KL, the optimised sum and each reward model's score."""
+"""A sample answer is shown with its reward, its KL, the reward minus the KL penalty, and each reward model's
+score."""
 
 from __future__ import annotations
 

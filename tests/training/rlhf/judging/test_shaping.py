@@ -135,7 +135,7 @@ def test_potentials_are_clipped_like_the_score() -> None:
 
 
 def test_return_of_a_token_is_the_end_reward_minus_the_tokens_potential() -> None:
-    """With value 0 and λ = 1, the advantage is the return."""
+    """If all values are 0 and λ is 1, the advantage is the return."""
     potentials, end = torch.tensor([0.0, 0.0, 0.4, 0.4, -0.3]), 1.5
     rewards, mask = spread(potentials, end)[None], torch.ones(1, 5, dtype=torch.bool)
     advantages, _ = generalised_advantages(rewards, torch.zeros(1, 5), mask, gamma=1.0, lam=1.0)

@@ -64,7 +64,7 @@ def test_k2_and_k3_as_losses_have_the_gradient_of_the_kl(on_policy: bool) -> Non
 
 
 def test_k3_without_the_ratio_has_the_gradient_of_the_reverse_kl() -> None:
-    """This is the reason why `kl_k3_loss` weights k3 by the ratio."""
+    """The wrong gradient is the reason why `kl_k3_loss` weights k3 by the ratio."""
     logits, policy, _, reference = distributions()
     (found,) = torch.autograd.grad((policy.detach().exp() * kl_module.kl_k3(policy, reference)).sum(), logits)
     backward = (reference.exp() * (reference - logits.log_softmax(0))).sum()

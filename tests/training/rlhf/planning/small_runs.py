@@ -1,4 +1,4 @@
-"""A small model and a small run, whose memory and time the tests estimate."""
+"""A small model and a small run. The tests estimate the memory and the time of the run."""
 
 from __future__ import annotations
 

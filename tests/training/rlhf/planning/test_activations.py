@@ -35,7 +35,8 @@ MODELS: dict[str, tuple[Any, Any]] = {
 
 
 def stored_bytes(model: Any, inputs: Inputs) -> int:
-    """The total size of the storages that the backward pass needs, without the parameters, in bytes."""
+    """The total size, in bytes, of the storages that the backward pass needs in addition to the
+    parameters."""
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     found: dict[int, int] = {}
     kept = []  # keeps all storages alive, because the address of a freed storage could be used again

@@ -45,10 +45,10 @@ from training.rlhf.recipes.sft import SFTConfig
 class Run:
     """A run of the loop `kind`. The last process kills itself at its `kills`-th call to `check`. The first
     process is asked to stop at the `cancels`-th of its calls to `check` that follow the first step's metrics.
-    `checkpoints` is the name of the run whose checkpoints are used. In the last process, a backward pass over
-    more than `memory` tokens fails as on a GPU without enough memory or, if `forward`, a forward pass fails
-    in the middle of the model. If `stored`, the policy is loaded from a folder. `world` is the seed of the
-    environment."""
+    `checkpoints` is the name of the run whose checkpoints are used. In the last process, a pass over more
+    than `memory` tokens fails as on a GPU without enough memory: a backward pass or, if `forward` is true, a
+    forward pass in the middle of the model. If `stored` is true, the policy is loaded from a folder. `world`
+    is the seed of the environment."""
 
     name: str
     kind: str

@@ -149,7 +149,8 @@ def test_ppo_refuses_a_policy_with_more_ids_than_the_reward_model_reads(tmp_path
 def test_ppo_accepts_models_that_differ_only_in_rows_without_a_token(
     policy_rows: int, judge_rows: int, tmp_path: Path
 ) -> None:
-    """Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has 151,936. Both have 151,665 tokens."""
+    """Qwen2.5-7B has 152,064 embedding rows and Qwen2.5-1.5B has 151,936. Both tokenizers have 151,665
+    tokens."""
     policy = saved(tmp_path / "policy", vocab_size=policy_rows)
     judge = judge_of(tmp_path, vocab_size=judge_rows)
     check_pair(policy, judge)

@@ -149,7 +149,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def weights(made: dict[str, Any], name: str, rank: int = 0) -> torch.Tensor:
-    """The trained weights. For an adapter, these are the weights that the first process saved."""
+    """The trained weights in the process `rank` or, for an adapter, the weights that the first process
+    saved."""
     adapter = made["folder"] / name / "adapter_model.safetensors"
     tensors = load_file(adapter if adapter.exists() else made["folder"] / f"{name}.{rank}.safetensors")
     return torch.cat([tensor.flatten() for _, tensor in sorted(tensors.items())])

@@ -32,8 +32,8 @@ def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gradient(policy_dir: Path, out: Path, **settings: object) -> Tensor:
-    """The gradient of the first training step, as one vector. It is ten times Adam's first moment after that
-    step."""
+    """The gradient of the first training step, as one vector. The gradient is ten times Adam's first moment
+    after that step."""
     config = RewardModelConfig.model_validate(
         {"epochs": 1, "batch_rankings": 64, "max_grad_norm": 1e6, "checkpoint_steps": 1} | settings
     )

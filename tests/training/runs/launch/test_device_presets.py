@@ -1,4 +1,4 @@
-"""Each device preset fits its device with a model of the size that the preset's description states."""
+"""Each device preset works on its device with a model of the size that the preset's description states."""
 
 from __future__ import annotations
 

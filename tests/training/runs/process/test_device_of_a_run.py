@@ -1,5 +1,5 @@
-"""A run keeps its kind of device. It continues in a new process if its GPU fails, and doesn't continue on
-another kind of device unless the user allows this."""
+"""A run keeps its kind of device. If its GPU fails, the run continues in a new process. The run doesn't
+continue on another kind of device unless the user allows this."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def judge(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
 def test_killed_run_resumes_from_its_checkpoint_and_succeeds(
     ranked: ModelVersion, judge: ModelVersion, ada: User, client_of: Callable[[User], APIClient]
 ) -> None:
-    """The run is a PPO run, because PPO has the largest state. After resuming, it ends with the same weights
-    as an uninterrupted run."""
+    """The run is a PPO run, because PPO has the largest state. The resumed run ends with the same weights as
+    an uninterrupted run."""
     recipe = {"steps": 24, "rollout_prompts": 4, "max_new_tokens": 4, "kl_target": 1.0, "checkpoint_steps": 1}
     inputs = {"policy": ranked.name, "reward_model": judge.name}
     whole, run = (

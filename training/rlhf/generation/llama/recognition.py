@@ -1,7 +1,7 @@
 """Recognise models of the Llama family: Llama, Qwen2, Qwen3, and Mistral without a sliding window.
 
 `trunk_of_family` returns None for every model that differs in structure from these architectures. Once per
-model, it also compares the trunk's logits with those of the model's own forward pass.
+model, the function also compares the trunk's logits with those of the model's own forward pass.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ class LlamaBatch:
 
     @torch.inference_mode()
     def read(self, beat: Callable[[], None]) -> Tensor:
-        """Process the prompts. Return the logits of each row's first token, with shape (R, V). `beat` is
-        called before each layer."""
+        """Process the prompts. Return the logits for the first token of each row's answer, with shape (R, V).
+        `beat` is called before each layer."""
         found, start = [], 0
         while start < len(self.prompts):
             sizes = accumulate(len(prompt) for prompt in self.prompts[start:])
@@ -245,7 +245,8 @@ class LlamaBatch:
 
 
 def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention of whole prompts, with shapes (B, heads, T, width) and (B, kv heads, T, width)."""
+    """Causal attention of whole prompts. `queries` has shape (B, heads, T, width); `keys` and `values` have
+    shape (B, kv heads, T, width)."""
     if queries.is_cuda:
         return scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
     kv_heads = keys.shape[1]

@@ -1,5 +1,5 @@
 """A model that can't serve its purpose is refused before its weights are used: a reward model as a policy, a
-model without a head, an incomplete checkpoint. transformers would load most of these without an
+model without a head, an incomplete checkpoint. transformers would load most of these models without an
 error."""
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def test_error_counts_the_tokens_without_an_embedding_and_names_the_first(tmp_pa
 
 
 def test_special_token_that_only_tokenizer_config_names_is_refused(tmp_path: Path) -> None:
-    """transformers adds a special token that tokenizer.json lacks, with the next free ID."""
+    """If tokenizer.json lacks a special token, transformers adds the token with the next free ID."""
     folder = saved(tmp_path / "policy")
     edit_json(folder, "tokenizer_config.json", pad_token="[NEW]")
     assert AutoTokenizer.from_pretrained(folder).pad_token_id == 69

@@ -103,7 +103,7 @@ def test_gradients_equal_finite_differences(
 
 
 def test_second_backward_pass_computes_the_same_gradient() -> None:
-    """The first pass overwrites the logits that were kept."""
+    """The first backward pass overwrites the stored logits."""
     weight, hidden = nn.Parameter(torch.randn(11, 4)), torch.randn(7, 4)
     found, _ = project(hidden, weight, None, torch.randint(11, (7,)), temperature=1.0, transform=Transform())
     first, second = (torch.autograd.grad(found.sum(), weight, retain_graph=True)[0] for _ in range(2))

@@ -29,8 +29,8 @@ LIMIT = 60  # token positions that the device can train on at once
 
 
 class Limited(torch.autograd.Function):
-    """The identity function, with a backward pass that fails as on a GPU without enough memory, after some
-    gradients have been added."""
+    """The identity function. Its backward pass fails, as on a GPU without enough memory, after some gradients
+    have been added."""
 
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor) -> torch.Tensor:
@@ -152,7 +152,8 @@ def test_preference_step_halves_its_micro_batches_without_changing_the_update(
 
 
 def test_limit_never_rises_and_ignores_rows_that_cannot_be_divided() -> None:
-    """The longest row alone exceeds the limit. Half of its length would be more than the current limit."""
+    """The longest row alone exceeds the limit. Half of this row's length would be a higher limit than the
+    current one."""
 
     @dataclass
     class Rows:

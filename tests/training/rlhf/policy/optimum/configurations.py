@@ -1,4 +1,5 @@
-"""Configurations of a run in which a method must find the same optimum as with its default settings."""
+"""Configurations of a run. In each configuration, a method must find the same optimum as with its default
+settings."""
 
 from __future__ import annotations
 
@@ -30,9 +31,9 @@ ADAPTER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Configuration:
-    """``settings`` are added to the recipe. If ``stored``, the models are loaded from folders, which adapters
-    require. With ``one_trunk``, the reward model is an adapter of the policy's base model. With ``separate``,
-    the policy does not support several answers in the same row."""
+    """``settings`` are added to the recipe. If ``stored``, the models are loaded from folders; adapters
+    require folders. With ``one_trunk``, the reward model is an adapter of the policy's base model. With
+    ``separate``, the policy does not support several answers in the same row."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     stored: bool = False

@@ -106,7 +106,7 @@ def world(seed: int = 0) -> World:
 
 def world_of(start: Loaded, judge: Loaded) -> World:
     """Return the environment with these models. Scores are standardised with the mean and standard deviation
-    of the initial policy's rewards, which become the scale that the reward model stores."""
+    of the initial policy's rewards. The reward model stores these two numbers as its scale."""
     answers = every_answer()
     reference = log_probs(start.model, answers)
     judge.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0}
@@ -132,7 +132,7 @@ def every_answer() -> list[Completion]:
 
 @torch.no_grad()
 def log_probs(model: PreTrainedModel, answers: list[Completion]) -> Tensor:
-    """Return the log-probability of each answer to each prompt in fp64, with shape (P, A)."""
+    """Return the log-probability, in fp64, of each answer to each prompt. The shape is (P, A)."""
     found = []
     for messages in PROMPTS:
         prompt = chat.encode_prompt(_tokenizer(), messages)

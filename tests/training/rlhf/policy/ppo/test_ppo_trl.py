@@ -281,9 +281,9 @@ def test_policy_and_critic_as_adapters_of_one_trunk_have_the_gradients_of_trl(
     reward: Path, tmp_path: Path
 ) -> None:
     """TRL trains all weights of two models, into which our adapters are merged. If G is the gradient of a
-    weight W + s B A, the gradients of A and B are s Bᵀ G and s G Aᵀ. In bfloat16, the trunk has the same
-    rounded weights. The limits are three times the measured errors: 0.034 for log-probabilities and values,
-    0.0014 for losses, and 1.1 % for gradients."""
+    weight W + s B A, the gradients of A and B are s Bᵀ G and s G Aᵀ. In bfloat16, both sides use the same
+    rounded trunk weights. The limits are three times the measured errors: 0.034 for log-probabilities and
+    values, 0.0014 for losses, and 1.1 % for gradients."""
     base = save_model(
         tiny.policy(initializer_range=0.1).to(torch.bfloat16), tiny.tokenizer(), tmp_path / "base"
     )

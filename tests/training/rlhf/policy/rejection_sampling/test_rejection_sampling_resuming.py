@@ -38,7 +38,7 @@ class Killed(Exception):
 
 
 class KillingReporter(ListReporter):
-    """Raises Killed at the `left`-th call to `metrics` or `check`, counted together."""
+    """Raises Killed at the `left`-th call. Calls to `metrics` and to `check` are counted together."""
 
     left = 10**9
 

@@ -198,7 +198,7 @@ def test_run_stopped_after_the_final_kl_check_keeps_the_result_of_the_check(
 
 
 def test_final_kl_is_measured_before_the_reference_is_reset(world: World, tmp_path: Path) -> None:
-    """After the reset, the reference equals the policy, so the KL would be 0."""
+    """After the reset, the reference equals the policy, so a KL measured then would be 0."""
     settings = {"steps": 2, "learning_rate": 2e-2, "kl_coefficient": 0.0, "kl_ceiling": 100, "samples": 0}
     result, _ = run(world, tmp_path, reference="reset", reference_steps=2, **settings)
     assert result.metrics["objective/kl_final"] > 0.05

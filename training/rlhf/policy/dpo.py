@@ -108,11 +108,11 @@ class DPOResult:
 class DPOState:
     """The state that changes during the run. Checkpoints contain all of it.
 
-    ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
-    policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have been
-    computed. ``step`` counts updates. ``reported`` is the last step whose evaluation and report are complete.
-    ``before`` contains the starting policy's answers to the sample prompts. ``micro_batch_tokens`` is the
-    recipe's limit, or less if the device ran out of memory.
+    ``reference`` has one entry per response (see `RankingRows`): the response's log-probability under the
+    starting policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have
+    been computed. ``step`` counts updates. ``reported`` is the last step whose evaluation and report are
+    complete. ``before`` contains the starting policy's answers to the sample prompts. ``micro_batch_tokens``
+    is the recipe's limit, or less if the device ran out of memory.
     """
 
     policy: PreTrainedModel

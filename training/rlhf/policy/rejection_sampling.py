@@ -20,7 +20,7 @@ multipliers for which the kept answers respect the floors (`judging.floors`). Fl
 starting policy are relative to the usable answers of the first round. A step is one batch of answered
 prompts, one selection or one update of the weights. Steps are counted across all rounds.
 
-While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
+During sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
 (if the gold reward is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and
 `reward_spread` (if the reward model estimates its uncertainty). These metrics exclude the rewards of
 truncated answers. The multipliers of floors do not affect the metrics, because the multipliers are not known

@@ -91,8 +91,8 @@ def measure(
     known: Rewards | None = None,
     keep: Callable[[Rewards], None] = lambda rewards: None,
 ) -> Measured:
-    """Sample `samples` answers to each prompt and score them as the loop with these settings does at its
-    start.
+    """Sample `samples` answers to each prompt, and score them as a loop with these settings would score
+    answers at its start.
 
     `keep` is called with the rewards of each batch of PROMPTS_PER_BATCH prompts. `known` contains the rewards
     that an earlier, interrupted call with the same arguments passed to `keep`. The result is then the same as

@@ -2,7 +2,7 @@
 
 These checks are made at launch, so that a run that can't work is refused before it is queued. The run's
 process repeats them, because files can change while the run waits. A model on the hub is checked only after
-loading. This module does not import torch.
+it has been loaded. This module does not import torch.
 """
 
 from __future__ import annotations

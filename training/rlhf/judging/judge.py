@@ -78,7 +78,7 @@ class Judge:
     adapter: str | None = None
 
     def rewards(self, asked: Sequence[Asked], policy: PreTrainedTokenizerBase) -> Rewards:
-        """Score every answer, in the order of the prompts and of their answers.
+        """Score every answer, prompt by prompt.
 
         An answer that fills the reward model's maximum length is truncated, so that EOS and a part of the
         prompt fit. Answers to a prompt that the reward model's chat template rejects get the mean training

@@ -151,11 +151,11 @@ class Judges:
     def settled(
         self, state: FloorState, judged: Judged, keep: Callable[[Tensor], Sequence[int]]
     ) -> FloorState:
-        """Return the state for which a selection from these answers respects the floors. `keep` selects by
-        the combined rewards (`floors.settled_state`). Rejection sampling uses this method instead of
-        `adapted`, because the rewards don't affect which answers it samples. A floor that `state` contains
-        keeps its value. The other floors are relative to these answers, which must come from the starting
-        policy."""
+        """Return the state for which a selection from these answers respects the floors. `keep` selects
+        answers by their combined rewards (`floors.settled_state`). Rejection sampling uses this method
+        instead of `adapted`, because the rewards don't affect which answers it samples. A floor that `state`
+        contains keeps its value. The other floors are relative to these answers, which must come from the
+        starting policy."""
         known = {name: Floor(False, value) for name, value in state["floors"].items()}
         return settled_state(judged.standard, self.weights, {**self.floors, **known}, keep)
 

@@ -1,4 +1,4 @@
-"""Compares the engine that sampled a rollout with the policy in training (`objectives.importance`)."""
+"""Compares the policy in training with the engine that sampled a rollout (`objectives.importance`)."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ rejected response:
 - `rewards/chosen`, `rewards/rejected`, `rewards/margins`: the implicit rewards beta · (log pi - log pi_ref)
   of the two responses, and the difference between them. With length_normalised, the log-ratio is the mean per
   token.
-- `rewards/accuracies`: the share of pairs whose chosen response has the higher implicit reward. Equal rewards
-  count as half.
+- `rewards/accuracies`: the share of pairs whose chosen response has the higher implicit reward. A pair with
+  equal rewards counts as half.
 - `logps/chosen`, `logps/rejected`: log-probabilities of whole responses, in nats.
 - `nll_loss`, with sft_coefficient: negative log-likelihood of the best responses, in nats per token.
 - `learning_rate`, `grad_norm` (before clipping) and `tokens_per_second` (including padding).

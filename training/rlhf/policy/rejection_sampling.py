@@ -11,8 +11,9 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
   policy never to stop. An answer that is too long for a reward model has no score and is never kept either.
 - Prompts without a usable answer are counted, and left out of the selection and of the best-of-n curve.
 - Prompts that the policy's chat template refuses are counted and left out.
-- If no prompt has two usable answers with different rewards, there is nothing to select. In the first round,
-  UnusableInput is raised. In a later round, the run ends, and the policy of the previous round is saved.
+- If no prompt has two usable answers with different rewards, there is nothing to select. In this case,
+  UnusableInput is raised in the first round. In a later round, the run ends, and the policy of the previous
+  round is saved.
 
 Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
 `caution` (`judging.judges`). With `reward_floors`, the rewards of a round are calculated with the smallest

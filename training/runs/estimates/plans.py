@@ -43,7 +43,8 @@ EARLIER_RUNS, LOOKED_AT = 5, 40
 @dataclass(frozen=True)
 class Plan:
     """Two estimates of a run's cost: `usual` with answers of typical length, and `cautious` with the longest
-    answers that the recipe allows. Both are costs of one process. `processes` is the number of processes."""
+    answers that the recipe allows. Both are costs of one process. `processes` is the number of the run's
+    processes."""
 
     usual: Cost
     cautious: Cost

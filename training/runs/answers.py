@@ -1,4 +1,5 @@
-"""The answers of an evaluate run, in a file next to its log. The run's result contains the file's digest."""
+"""The answers of an evaluate run, in a file next to the run's log. The run's result contains the file's
+digest."""
 
 from __future__ import annotations
 

@@ -85,8 +85,9 @@ def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     """Do the work of `complete_run` in one transaction.
 
     The weights are put into place inside the transaction. If the transaction doesn't commit, the model's
-    folder has no row. The folder is then replaced by the repeated transaction, by the next attempt, or by
-    another run's model of the same name. The weights therefore also remain in the attempt's own folder.
+    folder has no ModelVersion row. The folder is then replaced by the repeated transaction, by the next
+    attempt, or by another run's model of the same name. The weights therefore also remain in the attempt's
+    own folder.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
     # Lock the run first. Heartbeats have stopped, and writing many tasks takes time. Without the lock, the

@@ -1,8 +1,9 @@
 """The servers that runs may use to generate answers.
 
 A run sends requests to its server from the worker's network. If a recipe could name any address, people who
-launch runs could reach services that only this network can reach. For the same reason, a webhook must have a
-public address. A generation server usually has a private address, so the operator lists the allowed servers.
+launch runs could reach services that are accessible only from this network. For the same reason, a webhook
+must have a public address. A generation server usually has a private address, so the operator lists the
+allowed servers.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def _further_reward_models(
 
 
 def _setting_with(name: str, recipe: Recipe) -> str:
-    """Return the field of the launch request that names this additional reward model."""
+    """Return which field of the launch request names this additional reward model."""
     weighted = isinstance(recipe, UsesRewards) and name in recipe.weights_of()
     return "recipe.reward_weights" if weighted else "recipe.reward_floors"
 

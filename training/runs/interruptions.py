@@ -76,10 +76,10 @@ INTERRUPTED = (
 
 
 def interrupt_run(*, run_id: UUID, attempt: int, error: Record, max_tries: int = MAX_TRIES) -> str | None:
-    """Record that a running run's process has died, and return the new state. The run is queued again, with
-    the cause among its interruptions. The run fails if it has been claimed `max_tries` times, and is
-    cancelled if a user requested this. Returns None, and changes nothing, if the attempt is stale or has
-    ended."""
+    """Record that a running run's process has died, and return the new state. If a user requested
+    cancellation, the run is cancelled. If the run has been claimed `max_tries` times, it fails. Otherwise,
+    the run is queued again, with the cause among its interruptions. Returns None, and changes nothing, if the
+    attempt is stale or has ended."""
     cancelled, again = f"NOT ({NOT_CANCELLED})", "tries < %(max_tries)s"
     moved = move(
         f"state = CASE WHEN {cancelled} THEN 'cancelled' WHEN {again} THEN 'queued' ELSE 'failed' END, "

@@ -2,7 +2,7 @@
 
 These checks are made at launch, so that a run that can't work is refused before it is queued. The run's
 process repeats them, because files can change while the run waits. A model on the hub is checked only after
-loading. This module does not import torch.
+it has been loaded. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def refusals(
     ``source`` is the folder or hub name of the model that the run starts from. ``judge`` is the folder of the
     reward model, or None if the run needs none. ``further`` contains the folders of further reward models,
     each with the field that names it. PPO's separate critic starts as a copy of one reward model. The other
-    reward models can have another vocabulary or be encoders, because they score text.
+    reward models can be encoders or have a different vocabulary, because they score text.
     """
     policy = Path(source) if source and adapters.holds_model(source) else None
     purpose = Purpose.TRUNK if kind == Kind.REWARD_MODEL else Purpose.POLICY

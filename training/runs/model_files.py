@@ -1,4 +1,4 @@
-"""The checksums of registered models, stored with the model and verified before the model is loaded.
+"""The checksums of registered models, stored with each model and verified before the model is loaded.
 
 Only models in the registry are verified. A model on the hub, or in a folder that an operator names as
 base_model, has no stored checksums.

@@ -16,9 +16,9 @@ def usable_threads(*, weight_bytes: int, available: int) -> int:
     """Return the number of threads that the model can use efficiently. A small model uses few threads,
     because waking a thread costs as much as a small matrix product.
 
-    We measured the speedup of a fine-tuning step on two threads compared with one. The speedup was 0.94 with
-    1.3M parameters, 1.15 with 3.6M, 1.34 with 11M and 1.60 with 86M. A model that runs on one thread leaves
-    the other processors free for other work.
+    The measured speedup of a fine-tuning step on two threads, relative to one thread, was 0.94 with 1.3M
+    parameters, 1.15 with 3.6M, 1.34 with 11M and 1.60 with 86M. A model that runs on one thread leaves the
+    other processors free for other work.
     """
     return max(1, min(available, weight_bytes // BYTES_PER_THREAD))
 

@@ -49,7 +49,7 @@ ENDED = f"finished_at = clock_timestamp(), eta_seconds = NULL, {SPENT}"
 
 
 def worker_name() -> str:
-    """Return a name for the worker that is unique to one claim (see `claim_run`)."""
+    """Return a worker name that is unique to one claim (see `claim_run`)."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 

@@ -21,8 +21,8 @@ REPORT_SECONDS = 20.0
 
 
 def report_worker(*, name: str) -> None:
-    """Store the devices of this machine under the worker's name, and delete workers that have not reported
-    for a long time."""
+    """Store the devices of this machine under the worker's name, and delete the rows of workers that have not
+    reported for a long time."""
     here = this_machine()
     TrainingWorker.objects.report(
         name=name,

@@ -1,4 +1,4 @@
-"""Combine several reward models into one reward, and keep some of their means above a floor.
+"""Combine several reward models into one reward, and keep the mean scores of some of them above floors.
 
 A run maximises Σ wᵢ E[zᵢ], subject to E[zⱼ] ≥ floorⱼ for each reward model with a floor. zᵢ is a score in
 standard deviations of reward model i's training rewards. With a Lagrange multiplier λⱼ ≥ 0 per floor, the

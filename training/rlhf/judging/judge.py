@@ -63,8 +63,8 @@ class Judge:
     `adapter` names the reward model's adapter if it shares the policy's trunk (`loading.shared_trunk`).
 
     `limit` is the maximum length in tokens of a prompt and an answer together, as in the model's training. If
-    `same_tokens`, the policy's token IDs are scored as they are. Otherwise, the reward model has a different
-    vocabulary or chat template, and the answer's text is encoded again.
+    `same_tokens` is true, the policy's token IDs are scored unchanged. Otherwise, the reward model has a
+    different vocabulary or chat template, and the answer's text is encoded again.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Judge:
     adapter: str | None = None
 
     def rewards(self, asked: Sequence[Asked], policy: PreTrainedTokenizerBase) -> Rewards:
-        """Score every answer, in the order of the prompts and of their answers.
+        """Score every answer, prompt by prompt.
 
         An answer that fills the reward model's maximum length is truncated, so that EOS and a part of the
         prompt fit. Answers to a prompt that the reward model's chat template rejects get the mean training
@@ -87,8 +87,8 @@ class Judge:
         return self._rewards([self._group(one, policy) for one in asked], [len(one.answers) for one in asked])
 
     def rewards_of_texts(self, items: Sequence[tuple[Messages, Sequence[str]]]) -> Rewards:
-        """Score texts as `rewards` scores token IDs, with the reward model's own vocabulary and chat
-        template."""
+        """Score texts instead of token IDs (see `rewards`). The reward model's own tokenizer and chat
+        template encode the texts."""
         groups = [self._text_group(messages, texts) for messages, texts in items]
         return self._rewards(groups, [len(texts) for _, texts in items])
 
@@ -139,8 +139,8 @@ class Judge:
 
     def _fitting(self, group: Group) -> list[tuple[Group, list[int]]]:
         """Split a group into parts that fit the limit, each with the indices of its answers. All answers of a
-        part share one truncated prompt. Answers that are too long get a part of their own, so that they don't
-        shorten the prompt of the others."""
+        part share one truncated prompt. Answers that are too long form a separate part, so that the other
+        answers keep more of the prompt."""
         short = [i for i, answer in enumerate(group.responses) if len(answer) < self.limit]
         long = [i for i, answer in enumerate(group.responses) if len(answer) >= self.limit]
         room = self.limit - max(1, min(len(group.prompt), self.limit // 2))

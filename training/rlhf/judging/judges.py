@@ -47,8 +47,8 @@ class Judged:
     and combined if there are several reward models. `spreads`, with shape (N,), contains the standard
     deviation of each score, in the same unit. The standard deviations are 0 without an uncertainty estimate.
     `parts` maps each reward model's name to its raw rewards. `standard` maps the name to the reward model's
-    scores in standard deviations, and `deviations` maps it to the uncertainty of these scores. All have shape
-    (N,). `truncated` and `refused` count answers by reward model, as in `judge.Rewards`.
+    scores in standard deviations, and `deviations` maps the name to the uncertainty of these scores. All have
+    shape (N,). `truncated` and `refused` count answers by reward model, as in `judge.Rewards`.
     """
 
     scores: Tensor
@@ -151,11 +151,11 @@ class Judges:
     def settled(
         self, state: FloorState, judged: Judged, keep: Callable[[Tensor], Sequence[int]]
     ) -> FloorState:
-        """Return the state for which a selection from these answers respects the floors. `keep` selects by
-        the combined rewards (`floors.settled_state`). Rejection sampling uses this method instead of
-        `adapted`, because the rewards don't affect which answers it samples. A floor that `state` contains
-        keeps its value. The other floors are relative to these answers, which must come from the starting
-        policy."""
+        """Return the state for which a selection from these answers respects the floors. `keep` selects
+        answers by their combined rewards (`floors.settled_state`). Rejection sampling uses this method
+        instead of `adapted`, because the rewards don't affect which answers it samples. A floor that `state`
+        contains keeps its value. The other floors are relative to these answers, which must come from the
+        starting policy."""
         known = {name: Floor(False, value) for name, value in state["floors"].items()}
         return settled_state(judged.standard, self.weights, {**self.floors, **known}, keep)
 
@@ -171,8 +171,8 @@ class Judges:
         """Metrics of a step, per reward model: `rewards/<name>/mean` and `floor` in standard deviations, and
         the `multiplier` that was used.
 
-        `rewards/<name>/tokens` is the limit of token positions in a pass. It is present only if the device
-        ran out of memory while this reward model was scoring. `truncated` and `refused` are counts of
+        `rewards/<name>/tokens` is the maximum number of token positions in a pass. It is present only if the
+        device ran out of memory while this reward model was scoring. `truncated` and `refused` are counts of
         answers. They are present only if they are above 0. With one reward model, `tokens`, `truncated` and
         `refused` are the only metrics, because the loop itself reports the mean.
         """
@@ -186,7 +186,8 @@ class Judges:
         return found | self.limits()
 
     def limits(self) -> dict[str, float]:
-        """The metric `rewards/<name>/tokens`, for reward models that ran out of memory in this process."""
+        """The metric `rewards/<name>/tokens` of each reward model for which this process ran out of device
+        memory."""
         limits = {judge.name: frozen_limit(judge.model) for judge in self.judges}
         return {f"rewards/{name}/tokens": n for name, n in limits.items() if n != math.inf}
 

@@ -114,10 +114,10 @@ def potentials_of(
 
 
 def sentence_starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[int]:
-    """Return the indices of the tokens at which a new sentence begins, except for the first sentence.
+    """Return the index of the first token of each sentence except the first.
 
-    A sentence begins after a line break, and after a full stop, an exclamation mark, a question mark or an
-    ellipsis that is followed by a space. Quotation marks and brackets can come between the mark and the
+    A sentence begins after a line break. It also begins after a full stop, an exclamation mark, a question
+    mark or an ellipsis, if a space follows. Quotation marks and brackets can come between the mark and the
     space. The full-width marks need no space. An abbreviation such as "Dr." counts as a sentence, which
     affects only where rewards are paid. The rule reads decoded text, and whether a sentence begins at token t
     depends only on the tokens up to t.

@@ -43,7 +43,7 @@ def whiten(
 def generalised_advantages(
     rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """Compute the advantages by generalised advantage estimation (GAE), and the returns.
+    """Return the advantages, computed by generalised advantage estimation (GAE), and the returns.
 
     The advantage is A_t = delta_t + gamma lam A_{t+1}, with delta_t = r_t + gamma V_{t+1} - V_t. V is 0 after
     the last real token. All tensors, including both results, have shape (B, T). The results are 0 outside the

@@ -103,9 +103,9 @@ class KLController:
 
     All decisions use the distance sqrt(KL / target), which changes at a constant rate if a policy moves at a
     constant speed. The KL of one step is a noisy mean over its answers, so the distance and its change per
-    step, `speed`, are estimated with a g-h filter. `measured` counts the steps in the estimate. The first
-    gains are those of a least-squares line through all steps so far (growing memory), so the estimate closely
-    follows the first steps, in which the policy moves fastest.
+    step, `speed`, are estimated with a g-h filter. `measured` counts the steps in the estimate. The filter's
+    first gains are those of a least-squares line through all steps so far (a growing-memory filter), so the
+    estimate closely follows the first steps, in which the policy moves fastest.
 
     `initial` is beta at the start, and `integral` is the sum of the weighted errors, in units of log beta.
     Without a target, the controller never changes.

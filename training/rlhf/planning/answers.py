@@ -61,8 +61,8 @@ def evaluate(
 
 
 def scored_tokens(tokens: float, group: float) -> float:
-    """Return the number of token positions that a reward model processes together. A prompt with its answers
-    is never divided."""
+    """Return the number of token positions that a reward model processes together. A prompt and its answers
+    are never divided between passes."""
     return max(min(SCORING_TOKENS, tokens), group)
 
 

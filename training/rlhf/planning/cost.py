@@ -11,8 +11,9 @@ are in bytes, and values are float32 unless stated otherwise. A stage's memory h
 - keys and values of the rows that are decoded together, including space for tokens that are not generated
   yet, and the probabilities of the next token (`answers`).
 
-On a CPU, all of this is main memory. On a GPU, it is the memory of one GPU. Each stage then also needs main
-memory (`Stage.host`): a model is read into main memory first, and a checkpoint is copied to it.
+On a CPU, all of these parts are in main memory. On a GPU, they are in the memory of one GPU, and each stage
+also needs main memory (`Stage.host`): a model is read into main memory first, and a checkpoint is copied to
+it.
 
 `transformer` describes how activations and operations are counted. Layer calls are counted separately
 because, in a small model, launching an operation takes longer than executing it.
@@ -163,8 +164,8 @@ def float32_kernels(data: Data, given: Conditions) -> tuple[Part, ...]:
 def loading_and_saving(
     cost: Cost, given: Conditions, *, saved: float, whole: float = 0.0, kernels: tuple[Part, ...] = ()
 ) -> Cost:
-    """Return the cost, with a stage for loading and a stage for saving if they need additional memory.
-    `kernels` is the memory that compiled kernels take during all other stages.
+    """Return the cost, with a stage for loading and a stage for saving if these stages need additional
+    memory. `kernels` is the memory that compiled kernels take during all other stages.
 
     On a GPU, each model is read into main memory first, and all tensors of a checkpoint are copied to main
     memory before they are written. `saved` is the size of a checkpoint. `whole` is the size of the models

@@ -72,7 +72,7 @@ def model_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
 
 
 def checkpoint_bytes(recipe: TrainsPolicy, shape: Shape) -> float:
-    """Return the total size of the trained weights, their float32 masters, if any, and Adam's moments."""
+    """Return the total size of the trained weights, their float32 masters (if any) and Adam's moments."""
     masters = FLOAT if weight_bytes(recipe) < FLOAT else 0
     return (weight_bytes(recipe) + masters + 2 * FLOAT) * trained_weights(recipe, shape)
 

@@ -250,8 +250,9 @@ def _samples(recipe: RolloutConfig, data: Data) -> tuple[int, int]:
 
 
 def _imitation(recipe: RolloutConfig, policy: Shape, data: Data, *, places: float) -> tuple[float, float]:
-    """Return the operations and the number of micro-batches of the supervised loss in one epoch over a
-    rollout. The demonstrations are assumed to be as long as the data's prompts with their answers."""
+    """Return the number of operations and the number of micro-batches that the supervised loss needs in one
+    epoch over a rollout. The demonstrations are assumed to be as long as the data's prompts with their
+    answers."""
     if not isinstance(recipe, PPOConfig) or recipe.ptx_coefficient == 0:
         return 0.0, 0.0
     row = data.prompt + data.response

@@ -119,8 +119,8 @@ def whole_bytes(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> float:
 
 
 def exchanged(learning: float) -> Part:
-    """Return the memory that several processes use to sum their gradients, one bucket at a time. Sharded
-    gradients are summed in the backward pass."""
+    """Return the memory that each of several processes uses while their gradients are summed, one bucket at a
+    time. Sharded gradients are summed in the backward pass."""
     return Part("exchanged gradients", min(BUCKET_BYTES, FLOAT * learning))
 
 

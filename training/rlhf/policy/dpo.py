@@ -13,8 +13,8 @@ rejected response:
 - `rewards/chosen`, `rewards/rejected`, `rewards/margins`: the implicit rewards beta · (log pi - log pi_ref)
   of the two responses, and the difference between them. With length_normalised, the log-ratio is the mean per
   token.
-- `rewards/accuracies`: the share of pairs whose chosen response has the higher implicit reward. Equal rewards
-  count as half.
+- `rewards/accuracies`: the share of pairs whose chosen response has the higher implicit reward. A pair with
+  equal rewards counts as half.
 - `logps/chosen`, `logps/rejected`: log-probabilities of whole responses, in nats.
 - `nll_loss`, with sft_coefficient: negative log-likelihood of the best responses, in nats per token.
 - `learning_rate`, `grad_norm` (before clipping) and `tokens_per_second` (including padding).
@@ -108,11 +108,11 @@ class DPOResult:
 class DPOState:
     """The state that changes during the run. Checkpoints contain all of it.
 
-    ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
-    policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have been
-    computed. ``step`` counts updates. ``reported`` is the last step whose evaluation and report are complete.
-    ``before`` contains the starting policy's answers to the sample prompts. ``micro_batch_tokens`` is the
-    recipe's limit, or less if the device ran out of memory.
+    ``reference`` has one entry per response (see `RankingRows`): the response's log-probability under the
+    starting policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass have
+    been computed. ``step`` counts updates. ``reported`` is the last step whose evaluation and report are
+    complete. ``before`` contains the starting policy's answers to the sample prompts. ``micro_batch_tokens``
+    is the recipe's limit, or less if the device ran out of memory.
     """
 
     policy: PreTrainedModel

@@ -119,8 +119,8 @@ def critic_backward(
 def critic_loss(
     config: PPOConfig, values: Tensor, part: Part, tokens: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the critic's weighted loss on a micro-batch, and the micro-batch's share of the minibatch's
-    metrics. ``values`` has shape (N,)."""
+    """Return the critic's weighted loss on a micro-batch, and the micro-batch's contribution to the
+    minibatch's metrics. ``values`` has shape (N,)."""
     mask = part.seen.mask
     loss, clipped = losses.clipped_value_loss(
         values, part.values[mask], part.returns[mask], clip=config.value_clip

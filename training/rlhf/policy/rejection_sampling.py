@@ -11,8 +11,9 @@ the policy on them (`sft.fit`). With several rounds, the tuned policy answers th
   policy never to stop. An answer that is too long for a reward model has no score and is never kept either.
 - Prompts without a usable answer are counted, and left out of the selection and of the best-of-n curve.
 - Prompts that the policy's chat template refuses are counted and left out.
-- If no prompt has two usable answers with different rewards, there is nothing to select. In the first round,
-  UnusableInput is raised. In a later round, the run ends, and the policy of the previous round is saved.
+- If no prompt has two usable answers with different rewards, there is nothing to select. In this case,
+  UnusableInput is raised in the first round. In a later round, the run ends, and the policy of the previous
+  round is saved.
 
 Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
 `caution` (`judging.judges`). With `reward_floors`, the rewards of a round are calculated with the smallest
@@ -20,7 +21,7 @@ multipliers for which the kept answers respect the floors (`judging.floors`). Fl
 starting policy are relative to the usable answers of the first round. A step is one batch of answered
 prompts, one selection or one update of the weights. Steps are counted across all rounds.
 
-While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
+During sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
 (if the gold reward is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and
 `reward_spread` (if the reward model estimates its uncertainty). These metrics exclude the rewards of
 truncated answers. The multipliers of floors do not affect the metrics, because the multipliers are not known

@@ -5,8 +5,8 @@ Each step samples answers, scores them, compares each answer with the other answ
 few epochs of clipped updates. An answer has one advantage, which all of its tokens share. The recipe's
 settings (`RLOOConfig`) determine the method:
 
-- RLOO subtracts the KL penalty from the reward, then the mean reward of the prompt's other answers. It clips
-  one probability ratio per answer.
+- RLOO subtracts the KL penalty from the reward, and then subtracts the mean reward of the prompt's other
+  answers. It clips one probability ratio per answer.
 - GRPO subtracts the mean reward of all answers to the prompt and divides by the standard deviation of these
   rewards. It clips one ratio per token, averages the loss over the tokens of each answer, and adds the KL
   penalty to the loss.

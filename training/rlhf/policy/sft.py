@@ -328,8 +328,8 @@ def fitting(
     optimisers: Collection[torch.optim.Optimizer] = (),
     what: str,
 ) -> dict[str, float]:
-    """Call `work` with the settings and the current limit of token positions (`until_it_fits`). `what`
-    contains a placeholder for the number of the step."""
+    """Call `work` with the settings and the current limit of token positions (`until_it_fits`). `what` names
+    the work in the log and contains a placeholder for the number of the step."""
     state = progress or FitProgress()
     state.micro_batch_tokens = state.micro_batch_tokens or config.micro_batch_tokens
 

@@ -1,4 +1,4 @@
-"""The recipes of the runs that only generate answers."""
+"""The recipes for runs that only generate answers."""
 
 from __future__ import annotations
 

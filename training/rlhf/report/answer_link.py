@@ -39,9 +39,9 @@ class AnswerLink:
 
     ``strength_thresholds``: pairs (level, ``a``). If the reward difference is ``a``, that level or a higher
     level has a probability of ½. Any preference has at least the lowest level. ``position_offsets``: the
-    effect of each display position on a reward. Later positions use the last offset. ``reliabilities``: the
-    probability that each annotator states their true preference. Annotators without an entry have
-    ``usual_reliability``. Raises ValueError for an unknown ``ties``.
+    effect of each display position on a reward. Positions after the last offset also use that offset.
+    ``reliabilities``: the probability that each annotator states their true preference. Annotators without an
+    entry have ``usual_reliability``. Raises ValueError for an unknown ``ties``.
     """
 
     ties: str = "ignore"

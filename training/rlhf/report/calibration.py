@@ -56,9 +56,9 @@ class Reliability:
 class Calibration:
     """Calibration of verdicts on pairs.
 
-    ``ties_counted``: whether the model predicts ties. If not, tied pairs are left out. ``log_loss``: −log of
-    the probability of the stated verdict, in nats per pair. ``brier``: (probability − occurred)², summed over
-    the verdicts; from 0 to 2.
+    ``ties_counted``: whether the model predicts ties. If the model does not predict ties, tied pairs are left
+    out. ``log_loss``: −log of the probability of the stated verdict, in nats per pair. ``brier``:
+    (probability − occurred)², summed over the verdicts; from 0 to 2.
     """
 
     ties_counted: bool

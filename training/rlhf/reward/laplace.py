@@ -10,9 +10,9 @@ framework applied to classification networks", Neural Computation 4, 720-736).
 The posterior is centred on the head that was trained together with the trunk, rather than on the posterior
 mode for the trunk's features. The mode would be overconfident: the trunk has already adapted the features to
 the same rankings, and refitting the head to these features would separate the ranked responses even further.
-We measured the calibration on pairs from new prompts, in the demo world with 50 rankings. The expected
-calibration error is 0.15 for the mode with the highest evidence and 0.09 for the trained head. If the trained
-head's uncertainty is taken into account, the error is 0.06.
+In the demo world with 50 rankings, the expected calibration error on pairs from new prompts was 0.15 for the
+mode with the highest evidence and 0.09 for the trained head. With the trained head's uncertainty taken into
+account, the error was 0.06.
 
 Rankings do not determine a reward's additive constant. Every standard deviation is therefore that of a reward
 difference. The difference is either between two responses, or between a response and the training responses'
@@ -123,7 +123,7 @@ def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]
 
     The gradient has shape (B, K), and the Hessian has shape (B, K, K). All losses except CrowdBT's are
     convex. If a verdict contradicts the rewards, CrowdBT attributes the contradiction to an annotator's
-    error, and its loss has negative curvature. A verdict that is attributed to an error carries no
+    error, and CrowdBT's loss has negative curvature. A verdict that is attributed to an error carries no
     information about the rewards. Negative eigenvalues of the Hessian are therefore set to 0.
     """
     at = rewards.detach().requires_grad_()

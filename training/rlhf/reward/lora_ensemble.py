@@ -121,8 +121,8 @@ def train_members(
 
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
     """Return the recipe for training a member. A member keeps its last weights rather than those of its best
-    evaluation. With few held-out rankings, the best of a few evaluations is largely random. In addition,
-    keeping the best weights would mean selecting all members on the same rankings.
+    evaluation. With few held-out rankings, it is largely a matter of chance which evaluation is the best. In
+    addition, the best weights of all members would be selected on the same rankings.
     """
     return config.model_copy(
         update={

@@ -2,8 +2,8 @@
 
 A reward model is either a language model's trunk with one linear output, or an encoder. A language model's
 score is read at a response's EOS. An encoder scores the response as a whole. The model is saved in a form
-that plain ``AutoModelForSequenceClassification`` can load, with the same raw scores. With LoRA, an adapter
-and its head are saved. A reward's additive constant is arbitrary. The mean and the standard deviation over
+that plain ``AutoModelForSequenceClassification`` can load, with the same raw scores. With LoRA, the adapter
+and the head are saved. A reward's additive constant is arbitrary. The mean and the standard deviation over
 the training responses are therefore stored with the weights. The stored mean and standard deviation form the
 `RewardScale` in ``config.json``. PPO always centres and scales rewards by this mean and standard deviation.
 By default, ``score`` returns raw rewards. ``score(…, centred=True)`` subtracts only the mean.

@@ -92,9 +92,9 @@ def critic_for(models: Models, config: PPOConfig) -> Critic:
 
     A separate critic starts as a copy of the trunk of the first reward model that reads the policy's own
     tokens. Such a trunk already represents the quality of answers. For the same reason, an adapter starts as
-    a copy of the reward model's adapter if the reward model shares the policy's trunk. Otherwise, it starts
-    as a copy of the policy's adapter. Raises Refused if a separate critic is needed and every reward model is
-    an encoder or has a different vocabulary or chat template from the policy.
+    a copy of the reward model's adapter if the reward model shares the policy's trunk. Otherwise, the
+    critic's adapter starts as a copy of the policy's adapter. Raises Refused if a separate critic is needed
+    and every reward model is an encoder, or has a vocabulary or chat template that differs from the policy's.
     """
     judges = models.judges.judges
     if config.critic_kind == "shared":

@@ -212,8 +212,8 @@ def choose_prompts(seed: int, position: Position, *, count: int, of: int) -> tup
 
 
 def temperature_at(config: RolloutConfig, step: int) -> float:
-    """Return the sampling temperature of a step. It changes linearly from `temperature` in the first step to
-    `temperature_end` in the last step."""
+    """Return the sampling temperature of a step. The temperature changes linearly from `temperature` in the
+    first step to `temperature_end` in the last step."""
     if config.temperature_end is None or config.steps == 1:
         return config.temperature
     # The rollout after the last step uses the temperature of the last step.
@@ -390,7 +390,7 @@ def observations(
     parts: Sequence[Together],
     use: Callable[[MicroBatch, Tensor | None], Result],
 ) -> list[Result]:
-    """Observe micro-batches. For each of them, call ``use`` with the micro-batch and the policy's final
+    """Observe micro-batches. For each micro-batch, call ``use`` with the micro-batch and the policy's final
     states (see `Outputs`), and return the results of these calls. ``use`` can run further models."""
     found: list[Result] = []
 

@@ -1,4 +1,4 @@
-"""Compares the engine that sampled a rollout with the policy in training (`objectives.importance`)."""
+"""Compares the policy in training with the engine that sampled a rollout (`objectives.importance`)."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def sampler_log_probs(
 
 
 def sampler_metrics(config: RolloutConfig, seen: Sequence[MicroBatch]) -> dict[str, float]:
-    """Return the gap between the engine and the policy. With an `importance_cap`, also return the mean of the
-    tokens' truncated weights and the share of weights that reach the cap. Without log-probabilities from the
-    engine, there are no metrics."""
+    """Return metrics of the gap between the engine's and the policy's log-probabilities. With an
+    `importance_cap`, also return the mean of the tokens' truncated weights and the share of weights that
+    reach the cap. Without log-probabilities from the engine, there are no metrics."""
     sampler = [one.sampler for one in seen if one.sampler is not None]
     if distributed.anywhere(len(sampler) < len(seen)):
         return {}

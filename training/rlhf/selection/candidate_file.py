@@ -51,7 +51,8 @@ def write_candidates(
 
 
 def kept_rows(path: str | Path, *, round: int = 1) -> list[Row]:
-    """Return the rows on which the policy was trained in the round, in the same order."""
+    """Return the rows on which the policy was trained in the round, in the order in which they were passed to
+    the fine-tuning."""
     rows = []
     for line in read_candidates(path):
         if line["round"] == round:

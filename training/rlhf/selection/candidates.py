@@ -127,8 +127,8 @@ def sample_batch(
     are applied.
 
     Each process answers and scores a share of the prompts, and the result contains the answers of all
-    processes. `progress` is called with the number of answered prompts. While the answers are being scored,
-    the note contains the number of scored answers."""
+    processes. `progress` is called with the number of answered prompts and a note. While the answers are
+    being scored, the note contains the number of scored answers."""
     seeds = seeds_from(generator_for(config.seed, "candidates", round, chosen.start), len(chosen))
     mine = distributed.share([len(asked.ids[i]) + config.max_new_tokens for i in chosen])
     own = None

@@ -103,8 +103,8 @@ def settled(
 def floor_metrics(
     judges: Judges, state: FloorState, candidates: Candidates, kept: Sequence[Sequence[int]]
 ) -> dict[str, float]:
-    """Return the metrics of each of several reward models: `judges.metrics` of the usable answers, and
-    `rewards/<name>/kept_mean`, the mean score of the kept answers."""
+    """If there are several reward models, return the metrics of each of them: `judges.metrics` of the usable
+    answers, and `rewards/<name>/kept_mean`, the mean score of the kept answers."""
     if len(judges.judges) == 1:
         return {}
     chosen = [i * candidates.n + position for i, positions in enumerate(kept) for position in positions]

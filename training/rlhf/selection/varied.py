@@ -2,7 +2,7 @@
 
 Group-relative methods learn from the differences between the rewards of the answers to a prompt. A prompt
 whose answers all have the same reward has no effect (DAPO, arXiv 2503.14476, section 3.2), and in rejection
-sampling, the best of such answers is not better than any other. The spread is measured once, with answers of
+sampling, the best of such answers is no better than the others. The spread is measured once, with answers of
 the starting policy.
 """
 
@@ -65,7 +65,7 @@ def spreads_of(rewards: Tensor) -> Tensor:
 
 def most_varied(spreads: Tensor, share: float) -> list[int]:
     """Return the indices of the prompts to use, in ascending order: the `share` · P prompts with the largest
-    spreads, where `share` · P is rounded up. Prompts without a spread are never used, so the result can
+    spreads, where `share` · P is rounded up. Prompts with a spread of 0 are never used, so the result can
     contain fewer prompts. Of several prompts with the same spread, the first prompts are used. `spreads` has
     shape (P,)."""
     values = spreads.tolist()
@@ -91,8 +91,8 @@ def measure(
     known: Rewards | None = None,
     keep: Callable[[Rewards], None] = lambda rewards: None,
 ) -> Measured:
-    """Sample `samples` answers to each prompt and score them as the loop with these settings does at its
-    start.
+    """Sample `samples` answers to each prompt, and score them as a loop with these settings would score
+    answers at its start.
 
     `keep` is called with the rewards of each batch of PROMPTS_PER_BATCH prompts. `known` contains the rewards
     that an earlier, interrupted call with the same arguments passed to `keep`. The result is then the same as

@@ -193,7 +193,7 @@ class CandidatesView(RunView):
     heavy = {"GET": Heavy.DOWNLOAD}
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
-        """Accept any Accept header."""
+        """Ignore the request's Accept header."""
         renderer = self.get_renderers()[0]
         return renderer, str(renderer.media_type)
 

@@ -28,8 +28,8 @@ class GPU:
 
 @dataclass(frozen=True)
 class Here:
-    """This machine: the GPUs that torch can use, the main memory or the container's limit, and the number of
-    processors that this process can use."""
+    """This machine: the GPUs that torch can use, the main memory (or the container's memory limit, if lower),
+    and the number of processors that this process can use."""
 
     gpus: tuple[GPU, ...]
     memory_bytes: int
@@ -98,8 +98,8 @@ def host_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
 
 
 def _limits(cgroups: Path, own: Path) -> Iterator[int]:
-    """Yield the memory limits of this process's control group and of the groups that contain it, in version 2
-    or 1 of cgroups. In a container, this process's own group is usually the root."""
+    """Yield the memory limits of this process's control group and of the groups that contain it, with version
+    2 or version 1 of cgroups. In a container, this process's own group is usually the root."""
     lines: list[str] = []
     with suppress(OSError):
         lines = own.read_text().splitlines()

@@ -73,7 +73,8 @@ def _changes(recipe: Recipe, stage: str) -> Iterator[dict[str, Any]]:
 
 
 def _fit(recipe: Recipe, changes: Mapping[str, Any], fits: Fits) -> bool | None:
-    """Return whether the changed recipe fits. The result is False if its settings contradict each other."""
+    """Return whether the changed recipe fits. The result is False if the changed settings contradict each
+    other."""
     try:
         return fits(type(recipe).model_validate(recipe.model_dump() | dict(changes)))
     except ValidationError:

@@ -43,7 +43,8 @@ EARLIER_RUNS, LOOKED_AT = 5, 40
 @dataclass(frozen=True)
 class Plan:
     """Two estimates of a run's cost: `usual` with answers of typical length, and `cautious` with the longest
-    answers that the recipe allows. Both are costs of one process. `processes` is the number of processes."""
+    answers that the recipe allows. Both are costs of one process. `processes` is the number of the run's
+    processes."""
 
     usual: Cost
     cautious: Cost
@@ -60,8 +61,8 @@ class Earlier:
 
 
 def earlier_runs(*, kind: str, base_model: str, project: Project, machine: Machine) -> list[Earlier]:
-    """Return the newest runs of this kind from this base model. The project's own runs come first, because
-    their texts are the most similar to those of the planned run."""
+    """Return the newest runs of this kind that used this base model. The project's own runs come first,
+    because their texts are the most similar to those of the planned run."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
     newest = sorted(
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],

@@ -25,8 +25,8 @@ class DoesNotFit(Problem):
 def refuse_unfit(
     *, project: Project, kind: str, recipe: Recipe, models: Mapping[str, ModelVersion], snapshot: str
 ) -> None:
-    """Raise DoesNotFit if no running worker has enough memory for the run. Do nothing if this can't be
-    determined, because no worker has reported or there is no estimate."""
+    """Raise DoesNotFit if no running worker has enough memory for the run. If no worker has reported or there
+    is no estimate, this can't be determined, and nothing is raised."""
     candidates = machines()
     if candidates[0].basis != "worker":
         return

@@ -1,10 +1,10 @@
 """The processes of one run. The first process forks the others before it loads Django.
 
 Only the first process uses the database and sends reports. Through a pipe, it sends the other processes the
-function to call, with plain arguments. All processes call the function in one process group. The other
-processes are killed when the first process ends. If a signal kills one of them, the first process kills
-itself with the same signal (`end_like`). The supervisor then resumes the run like any run whose process was
-killed.
+function to call, with plain arguments. All processes call the function in one `torch.distributed` process
+group. The other processes are killed when the first process ends. If a signal kills one of them, the first
+process kills itself with the same signal (`end_like`). The supervisor then resumes the run like any run whose
+process was killed.
 
 This module does not import torch, because the first process sends heartbeats before it imports torch.
 """
@@ -101,7 +101,8 @@ class Group:
     def call(
         self, function: Callable[..., Result], *, report: Reporter, folder: Path, **arguments: Any
     ) -> Result:
-        """Call the function in all processes, in one process group, and return the first process's result.
+        """Call the function in all processes, in one `torch.distributed` process group, and return the first
+        process's result.
 
         Only the first process gets `report`. The function and the other arguments are pickled. A temporary
         file is created in `folder`. Raises PeerKilled and PeerFailed, and the RunFailure of another process.
@@ -143,8 +144,8 @@ class Group:
             Path(meeting).unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise PeerKilled, PeerFailed or a RunFailure if another process has ended or failed. This method
-        can be called often."""
+        """Raise PeerKilled, PeerFailed or a RunFailure if another process has ended or failed. Within
+        CHECK_EVERY seconds after a check, further calls do nothing, so this method can be called often."""
         if time.monotonic() - self._checked_at < CHECK_EVERY:
             return
         self._checked_at = time.monotonic()

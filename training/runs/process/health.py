@@ -74,9 +74,9 @@ class Health:
         self._overtime = 0.0
 
     def judge(self, run: TrainingRun, *, now: float, saving: bool = False) -> Verdict | None:
-        """Return the reason to kill the process, or None if it is healthy. `run` has just been read from the
-        database. `saving` states whether the process is writing a checkpoint. Writing may take longer than
-        the allowed overtime."""
+        """Return the reason to kill the process, or None if the process is healthy. `run` has just been read
+        from the database. `saving` states whether the process is writing a checkpoint. Time spent writing a
+        checkpoint does not count as overtime."""
         gap, self._looked_at = min(now - self._looked_at, LONGEST_GAP_SECONDS), now
         self._silent = 0.0 if run.heartbeat_at != self._heartbeat_at else self._silent + gap
         self._heartbeat_at = run.heartbeat_at

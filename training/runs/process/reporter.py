@@ -193,8 +193,8 @@ class DatabaseReporter:
 
     def flush(self) -> None:
         """Wait until every event is in the database. Raises LostClaim if this attempt can't write to the
-        database any more. A checkpoint must not be written then: a later attempt that resumes from the
-        checkpoint would never repeat the lost events."""
+        database any more. In that case, a checkpoint must not be written: a later attempt that resumes from
+        the checkpoint would never repeat the lost events."""
         with self.waiting(""), self._wake:
             self._flushing = True
             self._wake.notify_all()

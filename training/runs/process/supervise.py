@@ -189,8 +189,8 @@ def _environment() -> dict[str, str]:
 def _watch(
     process: fork.Forked, run: TrainingRun, attempt: int, limits: Limits
 ) -> tuple[bool, Verdict | None]:
-    """Wait until the process has ended or must be killed. Returns whether the process was asked to stop, and
-    the verdict if it is not healthy."""
+    """Wait until the process has ended or must be killed. Returns whether the process was asked to stop and,
+    if the process is not healthy, the verdict."""
     asked_at: float | None = None
     health = Health(run, limits, now=time.monotonic())
     while not process.has_ended(within_seconds=POLL_SECONDS):

@@ -1,5 +1,5 @@
-"""The presets by device. A test checks that a run with each preset and a model of the stated size fits into
-the device's memory."""
+"""The presets for each device. A test checks that a run with each preset and a model of the stated size fits
+into the device's memory."""
 
 from __future__ import annotations
 

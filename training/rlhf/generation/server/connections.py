@@ -92,7 +92,8 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close all connections. Requests that wait for a response fail immediately with ServerTrouble."""
+        """Close all connections. Requests that are waiting for a response fail immediately with
+        ServerTrouble."""
         with self._lock:
             self._closings += 1
             connections, self._idle = [*self._idle, *self._busy], []

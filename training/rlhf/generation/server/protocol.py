@@ -1,4 +1,4 @@
-"""The requests for completions, and the checks of the server's answers.
+"""The requests for completions, and the checks of the server's responses.
 
 The protocol is that of OpenAI's `/v1/completions` with the additions of vLLM: prompts and answers as token
 IDs (`return_token_ids`, or `return_tokens_as_token_ids` with log-probabilities), and `stop_token_ids`

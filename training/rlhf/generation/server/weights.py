@@ -43,8 +43,8 @@ SHOWN_NAMES = 10
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A policy's adapter as PEFT stores it: its settings as JSON and its weights. `name` is determined by
-    both."""
+    """A policy's adapter as PEFT stores it: its settings as JSON and its weights. `name` depends only on the
+    settings and the weights."""
 
     name: str
     settings: str

@@ -65,7 +65,7 @@ def weights_in(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _listed(folder: Path) -> list[str]:
-    """The files that an index lists."""
+    """Return the names of the weight files that the index lists."""
     listed = read_json(folder, INDEX).get("weight_map")
     files = set(map(str, listed.values())) if isinstance(listed, dict) else set()
     if not files:

@@ -47,9 +47,9 @@ def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int])
 def refuse_fewer_rows(known: int, *, policy_rows: int, judge_rows: int) -> None:
     """Raise Refused if the policy can sample a token for which the reward model has no embedding.
 
-    ``known`` is the largest ID of the tokenizer and of the stop tokens, plus one. Rows from this ID on do not
-    matter, because their IDs are never sampled: Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has 151,936, but
-    both have the same 151,665 tokens.
+    ``known`` is the largest ID of the tokenizer and of the stop tokens, plus one. Embedding rows from this ID
+    on do not matter, because these IDs are never sampled: Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has
+    151,936, but both have the same 151,665 tokens.
     """
     sampled = min(policy_rows, known)
     if 0 < judge_rows < sampled:
@@ -122,8 +122,8 @@ def same_vocabulary(policy: Path, judge: Path) -> bool:
 
 
 def _written_roles(files: TokenizerFiles) -> dict[str, str]:
-    """The special tokens that a template can write. The pad token of a reward model often differs from the
-    policy's, and no template writes it."""
+    """The special tokens that a template can write: all except the pad token. The pad token of a reward model
+    often differs from the policy's."""
     return {role: token for role, token in files.roles.items() if role != "pad_token"}
 
 

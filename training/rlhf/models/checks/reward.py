@@ -34,7 +34,7 @@ def refuse_flat(deviation: float) -> None:
 
 
 def check_trunk(folder: Path) -> None:
-    """Raise Refused if the reward model's files show that PPO's critic can't start as a copy of it."""
+    """Raise Refused if the reward model's files show that PPO's critic can't start as a copy of the model."""
     base = Path(adapters.base_of(folder)) if adapters.is_adapter(folder) else folder
     if (base / adapters.CONFIG_FILE).is_file():
         refuse_encoder(encoder=config_in(base).get("model_type") in ENCODERS)

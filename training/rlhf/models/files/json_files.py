@@ -33,7 +33,7 @@ class BrokenFile(ValueError):
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Convert errors in reading a file or in using its contents to BrokenFile."""
+    """Inside the context, raise BrokenFile for errors in reading a file or in using the file's contents."""
     try:
         yield
     except (BrokenFile, RunFailure):

@@ -31,8 +31,8 @@ class Inputs:
     def of(
         cls, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, position_ids: Tensor | None = None
     ) -> Inputs:
-        """Return the inputs for the tokens that are marked in ``wanted``, a bool tensor of shape (R, T). The
-        position before a token predicts it.
+        """Return the inputs for the tokens that are marked in ``wanted``, a bool tensor of shape (R, T). Each
+        token is predicted at the position before it.
 
         Raises ValueError if ``wanted`` marks a token in column 0, because no token comes before it.
         """

@@ -74,9 +74,8 @@ def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
     The backward pass must also run inside the context, because gradient checkpointing repeats the forward
     pass.
 
-    peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A backward pass that follows would
-    then lose the gradients of the adapter that was active before. This context changes only the active
-    adapter.
+    peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A later backward pass would then
+    lose the gradients of the adapter that was active before. This context changes only the active adapter.
     """
     layers = layers_with_adapters(model)
     before = [layer._active_adapter for layer in layers]
@@ -96,7 +95,7 @@ def copy_adapter(model: Any, source: str, target: str, *, trained: bool) -> None
 
 
 def add_adapter(model: Any, name: str, settings: Any, *, trained: bool) -> None:
-    """Add a new adapter that contains only LoRA matrices and no complete modules, such as a head. The active
+    """Add a new adapter that contains only LoRA matrices, and no complete modules such as a head. The active
     adapter doesn't change, and all weights that were being trained remain trainable. An adapter of this name
     from an earlier run is replaced.
 

@@ -214,8 +214,8 @@ def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list
 
 
 def left_pad(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad sequences of different lengths on the left. Return the token IDs and the mask as int64 tensors of
-    shape (B, T)."""
+    """Pad sequences on the left to the length of the longest. Return the token IDs and the mask as int64
+    tensors of shape (B, T)."""
     width = max(len(s) for s in sequences)
     ids = torch.full((len(sequences), width), pad, dtype=torch.long)
     mask = torch.zeros((len(sequences), width), dtype=torch.long)

@@ -36,7 +36,7 @@ CANDIDATES = "candidate_prompts.json"
 
 @dataclass(frozen=True)
 class DrawnPrompts:
-    """The chosen prompts in order. `counts` is the number of prompts of each value in the mixture."""
+    """The chosen prompts in order. `counts` maps each value in the mixture to its number of prompts."""
 
     messages: list[Messages]
     counts: dict[str, int]

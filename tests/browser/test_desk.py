@@ -77,7 +77,7 @@ def stored(stack: Stack, project: str) -> list[dict[str, object]]:
     )
 
 
-def test_keyboard_can_rank_and_tie_responses_and_undo_changes(
+def test_annotator_can_rank_and_tie_responses_and_undo_changes_by_keyboard(
     desk: Desk, demo_stack: Stack, project: str
 ) -> None:
     shown = desk.order()

@@ -193,7 +193,7 @@ def test_position_bias_and_length_bias_are_distinguished(
     assert row.median_seconds == 1.0
 
 
-def test_agreement_on_ratings_is_krippendorffs_alpha(
+def test_agreement_on_ratings_is_the_alpha_of_krippendorff(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     project.form |= {"ratings": [{"name": "helpful", "label": "Helpful", "min": 0, "max": 4}]}

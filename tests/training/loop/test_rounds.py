@@ -178,7 +178,7 @@ def test_reward_model_no_better_than_chance_stops_the_round(
     assert "0.440" in Gate.objects.get().reason
 
 
-def test_policy_that_drifted_too_far_is_stopped_without_asking_people(
+def test_gate_fails_without_asking_people_if_the_policy_drifted_too_far(
     ranked_loop: Loop, make_model: ModelMaker
 ) -> None:
     round = helper.trained_reward_model(started(ranked_loop), make_model, name="lab-rm-1")
@@ -303,7 +303,7 @@ def test_two_concurrent_scheduler_ticks_start_one_round_with_one_run(ranked_loop
 
 
 @pytest.mark.django_db(transaction=True)
-def test_process_that_waited_for_the_round_sees_the_other_processs_snapshot(ranked_loop: Loop) -> None:
+def test_process_that_waited_for_a_round_sees_the_snapshot_of_another_process(ranked_loop: Loop) -> None:
     round = start_round(loop=ranked_loop, trigger="manual")
     waiter = threading.Thread(target=advance_and_close, args=[round])
     with transaction.atomic():

@@ -32,7 +32,7 @@ def at(text: str) -> datetime:
         ("2026-10-25T00:31", "2026-10-25T00:30", "2026-10-26T01:30"),
     ],
 )
-def test_times_of_the_schedule_follow_the_time_zone(now: str, latest: str, following: str) -> None:
+def test_scheduled_times_are_in_the_time_zone_of_the_schedule(now: str, latest: str, following: str) -> None:
     settings = LoopSettings(schedule_time="02:30", time_zone="Europe/Berlin")
     assert latest_tick(settings, at(now)) == at(latest)
     assert next_tick(settings, at(now)) == at(following)
@@ -80,7 +80,7 @@ def test_night_without_new_comparisons_is_skipped_with_a_reason(nightly: Loop) -
     assert turn_loop(loop=nightly, now=tomorrow(nightly) + timedelta(minutes=1)) is None
 
 
-def test_new_schedule_does_not_make_up_for_earlier_times(loop: Loop, alice: User, rank: Rank) -> None:
+def test_new_schedule_starts_no_round_for_earlier_times(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=1)
     changed = set_loop(project=loop.project, settings={"schedule_time": "00:00"})
     assert turn_loop(loop=changed) is None

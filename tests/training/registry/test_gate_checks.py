@@ -80,7 +80,7 @@ def test_missing_figures_fail_the_gate() -> None:
     assert verdicts(None, of=GOOD, incumbent="rm-1")["accuracy_against_current"] is False
 
 
-def test_policy_checks_hold_at_their_bounds() -> None:
+def test_policy_checks_pass_at_their_bounds_and_fail_beyond_them() -> None:
     def found(kl: float | None, tokens: float, repetition: float) -> list[bool]:
         checks = policy_checks(
             new=Answering(tokens, repetition),

@@ -103,7 +103,7 @@ def test_released_task_returns_with_its_draft(
 
 
 @pytest.mark.parametrize("state", ["submitted", "skipped"])
-def test_answered_or_skipped_task_never_returns_to_its_annotator(
+def test_answered_or_skipped_task_never_returns_to_the_same_annotator(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str
 ) -> None:
     add_tasks(project, 1, overlap=2)
@@ -142,7 +142,7 @@ def test_inactive_project_does_not_assign_tasks(
     assert not Assignment.objects.exists()
 
 
-def test_response_orders_are_uniform_and_differ_between_annotators(
+def test_response_orders_are_equally_likely_and_differ_between_annotators(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 120, overlap=2)

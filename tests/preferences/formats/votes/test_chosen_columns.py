@@ -110,14 +110,14 @@ def test_votes_can_be_ignored() -> None:
     assert record.quirks == ()
 
 
-def test_errors_name_unknown_columns_keys_and_directions() -> None:
+def test_errors_name_unknown_columns_and_keys_and_directions() -> None:
     assert "vote=choice: the file has no such column" in refusal([SCORED], vote="choice")
     assert "The mapping key 'votes' is unknown" in refusal([SCORED], votes="score_a")
     assert "There is no direction 'up'" in refusal([SCORED], vote="score_a,score_b", direction="up")
     assert "(direction=higher or direction=lower)" in refusal([SCORED], vote="score_a,score_b")
 
 
-def test_column_with_the_worse_response_cannot_be_chosen_as_the_vote() -> None:
+def test_column_that_names_the_worse_response_cannot_be_chosen_as_the_vote() -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "loser": "A"}
     assert "vote=loser: this column identifies the worse response" in refusal([row], vote="loser")
 

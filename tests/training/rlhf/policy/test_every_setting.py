@@ -46,7 +46,7 @@ ELSEWHERE: dict[str, str] = {
     "reward_weights": f"{SEVERAL}::reward_is_the_weighted_mean_of_standardised_scores",
     "reward_floors": f"{POLICY}/test_rewards_in_ppo_and_rloo.py::"
     "floor_holds_in_ppo_while_the_helpful_reward_rises",
-    "floor_rate": f"{RLHF}/judging/test_floors.py::multiplier_follows_the_controllers_formula",
+    "floor_rate": f"{RLHF}/judging/test_floors.py::multiplier_follows_the_formula_of_the_controller",
     "reward_spread": f"{POLICY}/test_rewards_in_ppo_and_rloo.py::"
     "return_of_each_token_is_the_reward_minus_its_potential",
     "importance_cap": f"{SERVER}::importance_weights_apply_to_the_policy_gradient_of_ppo",
@@ -79,12 +79,12 @@ UNSEEN: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_setting_changes_the_policy(kind: str, tmp_path: Path) -> None:
+def test_settings_that_no_other_test_covers_change_the_policy(kind: str, tmp_path: Path) -> None:
     assert without_effect(kind, UNSEEN[kind], tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_every_setting_has_a_change_or_a_test(kind: str) -> None:
+def test_every_setting_has_an_entry_in_changes_or_elsewhere(kind: str) -> None:
     """A new setting needs an entry in `CHANGES` or `ELSEWHERE`."""
     others = RECIPES[kind].model_fields.keys() - CHANGES[kind].keys() - CADENCE - {"caution"}
     assert others <= ELSEWHERE.keys()

@@ -247,7 +247,9 @@ def test_reset_and_averaged_references_follow_the_adapter(scene: Scene) -> None:
             assert same(models.reference.weights(), {name: one.data for name, one in policy.items()})
 
 
-def test_policy_above_the_ceiling_returns_to_its_kept_adapter(scene: Scene, tmp_path: Path) -> None:
+def test_policy_above_the_ceiling_returns_to_the_last_adapter_below_the_ceiling(
+    scene: Scene, tmp_path: Path
+) -> None:
     settings = LORA | {"kl_ceiling": 1e-6, "learning_rate": 5e-2, "kl_coefficient": 0.0}
     path, metrics = LOOPS["rloo"](scene, scene.base, tmp_path, **settings, steps=1)
     assert metrics["went_back"] == 1.0
@@ -331,7 +333,7 @@ def test_only_the_lora_matrices_of_an_external_adapter_are_trained_further(
 
 
 @pytest.mark.parametrize("bias", ["lora_only", "all"])
-def test_adapter_with_biases_of_its_base_is_refused_for_further_training(
+def test_adapter_that_changes_biases_of_its_base_cannot_be_trained_further(
     bias: Any, scene: Scene, tmp_path: Path
 ) -> None:
     folder = saved_adapter(scene, LoraConfig(r=4, task_type="CAUSAL_LM", bias=bias), tmp_path / "adapter")

@@ -208,7 +208,7 @@ def test_random_numbers_of_answers_and_prompts_and_steps_are_independent(judge: 
     assert float(((counts - shares * counts.sum()) ** 2 / (shares * counts.sum())).sum()) < 21.1
 
 
-def test_every_pass_uses_each_prompt_once_and_in_a_different_order() -> None:
+def test_every_pass_uses_each_prompt_once_in_a_new_order() -> None:
     position, passes = rollout.START, []
     drawn: list[int] = []
     for _ in range(5):
@@ -274,7 +274,7 @@ def test_ptx_without_usable_demonstrations_is_refused() -> None:
     assert ptx.encode_demonstrations(config_of(), tiny.tokenizer(), [], context=20) == []
 
 
-def test_reference_stays_fixed_or_is_averaged_or_reset(judge: Path) -> None:
+def test_reference_is_fixed_or_averaged_or_reset_as_the_recipe_specifies(judge: Path) -> None:
     def after_three_steps(**changes: Any) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         config, state, prompts = state_of(judge, steps=3, **changes)
         weights = [{name: weight.clone() for name, weight in weights_of(state.models.actor).items()}]

@@ -171,7 +171,7 @@ def test_prompts_with_tools_are_recognised() -> None:
     assert record.metadata["tools"] == tools
 
 
-def test_input_history_and_system_prompt_of_an_instruction_are_kept() -> None:
+def test_input_and_history_and_system_prompt_of_an_instruction_are_kept() -> None:
     row = {
         "instruction": "Name",
         "input": "a river.",

@@ -48,7 +48,7 @@ def test_running_round_is_advanced_and_no_other_round_starts(ranked_loop: Loop) 
     assert TrainingRun.objects.count() == 1
 
 
-def test_round_with_human_gate_promotes_the_preferred_policy(
+def test_round_with_a_human_gate_promotes_the_preferred_policy(
     ranked_loop: Loop, alice: User, make_model: ModelMaker
 ) -> None:
     announced = ["gate.opened", "model.promoted", "round.finished"]

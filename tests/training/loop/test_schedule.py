@@ -38,7 +38,7 @@ def test_scheduled_times_are_in_the_time_zone_of_the_schedule(now: str, latest: 
     assert next_tick(settings, at(now)) == at(following)
 
 
-def test_weekdays_of_a_schedule_are_those_of_its_time_zone() -> None:
+def test_weekdays_of_a_schedule_are_days_in_its_time_zone() -> None:
     # 30 November 2026 is a Monday. In Auckland (UTC+13), Monday 08:00 is Sunday 19:00 UTC.
     settings = LoopSettings(schedule_time="08:00", schedule_days=("mon",), time_zone="Pacific/Auckland")
     assert latest_tick(settings, at("2026-11-30T00:00")) == at("2026-11-29T19:00")

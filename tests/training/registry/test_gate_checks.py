@@ -55,7 +55,9 @@ def test_reward_model_must_be_better_than_chance(accuracy: dict[str, Any], passe
         (estimate(None), False),
     ],
 )
-def test_calibration_fails_only_if_significantly_bad(ece: dict[str, Any], passed: bool) -> None:
+def test_calibration_check_fails_only_if_calibration_is_significantly_bad(
+    ece: dict[str, Any], passed: bool
+) -> None:
     assert verdicts(of=report(estimate(0.8, 0.7, 0.9), ece))["calibration"] is passed
 
 

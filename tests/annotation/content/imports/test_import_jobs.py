@@ -168,7 +168,7 @@ def test_failed_rows_are_grouped_by_reason(manager: APIClient) -> None:
     assert report["reasons"][0]["reason"] == report["errors"][0]["reason"]
 
 
-def test_import_stops_at_the_row_limit_and_reports_it(manager: APIClient, settings: Settings) -> None:
+def test_import_stops_at_the_row_limit_and_reports_the_limit(manager: APIClient, settings: Settings) -> None:
     settings.IMPORT_MAX_ROWS = 5
     assert executed(manager, upload(manager, rows(5)))["state"] == "succeeded"
     found = executed(manager, upload(manager, rows(6, start=100)))

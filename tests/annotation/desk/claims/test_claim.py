@@ -31,7 +31,7 @@ def _give(task: RankingTask, person: User) -> None:
     )
 
 
-def test_tasks_are_ordered_by_priority_then_by_age(
+def test_tasks_are_ordered_by_priority_and_then_by_age(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     tasks = add_tasks(project, 3)

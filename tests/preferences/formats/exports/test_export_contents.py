@@ -159,7 +159,7 @@ def test_best_of_n_export_has_the_columns_of_rewardbench(wishes: Project) -> Non
     )
 
 
-def test_hh_export_leaves_out_prompts_with_other_roles(wishes: Project) -> None:
+def test_hh_export_leaves_out_prompts_with_roles_that_the_format_lacks(wishes: Project) -> None:
     rows = lines(frozen(wishes), "hh_rlhf")
     assert rows[0] == {
         "chosen": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What is 2+2?\n\nAssistant: 4",

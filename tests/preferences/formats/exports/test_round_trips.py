@@ -143,7 +143,7 @@ def rankings_in(path: Path) -> Iterator[tuple[Record, RankingRecord]]:
 
 
 @pytest.mark.parametrize("name", RANKED)
-def test_real_file_survives_import_snapshot_and_export(wishes: Project, name: str) -> None:
+def test_real_file_survives_import_and_snapshot_and_export(wishes: Project, name: str) -> None:
     path = real_file(name)
     report = import_file(project=wishes, file=path)
     snapshot = freeze_snapshot(project=wishes, name="v1")

@@ -61,7 +61,7 @@ def test_direction_decides_which_score_is_better(direction: str, best: str) -> N
     assert order(record)[0] == [best]
 
 
-def test_lower_scores_can_be_fractions_and_start_at_0() -> None:
+def test_scores_that_are_better_if_lower_can_be_fractions_and_start_at_0() -> None:
     row = {**SCORED, "score_a": 0.7, "score_b": 0.1}
     assert order(read([row], vote="score_a,score_b", direction="lower")[0]) == [["Dog"], ["Cat"]]
     listed = {"prompt": "Best pet?", "responses": ["Cat", "Dog", "Ant"], "errors": [2, 0, 2]}

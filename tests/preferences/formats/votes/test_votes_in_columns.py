@@ -282,7 +282,7 @@ def test_arena_55k_cells_are_decoded() -> None:
     assert tie.rankings[0].tiers == ((0, 1),)
 
 
-def test_dataset_summarize_from_feedback_is_read() -> None:
+def test_summarize_from_feedback_dataset_is_read() -> None:
     name, (record,) = case_of(case("08-summarize-from-feedback") / "input.json")
     assert name == "summarize-from-feedback"
     assert record.rankings[0].tiers == ((0,), (1,))

@@ -114,7 +114,7 @@ def test_multiplier_and_its_change_per_step_are_bounded() -> None:
     assert back["integrals"]["harmless"] == pytest.approx(MOST_OF_WEIGHTS - 0.3)
 
 
-def test_state_survives_a_checkpoint_and_continues_exactly() -> None:
+def test_floors_continue_exactly_from_a_checkpoint() -> None:
     judges = open_judges(
         {"helpful": reward_model(1), "harmless": reward_model(2)},
         UsesRewards(reward_floors="harmless=start+0.5"),  # type: ignore[call-arg]

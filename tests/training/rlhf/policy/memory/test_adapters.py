@@ -213,7 +213,7 @@ def test_norm_of_the_change_of_an_adapter_matches_that_of_the_merged_weights(
     assert lora.adapter_change(opened, start=lora.START) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_moving_reference_is_a_second_adapter(scene: Scene, tmp_path: Path) -> None:
+def test_reference_that_changes_is_a_second_adapter(scene: Scene, tmp_path: Path) -> None:
     settings = LORA | {"reference": "ema", "reference_decay": 0.5}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     path, metrics = LOOPS["rloo"](scene, scene.base, whole, **settings)
@@ -229,7 +229,7 @@ def test_moving_reference_is_a_second_adapter(scene: Scene, tmp_path: Path) -> N
     assert not same(moved, trained)
 
 
-def test_reset_and_averaged_references_follow_the_adapter(scene: Scene) -> None:
+def test_reference_can_be_reset_to_or_averaged_with_the_trained_adapter(scene: Scene) -> None:
     for kind in ("reset", "ema"):
         config, models = models_of(scene, scene.base, reference=kind, reference_steps=2, reference_decay=0.75)
         before = {name: one.clone() for name, one in models.reference.weights().items()}

@@ -94,7 +94,7 @@ def _step(module: nn.Linear, rate: float = 0.1) -> None:
     optimiser.step()
 
 
-def test_adapters_heads_and_optimisers_are_in_float32(scene: Scene) -> None:
+def test_adapters_and_heads_and_optimisers_are_in_float32(scene: Scene) -> None:
     config = PPOConfig.model_validate(ROLLOUTS | ADAPTED)
     models = load_models(scene.base, {"reward": scene.judge}, config)
     critic = critic_for(models, config)

@@ -77,7 +77,7 @@ def stored(stack: Stack, project: str) -> list[dict[str, object]]:
     )
 
 
-def test_keyboard_can_rank_and_tie_responses_and_undo_changes(
+def test_annotator_can_rank_and_tie_responses_and_undo_changes_by_keyboard(
     desk: Desk, demo_stack: Stack, project: str
 ) -> None:
     shown = desk.order()
@@ -178,7 +178,7 @@ def test_draft_survives_a_reload(desk: Desk) -> None:
     assert desk.order() == wanted
 
 
-def test_question_mark_opens_the_list_of_shortcuts_and_escape_closes_it(desk: Desk) -> None:
+def test_list_of_shortcuts_opens_with_question_mark_and_closes_with_escape(desk: Desk) -> None:
     desk.press("?")
     dialog = desk.page.get_by_role("dialog", name="Keyboard shortcuts")
     for words in ("Submit the answer", "Undo", "Next response", "Skip this task"):

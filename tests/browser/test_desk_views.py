@@ -141,7 +141,7 @@ def faults(page: Page) -> list[str]:
     return found
 
 
-def test_every_layout_supports_ranking_comparing_and_right_to_left_text(page: Page) -> None:
+def test_every_layout_supports_ranking_and_comparing_and_right_to_left_text(page: Page) -> None:
     desk = Desk(page, "view-plain").open()
     a, b = (id_of(desk, text) for text in ALIKE)
 

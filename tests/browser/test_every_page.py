@@ -172,7 +172,7 @@ def test_login_page_is_accessible_in_another_language(chromium: Any, demo_stack:
     context.close()
 
 
-def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
+def test_admin_can_compare_runs_and_relaunch_one_and_promote_a_model(
     log_in: Callable[[str], Page], demo_stack: Stack
 ) -> None:
     page = log_in("admin")

@@ -72,7 +72,7 @@ def test_compose_has_the_expected_services_and_server_versions() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_variable_set_in_compose_is_read(name: str) -> None:
+def test_every_variable_that_compose_sets_is_read(name: str) -> None:
     unread = set(OURS[name]["environment"]) - variables_read()
     assert unread == set()
 
@@ -100,7 +100,7 @@ def test_settings_accept_the_compose_variables() -> None:
     assert list(reasons) == []
 
 
-def test_server_addresses_refer_to_compose_services() -> None:
+def test_database_and_broker_addresses_name_compose_services() -> None:
     environment = OURS["web"]["environment"]
     for variable in ("DATABASE_URL", "BROKER_URL"):
         assert urlsplit(filled(environment[variable])).hostname in SERVICES

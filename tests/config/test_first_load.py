@@ -12,7 +12,7 @@ DIST = ROOT / "frontend" / "dist"
 DESK = "src/features/desk/components/DeskPage.tsx"
 
 
-def test_desk_scripts_total_at_most_200_kilobytes() -> None:
+def test_desk_scripts_have_at_most_200_kilobytes_in_total() -> None:
     manifest = DIST / ".vite" / "manifest.json"
     assert manifest.exists(), "The page is not built: cd frontend && npm run build"
     chunks = json.loads(manifest.read_text())

@@ -154,13 +154,13 @@ CASES: dict[Use, Callable[[Project, User], Works]] = {
 }
 
 
-def test_each_use_of_the_key_has_a_case_and_belongs_to_one_category() -> None:
+def test_each_use_of_the_key_is_tested_and_belongs_to_one_category() -> None:
     assert set(CASES) == set(Use)
     assert sorted([*ENCRYPTED, *SIGNED, *EXPIRING]) == sorted(Use)
 
 
 @pytest.mark.parametrize("use", Use)
-def test_everything_survives_a_new_key_with_the_old_key_as_fallback(
+def test_everything_still_works_if_the_old_key_is_the_fallback_of_a_new_key(
     use: Use, project: Project, alice: User, settings: Settings
 ) -> None:
     works = CASES[use](project, alice)

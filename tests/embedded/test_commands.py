@@ -29,7 +29,7 @@ def state() -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-def test_single_command_starts_and_stops_its_databases(state: Path) -> None:
+def test_command_run_on_its_own_starts_and_stops_its_databases(state: Path) -> None:
     made = manage(state, "shell", "-c", _MAKE.format(name="first"))
     assert made.returncode == 0, made.stderr
     assert processes_of(state) == {}

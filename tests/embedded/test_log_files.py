@@ -130,7 +130,7 @@ def test_full_disk_is_reported_when_there_is_space_again(log: Path) -> None:
     assert everything(log) == ["5 bytes of this log are missing, because the disk was full.", "kept"]
 
 
-def test_last_lines_are_written_after_the_parent_was_killed(log: Path) -> None:
+def test_last_lines_of_children_are_written_even_if_the_parent_is_killed(log: Path) -> None:
     """If the supervisor is killed, its children are stopped, and their last lines still reach the log."""
     program = f"""
 import signal, sys, time

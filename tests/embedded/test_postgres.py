@@ -145,7 +145,7 @@ def test_error_of_a_failed_start_contains_the_log(server: Postgres) -> None:
         start(server)
 
 
-def test_server_started_by_root_runs_as_an_unprivileged_account(as_root: None, server: Postgres) -> None:
+def test_root_starts_the_server_as_an_unprivileged_account(as_root: None, server: Postgres) -> None:
     start(server)
     assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
 

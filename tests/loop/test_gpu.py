@@ -31,7 +31,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
     return own_demo_stack
 
 
-def test_runs_on_a_gpu_create_a_policy_that_is_better_than_the_first(demo_stack: Stack) -> None:
+def test_training_on_a_gpu_creates_a_policy_better_than_the_first_policy(demo_stack: Stack) -> None:
     before = len(demo_stack.rows(RUNS))
     for command in commands("tests/loop runs these lines as they stand"):
         done = manage(demo_stack.state, *command, timeout=900)

@@ -25,7 +25,7 @@ def command(*argv: str, **options: Any) -> str:
     return out.getvalue()
 
 
-def test_launch_without_wait_option_queues_the_run_and_warns_if_no_worker_runs(
+def test_launch_that_does_not_wait_queues_the_run_and_warns_if_no_worker_runs(
     transactional_db: None, lab: Project
 ) -> None:
     said = command("launch_run", "sft", "--project", "lab", "--set", "epochs=2", "weight_decay=0.01")

@@ -55,7 +55,7 @@ def test_users_without_training_access_see_nothing(
 
 
 @pytest.mark.usefixtures("foreign")
-def test_manager_has_read_only_access_to_their_own_project(
+def test_manager_can_only_read_runs_and_models_of_their_own_project(
     client_of: ClientOf, mona: User, run: TrainingRun, model: ModelVersion
 ) -> None:
     client = client_of(mona)

@@ -176,7 +176,7 @@ def test_new_password_during_an_attack_lets_the_owner_in_on_a_new_device(
     assert new.log_in("staple battery horse") == 200
 
 
-def test_login_guesses_do_not_block_password_confirmation_in_a_session() -> None:
+def test_login_limit_does_not_block_a_password_change_in_a_session() -> None:
     mine = Browser("192.0.2.1")
     assert mine.log_in() == 200
     use_up_the_limit()
@@ -184,7 +184,7 @@ def test_login_guesses_do_not_block_password_confirmation_in_a_session() -> None
     assert changed.status_code == 204
 
 
-def test_stranger_who_knows_the_password_cannot_use_up_the_owners_codes(alice: User) -> None:
+def test_stranger_who_knows_the_password_cannot_use_up_codes_of_the_owner(alice: User) -> None:
     mine = known_browser()
     Authenticator.objects.create(user=alice, type="totp", data={"secret": get_adapter().encrypt("JBSWY3DP")})
     stranger = Browser()

@@ -84,7 +84,7 @@ def test_login_requires_the_csrf_token(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_unsafe_session_request_requires_the_csrf_token(
+def test_unsafe_request_in_a_session_requires_the_csrf_token(
     browser: APIClient, alice: User, project: Project
 ) -> None:
     _login(browser)

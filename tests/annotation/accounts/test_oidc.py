@@ -285,7 +285,7 @@ def test_any_name_from_the_provider_becomes_a_valid_user_name(
         (True, "", "/login?problem=unknown"),
     ],
 )
-def test_account_with_the_verified_address_is_linked(
+def test_existing_account_is_linked_only_if_its_address_is_verified(
     provider: Provider, alice: User, verified: object, address: str, comes_to: str
 ) -> None:
     User.objects.filter(pk=alice.pk).update(email="alice@example.org")
@@ -364,7 +364,7 @@ def test_unreachable_provider_is_reported(provider: Provider, alice: User) -> No
     assert browser.back(back) == "/login?problem=failed"
 
 
-def test_login_through_a_provider_that_hangs_times_out(settings: Settings, db: None) -> None:
+def test_login_times_out_if_the_provider_hangs(settings: Settings, db: None) -> None:
     settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.2
     with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections and never responds
         configure(settings, Provider(url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
@@ -377,7 +377,7 @@ def test_unconfigured_provider_is_refused_and_the_error_names_the_field(provider
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "provider")
 
 
-def test_callback_address_is_https_in_production(provider: Provider, settings: Settings, db: None) -> None:
+def test_callback_address_uses_https_in_production(provider: Provider, settings: Settings, db: None) -> None:
     settings.PRODUCTION = True
     Browser().at_provider(provider)
     assert provider.asked[0]["redirect_uri"] == "https://testserver/api/v1/auth/oidc/company/callback"

@@ -48,7 +48,7 @@ def _reset(token: str, password: str = NEW) -> tuple[Browser, Any]:
     return browser, browser.post(RESET, token=token, password=password)
 
 
-def test_link_that_sets_a_password_and_logs_the_user_in_works_only_once(alice: User) -> None:
+def test_link_sets_a_password_and_logs_the_user_in_only_once(alice: User) -> None:
     token = _token()
     browser, answer = _reset(token)
     assert (answer.status_code, answer.json()["username"]) == (200, "alice")
@@ -79,7 +79,7 @@ def test_new_password_ends_all_other_sessions(alice: User) -> None:
     assert not there.in_()
 
 
-def test_link_does_not_replace_the_second_factor(alice: User) -> None:
+def test_link_still_requires_the_second_factor(alice: User) -> None:
     allauth_internals.activate_totp(alice, "A" * 32)
     codes = allauth_internals.new_recovery_codes(alice)
     browser, answer = _reset(_token())
@@ -142,7 +142,7 @@ def _status_of(token: str, password: str) -> int:
     return int(_reset(token, password)[1].status_code)
 
 
-def test_audit_log_names_who_created_and_who_used_the_link(alice: User) -> None:
+def test_audit_log_names_who_created_the_link_and_who_used_it(alice: User) -> None:
     with acting_as("command:root:set_user"):
         tokens = [_token(), _token()]
     _reset(tokens[1])

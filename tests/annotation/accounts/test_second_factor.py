@@ -20,7 +20,7 @@ FACTOR = "/api/v1/account/second-factor"
 NEW_CODES = "/api/v1/account/recovery-codes"
 
 
-def test_code_helper_matches_the_rfc() -> None:
+def test_codes_in_the_tests_match_the_examples_in_the_rfc() -> None:
     """The expected codes are the last six of the eight digits in RFC 6238, appendix B."""
     secret = base64.b32encode(b"12345678901234567890").decode()
     given = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
@@ -86,7 +86,9 @@ def test_code_without_an_enrolment_is_refused(alice: User, browser: Browser) -> 
     assert browser.post(f"{FACTOR}/confirm", code="123456").json()["type"] == "no-enrolment"
 
 
-def test_password_alone_does_not_log_in(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
+def test_password_alone_does_not_log_the_user_in(
+    enrolled: tuple[str, list[str]], clock: dict[str, float]
+) -> None:
     fresh = Browser()
     answer = fresh.post(LOGIN, username="alice", password=PASSWORD)
     assert (answer.status_code, answer.json()) == (202, {"next_step": "code"})
@@ -99,7 +101,7 @@ def test_password_alone_does_not_log_in(enrolled: tuple[str, list[str]], clock: 
 
 
 @pytest.mark.parametrize(("drift", "status"), [(-30, 200), (30, 200), (-60, 400), (60, 400)])
-def test_clock_difference_of_half_a_minute_is_accepted(
+def test_clock_may_differ_by_half_a_minute_but_not_by_a_minute(
     enrolled: tuple[str, list[str]], clock: dict[str, float], drift: int, status: int
 ) -> None:
     fresh = Browser()

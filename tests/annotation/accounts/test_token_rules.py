@@ -59,7 +59,7 @@ def test_token_expires_after_90_days_unless_another_date_is_chosen(page: APIClie
     assert (life(shorter) or timedelta()).days == 6
 
 
-def test_token_without_an_expiry_date_needs_the_operators_permission(
+def test_token_without_an_expiry_date_needs_permission_from_the_operator(
     page: APIClient, settings: Settings
 ) -> None:
     for refused in (None, in_days(400)):
@@ -135,7 +135,7 @@ def test_password_set_by_a_command_revokes_the_tokens_too(
     assert not works(token)
 
 
-def test_upgraded_hash_of_the_same_password_does_not_revoke_tokens(
+def test_upgrading_the_hash_of_a_password_does_not_revoke_tokens(
     page: APIClient, alice: User, settings: Settings
 ) -> None:
     token = create_token(user=alice, name="a")[1]

@@ -93,7 +93,7 @@ def test_json_of_the_wrong_shape_is_refused_and_the_error_names_the_fields(
     assert response.json()["errors"]
 
 
-def test_text_with_valid_escapes_is_stored_correctly(
+def test_valid_escapes_in_text_are_decoded_and_stored(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask]
 ) -> None:
     desk = client_of(alice)

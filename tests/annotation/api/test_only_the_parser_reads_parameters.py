@@ -49,7 +49,7 @@ def modules() -> list[Path]:
     ]
 
 
-def test_only_the_parser_reads_parameters_headers_and_cookies() -> None:
+def test_only_the_parser_reads_parameters_and_headers_and_cookies() -> None:
     found = {
         str(path.relative_to(ROOT)): lines
         for path in modules()

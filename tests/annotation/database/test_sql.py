@@ -15,7 +15,7 @@ def _deadlock() -> OperationalError:
     return error
 
 
-def test_service_is_retried_until_no_deadlock_occurs() -> None:
+def test_call_is_retried_until_no_deadlock_occurs() -> None:
     left = [_deadlock() for _ in range(DEADLOCK_ATTEMPTS - 1)]
 
     @retry_deadlocks

@@ -347,7 +347,7 @@ def test_gzipped_csv_upload_is_imported(project: Project, mona: User, client_of:
     assert (report["format"], report["tasks"]) == ("rankloop", 1)
 
 
-def test_format_list_marks_importable_and_exportable_formats(alice: User, client_of: ClientOf) -> None:
+def test_format_list_contains_import_formats_and_export_formats(alice: User, client_of: ClientOf) -> None:
     body = client_of(alice).get("/api/v1/formats/").json()
     assert {"hh-rlhf", "rankloop"} <= {known["name"] for known in body["imports"]}
     by_name = {known["name"]: known for known in body["exports"]}
@@ -359,7 +359,7 @@ def test_format_list_marks_importable_and_exportable_formats(alice: User, client
     assert all(known["loses"] and known["use"] for known in body["exports"])
 
 
-def test_export_applies_options_or_is_refused_with_a_reason(
+def test_export_options_are_applied_and_invalid_exports_are_refused(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)

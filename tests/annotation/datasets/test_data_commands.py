@@ -165,7 +165,7 @@ def test_invalid_import_is_refused_with_a_reason(
         run("import_responses", str(path), "--project", "wishes", *words)
 
 
-def test_freeze_and_export_commands_report_the_contents(wishes: None, tmp_path: Path) -> None:
+def test_commands_report_the_contents_of_snapshots_and_exports(wishes: None, tmp_path: Path) -> None:
     frozen = run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     assert "Froze 3 rankings as v1: 9 comparisons (3 ties), 3 prompts, 1 annotator." in frozen
     out = tmp_path / "pairs.jsonl"

@@ -207,7 +207,7 @@ def test_export_has_a_portable_file_name(wishes: Project) -> None:
 
 
 @pytest.mark.parametrize("format", ["trl_preference", "trl_preference_parquet"])
-def test_trl_reward_trainer_trains_one_step_on_the_export(
+def test_trl_reward_trainer_takes_one_step_on_the_export(
     wishes: Project, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")

@@ -246,7 +246,7 @@ def test_check_turned_into_a_ranking_task_opens_its_remaining_slots(
     assert claim_next(project=project, annotator=rita) is None
 
 
-def test_managers_create_checks_and_invalid_gold_rankings_are_refused(
+def test_managers_can_create_checks_but_not_with_an_invalid_gold_ranking(
     project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = f"/api/v1/projects/support/tasks/{tasks[0].pk}/"

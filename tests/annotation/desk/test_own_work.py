@@ -48,7 +48,7 @@ def test_statistics_exclude_answers_of_other_annotators(
     assert client_of(ben).get(MINE).json() == NOTHING_YET
 
 
-def test_yesterdays_answers_do_not_count_today(desk: APIClient, project: Project, alice: User) -> None:
+def test_answers_from_the_previous_day_do_not_count(desk: APIClient, project: Project, alice: User) -> None:
     rank_next(project, alice, [0], [1], [2])
     Desk.objects.update(day=timezone.now().date() - timedelta(days=1))
     mine = desk.get(MINE).json()

@@ -157,7 +157,7 @@ def test_answer_to_a_task_that_later_became_practice_has_no_feedback(
     assert client_of(alice).get(url(held)).status_code == 204
 
 
-def test_failed_annotator_sees_the_result_before_the_second_attempt(
+def test_annotator_who_failed_sees_the_result_before_the_second_attempt(
     exam: Project, alice: User, client_of: ClientOf
 ) -> None:
     for _ in range(2):

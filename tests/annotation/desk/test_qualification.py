@@ -108,7 +108,9 @@ def test_reviewers_and_managers_need_not_qualify(exam: Project, rita: User, mona
         assert claim(exam, person).task.kind == "ranking"
 
 
-def test_qualification_requires_tasks_and_a_pass_mark(exam: Project, alice: User, ben: User) -> None:
+def test_annotators_need_not_qualify_without_a_pass_mark_or_qualification_tasks(
+    exam: Project, alice: User, ben: User
+) -> None:
     exam.qualification_pass_mark = None
     exam.save()
     assert claim(exam, alice).task.kind == "ranking"

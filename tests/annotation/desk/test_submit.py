@@ -117,7 +117,7 @@ def test_second_submit_is_a_conflict(desk: APIClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_answer_after_its_lease_expired_is_a_conflict_and_is_kept_as_a_draft(
+def test_answer_after_the_lease_has_ended_is_a_conflict_and_kept_as_a_draft(
     desk: APIClient, swept: bool
 ) -> None:
     shown = next_of(desk)

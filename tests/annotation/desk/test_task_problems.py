@@ -199,7 +199,7 @@ def test_repeated_report_reopens_a_resolved_report(desk: APIClient, mona: User, 
     assert _left(client_of(mona)) == 1
 
 
-def test_report_changed_since_it_was_read_cannot_be_resolved(
+def test_report_that_changed_after_it_was_read_cannot_be_resolved(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)

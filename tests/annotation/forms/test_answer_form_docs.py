@@ -11,7 +11,7 @@ from annotation.forms.presets import PRESETS
 TEXT = (Path(__file__).parents[3] / "docs" / "answer-forms.md").read_text()
 
 
-def test_document_names_every_part_of_a_form_and_an_answer() -> None:
+def test_document_names_every_part_of_forms_and_answers() -> None:
     parts, answers, *_ = TEXT.split("## ")
     assert [name for name in AnswerForm.model_fields if f"`{name}`" not in parts] == []
     said = set(Answer.__dataclass_fields__) - {"touched", "duration_ms"}

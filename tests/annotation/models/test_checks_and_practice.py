@@ -6,7 +6,7 @@ from annotation.models import Assignment, Project, RankingTask
 
 
 @pytest.mark.parametrize("kind", RankingTask.Kind)
-def test_property_is_check_agrees_with_the_querysets(
+def test_querysets_agree_with_the_property_on_which_tasks_are_checks(
     project: Project, tasks: list[RankingTask], kind: RankingTask.Kind
 ) -> None:
     task = tasks[0]

@@ -132,7 +132,7 @@ def test_uploader_is_the_actor_of_imported_rows(project: Project, mona: User, cl
     assert (entry.actor, entry.after) == (f"user:{mona.pk}", {"source": "import", "rows": 1})
 
 
-def test_secret_change_is_logged_without_the_secret(mona: User) -> None:
+def test_change_of_a_secret_is_logged_without_the_secret(mona: User) -> None:
     mona.set_password("another correct horse")
     mona.save()
     assert _of(mona)[-1].after == {"password": "(not kept)"}

@@ -72,7 +72,7 @@ def test_exclusion_is_per_project_and_distinguishes_labels_from_accounts(
     assert _counted() == {"alice", "ben", "rater 7"}
 
 
-def test_counted_and_uncounted_rankings_are_complementary(
+def test_every_ranking_is_either_counted_or_uncounted(
     project: Project,
     rankings: dict[str, Ranking],
     alice: User,

@@ -312,7 +312,7 @@ def test_answer_during_an_exclusion_becomes_an_uncounted_ranking_or_a_draft(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_claim_while_an_exclusion_is_lifted_does_not_exceed_the_overlap(
+def test_claim_during_the_lifting_of_an_exclusion_does_not_exceed_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, turn: int
 ) -> None:
     add_tasks(project, 1)

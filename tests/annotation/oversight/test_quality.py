@@ -145,7 +145,7 @@ def test_checks_count_only_towards_accuracy(
     assert all(row.longer_wins == UNKNOWN for row in found.annotators)
 
 
-def test_ranking_task_with_a_known_answer_counts_normally(
+def test_ranking_task_with_a_known_answer_counts_like_any_ranking_task(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
@@ -193,7 +193,7 @@ def test_position_bias_and_length_bias_are_distinguished(
     assert row.median_seconds == 1.0
 
 
-def test_agreement_on_ratings_is_krippendorffs_alpha(
+def test_agreement_on_ratings_is_the_alpha_of_krippendorff(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     project.form |= {"ratings": [{"name": "helpful", "label": "Helpful", "min": 0, "max": 4}]}

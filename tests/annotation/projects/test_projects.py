@@ -20,7 +20,7 @@ from tests.annotation.answering import next_of, send, wrong_fields
 ClientOf = Callable[[User | None], APIClient]
 
 
-def test_project_list_shows_the_role_of_the_user_and_the_form_and_counts(
+def test_project_list_shows_form_and_counts_and_the_role_of_the_user(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, oscar: User, client_of: ClientOf
 ) -> None:
     create_project(slug="elsewhere")

@@ -27,7 +27,7 @@ def handler_for(descriptor: int) -> DescriptorHandler:
 
 
 @pytest.mark.parametrize("reopened", [True, False])
-def test_full_pipe_delays_the_process_once_and_missing_lines_are_reported(
+def test_full_pipe_delays_the_process_only_once_and_lost_lines_are_reported(
     reopened: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = os.pipe()

@@ -55,7 +55,7 @@ def rows(*prompts: str) -> bytes:
     ).encode()
 
 
-def test_import_claim_and_submit_do_not_log_content(
+def test_importing_and_claiming_and_submitting_do_not_log_content(
     all_lines: Lines, project: Project, alice: User, mona: User
 ) -> None:
     manager, annotator = APIClient(), APIClient()

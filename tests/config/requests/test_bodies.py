@@ -173,7 +173,7 @@ def test_stranger_is_refused_before_an_upload_is_read(
     assert client.problem["status"] == HTTPStatus.UNAUTHORIZED
 
 
-def test_upload_without_role_scope_or_csrf_token_is_refused_before_it_is_read(
+def test_upload_without_permission_or_csrf_token_is_refused_before_it_is_read(
     application: OneThreadPerRequest, project: Project, alice: User, mona: User, oscar: User
 ) -> None:
     headers, parts = upload(rows=3)
@@ -190,7 +190,7 @@ def test_upload_without_role_scope_or_csrf_token_is_refused_before_it_is_read(
         assert client.read_before_response == 0
 
 
-def test_managers_upload_is_accepted_with_a_token_and_with_a_session(
+def test_upload_of_a_manager_is_accepted_with_a_token_and_with_a_session(
     application: OneThreadPerRequest, project: Project, mona: User
 ) -> None:
     headers, parts = upload(rows=4000)  # more than is kept in memory
@@ -248,7 +248,7 @@ def test_body_that_arrives_too_slowly_times_out(application: OneThreadPerRequest
     asyncio.run(scene())
 
 
-def test_each_user_can_send_a_few_uploads_at_a_time(
+def test_number_of_simultaneous_uploads_of_each_user_is_limited(
     application: OneThreadPerRequest, project: Project, mona: User, ada: User
 ) -> None:
     headers, parts = upload(rows=3)
@@ -283,7 +283,7 @@ def test_each_user_can_send_a_few_uploads_at_a_time(
     assert application._uploads._open.total() == 0
 
 
-def test_exactly_the_upload_endpoints_have_the_upload_limit() -> None:
+def test_all_upload_endpoints_and_no_others_have_the_upload_limit() -> None:
     table = [line for line in lines(get_resolver()) if isinstance(line, Line)]
     for line in table:
         path = "/" + re.sub(r"<uuid:\w+>", str(UUID(int=7)), line.route)

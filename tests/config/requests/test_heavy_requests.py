@@ -270,7 +270,7 @@ def test_heavy_routes_are_recognised() -> None:
 
 
 @pytest.mark.parametrize("path", [f"{PROJECT}/tasks/", f"{PROJECT}/rankings/"])
-def test_lists_are_heavy_only_with_slow_conditions(path: str) -> None:
+def test_lists_are_heavy_only_with_slow_filters(path: str) -> None:
     routes = HeavyRoutes()
     for query in (b"says=order", b"state=open&s%61ys=%C3%A9", b"agreement_below=0.5"):
         assert routes.kind_of("GET", path, query) is Heavy.REPORT

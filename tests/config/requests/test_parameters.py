@@ -139,7 +139,9 @@ def _named(answer: Any) -> set[str]:
     return {error["field"] for error in answer.json()["errors"]}
 
 
-def test_every_invalid_value_is_refused_with_the_parameters_name(people: dict[str, User], rows: Ids) -> None:
+def test_every_invalid_value_is_refused_and_the_error_names_the_parameter(
+    people: dict[str, User], rows: Ids
+) -> None:
     tried = 0
     for line, parameters in DECLARED:
         client = _client(line, people)

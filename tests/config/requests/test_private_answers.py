@@ -21,7 +21,7 @@ from tests.config.conftest import OWNER, Ids, url_of
 from tests.config.schema.api_schema import api_schema
 
 
-def test_responses_of_the_api_are_not_stored(people: dict[str, User], rows: Ids) -> None:
+def test_caches_may_not_store_responses_of_the_api(people: dict[str, User], rows: Ids) -> None:
     """The test covers requests with and without a token. Most requests without a token are refused."""
     for name in ("ada", OWNER, None):
         token = name and create_token(user=people[name], name="t")[1]
@@ -34,7 +34,7 @@ def test_responses_of_the_api_are_not_stored(people: dict[str, User], rows: Ids)
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/none/", "/api/schema/", "/static/none.js"])
-def test_responses_outside_the_api_are_not_stored(db: None, path: str) -> None:
+def test_caches_may_not_store_responses_outside_the_api(db: None, path: str) -> None:
     assert "no-store" in APIClient().get(path)["Cache-Control"]
 
 

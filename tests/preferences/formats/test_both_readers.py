@@ -180,7 +180,7 @@ def test_every_pair_of_a_rewardbench_row_with_many_responses_is_kept(tmp_path: P
     assert pairs == {(better, other) for better in row["chosen"] for other in row["rejected"]}
 
 
-def test_training_fields_of_a_row_are_read(tmp_path: Path) -> None:
+def test_row_fields_for_training_are_read(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(ROWS[1]))
     ((line,),) = (list(lines_of(file)[1]),)

@@ -171,7 +171,7 @@ def test_prompts_with_tools_are_recognised() -> None:
     assert record.metadata["tools"] == tools
 
 
-def test_input_history_and_system_prompt_of_an_instruction_are_kept() -> None:
+def test_input_and_history_and_system_prompt_of_an_instruction_are_kept() -> None:
     row = {
         "instruction": "Name",
         "input": "a river.",
@@ -199,7 +199,7 @@ SIMILAR = {"chosen": "The capital of Peru is Lima.", "rejected": "The capital of
         ({"x": "I would like to know the capital"}, "x"),
     ],
 )
-def test_common_start_is_not_the_prompt_if_another_field_could_be_the_prompt(
+def test_common_start_is_not_the_prompt_if_another_field_may_contain_the_prompt(
     row: dict[str, Any], named: str
 ) -> None:
     for sides in (SIMILAR, {"chosen": [YES], "rejected": [NO]}):

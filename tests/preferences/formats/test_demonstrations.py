@@ -79,7 +79,7 @@ def test_earlier_turns_and_the_system_prompt_belong_to_the_prompt() -> None:
         pytest.param({"messages": [USER, ANSWER], "label": True}, id="a labelled conversation"),
     ],
 )
-def test_rows_that_can_contain_votes_or_model_answers_are_not_recognised(row: dict[str, Any]) -> None:
+def test_rows_that_may_contain_votes_or_model_answers_are_not_demonstrations(row: dict[str, Any]) -> None:
     try:
         format, _ = read(row)
     except FormatError:

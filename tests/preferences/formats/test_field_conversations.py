@@ -195,7 +195,7 @@ def test_ties_of_several_responses_are_kept() -> None:
     assert ranking(mixed).tiers == ((0,), (1, 2), (3,))
 
 
-def test_every_character_is_kept_in_json_lines_csv_and_parquet(tmp_path: Path) -> None:
+def test_every_character_is_kept_in_json_lines_and_csv_and_parquet(tmp_path: Path) -> None:
     path = case("26-unicode-roundtrip") / "input.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     assert len(rows) == 12

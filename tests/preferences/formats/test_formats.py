@@ -201,7 +201,7 @@ def test_unknown_file_is_refused_with_a_list_of_known_formats() -> None:
     assert all(known in str(refusal.value) for known in IMPORT_FORMATS)
 
 
-def test_jsonl_gzip_csv_and_parquet_files_contain_the_same_rows() -> None:
+def test_jsonl_and_gzip_and_csv_and_parquet_files_contain_the_same_rows() -> None:
     rows = [
         {
             "prompt": f"Question {n},\nwith “quotes”",

@@ -175,7 +175,7 @@ def test_rows_with_wrong_parquet_types_are_rejected_one_by_one(columns: dict[str
     assert reason in found[0].reason
 
 
-def test_damaged_parquet_is_refused_or_reading_stops_with_a_reason() -> None:
+def test_truncated_parquet_is_refused_and_a_damaged_page_is_reported() -> None:
     whole = table(prompt=[f"Question {n}" * 20 for n in range(5000)], responses=[["a", "b"]] * 5000)
     with pytest.raises(FormatError, match="can't be opened"):
         read(whole[: len(whole) // 2])

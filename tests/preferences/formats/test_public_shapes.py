@@ -188,7 +188,7 @@ def test_file_with_a_vote_that_cannot_be_interpreted_is_refused(row: Row, named:
     assert named in refusal(row)
 
 
-def test_sentence_that_names_the_winner_is_a_vote_in_any_column() -> None:
+def test_sentence_that_names_the_winner_is_read_as_a_vote_in_any_column() -> None:
     assert order(record_of({**PAIR, "annotation": "Response B is better"})) == DOG
     assert ranking_of({**PAIR, "annotation": "A better answer"}) is None
 

@@ -95,7 +95,7 @@ def test_input_with_the_wrong_shape_or_sign_is_rejected(wins: NDArray[np.float64
         fit(wins, prior=0.5)
 
 
-def test_strengths_match_choix_evalica_and_crowd_kit() -> None:
+def test_strengths_match_choix_and_evalica_and_crowd_kit() -> None:
     import choix
     import evalica
     from crowdkit.aggregation import BradleyTerry as CrowdKit

@@ -45,7 +45,7 @@ def test_only_the_guesser_is_an_outlier(overlap: int) -> None:
     assert (np.delete(found.adjusted, 3) > 0.05).all()
 
 
-def test_z_scores_match_random_reassignment_of_annotators() -> None:
+def test_z_scores_match_random_reassignment_of_scores() -> None:
     """The expected z-scores use the mean and standard deviation over 4,000 random reassignments of each
     task's scores to its annotators."""
     score, task, who = _project(2, np.array([0.3, 0.5, 0.7, 1.0, 2.0]), 40, 3)

@@ -11,9 +11,9 @@ from preferences.statistics.sequential import confidence_sequence
 
 
 @pytest.mark.parametrize("mean", [0.3, 0.5, 0.9])
-def test_interval_contains_the_mean_at_every_time(mean: float) -> None:
-    """At most 5 % of sequences may ever miss the mean. With exactly 5 %, the probability that 15 or more of
-    200 sequences miss the mean is 0.08."""
+def test_interval_contains_the_mean_after_any_number_of_observations(mean: float) -> None:
+    """At most 5 % of sequences may ever miss the mean. With 5 %, the probability that 15 or more of 200
+    sequences miss the mean is 0.08."""
     rng = np.random.default_rng(7)
     missed = 0
     for _ in range(200):
@@ -23,7 +23,7 @@ def test_interval_contains_the_mean_at_every_time(mean: float) -> None:
     assert missed < 15
 
 
-def test_interval_only_shrinks() -> None:
+def test_interval_never_grows() -> None:
     values = np.random.default_rng(3).choice([0.0, 0.5, 1.0], size=80, p=[0.2, 0.2, 0.6])
     found = [confidence_sequence(values[:n]) for n in range(1, 81, 4)]
     assert all(a.low <= b.low and a.high >= b.high for a, b in itertools.pairwise(found))

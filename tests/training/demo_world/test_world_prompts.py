@@ -37,7 +37,7 @@ def test_every_wording_of_a_question_is_parsed(intent: Intent) -> None:
 
 
 @pytest.mark.parametrize("intent", [*INTENTS, *FOLLOW_UPS], ids=lambda intent: intent.name)
-def test_all_answers_for_an_intent_state_the_same_facts(intent: Intent) -> None:
+def test_all_answers_for_one_intent_contain_the_same_facts(intent: Intent) -> None:
     kinds = set(slots.in_template(intent.answers[0]))
     questions = {slots.in_template(question) for question in intent.questions}
     for answer in intent.answers:

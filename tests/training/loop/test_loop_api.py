@@ -123,7 +123,7 @@ def test_round_shows_its_gates_and_promotions(
     cancel_round(round=round, by=None)
 
 
-def test_command_set_loop_changes_settings_and_single_recipe_settings(lab: Project) -> None:
+def test_set_loop_command_changes_settings_of_the_loop_and_its_recipes(lab: Project) -> None:
     out = io.StringIO()
     call_command("set_loop", "lab", "--set", "improve_with=ppo,dpo", "recipes.ppo.steps=3", stdout=out)
     call_command(
@@ -138,7 +138,7 @@ def test_command_set_loop_changes_settings_and_single_recipe_settings(lab: Proje
         call_command("set_loop", "lab", "--set", "time_zone=Nowhere")
 
 
-def test_command_turn_loop_starts_a_round_and_names_its_steps(ranked_loop: Loop) -> None:
+def test_turn_loop_command_starts_a_round_and_names_its_steps(ranked_loop: Loop) -> None:
     out = io.StringIO()
     call_command("turn_loop", "lab", stdout=out)
     assert "Round 1 started (manual, 3 new comparisons)." in out.getvalue()

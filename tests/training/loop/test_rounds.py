@@ -55,7 +55,7 @@ def test_running_round_is_advanced_and_no_other_round_starts(ranked_loop: Loop) 
     assert TrainingRun.objects.count() == 1
 
 
-def test_round_with_human_gate_promotes_the_preferred_policy(
+def test_round_with_a_human_gate_promotes_the_preferred_policy(
     ranked_loop: Loop, alice: User, make_model: ModelMaker
 ) -> None:
     announced = ["gate.opened", "model.promoted", "round.finished"]
@@ -183,7 +183,7 @@ def test_reward_model_no_better_than_chance_stops_the_round(
     assert "0.440" in Gate.objects.get().reason
 
 
-def test_policy_that_drifted_too_far_is_stopped_without_asking_people(
+def test_gate_fails_without_asking_people_if_the_policy_drifted_too_far(
     ranked_loop: Loop, make_model: ModelMaker
 ) -> None:
     round = helper.trained_reward_model(started(ranked_loop), make_model, name="lab-rm-1")
@@ -313,7 +313,7 @@ def test_two_concurrent_scheduler_ticks_start_one_round_with_one_run(ranked_loop
 
 
 @pytest.mark.django_db(transaction=True)
-def test_process_that_waited_for_the_round_sees_the_other_processs_snapshot(ranked_loop: Loop) -> None:
+def test_process_that_waited_for_a_round_sees_the_snapshot_of_another_process(ranked_loop: Loop) -> None:
     round = start_round(loop=ranked_loop, trigger="manual")
     waiter = threading.Thread(target=advance_and_close, args=[round])
     with transaction.atomic():

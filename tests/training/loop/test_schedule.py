@@ -32,13 +32,13 @@ def at(text: str) -> datetime:
         ("2026-10-25T00:31", "2026-10-25T00:30", "2026-10-26T01:30"),
     ],
 )
-def test_times_of_the_schedule_follow_the_time_zone(now: str, latest: str, following: str) -> None:
+def test_scheduled_times_are_in_the_time_zone_of_the_schedule(now: str, latest: str, following: str) -> None:
     settings = LoopSettings(schedule_time="02:30", time_zone="Europe/Berlin")
     assert latest_tick(settings, at(now)) == at(latest)
     assert next_tick(settings, at(now)) == at(following)
 
 
-def test_weekdays_of_a_schedule_are_those_of_its_time_zone() -> None:
+def test_weekdays_of_a_schedule_are_days_in_its_time_zone() -> None:
     # 30 November 2026 is a Monday. In Auckland (UTC+13), Monday 08:00 is Sunday 19:00 UTC.
     settings = LoopSettings(schedule_time="08:00", schedule_days=("mon",), time_zone="Pacific/Auckland")
     assert latest_tick(settings, at("2026-11-30T00:00")) == at("2026-11-29T19:00")
@@ -80,7 +80,7 @@ def test_night_without_new_comparisons_is_skipped_with_a_reason(nightly: Loop) -
     assert turn_loop(loop=nightly, now=tomorrow(nightly) + timedelta(minutes=1)) is None
 
 
-def test_new_schedule_does_not_make_up_for_earlier_times(loop: Loop, alice: User, rank: Rank) -> None:
+def test_new_schedule_starts_no_round_for_earlier_times(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=1)
     changed = set_loop(project=loop.project, settings={"schedule_time": "00:00"})
     assert turn_loop(loop=changed) is None

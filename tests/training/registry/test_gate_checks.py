@@ -56,7 +56,9 @@ def test_reward_model_must_be_better_than_chance(accuracy: dict[str, Any], passe
         (estimate(None), False),
     ],
 )
-def test_calibration_fails_only_if_significantly_bad(ece: dict[str, Any], passed: bool) -> None:
+def test_calibration_check_fails_only_if_calibration_is_significantly_bad(
+    ece: dict[str, Any], passed: bool
+) -> None:
     assert verdicts(of=report(estimate(0.8, 0.7, 0.9), ece))["calibration"] is passed
 
 
@@ -81,7 +83,7 @@ def test_missing_figures_fail_the_gate() -> None:
     assert verdicts(None, of=GOOD, incumbent="rm-1")["accuracy_against_current"] is False
 
 
-def test_policy_checks_hold_at_their_bounds() -> None:
+def test_policy_checks_pass_at_their_bounds_and_fail_beyond_them() -> None:
     def found(kl: float | None, tokens: float, repetition: float) -> list[bool]:
         checks = policy_checks(
             new=Answering(tokens, repetition),

@@ -38,7 +38,7 @@ def test_promotion_without_a_gate_needs_a_reason(
     )  # fmt: skip
 
 
-def test_promotion_without_a_reason_requires_a_passed_gate_and_records_it(make_model: ModelMaker) -> None:
+def test_promotion_without_a_reason_requires_and_records_a_passed_gate(make_model: ModelMaker) -> None:
     model = make_model(name="lab-ppo-1")
     Gate.objects.create(model=model, state="failed", decided_at=timezone.now())
     with pytest.raises(Problem, match="has passed no gate"):

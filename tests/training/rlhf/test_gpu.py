@@ -110,7 +110,9 @@ def test_step_of_ppo_gives_similar_figures_in_bfloat16_and_in_float32(
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rloo", "ppo"])
-def test_run_on_a_gpu_resumes_close_to_an_uninterrupted_run(kind: str, scene: Scene, tmp_path: Path) -> None:
+def test_resumed_run_on_a_gpu_ends_close_to_an_uninterrupted_run(
+    kind: str, scene: Scene, tmp_path: Path
+) -> None:
     """On a GPU, the terms of a sum can be added in a different order in each run."""
     report = ListReporter()
     path, _ = LOOPS[kind](scene, scene.base, tmp_path / "whole", report, **LORA)

@@ -127,7 +127,7 @@ FIRST_UPDATES = [
 
 
 @pytest.mark.parametrize(("case", "weights", "limits"), FIRST_UPDATES)
-def test_loss_gradients_and_metrics_equal_those_of_trl(
+def test_loss_and_gradients_and_metrics_equal_those_of_trl(
     case: str, weights: dict[str, Any], limits: Limits, tmp_path: Path
 ) -> None:
     ours, theirs, times = CASES[case]

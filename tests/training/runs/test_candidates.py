@@ -109,7 +109,7 @@ def test_download_has_the_name_and_size_and_digest_of_the_file(
         ({"state": "succeeded", "finished_at": timezone.now()}, "did not keep candidates"),
     ],
 )
-def test_run_without_candidates_returns_404_with_the_reason(
+def test_download_from_a_run_without_candidates_returns_404_with_the_reason(
     columns: dict[str, Any], reason: str, make_run: RunMaker, ada: User, client_of: Clients
 ) -> None:
     run = make_run(**({"kind": "rejection_sampling"} | columns))

@@ -99,7 +99,7 @@ def test_error_caused_by_a_lost_gpu_has_the_kind_device_lost() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_error_codes_have_the_messages_of_the_installed_cuda() -> None:
+def test_messages_of_error_codes_match_those_of_the_installed_cuda() -> None:
     cudart = torch.cuda.cudart()
     found = {code: cudart.cudaGetErrorString(cudart.cudaError(code)) for code in DEVICE_ERRORS}
     assert found == DEVICE_ERRORS

@@ -90,7 +90,7 @@ async def until(happened: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-def test_stream_sends_earlier_events_then_live_events_then_an_end_event(run: TrainingRun) -> None:
+def test_stream_sends_earlier_events_before_live_events_and_an_end_event(run: TrainingRun) -> None:
     seen: Seen = []
 
     async def scene() -> None:

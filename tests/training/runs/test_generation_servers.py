@@ -33,7 +33,7 @@ def refusal(**changes: Any) -> str:
     return refused_server(parse_recipe(kind="sample", settings=SERVER | changes))
 
 
-def test_only_servers_on_the_operators_list_are_allowed(settings: Settings) -> None:
+def test_only_servers_that_the_operator_lists_are_allowed(settings: Settings) -> None:
     settings.GENERATION_SERVERS = []
     assert "The operator lists them in RANKLOOP_GENERATION_SERVERS" in refusal()
     settings.GENERATION_SERVERS = ["http://GPU-1:8000/", "not an address"]

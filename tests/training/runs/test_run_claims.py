@@ -61,7 +61,7 @@ def test_only_one_of_many_concurrent_claims_succeeds(make_run: RunMaker) -> None
     assert RunEvent.objects.filter(run=run, type="state").count() == 1
 
 
-def test_running_run_can_be_claimed_only_after_the_sweep_queued_it(make_run: RunMaker) -> None:
+def test_running_run_can_be_claimed_only_after_the_sweep_has_requeued_it(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
     lose(run)

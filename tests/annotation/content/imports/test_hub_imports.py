@@ -45,7 +45,7 @@ def test_missing_dataset_is_reported(project: Project, hub: str) -> None:
         call_command("import_responses", "people/nothing", "--hub", "--project", "support")
 
 
-def test_missing_part_is_reported_with_the_files_that_exist(hub: str) -> None:
+def test_error_for_a_missing_part_names_the_existing_files(hub: str) -> None:
     with pytest.raises(
         Problem,
         match=r"no data file in part chat .*its files are README.md, data/same.jsonl, data/test.jsonl",
@@ -126,7 +126,7 @@ def test_import_of_a_dataset_that_does_not_exist_fails(
     assert list((tmp_path / "imports").iterdir()) == []
 
 
-def test_part_and_split_are_recognised_from_paths() -> None:
+def test_files_of_a_part_or_split_are_found_by_their_paths() -> None:
     names = [
         "README.md",
         "dataset_infos.json",

@@ -121,7 +121,7 @@ def test_uploader_is_the_actor_of_the_imported_rankings(
     assert set(entries.values_list("actor", flat=True)) == {f"user:{mona.pk}"}
 
 
-def test_import_list_is_newest_first_and_omits_reports(manager: APIClient) -> None:
+def test_imports_are_listed_newest_first_without_reports(manager: APIClient) -> None:
     imported(manager, rows(1), "first.jsonl")
     upload(manager, rows(2), "second.jsonl")
     found = manager.get(IMPORTS).json()["results"]
@@ -168,7 +168,7 @@ def test_failed_rows_are_grouped_by_reason(manager: APIClient) -> None:
     assert report["reasons"][0]["reason"] == report["errors"][0]["reason"]
 
 
-def test_import_stops_at_the_row_limit_and_reports_it(manager: APIClient, settings: Settings) -> None:
+def test_import_stops_at_the_row_limit_and_reports_the_limit(manager: APIClient, settings: Settings) -> None:
     settings.IMPORT_MAX_ROWS = 5
     assert executed(manager, upload(manager, rows(5)))["state"] == "succeeded"
     found = executed(manager, upload(manager, rows(6, start=100)))
@@ -200,7 +200,7 @@ def test_import_stops_at_the_limit_of_unpacked_bytes(
     assert 0 < found["report"]["tasks"] == Prompt.objects.count() < 5000
 
 
-def test_dry_run_at_a_limit_does_not_claim_that_rows_were_kept(
+def test_dry_run_that_stops_at_a_limit_does_not_claim_that_rows_were_kept(
     manager: APIClient, settings: Settings
 ) -> None:
     settings.IMPORT_MAX_ROWS = 5

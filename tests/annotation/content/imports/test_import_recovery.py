@@ -88,7 +88,7 @@ def assert_complete(found: Import) -> None:
     assert Prompt.objects.count() == Ranking.objects.count() == total
 
 
-def test_import_of_a_killed_worker_continues_after_its_last_batch(
+def test_import_continues_after_its_last_batch_if_its_worker_is_killed(
     queued: Import, tmp_path: Path, artefacts: Path
 ) -> None:
     with worker("imports", tmp_path / "worker.log") as process:
@@ -155,7 +155,7 @@ def test_cancelled_import_keeps_its_batches_and_a_second_import_adds_the_rest(
     assert (again.unchanged, again.prompts) == (kept, BATCHES * BATCH_LINES - kept)
 
 
-def test_import_continues_after_its_last_batch_if_the_database_connection_ends(queued: Import) -> None:
+def test_import_continues_after_its_last_batch_if_its_connection_is_lost(queued: Import) -> None:
     with executing(queued):
         eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
         with connection.cursor() as cursor:
@@ -172,7 +172,7 @@ def test_import_continues_after_its_last_batch_if_the_database_connection_ends(q
     assert queued.attempt == 2
 
 
-def test_import_fails_with_the_last_cause_after_repeated_database_failures(queued: Import) -> None:
+def test_import_fails_after_repeated_database_failures_and_names_the_last(queued: Import) -> None:
     cause = {"type": "database-failed", "detail": "No space left on device"}
     for number in range(1, transitions.MAX_TRIES + 1):
         assert transitions.claim_import(import_id=queued.pk) == number

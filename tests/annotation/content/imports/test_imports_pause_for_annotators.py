@@ -35,7 +35,7 @@ def pauses() -> Pauses:
     return Pauses()
 
 
-def test_pause_is_three_batch_durations_while_a_task_is_claimed(
+def test_pause_lasts_three_times_as_long_as_the_batch_while_a_task_is_claimed(
     project: Project, tasks: list[RankingTask], alice: User, pauses: Pauses
 ) -> None:
     pace = Pace(pauses)

@@ -31,7 +31,7 @@ def manager(
     return client_of(mona)
 
 
-def test_changed_upload_is_refused_and_the_error_names_it(manager: APIClient) -> None:
+def test_changed_upload_is_refused_and_the_error_shows_both_checksums(manager: APIClient) -> None:
     response = upload(manager, ROW)
     path = upload_path(Import.objects.get().pk)
     path.write_bytes(ROW.replace(b"yes", b"no!"))

@@ -153,7 +153,7 @@ def test_claim_never_leases_a_task_of_an_inactive_project(
         update_project(project=project, changes={"state": "active"})
 
 
-def test_qualification_with_simultaneous_last_answers_is_evaluated_once(
+def test_qualification_is_evaluated_once_if_its_last_answers_are_simultaneous(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     for task in add_tasks(project, 4)[:2]:

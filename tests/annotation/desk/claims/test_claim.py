@@ -31,7 +31,7 @@ def _give(task: RankingTask, person: User) -> None:
     )
 
 
-def test_tasks_are_ordered_by_priority_then_by_age(
+def test_tasks_are_ordered_by_priority_and_then_by_age(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     tasks = add_tasks(project, 3)
@@ -103,7 +103,7 @@ def test_released_task_returns_with_its_draft(
 
 
 @pytest.mark.parametrize("state", ["submitted", "skipped"])
-def test_answered_or_skipped_task_never_returns_to_its_annotator(
+def test_answered_or_skipped_task_never_returns_to_the_same_annotator(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str
 ) -> None:
     add_tasks(project, 1, overlap=2)
@@ -142,7 +142,7 @@ def test_inactive_project_does_not_assign_tasks(
     assert not Assignment.objects.exists()
 
 
-def test_response_orders_are_uniform_and_differ_between_annotators(
+def test_response_orders_are_equally_likely_and_differ_between_annotators(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 120, overlap=2)

@@ -48,7 +48,7 @@ def rows_read_from(table: str) -> int:
     return read
 
 
-def test_plan_made_for_small_tables_is_fast_on_large_tables(
+def test_query_plan_for_small_tables_is_also_fast_on_large_tables(
     project: Project, alice: User, add_tasks: Callable[..., list[RankingTask]]
 ) -> None:
     few = add_tasks(project, MAKE_PLANS, k=RESPONSES)

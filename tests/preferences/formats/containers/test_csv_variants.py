@@ -39,7 +39,7 @@ ENCODINGS = {
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_csv_is_read_with_each_encoding_delimiter_and_line_ending(
+def test_csv_is_read_in_each_encoding_with_each_delimiter_and_line_ending(
     encoding: str, delimiter: str, end: str
 ) -> None:
     text = csv_text(HEADER, *ROWS, end=end, delimiter=delimiter)

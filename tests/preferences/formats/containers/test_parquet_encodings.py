@@ -83,7 +83,7 @@ def test_values_of_any_column_type_become_readable_metadata(column: pa.Array, va
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
-def test_nan_infinity_and_null_in_parquet_are_left_out_of_the_metadata(value: float | None) -> None:
+def test_nan_and_infinity_and_null_in_parquet_are_left_out_of_the_metadata(value: float | None) -> None:
     assert metadata(score=pa.array([value], pa.float64()), margin=pa.array([value], pa.float64())) == {}
 
 

@@ -38,7 +38,7 @@ def test_lists_and_dictionaries_written_as_python_code_are_decoded(value: Any) -
     assert literal_of(f" {value!a}\n") == expected
 
 
-def test_tuples_become_lists_and_nan_infinity_and_nat_become_none() -> None:
+def test_tuples_become_lists_and_nan_and_infinity_and_nat_become_none() -> None:
     assert literal_of("(1, (2,), nan, inf, -inf, np.nan, NaT)") == [1, [2], None, None, None, None, None]
 
 

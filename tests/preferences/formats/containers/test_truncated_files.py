@@ -100,7 +100,7 @@ def zipped(**files: bytes) -> bytes:
     return stream.getvalue()
 
 
-def test_truncated_gzip_in_an_archive_loses_only_its_incomplete_rows() -> None:
+def test_only_incomplete_rows_of_a_truncated_gzip_in_an_archive_are_lost() -> None:
     data = zipped(a_jsonl_gz=flushed(JSONL, JSONL.index(b"q3") + 5), b_csv=CSV)
     assert good_comparisons(data) == ROWS[:3] + ROWS
     (reason,) = reasons(data).values()

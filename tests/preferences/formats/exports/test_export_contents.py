@@ -47,14 +47,14 @@ def test_labels_follow_flags_if_there_are_no_ratings(wishes: Project) -> None:
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
 
 
-def test_no_labels_follow_from_a_comment_alone(wishes: Project) -> None:
+def test_ranking_with_only_a_comment_gets_no_labels(wishes: Project) -> None:
     flagged = {"prompt": "Hi?", "responses": ["a", "b"], "flags": {"0": ["unsafe"]}, "annotator": "kim"}
     commented = {"prompt": "Bye?", "responses": ["c", "d"], "comment": "Fine.", "annotator": "kim"}
     rows = lines(frozen(wishes, [flagged, commented]), "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
 
 
-def test_no_labels_follow_from_an_order_alone(wishes: Project) -> None:
+def test_ranking_with_only_an_order_gets_no_labels(wishes: Project) -> None:
     snapshot = frozen(wishes, ROWS[5:7])
     with pytest.raises(Problem, match="a chosen response can still be bad") as refusal:
         exported(snapshot, "trl_unpaired")
@@ -159,7 +159,7 @@ def test_best_of_n_export_has_the_columns_of_rewardbench(wishes: Project) -> Non
     )
 
 
-def test_hh_export_leaves_out_prompts_with_other_roles(wishes: Project) -> None:
+def test_hh_export_leaves_out_prompts_with_roles_that_the_format_lacks(wishes: Project) -> None:
     rows = lines(frozen(wishes), "hh_rlhf")
     assert rows[0] == {
         "chosen": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What is 2+2?\n\nAssistant: 4",

@@ -40,7 +40,7 @@ def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].loader])
-def test_suggested_line_of_code_loads_every_export(
+def test_suggested_line_of_code_loads_each_export(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
     path = saved(frozen(wishes), format, tmp_path)

@@ -19,7 +19,7 @@ def test_formats_page_is_current() -> None:
 
 
 @pytest.mark.parametrize("name", EXPORT_FORMATS)
-def test_every_export_documents_its_losses_and_import_format(name: str) -> None:
+def test_every_export_documents_what_it_loses_and_its_import_format(name: str) -> None:
     known = EXPORT_FORMATS[name]
     assert known.losses.endswith((".", ")"))
     assert known.use

@@ -285,7 +285,7 @@ def test_export_loses_exactly_the_declared_parts(snapshot: SnapshotFile, name: s
     assert sorted(known.loses - lost) == []  # declared, but kept
 
 
-def test_ranking_csv_and_parquet_exports_contain_every_snapshot_column(snapshot: SnapshotFile) -> None:
+def test_ranking_and_csv_and_parquet_exports_contain_every_snapshot_column(snapshot: SnapshotFile) -> None:
     written = {
         name: b"".join(EXPORT_FORMATS[name].write(snapshot, {})) for name in ("ranking", "csv", "parquet")
     }

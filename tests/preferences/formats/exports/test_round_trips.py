@@ -143,7 +143,7 @@ def rankings_in(path: Path) -> Iterator[tuple[Record, RankingRecord]]:
 
 
 @pytest.mark.parametrize("name", RANKED)
-def test_real_file_survives_import_snapshot_and_export(wishes: Project, name: str) -> None:
+def test_real_file_survives_import_and_snapshot_and_export(wishes: Project, name: str) -> None:
     path = real_file(name)
     report = import_file(project=wishes, file=path)
     snapshot = freeze_snapshot(project=wishes, name="v1")
@@ -348,7 +348,7 @@ def test_strict_pairs_survive_a_round_trip_through_other_formats(wishes: Project
         assert orders[0] == orders[1]
 
 
-def test_best_and_other_responses_survive_a_rewardbench_export(wishes: Project) -> None:
+def test_rewardbench_export_keeps_which_responses_are_best(wishes: Project) -> None:
     """As documented, each conversation becomes one text, and the order below the first tier is lost."""
     snapshot = odd_rows(wishes)
     back = imported(exported(snapshot, "rewardbench"), "back", format="rewardbench")

@@ -61,7 +61,7 @@ def test_direction_decides_which_score_is_better(direction: str, best: str) -> N
     assert order(record)[0] == [best]
 
 
-def test_lower_scores_can_be_fractions_and_start_at_0() -> None:
+def test_scores_that_are_better_if_lower_can_be_fractions_and_start_at_0() -> None:
     row = {**SCORED, "score_a": 0.7, "score_b": 0.1}
     assert order(read([row], vote="score_a,score_b", direction="lower")[0]) == [["Dog"], ["Cat"]]
     listed = {"prompt": "Best pet?", "responses": ["Cat", "Dog", "Ant"], "errors": [2, 0, 2]}
@@ -110,14 +110,14 @@ def test_votes_can_be_ignored() -> None:
     assert record.quirks == ()
 
 
-def test_errors_name_unknown_columns_keys_and_directions() -> None:
+def test_errors_name_unknown_columns_and_keys_and_directions() -> None:
     assert "vote=choice: the file has no such column" in refusal([SCORED], vote="choice")
     assert "The mapping key 'votes' is unknown" in refusal([SCORED], votes="score_a")
     assert "There is no direction 'up'" in refusal([SCORED], vote="score_a,score_b", direction="up")
     assert "(direction=higher or direction=lower)" in refusal([SCORED], vote="score_a,score_b")
 
 
-def test_column_with_the_worse_response_cannot_be_chosen_as_the_vote() -> None:
+def test_column_that_names_the_worse_response_cannot_be_chosen_as_the_vote() -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "loser": "A"}
     assert "vote=loser: this column identifies the worse response" in refusal([row], vote="loser")
 

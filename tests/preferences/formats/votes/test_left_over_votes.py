@@ -74,7 +74,7 @@ def test_number_of_the_worse_response_is_refused() -> None:
         ),
     ],
 )
-def test_columns_chosen_and_rejected_can_name_responses(
+def test_chosen_and_rejected_columns_can_name_responses(
     row: dict[str, Any], expected: list[list[str]]
 ) -> None:
     assert orders(row) == [expected]
@@ -101,7 +101,7 @@ def test_number_that_can_be_a_truth_value_is_not_read_as_a_response_number(colum
     assert f"{column} ({reason})" in refusal({**PAIR, column: 1}, {**PAIR, column: 0})
 
 
-def test_wins_of_a_single_model_are_not_read_as_a_response_number() -> None:
+def test_win_column_of_a_single_model_is_not_read_as_response_numbers() -> None:
     rows = [{**PAIR, "model_a": "gpt 4", "model_b": "claude", "gpt_4_wins": number} for number in (1, 0)]
     assert "gpt_4_wins (its numbers could mean" in refusal(*rows)
 
@@ -183,7 +183,7 @@ def test_winner_given_as_none_is_not_read_as_a_tie() -> None:
         ({**MODELS, "pref": 1}, "pref (no response columns were found)"),
     ],
 )
-def test_vote_that_no_rule_reads_is_refused(row: dict[str, Any], named: str) -> None:
+def test_vote_that_matches_no_rule_is_refused(row: dict[str, Any], named: str) -> None:
     assert named in refusal(row)
 
 
@@ -206,7 +206,7 @@ def test_vote_that_no_rule_reads_is_refused(row: dict[str, Any], named: str) -> 
         ({**PAIR, "annotator_1": "A", "annotator_2": "tie", "annotator_3": "B"}, "annotator_1"),
     ],
 )
-def test_judgement_or_order_that_no_rule_reads_is_refused(row: dict[str, Any], named: str) -> None:
+def test_judgement_or_order_that_matches_no_rule_is_refused(row: dict[str, Any], named: str) -> None:
     assert f"{named} (" in refusal(row)
 
 

@@ -74,7 +74,7 @@ def test_values_given_under_two_names_of_a_response_must_be_equal() -> None:
     assert read(ratings={"0": 4, "m1": 3}).metadata == {"ratings": {"0": 4, "m1": 3}}
 
 
-def test_comment_and_preference_statement_of_a_row_are_kept() -> None:
+def test_row_keeps_its_comment_and_its_preference_statement() -> None:
     record = read(comment="Rude.", preference_statement="The first is kinder.")
     assert record.rankings[0].comment == "Rude."
     assert record.metadata == {"preference_statement": "The first is kinder."}

@@ -214,7 +214,7 @@ def test_rows_of_a_table_without_votes_become_open_tasks() -> None:
     assert (name, record.rankings) == ("rankloop", ())
 
 
-def test_annotator_and_comment_and_time_and_other_fields_of_a_row_are_kept() -> None:
+def test_row_with_a_vote_keeps_all_its_other_fields() -> None:
     row = {
         **PAIR,
         "winner": "B",
@@ -282,7 +282,7 @@ def test_arena_55k_cells_are_decoded() -> None:
     assert tie.rankings[0].tiers == ((0, 1),)
 
 
-def test_dataset_summarize_from_feedback_is_read() -> None:
+def test_summarize_from_feedback_dataset_is_read() -> None:
     name, (record,) = case_of(case("08-summarize-from-feedback") / "input.json")
     assert name == "summarize-from-feedback"
     assert record.rankings[0].tiers == ((0,), (1,))
@@ -348,7 +348,7 @@ def test_ratings_without_an_order_are_read_as_a_ranking_without_an_order() -> No
     assert [quirk.name for record in (first, second) for quirk in record.quirks] == ["no-order"] * 2
 
 
-def test_annotator_and_comment_and_ratings_of_a_row_without_a_vote_are_kept() -> None:
+def test_row_without_a_vote_keeps_its_annotator_and_comment_and_ratings() -> None:
     rows = [
         {**PAIR, "winner": "A", "worker_id": "ann"},
         {

@@ -73,7 +73,7 @@ def whole(killer: Killer, folder: Path) -> Callable[[str], Ended]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_cancelled_and_killed_loop_of_each_kind_ends_as_if_never_interrupted(
+def test_each_kind_of_loop_ends_the_same_after_a_cancellation_and_a_kill(
     kind: str, killer: Killer, folder: Path, whole: Callable[[str], Ended]
 ) -> None:
     expected = whole(kind)

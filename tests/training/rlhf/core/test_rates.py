@@ -12,7 +12,7 @@ def model(weights: int) -> nn.Module:
     return nn.Linear(weights, 1, bias=False, device="meta")  # parameters on the meta device use no memory
 
 
-def test_rate_decreases_with_size_only_between_the_two_reference_points() -> None:
+def test_learning_rate_depends_on_size_only_between_two_reference_sizes() -> None:
     def rate(weights: int) -> float:
         return rate_for(model(weights), at_2m=4e-4, at_1b=1e-6)
 
@@ -23,7 +23,7 @@ def test_rate_decreases_with_size_only_between_the_two_reference_points() -> Non
     assert rate(8_000_000_000) == pytest.approx(1e-6)
 
 
-def test_rate_warms_up_to_its_peak_and_decays_to_zero() -> None:
+def test_learning_rate_warms_up_to_its_peak_and_decays_to_zero() -> None:
     linear = [rate_factor("linear", done, 10, warmup=4) for done in range(11)]
     assert linear[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
     assert linear[7] == pytest.approx(0.5)

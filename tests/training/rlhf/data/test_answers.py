@@ -62,7 +62,7 @@ def learn(model: Any, critic: Critic, layout: Layout, max_tokens: int) -> dict[s
 
 
 @pytest.mark.parametrize("kind", tiny.POLICIES)
-def test_shared_prompts_change_neither_figures_nor_gradients(kind: str) -> None:
+def test_sharing_prompts_changes_neither_outputs_nor_gradients(kind: str) -> None:
     def run(layout: Layout, max_tokens: int) -> dict[str, Tensor]:
         critic = Critic(tiny.POLICIES[kind](seed=1).base_model)
         generator = torch.Generator().manual_seed(2)

@@ -184,7 +184,7 @@ def test_recomputed_layers_have_the_same_gradients(model: Any) -> None:
         assert torch.allclose(again[name], gradient, atol=1e-6), name
 
 
-def test_responses_that_share_a_position_have_the_gradients_of_separate_rows(model: Any) -> None:
+def test_gradients_of_responses_at_one_position_equal_those_of_separate_rows(model: Any) -> None:
     """If the reward is read at the token before EOS, an empty response is scored at the last token of the
     prompt. Two empty responses therefore share one position."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]

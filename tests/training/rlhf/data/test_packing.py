@@ -75,7 +75,7 @@ def test_demonstrations_in_one_row_do_not_attend_to_each_other(layout: Layout) -
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("max_tokens", [1, 40, 90, 1000])
-def test_every_row_is_in_one_batch_within_the_limit(layout: Layout, max_tokens: int) -> None:
+def test_every_row_is_in_exactly_one_batch_within_the_limit(layout: Layout, max_tokens: int) -> None:
     found: list[tuple[int, ...]] = []
     for batch in micro_batches(ROWS, layout=layout, max_tokens=max_tokens, pad_id=0):
         texts = _texts(batch.ids, batch.wanted)

@@ -76,7 +76,7 @@ def _copy(kept: Any, found: Any) -> None:
 
 @pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("n", [1, 3])
-def test_replayed_graph_computes_the_logits_of_single_steps(
+def test_replayed_graph_computes_the_same_logits_as_steps_without_graphs(
     name: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three graphs are captured: for all rows, for the rows that remain after some are dropped, and for
@@ -203,7 +203,7 @@ def test_decoding_outside_the_llama_family_never_waits_for_the_device(name: str)
 
 
 @pytest.mark.parametrize("case", [pytest.param(name, marks=gpu) for name in FAMILY])
-def test_answers_with_cuda_graphs_equal_those_of_single_steps(
+def test_answers_with_cuda_graphs_equal_those_without_graphs(
     case: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = made(case).to("cuda")

@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 QWEN = 151_936
 
 
-def test_total_variation_distance_is_below_a_millionth_with_a_large_vocabulary() -> None:
+def test_total_variation_distance_from_exact_sampling_is_below_a_millionth() -> None:
     """The interval of random numbers for which a token is picked is measured by bisection, for tokens at the
     start of a block and for other tokens. Half the sum of the errors of all interval lengths is the total
     variation distance."""

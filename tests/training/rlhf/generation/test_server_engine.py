@@ -185,7 +185,7 @@ def test_cancelled_request_ends_within_a_second(
     assert time.monotonic() - began < 1
 
 
-def test_server_answers_with_the_weights_of_each_step(policy: Loaded, tmp_path: Path) -> None:
+def test_server_answers_with_the_current_weights_in_each_step(policy: Loaded, tmp_path: Path) -> None:
     trained = with_adapter(policy)
     greedy = Sampling(max_new_tokens=6, temperature=0.0)
     with serving(policy) as running:

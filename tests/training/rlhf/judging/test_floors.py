@@ -68,7 +68,7 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 
 
-def test_floor_holds_although_training_without_it_would_violate_it() -> None:
+def test_floor_holds_even_if_training_without_it_would_violate_it() -> None:
     seeds = range(6)
     free = [train(seed, steps=80, floors={}) for seed in seeds]
     held = [train(seed, steps=80, floors=START) for seed in seeds]
@@ -95,7 +95,7 @@ def test_floor_relative_to_the_starting_policy_is_set_only_once() -> None:
     assert below["floors"]["a"] == pytest.approx(0.15)
 
 
-def test_multiplier_follows_the_controllers_formula() -> None:
+def test_multiplier_follows_the_formula_of_the_controller() -> None:
     state = FloorState(floors={"harmless": 0.5}, integrals={"harmless": 0.2}, multipliers={"harmless": 0.0})
     found = adapted(state, 0.1, rate=0.5, weight=1.5)
     assert found["integrals"]["harmless"] == pytest.approx(0.2 + 0.5 * 1.5 * 0.4)
@@ -114,7 +114,7 @@ def test_multiplier_and_its_change_per_step_are_bounded() -> None:
     assert back["integrals"]["harmless"] == pytest.approx(MOST_OF_WEIGHTS - 0.3)
 
 
-def test_state_survives_a_checkpoint_and_continues_exactly() -> None:
+def test_floors_continue_exactly_from_a_checkpoint() -> None:
     judges = open_judges(
         {"helpful": reward_model(1), "harmless": reward_model(2)},
         UsesRewards(reward_floors="harmless=start+0.5"),  # type: ignore[call-arg]

@@ -64,7 +64,7 @@ def demo_asked(judges: Judges) -> list[Asked]:
     return [Asked(messages, chat.encode_prompt(judges.policy, messages), encoded)]
 
 
-def test_byte_level_sentences_begin_after_punctuation_and_line_breaks() -> None:
+def test_sentences_begin_after_punctuation_and_line_breaks_in_byte_level_tokens() -> None:
     words = byte_level_tokenizer()
     ids = chat.encode_response(words, TEXT)
     edges = [0, *sentence_starts(words, ids), len(ids)]
@@ -72,7 +72,7 @@ def test_byte_level_sentences_begin_after_punctuation_and_line_breaks() -> None:
     assert parts == SENTENCES
 
 
-def test_demo_tokenizer_sentences_begin_after_punctuation() -> None:
+def test_sentences_begin_after_punctuation_with_the_demo_tokenizer() -> None:
     words = small_world.tokenizer()
     ids = chat.encode_response(words, "We can help. Is it late? Have a nice day!")
     edges = [0, *sentence_starts(words, ids), len(ids)]
@@ -109,7 +109,7 @@ def test_potential_is_the_score_of_the_answer_up_to_its_last_full_sentence() -> 
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.97])
-def test_rewards_of_the_tokens_add_up_to_the_answers_reward(gamma: float) -> None:
+def test_rewards_of_the_tokens_add_up_to_the_reward_of_the_answer(gamma: float) -> None:
     judges = small_judges()
     questions = demo_asked(judges)
     truncated, *finished = map(len, questions[0].answers)
@@ -134,8 +134,8 @@ def test_potentials_are_clipped_like_the_score() -> None:
     assert max(float(rewards.abs().max()) for rewards in found) <= 0.2 + 1e-6
 
 
-def test_return_of_a_token_is_the_end_reward_minus_the_tokens_potential() -> None:
-    """If all values are 0 and λ is 1, the advantage is the return."""
+def test_return_of_a_token_is_the_end_reward_minus_the_potential_of_the_token() -> None:
+    """With value 0 and λ = 1, the advantage is the return."""
     potentials, end = torch.tensor([0.0, 0.0, 0.4, 0.4, -0.3]), 1.5
     rewards, mask = spread(potentials, end)[None], torch.ones(1, 5, dtype=torch.bool)
     advantages, _ = generalised_advantages(rewards, torch.zeros(1, 5), mask, gamma=1.0, lam=1.0)

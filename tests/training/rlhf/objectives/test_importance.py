@@ -14,17 +14,17 @@ Q = torch.tensor([0.25, 0.25, 0.25, 0.25], dtype=torch.float64)
 GAIN = torch.tensor([3.0, -1.0, 0.5, 2.0], dtype=torch.float64)
 
 
-def test_weighted_mean_over_the_sampler_is_the_mean_over_the_policy() -> None:
+def test_importance_weighted_mean_over_the_sampler_is_the_mean_over_the_policy() -> None:
     weights = truncated_weights(P.log(), Q.log(), cap=10.0)
     assert float((Q * weights * GAIN).sum()) == pytest.approx(float((P * GAIN).sum()), abs=1e-15)
 
 
-def test_weight_is_capped() -> None:
+def test_importance_weight_is_capped() -> None:
     weights = truncated_weights(P.log(), Q.log(), cap=1.2)
     assert weights.tolist() == pytest.approx([0.4, 0.8, 1.2, 1.2], abs=1e-15)
 
 
-def test_weighted_policy_gradient_over_the_sampler_equals_the_exact_gradient() -> None:
+def test_importance_weighted_policy_gradient_equals_the_exact_gradient() -> None:
     # d/dθ Σ softmax(θ)·gain, exactly and as a weighted mean over the sampler's tokens.
     theta = P.log().clone().requires_grad_(True)
     [exact] = torch.autograd.grad((torch.softmax(theta, 0) * GAIN).sum(), theta)

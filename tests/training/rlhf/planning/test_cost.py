@@ -400,7 +400,7 @@ def test_models_that_measure_reward_spreads_have_the_precision_of_the_recipe() -
         assert full[name] == 2 * half[name] > 0
 
 
-def test_gradient_checkpointing_trades_time_for_memory() -> None:
+def test_gradient_checkpointing_needs_less_memory_and_more_time() -> None:
     deep = dataclasses.replace(shape(), layers=24)
     kept, again = (
         reward_model.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[

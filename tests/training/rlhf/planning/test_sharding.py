@@ -85,7 +85,7 @@ def test_process_stores_a_part_and_gathers_two_layers_and_the_outer_weights(
     assert sum(held.values()) < sum(whole.values())
 
 
-def test_gradients_of_one_layer_or_of_weights_outside_layers_are_complete() -> None:
+def test_only_one_layer_or_the_outer_weights_have_unsharded_gradients() -> None:
     shape, processes = small(), 8
     layer, outside = sharding.layer_weights(shape), sharding.outside_weights(shape)
     few, many = (
@@ -101,7 +101,7 @@ def test_gradients_of_one_layer_or_of_weights_outside_layers_are_complete() -> N
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "rejection_sampling", "rloo", "ppo"])
-def test_generating_process_stores_a_complete_copy(kind: str) -> None:
+def test_process_that_generates_stores_a_complete_copy_of_the_weights(kind: str) -> None:
     weights = small().weights
     cost = cost_of(kind, processes=4, sharding="full", dtype="bfloat16")
     assert "complete weights" not in parts_of(cost, "update")
@@ -109,7 +109,7 @@ def test_generating_process_stores_a_complete_copy(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo"])
-def test_run_without_sample_answers_needs_no_complete_copy(kind: str) -> None:
+def test_run_without_sample_answers_needs_no_complete_copy_of_the_weights(kind: str) -> None:
     cost = cost_of(kind, processes=4, sharding="full", sample_prompts=0, kl_samples=0)
     assert all("complete weights" not in parts_of(cost, stage.name) for stage in cost.stages)
 

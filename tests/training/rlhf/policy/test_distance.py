@@ -36,7 +36,9 @@ def test_run_reports_how_far_the_policy_moved(
     assert metrics["objective/kl"] != 0.0
 
 
-def test_distance_requires_the_starting_policy_and_sampled_answers(scene: Scene, tmp_path: Path) -> None:
+def test_measuring_the_distance_requires_stored_weights_and_sampled_answers(
+    scene: Scene, tmp_path: Path
+) -> None:
     """All weights of a model in memory are trained in place, so the starting weights are lost."""
     for number, start in enumerate((load_policy(scene.base), scene.base)):
         _, metrics = LOOPS["sft"](scene, start, tmp_path / str(number), kl_samples=0 if number else 4)

@@ -35,18 +35,18 @@ ADAPTERS, SERVER = f"{POLICY}/memory/test_adapters.py", f"{POLICY}/test_training
 SEVERAL = f"{RLHF}/judging/test_several_reward_models.py"
 ELSEWHERE: dict[str, str] = {
     "use_peft": f"{ADAPTERS}::run_stores_only_the_adapter_and_resumes_bitwise",
-    "lora_r": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
-    "lora_alpha": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
-    "lora_target_modules": f"{THIS}::adapter_has_the_rank_scale_and_modules_of_the_recipe",
+    "lora_r": f"{THIS}::adapter_has_the_rank_and_scale_and_modules_of_the_recipe",
+    "lora_alpha": f"{THIS}::adapter_has_the_rank_and_scale_and_modules_of_the_recipe",
+    "lora_target_modules": f"{THIS}::adapter_has_the_rank_and_scale_and_modules_of_the_recipe",
     "num_layers_unfrozen": f"{POLICY}/memory/test_trained_weights.py::only_the_last_layers_change",
-    "dtype": f"{POLICY}/memory/test_bfloat16.py::adapters_heads_and_optimisers_are_in_float32",
+    "dtype": f"{POLICY}/memory/test_bfloat16.py::adapters_and_heads_and_optimisers_are_in_float32",
     "gradient_checkpointing": f"{ADAPTERS}::gradients_of_policy_and_critic_are_separate",
     "template_arguments": f"{RLHF}/models/tokens/test_template_arguments.py::"
     "every_loop_reads_prompts_with_the_arguments_of_its_recipe",
     "reward_weights": f"{SEVERAL}::reward_is_the_weighted_mean_of_standardised_scores",
     "reward_floors": f"{POLICY}/test_rewards_in_ppo_and_rloo.py::"
     "floor_holds_in_ppo_while_the_helpful_reward_rises",
-    "floor_rate": f"{RLHF}/judging/test_floors.py::multiplier_follows_the_controllers_formula",
+    "floor_rate": f"{RLHF}/judging/test_floors.py::multiplier_follows_the_formula_of_the_controller",
     "reward_spread": f"{POLICY}/test_rewards_in_ppo_and_rloo.py::"
     "return_of_each_token_is_the_reward_minus_its_potential",
     "importance_cap": f"{SERVER}::importance_weights_apply_to_the_policy_gradient_of_ppo",
@@ -79,12 +79,12 @@ UNSEEN: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_setting_changes_the_policy(kind: str, tmp_path: Path) -> None:
+def test_settings_that_no_other_test_covers_change_the_policy(kind: str, tmp_path: Path) -> None:
     assert without_effect(kind, UNSEEN[kind], tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_every_setting_has_a_change_or_a_test(kind: str) -> None:
+def test_every_setting_has_an_entry_in_changes_or_elsewhere(kind: str) -> None:
     """A new setting needs an entry in `CHANGES` or `ELSEWHERE`."""
     others = RECIPES[kind].model_fields.keys() - CHANGES[kind].keys() - CADENCE - {"caution"}
     assert others <= ELSEWHERE.keys()
@@ -96,7 +96,7 @@ def test_tests_of_the_other_settings_exist() -> None:
         assert re.search(rf"^def test_{name}\(", (TESTS / file).read_text(), re.MULTILINE), place
 
 
-def test_adapter_has_the_rank_scale_and_modules_of_the_recipe(scene: Scene) -> None:
+def test_adapter_has_the_rank_and_scale_and_modules_of_the_recipe(scene: Scene) -> None:
     config = SFTConfig(use_peft=True, lora_r=3, lora_alpha=12, lora_target_modules="q_proj, down_proj")
     model: Any = open_trainable(scene.base, config, out_dir="out").model
     changed = [

@@ -14,7 +14,7 @@ def names(prompts: np.ndarray) -> list[str]:
     return [f"p{prompt}" for prompt in prompts]
 
 
-def test_intervals_have_correct_coverage_over_prompts_but_not_over_pairs() -> None:
+def test_intervals_over_prompts_but_not_over_pairs_have_correct_coverage() -> None:
     """Each of 60 prompts has 8 pairs. The pairs of a prompt are judged either all correctly or all
     incorrectly. About 95% of the intervals must contain the true share.
 

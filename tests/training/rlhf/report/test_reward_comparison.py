@@ -26,7 +26,7 @@ def judged(right: list[bool]) -> ScoredRankings:
     )
 
 
-def test_comparison_with_one_pair_per_prompt_equals_mcnemars_exact_test() -> None:
+def test_comparison_with_one_pair_per_prompt_equals_the_exact_mcnemar_test() -> None:
     first = judged([True] * 9 + [False] * 2 + [True] * 5 + [False] * 3)
     second = judged([False] * 9 + [True] * 2 + [True] * 5 + [False] * 3)
     found = compare(first, second)

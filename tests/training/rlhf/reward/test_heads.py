@@ -50,7 +50,7 @@ def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
     return float((first - second).std(dim=1).mean())
 
 
-def test_rewards_without_rankings_have_the_prior_standard_deviation() -> None:
+def test_rewards_before_the_fit_have_the_prior_standard_deviation() -> None:
     many = drawn(members=200, width=64)
     typical = known.features(0, 1, 200, width=64)[0].float()
     assert heads.outputs(many, typical).std().item() == pytest.approx(SPREAD, rel=0.05)

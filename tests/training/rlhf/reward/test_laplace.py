@@ -85,7 +85,7 @@ def test_negative_curvature_is_ignored() -> None:
     assert absurd.abs().max() < 1e-12 < sensible.abs().max()
 
 
-def test_evidence_mean_and_covariance_match_the_exact_posterior() -> None:
+def test_evidence_and_mean_and_covariance_match_the_exact_posterior() -> None:
     """The exact values come from quadrature on a grid, which is feasible for a head with two parameters."""
     head = torch.tensor([1.0, -0.5], dtype=torch.float64)
     responses = known.features(3, 120, 2, width=2)

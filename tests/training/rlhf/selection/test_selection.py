@@ -63,7 +63,7 @@ def expected_best(scores: list[float], usable: list[bool], values: list[float], 
 
 
 @pytest.mark.parametrize("truncated", [(), (0, 3), (1, 2, 4, 5, 6)])
-def test_curve_is_the_mean_over_all_subsets_in_which_an_answer_would_be_kept(
+def test_best_of_n_curve_is_the_mean_over_all_subsets_that_keep_an_answer(
     truncated: tuple[int, ...],
 ) -> None:
     scores = [0.3, -1.2, 2.0, 2.0, -0.5, 0.3, 1.1]  # with ties

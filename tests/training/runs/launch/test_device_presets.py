@@ -53,7 +53,7 @@ def cost_of(kind: str, preset: str, shape: Shape, data: Data, given: Conditions)
 
 @pytest.mark.parametrize("kind", TRAINING_KINDS)
 @pytest.mark.parametrize("preset", [ONE_24_GB, ONE_80_GB, SEVERAL])
-def test_gpu_presets_fit_with_the_longest_prompts_and_answers(kind: str, preset: str) -> None:
+def test_gpu_presets_fit_into_memory_with_the_longest_prompts_and_answers(kind: str, preset: str) -> None:
     processes = 4 if preset == SEVERAL else 1
     given = Conditions(True, gpu=True, memory=CARDS[preset], processes=processes)
     peak = cost_of(kind, preset, MODELS[preset], DATA, given).peak

@@ -230,7 +230,7 @@ def test_every_setting_has_a_description_and_a_default() -> None:
         assert parse_recipe(kind=kind, settings={}) is not None
 
 
-def test_only_one_model_of_a_kind_is_in_production(lab: Project, make_model: ModelMaker) -> None:
+def test_only_one_model_of_each_kind_is_in_production(lab: Project, make_model: ModelMaker) -> None:
     first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
     judge = make_model(name="lab-rm-1", kind="reward_model")
     for model in (judge, first, second, second):

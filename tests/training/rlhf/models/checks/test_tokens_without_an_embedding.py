@@ -71,8 +71,8 @@ def test_error_counts_the_tokens_without_an_embedding_and_names_the_first(tmp_pa
         load_policy(folder)
 
 
-def test_special_token_that_only_tokenizer_config_names_is_refused(tmp_path: Path) -> None:
-    """If tokenizer.json lacks a special token, transformers adds the token with the next free ID."""
+def test_special_token_that_is_only_in_the_tokenizer_config_is_refused(tmp_path: Path) -> None:
+    """transformers adds a special token that tokenizer.json lacks, with the next free ID."""
     folder = saved(tmp_path / "policy")
     edit_json(folder, "tokenizer_config.json", pad_token="[NEW]")
     assert AutoTokenizer.from_pretrained(folder).pad_token_id == 69
@@ -80,7 +80,7 @@ def test_special_token_that_only_tokenizer_config_names_is_refused(tmp_path: Pat
         check_model(folder, Purpose.POLICY)
 
 
-def test_pad_token_id_in_the_config_beyond_the_embedding_rows_is_refused(tmp_path: Path) -> None:
+def test_config_with_a_pad_token_id_beyond_the_embedding_rows_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     edit_json(folder, pad_token_id=69)
     with pytest.raises(ModelNotFound, match=r"pad_token_id=69, but the model has 69 embedding rows"):

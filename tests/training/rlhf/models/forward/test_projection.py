@@ -54,7 +54,7 @@ MODELS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("chunk", [3, 256])
-def test_log_probs_equal_those_of_the_models_own_logits(
+def test_log_probs_equal_those_from_the_logits_of_the_model(
     kind: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projection, "CHUNK_LOGITS", 1)

@@ -58,7 +58,9 @@ def adapter_of(base: Path, targets: str, out: Path) -> Path:
 
 
 @pytest.mark.parametrize("targets", ["all-linear", r".*language_model.*q_proj", r".*vision_tower.*q_proj"])
-def test_adapter_of_a_multimodal_policy_is_used(targets: str, base: Path, tmp_path: Path) -> None:
+def test_adapter_of_a_multimodal_policy_changes_its_target_modules(
+    targets: str, base: Path, tmp_path: Path
+) -> None:
     adapter = adapter_of(base, targets, tmp_path / "adapter")
     check_model(adapter, Purpose.POLICY)
     ours, theirs = load_policy(adapter).model.state_dict(), load_policy(base).model.state_dict()
@@ -67,7 +69,7 @@ def test_adapter_of_a_multimodal_policy_is_used(targets: str, base: Path, tmp_pa
     assert ("vision_tower" in str(changed)) == ("language" not in targets)
 
 
-def test_adapter_of_a_reward_model_trained_by_rankloop_is_used(base: Path, tmp_path: Path) -> None:
+def test_adapter_that_rankloop_trained_on_a_multimodal_base_is_loaded(base: Path, tmp_path: Path) -> None:
     adapter = learn(base, tmp_path / "adapter", **LORA).path
     check_model(adapter, Purpose.REWARD_MODEL)
     assert load_reward_model(adapter).model.config.model_type == "gemma3"

@@ -213,7 +213,7 @@ def test_norm_of_the_change_of_an_adapter_matches_that_of_the_merged_weights(
     assert lora.adapter_change(opened, start=lora.START) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_moving_reference_is_a_second_adapter(scene: Scene, tmp_path: Path) -> None:
+def test_reference_that_changes_is_a_second_adapter(scene: Scene, tmp_path: Path) -> None:
     settings = LORA | {"reference": "ema", "reference_decay": 0.5}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     path, metrics = LOOPS["rloo"](scene, scene.base, whole, **settings)
@@ -229,7 +229,7 @@ def test_moving_reference_is_a_second_adapter(scene: Scene, tmp_path: Path) -> N
     assert not same(moved, trained)
 
 
-def test_reset_and_averaged_references_follow_the_adapter(scene: Scene) -> None:
+def test_reference_can_be_reset_to_or_averaged_with_the_trained_adapter(scene: Scene) -> None:
     for kind in ("reset", "ema"):
         config, models = models_of(scene, scene.base, reference=kind, reference_steps=2, reference_decay=0.75)
         before = {name: one.clone() for name, one in models.reference.weights().items()}
@@ -247,7 +247,9 @@ def test_reset_and_averaged_references_follow_the_adapter(scene: Scene) -> None:
             assert same(models.reference.weights(), {name: one.data for name, one in policy.items()})
 
 
-def test_policy_above_the_ceiling_returns_to_its_kept_adapter(scene: Scene, tmp_path: Path) -> None:
+def test_policy_above_the_ceiling_returns_to_the_last_adapter_below_the_ceiling(
+    scene: Scene, tmp_path: Path
+) -> None:
     settings = LORA | {"kl_ceiling": 1e-6, "learning_rate": 5e-2, "kl_coefficient": 0.0}
     path, metrics = LOOPS["rloo"](scene, scene.base, tmp_path, **settings, steps=1)
     assert metrics["went_back"] == 1.0
@@ -331,7 +333,7 @@ def test_only_the_lora_matrices_of_an_external_adapter_are_trained_further(
 
 
 @pytest.mark.parametrize("bias", ["lora_only", "all"])
-def test_adapter_with_biases_of_its_base_is_refused_for_further_training(
+def test_adapter_that_changes_biases_of_its_base_cannot_be_trained_further(
     bias: Any, scene: Scene, tmp_path: Path
 ) -> None:
     folder = saved_adapter(scene, LoraConfig(r=4, task_type="CAUSAL_LM", bias=bias), tmp_path / "adapter")

@@ -79,7 +79,7 @@ def test_run_continues_from_restored_weights_and_not_from_old_masters() -> None:
     assert torch.equal(module.weight, before)
 
 
-def test_model_whose_weights_were_trained_in_bfloat16_can_be_trained_in_float32() -> None:
+def test_model_that_was_trained_in_bfloat16_can_be_trained_further_in_float32() -> None:
     module = nn.Linear(2, 1, bias=False).to(torch.bfloat16)
     _step(module)
     before = module.float().weight.detach().clone()
@@ -94,7 +94,7 @@ def _step(module: nn.Linear, rate: float = 0.1) -> None:
     optimiser.step()
 
 
-def test_adapters_heads_and_optimisers_are_in_float32(scene: Scene) -> None:
+def test_adapters_and_heads_and_optimisers_are_in_float32(scene: Scene) -> None:
     config = PPOConfig.model_validate(ROLLOUTS | ADAPTED)
     models = load_models(scene.base, {"reward": scene.judge}, config)
     critic = critic_for(models, config)
@@ -153,7 +153,9 @@ def test_model_in_memory_is_converted_as_if_it_were_loaded_in_bfloat16(scene: Sc
 
 
 @pytest.mark.parametrize("settings", [HALF, ADAPTED], ids=["all weights", "adapter"])
-def test_loss_is_close_to_that_in_float32(settings: dict[str, Any], scene: Scene, tmp_path: Path) -> None:
+def test_loss_in_bfloat16_is_close_to_the_loss_in_float32(
+    settings: dict[str, Any], scene: Scene, tmp_path: Path
+) -> None:
     """bfloat16 has 8 bits of precision. The tolerances are three times the measured differences."""
     reports = {}
     for dtype in ("bfloat16", "float32"):
@@ -165,7 +167,7 @@ def test_loss_is_close_to_that_in_float32(settings: dict[str, Any], scene: Scene
     assert low.series("loss") != high.series("loss")
 
 
-def test_gradients_of_an_adapter_are_close_to_those_in_float32(scene: Scene, tmp_path: Path) -> None:
+def test_adapter_gradients_in_bfloat16_are_close_to_those_in_float32(scene: Scene, tmp_path: Path) -> None:
     found = {}
     for dtype in ("bfloat16", "float32"):
         config = SFTConfig.model_validate(LORA | {"dtype": dtype})

@@ -115,7 +115,7 @@ def test_single_row_that_does_not_fit_ends_the_run(judge: Path, tmp_path: Path, 
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_out_of_memory_errors_of_other_types_are_recognised(error: Exception) -> None:
+def test_out_of_memory_errors_of_every_type_are_recognised(error: Exception) -> None:
     assert is_out_of_memory(error)
 
 

@@ -73,7 +73,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_run_on_a_small_device_ends_with_the_same_weights_and_metrics(
+def test_run_on_a_small_device_has_the_same_result_as_on_a_large_device(
     kind: str, scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"learning_rate": 1e-4} | SETTINGS.get(kind, {})
@@ -132,7 +132,9 @@ def test_single_row_that_does_not_fit_into_memory_ends_the_run() -> None:
         sft.add_gradients(config, model, tiny.tokenizer(), rows)
 
 
-def test_scoring_divides_prompts_and_their_responses(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_scoring_that_runs_out_of_memory_divides_prompts_and_their_responses(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     items = [(prompt, [tiny.words(n, k) for k in range(9)]) for n, prompt in enumerate(PROMPTS)]
     expected = score(*load_reward_model(scene.whole_judge), items)
     model = load_reward_model(scene.whole_judge)

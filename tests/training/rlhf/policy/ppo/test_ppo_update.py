@@ -153,7 +153,7 @@ def test_shared_critic_and_policy_are_trained_in_one_pass(judge: Path) -> None:
         torch.testing.assert_close(together[name], one.grad, rtol=0, atol=1e-6, msg=name)
 
 
-def test_critic_warm_up_does_not_change_the_policy_optimiser_or_schedule(judge: Path) -> None:
+def test_critic_warm_up_changes_neither_optimiser_nor_schedule_of_the_policy(judge: Path) -> None:
     config, state, prompts = state_of(judge, steps=5, critic_warmup_steps=2)
     before = {name: weight.clone() for name, weight in weights_of(state.models.actor).items()}
     for _ in range(2):
@@ -171,7 +171,7 @@ def test_critic_warm_up_does_not_change_the_policy_optimiser_or_schedule(judge: 
     assert {int(values["step"]) for values in state.policy_optimiser.state.values()} == {3 * 4}
 
 
-def test_seeds_and_steps_do_not_share_random_numbers(judge: Path) -> None:
+def test_different_seeds_or_steps_do_not_share_random_numbers(judge: Path) -> None:
     """With `seed + step` as the seed of a step, step 1 of seed 1 would repeat step 2 of seed 0."""
     seen = set()
     for seed, step in ((0, 1), (0, 2), (1, 1), (1, 2), (2, 1)):
@@ -208,7 +208,7 @@ def test_random_numbers_of_answers_and_prompts_and_steps_are_independent(judge: 
     assert float(((counts - shares * counts.sum()) ** 2 / (shares * counts.sum())).sum()) < 21.1
 
 
-def test_every_pass_uses_each_prompt_once_and_in_a_different_order() -> None:
+def test_every_pass_uses_each_prompt_once_in_a_new_order() -> None:
     position, passes = rollout.START, []
     drawn: list[int] = []
     for _ in range(5):
@@ -274,7 +274,7 @@ def test_ptx_without_usable_demonstrations_is_refused() -> None:
     assert ptx.encode_demonstrations(config_of(), tiny.tokenizer(), [], context=20) == []
 
 
-def test_reference_stays_fixed_or_is_averaged_or_reset(judge: Path) -> None:
+def test_reference_is_fixed_or_averaged_or_reset_as_the_recipe_specifies(judge: Path) -> None:
     def after_three_steps(**changes: Any) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         config, state, prompts = state_of(judge, steps=3, **changes)
         weights = [{name: weight.clone() for name, weight in weights_of(state.models.actor).items()}]
@@ -301,7 +301,7 @@ def test_reference_stays_fixed_or_is_averaged_or_reset(judge: Path) -> None:
 
 
 @pytest.mark.parametrize("whiten", [False, True], ids=["plain", "whitened rewards"])
-def test_rollout_has_the_targets_of_the_recipe(whiten: bool, judge: Path) -> None:
+def test_rewards_and_advantages_of_a_rollout_follow_the_recipe(whiten: bool, judge: Path) -> None:
     """Compare with rewards, GAE and whitening that simple loops compute in double precision from the
     rollout's values and log-probabilities."""
     gamma, lam, beta = 0.9, 0.8, 0.3

@@ -95,8 +95,8 @@ RUNS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-# With 360 and 830 comparisons, the first reward models failed their gate. With 2,700, the model passed. A task
-# gives up to six comparisons, and fewer if responses are equal or tied.
+# With 360 and 830 comparisons, the first reward models failed their gate. With 2,700, the model passed. A
+# task gives up to six comparisons, and fewer if responses are equal or tied.
 LOOP: Mapping[str, object] = {
     "min_new_comparisons": 1500,
     "improve_with": ["ppo"],

@@ -75,7 +75,7 @@ class Walker:
         raise AssertionError(f"Tab does not lead to {wanted}")
 
     def key_for(self, does: str) -> list[str]:
-        """The keys shown next to these words in the line above the responses."""
+        """The keys shown next to the text `does` in the line above the responses."""
         line = self.page.get_by_role("list", name="Most used shortcuts")
         return self._printed(line.get_by_role("listitem").filter(has_text=does))
 

@@ -1,5 +1,5 @@
-"""Commands report the changes they make. With --json, commands report the same data as JSON. If a command
-fails, it prints the reason."""
+"""Commands report the changes they make. With --json, commands report these changes as JSON. If a
+command fails, it prints the reason."""
 
 from __future__ import annotations
 

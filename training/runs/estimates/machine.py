@@ -66,9 +66,9 @@ def machine_of(here: Here, *, basis: str, worker: str = "") -> Machine:
 
 
 def used_machine(*, processes: int = 1) -> dict[str, Any]:
-    """Return the machine of this training process, and the run's peak memory `peak_bytes`: on a GPU, the
-    memory of one GPU, and on a CPU, the memory of all processes. The other processes need about as much
-    memory as this one."""
+    """Return the machine of this training process, with the run's peak memory use as `peak_bytes`. On a GPU,
+    this is the peak use of one GPU. On a CPU, this is the total of all processes, if the other processes need
+    as much memory as this one."""
     torch = sys.modules["torch"]
     host = host_memory()
     if torch.cuda.is_available():

@@ -43,7 +43,8 @@ def side_names(row: Row) -> tuple[str, str] | None:
 
 
 def respelt(row: Row, names: tuple[str, str]) -> Row:
-    """The row with the names `chosen` and `rejected`, and with OpenAI's `input.messages` as its messages."""
+    """Return the row with the two fields in `names` renamed to `chosen` and `rejected`, and with OpenAI's
+    `input.messages` moved to `messages`."""
     others = dict(zip(names, SIDES, strict=True))
     renamed = {others.get(name, name): value for name, value in row.items()}
     asked = renamed.get("input")

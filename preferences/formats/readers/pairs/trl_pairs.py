@@ -158,7 +158,7 @@ def _with_hh_turns(prompt: Prompt) -> Prompt:
 
 
 def _has_prompt(row: Row) -> bool:
-    """Whether one of the row's prompt fields has a value of any type."""
+    """Whether any of the row's prompt fields has a value other than an empty list or object."""
     names = prompt_names(row)
     return bool(names) and (row[names[0]] not in ([], {}) or any(row[name] not in ([], {}) for name in names))
 

@@ -43,7 +43,7 @@ _given: Access | None = None
 
 @contextmanager
 def granting(access: Access) -> Iterator[None]:
-    """Give this access to the engines that are created inside the context."""
+    """Pass `access` to all engines that are created inside the context."""
     global _given
     before, _given = _given, access
     try:

@@ -27,7 +27,7 @@ def test_guide_program_improves_a_policy(
     assert (tmp_path / "models" / "rloo" / "model.safetensors").exists()
 
 
-def test_guide_commands_set_settings_of_the_recipe() -> None:
+def test_commands_in_the_guide_use_only_settings_of_the_recipe() -> None:
     commands = re.findall(r"launch_run rloo .*--set (.*)$", GUIDE, re.MULTILINE)
     assert len(commands) == 2
     for given in commands:

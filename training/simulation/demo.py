@@ -96,12 +96,13 @@ RUNS: Mapping[str, Mapping[str, object]] = {
 
 
 # With 360 and 830 comparisons, the first reward models failed their gate. With 2,700, the model passed. A
-# task gives up to six comparisons, and fewer if responses are equal or tied.
+# task gives up to six comparisons, and fewer if responses are equal or tied. A short PPO run with a KL target
+# raised the gold reward with every seed that was measured.
 LOOP: Mapping[str, object] = {
     "min_new_comparisons": 1500,
     "improve_with": ["ppo"],
     "recipes": {
-        TrainingRun.Kind.PPO: {"steps": 32},
+        TrainingRun.Kind.PPO: {"steps": 16, "kl_target": 1.0},
         TrainingRun.Kind.SAMPLE: {"max_prompts": 400},
     },
     "gate_prompts": 120,

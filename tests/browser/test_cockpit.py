@@ -73,6 +73,16 @@ def _settings(page: Page, place: str) -> Locator:
     return page.locator("main")
 
 
+# Enters a value, and returns whether the button would receive a click before the preview is rendered again.
+_ENTER_AND_POINT = """async ([field, value, button]) => {
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, value);
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  await null;
+  const { x, y, width, height } = button.getBoundingClientRect();
+  return button.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}"""
+
+
 def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     log_in: Callable[[str], Page], stranger: Callable[[], Page]
 ) -> None:
@@ -100,9 +110,15 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     order.get_by_label("Minimum ranked").fill("5")
     expect(order.get_by_text("'at_least' must not be greater than 'at_most'")).to_be_visible()
     expect(main.get_by_role("button", name="Save form")).to_be_disabled()
-    order.get_by_label("Minimum ranked").fill("2")
     expect(preview.get_by_text("Not ranked", exact=True)).to_be_visible()
-    preview.get_by_role("button", name="Put response B into slot 1").click()
+    # A change starts the preview again. Before that, the preview accepts no click, because it would be lost.
+    field = order.get_by_label("Minimum ranked")
+    first = preview.get_by_role("button", name="Put response B into slot 1")
+    first.scroll_into_view_if_needed()
+    handles = [field.element_handle(), "2", first.element_handle()]
+    assert cleo.evaluate(_ENTER_AND_POINT, handles) is False
+    expect(field).to_have_value("2")
+    first.click()
     expect(preview.get_by_test_id("response-card").first).to_have_attribute("data-rank", "1")
     main.get_by_role("button", name="Save form").click()
     expect(main.get_by_text("Saved", exact=True)).to_be_visible()

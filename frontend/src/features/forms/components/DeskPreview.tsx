@@ -1,5 +1,5 @@
 import { Button, NativeSelect } from "@mantine/core";
-import { Component, type ReactNode, useMemo, useState } from "react";
+import { Component, memo, type ReactNode, useMemo, useState } from "react";
 import type { AnswerForm, Assignment } from "@/api/types";
 import { DeskQuestions } from "@/ranking/desk/DeskParts";
 import { DeskResponses } from "@/ranking/desk/DeskResponses";
@@ -22,8 +22,11 @@ function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
 
 const PREFERRED = 4;
 
-/** The desk with sample responses. The preview has no lease and no draft, and sends nothing. */
-export function DeskPreview({ form }: { form: AnswerForm }) {
+/**
+ * The desk with sample responses. The preview has no lease and no draft, and sends nothing. It is memoised, so that
+ * an editor that defers the form does not render the preview with every key press.
+ */
+export const DeskPreview = memo(function DeskPreview({ form }: { form: AnswerForm }) {
   const t = useTexts().preview;
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
@@ -61,7 +64,7 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
       </Unbreakable>
     </section>
   );
-}
+});
 
 function Sample({ form, size, memory }: { form: AnswerForm; size: number; memory: Memory }) {
   const t = useTexts().preview;

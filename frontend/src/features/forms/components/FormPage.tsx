@@ -111,7 +111,10 @@ function FormEditor({ project }: { project: Project }) {
             <Effects check={check} dropped={noLongerAsked(state)} />
           </SaveBar>
         </section>
-        <DeskPreview form={shown} />
+        {/* A changed form starts the preview again. A click before that would be lost, so it is not accepted. */}
+        <div className={styles.deferred} inert={shown !== state.form}>
+          <DeskPreview form={shown} />
+        </div>
       </div>
       {jsonOpen && (
         <JsonDialog

@@ -37,7 +37,9 @@ columns is at its end.
 The columns of a table can have any names. If a column looks like a vote, the file is read in the format
 `table`. If no such column can be read, the file is rejected, and the error names the columns. Without this
 check, responses that have already been ranked would become open tasks. The check covers the first 50 rows. If
-a column contains votes only in later rows, these rows are rejected.
+a column contains votes only in later rows, these rows are rejected. A file with votes but without responses
+is rejected, too: for example, with a `winner` beside a prompt, or with columns such as `better` and `worse`,
+which can contain either the responses or the names of models.
 
 If columns can't be inferred, choose them on the Data page, which shows the first tasks, or with `--map`:
 

@@ -18,6 +18,7 @@ from preferences.formats.readers.table import reader as table
 from preferences.formats.readers.table.chosen_mapping import chosen_mapping
 from preferences.formats.readers.table.mapping import mapping_of
 from preferences.formats.readers.table.votes import LATE_VOTE, has_winner
+from preferences.formats.readers.table.without_responses import check_no_vote_without_responses
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 from preferences.text import printable
 
@@ -99,7 +100,7 @@ def records_of_rows(
         raise FormatError(_not_recognised(head))
     parse = found.parse if found.parser_of is None else found.parser_of(read)
     if format_name is None and found.name in WITHOUT_VOTES:
-        parse = _WithoutLateVotes(parse, read)
+        parse = _WithoutLateVotes(found, parse, read)
     return found, _records(parse, chain(head, rows))
 
 
@@ -111,11 +112,21 @@ def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
     found = next(formats, None)
     if found is not None and found.name not in WITHOUT_VOTES:
         return found
+    if found is native.FORMAT and _has_own_ranking(rows):
+        return found
+    if mapping_of(rows) is not None:
+        return IMPORT_FORMATS[table.FORMAT.name]
+    if found is not native.FORMAT and found is not None:
+        check_no_vote_without_responses(rows)
+    return found
+
+
+def _has_own_ranking(rows: Sequence[Row]) -> bool:
+    """Whether a row has a ranking in the fields of Rankloop's own format. A column that suggests a winner
+    takes precedence over a ranking without an order."""
     if any(native.has_order(row) for row in rows):
-        return found
-    if any(native.has_ranking(row) for row in rows) and not any(has_winner(row) for row in rows):
-        return found
-    return found if mapping_of(rows) is None else IMPORT_FORMATS[table.FORMAT.name]
+        return True
+    return any(native.has_ranking(row) for row in rows) and not any(has_winner(row) for row in rows)
 
 
 class _WithoutLateVotes:
@@ -123,7 +134,8 @@ class _WithoutLateVotes:
     later row can contain a vote. A row with such a vote is rejected, because its responses would otherwise
     become an open task."""
 
-    def __init__(self, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
+    def __init__(self, found: ImportFormat, parse: Callable[[Row], Parsed], head: Sequence[Row]) -> None:
+        self._native = found is native.FORMAT
         self._parse = parse
         self._fields: set[str] = set()
         self._keys: dict[str, set[str]] = {}  # for each field with lists: the keys of the objects in them
@@ -147,9 +159,9 @@ class _WithoutLateVotes:
     def _check(self, row: Row) -> None:
         new = [name for name in row if name not in self._fields and given(row[name])]
         lists = [] if self._knows_lists(row) else list(self._keys)
-        if not (new or lists) or native.has_order(row):
+        if not (new or lists) or (self._native and native.has_order(row)):
             return
-        if (has_winner(row) or not native.has_ranking(row)) and _has_vote(row):
+        if not (self._native and _has_own_ranking([row])) and _has_vote(row, is_native=self._native):
             names = new or lists
             which = names[0] if len(names) == 1 else f"one of the fields {', '.join(names)}"
             raise RowError(f"{which} looks like a vote, but {LATE_VOTE}")
@@ -163,9 +175,13 @@ class _WithoutLateVotes:
                 keys.update(key for item in value if isinstance(item, dict) for key in item)
 
 
-def _has_vote(row: Row) -> bool:
+def _has_vote(row: Row, *, is_native: bool) -> bool:
     try:
-        return mapping_of([row]) is not None
+        if mapping_of([row]) is not None:
+            return True
+        if not is_native:
+            check_no_vote_without_responses([row])
+        return False
     except FormatError:
         return True
 

@@ -12,15 +12,18 @@ from preferences.formats.readers.columns.names import groups_of, words_of
 from preferences.formats.readers.columns.vocabulary import LIST_NAMES, RESPONSE_WORDS
 from preferences.formats.readers.pairs.sides import SIDES
 from preferences.formats.readers.table.mapping import model_columns, response_columns
+from preferences.formats.readers.table.numbers_in_cells import is_number
 from preferences.formats.readers.table.unread import Sample
 from preferences.formats.readers.table.votes import is_name_of
 from preferences.records import FormatError, Row
 
 BEST: frozenset[tuple[str, ...]] = frozenset(
-    {("chosen",), ("preferred",), ("accepted",), ("better",), ("winning",), ("winner",)}
+    {("chosen",), ("preferred",), ("accepted",), ("better",), ("best",), ("winning",), ("winner",), ("good",)}
+    | {("positive",)}
 )
 WORST: frozenset[tuple[str, ...]] = frozenset(
-    {("rejected",), ("non", "preferred"), ("dispreferred",), ("worse",), ("losing",), ("loser",)}
+    {("rejected",), ("non", "preferred"), ("dispreferred",), ("worse",), ("worst",), ("losing",), ("loser",)}
+    | {("bad",), ("negative",), ("unpreferred",)}
 )
 
 
@@ -30,16 +33,31 @@ def side_names(row: Row) -> tuple[str, str] | None:
         return None if _name_responses(row) else (SIDES[0], SIDES[1])
     if any(side in row for side in SIDES):
         return None
-    found: dict[frozenset[tuple[str, ...]], list[str]] = {BEST: [], WORST: []}
-    for name in row:
-        words = words_of(name)
-        rest = tuple(word for word in words if word not in RESPONSE_WORDS)
-        for side, names in found.items():
-            if rest in side and len(rest) < len(words) and _is_filled(row, name):
-                names.append(name)
-    if any(len(names) != 1 for names in found.values()) or _has_responses(row):
+    best, worst = _named_sides(row, BEST), _named_sides(row, WORST)
+    named = [name for name in (*best, *worst) if RESPONSE_WORDS & set(words_of(name))]
+    if not len(best) == len(worst) == 1 or len(named) != 2 or _has_responses(row):
         return None
-    return found[BEST][0], found[WORST][0]
+    return best[0], worst[0]
+
+
+def unclear_sides(row: Row) -> tuple[str, str] | None:
+    """Two columns such as `better` and `worse`, in a row without other responses. The columns can contain the
+    two responses, but also something else, such as the names of models."""
+    best, worst = _named_sides(row, BEST), _named_sides(row, WORST)
+    if not (best and worst) or _has_responses(row) or side_names(row) is not None:
+        return None
+    return best[0], worst[0]
+
+
+def _named_sides(row: Row, side: frozenset[tuple[str, ...]]) -> list[str]:
+    """The row's filled columns whose name, without words for a response, is in `side`."""
+    return [
+        name
+        for name in row
+        if tuple(word for word in words_of(name) if word not in RESPONSE_WORDS) in side
+        and _is_filled(row, name)
+        and not is_number(row[name])
+    ]
 
 
 def respelt(row: Row, names: tuple[str, str]) -> Row:

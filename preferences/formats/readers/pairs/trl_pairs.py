@@ -238,14 +238,14 @@ FORMAT = ImportFormat(
     name="trl-preference",
     title="TRL preference: chosen and rejected, with or without a prompt (JSON Lines, CSV, Parquet)",
     reads="Each row becomes a task with two responses and a ranking. Columns such as `chosen_response` and "
-    "`rejected_response`, or OpenAI's `preferred_output` and `non_preferred_output`, are read as `chosen` "
-    "and `rejected`. The prompt is `prompt` or another known field (`question`, `query`, `instruction`, "
-    "`input`, `context`, `messages`, `conversations`, …). "
-    "`system` or `system_prompt` is the system turn. If the responses repeat the prompt, the prompt is read "
-    "only once. Without a prompt field, the prompt is the turns that both conversations share, or the words "
-    "that both texts begin with. If an unknown field could contain the prompt, the words that both texts "
-    "begin with are not used, and the row is rejected. An integer `margin` is the strength; 0 means no "
-    "strength. Tool calls are part of the text, as a `tool_calls` block with one call per line.",
+    "`rejected_response`, `good_answer` and `bad_answer`, or OpenAI's `preferred_output` and "
+    "`non_preferred_output`, are read as `chosen` and `rejected`. The prompt is `prompt` or another known"
+    " field (`question`, `query`, `instruction`, `input`, `context`, `messages`, `conversations`, …). "
+    "`system` or `system_prompt` is the system turn. If the responses repeat the prompt, the prompt is "
+    "read only once. Without a prompt field, the prompt is the turns that both conversations share, or "
+    "the words that both texts begin with. If an unknown field could contain the prompt, the words that "
+    "both texts begin with are not used, and the row is rejected. An integer `margin` is the strength; 0 "
+    "means no strength. Tool calls are part of the text, as a `tool_calls` block with one call per line.",
     loses="The exact boundary between an implicit prompt and the responses, if both sides are plain text. "
     "The structure of the turns after the first assistant turn: these turns become part of the response's "
     "text. A margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, "

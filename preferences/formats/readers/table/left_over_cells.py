@@ -38,12 +38,13 @@ def is_ratio(value: object) -> bool:
 
 def order_in(value: object, answers: Answers) -> str:
     """The reason why a cell that contains an order is not read; empty if it contains no order."""
-    if isinstance(value, str) and _names_in_order(value, answers):
+    if isinstance(value, str) and names_in_order(value, answers):
         return IN_TEXT
     return IN_PAIRS if _is_in_pairs(value, len(answers.texts)) else ""
 
 
-def _names_in_order(value: str, answers: Answers) -> bool:
+def names_in_order(value: str, answers: Answers) -> bool:
+    """Whether the text lists at least two different responses, such as "B>A"."""
     if len(value) > MAX_ORDER_CHARACTERS or value in answers.texts:
         return False
     names = SEPARATOR.split(value.strip())

@@ -260,7 +260,8 @@ def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
     if keys and keys[0] and all(keys[0][0] in found for found in keys if found):
         return Numbers(key=keys[0][0], ranks=True)
     for name in names:
-        if RANK_WORDS & set(words_of(name)) and all(listed(value) for value, _ in sample.values(name)):
+        lists = [listed(value) for value, _ in sample.values(name)]
+        if RANK_WORDS & set(words_of(name)) and all(items and all(map(is_number, items)) for items in lists):
             return Numbers(list_column=name, ranks=True)
     return None
 

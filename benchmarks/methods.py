@@ -72,8 +72,8 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:
-        # A weak policy occasionally samples a NUL character, which can't be stored. The platform leaves out
-        # such texts, too.
+        # A weak policy occasionally samples a NUL character, which can't be stored. The platform also leaves
+        # out such texts.
         texts = tuple(text for text, _ in asked.responses if not storage_fault(text))
         if len(texts) < 2:
             continue

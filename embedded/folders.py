@@ -16,7 +16,7 @@ _LONGEST_SOCKET_NAME = "/.s.PGSQL.5432.lock"
 
 
 def reachable_by_others(path: Path) -> bool:
-    """Whether every account can enter `path`: whether the folder and all its parents have mode o+x."""
+    """Whether every account can enter `path`, which requires mode o+x for the folder and all its parents."""
     path = path.resolve()
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 

@@ -37,8 +37,8 @@ class Servers:
 
     @property
     def embedded(self) -> tuple[str, ...]:
-        """The names of the servers that `start` starts, because the environment does not specify external
-        servers."""
+        """The names of the servers that `start` must start. The environment does not specify external servers
+        for them."""
         named = {"postgres": self.database_url, "valkey": self.broker_url}
         return tuple(name for name, url in named.items() if not url)
 

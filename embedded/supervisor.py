@@ -31,8 +31,8 @@ _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
 _READY_SECONDS = 120.0  # on an idle machine with two processors, the web server is ready after 3 s
 _READY_POLL_SECONDS = 0.05
 # A worker finishes its current message and then ends. The training worker waits up to TRAINING_STOP_SECONDS
-# (config/settings.py, with the same default) for its run to write a checkpoint. A run that takes longer is
-# killed and resumes from its previous checkpoint when Rankloop starts again.
+# (config/settings.py, with the same default) for its run to write a checkpoint. If that takes longer, the run
+# is killed, and it resumes from its previous checkpoint when Rankloop starts again.
 _GRACE_SECONDS = float(os.environ.get("RANKLOOP_TRAINING_STOP_SECONDS") or 12) + 3
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A child that ran longer than this is restarted after the shortest delay.

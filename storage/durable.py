@@ -148,7 +148,8 @@ def sync_tree(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Blocks until the file, or the folder's list of names, is on disk, where it survives a power failure."""
+    """Blocks until the file's content, or the folder's list of names, is on disk and survives a power
+    failure."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -54,7 +54,7 @@ def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Ro
 
 
 def seen_project(*, user: User, slug: str) -> Any:
-    """The project, with the attributes added by `with_role_of`; None if the user may not see the project."""
+    """The project, with the attributes added by `with_role_of`; None if the user must not see the project."""
     with connection.cursor() as cursor:
         cursor.execute(_SEEN_PROJECT, {"user": user.pk, "slug": slug, "admin": user.is_admin})
         row = cursor.fetchone()

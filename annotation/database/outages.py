@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 logger = logging.getLogger(__name__)
 
 # These errors are raised if a connection is lost or refused. OperationalError is also raised for an exhausted
-# connection pool, a deadlock or a timeout. A retry is correct in these cases, too.
+# connection pool, a deadlock or a timeout. A retry is also correct in these cases.
 OUTAGE_ERRORS = (OperationalError, InterfaceError)
 # How long work waits for the database: longer than a restart, a failover or an upgrade takes.
 OUTAGE_LIMIT = timedelta(minutes=30)

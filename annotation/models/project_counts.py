@@ -1,5 +1,5 @@
 """Counts of a project's contents. This module is separate from `project`, because the counted models import
-`project`, and importing them there would be circular."""
+`project`, and importing them there would create a circular import."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ _QUEUED = Q(open_slots__gt=0, state="open", reserved=False)
 
 
 class RankingTask(models.Model):
-    """A prompt and 2–10 responses, which must be ranked `overlap` times, independently of each other.
+    """A prompt and 2–10 responses, which `overlap` annotators must rank independently of each other.
 
     Once the task is created, triggers compute `open_slots`, `answered` and the state `done` from the task's
     assignments (sql/assignment.sql). Apart from the triggers, only `desk.checks.set_kind` sets these values.
@@ -161,7 +161,7 @@ class RankingTask(models.Model):
             models.Index(fields=["project", "moved_xid"], condition=_QUEUED, name="task_queue_moved"),
             # This index serves the manager's list of tasks, in pages ordered by ID.
             models.Index(fields=["project", "id"], name="task_pages"),
-            # The project's active checks.
+            # This index finds the project's active checks.
             models.Index(
                 fields=["project", "kind"], condition=Q(state="open") & ~Q(kind="ranking"), name="task_checks"
             ),

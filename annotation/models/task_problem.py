@@ -95,7 +95,7 @@ class TaskProblem(models.Model):
         indexes = [
             # This index serves the project's list of reports, newest first.
             models.Index(fields=["project", "-id"], name="problems_of_project"),
-            # This index counts the open problems, whose number is shown with every project.
+            # This index serves the count of open problems, which is shown with every project.
             models.Index(fields=["project"], condition=Q(settled_at=None), name="problems_to_settle"),
         ]
 

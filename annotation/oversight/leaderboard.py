@@ -192,7 +192,7 @@ def _fitted(found: _Comparisons, names: list[str], method: Method) -> _Fitted:
 
 
 def _matrix(table: Table, names: list[str]) -> list[Cell]:
-    """One cell for each pair of compared models, in alphabetical order."""
+    """One cell for each pair of compared models, sorted by the models' names."""
     order = sorted(range(len(names)), key=names.__getitem__)
     met = table.wins + table.wins.T + table.ties
     return [

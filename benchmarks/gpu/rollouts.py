@@ -43,8 +43,8 @@ def measure(shape: str, device: Device, limits: Figures, *, seconds: float) -> F
 
 
 def compared(sides: Mapping[str, Callable[[], int]], device: Device, deadline: float) -> Figures:
-    """Measure two sides alternately, and return their speeds and the ratio of the first to the second. A side
-    is a function that returns the number of generated tokens. No round starts after the deadline."""
+    """Measure two sides alternately, and return their speeds and the ratio of the first speed to the second.
+    A side is a function that returns the number of generated tokens. No round starts after the deadline."""
     figures: Figures = {}
     for name, run in sides.items():  # the first call loads kernels and shows how much memory is needed
         forget_peak(device)

@@ -77,8 +77,9 @@ def best_replies(turns: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, s
 
 
 def write_prompts(file: Path, data: Path, *, public: int, long: int) -> int:
-    """Write this benchmark's own prompts, and up to `public` short and `long` long prompts from public data.
-    Return the number written. The metadata field `set` distinguishes training prompts from test prompts."""
+    """Write this benchmark's own prompts, and up to `public` short prompts and up to `long` long prompts from
+    public data. Return the number written. The metadata field `set` distinguishes training prompts from test
+    prompts."""
     found = [row["prompt"] for row in rows_of(data / INSTRUCTIONS)]
     draw = random.Random(0)
     draw.shuffle(found)

@@ -34,8 +34,8 @@ class DescriptorHandler(logging.Handler):
         self._wake = threading.Event()
         self._flusher: threading.Thread | None = None
         kind = os.fstat(descriptor).st_mode
-        # A pipe, a socket or a terminal. Sockets and terminals stay blocking and are polled before each
-        # write.
+        # Whether the output is a pipe, a socket or a terminal. Sockets and terminals stay blocking and are
+        # polled before each write.
         waits = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or stat.S_ISCHR(kind)
         self._may_block = waits and os.get_blocking(self._descriptor)
         self._poll = select.poll()

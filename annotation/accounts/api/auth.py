@@ -22,8 +22,8 @@ from annotation.models import Membership, User
 
 
 def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """The response that describes the logged-in user. It is sent in response to every request that logs a
-    user in."""
+    """The response that describes the logged-in user. Every request that logs a user in gets this
+    response."""
     mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
     shown = {
         "id": user.pk,

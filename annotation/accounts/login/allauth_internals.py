@@ -101,7 +101,7 @@ def is_totp_code(secret: str, code: str) -> bool:
 def renewed_data(data: dict[str, Any], renew: Callable[[str], str]) -> dict[str, Any]:
     """The data of an authenticator, with `renew` applied to each encrypted value."""
     changed = dict(data)
-    for name in ("secret", "seed"):  # used by authenticator apps and recovery codes, respectively
+    for name in ("secret", "seed"):  # of an authenticator app; of recovery codes
         if name in data:
             changed[name] = renew(data[name])
     if "migrated_codes" in data:

@@ -1,7 +1,8 @@
 """Known devices: browsers in which a user has logged in to an account before.
 
 A login stores a signed cookie in the browser. The cookie grants no access. Failed logins on a known device
-are counted separately, so that nobody can lock an account's owner out by guessing the password elsewhere.
+are counted separately, so that nobody can lock an account's owner out by guessing the password on other
+devices.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     name = username.casefold()
     device = known_device(request, name)
     if device is not None:
-        # No other limit applies on a known device. Otherwise, guesses made elsewhere could lock the owner
-        # out.
+        # No other limit applies on a known device. Otherwise, guesses made on other devices could lock the
+        # owner out.
         return _growing("login-device", f"{device} {name}")
     address = client_address(request)
     limits = (

@@ -18,8 +18,8 @@ from config.problems import FieldProblem, Problem
 
 
 def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
-    """Logs the user in and starts a new session. Returns False if the password is correct but a code of the
-    second factor is also required.
+    """Logs the user in and starts a new session. Returns False if the password is correct but a second-factor
+    code is also required.
 
     Raises Problem if the name or the password is wrong, without revealing which; raises Throttled after too
     many attempts.

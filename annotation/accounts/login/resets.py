@@ -35,8 +35,8 @@ def create_reset_token(*, user: User) -> str:
 
 
 def reset_password(*, request: HttpRequest, token: str, password: str) -> bool:
-    """Sets the password, ends all sessions of the user and logs the user in. Returns False if a code of the
-    second factor is also required.
+    """Sets the password, ends all sessions of the user and logs the user in. Returns False if a second-factor
+    code is also required.
 
     A login with the link bypasses the limits on password guesses, because other people can exhaust these
     limits. Raises Problem if the link is no longer valid or the password is not accepted.

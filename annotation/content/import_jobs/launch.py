@@ -37,7 +37,8 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
     try:
         recognised(cast(BinaryIO, file), options.get("format"), options.get("mapping"), expanded)
     except Problem:
-        # If reading the first rows would unpack too much data, the worker checks the file instead.
+        # If reading the first rows would unpack too much data, the file is not checked here but later, by the
+        # worker.
         if not expanded.exceeded:
             raise
     id = uuid7()

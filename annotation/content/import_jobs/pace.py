@@ -7,7 +7,7 @@ import threading
 from annotation.content.importing.lines import full_batch
 from annotation.models import Assignment
 
-# The commit of an answer waits until every earlier change is on disk, too. A batch of 1,000 comparisons
+# The commit of an answer also waits until every earlier change is on disk. A batch of 1,000 comparisons
 # writes 6 MB to the write-ahead log. In a measurement, most answers therefore had to wait until part of a
 # batch was written (docs/measurements.md).
 YIELDING_LINES = 100

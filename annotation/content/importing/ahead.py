@@ -19,10 +19,11 @@ class _End:
 def ahead(items: Iterable[Item], held: int = 1) -> Generator[Item, None, None]:
     """Yields `items` in order, with at most `held` finished items waiting.
 
-    Reading and hashing a file holds the interpreter lock; waiting for the database releases it. The two can
-    therefore overlap, and the total time is that of the slower of the two. An exception raised while
-    producing an item is raised again in the caller. If the caller stops early, closing this generator waits
-    until the thread has ended. The caller can then close the file that the thread was reading.
+    Reading and hashing a file holds the interpreter lock; waiting for the database releases it. The thread
+    and the caller can therefore work at the same time, and the total time is that of the slower one. An
+    exception raised while producing an item is raised again in the caller. If the caller stops early, closing
+    this generator waits until the thread has ended. The caller can then close the file that the thread was
+    reading.
     """
     made: queue.Queue[Item | _End] = queue.Queue(maxsize=held)
     stopped = threading.Event()

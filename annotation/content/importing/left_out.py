@@ -35,9 +35,10 @@ def _content(ranking: RankingRecord) -> dict[str, Any]:
 def keep_left_out(
     *, left_out: Iterable[tuple[int, Wanted, Sequence[dict[str, Any]]]], stored: StoredContent
 ) -> set[int]:
-    """Adds the contents of left-out rankings to the metadata of the ranked response or, unless there is
-    exactly one such response, to the metadata of the prompt. Contents that are already in the metadata
-    are not added again. Returns the items (indices of lines in the batch) whose contents were added."""
+    """Adds the contents of left-out rankings to the metadata of the ranked response. If the rankings have no
+    response, or several, the contents are added to the metadata of the prompt. Contents that are already in
+    the metadata are not added again. Returns the items (indices of lines in the batch) whose contents were
+    added."""
     added: set[int] = set()
     with connection.cursor() as cursor:
         for item, wanted, contents in left_out:

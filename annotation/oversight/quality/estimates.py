@@ -1,4 +1,4 @@
-"""Estimates with confidence intervals, as reports show them."""
+"""Estimates with confidence intervals, for use in reports."""
 
 from __future__ import annotations
 

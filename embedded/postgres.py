@@ -87,7 +87,7 @@ class Postgres:
         return self._process
 
     def launch(self) -> None:
-        """Start without waiting (see :meth:`wait_ready`)."""
+        """Start the server without waiting until it is ready (see :meth:`wait_ready`)."""
         self._make_folder()
         binaries = self._reachable_binaries()
         processes.wait_for_predecessor(self.data / "postmaster.pid", command="postgres")

@@ -46,7 +46,7 @@ class Valkey:
         return self._process
 
     def launch(self) -> None:
-        """Start without waiting (see :meth:`wait_ready`)."""
+        """Start the server without waiting until it is ready (see :meth:`wait_ready`)."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pidfile = self.folder.resolve() / "valkey.pid"
         processes.wait_for_predecessor(pidfile, command="valkey-server")

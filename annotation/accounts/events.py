@@ -10,8 +10,8 @@ from annotation.models import AccountEvent, User
 
 
 def record_event(*, user: User, kind: AccountEvent.Kind, once_in: timedelta | None = None) -> None:
-    """Records the event, unless `once_in` is given and the user already had an event of this kind within that
-    period."""
+    """Records the event. With `once_in`, records nothing if the user has had an event of this kind within
+    that period."""
     if once_in is not None:
         same = AccountEvent.objects.filter(user=user, kind=kind, at__gt=timezone.now() - once_in)
         if same.exists():

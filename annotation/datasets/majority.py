@@ -86,8 +86,8 @@ def _describes(row: Row) -> bool:
 
 def _person(row: Row) -> str:
     """A key that identifies the annotator. Rankings without an annotator's name are treated as rankings by
-    different annotators. Annotators are counted by this key and not by their rows, because an annotator can
-    have several rankings without an order in addition to a ranking with an order."""
+    different annotators. Annotators are counted by this key instead of by row, because an annotator can have
+    several rankings without an order in addition to a ranking with an order."""
     return str(row["annotator"] or row["ranking_id"])
 
 

@@ -153,7 +153,7 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 
 
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
-    """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
+    """The kind of check that the annotator gets as task number `turn`; None if this task is not a check.
 
     Checks have random positions. If every n-th task were a check, annotators could predict the checks. For a
     given `turn`, the decision is always the same. An annotator therefore can't avoid a check by releasing it.

@@ -14,7 +14,8 @@ from config.problems import Conflict
 
 @transaction.atomic
 def pause(*, member: Membership, reason: str) -> None:
-    """Pauses the member, who gets no more tasks. Their leases are released; their drafts are kept."""
+    """Pauses the member, who gets no tasks during the pause. Their leases are released; their drafts are
+    kept."""
     # Waits for a claim in progress, so that its lease is released too.
     acquire(Lock.DESK.of(member.project_id, member.user_id))
     Membership.objects.filter(pk=member.pk).update(state=Membership.State.PAUSED, paused_reason=reason)

@@ -70,7 +70,7 @@ class WebhookEndpoint(models.Model):
 
 class WebhookDelivery(models.Model):
     """One event for one endpoint; the table is an outbox. Triggers write the row in the event's transaction
-    (sql/webhook.sql). An event is therefore sent if and only if it was committed."""
+    (sql/webhook.sql). An event is therefore sent if and only if its transaction was committed."""
 
     class State(models.TextChoices):
         PENDING = "pending"

@@ -38,8 +38,8 @@ from annotation.models.exclusion import not_excluded
 from annotation.oversight.agreement import refresh_agreement
 
 EXCERPT_CHARACTERS = 200
-# Conditions that take seconds in a large project: the first searches the text of all prompts, and the second
-# computes the agreement of tasks that have changed.
+# Filters whose evaluation takes seconds in a large project: the first searches the text of all prompts, and
+# the second computes the agreement of tasks that have changed.
 SLOW = frozenset({"says", "agreement_below"})
 
 

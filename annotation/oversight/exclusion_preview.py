@@ -30,7 +30,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class EffectOfLifting:
-    """The rankings that would count again, and the number of tasks whose overlap would grow by one."""
+    """The changes that lifting the exclusion would make. `tasks_with_more_overlap` counts the tasks whose
+    overlap would grow by one."""
 
     rankings: int
     comparisons: int

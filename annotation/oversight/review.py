@@ -1,10 +1,10 @@
 """Review of tasks on which annotators disagree. A reviewer sees the annotators' answers to a task and makes
 the final decision on the task.
 
-A reviewer's hold on a task is an assignment in a separate state, which occupies no slot. Only one reviewer
-holds a task at a time. A reviewer who has seen the annotators' answers to a task is never assigned the task
-for annotation. An annotator who has ranked or leased a task already has an assignment on the task and
-therefore can't review the task.
+A reviewer's hold on a task is an assignment with a state of its own. This assignment occupies no slot. Only
+one reviewer holds a task at a time. A reviewer who has seen the annotators' answers to a task is never
+assigned the task for annotation. An annotator who has ranked or leased a task already has an assignment on
+the task and therefore can't review the task.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ def forget_peak(device: Device) -> None:
 
 
 def peak_figures(device: Device, estimated: float) -> Figures:
-    """Return the estimated peak memory. On a GPU, also return the measured peak since `forget_peak`, and the
-    ratio of the estimate to the measured peak."""
+    """Return the estimated peak memory. On a GPU, also return the measured peak since the last call of
+    `forget_peak`, and the ratio of the estimate to the measured peak."""
     figures: Figures = {"peak memory, estimated (GB)": estimated / 1e9}
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()

@@ -118,7 +118,7 @@ def draw_prompts(work: Work, *, seed: int = 0) -> list[list[int]]:
 
 
 def draw_tokens(count: int, *, seed: int) -> list[int]:
-    """Return random token IDs, which are neither the pad token nor the EOS token."""
+    """Return random IDs of tokens other than the pad token and the EOS token."""
     draw = random.Random(seed)
     return [draw.randrange(4, 4096) for _ in range(count)]
 

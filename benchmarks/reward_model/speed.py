@@ -39,7 +39,8 @@ def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str,
 
 def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) -> None:
     """Print the median rankings per second and the speed relative to `base`. The relative speed compares
-    measurements of the same repetition, so that a temporary slowdown of the machine affects both times."""
+    measurements of the same repetition, so that a temporary slowdown of the machine affects the
+    implementation and `base` equally."""
     for name, values in seconds.items():
         ratios = sorted(b / v for b, v in zip(seconds[base], values, strict=True))
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"

@@ -1,5 +1,5 @@
-"""Limits on the duration and the parallel workers of statements, for each kind of process. Postgres cancels a
-statement that exceeds a time limit, and the response asks the client to try again
+"""Limits on the duration of statements and on their parallel workers, for each kind of process. Postgres
+cancels a statement that exceeds a time limit, and the response asks the client to try again
 (config/database/errors.py).
 
 The limits are sent when a connection opens. Options in DATABASE_URL override them.

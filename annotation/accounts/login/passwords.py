@@ -66,8 +66,8 @@ def change_password(*, request: HttpRequest, user: User, current: str, new: str)
 
 
 def set_password(*, user: User, new: str, field: str) -> None:
-    """Sets the new password, which ends all sessions. If the password is not accepted, raises Problem with
-    the reasons under the name `field`."""
+    """Sets the new password and thereby ends all sessions. If the password is not accepted, raises Problem
+    with the reasons under the name `field`."""
     try:
         validate_password(new, user)
     except ValidationError as error:

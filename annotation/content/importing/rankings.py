@@ -56,8 +56,9 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
     A ranking is identified by its task and its content. An annotator is identified by the label in the file.
     If an annotator has ranked the same responses before, the new ranking supersedes the earlier ranking. A
-    ranking without an order supersedes another ranking without an order only if it contains all parts of that
-    ranking. Otherwise, a comment in a later row would replace the annotator's order or ratings.
+    ranking without an order supersedes an earlier ranking without an order only if the new ranking contains
+    all parts of the earlier ranking. Otherwise, a comment in a later row would replace the annotator's order
+    or ratings.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}

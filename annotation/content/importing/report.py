@@ -37,8 +37,8 @@ class LineError:
 
 @dataclass(slots=True)
 class _Count:
-    """A number of rows, and the line numbers of the first few of them. `files` contains the file of each line
-    if the rows come from an archive of several files, and is otherwise empty."""
+    """A number of rows, and the line numbers of the first few rows. `files` contains the file of each line if
+    the rows come from an archive of several files, and is otherwise empty."""
 
     count: int = 0
     lines: list[int] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 The report covers rankings that count (`Ranking.objects.counted()`). Reviewers' decisions are left out,
 because reviewers see the other answers. Checks count only towards gold accuracy and towards the number and
-the duration of an annotator's rankings. They would distort the other figures, because many annotators rank
+the duration of an annotator's rankings. Checks would distort the other figures, because many annotators rank
 each check and the correct answers were chosen to be clear. Qualification tasks don't count towards gold
 accuracy. If the answer to a task is known, the task's rankings also count towards gold accuracy, even if the
 task is not a check. Imported votes without a name are excluded from agreement, because their authors are

@@ -89,8 +89,8 @@ class StateFolder:
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:
-        """If the file does not exist, create it with this text, readable only by its owner. Return the text
-        that the file contains."""
+        """If the file does not exist, create it with this text, so that only its owner can read it. Return
+        the text that the file contains."""
         target = self.path / name
         if not target.exists():
             self.create()

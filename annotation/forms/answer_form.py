@@ -68,8 +68,8 @@ class Level(_Part):
 
 class Strength(_Part):
     """How strongly the annotator prefers the first tier to the second tier, as one of `levels`. With two
-    responses, the levels of both sides form one scale. If the form allows ties, a tie is in the middle of the
-    scale."""
+    responses, the levels for preferring the one and the levels for preferring the other form one scale. If
+    the form allows ties, a tie is in the middle of the scale."""
 
     levels: list[Level] = Field(min_length=1, max_length=MAX_CHOICES)
     required: bool = False

@@ -1,5 +1,4 @@
-"""Converts database errors that are not Rankloop's fault to 503 responses, which state the reason and the
-remedy."""
+"""Responds with 503, the reason and the remedy to database errors that are not Rankloop's fault."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def quality(*, project: Project) -> Quality:
 def _per_day(
     given_at: NDArray[np.int64], same: NDArray[np.int64], pairs: NDArray[np.int64]
 ) -> list[DayAgreement]:
-    """Agreement per day (UTC) between that day's rankings and all rankings of the same tasks."""
+    """For each day (UTC), the agreement between the day's rankings and all rankings of the same tasks."""
     counted = pairs > 0
     days, number = np.unique(days_of(given_at[counted]), return_inverse=True)
     total = np.bincount(number, weights=pairs[counted], minlength=len(days))

@@ -81,7 +81,7 @@ def _keeping(chunks: Iterator[bytes], path: Path) -> Iterator[bytes]:
 
 
 class _Copy:
-    """A file that appears at `path` once it is complete."""
+    """A file that gets the name `path` only when it is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._size = path, 0

@@ -1,9 +1,9 @@
 """Checks are tasks with a known answer. Annotators get gold and attention checks during annotation, and
 qualification checks before annotation.
 
-Answers to checks are scored when they are submitted. Code that records a skip or an answer to a check must
-hold the annotator's desk lock (`Lock.DESK`). If two tabs submit the last two answers of a qualification
-attempt simultaneously, the lock ensures that the attempt is judged once, with both answers.
+Answers to checks are scored when they are submitted. Code that records an answer to a check, or the skip of a
+check, must hold the annotator's desk lock (`Lock.DESK`). If two tabs submit the last two answers of a
+qualification attempt simultaneously, the lock ensures that the attempt is judged once, with both answers.
 """
 
 from __future__ import annotations

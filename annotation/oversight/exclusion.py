@@ -1,7 +1,7 @@
 """Exclusion of an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
 
-Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, the slots
-of these answers are restored. If another annotator has filled a slot in the meantime, a trigger raises the
+Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, these
+answers take their slots back. If another annotator has filled a slot in the meantime, a trigger raises the
 task's overlap (models/sql/assignment.sql).
 """
 

@@ -8,7 +8,7 @@ from config.logs.tracebacks import title
 
 
 class HasException(logging.Filter):
-    """Passes only records with an exception."""
+    """Lets only records with an exception through."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return bool(record.exc_info and record.exc_info[1])

@@ -191,8 +191,8 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
 
 
 class _ProviderKeys(jwt.PyJWKClient):
-    """The provider's signing keys, fetched for each login: new keys are accepted and removed keys are refused
-    immediately.
+    """The provider's signing keys. They are fetched for each login, so a new key is accepted immediately, and
+    a removed key is refused immediately.
 
     The keys are fetched like the provider's other documents, with the same certificates, proxies and timeout.
     """

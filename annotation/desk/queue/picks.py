@@ -105,8 +105,8 @@ RETURNING {columns(Assignment, "a")}
 
 
 def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:
-    """Renews the current lease, or with `all` every open lease, for a full lease period. The current
-    lease comes first.
+    """Renews the current lease or, with `all`, every open lease, for a full lease period. The current lease
+    comes first.
 
     An expired lease gets a new token, so that the old token, which has been refused since the lease expired,
     stays invalid.

@@ -44,6 +44,8 @@ RANKING_FIELDS = frozenset(
         "given_at",
     }
 )
+# A row without any of these fields has no ranking, and none of its fields needs to be checked.
+_READ = RANKING_FIELDS | {"unranked", "ranking_metadata", "weight", "round", "votes"}
 # These fields alone are not a ranking. In a row without a ranking, they are kept as metadata.
 BESIDE_A_RANKING = frozenset({"annotator", "strength", "duration_ms", "given_at", "ranking_id"})
 ORDERED_BY = ("tiers", "ranking", "preference_strength", "not_rankable", "all_bad")
@@ -56,6 +58,8 @@ def unread_fields(row: Row, found: Sequence[Any]) -> frozenset[str]:
     """The fields that share a name with a part of a ranking but contain something else, such as a `choices`
     field that lists the answers to a test question. They are kept as metadata. In a row with an order, only a
     time can be such a field; any other value that can't be read is an error."""
+    if _READ.isdisjoint(row):
+        return NONE
     checked = ("given_at",) if _is_ordered(row) else PARSERS.keys() & row.keys()
     unread = {name for name in checked if given(row.get(name)) and not _fits(row, name, found)}
     if given(row.get("comment")) and given(row.get("preference_statement")) and "comment" not in unread:
@@ -81,6 +85,8 @@ def _fits(row: Row, name: str, found: Sequence[Any]) -> bool:
 def ranking_of(row: Row, found: Sequence[Any]) -> RankingRecord | None:
     """The row's ranking; None if the row contains no judgement of its responses. `found` contains the
     responses as they are in the file."""
+    if _READ.isdisjoint(row):
+        return None
     tiers, ranks = (None if row.get(key) == "" else row.get(key) for key in ("tiers", "ranking"))
     not_rankable, all_bad = (bool_of(row.get(name), name) for name in ("not_rankable", "all_bad"))
     signed: int | None = None

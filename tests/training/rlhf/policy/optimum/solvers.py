@@ -19,6 +19,7 @@ from tests.training.rlhf.policy.optimum.known_optimum import (
     ranked_answers,
 )
 from training.rlhf.models.loading.opening import load_policy
+from training.rlhf.models.loading.saving import save_model
 from training.rlhf.models.loading.sources import ModelSource
 from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo
 from training.rlhf.recipes.dpo import DPOConfig
@@ -81,6 +82,9 @@ def by_dpo(settings: dict[str, Any], start: Start, out: Path) -> None:
     written = start.world.start.model
     for number in range(rounds):
         rankings = ranked_answers(start.world, written, config.seed, number)
+        if not rankings:  # the policy always writes the same answer to each prompt
+            save_model(*load_policy(policy), out)
+            return
         last = number == rounds - 1
         folder = out if last else out.with_name(f"round-{number}")
         dpo.train(config, base_model=policy, rankings=rankings, out_dir=folder)

@@ -26,7 +26,7 @@ def test_pairs_are_derived_from_tiers() -> None:
     assert comparisons_of([]) == []
 
 
-def test_unranked_items_lose_to_ranked_items_and_are_not_paired() -> None:
+def test_unranked_items_lose_to_ranked_items_but_are_not_paired_with_each_other() -> None:
     assert comparisons_of([["a"], ["b"]], unranked=["x", "y"]) == [
         ("a", "b", False, None),
         ("a", "x", False, None),

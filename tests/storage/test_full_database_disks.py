@@ -145,7 +145,9 @@ def test_session_change_that_cannot_be_stored_is_refused(
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_wrong_password_that_cannot_be_counted_is_not_checked(owner: User, full_table: FullTable) -> None:
+def test_login_is_refused_if_a_wrong_password_could_not_be_counted(
+    owner: User, full_table: FullTable
+) -> None:
     client = APIClient()
     with full_table("rankloop_cache"), fill_pages("rankloop_cache"):
         for _ in range(3):

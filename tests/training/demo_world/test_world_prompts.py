@@ -18,7 +18,7 @@ def filled(template: str, rng: random.Random) -> tuple[str, dict[str, str]]:
     return template.format(**values), values
 
 
-def test_demo_world_has_enough_prompts_and_values() -> None:
+def test_demo_world_has_at_least_thirty_intents_with_distinct_names() -> None:
     assert len(INTENTS) >= 30
     assert len(FOLLOW_UPS) >= 8
     assert len({intent.name for intent in (*INTENTS, *FOLLOW_UPS)}) == len(INTENTS) + len(FOLLOW_UPS)

@@ -146,7 +146,7 @@ def test_gate_is_undecided_if_another_policy_was_promoted_meanwhile(
     assert ModelVersion.objects.get(name="lab-dpo-1").stage == "production"
 
 
-def test_cancelled_gate_withdraws_its_tasks_and_opens_again_on_resume(
+def test_gate_of_a_cancelled_round_withdraws_its_tasks_and_reopens_on_resume(
     ranked_loop: Loop, alice: User, make_model: ModelMaker
 ) -> None:
     round = helper.trained_reward_model(started(ranked_loop), make_model, name="lab-rm-1")
@@ -266,7 +266,9 @@ def test_loop_that_is_off_starts_no_round_but_finishes_the_running_round(
     assert Round.objects.count() == 1
 
 
-def test_budget_of_rounds_ends_the_loop(ranked_loop: Loop, alice: User, rank: Rank) -> None:
+def test_loop_starts_no_round_after_its_budget_of_rounds_is_used_up(
+    ranked_loop: Loop, alice: User, rank: Rank
+) -> None:
     set_loop(project=ranked_loop.project, settings={"max_rounds": 1})
     cancel_round(round=started(ranked_loop), by=None)
     rank(ranked_loop.project, alice, n=9)
@@ -275,7 +277,7 @@ def test_budget_of_rounds_ends_the_loop(ranked_loop: Loop, alice: User, rank: Ra
         turn_by_hand(loop=ranked_loop, by=None)
 
 
-def test_project_without_a_policy_fails_its_round_and_blocks_no_other_project(
+def test_round_of_a_project_without_a_policy_fails_and_blocks_no_other_project(
     ranked_loop: Loop, alice: User, rank: Rank
 ) -> None:
     bare = create_project(slug="bare")

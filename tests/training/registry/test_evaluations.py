@@ -85,7 +85,7 @@ def test_newest_comparable_evaluations_are_compared(
     assert gains["lab-rm-1"] is None
 
 
-def test_evaluations_of_base_models_or_without_a_standard_error_are_ignored(
+def test_evaluations_of_base_models_and_those_without_an_error_are_ignored(
     lab: Project, make_model: ModelMaker, judge: Judge
 ) -> None:
     make_model(name="lab-sft-1")

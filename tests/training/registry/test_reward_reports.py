@@ -1,4 +1,5 @@
-"""Reward reports and comparisons of two reward models are read from the files in the models' folders."""
+"""Reward reports, and the scores with which two reward models are compared, are read from the models'
+folders."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_database_refuses_a_promotion_with_neither_a_gate_nor_a_reason(make_mode
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_admins_promoting_at_once_leave_one_production_model(make_model: ModelMaker) -> None:
+def test_two_concurrent_promotions_leave_one_model_in_production(make_model: ModelMaker) -> None:
     models = [make_model(name=f"lab-ppo-{n}") for n in (1, 2)]
     barrier = threading.Barrier(2)
 

@@ -1,4 +1,4 @@
-"""Rankings of responses with known features and rewards, against which estimates are compared."""
+"""Simulated rankings of responses whose features and rewards are known, so that estimates can be checked."""
 
 from __future__ import annotations
 

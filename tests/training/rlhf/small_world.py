@@ -43,7 +43,7 @@ def _short_speaker() -> Loaded:
 
 
 def short_speaker() -> Loaded:
-    """A new copy of a policy with 80,000 parameters that generates one of `SHORT_ANSWERS` and stops."""
+    """A new copy of a policy (80,000 parameters) that generates one of `SHORT_ANSWERS` and stops."""
     return Loaded(copy.deepcopy(_short_speaker().model), tokenizer())
 
 

@@ -171,7 +171,7 @@ def test_last_mlp_runs_only_for_tokens_that_the_head_reads(model: Any) -> None:
     assert worked[1].numel() == 3 * 32
 
 
-def test_recomputed_layers_have_the_same_gradients(model: Any) -> None:
+def test_recomputing_layers_does_not_change_gradients(model: Any) -> None:
     def found() -> dict[str, Tensor]:
         batch = collate(GROUPS, layout="flat", pad_id=0)
         return gradients(model, losses.bradley_terry(rewards_of(model, batch), batch.tiers).sum())
@@ -235,7 +235,7 @@ def test_micro_batches_contain_each_group_once_and_respect_the_limit(max_tokens:
     assert sorted(seen) == list(range(8))
 
 
-def test_prompts_are_truncated_on_the_left_and_responses_are_never_truncated() -> None:
+def test_long_prompts_lose_their_first_tokens_and_responses_lose_none() -> None:
     group, was_cut = fit_group(GROUPS[0], max_length=7)
     assert was_cut
     assert group.prompt == [12, 13]

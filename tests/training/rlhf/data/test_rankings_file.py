@@ -161,7 +161,7 @@ def test_file_without_rankings_is_refused(tmp_path: Path, rows: list[dict[str, A
         read_rankings(jsonl(tmp_path / "prompts.jsonl", *rows))
 
 
-def test_votes_on_responses_in_another_file_are_refused(tmp_path: Path) -> None:
+def test_votes_that_refer_to_responses_in_another_file_are_refused(tmp_path: Path) -> None:
     vote = {"judge": "j", "model_a": "x", "model_b": "y", "question_id": 1, "winner": "model_a"}
     with pytest.raises(RankingFileError, match="line 1: this is a vote on responses in another file"):
         read_rankings(jsonl(tmp_path / "votes.jsonl", vote))
@@ -213,7 +213,7 @@ def test_file_of_an_unknown_format_is_refused(tmp_path: Path) -> None:
         read_rankings(other)
 
 
-def test_rankings_marked_as_all_bad_keep_the_mark_in_a_snapshot(tmp_path: Path) -> None:
+def test_all_bad_mark_of_a_ranking_is_read_from_a_snapshot(tmp_path: Path) -> None:
     plain = row()
     plain["responses"] = [one | {"sampling": "{}", "metadata": "{}"} for one in plain["responses"]]
     whole = dict.fromkeys(SCHEMA.names) | BEFORE | plain

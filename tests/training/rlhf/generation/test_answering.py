@@ -130,7 +130,7 @@ class _Million(Sequence[Messages]):
         return PROMPTS[index % 9]
 
 
-def test_progress_is_reported_and_cancellation_takes_effect_within_a_batch(
+def test_progress_is_reported_and_a_running_batch_can_be_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pulse, "PULSE_SECONDS", 0.0)

@@ -108,7 +108,7 @@ def test_stop_token_ids_in_the_generation_config_end_an_answer() -> None:
     assert stopped == Completion(first.ids[:2], True)
 
 
-def test_prompts_that_exceed_the_context_are_truncated_on_the_left() -> None:
+def test_prompts_that_exceed_the_context_lose_their_first_tokens() -> None:
     model, words = untrained_policy()
     long = list(range(300, 900)) + PROMPTS[0]
     kept = long[-(512 - 8) :]

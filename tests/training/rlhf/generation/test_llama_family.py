@@ -185,8 +185,8 @@ def test_decoding_reads_the_current_weights() -> None:
 def test_logits_are_bitwise_identical_before_and_after_a_training_pass(
     make: Callable[[], PreTrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If only training passes used oneDNN, the answers before the first pass would differ from those after
-    it. A resumed run could then sample answers that differ from those of an uninterrupted run."""
+    """If only training passes used oneDNN, the answers before the first training pass would differ from those
+    after it. A resumed run could then sample answers that differ from those of an uninterrupted run."""
     monkeypatch.setattr(products, "SMALLEST_ROWS", 1)
     monkeypatch.setattr(products, "SMALLEST_PRODUCT", 1)
     model, given = make(), torch.tensor([PROMPTS[0]])

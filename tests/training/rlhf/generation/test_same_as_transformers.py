@@ -95,7 +95,7 @@ def test_samples_with_equal_random_numbers_have_the_same_ids_as_in_transformers(
 
 
 def test_samples_end_at_different_lengths() -> None:
-    """The comparison above therefore covers rows that are removed early."""
+    """Because of these different lengths, the previous test covers rows that are removed early."""
     lengths = set()
     for name in tiny.POLICIES:
         answers = generate(

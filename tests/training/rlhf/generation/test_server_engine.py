@@ -1,4 +1,4 @@
-"""A server's answers follow the distribution of the policy with the policy's current weights. With our
+"""A server samples its answers with the policy's current weights and from the policy's distribution. With our
 sampler, the server gives the same token IDs as a local run."""
 
 from __future__ import annotations

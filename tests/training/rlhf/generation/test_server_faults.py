@@ -239,7 +239,7 @@ def test_unusable_response_raises_a_clear_error(policy: Loaded, server: OpenAISe
         asked(engine_for(server), policy)
 
 
-def test_ids_are_read_from_the_log_probabilities_of_older_servers(policy: Loaded) -> None:
+def test_token_ids_of_older_servers_are_read_from_the_log_probabilities(policy: Loaded) -> None:
     def older(found: Json) -> Json:
         for choice in found["choices"]:
             choice.pop("token_ids", None)
@@ -399,7 +399,7 @@ def test_invalid_server_address_is_refused(text: str) -> None:
         server_address(text)
 
 
-def test_policy_is_unchanged_by_a_failure(policy: Loaded, server: OpenAIServer) -> None:
+def test_failed_request_does_not_change_the_policy(policy: Loaded, server: OpenAIServer) -> None:
     before = copy.deepcopy(policy.model.state_dict())
     server.change = FAULTS["NaN"][0]
     engine = engine_for(server)

@@ -48,7 +48,7 @@ def asked(prompts: int = 3, answers: int = 2) -> list[Asked]:
 
 
 def token_reward_model(values: dict[int, float], *, mean: float = 0.5, std: float = 0.5) -> Loaded:
-    """A reward model that gives higher scores to answers whose tokens have higher values.
+    """A reward model that scores an answer higher if `values` assigns its tokens higher numbers.
 
     In the model's only layer, all parameters are zero except the norms and the value and output projections.
     Attention therefore averages the normalised embeddings of all tokens up to EOS. The head reads the first

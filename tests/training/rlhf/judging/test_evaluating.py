@@ -34,7 +34,7 @@ def test_raw_rewards_in_a_batch_equal_those_of_answers_scored_one_by_one() -> No
     assert judge.metrics() == {}
 
 
-def test_answer_longer_than_the_reward_model_reads_is_truncated_and_counted() -> None:
+def test_answer_too_long_for_the_reward_model_is_truncated_and_counted() -> None:
     judge = RewardModelJudge.load(reward_model(1, max_length=12))
     messages = [{"role": "user", "content": tiny.words(1, 2)}]
     [[short, long]] = judge.points([(messages, [tiny.words(3), tiny.words(*range(30))])])

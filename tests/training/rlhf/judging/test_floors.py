@@ -68,7 +68,7 @@ def test_multipliers_do_not_change_while_the_policy_is_not_trained_on_rewards() 
     assert state["multipliers"] == state["integrals"] == {"harmless": 0.0, "polite": 0.0}
 
 
-def test_floor_holds_even_if_training_without_it_would_violate_it() -> None:
+def test_floor_holds_even_if_training_without_the_floor_would_violate_it() -> None:
     seeds = range(6)
     free = [train(seed, steps=80, floors={}) for seed in seeds]
     held = [train(seed, steps=80, floors=START) for seed in seeds]

@@ -139,7 +139,9 @@ def test_floor_is_a_number_or_relative_to_the_starting_policy() -> None:
         ({}, "harmless have neither a weight nor a floor"),
     ],
 )
-def test_recipe_must_fit_the_reward_models(settings: dict[str, str], message: str) -> None:
+def test_recipe_that_does_not_match_the_reward_models_is_refused(
+    settings: dict[str, str], message: str
+) -> None:
     with pytest.raises(UnusableInput, match=message):
         two(**settings)
 
@@ -164,7 +166,7 @@ def test_error_for_a_nan_reward_names_the_reward_model() -> None:
     assert caught.value.kind == FailureKind.REWARD_NOT_FINITE
 
 
-def test_answer_longer_than_the_reward_model_reads_is_truncated_and_counted() -> None:
+def test_answer_too_long_for_the_reward_model_is_truncated_and_counted() -> None:
     """The other answers are scored with the complete prompt, so their scores don't change."""
     [one] = asked(1)
     long = replace(one, answers=[*one.answers, [*range(10, 40), EOS]])

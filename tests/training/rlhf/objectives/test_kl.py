@@ -135,7 +135,7 @@ def test_weights_are_pulled_back_only_beyond_the_target() -> None:
         assert still.after(kl).pull == pytest.approx(pull)
 
 
-def test_controller_stays_within_its_limits_and_recovers() -> None:
+def test_controller_stays_within_its_limits_and_can_leave_the_upper_one() -> None:
     controller = kl_module.KLController.starting(0.1, 1.0)
     for _ in range(500):
         controller = controller.after(1e6)

@@ -288,7 +288,9 @@ def test_processes_of_a_sharded_model_stop_between_passes_and_save_together(
 
 
 @pytest.mark.parametrize("name", STOPPED)
-def test_resumed_processes_end_with_bitwise_identical_weights(name: str, made: dict[str, Any]) -> None:
+def test_resumed_processes_end_with_the_weights_of_an_uninterrupted_run(
+    name: str, made: dict[str, Any]
+) -> None:
     assert made[f"{name}-again"]["ends"] == ["finished", "finished"], made["stderr"]
     same_as, _ = STOPPED[name]
     assert torch.equal(weights(made, f"{name}-again"), weights(made, f"{same_as}-2"))

@@ -59,7 +59,7 @@ def test_spread_is_the_standard_deviation_of_the_usable_rewards() -> None:
         ([1.0] * 100, 0.07, list(range(7))),  # 0.07 * 100 is slightly above 7
     ],
 )
-def test_requested_share_of_prompts_with_the_largest_spreads_is_chosen(
+def test_chosen_prompts_are_the_requested_share_with_the_largest_spreads(
     spreads: list[float], share: float, chosen: list[int]
 ) -> None:
     assert most_varied(torch.tensor(spreads), share) == chosen

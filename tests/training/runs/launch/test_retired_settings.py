@@ -61,7 +61,7 @@ def test_error_for_a_retired_setting_names_the_setting_that_replaces_it(
 
 
 @each_retired_setting
-def test_run_with_a_retired_setting_resumes_with_a_new_time_limit(
+def test_stored_run_with_a_retired_setting_can_be_resumed(
     kind: str, name: str, value: int, successor: str, make_run: RunMaker
 ) -> None:
     recipe = stored_recipe(kind=kind, settings={}).model_dump(mode="json") | {name: value}

@@ -249,7 +249,7 @@ def test_replaced_attempt_cannot_write_to_the_current_folder() -> None:
     assert left(run) == []
 
 
-def test_attempt_takes_over_checkpoints_in_subfolders_but_not_unfinished_ones() -> None:
+def test_attempt_takes_over_only_finished_checkpoints_in_subfolders() -> None:
     run = TrainingRun(id=uuid7())
     members = folders.work_folder(run, 1) / "checkpoints" / "member-1"
     (members / "step-00000003").mkdir(parents=True)

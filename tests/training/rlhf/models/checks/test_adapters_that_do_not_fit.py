@@ -137,7 +137,7 @@ def test_adapter_that_is_not_lora_is_refused(adapter: Path, tmp_path: Path) -> N
     assert "it is an adapter of type IA3, not LORA" in str(error)
 
 
-def test_adapter_with_resized_embeddings_is_refused_and_the_fix_is_named(base: Path, tmp_path: Path) -> None:
+def test_error_for_an_adapter_with_resized_embeddings_names_the_fix(base: Path, tmp_path: Path) -> None:
     adapter = policy_adapter(base, tmp_path / "adapter", modules_to_save=["embed_tokens"])
     file = adapter / "adapter_model.safetensors"
     weights = load_file(file)

@@ -168,7 +168,7 @@ def test_tokenizer_is_parsed_again_only_after_it_has_changed(tmp_path: Path) -> 
     assert changed.template == "w1"
 
 
-def test_state_of_a_missing_folder_or_broken_link_is_empty(tmp_path: Path) -> None:
+def test_folder_that_is_missing_or_has_a_broken_link_has_an_empty_state(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     assert files.state_of(tmp_path) == ()
     assert files.state_of(tmp_path / "nothing") == ()

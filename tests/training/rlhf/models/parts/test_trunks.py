@@ -174,7 +174,7 @@ def test_further_training_of_an_adapter_keeps_its_base(tmp_path: Path) -> None:
     assert torch.allclose(scores_here(whole), scores_here(first), atol=1e-3)
 
 
-def test_base_moved_with_its_adapter_is_found_and_a_missing_base_is_named(
+def test_base_moved_with_its_adapter_is_found_and_error_names_a_missing_base(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path / "old")

@@ -66,7 +66,7 @@ def test_prompt_without_messages_is_rejected() -> None:
         chat.encode_prompt(tokenizer(), [])
 
 
-def test_long_prompts_are_truncated_on_the_left_and_counted() -> None:
+def test_long_prompts_lose_their_first_tokens_and_are_counted() -> None:
     prompts, cut = chat.cut_prompts([[1, 2, 3, 4], [5]], 2)
     assert prompts == [[3, 4], [5]]
     assert cut == 1

@@ -371,7 +371,7 @@ def test_separate_critic_is_a_merged_copy_of_an_adapted_reward_model(scene: Scen
         assert mine.requires_grad
 
 
-def test_shared_critic_is_a_head_that_trains_the_policy_only_after_the_warm_up(
+def test_shared_critic_is_a_head_and_the_warm_up_does_not_train_the_policy(
     scene: Scene, tmp_path: Path
 ) -> None:
     given = {"learning_rate": 1e-3, "critic": "shared", "critic_warmup_steps": 1}

@@ -48,7 +48,7 @@ HALF: dict[str, Any] = {"dtype": "bfloat16"}
 
 
 class Limits(NamedTuple):
-    """The limits of the errors of the loss, of each advantage, and of the gradients. The limit for the
+    """The largest allowed errors of the loss, of each advantage, and of the gradients. The limit for the
     gradients applies to each number or, if ``relative``, to the norm (see `largest_error`)."""
 
     loss: float
@@ -76,7 +76,7 @@ def world() -> World:
 
 
 def moved(model: PreTrainedModel, seed: int) -> None:
-    """Add noise to the trained weights, so that the policy differs from its earlier state."""
+    """Add noise to the trained weights, so that the model differs from its earlier state."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -44,7 +44,7 @@ def refusals(
     judge: Path | None,
     further: Sequence[tuple[str, Path]],
 ) -> Iterator[tuple[str, Refused]]:
-    """Yield the reasons why this run can't work, each with the field of the launch that it concerns.
+    """Yield the reasons why this run can't work, each with the field of the launch request that it concerns.
 
     ``source`` is the folder or hub name of the model that the run starts from. ``judge`` is the folder of the
     reward model, or None if the run needs none. ``further`` contains the folders of further reward models,

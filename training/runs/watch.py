@@ -20,7 +20,8 @@ POLL_SECONDS = 0.5
 LINE_EVERY_SECONDS = 2.0
 PING_SECONDS = 1.0  # a live worker answers within milliseconds
 METRICS_SHOWN = 4
-# The metrics that fit on one line, the most important first. The run's page shows all metrics.
+# The metrics for a status line, the most important first: a line shows the first METRICS_SHOWN that the run
+# reports. The run's page shows all metrics.
 TELLING = [
     *("loss", "heldout_loss", "accuracy", "heldout/accuracy"),
     *("objective/scores", "objective/kl", "policy/entropy_avg", "lengths/response_mean"),

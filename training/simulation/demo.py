@@ -1,4 +1,4 @@
-"""The demo project: prompts to rank, models to train, and users to log in as. Creating the project is
+"""The demo project: responses to rank, models to train, and users to log in as. Creating the project is
 idempotent."""
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ RUNS: Mapping[str, Mapping[str, object]] = {
 }
 
 
-# With 360 and 830 comparisons, the first reward models failed their gate. With 2,700, the model passed. A
-# task gives up to six comparisons, and fewer if responses are equal or tied. A short PPO run with a KL target
-# raised the gold reward with every seed that was measured.
+# Trained on 360 and 830 comparisons, the first reward models failed their gate. A model trained on 2,700
+# passed. A task gives up to six comparisons, and fewer if responses are equal or tied. A short PPO run with a
+# KL target raised the gold reward with every seed that was measured.
 LOOP: Mapping[str, object] = {
     "min_new_comparisons": 1500,
     "improve_with": ["ppo"],

@@ -24,7 +24,7 @@ LAYERS_GATHERED = 2
 
 
 def shards(recipe: Recipe, given: Conditions) -> int:
-    """Return the number of processes that divide the model among them, or 1 if each process stores the
+    """Return the number of processes among which the model is divided, or 1 if each process stores the
     complete model."""
     return given.processes if getattr(recipe, "sharding", "none") == "full" else 1
 
@@ -48,7 +48,7 @@ def exchanged(weights: float, *, number: int) -> float:
 
 
 def complete(shape: Shape, *, number: int) -> Part:
-    """Return the memory of the complete copy of a model that a process uses to generate answers."""
+    """Return the memory of the complete copy of a model that each process needs to generate answers."""
     return Part("complete weights", number * shape.weights)
 
 

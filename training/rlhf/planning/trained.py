@@ -2,11 +2,13 @@
 
 - The model's weights take 4 bytes each in float32 and 2 in bfloat16.
 - Gradients take 4 bytes and Adam's moments 8 bytes per trained weight, in either precision.
-- An adapter takes 4 more bytes for each of its own weights. Only these weights are trained.
+- An adapter takes 4 more bytes for each of its own weights. The adapter's weights are then the only trained
+  weights.
 - If a bfloat16 model's own weights are trained, a float32 master of each takes 4 more bytes (`core.masters`).
 
-If several processes divide the model among them (`planning.sharding`), each stores a part of the gradients,
-the moments and the float32 weights, which take the place of masters.
+If the model is divided among several processes (`planning.sharding`), each process stores a part of the
+gradients, of the moments and of the float32 weights. There are then no masters, because the weights
+themselves are in float32.
 
 Pure functions without torch.
 """
@@ -22,7 +24,7 @@ from training.rlhf.planning.sharding import shards
 from training.rlhf.planning.transformer import FLOAT, HALF, Pass, adapter_weights, is_tied
 from training.rlhf.recipes.parts.weights import TrainsLayers, TrainsPolicy
 
-# The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
+# The cost of a forward pass together with its backward pass, as a multiple of the forward pass's cost.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
 # Size of the buffer in which the processes sum their gradients: one bucket of float32 numbers
 # (`distributed.BUCKET_NUMBERS`).
@@ -101,15 +103,16 @@ def in_training(recipe: TrainsPolicy, shape: Shape, given: Conditions = USUAL) -
 
 
 def gathered_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
-    """Return the memory of the weights that a process of a sharded model gathers for a forward pass without a
-    backward pass."""
+    """Return the memory of the weights that each process gathers for a forward pass without a backward pass,
+    if the model is sharded."""
     if shards(recipe, given) == 1:
         return ()
     return (sharding.gathered(shape, number=bytes_per_weight(recipe)),)
 
 
 def complete_weights(recipe: TrainsPolicy, shape: Shape, given: Conditions) -> tuple[Part, ...]:
-    """Return the memory of the complete copy that a process of a sharded model uses to generate answers."""
+    """Return the memory of the complete copy that each process needs to generate answers, if the model is
+    sharded."""
     return () if shards(recipe, given) == 1 else (sharding.complete(shape, number=bytes_per_weight(recipe)),)
 
 

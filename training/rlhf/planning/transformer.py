@@ -25,8 +25,8 @@ class Pass:
 
     If `adapted`, the weights are frozen, and every linear layer has a LoRA adapter in float32. With
     `autocast`, the weights are float32, and matrix products are computed in bfloat16. `keys` is the number of
-    keys and values that attention stores per token position. `keys` is above 1 if several answers share a
-    prompt (`keys_per_place`).
+    key-value pairs that attention stores per token position. It is above 1 on a CPU if several answers share
+    a prompt (`keys_per_place`).
     """
 
     number: int = FLOAT

@@ -20,8 +20,7 @@ PROMPTS_PER_BATCH = 64  # the same value as in selection.varied, which imports t
 
 
 def chosen(recipe: Recipe, data: Data) -> Data:
-    """Return the data of the training loop, given all data of the run. The training loop uses only the chosen
-    prompts."""
+    """Return the part of the run's data that the training loop uses: only the chosen prompts."""
     if not isinstance(recipe, ChoosesVaried):
         return data
     return replace(data, items=math.ceil(recipe.varied_share * data.items))
@@ -31,7 +30,7 @@ def with_measuring(
     cost: Cost, policy: Shape, judges: Sequence[Shape], recipe: Recipe, data: Data, *, given: Conditions
 ) -> Cost:
     """Return the cost of the run. If the recipe chooses the prompts whose rewards vary most, the cost
-    includes sampling and scoring the answers from which this variation is measured."""
+    includes sampling and scoring the answers that show how much the rewards vary."""
     if not isinstance(recipe, ChoosesVaried) or recipe.varied_share == 1:
         return cost
     assert isinstance(recipe, RolloutConfig | RejectionSamplingConfig)

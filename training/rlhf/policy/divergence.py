@@ -1,4 +1,4 @@
-"""The distance of a trained policy from its starting policy, in KL and in parameters."""
+"""The distance of a trained policy from its starting policy: the KL, and the change of the parameters."""
 
 from __future__ import annotations
 

@@ -6,10 +6,9 @@ The reference is the starting policy. Its log-probabilities are computed once, b
 kept in the checkpoints, so only one model is in memory. A ranking of K responses goes through the model once,
 as K rows, no matter how many pairs it contains.
 
-Every step reports the following metrics. They describe the step's pairs of a preferred (chosen) and a
-rejected response:
+Every step reports the following metrics. A pair consists of a preferred (chosen) and a rejected response:
 
-- `loss`: the mean over the rankings. For dpo, it is in nats per pair.
+- `loss`: the mean over the step's rankings. With `loss=dpo`, it is in nats per pair.
 - `rewards/chosen`, `rewards/rejected`, `rewards/margins`: the implicit rewards beta · (log pi - log pi_ref)
   of the two responses, and the difference between them. With length_normalised, the log-ratio is the mean per
   token.
@@ -390,7 +389,7 @@ def largest_of(state: DPOState, rows: RankingRows, indices: Sequence[int]) -> in
 def add_to_reference(
     state: DPOState, rows: RankingRows, part: Sequence[int], *, spare: Sequence[int] = ()
 ) -> None:
-    """Set the reference log-probabilities of these rankings' responses to those under the policy (see
+    """Set the reference log-probabilities of these rankings' responses to the policy's log-probabilities (see
     `reference_of`)."""
     found = until_it_fits(
         lambda: reference_of(state.policy, rows.limited(state.micro_batch_tokens), part, spare=spare),

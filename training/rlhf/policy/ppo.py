@@ -1,4 +1,4 @@
-"""PPO: the policy answers prompts, a reward model scores the answers, and the policy moves towards higher
+"""PPO: the policy answers prompts, a reward model scores the answers, and the policy is trained to get higher
 scores.
 
 Each step samples answers, scores them, computes advantages, and runs a few epochs of clipped updates. PPO is
@@ -12,15 +12,15 @@ sensitive to these choices:
   and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, the
   mean gradient of k1 would be 0.
-- The critic is either a separate model, which starts as a copy of the reward model's trunk, or a second
-  adapter on the policy's trunk. The weights of the critic's head start at 0, so the explained variance of the
-  critic's first values is exactly 0. The critic's gradient doesn't affect the policy, and the policy and the
+- The critic is a separate model, which starts as a copy of the reward model's trunk, or a second adapter on
+  the policy's trunk. In both cases, the critic's gradient doesn't affect the policy, and the policy and the
   critic have separate optimisers. With ``critic=shared``, the critic is only a head on the policy's states,
-  and its gradient also trains the policy's trunk.
+  and its gradient also trains the policy's trunk. The weights of every critic's head start at 0, so the
+  explained variance of the critic's first values is exactly 0.
 - Scores are in standard deviations of the rewards of the reward model's training responses. The KL
   coefficient, the clip ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
-  Neither step is carried out per micro-batch.
+  Neither is done separately for each micro-batch.
 - There is no dropout: models stay in eval mode.
 
 The loop is in ``rollouts.on_policy``. One state contains everything that changes during a run.
@@ -129,7 +129,7 @@ def train(
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
     run. The checkpoint folder is not removed. A run that is stopped saves a checkpoint before it ends, unless
-    the rest of an update takes more than a few seconds.
+    an update is in progress and needs more than a few seconds to finish.
 
     docs/ppo.md lists the metrics.
 

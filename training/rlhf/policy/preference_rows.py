@@ -74,8 +74,8 @@ class RankingRows:
         return max(sizes, default=0)
 
     def passes(self, part: Sequence[int]) -> list[list[Group]]:
-        """Return the groups of each pass over a micro-batch. The responses of a single ranking can need
-        several passes."""
+        """Return one list of groups for each pass over a micro-batch. The responses of a single ranking can
+        need several passes."""
         if len(part) > 1:
             return [[self.groups[i] for i in part]]
         layout, [group] = self.layouts[part[0]], [self.groups[i] for i in part]

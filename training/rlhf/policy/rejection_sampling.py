@@ -180,7 +180,7 @@ class State:
         save_checkpoint(store, report, self.progress.step, modules, optimisers, asdict(self.progress), data)
 
     def resume(self, store: CheckpointStore, n: int) -> LoopProgress:
-        """Restore the state from the newest checkpoint, if there is one, and return its progress."""
+        """If there is a checkpoint, restore the state from the newest one. Return the state's progress."""
         resumed = store.resume({"policy": trained_module(self.policy.model)}, {"policy": self.optimiser})
         if resumed is None:
             return self.progress

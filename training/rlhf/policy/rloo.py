@@ -89,7 +89,7 @@ def train(
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
     checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
     run. The checkpoint folder is not removed. A run that is stopped saves a checkpoint before it ends, unless
-    the rest of an update takes more than a few seconds.
+    an update is in progress and needs more than a few seconds to finish.
 
     docs/rloo.md lists the metrics.
 

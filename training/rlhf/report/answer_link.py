@@ -57,8 +57,8 @@ class AnswerLink:
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, Any] | None) -> AnswerLink:
-        """Read the ``rankloop`` entry of a model's config.json. A model trained elsewhere has no ``rankloop``
-        entry, so the Bradley–Terry model is used."""
+        """Read the ``rankloop`` entry of a model's config.json. A reward model trained with other software
+        has no such entry, and its probabilities are Bradley–Terry's."""
         notes = notes or {}
         ties = str(notes.get("ties", "ignore"))
         people = notes.get("annotators") or {}

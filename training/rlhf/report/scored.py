@@ -72,9 +72,9 @@ class ScoredRankings:
 
     ``keys`` identify rankings by content, so that two models' scores can be matched. ``prompts`` and
     ``responses`` identify prompts and responses in the same way. ``rewards``, ``tiers`` and ``lengths`` have
-    shape (N, K). Their unused entries contain NaN, NOBODY and 0, respectively. Lengths are in characters, so
-    they do not depend on a tokenizer. ``turns``: number of user turns. ``strengths``: 0 if not stated.
-    ``link`` is the model's answer link.
+    shape (N, K). Unused entries are NaN in ``rewards``, NOBODY in ``tiers`` and 0 in ``lengths``. Lengths are
+    in characters, so they do not depend on a tokenizer. ``turns``: number of user turns. ``strengths``: 0 if
+    not stated. ``link`` is the model's answer link.
     """
 
     keys: tuple[str, ...]

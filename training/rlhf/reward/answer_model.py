@@ -276,11 +276,11 @@ class AnswerModel(nn.Module):
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
     """Return the initial value of ``tie``.
 
-    With this value, responses with equal rewards are tied as often as pairs in the given rankings. A short
-    run does not converge from a poor initial value. For example, an initial value of 0 means that responses
-    with equal rewards are tied with probability 1/3. Starting from 0, the model predicted 20 % ties after one
-    epoch on 600 rankings, although only 4 % of their pairs were tied. The probability of a tie between equal
-    rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    With this value, the probability of a tie between equal rewards is the share of tied pairs in the given
+    rankings. A short run does not converge from a poor initial value. For example, an initial value of 0
+    means that responses with equal rewards are tied with probability 1/3. Starting from 0, the model
+    predicted 20 % ties after one epoch on 600 rankings, although only 4 % of their pairs were tied. The
+    probability of a tie between equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

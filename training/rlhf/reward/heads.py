@@ -117,8 +117,8 @@ def fit_heads(
             apart = sum(
                 (weight - anchor).square().sum() for weight, anchor in zip(weights, anchors, strict=True)
             )
-            # The loss is divided by the number of rankings, so that the gradient has the scale of a single
-            # ranking.
+            # The loss is divided by the number of rankings, so that the gradient is on the scale of a single
+            # ranking's gradient.
             torch.autograd.backward(losses.sum() / b + apart / 2 / rankings)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

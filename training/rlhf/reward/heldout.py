@@ -45,8 +45,8 @@ def score_rankings(
 ) -> tuple[ScoredRankings, dict[str, int]]:
     """Return the rewards of all responses, and the number of omitted rankings by reason.
 
-    As in training, prompts are truncated on the left. The limit is the maximum length that was used in
-    training. If no such length is stored, the limit is the model's context length.
+    As in training, prompts that are too long lose their first tokens. The limit is the maximum length that
+    was used in training or, if no such length is stored, the model's context length.
 
     Rankings are omitted for these reasons:
 

@@ -83,9 +83,9 @@ def score(
     per item, without gradient.
 
     Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
-    ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
-    maximum length that was used in training. Raises ResponseTooLongError if a response alone fills that
-    length.
+    ``centred`` subtracts the mean reward of the training responses. A prompt that is too long for the maximum
+    length that was used in training loses its first tokens. Raises ResponseTooLongError if a response alone
+    fills that length.
     """
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0

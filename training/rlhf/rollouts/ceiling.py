@@ -1,4 +1,5 @@
-"""`kl_ceiling`: a policy beyond this KL only moves back towards the reference, and is never saved."""
+"""`kl_ceiling`: a policy whose KL exceeds this limit only moves back towards the reference, and is never
+saved."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery:
 
 
 def update_settings(config: Settings, *, recovery: bool) -> Settings:
-    """Return the settings of an update. In a recovery, the policy only moves back to the reference, so the
-    entropy bonus and the loss on demonstrations are switched off."""
+    """Return the settings of an update. In a recovery, the policy only moves back towards the reference, so
+    the entropy bonus and the loss on demonstrations are switched off."""
     if not recovery:
         return config
     others = {"entropy_coefficient": 0.0, "ptx_coefficient": 0.0}

@@ -49,9 +49,9 @@ class Reference:
 def reference_of(actor: PreTrainedModel, kind: str) -> Reference:
     """Return the reference for the start of training. Its outputs are then exactly those of the policy.
 
-    If the policy is an adapter, a fixed reference is the trunk without an adapter or, if training started
-    from an existing adapter, the trunk with a frozen copy of that adapter. A moving reference is then the
-    trunk with an adapter of its own.
+    If all weights are trained, the reference is a frozen copy of the policy. If the policy is an adapter, the
+    reference uses the policy's trunk: a moving reference with an adapter of its own, and a fixed reference
+    without an adapter or, if training started from an existing adapter, with a frozen copy of that adapter.
     """
     if not has_adapters(actor):
         return Reference(copy.deepcopy(actor).requires_grad_(False))

@@ -104,7 +104,7 @@ def observed_minibatches(
     minibatch.
 
     If the device runs out of memory, the micro-batches are halved, and all of them are observed again
-    (`until_it_fits`). The update then uses the same micro-batches.
+    (`until_it_fits`). The update then also uses the halved micro-batches.
     """
 
     def work() -> list[Result]:
@@ -222,8 +222,8 @@ def combine(found: defaultdict[str, float], *optimisers: torch.optim.Optimizer) 
 def take_step(
     config: RolloutConfig, step: int, found: defaultdict[str, float], *optimisers: torch.optim.Optimizer
 ) -> bool:
-    """Take an optimiser step with the gradients of a minibatch, and clear them. Return whether the step was
-    taken.
+    """Take an optimiser step with the gradients of a minibatch, and clear the gradients. Return whether the
+    step was taken.
 
     If the policy's KL from the sampling policy (``policy/approxkl_avg``) exceeds ``stop_kl``, no step is
     taken, and the update ends. Beyond that limit, clipped ratios carry little information. Raises

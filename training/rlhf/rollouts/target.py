@@ -20,8 +20,8 @@ from training.rlhf.rollouts.steps import Progress, no_progress, observed
 STANDARD_ERRORS = 2.0
 # After a pull that covers at least LONG_PULL of the distance to the reference, the KL is measured again, but
 # at most MEASUREMENTS times in total. Near the reference, the KL is proportional to the square of the
-# distance (`objectives.kl.KLController`). Far from it, the power is lower, and is estimated from the
-# measurements. A pull of 30 % that should have led to 1 nat led to 1.5 nats.
+# distance (`objectives.kl.KLController`). Far from the reference, the power is lower, and is estimated from
+# the measurements. A pull of 30 % that should have led to 1 nat led to 1.5 nats.
 LONG_PULL, MEASUREMENTS = 0.04, 6
 LEAST_POWER = 0.25
 

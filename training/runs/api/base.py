@@ -33,8 +33,8 @@ def project_to_train(request: Request, slug: str) -> Project:
 
 
 async def file_chunks(path: Path) -> AsyncIterator[bytes]:
-    """Yield the file's content, read in a thread. Under ASGI, Django would read a synchronous iterator to its
-    end before sending the first chunk."""
+    """Yield the file's content in chunks, which a thread reads. Under ASGI, Django would read a synchronous
+    iterator to its end before sending the first chunk."""
     with await asyncio.to_thread(path.open, "rb") as file:
         while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield chunk

@@ -98,8 +98,8 @@ def host_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
 
 
 def _limits(cgroups: Path, own: Path) -> Iterator[int]:
-    """Yield the memory limits of this process's control group and of the groups that contain it, with version
-    2 or version 1 of cgroups. In a container, this process's own group is usually the root."""
+    """Yield the memory limits of this process's control group and of the groups that contain it. The files of
+    both versions of cgroups are read. In a container, this process's own group is usually the root."""
     lines: list[str] = []
     with suppress(OSError):
         lines = own.read_text().splitlines()

@@ -29,9 +29,9 @@ from training.runs.inputs import is_source, settle_models, source_of
 from training.runs.recipes import catalog
 from training.runs.threads import usable_threads
 
-# Values for estimates without measurements: the float32 speed of a server CPU's thread and of a data-centre
-# GPU, and the time needed to start one layer's operations. The speeds are accurate to within a factor of
-# three.
+# Values for estimates without measurements: the float32 speeds of one thread of a server CPU and of a
+# data-centre GPU, and the time that each needs to start one layer's operations. The speeds are accurate to
+# within a factor of three.
 CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
@@ -253,8 +253,8 @@ def _largest_of_each_name(stages: Sequence[Stage]) -> list[Stage]:
 
 
 def _seconds(plan: Plan, machine: Machine, earlier: Sequence[Earlier]) -> tuple[list[float], Range]:
-    """Return a pair: the ratio of actual to computed duration for each earlier run, and the estimated
-    duration of this run in seconds."""
+    """Return each earlier run's actual duration divided by its computed duration, and the estimated duration
+    of this run in seconds."""
     speed = _speed(machine, plan)
     usual = START_SECONDS + cost.seconds(plan.usual, speed)
     slow = [

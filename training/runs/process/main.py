@@ -1,8 +1,8 @@
 """The training process: `python -m training.runs.process.main RUN_ID`.
 
-The process runs for hours, so it never relies on a connection to the database that it opened earlier. The
-main thread opens a connection for each piece of database work and closes it afterwards (`through_outages`).
-The reporter's thread opens a new connection after an error.
+The process runs for hours, so it never relies on a database connection that it opened earlier. The main
+thread opens a connection for each piece of database work and closes it afterwards (`through_outages`). The
+reporter's thread opens a new connection after an error.
 
 Normally, the supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without an
 attempt number, the process claims the run itself. The exit code indicates how the run ended. Every write

@@ -129,9 +129,9 @@ def append_events(
 
 
 def storable(value: Any) -> Any:
-    """`value` in a form that jsonb accepts. JSON has no NaN and no infinity. Such numbers are removed from
-    mappings, and become null in lists. NUL characters and unpaired surrogates, which Postgres refuses, become
-    the replacement character."""
+    """Return `value` in a form that jsonb accepts. JSON has no NaN and no infinity. Such numbers are removed
+    from mappings, and become null in lists. NUL characters and unpaired surrogates, which Postgres refuses,
+    become the replacement character."""
     if isinstance(value, Mapping):
         return {str(key): storable(item) for key, item in value.items() if not _not_finite(item)}
     if isinstance(value, (list, tuple)):

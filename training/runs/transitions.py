@@ -143,7 +143,8 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
         raise Conflict(f"The run has already {run.state}; it can't be cancelled.")
     if run.state == TrainingRun.State.CANCELLED:
-        keep_checkpoints(run)  # if the worker was lost, no process is left to remove the other files
+        # If the worker was lost, no process is left to remove the run's unfinished work.
+        keep_checkpoints(run)
     return run
 
 

@@ -43,7 +43,8 @@ def gathered(shape: Shape, *, number: int) -> Part:
 
 
 def exchanged(weights: float, *, number: int) -> float:
-    """Return the size of the complete gradients of these weights, with the float32 copy for the exchange."""
+    """Return the size of the complete gradients of this number of weights, with the float32 copy for the
+    exchange."""
     return (number + FLOAT) * weights
 
 

@@ -2,8 +2,8 @@
 
 - The model's weights take 4 bytes each in float32 and 2 in bfloat16.
 - Gradients take 4 bytes and Adam's moments 8 bytes per trained weight, in either precision.
-- An adapter takes 4 more bytes for each of its own weights. The adapter's weights are then the only trained
-  weights.
+- An adapter takes 4 more bytes for each of its own weights. If there is an adapter, only its weights are
+  trained.
 - If a bfloat16 model's own weights are trained, a float32 master of each takes 4 more bytes (`core.masters`).
 
 If the model is divided among several processes (`planning.sharding`), each process stores a part of the

@@ -62,8 +62,8 @@ class RankingRows:
 
     def largest(self, parts: Iterable[Sequence[int]], *, sharded: bool = False) -> int:
         """Return the size of the largest divisible pass over these micro-batches, in token positions, or 0 if
-        no pass can be divided. Single responses can't be divided, and a sharded policy doesn't divide single
-        rankings."""
+        no pass can be divided. A pass over a single response can't be divided and, with a sharded policy,
+        neither can a pass over a single ranking."""
         sizes = [
             places_of(groups, self.layouts[part[0]])
             for part in parts

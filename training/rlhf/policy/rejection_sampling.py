@@ -6,7 +6,7 @@ One round samples and scores N answers to every prompt, selects answers (`select
 the policy on them (`sft.fit`). With several rounds, the tuned policy answers the prompts again. This is RAFT
 (Dong et al. 2023, arXiv 2304.06767), whose "best of K per prompt" is the default selection, `keep=top_1`.
 
-- Answers are scored and imitated as the same token IDs, with exactly one EOS at the end.
+- Each answer is scored and imitated as the same token IDs, with exactly one EOS at the end.
 - A truncated answer is never kept, regardless of its score. Imitating truncated answers would teach the
   policy never to stop. An answer that is too long for a reward model has no score and is never kept either.
 - Prompts without a usable answer are counted, and left out of the selection and of the best-of-n curve.

@@ -15,8 +15,8 @@ class Bias:
     """A bias towards longer responses, or towards the response shown first.
 
     ``correlation``: Spearman's ρ over all responses. The value is positive if longer responses (or those
-    shown earlier) get higher rewards. ``within_rankings``: Spearman's ρ after each ranking's
-    mean is subtracted from both variables. This value is not confounded by differences between prompts.
+    shown earlier) get higher rewards. ``within_rankings``: Spearman's ρ after each ranking's mean is
+    subtracted from both variables, so that differences between prompts do not affect the value.
 
     The shares ``by_model`` and ``by_people`` cover only preferences between responses that differ in length
     (or position). ``by_model``: the share in which the model assigns the higher reward to the longer response

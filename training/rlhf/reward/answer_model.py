@@ -1,5 +1,5 @@
-"""The answer model, learned together with the rewards: thresholds for ties and strengths, annotator
-reliabilities, and display position effects.
+"""The answer model, learned together with the rewards: thresholds for ties and strengths, the annotators'
+reliabilities, and the effects of display positions.
 
 A snapshot contains strengths as numbers on the project's scale, but not the scale itself. A snapshot's card
 describes only the project's current form, and a rankings file has no card. The levels are therefore those

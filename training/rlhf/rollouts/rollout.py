@@ -303,7 +303,8 @@ def asked_about(
     prompts: Sequence[list[int]],
     answers: Sequence[Sequence[Completion]],
 ) -> list[Asked]:
-    """Return the prompts with their answers for scoring. Each answer has exactly one EOS at its end."""
+    """Return the prompts with their answers, as they are scored. Each answer has exactly one EOS at its
+    end."""
     eos = chat.eos_id(models.tokenizer)
     return [
         Asked(conversation, ids, [one.ended(eos) for one in group])

@@ -67,8 +67,8 @@ def machine_of(here: Here, *, basis: str, worker: str = "") -> Machine:
 
 def used_machine(*, processes: int = 1) -> dict[str, Any]:
     """Return the machine of this training process, with the run's peak memory use as `peak_bytes`. On a GPU,
-    this is the peak use of one GPU. On a CPU, this is the total of all processes, if the other processes need
-    as much memory as this one."""
+    this is the peak use of one GPU. On a CPU, this is the total of all processes, assuming that each of them
+    needs as much memory as this one."""
     torch = sys.modules["torch"]
     host = host_memory()
     if torch.cuda.is_available():

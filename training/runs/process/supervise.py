@@ -65,8 +65,8 @@ worker_is_stopping = threading.Event()
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code, whether the process was asked to stop, and the verdict for which it
-    was killed, if any. If a signal ended the process, the exit code is the negative of the signal number."""
+    """How a process ended: its exit code, whether it was asked to stop and, if it was killed as unhealthy,
+    the verdict. If a signal ended the process, the exit code is the negative of the signal number."""
 
     code: int
     asked_to_stop: bool

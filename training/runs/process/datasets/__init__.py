@@ -1,1 +1,2 @@
-"""The data that a run trains on: prompts, demonstrations and the prompts with varied rewards."""
+"""The data that a run trains on: prompts, the prompts whose answers have the most varied rewards, and
+demonstrations."""

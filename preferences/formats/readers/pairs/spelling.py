@@ -17,14 +17,16 @@ from preferences.formats.readers.table.unread import Sample
 from preferences.formats.readers.table.votes import is_name_of
 from preferences.records import FormatError, Row
 
-BEST: frozenset[tuple[str, ...]] = frozenset(
-    {("chosen",), ("preferred",), ("accepted",), ("better",), ("best",), ("winning",), ("winner",), ("good",)}
-    | {("positive",)}
-)
-WORST: frozenset[tuple[str, ...]] = frozenset(
-    {("rejected",), ("non", "preferred"), ("dispreferred",), ("worse",), ("worst",), ("losing",), ("loser",)}
-    | {("bad",), ("negative",), ("unpreferred",)}
-)
+# Names that can also be the names of scores. They are not the sides of a pair if their cells are numbers.
+BEST_OR_SCORE = frozenset({("good",), ("positive",)})
+WORST_OR_SCORE = frozenset({("bad",), ("negative",)})
+BEST: frozenset[tuple[str, ...]] = BEST_OR_SCORE | {
+    *(("chosen",), ("preferred",), ("accepted",), ("better",), ("best",), ("winning",), ("winner",)),
+}
+WORST: frozenset[tuple[str, ...]] = WORST_OR_SCORE | {
+    *(("rejected",), ("non", "preferred"), ("dispreferred",), ("unpreferred",), ("worse",), ("worst",)),
+    *(("losing",), ("loser",)),
+}
 
 
 def side_names(row: Row) -> tuple[str, str] | None:
@@ -51,13 +53,13 @@ def unclear_sides(row: Row) -> tuple[str, str] | None:
 
 def _named_sides(row: Row, side: frozenset[tuple[str, ...]]) -> list[str]:
     """The row's filled columns whose name, without words for a response, is in `side`."""
-    return [
-        name
-        for name in row
-        if tuple(word for word in words_of(name) if word not in RESPONSE_WORDS) in side
-        and _is_filled(row, name)
-        and not is_number(row[name])
-    ]
+    found = []
+    for name in row:
+        rest = tuple(word for word in words_of(name) if word not in RESPONSE_WORDS)
+        is_score = rest in BEST_OR_SCORE | WORST_OR_SCORE and is_number(row[name])
+        if rest in side and _is_filled(row, name) and not is_score:
+            found.append(name)
+    return found
 
 
 def respelt(row: Row, names: tuple[str, str]) -> Row:

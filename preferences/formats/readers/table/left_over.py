@@ -209,7 +209,7 @@ def _votes_of_people(sample: Sample, names: Sequence[str]) -> Found:
     found = {}
     for name in names:
         words = set(words_of(name))
-        places = _all(sample, name, lambda value: _is_place(value, sample.count))
+        places = _all(sample, name, lambda value: is_place(value, sample.count))
         if places and words & set(WINNER_WORDS) and words & OTHER_WORDS <= HARMLESS and "id" not in words:
             found[name] = "it could be the number of a response"
         if not words & PEOPLE_WORDS or words & OTHER_WORDS or "id" in words:
@@ -220,7 +220,7 @@ def _votes_of_people(sample: Sample, names: Sequence[str]) -> Found:
         if values and all(
             isinstance(value, dict)
             and value
-            and all(_is_place(number, sample.count) for number in value.values())
+            and all(is_place(number, sample.count) for number in value.values())
             for value in values
         ):
             found[name] = SEVERAL
@@ -374,7 +374,8 @@ def _is_score_list(value: object, answers: Answers, judges: Callable[[object], b
     return items is not None and len(items) == len(answers.texts) and all(map(judges, items))
 
 
-def _is_place(value: object, count: int) -> bool:
+def is_place(value: object, count: int) -> bool:
+    """Whether the value can be the number of one of `count` responses, counted from 0 or 1."""
     number = whole_of(_number(value))
     return number is not None and 0 <= number <= count
 

@@ -260,8 +260,9 @@ def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
     if keys and keys[0] and all(keys[0][0] in found for found in keys if found):
         return Numbers(key=keys[0][0], ranks=True)
     for name in names:
-        lists = [listed(value) for value, _ in sample.values(name)]
-        if RANK_WORDS & set(words_of(name)) and all(items and all(map(is_number, items)) for items in lists):
+        if RANK_WORDS & set(words_of(name)) and all(
+            (items := listed(value)) and all(map(is_number, items)) for value, _ in sample.values(name)
+        ):
             return Numbers(list_column=name, ranks=True)
     return None
 

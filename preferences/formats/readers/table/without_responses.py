@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from preferences.fields import given
 from preferences.formats.readers.columns.names import LETTERS, words_of
 from preferences.formats.readers.columns.vocabulary import ORDER_WORDS, OTHER_WORDS, RANK_WORDS
 from preferences.formats.readers.pairs.spelling import unclear_sides
+from preferences.formats.readers.table.left_over import is_place
 from preferences.formats.readers.table.left_over_cells import (
     MAX_ORDER_CHARACTERS,
     SEPARATOR,
@@ -22,20 +24,13 @@ from preferences.records import FormatError, Row
 # The WINNER_WORDS that leave no doubt. A `choice` or a `decision` can belong to the prompt: the letter of the
 # correct answer to a test question, for example.
 VERDICTS = frozenset(
-    {
-        "winner",
-        "preferred",
-        "preference",
-        "pref",
-        "better",
-        "verdict",
-        "vote",
-        "voted",
-        "judgement",
-        "judgment",
-    }
-    | {"gewinner", "sieger", "bevorzugt", "urteil"}
+    words_of(
+        "winner preferred preference pref better verdict judgement judgment vote voted"
+        " gewinner sieger bevorzugt urteil"
+    )
 )
+# The VERDICTS whose numbers can be counts instead of the numbers of responses.
+COUNTS = frozenset({"vote", "voted"})
 
 
 def check_no_vote_without_responses(rows: Sequence[Row]) -> None:
@@ -63,15 +58,23 @@ def _is_vote(rows: Sequence[Row], name: str) -> bool:
     words = set(words_of(name))
     if words & OTHER_WORDS or "id" in words:
         return False
-    cells = [row[name] for row in rows if row.get(name) not in (None, "")]
-    if not cells or not all(isinstance(cell, str) for cell in cells):
+    cells = [row[name] for row in rows if given(row.get(name))]
+    if not cells:
         return False
     if words & {*RANK_WORDS, *ORDER_WORDS} and all(map(_is_order, cells)):
         return True
-    return bool(words & VERDICTS) and all(is_name_of(cell, _answers(len(LETTERS))) for cell in cells)
+    if words & VERDICTS - COUNTS and all(is_place(cell, len(LETTERS)) for cell in cells):
+        return True
+    return bool(words & VERDICTS) and all(map(_is_name, cells))
 
 
-def _is_order(cell: str) -> bool:
+def _is_name(cell: object) -> bool:
+    return isinstance(cell, str) and is_name_of(cell, _answers(len(LETTERS)))
+
+
+def _is_order(cell: object) -> bool:
+    if not isinstance(cell, str):
+        return False
     counts = (len(LETTERS), len(SEPARATOR.split(cell[:MAX_ORDER_CHARACTERS].strip())))
     return any(names_in_order(cell, _answers(count)) for count in counts)
 

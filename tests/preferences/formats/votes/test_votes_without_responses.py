@@ -22,6 +22,9 @@ ASKED = {"prompt": "Best pet?"}
         ("verdict", ["model_a", "model_b"]),
         ("preferred_response", ["response_1", "response_2"]),
         ("Urteil", ["B"]),
+        ("winner", [1, 2]),
+        ("winner", ["1", "2.0"]),
+        ("preference", [0, 1]),
         ("ranking", ["B>A>C", "A=B>C"]),
         ("ranking", ["2,1,3"]),
         ("order", ["C > A > B"]),
@@ -43,7 +46,7 @@ def test_vote_beside_a_prompt_alone_is_refused(column: str, cells: list[str]) ->
         ("positive", "negative"),
     ],
 )
-@pytest.mark.parametrize("texts", [("Cat, of course.", "Dog"), ("GPT 4", "Claude 3")])
+@pytest.mark.parametrize("texts", [("Cat, of course.", "Dog"), ("GPT 4", "Claude 3"), ("Yes", "12th")])
 def test_pair_in_columns_that_can_contain_names_is_refused(
     best: str, worst: str, texts: tuple[str, str]
 ) -> None:
@@ -66,6 +69,15 @@ def test_pair_in_columns_that_can_contain_names_is_refused(
 def test_pair_in_columns_named_after_responses_is_read(best: str, worst: str) -> None:
     assert orders({**ASKED, best: "Cat", worst: "Dog"}) == [CAT]
     assert orders({**ASKED, worst: "Cat", best: "Dog"}) == [DOG]
+
+
+@pytest.mark.parametrize(
+    ("best", "worst"), [("preferred_response", "dispreferred_response"), ("winner_answer", "loser_answer")]
+)
+def test_pair_of_numbers_is_read(best: str, worst: str) -> None:
+    assert orders({"prompt": "2 + 2?", best: "4", worst: "5"}) == [[["4"], ["5"]]]
+    message = refusal({"prompt": "2 + 2?", "better": "4", "worse": "5"})
+    assert message.startswith("The columns better and worse could contain")
 
 
 @pytest.mark.parametrize("order", ["B>A", ["B", "A"], ["Dog", "Cat"]])
@@ -92,6 +104,8 @@ def test_late_vote_beside_a_prompt_is_rejected() -> None:
         {"preference": "short answers"},
         {"best": "GPT 4"},
         {"winner_name": "A"},
+        {"vote": 3},
+        {"preference": 70},
     ],
 )
 def test_fields_of_prompts_that_are_not_votes_become_metadata(fields: dict[str, Any]) -> None:

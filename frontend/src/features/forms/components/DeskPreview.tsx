@@ -23,8 +23,8 @@ function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
 const PREFERRED = 4;
 
 /**
- * The desk with sample responses. The preview has no lease and no draft, and sends nothing. It is memoised, so that
- * an editor that defers the form does not render the preview with every key press.
+ * The desk with sample responses. The preview has no lease and no draft, and sends nothing. It is memoised,
+ * so that an editor that defers the form does not render the preview with every key press.
  */
 export const DeskPreview = memo(function DeskPreview({ form }: { form: AnswerForm }) {
   const t = useTexts().preview;

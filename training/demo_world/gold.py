@@ -32,8 +32,8 @@ from training.rlhf.core.messages import Messages
 
 MAX_GOLD = 4.0  # points
 SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
-# Fluency depends on the share of pairs of adjacent words that occur in the templates. Fluency is 1 if
-# this share is at least 95 %, and 0 if this share is at most 60 %.
+# Fluency depends on how many of the answer's pairs of adjacent words occur in the templates: it is 1 if at
+# least 95 % of the pairs do, and 0 if at most 60 % do.
 FLUENT_SHARE, BROKEN_SHARE = 0.95, 0.6
 
 

@@ -15,7 +15,7 @@ class Intent(NamedTuple):
     facts: tuple[tuple[str, ...], ...]
 
 
-# The formatter would put every string on a separate line.
+# Without the next line, the formatter would put every string on a separate line.
 # fmt: off
 INTENTS: tuple[Intent, ...] = (
     Intent("order_status",

@@ -29,7 +29,7 @@ def ask_people(
     usernames: Sequence[str],
     max_tasks: int,
 ) -> tuple[Project, int]:
-    """Create the gate's project with at most `max_tasks` tasks, and return it with the number of tasks.
+    """Create the gate's project with at most `max_tasks` tasks. Return the project and its number of tasks.
     Prompts to which both policies give the same answer are left out, because they offer no choice.
 
     Raises Problem if the policies give the same answers to all prompts, or if the project has no active

@@ -65,7 +65,7 @@ def _new(loop: Loop) -> QuerySet[Comparison]:
 
 
 def used_up(loop: Loop, settings: LoopSettings) -> str:
-    """Return a sentence about a budget of the loop that is used up, or an empty string if no budget is."""
+    """If one of the loop's budgets is used up, return a sentence about it; otherwise, an empty string."""
     rounds = loop.rounds.exclude(state=Round.State.SKIPPED).count()
     if settings.max_rounds is not None and rounds >= settings.max_rounds:
         return f"The budget of {settings.max_rounds} rounds is used up. Raise max_rounds to continue."

@@ -35,8 +35,8 @@ class TrainingWorkerQuerySet(models.QuerySet["TrainingWorker"]):
 
 
 class TrainingWorker(models.Model):
-    """A worker and its machine. `gpus` lists the GPUs that its runs can use, as {name, memory_bytes}.
-    `memory_bytes` is the main memory, or the limit of the worker's container."""
+    """A worker and its machine. `gpus` lists the GPUs that its runs can use, as {name, memory_bytes}. The
+    worker's own `memory_bytes` is the size of the main memory, or the limit of the worker's container."""
 
     name = models.CharField(primary_key=True, max_length=255)
     gpus: Any = models.JSONField(default=list)

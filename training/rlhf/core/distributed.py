@@ -265,8 +265,8 @@ def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[in
 
 
 def all_gather(found: Tensor, mine: Tensor) -> None:
-    """Fill `found` with the tensors of all processes, one after another. The tensors must have the same
-    shape."""
+    """Fill `found` with the tensors of all processes, ordered by the processes' ranks. The tensors must have
+    the same shape."""
     # gloo can't exchange tensors of every type, so they are exchanged as bytes.
     into, part = found.view(-1).view(torch.uint8), mine.reshape(-1).view(torch.uint8)
     _exchange(lambda: dist.all_gather_single(into, part, async_op=True))

@@ -278,7 +278,7 @@ def _squares(gradients: Sequence[Tensor]) -> float:
 
 
 def _rows(tensor: Tensor) -> int:
-    """The number of rows in each process's part. The last parts can have fewer rows."""
+    """The maximum number of rows in a process's part. The last parts can have fewer rows."""
     return -(-tensor.shape[0] // distributed.count())
 
 

@@ -102,8 +102,8 @@ def _cut(lengths: Sequence[int], layout: Layout, max_tokens: int) -> Iterator[li
 
 def _packed(lengths: Sequence[int], chosen: Sequence[int], max_tokens: int) -> Iterator[list[list[int]]]:
     """Distribute the chosen rows over lines of nearly equal width. The lines are about as wide as the longest
-    row. If the lines have more than `max_tokens` positions, including padding, the rows are split in half,
-    and each half is distributed separately."""
+    row. If all lines together have more than `max_tokens` positions, including padding, the rows are split in
+    half, and each half is distributed separately."""
     longest = max(lengths[index] for index in chosen)
     lines: list[list[int]] = [[] for _ in range(max(1, sum(lengths[i] for i in chosen) // longest))]
     filled = [(0, number) for number in range(len(lines))]

@@ -233,7 +233,7 @@ def _decode_batch(
     noise: Tensor | None,
     pulse: Pulse,
 ) -> list[Completion]:
-    """Generate the completions of the batch's rows, of at most `limit` tokens each.
+    """Generate a completion of at most `limit` tokens for each row of the batch.
 
     Until the next check for finished rows, tokens are also generated for finished rows. These tokens are
     ignored."""

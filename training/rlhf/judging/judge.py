@@ -139,8 +139,8 @@ class Judge:
 
     def _fitting(self, group: Group) -> list[tuple[Group, list[int]]]:
         """Split a group into parts that fit the limit, each with the indices of its answers. All answers of a
-        part share one truncated prompt. Answers that are too long form a separate part, so that the other
-        answers keep more of the prompt."""
+        part share one truncated prompt. The answers that are too long are put in a separate part, so that
+        the other answers keep more of the prompt."""
         short = [i for i, answer in enumerate(group.responses) if len(answer) < self.limit]
         long = [i for i, answer in enumerate(group.responses) if len(answer) >= self.limit]
         room = self.limit - max(1, min(len(group.prompt), self.limit // 2))

@@ -126,7 +126,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speed:
-    """Operations per second in large matrix products, and the fixed overhead of a layer call in seconds."""
+    """Operations per second in large matrix products, and the fixed overhead of a layer call, in seconds."""
 
     operations: float
     layer_seconds: float

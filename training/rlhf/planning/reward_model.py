@@ -41,9 +41,9 @@ from training.rlhf.planning.transformer import (
 )
 from training.rlhf.recipes.reward_model import RewardModelConfig
 
-# The memory of an uncertainty estimate, in float32 arrays of `hidden` × `hidden` elements. An estimate stores
-# the Hessian, its eigenvectors, the square root of its inverse, and the solver's workspace. The first three
-# are float64.
+# The memory of an uncertainty estimate, counted in float32 arrays of `hidden` × `hidden` elements. An
+# estimate stores the Hessian, its eigenvectors, the square root of its inverse, and the solver's workspace.
+# The first three are float64, so each counts as two arrays.
 CURVATURES = 8
 
 

@@ -1,9 +1,9 @@
 """Decoding steps as CUDA graphs.
 
-A step of decoding launches about fifteen kernels per layer. With few rows, launching them takes longer than
-executing them. A graph launches all of them at once. The kernels then use the same memory as when the graph
-was captured. The step therefore has static shapes: attention reads a fixed number of columns, and columns
-that no token has been written to yet are masked.
+A step of decoding launches about fifteen kernels per layer. With few rows, launching the kernels takes
+longer than executing them. A graph launches all kernels at once. They then use the same memory as when the
+graph was captured. The step therefore has static shapes: attention reads a fixed number of columns, and
+columns that no token has been written to yet are masked.
 
 A graph is captured for the current rows and the next COLUMNS columns. When rows are dropped or the
 columns are used up, the next graph is captured. If a capture fails, decoding continues without graphs.

@@ -43,7 +43,7 @@ SHOWN_NAMES = 10
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A policy's adapter as PEFT stores it: its settings as JSON and its weights. `name` depends only on the
+    """A policy's adapter as PEFT stores it: its weights, and its settings as JSON. `name` depends only on the
     settings and the weights."""
 
     name: str

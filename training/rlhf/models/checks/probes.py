@@ -1,9 +1,9 @@
 """Encode a few conversations with a model's tokenizer and chat template, without transformers.
 
 A chat template is a program that comes with a model. A launch therefore renders it in a separate process with
-limits on time and memory, and without the environment of the web process: `python -m
-training.rlhf.models.checks.probes FOLDER ARGUMENTS CPU_SECONDS` prints the result. The template's environment
-is that of transformers: Jinja's immutable sandbox with `raise_exception`, `strftime_now`, `tojson` and
+limits on time and memory, and without the web process's environment variables: `python -m
+training.rlhf.models.checks.probes FOLDER ARGUMENTS CPU_SECONDS` prints the result. As in transformers, the
+template runs in Jinja's immutable sandbox with `raise_exception`, `strftime_now`, `tojson` and
 `{% generation %}`.
 """
 

@@ -1,4 +1,4 @@
-"""Refuse unusable models for reasons that become apparent only when the model is loaded.
+"""Refuse unusable models for reasons that become apparent only when a model is loaded.
 
 `models.checks` refuses models because of the contents of their files, without loading the models.
 """

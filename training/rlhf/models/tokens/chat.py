@@ -177,8 +177,8 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
-    """Return the longest token, preferably one whose name begins with a space marker. Names that begin with a
-    space marker do not occur in text."""
+    """Return the longest token of the vocabulary, preferably one that begins with a space marker. Texts
+    contain spaces instead of space markers, so such a token does not occur in them."""
     names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
     signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
     return max(signed or names, key=len)

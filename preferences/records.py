@@ -122,7 +122,7 @@ class Record:
     """A prompt, its responses, and their rankings. A record without responses is only a prompt.
 
     `metadata` describes the prompt, and `task_metadata` describes this set of responses. The two fields are
-    separate, because a prompt can occur in several rows of a file with different responses. If the format
+    separate, because several rows of a file can have the same prompt and different responses. If the format
     does not distinguish task metadata from prompt metadata, `task_metadata` is None, and both the prompt and
     the task get `metadata`. `rankable` is false if the responses were never meant to be ranked against each
     other. If `task_optional` is true, the responses are imported even if the project's form can't show all of
@@ -142,7 +142,7 @@ class Record:
 
     @property
     def ranking(self) -> RankingRecord | None:
-        """The record's ranking, or None if there is none; for formats with at most one ranking per row."""
+        """The record's first ranking, or None; use this only for formats with at most one ranking per row."""
         return self.rankings[0] if self.rankings else None
 
 

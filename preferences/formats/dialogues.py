@@ -81,8 +81,8 @@ def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
             raise RowError(f"{name}.{index} must be an object with role and content, not {kind(turn)}")
         spelt, content = turn.get("role"), turn.get("content")
         role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
-        # Almost all turns have exactly these two fields. The path to the turn, which only error messages
-        # contain, is not built here, because building it takes as long as reading the turn.
+        # Almost all turns have exactly these two fields. For such a turn, the path for error messages is not
+        # built, because building the path takes as long as reading the turn.
         if role is not None and len(turn) == 2 and isinstance(content, str) and not text_fault(content):
             turns.append({"role": role, "content": content})
             continue
@@ -132,8 +132,8 @@ def decoded_turns(value: Any, name: str) -> Any:
 
 
 def turn_metadata(fields: TurnFields, start: int = 0, stop: int | None = None) -> dict[str, Any]:
-    """The further fields of the turns from `start` to `stop` as metadata. The turn at `start` has the number
-    0. Raises RowError if the fields can't be stored."""
+    """The further fields of the turns from `start` to `stop` as metadata. The turn at `start` is
+    numbered 0. Raises RowError if the fields can't be stored."""
     if not fields:
         return {}
     found = [

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Part(StrEnum):
-    """A part of a ranking, its task or its prompt; the value is its name in the documentation."""
+    """A part of a ranking, its task or its prompt. The value is the part's name in the documentation."""
 
     CONVERSATIONS = "conversations as separate turns"
     SYSTEM_TURNS = "system turns in prompts"

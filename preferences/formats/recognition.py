@@ -105,9 +105,8 @@ def records_of_rows(
 
 
 def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
-    """The format of the first row with a known format. A table of open tasks or prompts can contain votes in
-    other columns. Such a table is first searched for votes, because ranked responses must never become open
-    tasks."""
+    """The format of the first row with a known format. If this format accepts rows without a ranking, the
+    other columns are first searched for votes, because ranked responses must never become open tasks."""
     formats = (known for row in rows for known in IMPORT_FORMATS.values() if _fits(known, row))
     found = next(formats, None)
     if found is not None and found.name not in WITHOUT_VOTES:
@@ -138,7 +137,7 @@ class _WithoutLateVotes:
         self._native = found is native.FORMAT
         self._parse = parse
         self._fields: set[str] = set()
-        self._keys: dict[str, set[str]] = {}  # for each field with lists: the keys of the objects in them
+        self._keys: dict[str, set[str]] = {}  # for each field: the keys of the objects in its lists
         for row in head:
             self._add(row)
 

@@ -17,8 +17,8 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 class Wins(NamedTuple):
     """Counts of strict pairs for each ranking. `won` counts the pairs in which the larger response is
-    preferred. For position bias, the response shown first takes the place of the larger response. `n` counts
-    all strict pairs except pairs of responses of equal size. Both arrays have shape (R,)."""
+    preferred or, for position bias, the pairs in which the response shown first is preferred. `n` counts all
+    strict pairs except pairs of responses of equal size. Both arrays have shape (R,)."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]

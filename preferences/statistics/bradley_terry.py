@@ -165,9 +165,10 @@ class Ground(NamedTuple):
     """The groups and levels into which the comparisons divide the models.
 
     Both arrays have shape (M,). Models with the same `group` are connected by comparisons. Strengths in
-    different groups can't be compared, even if a prior gives them values. Models with the same `level` are
-    connected by chains of wins (or ties) in both directions. Models on a better level never lost to models on
-    a worse level. The data therefore do not limit the difference between two levels; only the prior does.
+    different groups can't be compared, even if a prior determines all strengths. Models with the same
+    `level` are connected by chains of wins (or ties) in both directions. Models on a better level never lost
+    to models on a worse level. The data therefore do not limit the difference between two levels; only the
+    prior does.
     """
 
     group: NDArray[np.int64]
@@ -175,9 +176,9 @@ class Ground(NamedTuple):
 
 
 def ground_of(wins: NDArray[np.float64]) -> Ground:
-    """Find the groups and levels of the models. `wins` has shape (M, M), with ties as ½ each way. If all
-    models are on one level, the maximum-likelihood estimate exists and is unique. Source: Ford, "Solution of
-    a ranking problem from binary comparisons" (1957)."""
+    """Find the groups and levels of the models. `wins` has shape (M, M), and a tie adds ½ win for each model.
+    If all models are on one level, the maximum-likelihood estimate exists and is unique. Source: Ford,
+    "Solution of a ranking problem from binary comparisons" (1957)."""
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))

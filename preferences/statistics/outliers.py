@@ -13,8 +13,8 @@ replacement, of all such tasks. This comparison is valid only if tasks are assig
 difficulty, as Rankloop assigns them.
 
 All annotators are tested. With twenty annotators, it is therefore likely that at least one of them has a
-p-value below 0.05 by chance. Base decisions on `adjusted` (Holm's method). With a threshold of 0.05, at most
-5 % of projects then have a false positive.
+p-value below 0.05 by chance. Base decisions on `adjusted` (Holm's method). With a threshold of 0.05, the
+probability that a project has any false positive is then at most 5 %.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _survivors(x: Floats, alpha: float) -> tuple[float, float]:
     # Half of the capital is bet on each side. Because the maximum over time is used, an excluded mean stays
     # excluded.
     alive = m[np.log(0.5) + richest < np.log(1 / alpha)]
-    if not len(alive):  # contradictory observations: the mean has changed
+    if not len(alive):  # every candidate is excluded: the mean has changed
         return float(x.mean()), float(x.mean())
     # The true bounds lie between the outermost surviving candidates and their excluded neighbours, so the
     # bounds are rounded outwards.

@@ -1,8 +1,8 @@
 """A zip archive of data files, such as a dataset folder.
 
 Sizes declared in an archive are not trusted. Entries are counted before the directory is read, and unpacked
-bytes are counted while files are read. A Parquet reader must seek, but a deflated file can only be read
-sequentially. A Parquet file is therefore first unpacked to disk. Every other file is streamed.
+bytes are counted while files are read. Reading Parquet requires random access, but a deflated file can only
+be read sequentially. A Parquet file is therefore first unpacked to disk. Every other file is streamed.
 """
 
 from __future__ import annotations
@@ -181,8 +181,8 @@ def is_data_file(name: str) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Count entries by their signatures. The zipfile module would load the whole directory and could need
-    gigabytes of memory."""
+    """Raise FormatError if the archive has too many entries. Their signatures are counted, because the
+    zipfile module would load the whole directory and could need gigabytes of memory."""
     count, before = 0, b""
     stream.seek(0)
     while chunk := stream.read(COPIED_BYTES):

@@ -15,8 +15,8 @@ HEAD_BYTES = 64 * 1024
 # module's own limit.
 MAX_ROW_BYTES = 8 * 2**20
 MAX_EXPANDED_BYTES = 64 * 2**30
-# The limit for reading only the first rows of a file. By default, the first 50 rows have at most 400 MiB. The
-# limit is therefore reached only if a row is too long or if a Parquet file must be unpacked.
+# The limit for reading only the first rows of a file. With the default MAX_ROW_BYTES, 50 rows take at most
+# 400 MiB, so the limit is reached only if a row is too long or if a Parquet file must be unpacked.
 HEAD_EXPANDED_BYTES = 512 * 2**20
 # Text compresses by a factor of 3 to 10, and repetitive logs compress by a factor of up to about 50. The
 # largest factor that gzip can reach is 1,032. The ratio is not checked for the first 64 MiB of unpacked data.

@@ -31,7 +31,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_LINES = 50
 CUT_ARCHIVE = "the zip archive is truncated after this file; any further files are missing"
-# The first bytes of unsupported files that users are likely to upload, for a specific error message.
+# Unsupported formats that users are likely to upload: the first bytes, and the name for the error message.
 UNREAD = {
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ\x00": "an xz file",

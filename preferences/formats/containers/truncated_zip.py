@@ -26,8 +26,8 @@ PACKED_BYTES = 4096  # deflated data of this size unpacks to at most a few megab
 
 
 def entries_of(stream: BinaryIO) -> Iterator[zipfile.ZipInfo]:
-    """The files of the archive, in the order of their data. The stated size of the last file can be too
-    large."""
+    """The files of the archive, in the order of their data. The packed size of the last file can be larger
+    than the rest of the archive."""
     position, end = 0, stream.seek(0, 2)
     while True:
         stream.seek(position)

@@ -123,7 +123,7 @@ def _repeated(row: Row, messages: tuple[Message, ...]) -> set[str]:
 
 
 def _answer(value: Any, name: str) -> str:
-    """The text of the answer, which can also be a list with one assistant turn, as in TRL."""
+    """The answer's text. The field can also contain a list with one assistant turn, as in TRL."""
     if isinstance(decoded := decoded_turns(value, name), (list, Mapping)):
         turns = read_turns(decoded, name)[0]
         if len(turns) != 1 or turns[0]["role"] != "assistant":

@@ -44,9 +44,9 @@ RESPONSE_FIELDS = frozenset({"metadata", "responses"})
 
 
 class Prompt(NamedTuple):
-    """A row's prompt. `messages` is the conversation, and `fields` names the fields that the conversation
-    contains. `turns` contains the further fields of the turns as metadata. `others` names the row's other
-    prompt fields."""
+    """A row's prompt. `messages` is the conversation, and `fields` names the fields of the row
+    whose content the conversation contains. `turns` contains the further fields of the turns as metadata.
+    `others` names the row's other prompt fields."""
 
     messages: tuple[Message, ...]
     fields: frozenset[str]

@@ -1,4 +1,4 @@
-"""Open-Assistant message trees: the path to the ranked replies, and the replies with their ranks.
+"""Open-Assistant message trees: the conversation, and the replies to its last message with their ranks.
 
 There is one tree per ranking. Rows are read in the order of creation. Combining a whole conversation in one
 tree would therefore require holding the entire file in memory.

@@ -78,7 +78,7 @@ def maximise(problems: Problems, start: Array, *, sharing_offset: int) -> tuple[
 
 
 def centred(values: Array) -> Array:
-    """Subtract the mean over the last axis, which can be empty."""
+    """Subtract the mean over the last axis. The axis can have length 0."""
     found: Array = values - values.sum(-1, keepdims=True) / max(1, values.shape[-1])
     return found
 

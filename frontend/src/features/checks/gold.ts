@@ -4,7 +4,7 @@ import { type Ranking, restoreRanking, startRanking } from "@/ranking/order/rank
 /** In a known answer, every response is ranked and ties are allowed. */
 const RULES = { ties: true, atMost: null };
 
-/** The initial order in the editor: the existing known answer, or the import order. */
+/** The initial order in the editor: the existing known answer or, if there is none, the import order. */
 export function goldToEdit(task: TaskDetail): Ranking {
   const ids = task.responses.map(({ id }) => id);
   return restoreRanking(ids, task.gold_tiers, task.gold_tiers !== null, RULES) ?? startRanking(ids, RULES);

@@ -196,7 +196,7 @@ export async function prepare(text: string): Promise<void> {
   try {
     rendered(text, plugins);
   } catch {
-    // The text is nested so deeply that the parser's stack overflows. It will be shown as plain text.
+    // The text is nested so deeply that the parser's stack overflows. Such a text is shown as plain text.
   }
 }
 

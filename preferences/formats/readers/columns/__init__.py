@@ -1,1 +1,1 @@
-"""The words in the names of columns, shared by the readers of pairs and tables."""
+"""Interpret columns by the words in their names, for the readers of pairs and of tables."""

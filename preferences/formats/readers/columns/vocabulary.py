@@ -182,7 +182,7 @@ APPROVALS = frozenset(
 VERDICT_WORDS = frozenset(
     words_of("result outcome annotation annotations answer label human gold target truth ergebnis gt correct")
 )
-# Names of columns whose value can be the number of the best response.
+# Names of columns that can contain the number of the best response.
 NUMBER_NAMES = frozenset(
     {"target", "gold", "argmax", "result", "outcome", "annotation", "answer", "correct", "correct_answer"}
     | {"ground_truth", "gt", "human", "ergebnis"}
@@ -201,7 +201,7 @@ PEOPLE_WORDS = frozenset(
         " labelers reviewer reviewers evaluator evaluators"
     )
 )
-# Values that state that one of two responses won, without identifying the winner.
+# Values that state that a response won or lost, without identifying the response.
 OUTCOMES = frozenset({"win", "wins", "won", "lose", "loses", "lost", "loss"})
 # Words that show that a column contains something else, such as the reason for a choice or the time of a
 # vote.

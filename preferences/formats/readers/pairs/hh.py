@@ -93,8 +93,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def prompt_turns(text: str, name: str) -> tuple[Message, ...]:
-    """The turns of a prompt in this format. An empty Assistant turn at the end only marks where the responses
-    follow, and is left out."""
+    """The turns of a prompt in this format. An empty Assistant turn at the end only marks where a response
+    begins, and is left out."""
     turns = turns_of(text, name)
     if turns[-1][0] == "Assistant" and not turns[-1][1].strip():
         turns = turns[:-1]

@@ -14,8 +14,8 @@ MAX_STRENGTH = 32_767
 
 
 def blind_order(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts, ordered by hash. The order in the file (better text first) would reveal the
-    winner."""
+    """Indices of the texts, ordered by the texts' hashes. The order in the file (better text first) would
+    reveal the winner."""
     return sorted(range(len(texts)), key=lambda index: hashlib.sha256(texts[index].encode()).digest())
 
 

@@ -164,8 +164,8 @@ def _has_prompt(row: Row) -> bool:
 
 
 def _refuse_unknown_prompt(row: Row) -> None:
-    """Raise RowError if an unknown field of a row without a prompt field could contain the prompt. The words
-    that both texts begin with are then not the prompt, but the beginning of two similar responses."""
+    """Raise RowError if an unknown field of a row without a prompt field could contain the prompt. In such a
+    row, the words that both texts begin with could belong to two similar responses instead of the prompt."""
     names = possible_prompts(row, KNOWN_FIELDS | EXPORTED_FIELDS | frozenset(SYSTEM_NAMES))
     if names:
         raise RowError(

@@ -44,7 +44,7 @@ DIRECTIONS = {
 def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapping:
     """The mapping in `choice`, completed by inference from the first rows of the file.
 
-    `vote` names one column, one column per response, a key of listed responses, or `none` to ignore votes;
+    `vote` names one column, one column per response or a key of listed responses; `none` ignores votes.
     `direction` is one of DIRECTIONS. Raises FormatError if a key, a direction or a column does not exist, or
     if the prompt, the responses or the vote is neither chosen nor found.
     """

@@ -225,8 +225,8 @@ def _winner(sample: Sample, name: str) -> Winner:
 
 
 def _is_about_one(name: str, answers: Answers) -> bool:
-    """Whether the column's name is about one response, as in `a_is_better` and `gpt_wins`, or indicates that
-    its cells are true or false, as in `is_preferred`."""
+    """Whether the column's name refers to one response, as in `a_is_better` and `gpt_wins`, or indicates that
+    the column's cells are true or false, as in `is_preferred`."""
     words = words_of(name)
     named = [set(words_of(one)) for one in (*answers.columns, *answers.models)]
     return (
@@ -237,8 +237,8 @@ def _is_about_one(name: str, answers: Answers) -> bool:
 
 
 def _first_number(sample: Sample, name: str, numbers: set[int]) -> int:
-    """The number of the first response, as shown by the numbers in the column. Raises RowError if both 0 and
-    1 are possible."""
+    """The number of the first response (0 or 1), inferred from the column's name and numbers. Raises RowError
+    if both are possible."""
     count = max(len(answers.texts) for _, answers in sample.rows)
     if is_index(name) or (min(numbers) == 0 and 0 < max(numbers) < count):
         return 0

@@ -338,7 +338,7 @@ def signed_of(value: object, vote: Signed) -> Verdict | None:
 
 
 def one_hot_columns(names: Iterable[str], count: int) -> OneHot | None:
-    """The one-hot vote among the columns `names`, for this number of responses; None if there is none."""
+    """Find the columns of a one-hot vote on `count` responses; None if `names` contains no such columns."""
     names = list(names)
     for group in groups_of(names):
         if len(group.columns) != count or not _says_winner(group):

@@ -1,6 +1,6 @@
 """Open-Assistant message trees: the assistant's replies to a prompter message are ranked siblings.
 
-For each prompter message, the path from the root becomes a prompt, and the replies become its responses.
+The messages from the root to each prompter message form a prompt, and the replies become its responses.
 If the file has individual rankings (`events`), these rankings are used. Otherwise, the consensus `rank` (0 is
 best) becomes one ranking without an annotator. Every message is imported with all its fields, so the tree can
 be restored.

@@ -97,8 +97,8 @@ export function ImportSetup({
 }
 
 /**
- * The first line of the problem, without the options of the command line. The page itself lists the supported
- * formats.
+ * The first line of the problem, without hints for the command line and without the heading of the list of
+ * formats, because the page itself lists the formats.
  */
 function problemText(problem: string): string {
   const [first = ""] = problem.split("\n");

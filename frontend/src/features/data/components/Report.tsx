@@ -76,7 +76,7 @@ const linesOf = ({ lines, files, count }: { lines: number[]; files: string[]; co
     .map((line, index) => (files[index] ? `${files[index]}:${line}` : line))
     .join(", ") + (count > SHOWN_LINES ? " …" : "");
 
-/** The number of new objects in an import report. */
+/** The total number of new prompts, responses, tasks and rankings in an import report. */
 export function news({ prompts, responses, tasks, rankings }: ImportReport): number {
   return prompts + responses + tasks + rankings;
 }

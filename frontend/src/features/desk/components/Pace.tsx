@@ -25,7 +25,7 @@ export function Pace({ slug }: { slug: string }) {
   );
 }
 
-/** Notice above a qualification task: marks the task as practice and shows the number of remaining tasks. */
+/** Marks a qualification task as practice, and shows the number of remaining qualification tasks. */
 export function PracticeBar({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const qualification = useQuery(figuresQuery(slug)).data?.qualification;

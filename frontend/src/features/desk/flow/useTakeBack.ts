@@ -5,8 +5,8 @@ import type { OutboxState } from "../outbox/outbox";
 import type { Hand } from "./flow";
 
 /**
- * Puts the last answer back on the desk. An answer that is still in the outbox is read from the outbox
- * without a connection, and the revision is sent after the original answer. Otherwise, the answer is
+ * Puts the last answer back on the desk. If the answer is still in the outbox, it is read from there, so no
+ * connection is needed, and the revision is sent after the original answer. Otherwise, the answer is
  * requested from the server. The server returns the answer only if it can be revised.
  */
 export function useTakeBack(

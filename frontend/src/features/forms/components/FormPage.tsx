@@ -111,7 +111,8 @@ function FormEditor({ project }: { project: Project }) {
             <Effects check={check} dropped={noLongerAsked(state)} />
           </SaveBar>
         </section>
-        {/* A changed form starts the preview again. A click before that would be lost, so it is not accepted. */}
+        {/* The preview starts again when it receives a changed form. Until then, it is inert, because the
+            effect of a click would be lost. */}
         <div className={styles.deferred} inert={shown !== state.form}>
           <DeskPreview form={shown} />
         </div>

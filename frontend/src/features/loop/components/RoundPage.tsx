@@ -141,7 +141,7 @@ function Step({ slug, step }: { slug: string; step: RoundStep }) {
   );
 }
 
-/** If a gate passed by its checks alone, its reason repeats their details. */
+/** Whether the reason only repeats the details of the gate's checks, as it does if every check passed. */
 function repeatsChecks({ gate, reason }: RoundStep): boolean {
   return gate?.checks.map(({ detail }) => detail).join(" ") === reason;
 }

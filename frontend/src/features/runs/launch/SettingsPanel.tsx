@@ -33,8 +33,8 @@ export function SettingsPanel({
   const isChanged = (field: RecipeField) => values[field.name] !== shown(field, field.default);
   const changed = rest.filter(isChanged).length;
   const wrong = rest.some((field) => errorOf(field.name) !== undefined);
-  // The section with the rest of the settings is initially open if one of them was changed or may have caused
-  // a failure. The section also opens when one of them becomes invalid.
+  // The section with the other settings is initially open if one of these settings was changed or may have
+  // caused a failure. The section also opens when one of these settings becomes invalid.
   const [open, setOpen] = useState(() => changed > 0 || rest.some((field) => suspects.includes(field.name)));
   const current = presetOf(fields, values, recipe.presets);
 

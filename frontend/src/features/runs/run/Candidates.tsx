@@ -5,7 +5,7 @@ import { Notice, Panel, ProblemNotice } from "@/shared/ui";
 import { askForRankings, candidatesUrl } from "../api/runs";
 import { useTexts } from "../texts";
 
-/** The run's sampled answers: a download, and a button that turns them into ranking tasks. */
+/** A download of the run's sampled answers, and a button that creates ranking tasks from the answers. */
 export function Candidates({ run, asks }: { run: Run; asks: boolean }) {
   const texts = useTexts().candidates;
   const ask = useMutation({ mutationFn: () => askForRankings(run.id) });

@@ -4,10 +4,10 @@
 
 clipped to 0 … 4 points. Each part lies between 0 and 1 (courtesy: between -1 and 1):
 
-    answer    the share of the correct answer's facts that are stated; the share is halved for each other
-              question that the text also answers
+    answer    the share of the correct answer's facts that are stated; the share is halved for every
+              additional question that the text answers
     values    the share of the required slot values that are stated; each stated value that does not occur
-              in the conversation subtracts half a required value
+              in the conversation costs as much as half a required value earns
     courtesy  ½ for a greeting and ½ for a closing; each rude line subtracts 1
     brevity   1 for 12 to 45 words, less for fewer or more words, and 0 for 90 words or more
     variety   1 minus twice the share of repeated word triples

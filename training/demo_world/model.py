@@ -25,9 +25,9 @@ CONTEXT_TOKENS = 512
 # word becomes a single token.
 VALUE_REPEATS = 8
 # Standard deviation of the initial weights, about 1/sqrt(192). With this value, attention is selective when
-# training starts. With transformers' default of 0.02, attention is uniform at first, and the model learns to
-# copy later. In our measurements, the gold reward after 490 steps was 0.67 points with 0.02, and 0.93 points
-# with 0.07.
+# training starts. With transformers' default of 0.02, attention is uniform at first, and the model takes
+# longer to learn to copy. In our measurements, the gold reward after 490 steps was 0.67 points with 0.02, and
+# 0.93 points with 0.07.
 INITIAL_STD = 0.07
 
 
@@ -35,8 +35,9 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
     """Build a byte-level BPE tokenizer from the words of the demo world. The tokenizer can also encode any
     other text, byte by byte if needed.
 
-    Every word and number of the demo world is a single token, so copying a value takes one or two steps. The
-    result is deterministic: the corpus is the list of templates and values, without random choices.
+    Every word and number of the demo world is a single token, so a policy copies a value in one or two
+    tokens. The result is deterministic: the corpus is the list of templates and values, without random
+    choices.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -70,8 +71,8 @@ def build_policy(
     """Build a Llama model with random weights determined by the seed (1.3 million parameters at the default
     size).
 
-    Input and output embeddings share one matrix. To copy a value, the model can pass the value's embedding to
-    the output.
+    Input and output embeddings share one matrix, so the model can copy a value by passing the value's
+    embedding to the output.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -108,7 +108,8 @@ def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
 
 
 def _other_answer(scenario: Scenario, rng: random.Random) -> str:
-    """Return the correct answer to a different question, filled with the customer's values where known."""
+    """Return the correct answer to a different question, filled with the customer's values where they are
+    known."""
     others = [intent for intent in (*INTENTS, *FOLLOW_UPS) if intent.name != scenario.asked.name]
     answer = rng.choice(rng.choice(others).answers)
     kinds = slots.in_template(answer)

@@ -1,8 +1,8 @@
 """The slot values of the demo world, and functions that find slot values in text.
 
 Each kind of value has its own form (`R142`, `12 May`, `45 euros`). No ordinary word in the templates has one
-of these forms, so a judge can find values in any text. A small model can see every value in training.
-However, there are too many values to memorise (1,800 order numbers, 336 dates). The model must therefore
+of these forms, so a judge can find values in any text. There are few enough values for a small model to see
+all of them in training, but too many to memorise (1,800 order numbers, 336 dates). The model must therefore
 learn to copy values.
 """
 

@@ -1,5 +1,5 @@
-"""The blind human comparison of a policy gate: an ordinary ranking project whose tasks hold one answer from
-each policy. Annotators see the answers in random order, without the names of the policies."""
+"""The blind human comparison of a policy gate: an ordinary ranking project in which every task holds one
+answer from each policy. Annotators see the answers in random order, without the names of the policies."""
 
 from __future__ import annotations
 

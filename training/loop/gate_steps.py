@@ -101,7 +101,8 @@ def open_policy_gate(step: RoundStep) -> Settled:
 
 
 def settle_policy_gate(step: RoundStep) -> Settled | None:
-    """Settle a gate with a blind comparison, or return None while the comparison needs more answers."""
+    """Settle a gate that waits for its blind comparison, or return None while the comparison needs more
+    answers."""
     settings, gate = settings_of(step.round), step.gate
     assert gate.project is not None
     ended = timezone.now() >= gate.created_at + timedelta(days=settings.gate_days)
@@ -131,7 +132,7 @@ def settle_policy_gate(step: RoundStep) -> Settled | None:
 
 
 def _replaced_incumbent(gate: Gate) -> str:
-    """The reason why the gate's comparison was not with the present production policy, or an empty string."""
+    """Why the gate's comparison was not with the policy that is now in production, or an empty string."""
     now = ModelVersion.objects.filter(
         project=gate.model.project_id, kind=gate.model.kind, stage=Stage.PRODUCTION
     ).first()

@@ -138,8 +138,8 @@ def _record(step: RoundStep, settled: Settled) -> None:
 def _skip_to_asking(step: RoundStep) -> None:
     """After a gate has stopped the round, skip the steps that depend on the refused model.
 
-    A refused reward model ends all improvement. If a policy is refused, the round's other methods still run.
-    The round still asks for rankings if its settings say so.
+    If a reward model is refused, no method improves a policy. If a policy is refused, the round's other
+    methods still run. The round still asks for rankings if its settings say so.
     """
     later = step.round.steps.filter(state=StepState.PENDING, position__gt=step.position)
     reason = f"Skipped because of the result of step {step.position}."
@@ -152,7 +152,8 @@ def _skip_to_asking(step: RoundStep) -> None:
 
 
 def _outcome(round: Round) -> tuple[State, str]:
-    """The state of a round without unfinished steps: stopped if a gate stopped it and no policy passed."""
+    """The state of a round without unfinished steps: stopped if a gate stopped the round and no policy
+    passed."""
     steps = list(round.steps.order_by("position"))
     stopped = [step for step in steps if step.state == StepState.STOPPED]
     passed = any(
@@ -170,8 +171,8 @@ def _end(round: Round, state: State, reason: str) -> None:
 
 @transaction.atomic
 def cancel_round(*, round: Round, by: User | None) -> Round:
-    """Cancel the running round. The current run keeps its newest checkpoint, and open gate tasks are
-    withdrawn. Raises Conflict if the round is over."""
+    """Cancel the running round. The current run keeps its newest checkpoint, and the tasks of an open gate
+    are withdrawn. Raises Conflict if the round is over."""
     round = _locked(round.pk)
     if round.state != State.RUNNING:
         raise Conflict(f"Round {round.number} has already ended ({round.state}).")
@@ -214,8 +215,8 @@ def resume_round(*, round: Round) -> Round:
 
 
 def _locked(round_id: UUID) -> Round:
-    """Lock the round. Related rows are loaded after the lock: if one query joined them and waited for the
-    lock, it would return the round as it is after the wait, but the joined rows as they were before."""
+    """Lock the round. Load related rows only after this call: a query that joined them and waited for the
+    lock would return the round as it is after the wait, but the joined rows as they were before the wait."""
     return Round.objects.select_for_update(no_key=True).get(pk=round_id)
 
 

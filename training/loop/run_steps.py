@@ -51,7 +51,7 @@ def improve(step: RoundStep) -> Settled:
 
 
 def answer_with_current_policy(step: RoundStep) -> Settled:
-    """Let the current policy (`current_policy`) answer the gate's held-out prompts."""
+    """Let `current_policy` answer the gate's held-out prompts."""
     return _answer(step, current_policy(step.round))
 
 
@@ -77,7 +77,7 @@ def _answer(step: RoundStep, policy: ModelVersion) -> Settled:
 
 
 def sample(step: RoundStep) -> Settled:
-    """Let the current policy (`current_policy`) answer prompts, so that annotators can rank the answers."""
+    """Let `current_policy` answer prompts, so that annotators can rank the answers."""
     fixed = {"seed": step.round.number}
     return _launch(step, TrainingRun.Kind.SAMPLE, {"policy": current_policy(step.round).name}, **fixed)
 

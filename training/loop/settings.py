@@ -259,8 +259,8 @@ class LoopSettings(BaseModel):
 
 
 def parse_settings(settings: Mapping[str, Any]) -> LoopSettings:
-    """Return the validated settings with defaults filled in. Raises Problem with one reason per invalid
-    setting, including settings in recipes."""
+    """Return the validated settings with defaults filled in. Raises Problem with a reason for each invalid
+    setting, including those in recipes."""
     try:
         found = LoopSettings.model_validate(dict(settings))
     except ValidationError as error:

@@ -33,7 +33,7 @@ def start_step(step: RoundStep) -> Settled:
 
 
 def settle_step(step: RoundStep) -> Settled | None:
-    """Check whether a running step is over. Return None while it has to wait."""
+    """Check whether a running step is over. Return None while the step has to wait."""
     if step.kind == Kind.POLICY_GATE:
         return gate_steps.settle_policy_gate(step)
     return run_steps.settle_run(step)

@@ -1,4 +1,4 @@
-"""When a round is due: enough new comparisons, or a time of the schedule."""
+"""When a round is due: enough new comparisons, or a scheduled time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LONGEST_WAIT_DAYS = 8  # every schedule has a time within a week; one more day c
 def latest_tick(settings: LoopSettings, now: datetime) -> datetime | None:
     """Return the schedule's latest time that is not after `now`, or None without a schedule.
 
-    A local time that a change of the clock skips is moved forward by the length of the change. Of a local
-    time that occurs twice, the first occurrence counts (PEP 495).
+    If a change of the clock skips a local time, this time is moved forward by the length of the change. If a
+    local time occurs twice, its first occurrence counts (PEP 495).
     """
     past = [tick for tick in _ticks_around(settings, now) if tick <= now]
     return past[-1] if past else None
@@ -31,7 +31,7 @@ def next_tick(settings: LoopSettings, now: datetime) -> datetime | None:
 
 def _ticks_around(settings: LoopSettings, now: datetime) -> list[datetime]:
     """The schedule's times in the days before and after `now`, in order and in UTC. Python compares two times
-    of the same zone by their clock readings, which is wrong when the clock changes."""
+    in the same zone by their clock readings, so it would order them wrongly around a change of the clock."""
     if not settings.schedule_time:
         return []
     zone, at = ZoneInfo(settings.time_zone), time.fromisoformat(settings.schedule_time)

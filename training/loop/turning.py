@@ -81,7 +81,7 @@ def _start_if_due(loop: Loop, now: datetime) -> Round | None:
     tick = latest_tick(settings, now)
     missed = tick is not None and (loop.scheduled_until is None or tick > loop.scheduled_until)
     if missed:
-        # All missed times together start one round.
+        # However many times were missed, at most one round starts.
         Loop.objects.filter(pk=loop.pk).update(scheduled_until=now)
         if not has_new_comparisons(loop, 1):
             return skip_round(loop=loop, reason="There were no new comparisons at the scheduled time.")

@@ -15,7 +15,8 @@ class Gate(models.Model):
     """The record of a decision about a model: open → passed | failed | undecided.
 
     `checks` is a list of {name, passed, value, bound, detail}. `comparison` is the state of the human
-    comparison: {answers, wins, ties, losses, mean, low, high, budget}; empty for gates without one.
+    comparison: {answers, wins, ties, losses, mean, low, high, budget}; empty for gates without a human
+    comparison.
     """
 
     class State(models.TextChoices):

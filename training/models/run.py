@@ -82,8 +82,8 @@ class TrainingRun(models.Model):
     checkpoint_step = models.PositiveIntegerField(null=True)
     checkpoint_at = models.DateTimeField(null=True)
     last_seq = models.BigIntegerField(default=0)
-    # The number of the current attempt's last stored batch of events. If the response to a write is lost, the
-    # batch is sent again, and must not be stored twice.
+    # The number of the last batch of events that was stored for the current attempt. If the response to a
+    # write is lost, the batch is sent again, and must not be stored twice.
     reported = models.PositiveIntegerField(default=0)
     error = models.JSONField(null=True)
     result = models.JSONField(default=dict)

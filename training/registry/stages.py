@@ -76,7 +76,7 @@ def demote_model(
 
 
 def _earlier_production_model(model: ModelVersion) -> ModelVersion | None:
-    """The last unarchived model that was promoted before `model`, or None."""
+    """The unarchived model that was promoted most recently before `model`, or None."""
     promoted = StageChange.objects.filter(
         model__project=model.project_id, model__kind=model.kind, after=Stage.PRODUCTION
     )

@@ -15,7 +15,7 @@ package imports only packages listed before it:
 - `reward`: losses on rankings, and training, scoring and uncertainty of reward models;
 - `judging`: one reward from one or several reward models, with floors;
 - `objectives`: advantages, KL estimators and losses of policies, as pure functions;
-- `rollouts`: the answers that PPO and RLOO train on, and the state that both loops share;
+- `rollouts`: the answers that PPO and RLOO train on, and the state that both loops have in common;
 - `selection`: the candidates of rejection sampling, and the choice among them;
 - `policy`: the loops that train a policy: SFT, rejection sampling, DPO, RLOO and PPO.
 

@@ -1,4 +1,4 @@
-"""The checks of a gate, as pure functions of figures that runs and reports have measured.
+"""The checks of a gate, as pure functions of the figures from runs and reports.
 
 A check fails if its figures were not measured, so missing measurements never let a model pass a gate.
 """
@@ -35,10 +35,10 @@ def reward_model_checks(
     max_accuracy_drop: float,
     max_calibration_error: float,
 ) -> list[Check]:
-    """The checks that a new reward model is better than chance and calibrated. If there is a current reward
-    model (`incumbent`), the new model's accuracy can be at most `max_accuracy_drop` lower, and must not be
-    significantly lower. `report` and `comparison` are the JSON forms of RewardReport and RewardComparison
-    (new model first)."""
+    """The checks of a new reward model, which must be better than chance and calibrated. If there is a
+    current reward model (`incumbent`), the new model's accuracy can be at most `max_accuracy_drop` lower, and
+    must not be significantly lower. `report` and `comparison` are the JSON forms of RewardReport and
+    RewardComparison (new model first)."""
     if report is None:
         return [
             Check(

@@ -35,8 +35,8 @@ class Preference:
 def preference_of(scores: Sequence[float], *, budget: int, level: float, ended: bool = False) -> Preference:
     """Return the state of a comparison after `scores`, each 1, ½ or 0, in the order of the answers.
 
-    The comparison is decided as soon as the interval excludes an even win rate. It is undecided if `ended` is
-    true or the budget is used up.
+    The comparison is decided as soon as the interval excludes an even win rate. If the interval still
+    includes an even win rate when `ended` is true or the budget is used up, the comparison is undecided.
     """
     used = scores[:budget]
     interval = confidence_sequence(used, level=level)

@@ -1,4 +1,4 @@
-"""Let inner loops signal that they are still working, and how much of a long step is done.
+"""Let inner loops signal that they are still working, and report how much of a long step is done.
 
 A training loop reports progress at every step, but one step can take a long time, for example if it generates
 many tokens or processes the whole training set. Inner loops therefore call `alive` once per iteration. A

@@ -14,9 +14,9 @@ A checkpoint is a folder `step-00000040` that contains:
 - `state.json`: the run's identity, the kind of device, the loop's own counters, and the states of Python's
   and NumPy's random generators. This file also contains the size and SHA-256 digest of every other file.
 
-A checkpoint is written to a temporary folder, which is then synced and renamed. A crash at any moment
-therefore leaves either a complete checkpoint or none. Checkpoints contain no pickles. A checkpoint from an
-unknown source can therefore contain incorrect numbers but cannot execute code.
+A checkpoint is written to a temporary folder, which is then synced and renamed. A crash therefore never
+leaves an incomplete checkpoint. Checkpoints contain no pickles. A checkpoint from an unknown source can
+therefore contain incorrect numbers but cannot execute code.
 """
 
 from __future__ import annotations
@@ -345,7 +345,7 @@ def save_checkpoint(
     *,
     best: bool = False,
 ) -> None:
-    """Store all reports, then save a checkpoint. A resumed run does not repeat the reports of earlier
+    """Store all reports, then save a checkpoint, because a resumed run does not repeat the reports of earlier
     steps."""
     report.flush()
     if store.save(step, modules, optimisers, counters, data, best=best):
@@ -354,8 +354,8 @@ def save_checkpoint(
 
 @contextmanager
 def reading_state() -> Iterator[None]:
-    """Raise CheckpointRefused if this block can't read the state of a checkpoint, because another version of
-    the library stored different names or types."""
+    """Raise CheckpointRefused if this block can't read the state of a checkpoint that another version of the
+    library stored with different names or types."""
     try:
         yield
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:

@@ -38,8 +38,8 @@ from training.rlhf.core.alive import alive
 from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.reporter import Cancelled
 
-# Maximum number of values summed in one all-reduce. A larger bucket needs more memory (64 MB here) but fewer
-# messages.
+# Maximum number of values summed in one all-reduce. A bucket of this size takes 64 MB. Larger buckets would
+# need more memory but fewer messages.
 BUCKET_NUMBERS = 16_000_000
 
 LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or computes scores

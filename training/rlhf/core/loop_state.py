@@ -28,7 +28,7 @@ Optimisers = Mapping[str, torch.optim.Optimizer]  # no key contains a dot
 
 
 def fingerprint(modules: Modules) -> str:
-    """Return a digest of the modules' weights and buffers, which identifies the models with which a run
+    """Return a digest of the modules' weights and buffers. The digest identifies the models with which a run
     starts. The digest covers each tensor's shape and a sample of the tensor's values. A sample has fewer than
     2 * SAMPLED_NUMBERS values."""
     digest = hashlib.sha256()

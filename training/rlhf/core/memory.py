@@ -44,7 +44,8 @@ MESSAGES = re.compile(
     re.IGNORECASE,
 )
 
-# For each frozen model that has run out of memory: the maximum number of token positions in a later pass.
+# For each frozen model that has caused an out-of-memory error: the maximum number of token positions in a
+# later pass.
 _limits: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
 

@@ -69,7 +69,7 @@ class SharedReporter:
 
     def listen(self) -> None:
         """Like `check`, for calls to `alive` in the middle of a pass. If the model is sharded, the processes
-        can't stop there, and this method does nothing."""
+        can't stop in the middle of a pass, so this method does nothing."""
         if not self._in_step or is_apart():
             self.check()
 

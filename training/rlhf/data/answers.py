@@ -1,5 +1,5 @@
-"""Lay out answers to prompts for a policy, a reference or a critic. Answers to the same prompt share its
-tokens, if the models support this.
+"""Lay out prompts and their answers as the input of a policy, a reference or a critic. Answers to the same
+prompt share its tokens, if the models support this.
 
 `batching` defines the same layouts for the responses that a reward model reads. In the ``flat`` layout (on a
 CPU) and in the ``packed`` layout (on a GPU), the models process each prompt once, and an answer's tokens

@@ -1,5 +1,5 @@
-"""Convert rankings to rows of tokens. Each response is encoded once. The prompt is shared by all responses
-where that is cheaper.
+"""Convert rankings to rows of tokens. Each response is encoded once. The responses share the prompt where
+sharing is cheaper.
 
 If a ranking of K responses were expanded into its K(K-1)/2 pairs, every response would go through the model
 K-1 times. Instead, each ranking is one `Group`, laid out in one of three ways:
@@ -135,8 +135,8 @@ def digest_of(groups: Sequence[Group]) -> str:
 
 
 def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple[Group, bool]:
-    """Truncate the prompt on the left until the longest response fits. Return the group and whether the
-    prompt was truncated.
+    """Remove tokens from the start of the prompt until the longest response fits. Return the group and
+    whether the prompt was truncated.
 
     All K responses share the same truncated prompt. An encoder's first token, ``cls``, is kept, because the
     score is read there. A response is never truncated, because the response's score is read at its last

@@ -61,7 +61,7 @@ class Encoded:
 def encode(
     demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Encoded:
-    """Encode demonstrations. Long prompts are truncated on the left. Raises UnusableInput if no demonstration
+    """Encode demonstrations. Long prompts lose their first tokens. Raises UnusableInput if no demonstration
     can be used.
 
     Demonstrations are left out for these reasons:
@@ -114,8 +114,8 @@ def split_by_prompt(rows: Sequence[Row], heldout_share: float) -> tuple[list[Row
     """Split rows into (train, held-out) by the hash of the prompt, as `rankings.split_by_prompt` does.
 
     All demonstrations of a prompt are on the same side of the split. A prompt stays on its side when the data
-    grows, so a held-out prompt of one round is not trained on in the next. If the split would hold out all
-    prompts, no prompt is held out.
+    grows, so a prompt that is held out in one round is not trained on in the next round. If the split would
+    hold out all prompts, no prompt is held out.
     """
     held_out = [is_held_out(row.prompt_key, heldout_share) for row in rows]
     if all(held_out):

@@ -21,9 +21,9 @@ from training.rlhf.models.tokens import chat
 class Answered:
     """A batch of usable prompts with their tokens and answers.
 
-    `cut` is the number of prompts in the batch that were truncated on the left. `refused` is the number of
-    prompts that the chat template has refused since the previous batch. These prompts are not in `prompts`.
-    `seconds` is the time that the generation of the answers took.
+    `cut` is the number of prompts in the batch that lost their first tokens to fit the context. `refused` is
+    the number of prompts that the chat template has refused since the previous batch. These prompts are not
+    in `prompts`. `seconds` is the time that the generation of the answers took.
     """
 
     prompts: Sequence[Messages]

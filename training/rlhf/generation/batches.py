@@ -1,5 +1,4 @@
-"""Divide prompts of similar length into batches, whose size is limited by the memory of their keys and
-values."""
+"""Group prompts of similar length into batches. The memory for keys and values limits the size of a batch."""
 
 from __future__ import annotations
 
@@ -45,7 +44,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The indices of the prompts to answer together, and the numbers of the samples to generate for each of
+    """The indices of the prompts to answer together, and the indices of the samples to generate for each of
     them."""
 
     prompts: list[int]

@@ -6,7 +6,7 @@ Decoding works with any transformers model (`forward`), and is faster with model
 
 - Each token is sampled from the cumulative distribution with one uniform random number (`picking`).
   `generate` uses one exponential random number per vocabulary entry.
-- Batches are limited by the memory of their keys and values (`batches`). If memory is exhausted, the batch is
+- The memory for keys and values limits the size of a batch (`batches`). If memory is exhausted, the batch is
   halved, and generation continues.
 - Finished rows are removed from the batch.
 

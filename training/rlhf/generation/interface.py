@@ -69,7 +69,7 @@ class Engine(Protocol):
     - An answer is determined by the weights, the prompt, its seed and `sampling`. It does not depend on the
       other prompts or on how prompts are batched. A local engine returns the same IDs in every call. If an
       engine can't guarantee this, it passes the seed to its server, and returns `log_probs`.
-    - A prompt that leaves no room for `max_new_tokens` in the context is truncated on the left
+    - A prompt that leaves no room for `max_new_tokens` in the context loses its first tokens
       (`chat.cut_prompts`).
     - `check` is called before the first prompt and every few seconds. It can raise an exception to stop the
       generation. `progress` is called every few seconds with the number of answers so far and the total

@@ -1,4 +1,5 @@
-"""The most likely answers to a few prompts. These answers show people how a policy changes during a run."""
+"""Answers to a few prompts, made of the most likely token at every step. These answers show people how a
+policy changes during a run."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ from training.rlhf.models.tokens import chat
 def likely_answers(
     policy: Loaded, prompts: Sequence[list[int]], *, max_tokens: int, check: Callable[[], None]
 ) -> list[Completion]:
-    """Return the most likely answer to each prompt (token IDs). An answer has at most `max_tokens` tokens and
-    fits into the context. `check` can raise an exception to stop the generation. If the policy is sharded,
-    all processes must call this function."""
+    """Answer each prompt, given as token IDs, with the most likely token at every step. An answer has at most
+    `max_tokens` tokens and fits into the context. `check` can raise an exception to stop the generation. If
+    the policy is sharded, all processes must call this function."""
     if not prompts:
         return []
     room = min(max_tokens, chat.context_length(policy.model) - 1)
@@ -30,7 +31,7 @@ def likely_answers(
 def likely_texts(
     policy: Loaded, prompts: Sequence[Messages], *, max_tokens: int, check: Callable[[], None]
 ) -> list[str]:
-    """Return the most likely answers to conversations (`likely_answers`), as text."""
+    """Answer conversations as `likely_answers` does, and return the texts of the answers."""
     encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in prompts]
     found = likely_answers(policy, encoded, max_tokens=max_tokens, check=check)
     return [chat.decode(policy.tokenizer, one.content) for one in found]

@@ -15,7 +15,7 @@ from training.rlhf.models.tokens import chat
 @dataclass(frozen=True, slots=True)
 class EncodedPrompts:
     """The usable prompts and their token IDs, in order. `positions` contains each usable prompt's index among
-    all prompts. `cut` is the number of prompts that were truncated on the left. `refused` is the number of
+    all prompts. `cut` is the number of prompts that lost their first tokens. `refused` is the number of
     prompts that the chat template can't render."""
 
     messages: list[Messages]

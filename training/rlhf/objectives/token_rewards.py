@@ -10,10 +10,10 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
     """Return -beta KL for every real token, plus the response's score at its last real token. ``scores`` has
     shape (B,). ``kl``, ``mask`` and the result have shape (B, T).
 
-    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed a finished
-    response's score on the first padding token. The tokens of a finished response were therefore one step
-    further from the score than those of a truncated response, and received less credit. Raises ValueError for
-    an empty response.
+    The score is placed on the last real token, whether or not this token is EOS. TRL <= 1.12 placed a
+    finished response's score on the first padding token. The tokens of a finished response were therefore one
+    step further from the score than those of a truncated response, and received less credit. Raises
+    ValueError for an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):

@@ -30,7 +30,7 @@ from training.rlhf.planning.transformer import FLOAT
 SCORING_TOKENS = 16_384
 # A compiled kernel for 400 to 1,600 rows took 1.4 to 1.7 MB. `models.parts.products` limits how many kernels
 # are kept. A micro-batch has products of about five shapes, each with three kernels. On a processor without
-# AVX-512, all kernels of a run took less than 0.3 MB, so the estimate is too high there.
+# AVX-512, all kernels of a run took less than 0.3 MB, so the estimate is too high for such a processor.
 KERNEL_BYTES, KEPT_KERNELS, KERNELS_OF_A_LENGTH = 1_600_000, 64, 20
 LARGEST = 2.0  # the expected maximum of about 25 normally distributed values, in standard deviations
 PADDED = 1.2  # token positions per real token; at most a fifth of a micro-batch is padding

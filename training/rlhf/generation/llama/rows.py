@@ -105,8 +105,8 @@ class LlamaBatch:
         return self.trunk.logits(torch.cat(found)).repeat_interleave(self.n, dim=0)
 
     def _read_some(self, start: int, prompts: Sequence[Sequence[int]], beat: Callable[[], None]) -> Tensor:
-        """Process prompts one after another in one row, without padding. Return the last layer's output for
-        the last token of each prompt, with shape (prompts, hidden size)."""
+        """Process several prompts as one row, in which they follow one another without padding. Return the
+        last layer's output for the last token of each prompt, with shape (prompts, hidden size)."""
         trunk, lengths = self.trunk, [len(prompt) for prompt in prompts]
         flat = torch.tensor([one for prompt in prompts for one in prompt], device=trunk.device)
         positions = torch.cat([torch.arange(length) for length in lengths]).to(trunk.device)

@@ -114,7 +114,7 @@ class Trunk:
         return both[:, : self.heads], both[:, self.heads :], values.reshape(len(hidden), -1, self.width)
 
     def finish(self, layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
-        """Return the layer's output from its input and the output of its attention heads."""
+        """Compute the layer's output from its input and the output of its attention heads."""
         hidden = layer.attention_out(hidden, attended)
         gate, up = layer.gate_up(self._norm(layer.mlp_norm, hidden))
         return layer.down(hidden, silu(gate).mul_(up))

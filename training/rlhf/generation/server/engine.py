@@ -34,7 +34,7 @@ from training.rlhf.recipes.parts.servers import UsesServer
 
 TICK_SECONDS = 0.2  # interval between two checks for cancellation
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-JITTER = 0.2  # largest share by which a pause is extended, so that waiting runs don't all retry at once
+JITTER = 0.2  # a pause is extended by up to this share, so that waiting runs don't all retry at once
 SHOWN_AFTER_SECONDS = 3.0  # shorter pauses are not shown on the run's page
 # The maximum number of times that one request can fail while the server responds to other requests. After
 # that, the request will probably never succeed, so the run fails.

@@ -80,8 +80,8 @@ def biases_refused(adapter: str, bias: object) -> Refused:
 
 
 def refuse_other_base(folder: Path, digest: str, base: str) -> None:
-    """Raise Refused if the base model's weights are not those with which the adapter was trained. Adapters of
-    other tools and of earlier versions don't record a digest, so they are not checked."""
+    """Raise Refused if the base model's weights are not those with which the adapter was trained. Adapters
+    from other tools or from earlier versions of Rankloop contain no digest, so they are not checked."""
     recorded = notes_of(folder).get(BASE_DIGEST)
     if recorded and digest and recorded != digest:
         raise adapter_unusable(

@@ -1,9 +1,9 @@
 """Find a model's layers from the names of its weights.
 
-A multimodal model also has layers in a vision or audio tower, which are numbered from 0 as well. In a model's
-files, the names of a language model's weights can have a different prefix than in the loaded model and its
-adapters. For example, `language_model.model.layers.0` in the files of Gemma 3 becomes
-`model.language_model.layers.0` in the loaded model.
+In a multimodal model, the layers of a vision or audio tower are also numbered from 0. In a model's files, the
+names of a language model's weights can have a different prefix than in the loaded model and its adapters. For
+example, `language_model.model.layers.0` in the files of Gemma 3 becomes `model.language_model.layers.0` in
+the loaded model.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ PADDED_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 def refuse_no_room(model: Path | str, *, context: int, answer: int, setting: str) -> None:
     """Raise Refused if an answer of ``answer`` tokens leaves no room for a prompt. One token of room is
-    enough, because a longer prompt is truncated on the left. A ``context`` of 0 means that the context length
+    enough, because a longer prompt loses its first tokens. A ``context`` of 0 means that the context length
     is unknown."""
     if context and context - answer < 1:
         raise Refused(

@@ -48,8 +48,8 @@ def refuse_fewer_rows(known: int, *, policy_rows: int, judge_rows: int) -> None:
     """Raise Refused if the policy can sample a token for which the reward model has no embedding.
 
     ``known`` is the largest ID of the tokenizer and of the stop tokens, plus one. Embedding rows from this ID
-    on do not matter, because these IDs are never sampled: Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has
-    151,936, but both have the same 151,665 tokens.
+    on do not matter, because these IDs are never sampled. For example, Qwen2.5-7B has 152,064 rows and
+    Qwen2.5-1.5B has 151,936, but both have the same 151,665 tokens.
     """
     sampled = min(policy_rows, known)
     if 0 < judge_rows < sampled:
@@ -155,8 +155,8 @@ def _tokenizer_folder(folder: Path) -> Path:
 
 
 def _same_files(ours: Path, theirs: Path) -> bool:
-    """Return whether the tokenizers are copies of each other. This comparison avoids reading two large
-    tokenizers, which takes seconds."""
+    """Return whether the tokenizers are copies of each other. Comparing the files is faster than parsing two
+    large tokenizers, which takes seconds."""
     names = (TOKENIZER, TOKENIZER_CONFIG, TEMPLATE)
     same, different, _ = filecmp.cmpfiles(ours, theirs, names, shallow=False)
     neither = [name for name in names if not (ours / name).exists() and not (theirs / name).exists()]

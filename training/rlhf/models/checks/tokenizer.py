@@ -22,7 +22,7 @@ OTHER_TOKENIZERS = (
     *("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"),
     *("spm.model", "bpe.model", "tekken.json"),
 )
-# Tokenizers of characters or bytes, which have no vocabulary file.
+# Tokenizers that split text into characters or bytes and have no vocabulary file.
 WITHOUT_VOCABULARY = ("canine", "perceiver", "byt5")
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # Placeholder tokens for images, audio or video. A multimodal model replaces a placeholder with the features

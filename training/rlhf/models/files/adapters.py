@@ -18,8 +18,8 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 ADAPTER_NOTES = "rankloop.json"
 # The key in ADAPTER_NOTES under which the base model's digest is stored (`lora.base_digest`).
 BASE_DIGEST = "base_digest"
-# The subfolder of a reward model's folder for the uncertainty estimate, and the subfolders of UNCERTAINTY for
-# the members of a LoRA ensemble, which are adapters.
+# The subfolder of a reward model's folder for the uncertainty estimate. Each member of a LoRA ensemble is an
+# adapter in a subfolder of UNCERTAINTY.
 UNCERTAINTY, MEMBER = "uncertainty", "member-{}"
 
 

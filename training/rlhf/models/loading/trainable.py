@@ -80,8 +80,8 @@ def convert_weights(model: nn.Module, dtype: torch.dtype) -> Any:
     """Convert a model's weights to another data type, in place. Buffers that are not saved with the model
     keep their precision, as in ``from_pretrained``.
 
-    `nn.Module.to` would also round the frequencies of rotary positions. The saved model would then compute
-    different log-probabilities from the trained model, because a saved model is loaded with exact
+    `nn.Module.to` would also round the frequencies of rotary positions. The log-probabilities of the saved
+    model would then differ from those of the trained model, because a saved model is loaded with exact
     frequencies.
     """
     saved = model.state_dict().keys()

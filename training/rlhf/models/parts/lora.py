@@ -74,8 +74,9 @@ def using(model: nn.Module, adapter: str | None) -> Iterator[None]:
     The backward pass must also run inside the context, because gradient checkpointing repeats the forward
     pass.
 
-    peft's `set_adapter` and `disable_adapter` also change `requires_grad`. A later backward pass would then
-    lose the gradients of the adapter that was active before. This context changes only the active adapter.
+    peft's `set_adapter` and `disable_adapter` also change `requires_grad`. With these functions, a later
+    backward pass would lose the gradients of the adapter that was active before. This context changes only
+    the active adapter.
     """
     layers = layers_with_adapters(model)
     before = [layer._active_adapter for layer in layers]

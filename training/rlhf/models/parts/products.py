@@ -23,9 +23,9 @@ KEPT_SHAPES = "64"
 
 def limit_kernels() -> None:
     """Limit the number of shapes for which compiled code is kept, unless the environment sets other limits.
-    After the first matrix product of a process, a call has no effect. A forked run replaces its environment
-    after the import of this module, so `use_onednn` sets the limits again. Without the limits, the demo's
-    first run used 1.7 GB of memory."""
+    After the first matrix product of a process, a call of this function has no effect. A forked run replaces
+    its environment after the import of this module, so `use_onednn` sets the limits again. Without the
+    limits, the demo's first run used 1.7 GB of memory."""
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, KEPT_SHAPES)
 

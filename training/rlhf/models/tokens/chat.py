@@ -20,7 +20,7 @@ from training.rlhf.models.checks.probes import TEMPLATE_ERRORS
 from training.rlhf.models.parts.trunks import trunk_of
 from training.rlhf.models.tokens.templates import arguments_of, turn_end
 
-# The space markers of byte-level and SentencePiece vocabularies, which do not occur in text.
+# Byte-level and SentencePiece vocabularies mark spaces with these characters, which do not occur in text.
 SPACE_SIGNS = ("\u0120", "\u2581")
 
 # Cached, because collecting a tokenizer's added tokens takes as long as encoding a text.
@@ -202,8 +202,8 @@ def context_length(model: PreTrainedModel) -> int:
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
     """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated prompts.
 
-    Prompts are truncated on the left, because the oldest turns are at the start and the question to answer is
-    at the end.
+    A long prompt loses its first tokens, because it starts with the oldest turns and ends with the question
+    that must be answered.
     """
     if limit < 1:
         raise UnusableInput(

@@ -46,7 +46,7 @@ LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a che
 # A process that waits for the others checks repeatedly whether the exchange is complete. The pause between
 # two checks starts at the shortest pause and doubles until it reaches the longest.
 SHORTEST_PAUSE, LONGEST_PAUSE = 2e-5, 5e-3
-_STOP = "rankloop/stop"
+_STOP, _PRESENT = "rankloop/stop", "rankloop/present"
 
 Item = TypeVar("Item")
 _store: Any = None
@@ -70,7 +70,8 @@ def process_group(place: Place | None = None) -> Iterator[None]:
     """Join a process group for the duration of the block: the group of `place`, or the group of the processes
     that torchrun started. If there is neither group, do nothing.
 
-    On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few GPUs.
+    On a machine with GPUs, each process uses one of them. Raises UnusableInput if there are too few GPUs, and
+    ProcessLost if another process ends before it has joined.
     """
     global _store
     if place is None and "RANK" not in os.environ:
@@ -86,13 +87,33 @@ def process_group(place: Place | None = None) -> Iterator[None]:
         torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"
     store, rank, size = next(iter(rendezvous(url, rank, size, timeout=LONGEST_WAIT)))
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
+    _await_all(store, rank, size)
+    try:
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
+    except RuntimeError as error:  # another process has joined and failed before this one was connected to it
+        raise ProcessLost(
+            f"another process of this run ended while the processes joined ({error})"
+        ) from error
     _store = store
     try:
         yield
     finally:
         _store = None
         dist.destroy_process_group()
+
+
+def _await_all(store: Any, rank: int, size: int) -> None:
+    """Wait until all processes can join. `init_process_group` would wait without calling `alive`, and would
+    therefore not notice that another process has ended."""
+    store.set(f"{_PRESENT}/{rank}", "1")
+    others = [f"{_PRESENT}/{number}" for number in range(size)]
+    pause, ends = SHORTEST_PAUSE, time.monotonic() + LONGEST_WAIT.total_seconds()
+    while not store.check(others):
+        alive()
+        if time.monotonic() > ends:
+            raise ProcessLost(f"not all of the {size} processes of this run joined within {LONGEST_WAIT}")
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def require_devices(processes: int) -> None:

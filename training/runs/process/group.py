@@ -129,17 +129,16 @@ class Group:
             peer.pipe.send(Call(function, arguments, meeting, torch.get_num_threads()))
         try:
             self._wait_until_ready()
-            with process_group(Place(meeting, 0, self.count)), heard_by(listen):
-                try:
-                    return function(report=_Watching(report, self), **arguments)
-                except CheckpointRefused:  # the other processes refuse the same checkpoints
-                    raise
-                except ProcessLost:
-                    self._raise_reason()
-                    raise
-                except BaseException:
-                    self.close()
-                    raise
+            with heard_by(listen), process_group(Place(meeting, 0, self.count)):
+                return function(report=_Watching(report, self), **arguments)
+        except CheckpointRefused:  # the other processes refuse the same checkpoints
+            raise
+        except ProcessLost:
+            self._raise_reason()
+            raise
+        except BaseException:
+            self.close()
+            raise
         finally:
             Path(meeting).unlink(missing_ok=True)
 
@@ -168,8 +167,8 @@ class Group:
         self.peers = []
 
     def _wait_until_ready(self) -> None:
-        """Wait until the other processes have received the call. A process that waits for others to join a
-        process group can't notice that one of them has ended."""
+        """Wait until the other processes have received the call, so that an answer to an earlier call is not
+        taken for an answer to this one."""
         while not all(peer.ready for peer in self.peers):
             time.sleep(0.005)
             for peer in self.peers:

@@ -3,8 +3,10 @@ killed, and can be cancelled."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from urllib.parse import urlencode
 import psutil
 import pytest
 import torch
+import torch.distributed as dist
 from django.db import connection
 
 from annotation.content.adding import add_prompts
@@ -24,6 +27,7 @@ from tests.training.runs.process.database_clients import DatabaseClients
 from tests.training.runs.process.test_training_process import is_training, supervised
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
+from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.distributed import require_devices
 from training.rlhf.core.failures import RunFailure, UnusableInput
@@ -136,16 +140,12 @@ def test_run_continues_after_its_second_process_was_killed_and_can_be_cancelled(
 
 def fail(report: NullReporter) -> None:
     """Fail in the second process while the first process waits for it."""
-    from training.rlhf.core import distributed
-
     if distributed.rank() == 1:
         raise UnusableInput("this text can't be read")
     distributed.wait()
 
 
 def count_unless(report: NullReporter, refused: bool) -> float:
-    from training.rlhf.core import distributed
-
     if refused:
         raise CheckpointRefused("this is a checkpoint of another run")
     return distributed.all_sum({"processes": 1.0})["processes"]
@@ -165,6 +165,40 @@ def test_failure_of_another_process_is_reported_as_the_failure_of_the_run(tmp_pa
         processes.call(fail, report=NullReporter(), folder=tmp_path)
     assert caught.value.kind == UnusableInput.kind
     processes.close()
+
+
+def test_failure_of_another_process_is_reported_if_it_ends_before_the_first_has_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = group.start(2)
+    join = dist.init_process_group
+
+    def join_too_late(*args: Any, **kwargs: Any) -> None:
+        join(*args, **kwargs)
+        wait_until(lambda: processes.peers[0].pipe.poll())  # the second process has failed and left
+        raise RuntimeError("Gloo connectFullMesh failed: Connection closed by peer")
+
+    monkeypatch.setattr(dist, "init_process_group", join_too_late)  # only in this process, the first
+    with pytest.raises(RunFailure, match="process 2 of 2: UnusableInput: this text can't be read"):
+        processes.call(fail, report=NullReporter(), folder=tmp_path)
+    processes.close()
+    dist.destroy_process_group()
+
+
+def test_process_that_is_killed_before_it_joins_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meet = distributed.rendezvous
+
+    def killed(url: str, rank: int, *args: Any, **kwargs: Any) -> Any:
+        if rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return meet(url, rank, *args, **kwargs)
+
+    monkeypatch.setattr(distributed, "rendezvous", killed)
+    processes = group.start(2)
+    with pytest.raises(group.PeerKilled, match="process 2 of 2 was killed"):
+        processes.call(count_unless, report=NullReporter(), folder=tmp_path, refused=False)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

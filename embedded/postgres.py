@@ -148,7 +148,7 @@ class Postgres:
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(
-                        f"Postgres can't run as root, and '{_UNPRIVILEGED}' can enter neither "
+                        f"Postgres can't run as root, and the account '{_UNPRIVILEGED}' can enter neither "
                         f"{self.folder.parent} nor {_ROOT_HOME}. Set RANKLOOP_STATE to a "
                         "folder that this account can enter; all parent folders need mode o+x."
                     )

@@ -85,7 +85,7 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         f"{of_any['drawn']:,} rankings drawn at random, the {of_any['train']:,} that fit into the token "
         f"limit and contain a preference ({of_any['comparisons']:,} comparisons) are used for one epoch of "
         f"training. All methods are evaluated on the same {of_any['heldout']:,} held-out rankings. Prompts "
-        "are truncated on the left so that the prompt and its longest response have at most 320 tokens in "
+        "lose their first tokens, so that the prompt and its longest response have at most 320 tokens in "
         "total. A ranking is left out if a single response exceeds 320 tokens with either tokenizer. "
         "Intervals are 95 % confidence intervals over prompts.",
         "",

@@ -74,8 +74,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="The base model is given as a name on the Hugging Face hub. The training worker can't reach "
         "the hub, and the model is not in the worker's cache.",
         fix="Connect the worker to the hub. If a proxy is needed, set HTTPS_PROXY for the worker. "
-        "Alternatively, download the model elsewhere, copy its folder to the worker's machine, and enter the "
-        "path of the copy.",
+        "Alternatively, download the model on another machine, copy its folder to the worker's machine, and "
+        "enter the path of the copy.",
         settings=("base_model",),
         again=True,
     ),

@@ -42,7 +42,7 @@ class Command(QuickCommand):
             default=[],
             metavar="KEY=VALUE",
             dest="chosen",
-            help="recipe settings, such as base_model=Qwen/Qwen3-0.6B; the value null leaves a setting empty",
+            help="recipe settings, such as base_model=Qwen/Qwen3-0.6B; the value null makes a setting empty",
         )
         parser.add_argument(
             "--input",

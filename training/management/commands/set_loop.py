@@ -28,7 +28,7 @@ class Command(QuickCommand):
             metavar="KEY=VALUE",
             dest="chosen",
             help="settings such as min_new_comparisons=500, improve_with=ppo,dpo or recipes.ppo.steps=40; "
-            "the value null leaves a setting empty",
+            "the value null makes a setting empty",
         )
         switch = parser.add_mutually_exclusive_group()
         switch.add_argument("--on", action="store_true", help="start rounds automatically")

@@ -71,8 +71,8 @@ class DPOConfig(TrainsPolicy, ShardsModel, Checkpointed):
         2048,
         ge=2,
         le=1_000_000,
-        description="Maximum length of prompt and response together, in tokens. Longer prompts are truncated "
-        "on the left. Responses are never truncated.",
+        description="Maximum length of prompt and response together, in tokens. Longer prompts lose "
+        "their first tokens. Responses are never truncated.",
     )
     micro_batch_tokens: int = Field(
         4096,

@@ -119,8 +119,8 @@ class RewardModelConfig(TrainsLayers, ShardsModel, Checkpointed):
         2048,
         ge=2,
         le=1_000_000,
-        description="Maximum length of prompt and response together, in tokens. Longer prompts are truncated "
-        "on the left.",
+        description="Maximum length of prompt and response together, in tokens. Longer prompts lose "
+        "their first tokens.",
     )
     micro_batch_tokens: int = Field(
         8192,

@@ -49,8 +49,8 @@ class SFTConfig(TrainsPolicy, ShardsModel, Checkpointed):
         1024,
         ge=8,
         le=131072,
-        description="Maximum length of prompt and response together, in tokens. Longer prompts are truncated "
-        "on the left.",
+        description="Maximum length of prompt and response together, in tokens. Longer prompts lose "
+        "their first tokens.",
     )
     heldout_share: float = Field(
         0.02,

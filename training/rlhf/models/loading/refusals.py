@@ -155,6 +155,7 @@ def not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound:
     unreachable = not asked_hub or hub.UNREACHABLE.search(reason)
     return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not return it "
-        f"({reason}). Check the name, or download the model elsewhere and use the path of its folder.",
+        f"({reason}). Check the name, or download the model on another machine, copy its folder to this "
+        "machine, and use the path of the copy.",
         FailureKind.HUB_UNREACHABLE if unreachable else FailureKind.HUB_UNKNOWN_NAME,
     )

@@ -41,7 +41,7 @@ from training.rlhf.recipes.answers import EvaluateConfig
 
 PROJECT = "demo"
 FRESH_PROMPTS_SEED = 20_000  # added to the seed
-PROMPTS, PROMPT_SEED = 1200, 1  # as in training.simulation.demo, which can't be imported without Django
+PROMPTS, PROMPT_SEED = 2400, 1  # as in training.simulation.demo, which can't be imported without Django
 STARVED_SECONDS = 120.0  # without a running round and without an open task, no further round can start
 OPEN = """
     SELECT p.slug FROM annotation_project p
@@ -79,7 +79,7 @@ class Demo:
         manage(self.state, "create_demo", "--seed", str(seed))
 
     def stop(self) -> None:
-        self.supervisor.send_signal(signal.SIGINT)
+        self.supervisor.send_signal(signal.SIGTERM)
         self.supervisor.wait()
 
     def rows(self, query: str) -> list[tuple[object, ...]]:

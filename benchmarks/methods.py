@@ -52,7 +52,7 @@ from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 
-# The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
+# The numbers of prompts, of demonstrations (as in the demo), and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
 FRESH_PROMPTS_SEED = 10_000  # added to the run's seed, so fresh prompts use a separate seed
 Result = TypeVar("Result")

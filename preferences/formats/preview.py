@@ -1,6 +1,7 @@
 """The columns and the first records of a file, for a preview before the import.
 
-Only the first rows of the file are read.
+Only the first rows of the file are read: enough to recognise the format, and further rows only until three
+records have been found.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from preferences.records import FormatError, ImportFormat, Record, Row
 from preferences.text import printable, storage_fault
 
 SHOWN_RECORDS = 3
+# If all rows with which the format is recognised are faulty, the preview searches this many rows for records.
+SEARCHED_ROWS = 1000
 EXAMPLE_CHARACTERS = 80
 
 
@@ -49,7 +52,7 @@ def preview_of(
     read = [row.row for row in head if row.row is not None]
     columns = _columns(read)
     try:
-        found, records = records_of_rows(head, iter(()), format_name, mapping)
+        found, records = records_of_rows(head, islice(rows, SEARCHED_ROWS - len(head)), format_name, mapping)
         shown = tuple(islice(_records(records), SHOWN_RECORDS))
     except NotRankable as error:
         return FilePreview(problem=str(error))

@@ -4373,6 +4373,8 @@ export interface components {
             /** @description The other model's ECE minus this model's. */
             ece: components["schemas"]["Estimate"];
             same_verdict: components["schemas"]["Estimate"];
+            /** @description Only slices with enough prompts for a comparison. */
+            slices: components["schemas"]["SliceDifference"][];
         };
         RewardReport: {
             rankings: number;
@@ -4698,6 +4700,19 @@ export interface components {
             comparisons: number;
             standings: components["schemas"]["Standing"][];
             convergence: components["schemas"]["Convergence"];
+        };
+        SliceDifference: {
+            by: components["schemas"]["ByEnum"];
+            of: string;
+            pairs: number;
+            prompts: number;
+            /** @description This model's accuracy minus the other model's. */
+            difference: components["schemas"]["Estimate"];
+            /**
+             * Format: double
+             * @description Corrected for the number of slices (Holm).
+             */
+            p_value: number;
         };
         Snapshot: {
             /** Format: uuid */

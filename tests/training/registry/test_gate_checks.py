@@ -74,8 +74,35 @@ def test_calibration_check_fails_only_if_calibration_is_significantly_bad(
 def test_reward_model_must_not_be_worse_than_the_current_one(
     difference: dict[str, Any], passed: bool
 ) -> None:
-    found = verdicts({"difference": difference, "pairs": 200}, of=GOOD, incumbent="rm-1")
+    found = verdicts({"difference": difference, "pairs": 200, "slices": []}, of=GOOD, incumbent="rm-1")
     assert found["accuracy_against_current"] is passed
+
+
+@pytest.mark.parametrize(
+    ("change", "p_value", "passed"),
+    [(-0.2, 0.05, False), (-0.2, 0.051, True), (0.2, 0.001, True)],
+)
+def test_reward_model_must_not_fall_significantly_in_any_slice(
+    change: float, p_value: float, passed: bool
+) -> None:
+    fine = {"by": "turns", "of": "1", "pairs": 90, "difference": estimate(0.1, 0.0, 0.2), "p_value": 0.04}
+    other = {
+        "by": "length",
+        "of": "much_longer",
+        "pairs": 41,
+        "difference": estimate(change),
+        "p_value": p_value,
+    }
+    checks = reward_model_checks(
+        report=GOOD,
+        comparison={"difference": estimate(0.02, -0.03, 0.07), "pairs": 200, "slices": [fine, other]},
+        incumbent="rm-1",
+        max_accuracy_drop=0.05,
+        max_calibration_error=0.2,
+    )
+    [check] = [check for check in checks if check.name == "slices"]
+    assert check.passed is passed
+    assert ("length much longer (-0.200 on 41 pairs, corrected p-value 0.050)" in check.detail) is not passed
 
 
 def test_missing_figures_fail_the_gate() -> None:

@@ -141,6 +141,15 @@ class ModelReport(serializers.Serializer[Any]):
     )
 
 
+class SliceDifference(serializers.Serializer[Any]):
+    by = serializers.ChoiceField(choices=SLICED_BY)
+    of = serializers.CharField()
+    pairs = serializers.IntegerField()
+    prompts = serializers.IntegerField()
+    difference = Estimate(help_text="This model's accuracy minus the other model's.")
+    p_value = serializers.FloatField(help_text="Corrected for the number of slices (Holm).")
+
+
 class RewardComparison(serializers.Serializer[Any]):
     rankings = serializers.IntegerField(
         help_text="Number of rankings held out from the training of both models."
@@ -156,3 +165,4 @@ class RewardComparison(serializers.Serializer[Any]):
     log_loss = Estimate(help_text="The other model's log loss minus this model's.")
     ece = Estimate(help_text="The other model's ECE minus this model's.")
     same_verdict = Estimate()
+    slices = SliceDifference(many=True, help_text="Only slices with enough prompts for a comparison.")

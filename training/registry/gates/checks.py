@@ -5,11 +5,12 @@ A check fails if its figures were not measured, so missing measurements never le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 BETTER_THAN_CHANCE = 0.5
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ def reward_model_checks(
 ) -> list[Check]:
     """The checks of a new reward model, which must be better than chance and calibrated. If there is a
     current reward model (`incumbent`), the new model's accuracy can be at most `max_accuracy_drop` lower, and
-    must not be significantly lower. `report` and `comparison` are the JSON forms of RewardReport and
-    RewardComparison (new model first)."""
+    must not be significantly lower, either overall or in a slice. `report` and `comparison` are the JSON
+    forms of RewardReport and RewardComparison (new model first)."""
     if report is None:
         return [
             Check(
@@ -51,6 +52,8 @@ def reward_model_checks(
     checks = [_accuracy(report["accuracy"]), _calibration(report, max_calibration_error)]
     if incumbent:
         checks.append(_not_worse(comparison, incumbent, max_accuracy_drop))
+    if incumbent and comparison is not None:
+        checks.append(_no_slice_falls(comparison["slices"], incumbent))
     return checks
 
 
@@ -104,6 +107,28 @@ def _not_worse(comparison: Mapping[str, Any] | None, incumbent: str, max_drop: f
     if significant:
         detail += ", a significant drop"
     return Check(name, passed, f"{detail}. The maximum drop is {max_drop:g}.", value, -max_drop)
+
+
+def _no_slice_falls(slices: Sequence[Mapping[str, Any]], incumbent: str) -> Check:
+    fallen = [one for one in slices if one["difference"]["value"] < 0 and one["p_value"] <= SIGNIFICANT]
+    if fallen:
+        listed = "; ".join(_in_words(one) for one in fallen)
+        detail = f"The accuracy is significantly lower than that of {incumbent} in some slices: {listed}."
+    elif slices:
+        detail = (
+            f"The accuracy is not significantly lower than that of {incumbent} in any of the {len(slices)} "
+            "slices."
+        )
+    else:
+        detail = f"No slice has enough common held-out pairs for a comparison with {incumbent}."
+    lowest = min((one["difference"]["value"] for one in fallen or slices), default=None)
+    return Check("slices", not fallen, detail, lowest, 0.0)
+
+
+def _in_words(slice: Mapping[str, Any]) -> str:
+    name = f"{slice['by']} {slice['of'].replace('_', ' ')}"
+    change = f"{slice['difference']['value']:+.3f} on {slice['pairs']} pairs"
+    return f"{name} ({change}, corrected p-value {slice['p_value']:.3f})"
 
 
 @dataclass(frozen=True, slots=True)

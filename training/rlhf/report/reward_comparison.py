@@ -8,18 +8,39 @@ therefore has a far smaller error than the difference between two accuracies on 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.rlhf.report.calibration import TINY, both_orders, ece_of_draws, stated_probability
-from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, PromptBootstrap
-from training.rlhf.report.scored import ScoredRankings
+from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, Ints, PromptBootstrap
+from training.rlhf.report.scored import Pairs, ScoredRankings
+from training.rlhf.report.slices import members_of_slices, pair_statements
 
+# With fewer prompts, a sign-flip test of a slice hardly ever becomes significant after Holm's correction.
+MIN_SLICE_PROMPTS = 10
 FLIPS = 10_000
 EXACT_PROMPTS = 13  # 2^13 sign combinations are fewer than FLIPS, so all are tried
 CHUNK_FLIPS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDifference:
+    """The first model's accuracy minus the second's, on the pairs whose property ``by`` has the value ``of``.
+
+    ``p_value`` is corrected for the number of slices (Holm 1979): if the models are equally good in all
+    slices, the probability that any slice's ``p_value`` is at most 0.05 is at most 5 %.
+    """
+
+    by: str
+    of: str
+    pairs: int
+    prompts: int
+    difference: Estimate
+    p_value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +57,7 @@ class RewardComparison:
     ``log_loss`` and ``ece``: the second model's value minus the first model's, so a positive difference
     favours the first model. Both figures are computed only on preferences. Models that predict ties can then
     be compared with models that do not. ``same_verdict``: the share of pairs that both models order the same
-    way.
+    way. ``slices``: the difference in each slice with at least MIN_SLICE_PROMPTS prompts.
     """
 
     rankings: int
@@ -51,6 +72,7 @@ class RewardComparison:
     log_loss: Estimate
     ece: Estimate
     same_verdict: Estimate
+    slices: tuple[SliceDifference, ...]
 
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
@@ -70,14 +92,15 @@ def compare(
         )
     one, two = first.at(common), second.at([place[first.keys[number]] for number in common])
     bootstrap = PromptBootstrap(one.prompts, seed=seed, samples=samples)
-    verdict = one.pairs().verdict
+    every = one.pairs()
+    verdict = every.verdict
     a, b = (scored.pairs().where(verdict != 0) for scored in (one, two))
     if not len(a.ranking):
         raise ValueError(f"the {len(one)} rankings scored by both models contain no preference")
     ranking = a.ranking
     gained = a.credit - b.credit
-    of_prompt: Floats = np.zeros(bootstrap.prompts)
-    np.add.at(of_prompt, bootstrap.prompt[ranking], gained)
+    statements = pair_statements(one, every).where(verdict != 0)
+    members = list(members_of_slices(one, a, statements))
     probabilities = []
     for scored, pairs in ((one, a), (two, b)):
         probabilities.append(scored.probabilities(pairs).untied())
@@ -90,13 +113,58 @@ def compare(
         first=bootstrap.share(a.credit, ranking),
         second=bootstrap.share(b.credit, ranking),
         difference=bootstrap.mean(gained, ranking),
-        p_value=sign_flip_p(of_prompt, seed=seed),
+        p_value=sign_flip_p(_by_prompt(gained, ranking, bootstrap), seed=seed),
         only_first=float(gained.clip(min=0).sum()),
         only_second=float((-gained).clip(min=0).sum()),
         log_loss=bootstrap.mean(lost[1] - lost[0], ranking),
         ece=bootstrap.estimate(eces[1] - eces[0], ranking),
         same_verdict=bootstrap.share(np.sign(a.difference) == np.sign(b.difference), ranking),
+        slices=_slice_differences(members, a, gained, bootstrap, seed),
     )
+
+
+def _by_prompt(gained: Floats, ranking: Ints, bootstrap: PromptBootstrap) -> Floats:
+    """Return the sums of ``gained`` (P,) by prompt."""
+    sums: Floats = np.zeros(bootstrap.prompts)
+    np.add.at(sums, bootstrap.prompt[ranking], gained)
+    return sums
+
+
+def _slice_differences(
+    members: list[tuple[str, str, NDArray[np.bool_]]],
+    pairs: Pairs,
+    gained: Floats,
+    bootstrap: PromptBootstrap,
+    seed: int,
+) -> tuple[SliceDifference, ...]:
+    prompts = [bootstrap.prompts_in(pairs.ranking[inside]) for *_, inside in members]
+    large = [
+        (*one, number) for one, number in zip(members, prompts, strict=True) if number >= MIN_SLICE_PROMPTS
+    ]
+    tested = [
+        sign_flip_p(_by_prompt(gained[inside], pairs.ranking[inside], bootstrap), seed=seed)
+        for _, _, inside, _ in large
+    ]
+    return tuple(
+        SliceDifference(
+            by=by,
+            of=of,
+            pairs=int(inside.sum()),
+            prompts=number,
+            difference=bootstrap.mean(gained[inside], pairs.ranking[inside]),
+            p_value=p_value,
+        )
+        for (by, of, inside, number), p_value in zip(large, holm(tested), strict=True)
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted by Holm's step-down procedure (Holm 1979), in the given order."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 def sign_flip_p(differences: Floats, *, seed: int = 0) -> float:

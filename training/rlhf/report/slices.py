@@ -82,25 +82,27 @@ def slices_of(
 
     A property with a single value has no slices.
     """
-    found: list[Slice] = []
+    return tuple(
+        Slice(
+            by=by,
+            of=name,
+            pairs=int(inside.sum()),
+            prompts=bootstrap.prompts_in(pairs.ranking[inside]),
+            accuracy=bootstrap.share(pairs.credit[inside], pairs.ranking[inside]),
+            confidence=float(expected[inside].mean()),
+        )
+        for by, name, inside in members_of_slices(scored, pairs, statements)
+    )
+
+
+def members_of_slices(
+    scored: ScoredRankings, pairs: Pairs, statements: PairStatements
+) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    """Yield (property, value, which of the P strict ``pairs`` have this value)."""
     for by, labels, order in _kinds(scored, pairs, statements):
         present = [name for name in order if (labels == name).any()]
-        if len(present) < 2 or len(present) > MOST_VALUES:
-            continue
-        for name in present:
-            inside = labels == name
-            ranking = pairs.ranking[inside]
-            found.append(
-                Slice(
-                    by=by,
-                    of=name,
-                    pairs=int(inside.sum()),
-                    prompts=bootstrap.prompts_in(ranking),
-                    accuracy=bootstrap.share(pairs.credit[inside], ranking),
-                    confidence=float(expected[inside].mean()),
-                )
-            )
-    return tuple(found)
+        if 2 <= len(present) <= MOST_VALUES:
+            yield from ((by, name, labels == name) for name in present)
 
 
 def _kinds(

@@ -12,7 +12,7 @@ from scipy import stats
 
 from tests.training.rlhf.scored_rankings import answered_pairs, said, scored
 from training.rlhf.report.answer_link import AnswerLink
-from training.rlhf.report.reward_comparison import compare, sign_flip_p
+from training.rlhf.report.reward_comparison import compare, holm, sign_flip_p
 from training.rlhf.report.scored import ScoredRankings
 
 PAIR = [said(f"Q{number}", ["a", "b"], [[0], [1]]) for number in range(40)]
@@ -124,3 +124,38 @@ def test_models_with_and_without_ties_are_compared_on_preferences() -> None:
     found = compare(plain, dataclasses.replace(plain, link=narrow))
     assert found.log_loss.value == pytest.approx(0, abs=1e-5)
     assert found.ece.value == pytest.approx(0, abs=1e-5)
+
+
+def test_p_values_are_adjusted_by_the_holm_procedure() -> None:
+    """The example is computed by hand: 4 × 0.01, 3 × 0.02, then 2 × 0.03, and 0.04 is raised to 0.06."""
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_slice_in_which_a_model_falls_is_found_although_the_accuracies_are_equal_overall() -> None:
+    """Of 30 pairs from each source, the first model gains 14 from one source and loses 14 from the other."""
+    rankings = [
+        said(f"Q{number}", ["a", "b"], [[0], [1]], source="api" if number % 2 else "browser")
+        for number in range(60)
+    ]
+    right, wrong = [1.0, 0.0], [0.0, 1.0]
+    gained = [number < 28 and number % 2 == 0 for number in range(60)]
+    lost = [number < 28 and number % 2 == 1 for number in range(60)]
+    first = scored(*((one, wrong if gone else right) for one, gone in zip(rankings, lost, strict=True)))
+    second = scored(*((one, wrong if gone else right) for one, gone in zip(rankings, gained, strict=True)))
+    found = compare(first, second)
+    assert (found.difference.value, found.p_value) == (0.0, 1.0)
+    assert [(one.by, one.of, one.pairs, one.prompts) for one in found.slices] == [
+        ("source", "api", 30, 30),
+        ("source", "browser", 30, 30),
+    ]
+    api, browser = found.slices
+    assert (api.difference.value, browser.difference.value) == pytest.approx((-14 / 30, 14 / 30))
+    # Each slice has 14 non-zero differences of one sign, and the correction is for two slices.
+    exact = 2 * stats.binomtest(14, 14).pvalue
+    assert api.p_value == pytest.approx(exact, abs=4e-4)
+
+
+def test_slices_with_few_prompts_are_not_compared() -> None:
+    assert compare(judged([True] * 9), judged([False] * 9)).slices == ()

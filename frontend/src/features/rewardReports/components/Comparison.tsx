@@ -2,8 +2,8 @@ import { NativeSelect } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Model, ModelReport, RewardComparison } from "@/api/types";
-import { metric, percent } from "@/shared/format";
-import { Badge, Loading, Panel, ProblemNotice, type Tone } from "@/shared/ui";
+import { count, metric, percent } from "@/shared/format";
+import { Badge, Loading, Panel, ProblemNotice, TableScroll, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { comparisonQuery } from "../api/reports";
 import { points, sideOf, signed, withBounds } from "../figures";
@@ -12,6 +12,37 @@ import { Figures } from "./Figures";
 
 const TONES: Record<ReturnType<typeof sideOf>, Tone> = { above: "good", below: "bad", unclear: "neutral" };
 const share = (value: number) => percent(value, 1);
+const pValue = (p: number) => (p < 0.001 ? "< 0.001" : p.toFixed(3));
+
+/** The difference in accuracy in each slice that has enough prompts. */
+function SlicesCompared({ slices }: { slices: RewardComparison["slices"] }) {
+  const { compare: texts, slices: names } = useTexts();
+  if (slices.length === 0) return <p className={ui.dim}>{texts.noSlices}</p>;
+  return (
+    <TableScroll label={texts.slices}>
+      <thead>
+        <tr>
+          <th>{names.slice}</th>
+          <th className={ui.number}>{names.pairs}</th>
+          <th className={ui.number}>{names.prompts}</th>
+          <th className={ui.number}>{texts.difference}</th>
+          <th className={ui.number}>{texts.corrected}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {slices.map((one) => (
+          <tr key={`${one.by} ${one.of}`}>
+            <th scope="row">{`${names.by[one.by]}: ${names.of[one.of] ?? one.of}`}</th>
+            <td className={ui.number}>{count(one.pairs)}</td>
+            <td className={ui.number}>{count(one.prompts)}</td>
+            <td className={ui.number}>{withBounds(one.difference, points)}</td>
+            <td className={ui.number}>{pValue(one.p_value)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </TableScroll>
+  );
+}
 
 function Compared({ name, found }: { name: string; found: RewardComparison }) {
   const { compare: texts } = useTexts();
@@ -33,7 +64,7 @@ function Compared({ name, found }: { name: string; found: RewardComparison }) {
           },
           {
             name: texts.p,
-            value: found.p_value < 0.001 ? "< 0.001" : found.p_value.toFixed(3),
+            value: pValue(found.p_value),
             note: texts.pNote,
           },
           {
@@ -49,6 +80,7 @@ function Compared({ name, found }: { name: string; found: RewardComparison }) {
           },
         ]}
       />
+      <SlicesCompared slices={found.slices} />
     </>
   );
 }

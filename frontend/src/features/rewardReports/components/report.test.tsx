@@ -39,6 +39,10 @@ beforeEach(() => {
       log_loss: of(-0.01, -0.1, 0.1),
       ece: of(0.02, -0.01, 0.04),
       same_verdict: of(0.9, 0.8, 1),
+      slices: [
+        { by: "turns", of: "1", pairs: 250, prompts: 40, difference: of(0.1, 0.05, 0.15), p_value: 0.012 },
+        { by: "length", of: "alike", pairs: 42, prompts: 10, difference: of(-0.04), p_value: 1 },
+      ],
     });
   });
 });
@@ -106,6 +110,15 @@ it("compares the model with the newest other model or a chosen model, and explai
   expect(panel.getByText("+8.0 (+3.0 to +13.0)")).toBeDefined();
   expect(panel.getByText("< 0.001")).toBeDefined();
   expect(panel.getByText("31, 7.5")).toBeDefined();
+  expect(
+    panel
+      .getAllByRole("row")
+      .slice(1)
+      .map((row) => row.textContent),
+  ).toEqual([
+    "User turns: 125040+10.0 (+5.0 to +15.0)0.012",
+    "Length of the preferred response: similar4210−4.01.000",
+  ]);
   fireEvent.change(panel.getByLabelText("Compare with"), { target: { value: "rm-0" } });
   expect(await screen.findByText(/share no held-out rankings/)).toBeDefined();
   expect(asked).toEqual(["/api/v1/models/rm-2/comparison?rm-1", "/api/v1/models/rm-2/comparison?rm-0"]);

@@ -152,5 +152,8 @@ export const en = {
     logLoss: "Reduction in log loss",
     ece: "Reduction in calibration error",
     same: "Same verdict",
+    slices: "Difference by slice",
+    noSlices: "No slice has enough prompts for a comparison.",
+    corrected: "p-value, corrected for the number of slices",
   },
 };

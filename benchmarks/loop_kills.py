@@ -44,7 +44,9 @@ TRAINING_PROCESS = "training process"
 FORK_SERVER = "training.runs.process.fork_server"
 SETTINGS = (
     "min_new_comparisons=300", "recipes.ppo.steps=8", "recipes.sample.max_prompts=100",
-    "recipes.reward_model.epochs=1", "gate_prompts=60", "gate_rankings=60",
+    "recipes.reward_model.epochs=1",
+    "recipes.ppo.checkpoint_steps=1", "recipes.reward_model.checkpoint_steps=5",
+    "gate_prompts=60", "gate_rankings=60",
 )  # fmt: skip
 STEPS = """
     SELECT r.number, s.position, s.kind, s.state, coalesce(run.attempt, 0)

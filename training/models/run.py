@@ -53,8 +53,9 @@ class TrainingRun(models.Model):
     inputs = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
-    # The number of claims since a user last launched or resumed the run. When the number of claims reaches
-    # MAX_TRIES, the run is no longer retried automatically.
+    # The number of claims since a user last launched or resumed the run, or since the run's newest checkpoint
+    # was stored (with the claim that stored it). When the number of claims reaches MAX_TRIES, the run is no
+    # longer retried automatically.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     # The kind of device (cpu or cuda) of the newest attempt that loaded models, or empty if none has loaded

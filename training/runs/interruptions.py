@@ -4,9 +4,9 @@ Failures and how they are handled:
 
 * The training process dies because of a signal, a lack of memory or a crash in native code. The supervisor
   queues the run again and claims it at once. The new attempt resumes from the newest checkpoint, or starts
-  from the beginning if there is none. After MAX_TRIES claims, the supervisor fails the run. If memory ran
-  out, the supervisor fails the run after MAX_TRIES_OUT_OF_MEMORY claims, because another attempt would most
-  likely fail in the same way.
+  from the beginning if there is none. After MAX_TRIES claims without a new checkpoint, the supervisor fails
+  the run. If memory ran out, the supervisor fails the run after MAX_TRIES_OUT_OF_MEMORY such claims, because
+  another attempt would most likely fail in the same way.
 * The training process can't use its GPU any more. The process queues the run again, and the supervisor claims
   it at once, as after a crash: only a new process can use the GPU again. If the GPU is no longer available,
   the new process refuses to continue on a CPU, and the run fails (process/devices.py).
@@ -15,8 +15,8 @@ Failures and how they are handled:
 * A user cancels the run. The training loop writes a checkpoint and ends. A cancelled run can be resumed, just
   like a failed run.
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
-  STALE_AFTER, the sweep queues the run again. If the run has already been claimed MAX_TRIES times, the sweep
-  fails the run instead.
+  STALE_AFTER, the sweep queues the run again. If the run has already been claimed MAX_TRIES times without a
+  new checkpoint, the sweep fails the run instead.
 * The database is down, hangs or can't be reached. No heartbeat is renewed, but the sweep doesn't run either.
   The sweep considers a heartbeat stale only if the sweep itself has run for STALE_AFTER without a gap.
 * The message that wakes a worker is lost. The run stays queued, and the sweep wakes a worker again after
@@ -77,9 +77,9 @@ INTERRUPTED = (
 
 def interrupt_run(*, run_id: UUID, attempt: int, error: Record, max_tries: int = MAX_TRIES) -> str | None:
     """Record that a running run's process has died, and return the new state. If a user requested
-    cancellation, the run is cancelled. If the run has been claimed `max_tries` times, it fails. Otherwise,
-    the run is queued again, with the cause among its interruptions. Returns None, and changes nothing, if the
-    attempt is stale or has ended."""
+    cancellation, the run is cancelled. If the run has been claimed `max_tries` times without a new
+    checkpoint, it fails. Otherwise, the run is queued again, with the cause among its interruptions. Returns
+    None, and changes nothing, if the attempt is stale or has ended."""
     cancelled, again = f"NOT ({NOT_CANCELLED})", "tries < %(max_tries)s"
     moved = move(
         f"state = CASE WHEN {cancelled} THEN 'cancelled' WHEN {again} THEN 'queued' ELSE 'failed' END, "
@@ -112,7 +112,8 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
     lost = record(FailureKind.WORKER_LOST, f"The training worker was lost: {silence}")
     lost_again = record(
         FailureKind.WORKER_LOST,
-        f"The run was interrupted {MAX_TRIES} times. The last time, the training worker was lost: {silence}",
+        f"The run was interrupted {MAX_TRIES} times without a new checkpoint. The last time, the training "
+        f"worker was lost: {silence}",
     )
     with transaction.atomic():
         since = Sweep.objects.note_pass(SWEEP)

@@ -25,7 +25,9 @@ from training.runs.progress.events import CHANNEL, storable
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-MAX_TRIES = 3  # maximum number of claims per launch or manual resume; allows two automatic resumes
+# Maximum number of claims without a new checkpoint in between. A run that is interrupted often, for example
+# on a preemptible machine, is resumed as long as it makes progress.
+MAX_TRIES = 3
 MOVE = """
 WITH moved AS (
     UPDATE training_trainingrun SET {changes}, last_seq = last_seq + 1

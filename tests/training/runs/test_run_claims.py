@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, connections
@@ -16,7 +17,7 @@ from training.models import RunEvent, TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs import interruptions, transitions
 from training.runs.failures import record
-from training.runs.progress.events import Event, LostClaim, Progress, append_events
+from training.runs.progress.events import Event, LostClaim, Progress, Saved, append_events
 
 LONG_AGO = timedelta(hours=1)
 ERROR = record(FailureKind.CRASHED, "d")
@@ -213,6 +214,24 @@ def test_sweep_requeues_a_lost_run_until_no_tries_remain(make_run: RunMaker) -> 
     assert run.state == "failed"
     assert run.error["title"] == "The worker was lost"
     assert "3 times" in run.error["detail"]
+
+
+def test_lost_run_is_requeued_as_long_as_each_attempt_stores_a_later_checkpoint(make_run: RunMaker) -> None:
+    run = make_run()
+
+    def lose_after_checkpoint(step: int) -> list[UUID]:
+        append_events(run_id=run.pk, attempt=claim(run), saved=Saved(step, 0.0))
+        lose(run)
+        return interruptions.sweep_runs()
+
+    for step in range(1, 2 * transitions.MAX_TRIES):
+        assert lose_after_checkpoint(step) == [run.pk]
+    # An attempt that stores the same checkpoint again made no progress.
+    for _ in range(transitions.MAX_TRIES - 2):
+        assert lose_after_checkpoint(2 * transitions.MAX_TRIES - 1) == [run.pk]
+    assert lose_after_checkpoint(2 * transitions.MAX_TRIES - 1) == []
+    run.refresh_from_db()
+    assert run.state == "failed"
 
 
 def test_sweep_cancels_a_lost_run_whose_cancellation_was_requested(make_run: RunMaker) -> None:

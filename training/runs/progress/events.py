@@ -48,8 +48,9 @@ class Saved:
 
 # One statement checks the attempt, renews the heartbeat and numbers the events. The statement locks the run's
 # row. The lock has two effects: a later claim and this write can't both succeed, and event numbers are
-# assigned in commit order. `is_new` is false for a batch that is already stored. A writer that got no answer
-# sends such a batch again.
+# assigned in commit order. A checkpoint at a later step than all earlier ones shows that the attempt made
+# progress, so the earlier claims no longer count as tries. `is_new` is false for a batch that is already
+# stored. A writer that got no answer sends such a batch again.
 APPEND = """
 WITH mine AS (
     SELECT id, %(batch)s::int IS NULL OR reported < %(batch)s::int AS is_new
@@ -65,6 +66,7 @@ WITH mine AS (
         step = coalesce(%(step)s, step),
         total_steps = coalesce(%(total)s, total_steps),
         eta_seconds = CASE WHEN %(phase)s::text IS NULL THEN eta_seconds ELSE %(eta)s END,
+        tries = CASE WHEN %(saved)s > coalesce(checkpoint_step, -1) THEN 1 ELSE tries END,
         checkpoint_step = coalesce(%(saved)s, checkpoint_step),
         checkpoint_at = coalesce(clock_timestamp() - make_interval(secs => %(saved_ago)s), checkpoint_at)
     FROM mine WHERE run.id = mine.id

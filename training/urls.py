@@ -38,7 +38,9 @@ urlpatterns = [
     endpoint("loops/settings/", loops.LoopSettingsView, GET=Action.LIST_TRAINING),
     endpoint("projects/<slug:slug>/loop/", loops.LoopView, GET=Action.READ_TRAINING, PUT=Action.TRAIN),
     endpoint("projects/<slug:slug>/rounds/", loops.RoundsView, GET=Action.READ_TRAINING, POST=Action.TRAIN),
+    endpoint("projects/<slug:slug>/rounds/timeline/", loops.TimelineView, GET=Action.READ_TRAINING),
     endpoint(ROUND, loops.RoundDetailView, GET=Action.READ_TRAINING),
+    endpoint(f"{ROUND}answers", loops.RoundAnswersView, GET=Action.READ_TRAINING),
     endpoint(f"{ROUND}cancel", loops.CancelRoundView, POST=Action.TRAIN),
     endpoint(f"{ROUND}resume", loops.ResumeRoundView, POST=Action.TRAIN),
 ]

@@ -14,19 +14,20 @@ from config.problems import Problem
 from training.loop.blind_comparison import answers_of_people, ask_people
 from training.loop.run_steps import (
     Kind,
+    answering_run,
     current_policy,
     made_by,
     reward_model_of,
     settings_of,
 )
-from training.loop.settings import LoopSettings
 from training.loop.settled import Settled, running, skipped, stopped, succeeded
+from training.loop.win_rates import by_gold, by_reward_model
 from training.models import Gate, ModelVersion, RoundStep, TrainingRun
 from training.registry.gates.checks import Answering, Check, policy_checks, reward_model_checks
-from training.registry.gates.preference import Preference, preference_of, scores_by_points
+from training.registry.gates.preference import Preference, preference_of
 from training.registry.reward_reports import compare_reward_models, report_of
 from training.registry.stages import promote_model
-from training.runs.answers import AnsweredPrompt, stored_answers
+from training.runs.answers import stored_answers
 
 Stage = ModelVersion.Stage
 NOT_CHECKED = "The loop's settings turn this gate off, so the model was promoted without checks."
@@ -71,7 +72,7 @@ def open_policy_gate(step: RoundStep) -> Settled:
         return _pass(_open(step, new, None), NOT_CHECKED)
     current = current_policy(step.round)
     gate = _open(step, new, current)
-    ours, theirs = _answers(step, new), _answers(step, current)
+    ours, theirs = answering_run(step.round, new), answering_run(step.round, current)
     checks = policy_checks(
         new=_answering(ours),
         current=_answering(theirs),
@@ -81,7 +82,9 @@ def open_policy_gate(step: RoundStep) -> Settled:
         max_repetition_increase=settings.max_repetition_increase,
     )
     new_answers, current_answers = list(stored_answers(ours)), list(stored_answers(theirs))
-    by_reward = _by_reward(new_answers, current_answers, settings)
+    by_reward = by_reward_model(new_answers, current_answers, level=settings.gate_level)
+    gold = by_gold(new_answers, current_answers, level=settings.gate_level)
+    gate.win_rates = {"reward_model": by_reward.as_json()} | ({"gold": gold.as_json()} if gold else {})
     if settings.policy_gate == "automatic":
         return _conclude(gate, [*checks, _win_rate(by_reward)])
     if not all(check.passed for check in checks):
@@ -97,7 +100,7 @@ def open_policy_gate(step: RoundStep) -> Settled:
     )
     gate.comparison = preference_of([], budget=tasks, level=settings.gate_level).as_json()
     gate.save()
-    return running(None, gate=str(gate.pk), tasks=tasks, reward_win_rate=by_reward.as_json())
+    return running(None, gate=str(gate.pk), tasks=tasks)
 
 
 def settle_policy_gate(step: RoundStep) -> Settled | None:
@@ -184,18 +187,6 @@ def _fail(gate: Gate, state: Gate.State, reason: str) -> Settled:
     return stopped(f"{gate.model.name} was not promoted. {reason}", gate=str(gate.pk))
 
 
-def _answers(step: RoundStep, policy: ModelVersion) -> TrainingRun:
-    """The round's `evaluate` run of this policy."""
-    answered = step.round.steps.filter(kind__in=[Kind.ANSWER_CURRENT, Kind.ANSWER_NEW])
-    for one in answered.select_related("run").order_by("-position"):
-        if one.run is not None and one.run.inputs.get("policy") == policy.name:
-            return one.run
-    raise Problem(
-        f"{policy.name} has not answered this round's held-out prompts: it was promoted while the round was "
-        "running. Cancel the round, and start another."
-    )
-
-
 def _answering(run: TrainingRun) -> Answering:
     metrics = run.result["metrics"]
     return Answering(metrics["reward_model/mean_tokens"], metrics["reward_model/repetition_rate"])
@@ -206,22 +197,10 @@ def _kl(policy: ModelVersion) -> float | None:
     return None if value is None else float(value)
 
 
-def _by_reward(
-    new: list[AnsweredPrompt], current: list[AnsweredPrompt], settings: LoopSettings
-) -> Preference:
-    """The comparison of the two policies by the round's own reward model. The comparison is reported, but
-    decides only automatic gates, because the new policy was trained on this reward model's scores."""
-    scores = scores_by_points(_points(new), _points(current))
-    return preference_of(scores, budget=max(1, len(scores)), level=settings.gate_level, ended=True)
-
-
-def _points(answers: list[AnsweredPrompt]) -> dict[str, float]:
-    return {repr(one["messages"]): one["points"][0] for one in answers}
-
-
 def _win_rate(found: Preference) -> Check:
     detail = (
         f"Win rate {found.win_rate:.2f} ({found.low:.2f} to {found.high:.2f}) by the reward model on "
         f"{found.answers} held-out prompts."
     )
-    return Check("reward_model_win_rate", found.verdict == "better", detail, found.win_rate, 0.5)
+    passed = found.verdict == "better"
+    return Check("reward_model_win_rate", passed, detail, found.win_rate, 0.5, found.low, found.high)

@@ -123,6 +123,18 @@ def made_by(round: Round, kind: str, subject: str = "") -> ModelVersion | None:
     return ModelVersion.objects.filter(run=step.run_id).first()
 
 
+def answering_run(round: Round, policy: ModelVersion) -> TrainingRun:
+    """The run in which the policy answered the round's held-out prompts. Raises Problem if there is none."""
+    answered = round.steps.filter(kind__in=[Kind.ANSWER_CURRENT, Kind.ANSWER_NEW])
+    for one in answered.select_related("run").order_by("-position"):
+        if one.run is not None and one.run.inputs.get("policy") == policy.name:
+            return one.run
+    raise Problem(
+        f"{policy.name} has not answered this round's held-out prompts: it was promoted while the round was "
+        "running. Cancel the round, and start another."
+    )
+
+
 def reward_model_of(round: Round) -> ModelVersion:
     """The round's own reward model. Raises Problem if it is missing."""
     model = made_by(round, Kind.REWARD_MODEL)

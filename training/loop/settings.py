@@ -219,6 +219,22 @@ class LoopSettings(BaseModel):
         description="Hours of training after which the loop starts no further round.",
     )
 
+    price_per_hour: float | None = Field(
+        None,
+        gt=0,
+        title="Price of an hour of training",
+        json_schema_extra=BUDGETS,
+        description="Price of an hour of training, in any currency. A round's page shows its price.",
+    )
+    max_price: float | None = Field(
+        None,
+        gt=0,
+        title="Maximum price",
+        json_schema_extra=BUDGETS,
+        description="Total price of training, in the same currency, after which the loop starts no further "
+        "round.",
+    )
+
     @field_validator("improve_with", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
@@ -247,6 +263,12 @@ class LoopSettings(BaseModel):
         if name not in zoneinfo.available_timezones():
             raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC")
         return name
+
+    @model_validator(mode="after")
+    def _price_is_known(self) -> Self:
+        if self.max_price is not None and self.price_per_hour is None:
+            raise ValueError("`max_price` needs `price_per_hour`")
+        return self
 
     @model_validator(mode="after")
     def _gate_can_end(self) -> Self:

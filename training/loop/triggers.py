@@ -68,11 +68,21 @@ def used_up(loop: Loop, settings: LoopSettings) -> str:
     """If one of the loop's budgets is used up, return a sentence about it; otherwise, an empty string."""
     rounds = loop.rounds.exclude(state=Round.State.SKIPPED).count()
     if settings.max_rounds is not None and rounds >= settings.max_rounds:
-        return f"The budget of {settings.max_rounds} rounds is used up. Raise max_rounds to continue."
-    if settings.max_gpu_hours is not None and (hours := gpu_hours(loop)) >= settings.max_gpu_hours:
+        budget = f"{settings.max_rounds} {'round' if settings.max_rounds == 1 else 'rounds'}"
+        return f"The budget of {budget} is used up. Raise max_rounds to continue."
+    if settings.max_gpu_hours is None and settings.max_price is None:
+        return ""
+    hours = gpu_hours(loop)
+    if settings.max_gpu_hours is not None and hours >= settings.max_gpu_hours:
         return (
-            f"The budget of {settings.max_gpu_hours:g} training hours is used up ({hours:.1f} hours). Raise "
-            "max_gpu_hours to continue."
+            f"The budget of {settings.max_gpu_hours:g} hours of training is used up ({hours:.1f} hours). "
+            "Raise max_gpu_hours to continue."
+        )
+    price = hours * (settings.price_per_hour or 0.0)
+    if settings.max_price is not None and price >= settings.max_price:
+        return (
+            f"The budget of {settings.max_price:g} is used up (price of training: {price:.2f}). Raise "
+            "max_price to continue."
         )
     return ""
 

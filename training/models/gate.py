@@ -14,9 +14,11 @@ from training.models.model_version import ModelVersion
 class Gate(models.Model):
     """The record of a decision about a model: open → passed | failed | undecided.
 
-    `checks` is a list of {name, passed, value, bound, detail}. `comparison` is the state of the human
-    comparison: {answers, wins, ties, losses, mean, low, high, budget}; empty for gates without a human
-    comparison.
+    `checks` is a list of {name, passed, value, low, high, bound, detail}. `comparison` is the state of the
+    human comparison: {answers, wins, ties, losses, win_rate, low, high, budget, verdict}; empty for gates
+    without a human comparison. `win_rates` contains comparisons of the same form by other judges on the same
+    answers: `reward_model` (the round's reward model) and `gold` (the demo world's true reward). The gold win
+    rate is only shown, and decides nothing.
     """
 
     class State(models.TextChoices):
@@ -36,6 +38,7 @@ class Gate(models.Model):
     reason = models.TextField(default="", blank=True)
     checks = models.JSONField(default=list)
     comparison = models.JSONField(default=dict)
+    win_rates = models.JSONField(default=dict)
     # The ranking project of the blind human comparison.
     project = models.OneToOneField(
         "annotation.Project", null=True, on_delete=models.PROTECT, related_name="gate"

@@ -1345,6 +1345,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/rounds/timeline/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description List the loop's newest rounds, oldest first, with the figures of their gates. */
+        get: operations["projects_rounds_timeline_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/snapshots/": {
         parameters: {
             query?: never;
@@ -1518,6 +1535,23 @@ export interface paths {
         };
         /** @description Return the round with its steps. */
         get: operations["rounds_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return sample answers of the production policy and of the new policy to held-out prompts. */
+        get: operations["rounds_answers_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2096,6 +2130,22 @@ export interface components {
              */
             touched?: boolean;
             duration_ms?: number | null;
+        };
+        AnswersCompared: {
+            messages: {
+                [key: string]: string;
+            }[];
+            /** @description The answer of the production policy. */
+            before: string;
+            /** @description The answer of the new policy. */
+            after: string;
+            /**
+             * Format: double
+             * @description By the round's reward model.
+             */
+            before_points: number;
+            /** Format: double */
+            after_points: number;
         };
         Assignment: {
             /** Format: uuid */
@@ -2694,6 +2744,7 @@ export interface components {
             readonly reason: string;
             checks: components["schemas"]["GateCheck"][];
             readonly comparison: components["schemas"]["Preference"] | null;
+            win_rates: components["schemas"]["WinRates"];
             /** @description The project of the blind human comparison, if any. */
             readonly project: string | null;
             /** Format: date-time */
@@ -2709,6 +2760,13 @@ export interface components {
             value: number | null;
             /** Format: double */
             bound: number | null;
+            /**
+             * Format: double
+             * @description Lower bound of the interval.
+             */
+            low?: number | null;
+            /** Format: double */
+            high?: number | null;
         };
         /**
          * @description * `open` - Open
@@ -4425,6 +4483,16 @@ export interface components {
             starting_policy: components["schemas"]["ModelRef"] | null;
             /** @description The models that the round promoted. */
             readonly promoted: components["schemas"]["ModelRef"][];
+            /**
+             * Format: double
+             * @description Total time of the round's runs, in hours.
+             */
+            readonly gpu_hours: number;
+            /**
+             * Format: double
+             * @description The price of these hours; null if the round's settings contain no price_per_hour.
+             */
+            readonly price: number | null;
             /** @description Null if no user started the round. */
             readonly started_by: string | null;
             /** Format: date-time */
@@ -4445,6 +4513,16 @@ export interface components {
             starting_policy: components["schemas"]["ModelRef"] | null;
             /** @description The models that the round promoted. */
             readonly promoted: components["schemas"]["ModelRef"][];
+            /**
+             * Format: double
+             * @description Total time of the round's runs, in hours.
+             */
+            readonly gpu_hours: number;
+            /**
+             * Format: double
+             * @description The price of these hours; null if the round's settings contain no price_per_hour.
+             */
+            readonly price: number | null;
             /** @description Null if no user started the round. */
             readonly started_by: string | null;
             /** Format: date-time */
@@ -4802,6 +4880,11 @@ export interface components {
             total_steps: number;
             /** Format: double */
             eta_seconds: number | null;
+            /**
+             * Format: double
+             * @description Total time of the run's ended attempts.
+             */
+            spent_seconds: number;
         };
         StoredCandidates: {
             /** @description The SHA-256 of the file that `runs/{id}/candidates` returns. */
@@ -4988,6 +5071,38 @@ export interface components {
             gain: components["schemas"]["Estimate"];
             reliability: components["schemas"]["Reliability"];
         };
+        /** @description A round with the records of its gates. The gate of the reward model comes first. */
+        TimelineRound: {
+            /** Format: uuid */
+            readonly id: string;
+            project: string;
+            readonly number: number;
+            readonly state: components["schemas"]["RoundState"];
+            readonly reason: string;
+            readonly trigger: components["schemas"]["TriggerEnum"];
+            readonly new_comparisons: number;
+            readonly snapshot: string | null;
+            starting_policy: components["schemas"]["ModelRef"] | null;
+            /** @description The models that the round promoted. */
+            readonly promoted: components["schemas"]["ModelRef"][];
+            /**
+             * Format: double
+             * @description Total time of the round's runs, in hours.
+             */
+            readonly gpu_hours: number;
+            /**
+             * Format: double
+             * @description The price of these hours; null if the round's settings contain no price_per_hour.
+             */
+            readonly price: number | null;
+            /** @description Null if no user started the round. */
+            readonly started_by: string | null;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly finished_at: string | null;
+            readonly gates: components["schemas"]["Gate"][];
+        };
         Token: {
             /** Format: uuid */
             id: string;
@@ -5129,6 +5244,12 @@ export interface components {
         WhoRankedRequest: {
             username?: string;
             annotator_label?: string;
+        };
+        /** @description The new policy's win rate by other judges on the same answers. */
+        WinRates: {
+            reward_model?: components["schemas"]["Preference"] | null;
+            /** @description By the demo world's true reward. Decides nothing. */
+            gold?: components["schemas"]["Preference"] | null;
         };
         /** @description RFC 9457 problem details. */
         Problem: {
@@ -8134,6 +8255,36 @@ export interface operations {
             };
         };
     };
+    projects_rounds_timeline_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TimelineRound"][];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listSnapshots: {
         parameters: {
             query?: {
@@ -8606,6 +8757,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rounds_answers_list: {
+        parameters: {
+            query: {
+                /** @description The run kind that made the new policy, for example ppo. */
+                subject: string;
+            };
+            header?: never;
+            path: {
+                round_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswersCompared"][];
                 };
             };
             /** @description A refusal. */

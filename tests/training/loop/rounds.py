@@ -54,9 +54,16 @@ def trained_reward_model(
 
 
 def answered(
-    round: Round, texts: list[str], *, points: float = 0.0, tokens: float = 20.0, repetition: float = 0.0
+    round: Round,
+    texts: list[str],
+    *,
+    prompts: list[list[dict[str, str]]] | None = None,
+    points: float = 0.0,
+    tokens: float = 20.0,
+    repetition: float = 0.0,
 ) -> Round:
     """End the round's evaluate run with one answer per prompt, and advance the round."""
+    prompts = prompts or [[{"role": "user", "content": f"Question {n}?"}] for n in range(len(texts))]
     run = waiting(round).run
     assert run is not None
     assert run.kind == "evaluate"
@@ -64,10 +71,8 @@ def answered(
     made = run.folder / f"made-{ANSWERS}"
     write_answers(
         (
-            AnsweredPrompt(
-                messages=[{"role": "user", "content": f"Question {n}?"}], responses=[text], points=[points]
-            )
-            for n, text in enumerate(texts)
+            AnsweredPrompt(messages=messages, responses=[text], points=[points])
+            for messages, text in zip(prompts, texts, strict=True)
         ),
         made,
     )

@@ -273,8 +273,29 @@ def test_loop_starts_no_round_after_its_budget_of_rounds_is_used_up(
     cancel_round(round=started(ranked_loop), by=None)
     rank(ranked_loop.project, alice, n=9)
     assert turn_loop(loop=ranked_loop) is None
-    with pytest.raises(Conflict, match="budget of 1 rounds is used up"):
+    with pytest.raises(Conflict, match="budget of 1 round is used up"):
         turn_by_hand(loop=ranked_loop, by=None)
+
+
+def test_loop_starts_no_round_after_its_budget_of_hours_or_its_price_is_used_up(
+    ranked_loop: Loop, alice: User, rank: Rank
+) -> None:
+    round = started(ranked_loop)
+    run = helper.waiting(round).run
+    assert run is not None
+    cancel_round(round=round, by=None)
+    TrainingRun.objects.filter(pk=run.pk).update(spent_seconds=1.5 * 3600)
+    rank(ranked_loop.project, alice, n=9)
+    for budgets, reason in (
+        ({"max_gpu_hours": 1.5}, r"budget of 1.5 hours of training is used up \(1.5 hours\)"),
+        ({"max_gpu_hours": None, "price_per_hour": 4, "max_price": 6}, r"price of training: 6.00"),
+    ):
+        set_loop(project=ranked_loop.project, settings=budgets)
+        assert turn_loop(loop=ranked_loop) is None
+        with pytest.raises(Conflict, match=reason):
+            turn_by_hand(loop=ranked_loop, by=None)
+    set_loop(project=ranked_loop.project, settings={"max_price": 6.1})
+    assert turn_loop(loop=ranked_loop) is not None
 
 
 def test_round_of_a_project_without_a_policy_fails_and_blocks_no_other_project(

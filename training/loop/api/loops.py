@@ -15,12 +15,15 @@ from annotation.api.base import ProjectView, allow_in, user_of
 from annotation.api.pages import NewestFirst
 from annotation.api.parameters import Asked, parses
 from training.loop.api import serializers
+from training.loop.before_after import answers_before_and_after
 from training.loop.rounds import cancel_round, resume_round
 from training.loop.settings import LoopSettings
 from training.loop.status import status_of
 from training.loop.turning import set_loop, turn_by_hand
 from training.models import Loop, Round
 from training.runs.api.base import ProjectQuery
+
+TIMELINE_ROUNDS = 200
 
 
 class LoopsView(generics.GenericAPIView[Loop]):
@@ -83,6 +86,15 @@ class RoundsView(ProjectView):
         return Response(serializers.RoundDetailSerializer(round).data, status=HTTPStatus.CREATED)
 
 
+class TimelineView(ProjectView):
+    @extend_schema(responses=serializers.TimelineRoundSerializer(many=True))
+    def get(self, request: Request, slug: str) -> Response:
+        """List the loop's newest rounds, oldest first, with the figures of their gates."""
+        rounds = Round.objects.with_steps().filter(loop__project=self.project).order_by("-number")
+        newest_last = list(rounds[:TIMELINE_ROUNDS])[::-1]
+        return Response(serializers.TimelineRoundSerializer(newest_last, many=True).data)
+
+
 class RoundView(APIView):
     """A view under `rounds/{id}/`."""
 
@@ -104,6 +116,15 @@ class RoundDetailView(RoundView):
     def get(self, request: Request, round_id: str) -> Response:
         """Return the round with its steps."""
         return Response(serializers.RoundDetailSerializer(self.round).data)
+
+
+class RoundAnswersView(RoundView):
+    @parses(serializers.AnswersQuery)
+    @extend_schema(responses=serializers.AnswersComparedSerializer(many=True))
+    def get(self, request: Request, asked: Asked, round_id: str) -> Response:
+        """Return sample answers of the production policy and of the new policy to held-out prompts."""
+        found: Any = answers_before_and_after(round=self.round, subject=asked["subject"])
+        return Response(serializers.AnswersComparedSerializer(found, many=True).data)
 
 
 class CancelRoundView(RoundView):

@@ -7,6 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from annotation.api.parameters import Query
+from training.loop.before_after import AnswersCompared
 from training.loop.settings import parse_settings
 from training.loop.status import LoopStatus
 from training.models import Loop, Round, RoundStep
@@ -66,6 +68,7 @@ class StepRunSerializer(serializers.Serializer[Any]):
     step = serializers.IntegerField()
     total_steps = serializers.IntegerField()
     eta_seconds = serializers.FloatField(allow_null=True)
+    spent_seconds = serializers.FloatField(help_text="Total time of the run's ended attempts.")
 
 
 class RoundStepSerializer(serializers.ModelSerializer[RoundStep]):
@@ -95,12 +98,16 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
     )
     starting_policy = ModelRefSerializer(allow_null=True)
     promoted = serializers.SerializerMethodField(help_text="The models that the round promoted.")
+    gpu_hours = serializers.SerializerMethodField(help_text="Total time of the round's runs, in hours.")
+    price = serializers.SerializerMethodField(
+        help_text="The price of these hours; null if the round's settings contain no price_per_hour."
+    )
 
     class Meta:
         model = Round
         fields = [
             "id", "project", "number", "state", "reason", "trigger", "new_comparisons", "snapshot",
-            "starting_policy", "promoted", "started_by", "created_at", "finished_at",
+            "starting_policy", "promoted", "gpu_hours", "price", "started_by", "created_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -109,6 +116,40 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
         gates = [getattr(step, "gate", None) for step in round.steps.all()]
         passed = [gate.model for gate in gates if gate is not None and gate.state == "passed"]
         return ModelRefSerializer(passed, many=True).data
+
+    def get_gpu_hours(self, round: Round) -> float:
+        return sum(step.run.spent_seconds for step in round.steps.all() if step.run is not None) / 3600
+
+    def get_price(self, round: Round) -> float | None:
+        per_hour = round.settings.get("price_per_hour")
+        return None if per_hour is None else per_hour * self.get_gpu_hours(round)
+
+
+class TimelineRoundSerializer(RoundSerializer):
+    """A round with the records of its gates. The gate of the reward model comes first."""
+
+    gates = serializers.SerializerMethodField()
+
+    class Meta(RoundSerializer.Meta):
+        fields = [*RoundSerializer.Meta.fields, "gates"]
+        read_only_fields = fields
+
+    @extend_schema_field(GateSerializer(many=True))
+    def get_gates(self, round: Round) -> Any:
+        gates = [step.gate for step in round.steps.all() if hasattr(step, "gate")]
+        return GateSerializer(gates, many=True).data
+
+
+class AnswersQuery(Query):
+    subject = serializers.CharField(help_text="The run kind that made the new policy, for example ppo.")
+
+
+class AnswersComparedSerializer(serializers.Serializer[AnswersCompared]):
+    messages = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))
+    before = serializers.CharField(help_text="The answer of the production policy.")
+    after = serializers.CharField(help_text="The answer of the new policy.")
+    before_points = serializers.FloatField(help_text="By the round's reward model.")
+    after_points = serializers.FloatField()
 
 
 class RoundDetailSerializer(RoundSerializer):

@@ -63,6 +63,8 @@ class GateCheckSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     value = serializers.FloatField(allow_null=True)
     bound = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True, default=None, help_text="Lower bound of the interval.")
+    high = serializers.FloatField(allow_null=True, default=None)
 
 
 class PreferenceSerializer(serializers.Serializer[Any]):
@@ -79,6 +81,15 @@ class PreferenceSerializer(serializers.Serializer[Any]):
     verdict = serializers.ChoiceField(choices=["better", "worse", "open", "undecided"])
 
 
+class WinRatesSerializer(serializers.Serializer[Any]):
+    """The new policy's win rate by other judges on the same answers."""
+
+    reward_model = PreferenceSerializer(allow_null=True, default=None)
+    gold = PreferenceSerializer(
+        allow_null=True, default=None, help_text="By the demo world's true reward. Decides nothing."
+    )
+
+
 class GateSerializer(serializers.ModelSerializer[Gate]):
     model = ModelRefSerializer()
     incumbent = ModelRefSerializer(allow_null=True)
@@ -90,12 +101,13 @@ class GateSerializer(serializers.ModelSerializer[Gate]):
     )
     checks = GateCheckSerializer(many=True)
     comparison = serializers.SerializerMethodField()
+    win_rates = WinRatesSerializer()
 
     class Meta:
         model = Gate
         fields = [
-            "id", "model", "incumbent", "state", "reason", "checks", "comparison", "project", "created_at",
-            "decided_at",
+            "id", "model", "incumbent", "state", "reason", "checks", "comparison", "win_rates", "project",
+            "created_at", "decided_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -15,14 +15,16 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of a model. `value` is the measured figure, or None if it was not measured. `bound` is the
-    limit."""
+    """One check of a model. `value` is the measured figure, or None if it was not measured. The figure's
+    interval goes from `low` to `high`; both are None without an interval. `bound` is the limit."""
 
     name: str
     passed: bool
     detail: str
     value: float | None = None
     bound: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,7 +72,7 @@ def _accuracy(accuracy: Mapping[str, Any]) -> Check:
             f"Accuracy {value:.3f} on held-out pairs. The lower end of its 95 % interval, {low:.3f}, is "
             f"{verdict} {BETTER_THAN_CHANCE}, the accuracy of random rewards."
         )
-    return Check("accuracy", passed, detail, value, BETTER_THAN_CHANCE)
+    return Check("accuracy", passed, detail, value, BETTER_THAN_CHANCE, low, accuracy["high"])
 
 
 def _calibration(report: Mapping[str, Any], bound: float) -> Check:
@@ -82,7 +84,7 @@ def _calibration(report: Mapping[str, Any], bound: float) -> Check:
     detail = f"Expected calibration error {value:.3f}; the maximum is {bound:g}."
     if passed and value > bound:
         detail += f" The error is not significantly above the maximum: its interval starts at {low:.3f}."
-    return Check("calibration", passed, detail, value, bound)
+    return Check("calibration", passed, detail, value, bound, low, error["high"])
 
 
 def _not_worse(comparison: Mapping[str, Any] | None, incumbent: str, max_drop: float) -> Check:
@@ -97,7 +99,7 @@ def _not_worse(comparison: Mapping[str, Any] | None, incumbent: str, max_drop: f
             -max_drop,
         )
     difference = comparison["difference"]
-    value, high = difference["value"], difference["high"]
+    value, low, high = difference["value"], difference["low"], difference["high"]
     significant = high is not None and high < 0
     passed = value >= -max_drop and not significant
     detail = (
@@ -106,7 +108,8 @@ def _not_worse(comparison: Mapping[str, Any] | None, incumbent: str, max_drop: f
     )
     if significant:
         detail += ", a significant drop"
-    return Check(name, passed, f"{detail}. The maximum drop is {max_drop:g}.", value, -max_drop)
+    detail = f"{detail}. The maximum drop is {max_drop:g}."
+    return Check(name, passed, detail, value, -max_drop, low, high)
 
 
 def _no_slice_falls(slices: Sequence[Mapping[str, Any]], incumbent: str) -> Check:

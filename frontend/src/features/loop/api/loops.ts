@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import { asProblem } from "@/api/problem";
-import type { Loop, RoundDetail } from "@/api/types";
+import type { AnswersCompared, Loop, RoundDetail, TimelineRound } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 import type { SettingsSchema } from "../settings";
 
@@ -52,6 +52,27 @@ export const roundQuery = (id: string) =>
     queryFn: (): Promise<RoundDetail> =>
       unwrap(api.GET("/api/v1/rounds/{round_id}/", { params: { path: { round_id: id } } })),
     refetchInterval: ({ state }) => (state.data?.state === "running" ? WATCH_MS : false),
+  });
+
+export const timelineQuery = (slug: string, roundsRun: boolean) =>
+  queryOptions({
+    queryKey: ["rounds", slug, "timeline"],
+    queryFn: (): Promise<TimelineRound[]> =>
+      unwrap(api.GET("/api/v1/projects/{slug}/rounds/timeline/", { params: { path: { slug } } })),
+    refetchInterval: roundsRun ? WAIT_MS : false,
+  });
+
+/** Sample answers of the production policy and of the new policy that the run kind `subject` made. */
+export const answersQuery = (id: string, subject: string) =>
+  queryOptions({
+    queryKey: ["round", id, "answers", subject],
+    queryFn: (): Promise<AnswersCompared[]> =>
+      unwrap(
+        api.GET("/api/v1/rounds/{round_id}/answers", {
+          params: { path: { round_id: id }, query: { subject } },
+        }),
+      ),
+    staleTime: Number.POSITIVE_INFINITY,
   });
 
 export async function saveLoop(

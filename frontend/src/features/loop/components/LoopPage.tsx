@@ -17,6 +17,7 @@ import { loopQuery, roundsQuery, saveLoop, settingsSchemaQuery, startRound } fro
 import { useTexts } from "../texts";
 import styles from "./loop.module.css";
 import { SettingsPanel } from "./SettingsPanel";
+import { Timeline } from "./Timeline";
 import { ROUND_TONES } from "./tones";
 
 export function LoopPage() {
@@ -40,6 +41,7 @@ export function LoopPage() {
         </EmptyState>
       )}
       {loop.data && <StatusPanel loop={loop.data} />}
+      {loop.data && <Timeline slug={slug} running={loop.data.status.running_round !== null} />}
       {loop.data && <RoundsPanel slug={slug} />}
       {loop.data !== undefined && schema.data && (
         <SettingsPanel

@@ -6,11 +6,12 @@ import type { Gate, RoundDetail, RoundStep } from "@/api/types";
 import { figureName } from "@/shared/figures";
 import { count, duration, metric, moment } from "@/shared/format";
 import { kindTitle } from "@/shared/kinds";
+import { SampleTable } from "@/shared/samples/SampleTable";
 import { may, meQuery } from "@/shared/session";
 import { Badge, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
 import { Dialog } from "@/shared/ui/Dialog";
 import ui from "@/shared/ui/ui.module.css";
-import { cancelRound, resumeRound, roundQuery } from "../api/loops";
+import { answersQuery, cancelRound, resumeRound, roundQuery } from "../api/loops";
 import { useTexts } from "../texts";
 import styles from "./loop.module.css";
 import { ROUND_TONES, STEP_TONES } from "./tones";
@@ -42,6 +43,11 @@ export function RoundPage() {
           </ol>
         </Panel>
       )}
+      {round.data?.steps
+        .filter(({ kind, gate }) => kind === "policy_gate" && gate?.incumbent && gate.state !== "open")
+        .map(({ subject }) => (
+          <BeforeAfter key={subject} roundId={roundId} subject={subject} />
+        ))}
     </Page>
   );
 }
@@ -55,6 +61,8 @@ function Lead({ round }: { round: RoundDetail }) {
       {texts.learnedFrom(count(round.new_comparisons))}
       {round.starting_policy && ` · ${texts.startedFrom(round.starting_policy.name)}`} ·{" "}
       {moment(round.created_at)}
+      {round.gpu_hours > 0 && ` · ${texts.cost(duration(round.gpu_hours * 3600))}`}
+      {round.price !== null && ` · ${texts.price(round.price.toFixed(2))}`}
     </>
   );
 }
@@ -125,6 +133,7 @@ function Step({ slug, step }: { slug: string; step: RoundStep }) {
       </div>
       {run && (
         <div>
+          {run.spent_seconds > 0 && `${texts.trained(duration(run.spent_seconds))} · `}
           <Link to="/projects/$slug/runs/$runId" params={{ slug, runId: run.id }}>
             {texts.openRun}
           </Link>{" "}
@@ -136,14 +145,18 @@ function Step({ slug, step }: { slug: string; step: RoundStep }) {
       <Figures slug={slug} step={step} />
       <Outcome step={step} />
       {gate && <GateFigures gate={gate} />}
-      {step.reason && !repeatsChecks(step) && <p className={styles.reason}>{step.reason}</p>}
+      {step.reason && !(gate && repeatsChecks(step.reason, gate)) && (
+        <p className={styles.reason}>{step.reason}</p>
+      )}
     </li>
   );
 }
 
-/** Whether the reason only repeats the details of the gate's checks, as it does if every check passed. */
-function repeatsChecks({ gate, reason }: RoundStep): boolean {
-  return gate?.checks.map(({ detail }) => detail).join(" ") === reason;
+/** Whether the reason only repeats the details of the gate's checks, after the result. */
+function repeatsChecks(reason: string, { checks, comparison }: Gate): boolean {
+  const failed = checks.filter(({ passed }) => !passed);
+  const details = (failed.length > 0 ? failed : checks).map(({ detail }) => detail).join(" ");
+  return details !== "" && (comparison === null || failed.length > 0) && reason.endsWith(details);
 }
 
 /** The metrics that a step shows. The page of the run shows all metrics. */
@@ -192,6 +205,53 @@ function Outcome({ step }: { step: RoundStep }) {
   return null;
 }
 
+/** The win rates by judges other than people. */
+function OtherWinRates({ rates }: { rates: Gate["win_rates"] }) {
+  const texts = useTexts();
+  const shown = (["reward_model", "gold"] as const).flatMap((judge) => {
+    const rate = rates[judge];
+    return rate
+      ? [`${texts.by[judge]}: ${metric(rate.win_rate)} (${metric(rate.low)} to ${metric(rate.high)})`]
+      : [];
+  });
+  return shown.length > 0 && <div className={ui.dim}>{texts.otherWinRates(shown.join(", "))}</div>;
+}
+
+/** Answers of the production policy and of the new policy to the same held-out prompts. */
+function BeforeAfter({ roundId, subject }: { roundId: string; subject: string }) {
+  const texts = useTexts();
+  const answers = useQuery(answersQuery(roundId, subject));
+  return (
+    <Panel title={texts.beforeAfter(kindTitle(subject))} flush>
+      {answers.isPending && <Loading label={texts.loading} />}
+      {answers.isError && <ProblemNotice error={answers.error} />}
+      {answers.data?.length === 0 && <p className={styles.empty}>{texts.sameAnswers}</p>}
+      {answers.data && (
+        <SampleTable
+          rows={answers.data.map((one, index) => ({
+            key: String(index),
+            prompt: one.messages as { role: string; content: string }[],
+            answers: [
+              {
+                key: "before",
+                title: texts.before,
+                text: one.before,
+                score: texts.points(metric(one.before_points)),
+              },
+              {
+                key: "after",
+                title: texts.after,
+                text: one.after,
+                score: texts.points(metric(one.after_points)),
+              },
+            ],
+          }))}
+        />
+      )}
+    </Panel>
+  );
+}
+
 function GateFigures({ gate }: { gate: Gate }) {
   const texts = useTexts();
   const { comparison } = gate;
@@ -223,6 +283,7 @@ function GateFigures({ gate }: { gate: Gate }) {
           </div>
         </div>
       )}
+      <OtherWinRates rates={gate.win_rates} />
       <ul className={styles.checks}>
         {gate.checks.map((check) => (
           <li key={check.name}>

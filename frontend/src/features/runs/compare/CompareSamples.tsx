@@ -1,7 +1,7 @@
 import { metric } from "@/shared/format";
+import { SampleTable } from "@/shared/samples/SampleTable";
 import { Panel } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
-import { SampleTable } from "../components/SampleTable";
 import type { RunFeed } from "../feed/feed";
 import { useTexts } from "../texts";
 import styles from "./compare.module.css";

@@ -1,7 +1,6 @@
 import type { SampleEvent } from "@/api/types";
+import type { Answer, Row } from "@/shared/samples/SampleTable";
 
-export type Answer = { key: string; title: string; text: string; score: string };
-export type Row = { key: string; prompt: SampleEvent["prompt"]; answers: (Answer | undefined)[] };
 /**
  * One column of answers. If `before` is true, the answers are from the model before training, and `step` is
  * ignored. Otherwise, the answers are from the training step `step`.

@@ -1,10 +1,10 @@
 import { useState } from "react";
 import type { SampleEvent } from "@/api/types";
 import { metric } from "@/shared/format";
+import { SampleTable } from "@/shared/samples/SampleTable";
 import { Panel } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { type Column, sampleRows, stepsOf } from "../compare/samples";
-import { SampleTable } from "../components/SampleTable";
 import styles from "../components/samples.module.css";
 import { useTexts } from "../texts";
 

@@ -1,8 +1,14 @@
 import { Conversation } from "@/shared/markdown/Conversation";
 import { Markdown } from "@/shared/markdown/Markdown";
 import ui from "@/shared/ui/ui.module.css";
-import type { Row } from "../compare/samples";
 import styles from "./samples.module.css";
+
+export type Answer = { key: string; title: string; text: string; score: string };
+export type Row = {
+  key: string;
+  prompt: readonly { role: string; content: string }[];
+  answers: (Answer | undefined)[];
+};
 
 /**
  * Prompts with their answers side by side. Model output is untrusted, so it is rendered only by the Markdown

@@ -11,6 +11,7 @@ from training.runs.api import runs
 RUN = "runs/<uuid:run_id>/"
 MODEL = "models/<uuid:model_id>/"
 ROUND = "rounds/<uuid:round_id>/"
+GATE = "gates/<uuid:gate_id>/"
 
 urlpatterns = [
     endpoint("runs/recipes/", runs.RecipesView, GET=Action.LIST_TRAINING),
@@ -33,6 +34,8 @@ urlpatterns = [
     endpoint(f"{MODEL}report", models.ReportView, GET=Action.READ_TRAINING),
     endpoint(f"{MODEL}comparison", models.ComparisonView, GET=Action.READ_TRAINING),
     endpoint(f"{MODEL}demote", models.DemoteView, POST=Action.TRAIN),
+    endpoint(f"{MODEL}lineage", models.LineageView, GET=Action.READ_TRAINING),
+    endpoint(f"{MODEL}card", models.CardView, GET=Action.READ_TRAINING),
     endpoint(f"{MODEL}history", models.HistoryView, GET=Action.READ_TRAINING),
     endpoint("loops/", loops.LoopsView, GET=Action.LIST_TRAINING),
     endpoint("loops/settings/", loops.LoopSettingsView, GET=Action.LIST_TRAINING),
@@ -41,6 +44,8 @@ urlpatterns = [
     endpoint("projects/<slug:slug>/rounds/timeline/", loops.TimelineView, GET=Action.READ_TRAINING),
     endpoint(ROUND, loops.RoundDetailView, GET=Action.READ_TRAINING),
     endpoint(f"{ROUND}answers", loops.RoundAnswersView, GET=Action.READ_TRAINING),
+    endpoint(f"{GATE}approve", loops.ApproveGateView, POST=Action.TRAIN),
+    endpoint(f"{GATE}reject", loops.RejectGateView, POST=Action.TRAIN),
     endpoint(f"{ROUND}cancel", loops.CancelRoundView, POST=Action.TRAIN),
     endpoint(f"{ROUND}resume", loops.ResumeRoundView, POST=Action.TRAIN),
 ]

@@ -178,6 +178,14 @@ class LoopSettings(BaseModel):
         json_schema_extra=POLICY_GATE,
         description="Usernames of the members who rank in a policy gate. If empty, all annotators.",
     )
+    second_approval: bool = Field(
+        False,
+        title="Approval by an admin",
+        json_schema_extra=POLICY_GATE,
+        description="A policy that passes its gate is promoted only after an admin has approved the result. "
+        "The admin who started the round can't approve it. Without an approval, the gate is undecided after "
+        "as many days as the comparison may take.",
+    )
     max_kl: float | None = Field(
         20.0,
         gt=0,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from annotation.models import Project
 from config.problems import Conflict
-from training.loop import gate_steps, run_steps
+from training.loop import run_steps
+from training.loop.gates import gate_steps
 from training.loop.settled import Settled
 from training.models import RoundStep
 

@@ -12,7 +12,8 @@ from training.models.model_version import ModelVersion
 
 
 class Gate(models.Model):
-    """The record of a decision about a model: open → passed | failed | undecided.
+    """The record of a decision about a model: open → passed | failed | undecided. If an admin has to approve
+    the result, a gate that would have passed is `awaiting`, and then passed, failed or undecided.
 
     `checks` is a list of {name, passed, value, low, high, bound, detail}. `comparison` is the state of the
     human comparison: {answers, wins, ties, losses, win_rate, low, high, budget, verdict}; empty for gates
@@ -23,6 +24,7 @@ class Gate(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open"
+        AWAITING = "awaiting"
         PASSED = "passed"
         FAILED = "failed"
         UNDECIDED = "undecided"
@@ -43,13 +45,30 @@ class Gate(models.Model):
     project = models.OneToOneField(
         "annotation.Project", null=True, on_delete=models.PROTECT, related_name="gate"
     )
+    # When the gate began to wait for an admin's approval, the admin who reviewed the model, and the result.
+    awaiting_since = models.DateTimeField(null=True)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    approved = models.BooleanField(null=True)
+    review_reason = models.TextField(default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(state="open", decided_at__isnull=True)
+                condition=~Q(state="awaiting") | Q(awaiting_since__isnull=False),
+                name="gate_awaiting_since_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(reviewed_by__isnull=True, approved__isnull=True)
+                | Q(reviewed_by__isnull=False, approved=True)
+                | (Q(reviewed_by__isnull=False, approved=False) & ~Q(review_reason="")),
+                name="gate_review_has_a_result",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["open", "awaiting"], decided_at__isnull=True)
                 | Q(state__in=["passed", "failed", "undecided"], decided_at__isnull=False),
                 name="gate_decided_when_final",
             ),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from annotation.models import User
 
 
-GATE = ("gate__model", "gate__incumbent", "gate__project")
+GATE = ("gate__model", "gate__incumbent", "gate__project", "gate__reviewed_by")
 
 
 class RoundQuerySet(models.QuerySet["Round"]):

@@ -103,7 +103,7 @@ def archive_model(*, model: ModelVersion, by: User | None = None, reason: str = 
 
 def history_of(model: ModelVersion) -> dict[str, Any]:
     """The model's gates and the changes of its stage, each newest first."""
-    gates = model.gates.select_related("model", "incumbent", "project")
+    gates = model.gates.select_related("model", "incumbent", "project", "reviewed_by")
     return {
         "changes": model.stage_changes.select_related("by").order_by("-created_at"),
         "gates": gates.order_by("-created_at"),

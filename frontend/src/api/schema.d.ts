@@ -546,6 +546,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/gates/{gate_id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Approve the model of a gate that waits for an approval. */
+        post: operations["gates_approve_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gates/{gate_id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Reject the model of a gate that waits for an approval. */
+        post: operations["gates_reject_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/imports/{id}/": {
         parameters: {
             query?: never;
@@ -684,6 +718,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/{model_id}/card": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return the model card. */
+        get: operations["models_card_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models/{model_id}/comparison": {
         parameters: {
             query?: never;
@@ -733,6 +784,23 @@ export interface paths {
         };
         /** @description Return the changes of the model's stage and its gates, newest first. */
         get: operations["models_history_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return where the model comes from, and the models and runs that used it. */
+        get: operations["models_lineage_retrieve"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1992,6 +2060,13 @@ export interface components {
          * @enum {string}
          */
         AllocationPolicy: "finish_started" | "fifo";
+        Ancestor: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly name: string;
+            readonly kind: components["schemas"]["ModelKind"];
+            readonly stage: components["schemas"]["ModelStage"];
+        };
         AnnotatorProgress: {
             username: string;
             rankings: number;
@@ -2257,6 +2332,10 @@ export interface components {
              * @default 10
              */
             priority?: number;
+        };
+        Card: {
+            /** @description The model card, in Markdown. */
+            card: string;
         };
         Cell: {
             model: string;
@@ -2748,6 +2827,10 @@ export interface components {
             /** @description The project of the blind human comparison, if any. */
             readonly project: string | null;
             /** Format: date-time */
+            readonly awaiting_since: string | null;
+            /** @description The admin who approved or rejected the model, if an approval was required. */
+            readonly reviewed_by: string | null;
+            /** Format: date-time */
             readonly created_at: string;
             /** Format: date-time */
             readonly decided_at: string | null;
@@ -2770,12 +2853,13 @@ export interface components {
         };
         /**
          * @description * `open` - Open
+         *     * `awaiting` - Awaiting
          *     * `passed` - Passed
          *     * `failed` - Failed
          *     * `undecided` - Undecided
          * @enum {string}
          */
-        GateState: "open" | "passed" | "failed" | "undecided";
+        GateState: "open" | "awaiting" | "passed" | "failed" | "undecided";
         History: {
             changes: components["schemas"]["StageChange"][];
             gates: components["schemas"]["Gate"][];
@@ -3223,6 +3307,19 @@ export interface components {
             reason: string;
             /** @description The file's name in an archive of several files; otherwise empty. */
             file: string;
+        };
+        Lineage: {
+            /** @description The parent, its parent, and so on. */
+            ancestors: components["schemas"]["Ancestor"][];
+            snapshot: components["schemas"]["SnapshotOfModel"] | null;
+            /** @description The reward models with which the model was trained. */
+            reward_models: components["schemas"]["Ancestor"][];
+            /** @description The models that were trained from this model. */
+            children: components["schemas"]["Ancestor"][];
+            /** @description The newest runs with this model as an input. */
+            used_by: components["schemas"]["Use"][];
+            /** @description Number of the project's responses that the model wrote. */
+            responses: number;
         };
         Log: {
             lines: string[];
@@ -4310,6 +4407,10 @@ export interface components {
             field: string;
             reason: string;
         };
+        RejectRequest: {
+            /** @description Why the model is rejected. */
+            reason: string;
+        };
         Reliability: {
             ece: components["schemas"]["Estimate"];
             /**
@@ -4816,6 +4917,14 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
+        SnapshotOfModel: {
+            readonly name: string;
+            rankings: number;
+            readonly comparisons: number;
+            readonly annotators: number | null;
+            /** Format: date-time */
+            readonly created_at: string;
+        };
         /**
          * @description * `browser` - Browser
          *     * `api` - Api
@@ -5149,6 +5258,14 @@ export interface components {
          * @enum {string}
          */
         TriggerEnum: "comparisons" | "schedule" | "manual";
+        Use: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly kind: components["schemas"]["RunKind"];
+            readonly state: components["schemas"]["JobState"];
+            /** Format: date-time */
+            readonly created_at: string;
+        };
         UsedMachine: {
             device: components["schemas"]["DeviceEnum"];
             name: string;
@@ -6398,6 +6515,71 @@ export interface operations {
             };
         };
     };
+    gates_approve_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                gate_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gates_reject_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                gate_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RejectRequest"];
+                "multipart/form-data": components["schemas"]["RejectRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getImport: {
         parameters: {
             query?: never;
@@ -6653,6 +6835,36 @@ export interface operations {
             };
         };
     };
+    models_card_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Card"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     models_comparison_retrieve: {
         parameters: {
             query: {
@@ -6738,6 +6950,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_lineage_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lineage"];
                 };
             };
             /** @description A refusal. */

@@ -7,6 +7,8 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type Me = Schemas["Me"];
+export type Lineage = Schemas["Lineage"];
+export type ModelHistory = Schemas["History"];
 export type TimelineRound = Schemas["TimelineRound"];
 export type AnswersCompared = Schemas["AnswersCompared"];
 export type LoginProvider = Schemas["Provider"];

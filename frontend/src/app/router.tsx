@@ -152,7 +152,7 @@ const modelsRoute = createRoute({
 const modelRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/models/$modelId",
-  component: lazyRouteComponent(() => import("@/features/rewardReports/components/ModelPage"), "ModelPage"),
+  component: lazyRouteComponent(() => import("./pages/ModelPage"), "ModelPage"),
 });
 const loopRoute = createRoute({
   getParentRoute: () => projectRoute,

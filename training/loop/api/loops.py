@@ -15,12 +15,13 @@ from annotation.api.base import ProjectView, allow_in, user_of
 from annotation.api.pages import NewestFirst
 from annotation.api.parameters import Asked, parses
 from training.loop.api import serializers
-from training.loop.before_after import answers_before_and_after
-from training.loop.rounds import cancel_round, resume_round
+from training.loop.gates.approvals import review_gate
+from training.loop.gates.before_after import answers_before_and_after
+from training.loop.rounds import advance_round, cancel_round, resume_round
 from training.loop.settings import LoopSettings
 from training.loop.status import status_of
 from training.loop.turning import set_loop, turn_by_hand
-from training.models import Loop, Round
+from training.models import Gate, Loop, Round, RoundStep
 from training.runs.api.base import ProjectQuery
 
 TIMELINE_ROUNDS = 200
@@ -125,6 +126,37 @@ class RoundAnswersView(RoundView):
         """Return sample answers of the production policy and of the new policy to held-out prompts."""
         found: Any = answers_before_and_after(round=self.round, subject=asked["subject"])
         return Response(serializers.AnswersComparedSerializer(found, many=True).data)
+
+
+class GateView(RoundView):
+    """A view under `gates/{id}/`."""
+
+    gate: Gate
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.gate = get_object_or_404(Gate.objects.select_related("model"), pk=kwargs["gate_id"])
+        step = get_object_or_404(RoundStep, gate=self.gate)
+        super().initial(request, *args, round_id=step.round_id)
+
+    def review(self, request: Request, *, approved: bool, reason: str = "") -> Response:
+        round = review_gate(gate=self.gate, by=user_of(request), approved=approved, reason=reason)
+        return self.answer(advance_round(round_id=round.pk))
+
+
+class ApproveGateView(GateView):
+    @extend_schema(request=None, responses=serializers.RoundDetailSerializer)
+    def post(self, request: Request, gate_id: str) -> Response:
+        """Approve the model of a gate that waits for an approval."""
+        return self.review(request, approved=True)
+
+
+class RejectGateView(GateView):
+    @extend_schema(request=serializers.RejectSerializer, responses=serializers.RoundDetailSerializer)
+    def post(self, request: Request, gate_id: str) -> Response:
+        """Reject the model of a gate that waits for an approval."""
+        asked = serializers.RejectSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self.review(request, approved=False, reason=asked.validated_data["reason"])
 
 
 class CancelRoundView(RoundView):

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotation.api.parameters import Query
-from training.loop.before_after import AnswersCompared
+from training.loop.gates.before_after import AnswersCompared
 from training.loop.settings import parse_settings
 from training.loop.status import LoopStatus
 from training.models import Loop, Round, RoundStep
@@ -138,6 +138,10 @@ class TimelineRoundSerializer(RoundSerializer):
     def get_gates(self, round: Round) -> Any:
         gates = [step.gate for step in round.steps.all() if hasattr(step, "gate")]
         return GateSerializer(gates, many=True).data
+
+
+class RejectSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=2000, help_text="Why the model is rejected.")
 
 
 class AnswersQuery(Query):

@@ -8,8 +8,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotation.api.parameters import Query
+from annotation.models import DatasetSnapshot
 from training.models import Gate, ModelVersion, StageChange, TrainingRun
 from training.registry.evaluations import Evaluation, Gain, Judged
+from training.registry.lineage import Lineage
 from training.runs.api.base import ProjectQuery
 from training.runs.api.serializers import ModelRefSerializer
 
@@ -102,12 +104,18 @@ class GateSerializer(serializers.ModelSerializer[Gate]):
     checks = GateCheckSerializer(many=True)
     comparison = serializers.SerializerMethodField()
     win_rates = WinRatesSerializer()
+    reviewed_by = serializers.SlugRelatedField[Any](
+        slug_field="username",
+        read_only=True,
+        allow_null=True,
+        help_text="The admin who approved or rejected the model, if an approval was required.",
+    )
 
     class Meta:
         model = Gate
         fields = [
             "id", "model", "incumbent", "state", "reason", "checks", "comparison", "win_rates", "project",
-            "created_at", "decided_at",
+            "awaiting_since", "reviewed_by", "created_at", "decided_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -131,6 +139,49 @@ class StageChangeSerializer(serializers.ModelSerializer[StageChange]):
 class HistorySerializer(serializers.Serializer[Any]):
     changes = StageChangeSerializer(many=True)
     gates = GateSerializer(many=True)
+
+
+class AncestorSerializer(serializers.ModelSerializer[ModelVersion]):
+    class Meta:
+        model = ModelVersion
+        fields = ["id", "name", "kind", "stage"]
+        read_only_fields = fields
+
+
+class SnapshotOfModelSerializer(serializers.ModelSerializer[DatasetSnapshot]):
+    rankings = serializers.IntegerField(source="rows")
+    annotators = serializers.SerializerMethodField()
+
+    class Meta:
+        model = DatasetSnapshot
+        fields = ["name", "rankings", "comparisons", "annotators", "created_at"]
+        read_only_fields = fields
+
+    def get_annotators(self, snapshot: DatasetSnapshot) -> int | None:
+        found: int | None = snapshot.card.get("annotators")
+        return found
+
+
+class UseSerializer(serializers.ModelSerializer[TrainingRun]):
+    class Meta:
+        model = TrainingRun
+        fields = ["id", "kind", "state", "created_at"]
+        read_only_fields = fields
+
+
+class LineageSerializer(serializers.Serializer[Lineage]):
+    ancestors = AncestorSerializer(many=True, help_text="The parent, its parent, and so on.")
+    snapshot = SnapshotOfModelSerializer(allow_null=True)
+    reward_models = AncestorSerializer(
+        many=True, help_text="The reward models with which the model was trained."
+    )
+    children = AncestorSerializer(many=True, help_text="The models that were trained from this model.")
+    used_by = UseSerializer(many=True, help_text="The newest runs with this model as an input.")
+    responses = serializers.IntegerField(help_text="Number of the project's responses that the model wrote.")
+
+
+class CardSerializer(serializers.Serializer[Any]):
+    card = serializers.CharField(help_text="The model card, in Markdown.")
 
 
 class ModelsQuery(ProjectQuery):

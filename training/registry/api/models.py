@@ -16,6 +16,8 @@ from config.heavy.routes import Heavy
 from training.models import ModelVersion, TrainingRun
 from training.registry.api import model_serializers, reward_report_serializers
 from training.registry.evaluations import judged_policies
+from training.registry.lineage import lineage_of
+from training.registry.model_card import model_card
 from training.registry.reward_reports import (
     comparable_to,
     compare_reward_models,
@@ -108,6 +110,20 @@ class HistoryView(ModelView):
     def get(self, request: Request, model_id: str) -> Response:
         """Return the changes of the model's stage and its gates, newest first."""
         return Response(model_serializers.HistorySerializer(history_of(self.model)).data)
+
+
+class LineageView(ModelView):
+    @extend_schema(responses=model_serializers.LineageSerializer)
+    def get(self, request: Request, model_id: str) -> Response:
+        """Return where the model comes from, and the models and runs that used it."""
+        return Response(model_serializers.LineageSerializer(lineage_of(self.model)).data)
+
+
+class CardView(ModelView):
+    @extend_schema(responses=model_serializers.CardSerializer)
+    def get(self, request: Request, model_id: str) -> Response:
+        """Return the model card."""
+        return Response(model_serializers.CardSerializer({"card": model_card(self.model)}).data)
 
 
 class ReportView(ModelView):

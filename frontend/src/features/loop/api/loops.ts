@@ -90,6 +90,16 @@ export async function cancelRound(id: string): Promise<RoundDetail> {
   return unwrap(api.POST("/api/v1/rounds/{round_id}/cancel", { params: { path: { round_id: id } } }));
 }
 
+export async function approveGate(id: string): Promise<RoundDetail> {
+  return unwrap(api.POST("/api/v1/gates/{gate_id}/approve", { params: { path: { gate_id: id } } }));
+}
+
+export async function rejectGate(id: string, reason: string): Promise<RoundDetail> {
+  return unwrap(
+    api.POST("/api/v1/gates/{gate_id}/reject", { params: { path: { gate_id: id } }, body: { reason } }),
+  );
+}
+
 export async function resumeRound(id: string): Promise<RoundDetail> {
   return unwrap(api.POST("/api/v1/rounds/{round_id}/resume", { params: { path: { round_id: id } } }));
 }

@@ -157,8 +157,7 @@ function RoundRow({ slug, round }: { slug: string; round: Round }) {
         <Badge tone={ROUND_TONES[round.state]}>{texts.states[round.state]}</Badge>
       </div>
       <div className={ui.dim}>
-        {texts.startedBecause(texts.triggers[round.trigger])} ·{" "}
-        {texts.learnedFrom(count(round.new_comparisons))} ·{" "}
+        {texts.startedBecause(texts.triggers[round.trigger])} · {texts.learnedFrom(round.new_comparisons)} ·{" "}
         <span title={moment(round.created_at)}>{ago(round.created_at)}</span>
       </div>
       {round.promoted.length > 0 && (

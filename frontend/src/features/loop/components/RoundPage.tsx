@@ -13,6 +13,7 @@ import { Dialog } from "@/shared/ui/Dialog";
 import ui from "@/shared/ui/ui.module.css";
 import { answersQuery, cancelRound, resumeRound, roundQuery } from "../api/loops";
 import { useTexts } from "../texts";
+import { Approval } from "./Approval";
 import styles from "./loop.module.css";
 import { ROUND_TONES, STEP_TONES } from "./tones";
 
@@ -57,8 +58,7 @@ function Lead({ round }: { round: RoundDetail }) {
   return (
     <>
       <Badge tone={ROUND_TONES[round.state]}>{texts.states[round.state]}</Badge>{" "}
-      {texts.startedBecause(texts.triggers[round.trigger])} ·{" "}
-      {texts.learnedFrom(count(round.new_comparisons))}
+      {texts.startedBecause(texts.triggers[round.trigger])} · {texts.learnedFrom(round.new_comparisons)}
       {round.starting_policy && ` · ${texts.startedFrom(round.starting_policy.name)}`} ·{" "}
       {moment(round.created_at)}
       {round.gpu_hours > 0 && ` · ${texts.cost(duration(round.gpu_hours * 3600))}`}
@@ -198,10 +198,9 @@ function Outcome({ step }: { step: RoundStep }) {
     counts?: Record<string, number>;
   };
   if (step.kind === "freeze" && rankings !== undefined) {
-    return <div>{texts.frozen(count(rankings), count(comparisons ?? 0))}</div>;
+    return <div>{texts.frozen(rankings, comparisons ?? 0)}</div>;
   }
-  if (step.kind === "sample" && counts?.tasks !== undefined)
-    return <div>{texts.asked(count(counts.tasks))}</div>;
+  if (step.kind === "sample" && counts?.tasks !== undefined) return <div>{texts.asked(counts.tasks)}</div>;
   return null;
 }
 
@@ -261,7 +260,7 @@ function GateFigures({ gate }: { gate: Gate }) {
         <div>
           <div>
             {texts.winRate(metric(comparison.win_rate), metric(comparison.low), metric(comparison.high))}.{" "}
-            {texts.comparison(count(comparison.wins), count(comparison.ties), count(comparison.losses))}.
+            {texts.comparison(comparison.wins, comparison.ties, comparison.losses)}.
           </div>
           <div className={styles.track} aria-hidden="true">
             <span
@@ -283,6 +282,7 @@ function GateFigures({ gate }: { gate: Gate }) {
           </div>
         </div>
       )}
+      {gate.state === "awaiting" && <Approval gate={gate} />}
       <OtherWinRates rates={gate.win_rates} />
       <ul className={styles.checks}>
         {gate.checks.map((check) => (

@@ -1,3 +1,5 @@
+import { plural } from "@/shared/format";
+
 export const en = {
   title: "Loop",
   lead: "Trains a reward model on new rankings, improves the policy, and creates the next tasks to rank.",
@@ -35,7 +37,7 @@ export const en = {
     pending: "pending",
   },
   startedBecause: (trigger: string) => `Trigger: ${trigger}`,
-  learnedFrom: (comparisons: string) => `${comparisons} new comparisons`,
+  learnedFrom: (comparisons: number) => plural(comparisons, "new comparison"),
   promoted: (names: string) => `Promoted: ${names}`,
   settings: "Settings",
   sections: {
@@ -64,10 +66,11 @@ export const en = {
   openGate: "Open the comparison",
   runOf: (phase: string, step: number, total: number) =>
     total ? `${phase}, step ${step} of ${total}` : phase,
-  frozen: (rankings: string, comparisons: string) =>
-    `${rankings} rankings with ${comparisons} comparisons were frozen.`,
-  asked: (tasks: string) => `${tasks} new tasks were created.`,
-  comparison: (wins: string, ties: string, losses: string) => `${wins} wins, ${ties} ties, ${losses} losses`,
+  frozen: (rankings: number, comparisons: number) =>
+    `${plural(rankings, "ranking")} with ${plural(comparisons, "comparison")} ${rankings === 1 ? "was" : "were"} frozen.`,
+  asked: (tasks: number) => `${plural(tasks, "new task")} ${tasks === 1 ? "was" : "were"} created.`,
+  comparison: (wins: number, ties: number, losses: number) =>
+    `${plural(wins, "win")}, ${plural(ties, "tie")}, ${plural(losses, "loss", "losses")}`,
   winRate: (rate: string, low: string, high: string) => `Win rate ${rate} (${low} to ${high})`,
   answers: (answers: string, budget: string) => `${answers} of at most ${budget} human comparisons`,
   anytime: "The interval is valid for any number of answers.",
@@ -84,7 +87,7 @@ export const en = {
   timeline: "All rounds",
   timelineAbout: "Win rates against the production policy, and accuracy of the reward models",
   timelineOf: (rounds: number) =>
-    `Win rates and accuracies of ${rounds} rounds; the table has the same figures`,
+    `Win rates and accuracies of ${plural(rounds, "round")}; the table has the same figures`,
   asTable: "Show as table",
   series: {
     people: "Win rate by people",
@@ -99,6 +102,14 @@ export const en = {
   by: {
     reward_model: "by the reward model",
     gold: "by the gold reward, which decides nothing",
+  },
+  approval: {
+    waits: "An admin must approve this policy",
+    approve: (policy: string) => `Approve and promote ${policy}`,
+    reject: "Reject",
+    rejectTitle: (policy: string) => `Reject ${policy}?`,
+    reason: "Reason",
+    keep: "Keep waiting",
   },
   beforeAfter: (kind: string) => `Answers before and after: ${kind}`,
   before: "Production policy",

@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { JudgedPolicy, Model } from "@/api/types";
+import type { JudgedPolicy, Lineage, Model, ModelHistory } from "@/api/types";
 
 export const modelsQuery = (project: string) =>
   queryOptions({
@@ -15,6 +15,28 @@ export const judgedQuery = (project: string) =>
     queryKey: ["models", project, "judged"],
     queryFn: async (): Promise<JudgedPolicy[]> =>
       (await unwrap(api.GET("/api/v1/models/judged/", { params: { query: { project } } }))).policies,
+  });
+
+export const lineageQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["model", id, "lineage"],
+    queryFn: (): Promise<Lineage> =>
+      unwrap(api.GET("/api/v1/models/{model_id}/lineage", { params: { path: { model_id: id } } })),
+  });
+
+/** The changes of the model's stage, newest first. */
+export const historyQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["model", id, "history"],
+    queryFn: (): Promise<ModelHistory> =>
+      unwrap(api.GET("/api/v1/models/{model_id}/history", { params: { path: { model_id: id } } })),
+  });
+
+export const cardQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["model", id, "card"],
+    queryFn: async (): Promise<string> =>
+      (await unwrap(api.GET("/api/v1/models/{model_id}/card", { params: { path: { model_id: id } } }))).card,
   });
 
 export async function promoteModel(id: string, reason: string): Promise<Model> {

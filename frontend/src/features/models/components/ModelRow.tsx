@@ -5,19 +5,15 @@ import type { JudgedPolicy, Model } from "@/api/types";
 import { figureName, tellingFirst } from "@/shared/figures";
 import { ago, metric, moment } from "@/shared/format";
 import { kindName } from "@/shared/kinds";
-import { Badge, CopyLine, type Tone } from "@/shared/ui";
+import { Badge, CopyLine } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { loadLine } from "../loading";
 import { useTexts } from "../texts";
 import { Evaluations } from "./Evaluations";
 import styles from "./models.module.css";
 import { type StageChange, StageDialog } from "./StageDialog";
+import { TONES } from "./tones";
 
-const TONES: Record<Model["stage"], Tone> = {
-  candidate: "neutral",
-  production: "good",
-  archived: "neutral",
-};
 const SHOWN_METRICS = 4;
 const INDENT_PX = 22;
 const MOST_INDENTED = 5;
@@ -96,18 +92,14 @@ export function ModelRow({
         <div className={styles.name}>
           {depth > 0 && <span className={styles.branch} aria-hidden="true" />}
           <div>
-            {model.kind === "reward_model" ? (
-              <Link
-                className={ui.mono}
-                to="/projects/$slug/models/$modelId"
-                params={{ slug, modelId: model.id }}
-                title={texts.report}
-              >
-                {model.name}
-              </Link>
-            ) : (
-              <span className={ui.mono}>{model.name}</span>
-            )}{" "}
+            <Link
+              className={ui.mono}
+              to="/projects/$slug/models/$modelId"
+              params={{ slug, modelId: model.id }}
+              title={texts.report}
+            >
+              {model.name}
+            </Link>{" "}
             <Badge tone={TONES[model.stage]}>{texts.stages[model.stage]}</Badge>
             <Origin model={model} slug={slug} />
           </div>

@@ -1,3 +1,5 @@
+import { plural } from "@/shared/format";
+
 export const en = {
   title: "Models",
   lead: "Lineage, metrics and stage of each model.",
@@ -35,7 +37,7 @@ export const en = {
   gain: (difference: string, low: string, high: string) => `${difference} (${low} to ${high})`,
   noGain: (parent: string) => `${parent} has no comparable evaluation yet.`,
   evaluate: "Evaluate",
-  report: "Report on held-out rankings",
+  report: "Page of the model",
   intervalNote: "The intervals assume independent samples, so they can be wider than necessary.",
   promoteTitle: (name: string) => `Put ${name} into production?`,
   promoteMeans: (kind: string) => `From now on, runs and the project’s loop use this ${kind} by default.`,
@@ -56,4 +58,30 @@ export const en = {
   archiveBack: "To restore the model, promote it.",
   archiveYes: "Archive",
   no: "Cancel",
+  page: {
+    loading: "Loading",
+    lineage: "Lineage",
+    base: "Base model",
+    run: "Training run",
+    ancestors: "Trained from",
+    rewardModels: "Reward model",
+    snapshot: "Snapshot",
+    rankings: (rankings: number, comparisons: number, annotators: number | null) =>
+      `${plural(rankings, "ranking")}, ${plural(comparisons, "comparison")}${annotators === null ? "" : `, ${plural(annotators, "annotator")}`}`,
+    children: "Models trained from this model",
+    usedBy: "Used by",
+    responses: "Responses written",
+    history: "Stages and gates",
+    noHistory: "The stage has never changed, and the model has passed no gate.",
+    by: (name: string | null) => (name === null ? "by the training loop" : `by ${name}`),
+    gates: {
+      open: "gate open",
+      awaiting: "gate waits for an approval",
+      passed: "gate passed",
+      failed: "gate failed",
+      undecided: "gate undecided",
+    },
+    card: "Model card",
+    download: "Download",
+  },
 };

@@ -1,6 +1,7 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 import type { Model, RewardReport } from "@/api/types";
 import { percent } from "@/shared/format";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
@@ -68,7 +69,9 @@ function Lead({ report }: { report: RewardReport }) {
   );
 }
 
-function ModelView({ model, slug }: { model: Model; slug: string }) {
+type Panels = (model: Model, slug: string) => ReactNode;
+
+function ModelView({ model, slug, panels }: { model: Model; slug: string; panels: Panels }) {
   const texts = useTexts();
   const answer = useQuery(modelReportQuery(model.id));
   const report = answer.data?.report;
@@ -103,9 +106,9 @@ function ModelView({ model, slug }: { model: Model; slug: string }) {
     >
       {answer.isPending && <Loading label={texts.loading} />}
       {answer.isError && <ProblemNotice error={answer.error} />}
-      {report === null && (
+      {report === null && model.kind === "reward_model" && (
         <EmptyState title={texts.none}>
-          <p>{model.kind === "policy" ? texts.nonePolicy : texts.noneWhy}</p>
+          <p>{texts.noneWhy}</p>
         </EmptyState>
       )}
       {answer.data && report && (
@@ -116,12 +119,16 @@ function ModelView({ model, slug }: { model: Model; slug: string }) {
           <p className={ui.dim}>{texts.intervals}</p>
         </>
       )}
+      {panels(model, slug)}
     </Page>
   );
 }
 
-/** The page of one model; for a reward model, the page contains the report on the held-out rankings. */
-export function ModelPage() {
+/**
+ * The page of one model. For a reward model, the page starts with the report on the held-out rankings. `panels`
+ * follow for models of every kind.
+ */
+export function ModelPage({ panels }: { panels: Panels }) {
   const { slug, modelId } = useParams({ from: "/shell/projects/$slug/models/$modelId" });
   const texts = useTexts();
   const model = useQuery(modelQuery(modelId));
@@ -133,5 +140,5 @@ export function ModelPage() {
     );
   }
   if (!model.data) return <Loading label={texts.loading} />;
-  return <ModelView key={modelId} model={model.data} slug={slug} />;
+  return <ModelView key={modelId} model={model.data} slug={slug} panels={panels} />;
 }

@@ -14,7 +14,6 @@ export const en = {
   none: "No report",
   noneWhy:
     "The training run of a reward model writes a report on its held-out rankings. This run either held out no ranking with a preference or predates the report feature.",
-  nonePolicy: "Reports exist for reward models only. To assess a policy, launch an evaluation run.",
   intervals:
     "The 95 % confidence intervals are computed by resampling prompts, because the pairs of one ranking are not independent. If the saved weights were selected on the same rankings, the figures are slightly optimistic.",
   figures: {

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from annotation.models import Project
 from annotation.projects.projects import update_project
 from config.problems import Problem
-from training.loop.blind_comparison import answers_of_people, ask_people
+from training.loop.gates.approvals import settle_approval
+from training.loop.gates.blind_comparison import answers_of_people, ask_people
+from training.loop.gates.decisions import await_approval, fail, pass_gate, replaced_incumbent
+from training.loop.gates.win_rates import by_gold, by_reward_model
 from training.loop.run_steps import (
     Kind,
     answering_run,
@@ -20,13 +22,12 @@ from training.loop.run_steps import (
     reward_model_of,
     settings_of,
 )
-from training.loop.settled import Settled, running, skipped, stopped, succeeded
-from training.loop.win_rates import by_gold, by_reward_model
+from training.loop.settings import LoopSettings
+from training.loop.settled import Settled, running, skipped
 from training.models import Gate, ModelVersion, RoundStep, TrainingRun
 from training.registry.gates.checks import Answering, Check, policy_checks, reward_model_checks
 from training.registry.gates.preference import Preference, preference_of
 from training.registry.reward_reports import compare_reward_models, report_of
-from training.registry.stages import promote_model
 from training.runs.answers import stored_answers
 
 Stage = ModelVersion.Stage
@@ -41,7 +42,7 @@ def judge_reward_model(step: RoundStep) -> Settled:
     ).first()
     gate = _open(step, model, current)
     if settings.reward_model_gate == "off":
-        return _pass(gate, NOT_CHECKED)
+        return pass_gate(gate, NOT_CHECKED)
     checks = reward_model_checks(
         report=report_of(model),
         comparison=_comparison(model, current),
@@ -69,7 +70,7 @@ def open_policy_gate(step: RoundStep) -> Settled:
     if new is None:
         return skipped(f"There is no new policy from {step.subject}.")
     if settings.policy_gate == "off":
-        return _pass(_open(step, new, None), NOT_CHECKED)
+        return pass_gate(_open(step, new, None), NOT_CHECKED)
     current = current_policy(step.round)
     gate = _open(step, new, current)
     ours, theirs = answering_run(step.round, new), answering_run(step.round, current)
@@ -86,7 +87,7 @@ def open_policy_gate(step: RoundStep) -> Settled:
     gold = by_gold(new_answers, current_answers, level=settings.gate_level)
     gate.win_rates = {"reward_model": by_reward.as_json()} | ({"gold": gold.as_json()} if gold else {})
     if settings.policy_gate == "automatic":
-        return _conclude(gate, [*checks, _win_rate(by_reward)])
+        return _conclude(gate, [*checks, _win_rate(by_reward)], settings)
     if not all(check.passed for check in checks):
         return _conclude(gate, checks)
     gate.checks = [check.as_json() for check in checks]
@@ -107,6 +108,8 @@ def settle_policy_gate(step: RoundStep) -> Settled | None:
     """Settle a gate that waits for its blind comparison, or return None while the comparison needs more
     answers."""
     settings, gate = settings_of(step.round), step.gate
+    if gate.awaiting_since is not None:
+        return settle_approval(gate, days=settings.gate_days)
     assert gate.project is not None
     ended = timezone.now() >= gate.created_at + timedelta(days=settings.gate_days)
     found = preference_of(
@@ -120,30 +123,18 @@ def settle_policy_gate(step: RoundStep) -> Settled | None:
     withdraw_gate(step)
     interval = f"{found.low:.2f} to {found.high:.2f}"
     figures = f"Win rate {found.win_rate:.2f} ({interval}) after {found.answers} human comparisons"
-    if replaced := _replaced_incumbent(gate):
-        return _fail(gate, Gate.State.UNDECIDED, f"{figures}. {replaced}")
+    if replaced := replaced_incumbent(gate):
+        return fail(gate, Gate.State.UNDECIDED, f"{figures}. {replaced}")
     if found.verdict == "better":
-        return _pass(gate, f"{figures}: people prefer {gate.model.name}.")
+        return _pass_policy(gate, f"{figures}: people prefer {gate.model.name}.", settings)
     if found.verdict == "worse":
-        return _fail(gate, Gate.State.FAILED, f"{figures}: people prefer the production policy.")
+        return fail(gate, Gate.State.FAILED, f"{figures}: people prefer the production policy.")
     spent = (
         f"the {settings.gate_days:g} days of the gate are over"
         if ended
         else f"the budget of {found.budget} comparisons is used up"
     )
-    return _fail(gate, Gate.State.UNDECIDED, f"{figures}: undecided, and {spent}.")
-
-
-def _replaced_incumbent(gate: Gate) -> str:
-    """Why the gate's comparison was not with the policy that is now in production, or an empty string."""
-    now = ModelVersion.objects.filter(
-        project=gate.model.project_id, kind=gate.model.kind, stage=Stage.PRODUCTION
-    ).first()
-    if now is None or now == gate.incumbent or gate.incumbent is None:
-        return ""
-    return (
-        f"{now.name} was promoted while the gate was open, but the comparison was with {gate.incumbent.name}."
-    )
+    return fail(gate, Gate.State.UNDECIDED, f"{figures}: undecided, and {spent}.")
 
 
 def withdraw_gate(step: RoundStep) -> None:
@@ -161,30 +152,26 @@ def _open(step: RoundStep, model: ModelVersion, current: ModelVersion | None) ->
             "model": model,
             "incumbent": current if current != model else None,
             "state": Gate.State.OPEN,
+            "awaiting_since": None,
+            "reviewed_by": None,
+            "approved": None,
+            "review_reason": "",
             "created_at": timezone.now(),
         },
     )[0]
 
 
-def _conclude(gate: Gate, checks: list[Check]) -> Settled:
+def _conclude(gate: Gate, checks: list[Check], settings: LoopSettings | None = None) -> Settled:
     gate.checks = [check.as_json() for check in checks]
     failed = [check.detail for check in checks if not check.passed]
     if failed:
-        return _fail(gate, Gate.State.FAILED, " ".join(failed))
-    return _pass(gate, " ".join(check.detail for check in checks))
+        return fail(gate, Gate.State.FAILED, " ".join(failed))
+    reason = " ".join(check.detail for check in checks)
+    return pass_gate(gate, reason) if settings is None else _pass_policy(gate, reason, settings)
 
 
-def _pass(gate: Gate, reason: str) -> Settled:
-    gate.state, gate.reason, gate.decided_at = Gate.State.PASSED, reason, Now()
-    gate.save()
-    promote_model(model=gate.model, by=None, gate=gate)
-    return succeeded(reason, gate=str(gate.pk), promoted=gate.model.name)
-
-
-def _fail(gate: Gate, state: Gate.State, reason: str) -> Settled:
-    gate.state, gate.reason, gate.decided_at = state, reason, Now()
-    gate.save()
-    return stopped(f"{gate.model.name} was not promoted. {reason}", gate=str(gate.pk))
+def _pass_policy(gate: Gate, reason: str, settings: LoopSettings) -> Settled:
+    return await_approval(gate, reason) if settings.second_approval else pass_gate(gate, reason)
 
 
 def _answering(run: TrainingRun) -> Answering:

@@ -63,6 +63,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         size=100,
         options={"votes": "close"},
     )
+    round = cancelled_round(project, model)
     return {
         "projects": "support",
         "members": OWNER,
@@ -80,7 +81,8 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         "imports": imported.pk,
         "runs": run.pk,
         "models": model.pk,
-        "rounds": cancelled_round(project, model).pk,
+        "rounds": round.pk,
+        "gates": Gate.objects.get(step__round=round).pk,
     }
 
 

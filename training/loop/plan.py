@@ -15,6 +15,8 @@ def planned_steps(settings: LoopSettings) -> Iterator[tuple[str, str]]:
     """Yield (step kind, subject). The subject is the run kind that improves the policy, or empty for a step
     that is not about one method."""
     yield Kind.FREEZE, ""
+    if settings.export_formats:
+        yield Kind.EXPORT, ""
     yield Kind.REWARD_MODEL, ""
     yield Kind.REWARD_MODEL_GATE, ""
     if settings.improve_with and settings.policy_gate != "off":

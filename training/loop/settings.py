@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from annotation.datasets.exports import FORMAT_NAMES
 from config.problems import FieldProblem, Problem
 from training.runs.recipes.catalog import parse_recipe
 
@@ -36,6 +37,9 @@ IMPROVE: dict[str, JsonValue] = {"group": "improve"}
 REWARD_MODEL_GATE: dict[str, JsonValue] = {"group": "reward_model_gate"}
 POLICY_GATE: dict[str, JsonValue] = {"group": "policy_gate"}
 BUDGETS: dict[str, JsonValue] = {"group": "budgets"}
+
+
+EXPORT_FORMAT: dict[str, JsonValue] = {"type": "string", "enum": [*FORMAT_NAMES]}
 
 
 class LoopSettings(BaseModel):
@@ -102,6 +106,13 @@ class LoopSettings(BaseModel):
         json_schema_extra=IMPROVE,
         description="Sample new tasks from the production policy even if a gate stops the round. If false, "
         "the project can run out of tasks, and then no further round starts.",
+    )
+    export_formats: tuple[str, ...] = Field(
+        (),
+        title="Export formats",
+        json_schema_extra={**IMPROVE, "items": EXPORT_FORMAT},
+        description="Each round exports its snapshot in these formats into the folder `exports` of the "
+        "artefacts. If empty, nothing is exported.",
     )
     reward_model_gate: Literal["automatic", "off"] = Field(
         "automatic",
@@ -243,17 +254,24 @@ class LoopSettings(BaseModel):
         "round.",
     )
 
-    @field_validator("improve_with", mode="before")
+    @field_validator("improve_with", "export_formats", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
-    @field_validator("improve_with", "schedule_days", "gate_annotators")
+    @field_validator("improve_with", "schedule_days", "gate_annotators", "export_formats")
     @classmethod
     def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
             raise ValueError("a value is listed twice")
         return value
+
+    @field_validator("export_formats")
+    @classmethod
+    def _known_formats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in FORMAT_NAMES]:
+            raise ValueError(f"there is no format {unknown[0]!r}; the formats are {', '.join(FORMAT_NAMES)}")
+        return names
 
     @field_validator("schedule_time")
     @classmethod

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from annotation.models import Project
 from config.problems import Conflict
 from training.loop import run_steps
+from training.loop.exporting import export_snapshot_of_round
 from training.loop.gates import gate_steps
 from training.loop.settled import Settled
 from training.models import RoundStep
@@ -16,6 +17,7 @@ Kind = RoundStep.Kind
 
 START: dict[str, Callable[[RoundStep], Settled]] = {
     Kind.FREEZE: run_steps.freeze,
+    Kind.EXPORT: export_snapshot_of_round,
     Kind.REWARD_MODEL: run_steps.train_reward_model,
     Kind.REWARD_MODEL_GATE: gate_steps.judge_reward_model,
     Kind.ANSWER_CURRENT: run_steps.answer_with_current_policy,

@@ -107,6 +107,7 @@ class RoundStep(models.Model):
 
     class Kind(models.TextChoices):
         FREEZE = "freeze"
+        EXPORT = "export"
         REWARD_MODEL = "reward_model"
         REWARD_MODEL_GATE = "reward_model_gate"
         IMPROVE = "improve"

@@ -4663,6 +4663,7 @@ export interface components {
         };
         /**
          * @description * `freeze` - Freeze
+         *     * `export` - Export
          *     * `reward_model` - Reward Model
          *     * `reward_model_gate` - Reward Model Gate
          *     * `improve` - Improve
@@ -4672,7 +4673,7 @@ export interface components {
          *     * `sample` - Sample
          * @enum {string}
          */
-        RoundStepKind: "freeze" | "reward_model" | "reward_model_gate" | "improve" | "answer_current" | "answer_new" | "policy_gate" | "sample";
+        RoundStepKind: "freeze" | "export" | "reward_model" | "reward_model_gate" | "improve" | "answer_current" | "answer_new" | "policy_gate" | "sample";
         /**
          * @description * `pending` - Pending
          *     * `running` - Running

@@ -192,7 +192,8 @@ function Figures({ slug, step }: { slug: string; step: RoundStep }) {
 
 function Outcome({ step }: { step: RoundStep }) {
   const texts = useTexts();
-  const { rankings, comparisons, counts } = step.outcome as {
+  const { rankings, comparisons, counts, exports } = step.outcome as {
+    exports?: { file: string }[];
     rankings?: number;
     comparisons?: number;
     counts?: Record<string, number>;
@@ -200,6 +201,8 @@ function Outcome({ step }: { step: RoundStep }) {
   if (step.kind === "freeze" && rankings !== undefined) {
     return <div>{texts.frozen(rankings, comparisons ?? 0)}</div>;
   }
+  const files = (exports ?? []).flatMap(({ file }) => (file ? [file] : []));
+  if (files.length > 0) return <div>{texts.exported(files)}</div>;
   if (step.kind === "sample" && counts?.tasks !== undefined) return <div>{texts.asked(counts.tasks)}</div>;
   return null;
 }

@@ -70,7 +70,12 @@ function Plot({ rounds }: { rounds: readonly RoundFigures[] }) {
   const texts = useTexts();
   const width = LEFT + Math.max(rounds.length, LEAST_ROUNDS) * ROUND_PX;
   return (
-    <div className={styles.scroll}>
+    <section
+      className={styles.scroll}
+      aria-label={texts.plot}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide plot scrolls, and must be reachable by keyboard
+      tabIndex={0}
+    >
       <svg
         className={styles.plot}
         viewBox={`0 0 ${width} ${HEIGHT}`}
@@ -110,7 +115,7 @@ function Plot({ rounds }: { rounds: readonly RoundFigures[] }) {
           </g>
         ))}
       </svg>
-    </div>
+    </section>
   );
 }
 

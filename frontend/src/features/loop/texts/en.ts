@@ -54,6 +54,7 @@ export const en = {
   steps: "Steps",
   step: {
     freeze: "Freeze the rankings",
+    export: "Export the snapshot",
     reward_model: "Train the reward model",
     reward_model_gate: "Gate of the reward model",
     improve: "Improve the policy",
@@ -68,6 +69,7 @@ export const en = {
     total ? `${phase}, step ${step} of ${total}` : phase,
   frozen: (rankings: number, comparisons: number) =>
     `${plural(rankings, "ranking")} with ${plural(comparisons, "comparison")} ${rankings === 1 ? "was" : "were"} frozen.`,
+  exported: (files: string[]) => `Exported: ${files.join(", ")}`,
   asked: (tasks: number) => `${plural(tasks, "new task")} ${tasks === 1 ? "was" : "were"} created.`,
   comparison: (wins: number, ties: number, losses: number) =>
     `${plural(wins, "win")}, ${plural(ties, "tie")}, ${plural(losses, "loss", "losses")}`,
@@ -88,6 +90,7 @@ export const en = {
   timelineAbout: "Win rates against the production policy, and accuracy of the reward models",
   timelineOf: (rounds: number) =>
     `Win rates and accuracies of ${plural(rounds, "round")}; the table has the same figures`,
+  plot: "Plot of all rounds",
   asTable: "Show as table",
   series: {
     people: "Win rate by people",

@@ -6,7 +6,7 @@ from annotation.api.endpoint import endpoint
 from annotation.api.permissions import Action
 from training.loop.api import loops
 from training.registry.api import models
-from training.runs.api import runs
+from training.runs.api import queue, runs
 
 RUN = "runs/<uuid:run_id>/"
 MODEL = "models/<uuid:model_id>/"
@@ -26,6 +26,7 @@ urlpatterns = [
     endpoint(f"{RUN}candidates", runs.CandidatesView, GET=Action.READ_TRAINING),
     endpoint(f"{RUN}candidates/tasks", runs.CandidateTasksView, POST=Action.TRAIN),
     endpoint(f"{RUN}events", runs.EventsView, GET=Action.READ_TRAINING),
+    endpoint("queue/", queue.QueueView, GET=Action.READ_QUEUE),
     endpoint("models/", models.ModelsView, GET=Action.LIST_TRAINING),
     endpoint("models/judged/", models.JudgedView, GET=Action.LIST_TRAINING),
     endpoint(MODEL, models.ModelDetailView, GET=Action.READ_TRAINING),

@@ -57,6 +57,7 @@ class Action(StrEnum):
     READ_SITE_AUDIT = "read the site's audit log"
     CREATE_PROJECT = "create projects"
     TRAIN = "launch runs and promote models"
+    READ_QUEUE = "see the training queue and the workers"
 
 
 _EVERY_ROLE = frozenset(Role)
@@ -105,6 +106,7 @@ RULES: dict[Action, Rule] = {
     Action.READ_AUDIT: _roles(_MANAGER, Scope.MANAGE),
     Action.READ_SITE_AUDIT: _roles(_ADMIN_ONLY, Scope.MANAGE),
     Action.CREATE_PROJECT: Rule(Who.ROLES_ANYWHERE, _MANAGER, frozenset({Scope.MANAGE})),
+    Action.READ_QUEUE: _roles(_ADMIN_ONLY, Scope.TRAIN),
     Action.TRAIN: _roles(_ADMIN_ONLY, Scope.TRAIN, known_to=_MANAGER),
 }
 

@@ -25,6 +25,10 @@ class TrainingWorkerQuerySet(models.QuerySet["TrainingWorker"]):
     def running(self) -> TrainingWorkerQuerySet:
         return self.filter(seen_at__gt=Now() - SILENT_AFTER)
 
+    def with_state(self) -> TrainingWorkerQuerySet:
+        """Annotate each worker with `is_running`."""
+        return self.annotate(is_running=models.Q(seen_at__gt=Now() - SILENT_AFTER))
+
     def forgotten(self) -> TrainingWorkerQuerySet:
         return self.filter(seen_at__lt=Now() - FORGOTTEN_AFTER)
 

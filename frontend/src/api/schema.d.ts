@@ -1526,6 +1526,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/queue/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return the running and the waiting runs of all projects, and the training workers. */
+        get: operations["queue_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/reviews/{id}/decide": {
         parameters: {
             query?: never;
@@ -2788,6 +2805,10 @@ export interface components {
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
+        };
+        GPU: {
+            name: string;
+            memory_bytes: number;
         };
         Gain: {
             /** @description The name of the parent policy. */
@@ -4198,6 +4219,33 @@ export interface components {
             choices: components["schemas"]["NamedChoiceRequest"][];
             required: boolean;
         };
+        Queue: {
+            running: components["schemas"]["QueuedRun"][];
+            waiting: components["schemas"]["WaitingRun"][];
+            workers: components["schemas"]["Worker"][];
+        };
+        QueuedRun: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly project: string;
+            readonly kind: components["schemas"]["RunKind"];
+            readonly phase: string;
+            readonly step: number;
+            readonly total_steps: number;
+            /** Format: double */
+            readonly eta_seconds: number | null;
+            readonly worker: string;
+            readonly device: string;
+            readonly attempt: number;
+            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
+            readonly created_by: string | null;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly started_at: string | null;
+            /** Format: date-time */
+            readonly heartbeat_at: string | null;
+        };
         QuirkCount: {
             /** @description Number of affected rows. */
             count: number;
@@ -5282,6 +5330,13 @@ export interface components {
          * @enum {string}
          */
         VotesEnum: "close" | "keep" | "ignore";
+        WaitingRun: {
+            run: components["schemas"]["QueuedRun"];
+            /** @description 1 for the run that starts next. */
+            position: number;
+            /** @description What the run waits for. */
+            waits_for: string;
+        };
         Webhook: {
             /** Format: uuid */
             id: string;
@@ -5368,6 +5423,16 @@ export interface components {
             reward_model?: components["schemas"]["Preference"] | null;
             /** @description By the demo world's true reward. Decides nothing. */
             gold?: components["schemas"]["Preference"] | null;
+        };
+        Worker: {
+            readonly name: string;
+            gpus: components["schemas"]["GPU"][];
+            readonly memory_bytes: number;
+            readonly threads: number;
+            /** Format: date-time */
+            readonly seen_at: string;
+            /** @description Whether the worker has reported recently. */
+            is_running: boolean;
         };
         /** @description RFC 9457 problem details. */
         Problem: {
@@ -8841,6 +8906,34 @@ export interface operations {
             };
         };
     };
+    queue_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     decideReview: {
         parameters: {
             query?: never;
@@ -9016,8 +9109,15 @@ export interface operations {
     rounds_answers_list: {
         parameters: {
             query: {
-                /** @description The run kind that made the new policy, for example ppo. */
-                subject: string;
+                /**
+                 * @description The run kind that made the new policy.
+                 *
+                 *     * `rejection_sampling` - rejection_sampling
+                 *     * `dpo` - dpo
+                 *     * `rloo` - rloo
+                 *     * `ppo` - ppo
+                 */
+                subject: "rejection_sampling" | "dpo" | "rloo" | "ppo";
             };
             header?: never;
             path: {

@@ -2,15 +2,17 @@
  * Names for the generated schema types, used by all pages. If the API renames a schema component, only this
  * file changes.
  */
-import type { components } from "./schema";
+import type { components, operations } from "./schema";
 
 type Schemas = components["schemas"];
 
 export type Me = Schemas["Me"];
+export type Queue = Schemas["Queue"];
 export type Lineage = Schemas["Lineage"];
 export type ModelHistory = Schemas["History"];
 export type TimelineRound = Schemas["TimelineRound"];
 export type AnswersCompared = Schemas["AnswersCompared"];
+export type ImprovingKind = operations["rounds_answers_list"]["parameters"]["query"]["subject"];
 export type LoginProvider = Schemas["Provider"];
 export type Account = Schemas["Account"];
 export type Enrolment = Schemas["Enrolment"];

@@ -139,6 +139,14 @@ export function Shell() {
             >
               {texts.account}
             </Link>
+            {may.launchRuns(me) && (
+              <Link
+                to="/queue"
+                onClick={(event) => event.currentTarget.closest<HTMLElement>("[popover]")?.hidePopover()}
+              >
+                {texts.queue}
+              </Link>
+            )}
             <LanguageSelect label={texts.language} className={styles.language} />
             <button type="button" onClick={() => void logOut()}>
               {texts.logOut}

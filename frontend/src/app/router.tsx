@@ -67,6 +67,12 @@ const newProjectRoute = createRoute({
   ),
 });
 
+const queueRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/queue",
+  component: lazyRouteComponent(() => import("@/features/queue/components/QueuePage"), "QueuePage"),
+});
+
 const accountRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/account",
@@ -208,6 +214,7 @@ export const router = createRouter({
     shellRoute.addChildren([
       projectsRoute,
       newProjectRoute,
+      queueRoute,
       accountRoute,
       projectRoute.addChildren([
         overviewRoute,

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from annotation.api.parameters import Query
 from training.loop.gates.before_after import AnswersCompared
-from training.loop.settings import parse_settings
+from training.loop.settings import IMPROVING, parse_settings
 from training.loop.status import LoopStatus
 from training.models import Loop, Round, RoundStep
 from training.registry.api.model_serializers import GateSerializer
@@ -145,7 +145,7 @@ class RejectSerializer(serializers.Serializer[Any]):
 
 
 class AnswersQuery(Query):
-    subject = serializers.CharField(help_text="The run kind that made the new policy, for example ppo.")
+    subject = serializers.ChoiceField(choices=IMPROVING, help_text="The run kind that made the new policy.")
 
 
 class AnswersComparedSerializer(serializers.Serializer[AnswersCompared]):

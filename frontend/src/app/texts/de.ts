@@ -25,6 +25,7 @@ export const de: Texts<typeof en> = {
   accountOf: (name) => `Konto von ${name}`,
   admin: "Admin",
   account: "Konto",
+  queue: "Warteschlange und Worker",
   language: "Sprache",
   logOut: "Abmelden",
   loading: "Die Seite wird geladen",

@@ -22,6 +22,7 @@ export const en = {
   accountOf: (name: string) => `Account of ${name}`,
   admin: "admin",
   account: "Account",
+  queue: "Queue and workers",
   language: "Language",
   logOut: "Log out",
   loading: "Loading page",

@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import { asProblem } from "@/api/problem";
-import type { AnswersCompared, Loop, RoundDetail, TimelineRound } from "@/api/types";
+import type { AnswersCompared, ImprovingKind, Loop, RoundDetail, TimelineRound } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 import type { SettingsSchema } from "../settings";
 
@@ -69,7 +69,7 @@ export const answersQuery = (id: string, subject: string) =>
     queryFn: (): Promise<AnswersCompared[]> =>
       unwrap(
         api.GET("/api/v1/rounds/{round_id}/answers", {
-          params: { path: { round_id: id }, query: { subject } },
+          params: { path: { round_id: id }, query: { subject: subject as ImprovingKind } },
         }),
       ),
     staleTime: Number.POSITIVE_INFINITY,

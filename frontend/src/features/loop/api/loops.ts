@@ -1,6 +1,5 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import { asProblem } from "@/api/problem";
 import type { AnswersCompared, ImprovingKind, Loop, RoundDetail, TimelineRound } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 import type { SettingsSchema } from "../settings";
@@ -10,17 +9,17 @@ const WATCH_MS = 3_000;
 /** Polling interval while the loop waits for comparisons. */
 const WAIT_MS = 15_000;
 
-/** The project's loop, or null if it has none. */
+/**
+ * The project's loop, or null if it has none. The list of loops is read first, because the browser would log a
+ * 404 response as an error.
+ */
 export const loopQuery = (slug: string) =>
   queryOptions({
     queryKey: ["loop", slug],
     queryFn: async (): Promise<Loop | null> => {
-      try {
-        return await unwrap(api.GET("/api/v1/projects/{slug}/loop/", { params: { path: { slug } } }));
-      } catch (error) {
-        if (asProblem(error).status === 404) return null;
-        throw error;
-      }
+      const loops = await unwrap(api.GET("/api/v1/loops/", { params: { query: { project: slug } } }));
+      if (loops.results.length === 0) return null;
+      return unwrap(api.GET("/api/v1/projects/{slug}/loop/", { params: { path: { slug } } }));
     },
     refetchInterval: ({ state }) => (state.data?.status.running_round ? WATCH_MS : WAIT_MS),
   });

@@ -20,6 +20,21 @@ describe("the next step of the training loop", () => {
     expect(loopStepOf([first], 50, 600)).toEqual({ is: "train" });
   });
 
+  it("a loop that is on starts the next steps", () => {
+    const loop = (enabled: boolean, running_round: number | null, blocked_by = "") => ({
+      enabled,
+      status: { running_round, blocked_by, new_comparisons: 812, next_scheduled_at: null, gpu_hours: 0 },
+      settings: { min_new_comparisons: 1500 },
+    });
+    const told = (one: ReturnType<typeof loop>) => loopStepOf([first], 600, 0, one);
+    expect(told(loop(true, null))).toEqual({ is: "collect", collected: 812, needed: 1500 });
+    expect(told(loop(false, 3))).toEqual({ is: "round", number: 3 });
+    // If the loop is off or a budget is used up, an admin starts the next run.
+    expect(told(loop(false, null))).toEqual({ is: "train" });
+    expect(told(loop(true, null, "The budget is used up."))).toEqual({ is: "train" });
+    expect(loopStepOf([first], 600, 0, null)).toEqual({ is: "train" });
+  });
+
   it("a policy is improved with the newest reward model", () => {
     expect(loopStepOf([judge, first], 600, 0)).toEqual({ is: "improve", rewardModel: "rm-1" });
     const next = run("reward_model", "rm-2");

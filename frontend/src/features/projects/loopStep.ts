@@ -1,4 +1,4 @@
-import type { Run } from "@/api/types";
+import type { Loop, Run } from "@/api/types";
 
 /**
  * Number of rankings that suffice for a first reward model. Training with fewer rankings is allowed, but the
@@ -14,14 +14,30 @@ export type LoopStep =
   | { is: "watch"; run: string }
   | { is: "train" }
   | { is: "improve"; rewardModel: string }
-  | { is: "sample"; policy: string };
+  | { is: "sample"; policy: string }
+  | { is: "round"; number: number }
+  | { is: "collect"; collected: number; needed: number };
 
 const IMPROVES: readonly Run["kind"][] = ["rejection_sampling", "rloo", "ppo"];
 
 type KnownRun = Pick<Run, "id" | "kind" | "state" | "inputs" | "result">;
 
-/** @param runs the project's runs, newest first */
-export function loopStepOf(runs: readonly KnownRun[], rankings: number, openTasks: number): LoopStep {
+/**
+ * @param runs the project's runs, newest first
+ * @param loop the project's training loop, or null without a loop
+ */
+export function loopStepOf(
+  runs: readonly KnownRun[],
+  rankings: number,
+  openTasks: number,
+  loop: Pick<Loop, "enabled" | "status" | "settings"> | null = null,
+): LoopStep {
+  const round = loop?.status.running_round ?? null;
+  if (round !== null) return { is: "round", number: round };
+  const needed: unknown = loop?.settings.min_new_comparisons;
+  if (loop?.enabled && !loop.status.blocked_by && typeof needed === "number") {
+    return { is: "collect", collected: loop.status.new_comparisons, needed };
+  }
   const live = runs.find(({ state }) => state === "queued" || state === "running");
   if (live) return { is: "watch", run: live.id };
   if (rankings < ENOUGH_RANKINGS) return { is: "people" };

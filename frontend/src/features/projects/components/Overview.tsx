@@ -2,7 +2,7 @@ import { Button, Textarea } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
-import type { Me, Progress, Project, Run } from "@/api/types";
+import type { Loop, Me, Progress, Project, Run } from "@/api/types";
 import { count } from "@/shared/format";
 import { currentLanguage } from "@/shared/i18n/language";
 import { Markdown } from "@/shared/markdown/Markdown";
@@ -17,7 +17,7 @@ import styles from "./projects.module.css";
 type HomeTexts = ReturnType<typeof useHomeTexts>;
 type Step = { title: string; text: string; action: ReactNode };
 
-type To = "data" | "rank" | "runs/new" | "members";
+type To = "data" | "rank" | "runs/new" | "members" | "loop";
 
 /** The recommended next step for this user. `loop` is the training loop's next step (see `loopStepFor`). */
 function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"]): Step | null {
@@ -65,6 +65,18 @@ function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"
         text: t.ask.text(loop.policy),
         action: go("runs/new", t.ask.action, { kind: "sample", policy: loop.policy }),
       };
+    case "round":
+      return {
+        title: t.round.title(loop.number),
+        text: t.round.text,
+        action: go("loop", t.round.action),
+      };
+    case "collect":
+      return {
+        title: t.collect.title,
+        text: t.collect.text(loop.collected, loop.needed),
+        action: go("loop", t.collect.action),
+      };
     case "people":
   }
   if (may.rank(me, project) && open > 0 && project.state === "active") {
@@ -91,16 +103,18 @@ function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"
 }
 
 /**
- * The next step of the training loop; undefined until the runs have loaded. For users other than admins, the
+ * The next step of the training loop; undefined until the runs and the loop have loaded. For users other than admins, the
  * step is always "people", because only admins can start runs.
  */
 function loopStepFor(
   me: Me | null,
   project: Project,
   runs: readonly Run[] | undefined,
+  loop: Loop | null | undefined,
 ): LoopStep | undefined {
   if (!me?.is_admin) return { is: "people" };
-  return runs && loopStepOf(runs, project.counts.rankings, tasksOf(project).open);
+  if (!runs || loop === undefined) return undefined;
+  return loopStepOf(runs, project.counts.rankings, tasksOf(project).open, loop);
 }
 
 const DAY_WIDTH_PX = 30;
@@ -204,18 +218,21 @@ function Guidelines({ project, editable }: { project: Project; editable: boolean
 export function Overview({
   slug,
   runs,
+  loop: trainingLoop,
   problems,
 }: {
   slug: string;
   /** The project's runs, newest first; undefined until the runs have loaded. */
   runs: readonly Run[] | undefined;
+  /** The project's training loop; null without a loop, and undefined until it has loaded. */
+  loop: Loop | null | undefined;
   /** The panel of reported problems, shown only to managers. */
   problems: ReactNode;
 }) {
   const t = useHomeTexts();
   const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
-  const loop = loopStepFor(me, project, runs);
+  const loop = loopStepFor(me, project, runs, trainingLoop);
   if (!me) return null;
   const { counts } = project;
   const step = loop && nextStep(me, project, loop, t.steps);

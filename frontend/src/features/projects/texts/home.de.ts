@@ -60,6 +60,17 @@ export const de: Texts<typeof en> = {
       text: "Die Seite des Laufs zeigt den Fortschritt. Nach dem Ende des Laufs erscheint hier der nächste Schritt.",
       action: "Ansehen",
     },
+    round: {
+      title: (round) => `Runde ${round} der Trainingsschleife läuft`,
+      text: "Die Seite der Schleife zeigt die Schritte.",
+      action: "Schleife öffnen",
+    },
+    collect: {
+      title: "Die Trainingsschleife ist eingeschaltet",
+      text: (collected, needed) =>
+        `Die nächste Runde startet nach ${plural(needed, "neuen Vergleich", "neuen Vergleichen")}. Bisher gibt es ${count(collected)}.`,
+      action: "Schleife öffnen",
+    },
     rank: {
       title: "Die erste Aufgabe ordnen",
       goOn: "Weiter ordnen",

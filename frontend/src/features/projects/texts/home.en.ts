@@ -59,6 +59,17 @@ export const en = {
       text: "Follow the run on its page. The next step will appear here when the run ends.",
       action: "View run",
     },
+    round: {
+      title: (round: number) => `Round ${round} of the training loop is running`,
+      text: "Follow the steps on the Loop page.",
+      action: "Open the loop",
+    },
+    collect: {
+      title: "The training loop is on",
+      text: (collected: number, needed: number) =>
+        `The loop starts its next round after ${plural(needed, "new comparison")}. So far, there ${collected === 1 ? "is" : "are"} ${count(collected)}.`,
+      action: "Open the loop",
+    },
     rank: {
       title: "Rank your first task",
       goOn: "Continue ranking",

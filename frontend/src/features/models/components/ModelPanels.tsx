@@ -2,14 +2,15 @@ import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Lineage, Model } from "@/api/types";
-import { figureName, tellingFirst } from "@/shared/figures";
-import { count, metric, moment } from "@/shared/format";
+import { tellingFirst } from "@/shared/figures";
+import { count, moment } from "@/shared/format";
 import { kindName } from "@/shared/kinds";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Badge, Loading, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { cardQuery, historyQuery, lineageQuery } from "../api/models";
 import { useTexts } from "../texts";
+import { Metrics } from "./Metrics";
 import styles from "./models.module.css";
 import { TONES } from "./tones";
 
@@ -143,14 +144,7 @@ function MetricsPanel({ model }: { model: Model }) {
   return (
     <Panel title={texts.metrics}>
       {metrics.length === 0 && <p className={ui.dim}>{texts.noMetrics}</p>}
-      <dl className={styles.metrics}>
-        {metrics.map(([name, value]) => (
-          <div key={name}>
-            <dt>{figureName(name)}</dt>
-            <dd>{metric(value)}</dd>
-          </div>
-        ))}
-      </dl>
+      <Metrics metrics={metrics} />
     </Panel>
   );
 }

@@ -2,14 +2,15 @@ import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { JudgedPolicy, Model } from "@/api/types";
-import { figureName, tellingFirst } from "@/shared/figures";
-import { ago, metric, moment } from "@/shared/format";
+import { tellingFirst } from "@/shared/figures";
+import { ago, moment } from "@/shared/format";
 import { kindName } from "@/shared/kinds";
 import { Badge, CopyLine } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { loadLine } from "../loading";
 import { useTexts } from "../texts";
 import { Evaluations } from "./Evaluations";
+import { Metrics } from "./Metrics";
 import styles from "./models.module.css";
 import { type StageChange, StageDialog } from "./StageDialog";
 import { TONES } from "./tones";
@@ -104,14 +105,7 @@ export function ModelRow({
             <Origin model={model} slug={slug} />
           </div>
         </div>
-        <dl className={styles.metrics}>
-          {metrics.slice(0, SHOWN_METRICS).map(([name, value]) => (
-            <div key={name}>
-              <dt>{figureName(name)}</dt>
-              <dd>{metric(value)}</dd>
-            </div>
-          ))}
-        </dl>
+        <Metrics metrics={metrics.slice(0, SHOWN_METRICS)} />
         {acts && (
           <div className={ui.actions}>
             {model.kind === "policy" && (
@@ -160,14 +154,7 @@ export function ModelRow({
           <div>
             <h3>{texts.metrics}</h3>
             {metrics.length === 0 && <p className={ui.dim}>{texts.noMetrics}</p>}
-            <dl className={styles.metrics}>
-              {metrics.map(([name, value]) => (
-                <div key={name}>
-                  <dt>{figureName(name)}</dt>
-                  <dd>{metric(value)}</dd>
-                </div>
-              ))}
-            </dl>
+            <Metrics metrics={metrics} />
           </div>
         </div>
       </details>

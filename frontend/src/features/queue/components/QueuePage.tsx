@@ -45,7 +45,7 @@ function Running({ runs }: { runs: Queue["running"] }) {
   const texts = useTexts();
   const { columns } = texts;
   return (
-    <Panel title={texts.running}>
+    <Panel title={texts.running} flush={runs.length > 0}>
       {runs.length === 0 ? (
         <p className={ui.dim}>{texts.noRunning}</p>
       ) : (
@@ -86,7 +86,7 @@ function Waiting({ runs }: { runs: Queue["waiting"] }) {
   const texts = useTexts();
   const { columns } = texts;
   return (
-    <Panel title={texts.waiting}>
+    <Panel title={texts.waiting} flush={runs.length > 0}>
       {runs.length === 0 ? (
         <p className={ui.dim}>{texts.noWaiting}</p>
       ) : (
@@ -125,7 +125,7 @@ function Workers({ workers }: { workers: Queue["workers"] }) {
   const texts = useTexts();
   const { columns } = texts;
   return (
-    <Panel title={texts.workers}>
+    <Panel title={texts.workers} flush={workers.length > 0}>
       {workers.length === 0 ? (
         <p className={ui.dim}>{texts.noWorkers}</p>
       ) : (

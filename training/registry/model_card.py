@@ -141,8 +141,8 @@ def _limits(model: ModelVersion) -> Iterator[str]:
         )
     else:
         yield (
-            "The policy was trained to give answers that its annotators or its reward model prefer. These "
-            "answers are not necessarily correct or safe."
+            "The policy's answers are not necessarily correct or safe, even if its annotators or its reward "
+            "model prefer them."
         )
 
 

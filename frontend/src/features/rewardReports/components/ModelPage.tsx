@@ -73,7 +73,8 @@ type Panels = (model: Model, slug: string) => ReactNode;
 
 function ModelView({ model, slug, panels }: { model: Model; slug: string; panels: Panels }) {
   const texts = useTexts();
-  const answer = useQuery(modelReportQuery(model.id));
+  // Only reward models have reports.
+  const answer = useQuery({ ...modelReportQuery(model.id), enabled: model.kind === "reward_model" });
   const report = answer.data?.report;
   return (
     <Page
@@ -104,9 +105,9 @@ function ModelView({ model, slug, panels }: { model: Model; slug: string; panels
         </>
       }
     >
-      {answer.isPending && <Loading label={texts.loading} />}
+      {answer.isLoading && <Loading label={texts.loading} />}
       {answer.isError && <ProblemNotice error={answer.error} />}
-      {report === null && model.kind === "reward_model" && (
+      {report === null && (
         <EmptyState title={texts.none}>
           <p>{texts.noneWhy}</p>
         </EmptyState>
